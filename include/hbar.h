@@ -1,0 +1,535 @@
+/* hbar: run a local language model, watch its uncertainty token by token, and calibrate when to stop.
+ *
+ * Conventions that hold for every function here:
+ *  - A function that can fail returns an hb_status and, where `err` is not NULL, writes a message for
+ *    people into it. On failure output arguments are left unset unless said otherwise.
+ *  - Objects returned through a pointer belong to the caller and are released by the matching
+ *    *_close or *_free, which accept NULL.
+ *  - Text is UTF-8. Sizes are bytes unless said otherwise. Logarithms are natural, so information is
+ *    in nats.
+ *  - Nothing here exits the process, prints, or keeps global state. A model may be shared by threads;
+ *    a session, dataset or run is used by one thread at a time.
+ */
+#ifndef HBAR_H
+#define HBAR_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HB_VERSION_MAJOR 0
+#define HB_VERSION_MINOR 1
+#define HB_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define HB_API __attribute__((visibility("default")))
+#else
+#define HB_API
+#endif
+
+/* The library's version, "MAJOR.MINOR.PATCH". */
+HB_API const char *hb_version(void);
+
+/* ---- Errors ------------------------------------------------------------------------------------ */
+
+typedef enum hb_status {
+    HB_OK = 0,
+    HB_ERR_ARGUMENT,    /* the caller asked for something impossible */
+    HB_ERR_MEMORY,      /* an allocation failed */
+    HB_ERR_IO,          /* the operating system refused a read or a write */
+    HB_ERR_FORMAT,      /* a file is truncated or contradicts its own format */
+    HB_ERR_UNSUPPORTED, /* a valid file that hbar cannot use (yet) */
+    HB_ERR_CONTEXT,     /* the tokens do not fit the context */
+    HB_ERR_NUMERIC,     /* the model produced NaN or infinity */
+    HB_ERR_MISMATCH,    /* a run or parameters file belongs to other settings, model or data */
+    HB_ERR_BUSY,        /* another process is using the file */
+    HB_ERR_DATA,        /* the data cannot support what was asked (one class, too few samples ...) */
+    HB_ERR_CANCELLED    /* the caller's cancel hook said stop */
+} hb_status;
+
+typedef struct hb_error {
+    hb_status status;
+    char message[480]; /* one line, no trailing newline; names the file, tensor, line or option */
+} hb_error;
+
+/* ---- Engine: model, tokens, session ------------------------------------------------------------ */
+
+/* A GGUF model, memory-mapped read-only. The file must not be truncated while it is open. */
+typedef struct hb_model hb_model;
+
+typedef struct hb_model_info {
+    const char *path;         /* as given to hb_model_open */
+    const char *name;         /* general.name, or the file's base name without its suffix */
+    const char *architecture; /* general.architecture */
+    uint64_t file_size;       /* bytes */
+    uint64_t n_params;        /* weights in all tensors */
+    int32_t n_vocab;
+    int32_t n_embd;   /* width d of the residual stream */
+    int32_t n_layers; /* blocks L */
+    int32_t n_heads;
+    int32_t n_kv_heads;
+    int32_t n_ctx_train; /* positions the model was trained for */
+} hb_model_info;
+
+/* Opens a GGUF v2 or v3 file. Errors name the file and, where one is at fault, the tensor or the
+ * metadata key: HB_ERR_IO, HB_ERR_FORMAT (truncated, inconsistent), HB_ERR_UNSUPPORTED (architecture,
+ * tensor type, tokenizer), HB_ERR_MEMORY. */
+HB_API hb_status hb_model_open(const char *path, hb_model **model, hb_error *err);
+HB_API void hb_model_close(hb_model *model);
+
+/* Valid as long as the model. */
+HB_API const hb_model_info *hb_model_get_info(const hb_model *model);
+
+/* SHA-256 of the whole file, lower-case hexadecimal. Reads the file once. */
+HB_API hb_status hb_file_sha256(const char *path, char hex[65], hb_error *err);
+
+/* Tokens of `text` (which may hold any bytes; nothing in it is read as a special token). The
+ * beginning-of-text token is put first when the model asks for it and `add_special` is true. *tokens is
+ * released with free(). */
+HB_API hb_status hb_tokenize(const hb_model *model, const char *text, size_t length, bool add_special,
+                             int32_t **tokens, size_t *n_tokens, hb_error *err);
+
+/* The bytes one token stands for, not zero-terminated; a character may be split between tokens. Control
+ * tokens have none. Valid as long as the model. An unknown id gives no bytes. */
+HB_API const char *hb_token_bytes(const hb_model *model, int32_t token, size_t *length);
+
+/* Whether the token ends the text. */
+HB_API bool hb_token_is_end(const hb_model *model, int32_t token);
+
+/* A KV cache and the buffers for evaluating one sequence. */
+typedef struct hb_session hb_session;
+
+typedef struct hb_session_options {
+    int32_t n_ctx;     /* positions the cache holds; 0: the model's, at most HB_DEFAULT_CTX */
+    int32_t n_threads; /* 0: one for each processor available */
+} hb_session_options;
+
+#define HB_DEFAULT_CTX 4096
+
+/* Allocates and touches all the memory the session will ever use, so that a run too large for the
+ * machine fails here. `model` must outlive the session. `options` may be NULL. */
+HB_API hb_status hb_session_open(const hb_model *model, const hb_session_options *options,
+                                 hb_session **session, hb_error *err);
+HB_API void hb_session_close(hb_session *session);
+HB_API void hb_session_reset(hb_session *session); /* forgets every position */
+HB_API int32_t hb_session_n_ctx(const hb_session *session);
+HB_API int32_t hb_session_n_past(const hb_session *session); /* positions evaluated so far */
+
+/* What to keep of an evaluation. `rows` are indices into the tokens of the same call, ascending. */
+typedef struct hb_tap {
+    const int32_t *rows;
+    int32_t n_rows;
+    float *logits; /* [n_rows][n_vocab], before softmax; NULL: not wanted */
+    float *states; /* [n_rows][n_layers][n_embd], the residual stream after each block, before the
+                      final norm; NULL: not wanted */
+} hb_tap;
+
+/* Evaluates `n_tokens` tokens after those already in the session, once, filling `tap` (NULL: nothing
+ * kept). HB_ERR_CONTEXT, with the session unchanged, when they do not fit; HB_ERR_ARGUMENT for a token
+ * or row out of range. Results do not depend on the number of threads, nor on how a text is divided
+ * into calls. */
+HB_API hb_status hb_eval(hb_session *session, const int32_t *tokens, int32_t n_tokens,
+                         const hb_tap *tap, hb_error *err);
+
+/* ---- Signals: pure functions ------------------------------------------------------------------- */
+
+/* p = softmax(logits) at temperature 1, both [n], n >= 1. In place is allowed. */
+HB_API void hb_softmax(const float *logits, size_t n, float *p);
+
+/* Gini impurity 1 - sum p_i^2 of a distribution p [n], in [0, 1) (Breiman et al., CART, 1984; also
+ * the complement of Simpson's index, 1949). */
+HB_API double hb_gini_impurity(const float *p, size_t n);
+
+/* Precision delta-mu = 1 / sqrt(I + 0.01), in (0.99, 10]. */
+HB_API double hb_delta_mu(double impurity);
+
+/* Flexibility delta-sigma in [0, 1]: the root mean square distance of the unit-normalised rows of
+ * states [n_layers][n_embd] from their centroid; each row is divided by sqrt(sum h^2 + 1e-8). */
+HB_API double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd);
+
+/* Semantic uncertainty hbar_s = sqrt(delta-mu * delta-sigma). */
+HB_API double hb_hbar_s(double delta_mu, double delta_sigma);
+
+/* Which side of the threshold is risky. */
+typedef enum hb_direction {
+    HB_DIRECTION_HIGH, /* score >= tau */
+    HB_DIRECTION_LOW,  /* score <= tau */
+    HB_DIRECTION_AUTO  /* found from the data; only as a request */
+} hb_direction;
+
+/* Failure probability 1 / (1 + exp(-lambda (hbar_s - tau))), the exponent's sign turned for
+ * HB_DIRECTION_LOW and its size clamped to 50. */
+HB_API double hb_p_fail(double hbar_s, double tau, double lambda, hb_direction direction);
+
+/* Surprise -ln p of the chosen token in nats, p clamped to [1e-10, 1]. */
+HB_API double hb_surprise(double p);
+
+/* Cosine distance 1 - a.b / (|a||b|) in [0, 2] between two vectors [n]; 0 when either is zero. */
+HB_API double hb_cosine_distance(const float *a, const float *b, size_t n);
+
+/* Predictive rupture index: surprise * (1 + alpha * delta_h). */
+HB_API double hb_pri(double surprise, double delta_h, double alpha);
+
+/* Mean of the five largest values seen (of all, while there are fewer): a sample's score from its
+ * per-token values, in constant space. Start from a zeroed struct. The mean of nothing is NaN. */
+typedef struct hb_top5 {
+    double largest[5]; /* descending */
+    int n;
+} hb_top5;
+HB_API void hb_top5_add(hb_top5 *top, double value);
+HB_API double hb_top5_mean(const hb_top5 *top);
+
+/* ---- Monitor: generate, watch, halt ------------------------------------------------------------ */
+
+typedef struct hb_monitor {
+    double tau;             /* threshold on hbar_s; 2.0 */
+    double lambda;          /* steepness of P_fail; 5.0 */
+    double cutoff;          /* halt at P_fail >= cutoff; 0.85; above 1 nothing halts */
+    double alpha;           /* weight of delta-h in PRI; 0.1 */
+    hb_direction direction; /* HB_DIRECTION_HIGH */
+    int32_t check_every;    /* 1: every token; k: steps 0, k, 2k ... */
+} hb_monitor;
+
+typedef struct hb_sampling {
+    double temperature; /* 0: greedy, the most probable token (the lowest id among equals) */
+    int32_t top_k;      /* keep the k most probable; 0: all */
+    double top_p;       /* then the fewest whose probability reaches p; 1: all */
+    uint64_t seed;
+} hb_sampling;
+
+/* One checked step: the state in which a token was chosen. */
+typedef struct hb_step {
+    int32_t step;  /* 0 for the first token after the prompt */
+    int32_t token; /* the token chosen, whether or not it was then appended */
+    double impurity, delta_mu, delta_sigma, hbar_s, p_fail;
+    double surprise, delta_h, pri;
+} hb_step;
+
+/* Sample scores: hb_top5_mean of each signal over the checked steps. */
+typedef struct hb_scores {
+    double hbar_s, pri, delta_mu, delta_sigma, delta_h, surprise;
+} hb_scores;
+
+typedef enum hb_finish {
+    HB_FINISH_HALTED,     /* P_fail reached the cutoff */
+    HB_FINISH_END,        /* the model ended the text */
+    HB_FINISH_MAX_TOKENS, /* max_tokens were appended */
+    HB_FINISH_CONTEXT,    /* the context is full */
+    HB_FINISH_CANCELLED   /* the cancel hook said stop */
+} hb_finish;
+
+/* "halted", "end of text", "max tokens", "context full", "cancelled". */
+HB_API const char *hb_finish_name(hb_finish finish);
+
+typedef enum hb_mode {
+    HB_MODE_FULL,      /* text, tokens and trajectory are kept */
+    HB_MODE_SCORE_ONLY /* only scores are kept, in constant space; every token is checked */
+} hb_mode;
+
+typedef struct hb_generate_options {
+    hb_monitor monitor;
+    hb_sampling sampling;
+    int32_t max_tokens; /* 512 */
+    hb_mode mode;
+    /* Called for each appended token with its bytes (a character may be split between calls) and the
+     * latest checked step. May be NULL. */
+    void (*on_token)(void *user, const hb_step *step, const char *bytes, size_t length);
+    /* Asked before each token; true stops. May be NULL. */
+    bool (*cancelled)(void *user);
+    void *user;
+} hb_generate_options;
+
+/* The defaults named above, mode HB_MODE_FULL, no hooks. */
+HB_API hb_generate_options hb_generate_defaults(void);
+
+typedef struct hb_generation {
+    char *text;          /* what was generated, valid UTF-8, zero-terminated; NULL when score-only */
+    int32_t *tokens;     /* [n_tokens]; NULL when score-only */
+    hb_step *trajectory; /* [n_steps], the checked steps; NULL when score-only */
+    size_t n_steps;      /* checked steps, in either mode */
+    int32_t n_tokens;    /* tokens appended; the end-of-text token and a halted token are not */
+    int32_t n_prompt;    /* tokens of the prompt */
+    hb_finish finish;
+    hb_step last;  /* the last checked step; when halted, the one that halted */
+    double cutoff; /* the cutoff in force */
+    hb_scores scores;
+    double prompt_seconds, decode_seconds;
+} hb_generation;
+
+/* Evaluates `prompt` in a session it first resets, then one token at a time, measuring the next-token
+ * distribution and the blocks' states at each checked step and halting before a risky token is
+ * appended. A cancelled generation is a success with HB_FINISH_CANCELLED; one cancelled before its
+ * first step has NaN scores. HB_ERR_CONTEXT when the prompt leaves no room for a token. */
+HB_API hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
+                             const hb_generate_options *options, hb_generation *generation,
+                             hb_error *err);
+HB_API void hb_generation_free(hb_generation *generation);
+
+/* ---- Data: labelled prompts -------------------------------------------------------------------- */
+
+typedef struct hb_sample {
+    uint64_t index; /* place among all samples of the file, from 0 */
+    const char *id; /* valid until the next call on the dataset, as is the prompt */
+    const char *prompt;
+    int label; /* 1: hallucinated, 0: not */
+} hb_sample;
+
+typedef struct hb_dataset hb_dataset;
+
+typedef struct hb_dataset_options {
+    const char *format; /* a name from hb_dataset_formats(), or NULL: found by the first row's fields */
+    uint64_t n_samples; /* how many to draw; 0: all */
+    uint64_t seed;      /* of the draw; the same on every platform */
+    bool strict;        /* a broken row is an error */
+    /* Called for each broken row with a message naming file and line; may be NULL. */
+    void (*on_broken)(void *user, const char *message);
+    void *user;
+} hb_dataset_options;
+
+typedef struct hb_dataset_info {
+    const char *path;
+    const char *format;
+    char sha256[65];
+    uint64_t n_rows;     /* good rows */
+    uint64_t n_broken;   /* rows that could not be used */
+    uint64_t n_samples;  /* samples in the good rows */
+    uint64_t n_selected; /* samples drawn */
+} hb_dataset_info;
+
+/* The formats' names, NULL-terminated: halueval_qa, halueval_dialogue, halueval_summarization,
+ * halueval_general, generic. */
+HB_API const char *const *hb_dataset_formats(void);
+
+/* Opens JSON Lines or a JSON array of objects and reads it once, to check every row, hash the file and
+ * count. Rows are drawn without replacement and come in file order; a row that makes two samples (the
+ * right and the hallucinated answer) is drawn whole, so classes stay balanced; when an odd number is
+ * asked for, the last row gives its first sample only. Memory does not grow with the file.
+ * HB_ERR_FORMAT for a file that is neither, or, with `strict`, for its first broken row;
+ * HB_ERR_DATA when it holds no usable row. */
+HB_API hb_status hb_dataset_open(const char *path, const hb_dataset_options *options,
+                                 hb_dataset **dataset, hb_error *err);
+HB_API void hb_dataset_close(hb_dataset *dataset);
+HB_API const hb_dataset_info *hb_dataset_get_info(const hb_dataset *dataset);
+
+/* The next drawn sample; *found is false at the end. HB_ERR_IO when the file changed since it was
+ * opened. */
+HB_API hb_status hb_dataset_next(hb_dataset *dataset, hb_sample *sample, bool *found, hb_error *err);
+
+/* ---- Score: pass 1 ----------------------------------------------------------------------------- */
+
+/* What a run was made with: two runs may be mixed only when all but the paths agree. */
+typedef struct hb_run_settings {
+    const char *model_path, *model_name, *model_architecture, *model_sha256;
+    uint64_t model_size;
+    const char *data_path, *data_format, *data_sha256;
+    uint64_t data_rows, data_broken;
+    uint64_t n_samples; /* samples drawn */
+    uint64_t seed;
+    int32_t max_tokens;
+    int32_t n_ctx;
+    double alpha;
+} hb_run_settings;
+
+/* A run: one SQLite file holding the settings and one row for each finished sample. */
+typedef struct hb_run hb_run;
+
+typedef struct hb_run_counts {
+    uint64_t total;   /* samples drawn */
+    uint64_t scored;  /* with scores */
+    uint64_t skipped; /* the prompt does not fit the context */
+    uint64_t failed;  /* anything else; the reason is in the run */
+} hb_run_counts;
+
+/* Creates the run, or opens it to continue. HB_ERR_MISMATCH, saying what differs, when it was made
+ * with other settings; HB_ERR_BUSY when another process is writing it; HB_ERR_FORMAT when the file is
+ * something else. */
+HB_API hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run,
+                               hb_error *err);
+/* Opens an existing run for reading; it may be one that is still being written. */
+HB_API hb_status hb_run_open(const char *path, hb_run **run, hb_error *err);
+HB_API void hb_run_close(hb_run *run);
+/* Valid as long as the run. */
+HB_API const hb_run_settings *hb_run_get_settings(const hb_run *run);
+HB_API hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err);
+
+/* One finished sample; text fields are valid during the call that hands them out. */
+typedef struct hb_run_sample {
+    uint64_t index;
+    const char *id;
+    int label;
+    const char *status; /* "scored", "skipped" or "failed" */
+    const char *reason; /* why not scored; NULL when scored */
+    hb_scores scores;   /* NaN when not scored */
+    const char *text;   /* what was generated; NULL when not scored */
+    const char *finish; /* hb_finish_name; NULL when not scored */
+    int32_t n_prompt, n_tokens;
+    double prompt_seconds, decode_seconds;
+} hb_run_sample;
+
+/* Calls `visit` for each finished sample, by index, until it returns a status other than HB_OK, which
+ * is then returned. */
+HB_API hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_sample *sample),
+                             void *user, hb_error *err);
+
+typedef struct hb_score_options {
+    /* Called after each sample with the counts so far and how many this call has finished. */
+    void (*on_progress)(void *user, const hb_run_counts *counts, uint64_t done_now);
+    bool (*cancelled)(void *user); /* asked before each token */
+    void *user;
+} hb_score_options;
+
+/* Pass 1: generates once, greedily, with halting off, for each sample the run lacks, and stores its
+ * scalars as soon as it is finished. HB_ERR_CANCELLED leaves a run that can be continued. `session` and
+ * `dataset` must be what the run's settings say. */
+HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
+                          const hb_score_options *options, hb_error *err);
+
+/* Scores and labels for pass 2. */
+typedef struct hb_score_table {
+    double *scores;  /* [n] */
+    uint8_t *labels; /* [n], 0 or 1 */
+    size_t n;
+    size_t n_broken; /* rows passed over: reported, never scored 0 */
+} hb_score_table;
+HB_API void hb_score_table_free(hb_score_table *table);
+
+/* The scored samples' values of one signal: hbar_s, pri, delta_mu, delta_sigma, delta_h, surprise. */
+HB_API hb_status hb_run_scores(hb_run *run, const char *signal, hb_score_table *table, hb_error *err);
+
+typedef struct hb_table_options {
+    const char *score_column; /* NULL: "score", else "hbar_s" */
+    const char *label_column; /* NULL: "label" */
+    bool strict;
+    void (*on_broken)(void *user, const char *message);
+    void *user;
+} hb_table_options;
+
+/* Scores and labels from CSV with a header line, or from JSON Lines or a JSON array of objects (told
+ * apart by the first character). A label is 0 or 1 (also true/false, yes/no); a score is a finite
+ * number. An empty score marks a sample that was not scored and is passed over as broken, too. */
+HB_API hb_status hb_table_read(const char *path, const hb_table_options *options, hb_score_table *table,
+                               hb_error *err);
+
+/* ---- Calibrate: pass 2 ------------------------------------------------------------------------- */
+
+/* Area under the ROC curve that score says label 1: the probability that a random 1 scores above a
+ * random 0, ties counting half (Mann and Whitney, 1947; Hanley and McNeil, 1982). O(n log n).
+ * HB_ERR_DATA when a class is missing or a score is not finite; HB_ERR_MEMORY. */
+HB_API hb_status hb_auroc(const double *scores, const uint8_t *labels, size_t n, double *auroc,
+                          hb_error *err);
+
+/* Average precision: sum over thresholds, descending, of (R_k - R_{k-1}) P_k, equal scores taken
+ * together; the area under the precision-recall curve without interpolation. O(n log n). Errors as
+ * hb_auroc. */
+HB_API hb_status hb_average_precision(const double *scores, const uint8_t *labels, size_t n,
+                                      double *average_precision, hb_error *err);
+
+/* Quantile q in [0, 1] of sorted values [n], n >= 1, by linear interpolation (Hyndman and Fan's type
+ * 7, NumPy's default). */
+HB_API double hb_quantile(const double *sorted, size_t n, double q);
+
+typedef struct hb_class_summary {
+    size_t n;
+    double mean, sd; /* sd with n - 1; 0 when n is 1 */
+} hb_class_summary;
+
+typedef enum hb_grid {
+    HB_GRID_QUANTILES, /* 40 quantiles from 0.60 to 0.99; failing the recall, 99 from 0.01 to 0.99 */
+    HB_GRID_RANGE,     /* start, start + step ... up to stop */
+    HB_GRID_EXACT      /* every distinct score */
+} hb_grid;
+
+typedef struct hb_sweep_options {
+    hb_grid grid;
+    double start, stop, step; /* for HB_GRID_RANGE */
+    double min_recall;        /* in (0, 1]; 0.9 */
+    hb_direction direction;   /* HB_DIRECTION_AUTO */
+} hb_sweep_options;
+
+HB_API hb_sweep_options hb_sweep_defaults(void);
+
+typedef struct hb_sweep_point {
+    double tau;
+    double precision, recall, f1; /* 0 where undefined */
+    size_t tp, fp, fn, tn;
+} hb_sweep_point;
+
+typedef enum hb_selection {
+    HB_SELECT_PRECISION_AT_RECALL, /* the highest precision at recall >= min_recall */
+    HB_SELECT_BEST_F1              /* no tau reached the recall: the best F1 */
+} hb_selection;
+
+typedef struct hb_sweep_result {
+    size_t n;
+    double score_min, score_max;
+    double hallucination_rate; /* share of label 1 */
+    hb_class_summary by_label[2];
+    double cohens_d;              /* (mean_1 - mean_0) / pooled sd */
+    double auroc_high, auroc_low; /* for either direction; they sum to 1 */
+    double auroc, pr_auc;         /* in the direction in force; independent of tau */
+    double auroc_null_se;         /* standard error of AUROC if the score told nothing (ties counted) */
+    bool within_noise;            /* |auroc - 0.5| < 1.96 auroc_null_se */
+    hb_direction direction;       /* HIGH or LOW */
+    hb_grid grid;
+    bool wide_grid; /* the 0.60-0.99 quantiles failed, 0.01-0.99 were used */
+    hb_selection selection;
+    double min_recall;
+    hb_sweep_point best;
+    hb_sweep_point *points; /* [n_points], the whole sweep, from the fewest flagged to the most */
+    size_t n_points;
+} hb_sweep_result;
+
+/* Pass 2: direction, curves and the whole threshold sweep, O(n log n). Quantiles are taken of the score
+ * as the direction orients it, so that negating every score and turning the direction gives the same
+ * flagged samples. HB_ERR_DATA with the reason for data that cannot be calibrated: fewer than 10
+ * samples, one class only, all scores equal, a score that is not finite. HB_ERR_ARGUMENT for bad
+ * options. */
+HB_API hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
+                          const hb_sweep_options *options, hb_sweep_result *result, hb_error *err);
+HB_API void hb_sweep_free(hb_sweep_result *result);
+
+/* ---- Report: calibrated parameters -------------------------------------------------------------- */
+
+/* Where a calibration came from; strings may be NULL when it was not made by a run. */
+typedef struct hb_params_source {
+    const hb_run_settings *run; /* NULL: scores from a table */
+    hb_run_counts counts;       /* of the run */
+    const char *data_path;      /* of the table, when there is no run */
+    char data_sha256[65];
+    size_t n_broken;   /* of the table */
+    const char *score; /* the score's name */
+    const hb_sweep_options *sweep;
+} hb_params_source;
+
+/* Writes DIR/<name>_<YYYYMMDD_HHMMSS>_n<N>.json (local time, N samples drawn), making DIR if needed: a
+ * whole file or none, never over another. *path is released with free(). The schema is
+ * docs/parameters.md. */
+HB_API hb_status hb_params_save(const char *dir, const char *name, const hb_params_source *source,
+                                const hb_sweep_result *result, char **path, hb_error *err);
+
+/* The same document as JSON text, indented, released with free(). */
+HB_API hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *result,
+                                char **json, hb_error *err);
+
+/* What a monitor needs of a parameters file. */
+typedef struct hb_params {
+    double tau, lambda, alpha;
+    hb_direction direction;
+    char score[32];
+    char model_name[256], model_architecture[64]; /* empty when unknown */
+    uint64_t model_size;                          /* 0 when unknown */
+} hb_params;
+
+/* Reads a parameters file. HB_ERR_FORMAT names the file and the field; HB_ERR_UNSUPPORTED for a newer
+ * schema. */
+HB_API hb_status hb_params_load(const char *path, hb_params *params, hb_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,13 @@
+/* Errors as values: a status for the program, one line of text for the person. */
+#ifndef HB_BASE_ERROR_H
+#define HB_BASE_ERROR_H
+
+#include "hbar.h"
+
+/* Fills `err` (which may be NULL) and returns `status`, so that a failure is one statement. */
+__attribute__((format(printf, 3, 4))) hb_status hb_fail(hb_error *err, hb_status status,
+                                                        const char *format, ...);
+
+hb_status hb_fail_memory(hb_error *err);
+
+#endif

@@ -1,0 +1,54 @@
+#include "base/utf8.h"
+
+/* The range the second byte must lie in, and the length, both told by the first byte. */
+static int lead(unsigned char first, unsigned char *low, unsigned char *high)
+{
+    *low = 0x80;
+    *high = 0xBF;
+    if (first < 0x80) return 1;
+    if (first < 0xC2) return 0;
+    if (first < 0xE0) return 2;
+    if (first < 0xF0) {
+        if (first == 0xE0) *low = 0xA0;
+        if (first == 0xED) *high = 0x9F;
+        return 3;
+    }
+    if (first < 0xF5) {
+        if (first == 0xF0) *low = 0x90;
+        if (first == 0xF4) *high = 0x8F;
+        return 4;
+    }
+    return 0;
+}
+
+int hb_utf8_character(const char *bytes, size_t length)
+{
+    unsigned char low, high;
+    if (length == 0) return -1;
+    int n = lead((unsigned char)bytes[0], &low, &high);
+    for (int i = 1; i < n; i++) {
+        if ((size_t)i == length) return -1;
+        unsigned char c = (unsigned char)bytes[i];
+        if (c < low || c > high) return 0;
+        low = 0x80;
+        high = 0xBF;
+    }
+    return n;
+}
+
+size_t hb_utf8_clean(hb_buffer *out, const char *bytes, size_t length, bool final, bool *ok)
+{
+    size_t i = 0;
+    while (i < length) {
+        int n = hb_utf8_character(bytes + i, length - i);
+        if (n < 0 && !final) break;
+        if (n > 0) {
+            *ok = hb_buffer_add(out, bytes + i, (size_t)n) && *ok;
+            i += (size_t)n;
+        } else {
+            *ok = hb_buffer_add_text(out, "\xEF\xBF\xBD") && *ok;
+            i++;
+        }
+    }
+    return i;
+}
