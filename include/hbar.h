@@ -147,8 +147,11 @@ HB_API double hb_gini_impurity(const float *p, size_t n);
 /* Precision delta-mu = 1 / sqrt(I + 0.01), in (0.99, 10]. */
 HB_API double hb_delta_mu(double impurity);
 
+#define HB_MAX_LAYERS 4096 /* blocks in a model */
+
 /* Flexibility delta-sigma in [0, 1]: the root mean square distance of the unit-normalised rows of
- * states [n_layers][n_embd] from their centroid; each row is divided by sqrt(sum h^2 + 1e-8). */
+ * states [n_layers][n_embd] from their centroid; each row is divided by sqrt(sum h^2 + 1e-8). NaN for
+ * no layer or more than HB_MAX_LAYERS. */
 HB_API double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd);
 
 /* Semantic uncertainty hbar_s = sqrt(delta-mu * delta-sigma). */

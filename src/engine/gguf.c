@@ -1,0 +1,496 @@
+#include "engine/gguf.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF files are read in place");
+
+#define MAX_NAME 256 /* longest key or tensor name accepted */
+
+struct hb_gguf {
+    char *path;
+    uint8_t *map;
+    uint64_t size;
+    hb_gguf_value *values; /* sorted by key */
+    uint64_t n_values;
+    hb_gguf_tensor *tensors; /* sorted by name */
+    uint64_t n_tensors;
+    uint64_t n_weights;
+};
+
+/* A place in the mapped file while its header is read. */
+typedef struct reader {
+    const hb_gguf *gguf;
+    uint64_t at;
+    hb_error *err;
+} reader;
+
+static const uint8_t kind_bytes[HB_GGUF_KINDS] = {
+    [HB_GGUF_UINT8] = 1,  [HB_GGUF_INT8] = 1,  [HB_GGUF_UINT16] = 2,  [HB_GGUF_INT16] = 2,
+    [HB_GGUF_UINT32] = 4, [HB_GGUF_INT32] = 4, [HB_GGUF_FLOAT32] = 4, [HB_GGUF_BOOL] = 1,
+    [HB_GGUF_UINT64] = 8, [HB_GGUF_INT64] = 8, [HB_GGUF_FLOAT64] = 8,
+};
+
+/* ---- Reading the header ------------------------------------------------------------------------ */
+
+static hb_status truncated(const reader *r, const char *what)
+{
+    return hb_fail(r->err, HB_ERR_FORMAT,
+                   "%s: truncated: the file ends within %s (at byte %llu of %llu)", r->gguf->path, what,
+                   (unsigned long long)r->at, (unsigned long long)r->gguf->size);
+}
+
+/* The next `length` bytes, or NULL when the file has fewer. */
+static const uint8_t *take(reader *r, uint64_t length)
+{
+    if (length > r->gguf->size - r->at) return NULL;
+    const uint8_t *bytes = r->gguf->map + r->at;
+    r->at += length;
+    return bytes;
+}
+
+static bool take_u32(reader *r, uint32_t *value)
+{
+    const uint8_t *bytes = take(r, sizeof *value);
+    if (bytes) memcpy(value, bytes, sizeof *value);
+    return bytes != NULL;
+}
+
+static bool take_u64(reader *r, uint64_t *value)
+{
+    const uint8_t *bytes = take(r, sizeof *value);
+    if (bytes) memcpy(value, bytes, sizeof *value);
+    return bytes != NULL;
+}
+
+static bool take_text(reader *r, hb_gguf_text *text)
+{
+    if (!take_u64(r, &text->length)) return false;
+    text->bytes = (const char *)take(r, text->length);
+    return text->bytes != NULL;
+}
+
+/* A key or tensor name: bounded, and free of control characters so that messages can show it. */
+static hb_status take_name(reader *r, const char *what, hb_gguf_text *name)
+{
+    if (!take_text(r, name)) return truncated(r, what);
+    bool clean = name->length > 0 && name->length <= MAX_NAME;
+    for (uint64_t i = 0; clean && i < name->length; i++)
+        clean = name->bytes[i] > 0x20 && name->bytes[i] < 0x7F;
+    if (clean) return HB_OK;
+    return hb_fail(r->err, HB_ERR_FORMAT, "%s: %s is not a name (%llu bytes, at byte %llu)",
+                   r->gguf->path, what, (unsigned long long)name->length,
+                   (unsigned long long)(r->at - name->length));
+}
+
+static hb_status bad_value(const reader *r, const hb_gguf_value *v, const char *why)
+{
+    return hb_fail(r->err, HB_ERR_FORMAT, "%s: metadata '%.*s': %s", r->gguf->path, (int)v->key.length,
+                   v->key.bytes, why);
+}
+
+/* Reads an array's header and steps over its elements, which are thereby known to be in bounds. */
+static hb_status take_array(reader *r, hb_gguf_value *v)
+{
+    uint32_t element;
+    if (!take_u32(r, &element) || !take_u64(r, &v->count)) return bad_value(r, v, "truncated");
+    if (element >= HB_GGUF_KINDS) return bad_value(r, v, "unknown array element type");
+    if (element == HB_GGUF_ARRAY) return bad_value(r, v, "arrays of arrays are not supported");
+    v->element = (hb_gguf_kind)element;
+    v->data = r->gguf->map + r->at;
+    if (element == HB_GGUF_STRING) {
+        hb_gguf_text text;
+        for (uint64_t i = 0; i < v->count; i++)
+            if (!take_text(r, &text)) return bad_value(r, v, "truncated");
+        return HB_OK;
+    }
+    if (v->count > r->gguf->size / kind_bytes[element] || !take(r, v->count * kind_bytes[element]))
+        return bad_value(r, v, "truncated");
+    return HB_OK;
+}
+
+static hb_status take_value(reader *r, hb_gguf_value *v)
+{
+    hb_status status = take_name(r, "a metadata key", &v->key);
+    if (status) return status;
+    uint32_t kind;
+    if (!take_u32(r, &kind)) return bad_value(r, v, "truncated");
+    if (kind >= HB_GGUF_KINDS) return bad_value(r, v, "unknown value type");
+    v->kind = (hb_gguf_kind)kind;
+    v->count = 1;
+    if (kind == HB_GGUF_ARRAY) return take_array(r, v);
+    v->data = r->gguf->map + r->at;
+    hb_gguf_text text;
+    bool whole = kind == HB_GGUF_STRING ? take_text(r, &text) : take(r, kind_bytes[kind]) != NULL;
+    return whole ? HB_OK : bad_value(r, v, "truncated");
+}
+
+static hb_status bad_tensor(const hb_gguf *g, hb_error *err, hb_status status, hb_gguf_text name,
+                            const char *why)
+{
+    return hb_fail(err, status, "%s: tensor '%.*s': %s", g->path, (int)name.length, name.bytes, why);
+}
+
+/* Reads a tensor's entry; its place in the data section is checked later, by place_tensor. */
+static hb_status take_tensor(reader *r, hb_gguf_tensor *t)
+{
+    hb_status status = take_name(r, "a tensor name", &t->name);
+    if (status) return status;
+    const hb_gguf *g = r->gguf;
+    if (!take_u32(r, &t->n_dims)) return truncated(r, "the tensor list");
+    if (t->n_dims < 1 || t->n_dims > 4)
+        return bad_tensor(g, r->err, HB_ERR_FORMAT, t->name, "must have 1 to 4 dimensions");
+    for (int i = 0; i < 4; i++) t->dims[i] = 1;
+    for (uint32_t i = 0; i < t->n_dims; i++) {
+        if (!take_u64(r, &t->dims[i])) return truncated(r, "the tensor list");
+        if (t->dims[i] == 0 || t->dims[i] > INT32_MAX)
+            return bad_tensor(g, r->err, HB_ERR_FORMAT, t->name, "dimension out of range");
+    }
+    if (!take_u32(r, &t->type) || !take_u64(r, &t->offset)) return truncated(r, "the tensor list");
+    return HB_OK;
+}
+
+/* Finds a tensor's bytes and checks that they lie in the file. */
+static hb_status place_tensor(hb_gguf *g, hb_gguf_tensor *t, uint64_t data_at, uint64_t alignment,
+                              hb_error *err)
+{
+    const hb_type_info *info = hb_type_get_info(t->type);
+    char why[128];
+    if (!info->block_bytes) {
+        if (info->name) snprintf(why, sizeof why, "type %s is not supported", info->name);
+        else snprintf(why, sizeof why, "unknown type %u", t->type);
+        return bad_tensor(g, err, HB_ERR_UNSUPPORTED, t->name, why);
+    }
+    if (t->dims[0] % info->block) {
+        snprintf(why, sizeof why, "rows of %llu weights are not whole %s blocks of %u",
+                 (unsigned long long)t->dims[0], info->name, info->block);
+        return bad_tensor(g, err, HB_ERR_FORMAT, t->name, why);
+    }
+    t->row_bytes = t->dims[0] / info->block * info->block_bytes;
+    uint64_t bytes = t->row_bytes;
+    for (int i = 1; i < 4; i++)
+        if (__builtin_mul_overflow(bytes, t->dims[i], &bytes))
+            return bad_tensor(g, err, HB_ERR_FORMAT, t->name, "size overflows");
+    if (t->offset % alignment) return bad_tensor(g, err, HB_ERR_FORMAT, t->name, "data is not aligned");
+    uint64_t room = g->size - data_at;
+    if (t->offset > room || bytes > room - t->offset) {
+        snprintf(why, sizeof why, "truncated: needs bytes %llu to %llu of a data section of %llu",
+                 (unsigned long long)t->offset, (unsigned long long)t->offset + bytes,
+                 (unsigned long long)room);
+        return bad_tensor(g, err, HB_ERR_FORMAT, t->name, why);
+    }
+    t->data = g->map + data_at + t->offset;
+    g->n_weights += bytes / info->block_bytes * info->block;
+    return HB_OK;
+}
+
+static int compare_values(const void *a, const void *b)
+{
+    return hb_gguf_text_compare(((const hb_gguf_value *)a)->key, ((const hb_gguf_value *)b)->key);
+}
+
+static int compare_tensors(const void *a, const void *b)
+{
+    return hb_gguf_text_compare(((const hb_gguf_tensor *)a)->name, ((const hb_gguf_tensor *)b)->name);
+}
+
+static hb_status read_values(hb_gguf *g, reader *r)
+{
+    g->values = calloc(g->n_values ? g->n_values : 1, sizeof *g->values);
+    if (!g->values) return hb_fail_memory(r->err);
+    for (uint64_t i = 0; i < g->n_values; i++) {
+        hb_status status = take_value(r, &g->values[i]);
+        if (status) return status;
+    }
+    qsort(g->values, g->n_values, sizeof *g->values, compare_values);
+    for (uint64_t i = 1; i < g->n_values; i++)
+        if (compare_values(&g->values[i - 1], &g->values[i]) == 0)
+            return bad_value(r, &g->values[i], "given twice");
+    return HB_OK;
+}
+
+static hb_status read_tensors(hb_gguf *g, reader *r)
+{
+    g->tensors = calloc(g->n_tensors ? g->n_tensors : 1, sizeof *g->tensors);
+    if (!g->tensors) return hb_fail_memory(r->err);
+    hb_status status = HB_OK;
+    for (uint64_t i = 0; i < g->n_tensors && !status; i++) status = take_tensor(r, &g->tensors[i]);
+    if (status) return status;
+
+    int64_t alignment = 32;
+    status = hb_gguf_get_int(g, "general.alignment", false, 8, 1 << 20, &alignment, r->err);
+    if (status) return status;
+    if (alignment & (alignment - 1))
+        return hb_fail(r->err, HB_ERR_FORMAT, "%s: general.alignment %lld is not a power of two",
+                       g->path, (long long)alignment);
+    uint64_t data_at = (r->at + (uint64_t)alignment - 1) / (uint64_t)alignment * (uint64_t)alignment;
+    if (data_at > g->size) data_at = g->size;
+    for (uint64_t i = 0; i < g->n_tensors && !status; i++)
+        status = place_tensor(g, &g->tensors[i], data_at, (uint64_t)alignment, r->err);
+    if (status) return status;
+
+    qsort(g->tensors, g->n_tensors, sizeof *g->tensors, compare_tensors);
+    for (uint64_t i = 1; i < g->n_tensors; i++)
+        if (compare_tensors(&g->tensors[i - 1], &g->tensors[i]) == 0)
+            return bad_tensor(g, r->err, HB_ERR_FORMAT, g->tensors[i].name, "given twice");
+    return HB_OK;
+}
+
+static hb_status read_header(hb_gguf *g, hb_error *err)
+{
+    reader r = {g, 0, err};
+    uint32_t version;
+    const uint8_t *magic = take(&r, 4);
+    if (!magic || memcmp(magic, "GGUF", 4) != 0)
+        return hb_fail(err, HB_ERR_FORMAT, "%s: not a GGUF file", g->path);
+    if (!take_u32(&r, &version)) return truncated(&r, "the header");
+    if (version != 2 && version != 3) {
+        bool swapped = version == 2u << 24 || version == 3u << 24;
+        return hb_fail(err, HB_ERR_UNSUPPORTED,
+                       swapped ? "%s: big-endian GGUF is not supported"
+                               : "%s: GGUF version %u is not supported (2 and 3 are)",
+                       g->path, version);
+    }
+    if (!take_u64(&r, &g->n_tensors) || !take_u64(&r, &g->n_values)) return truncated(&r, "the header");
+    /* The smallest entries possible: a key, a type and a byte; a name, a dimension, a type, an offset.
+     */
+    if (g->n_values > g->size / 14 || g->n_tensors > g->size / 33)
+        return hb_fail(err, HB_ERR_FORMAT,
+                       "%s: %llu metadata values and %llu tensors cannot fit the file", g->path,
+                       (unsigned long long)g->n_values, (unsigned long long)g->n_tensors);
+    hb_status status = read_values(g, &r);
+    return status ? status : read_tensors(g, &r);
+}
+
+/* ---- Opening and closing ------------------------------------------------------------------------ */
+
+static hb_status map_file(hb_gguf *g, hb_error *err)
+{
+    int fd = open(g->path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return hb_fail(err, HB_ERR_IO, "%s: %s", g->path, strerror(errno));
+    struct stat st;
+    hb_status status = HB_OK;
+    if (fstat(fd, &st) != 0) status = hb_fail(err, HB_ERR_IO, "%s: %s", g->path, strerror(errno));
+    else if (!S_ISREG(st.st_mode)) status = hb_fail(err, HB_ERR_IO, "%s: not a regular file", g->path);
+    else if (st.st_size == 0) status = hb_fail(err, HB_ERR_FORMAT, "%s: the file is empty", g->path);
+    if (!status) {
+        void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+        if (map == MAP_FAILED) {
+            status = hb_fail(err, HB_ERR_IO, "%s: cannot map: %s", g->path, strerror(errno));
+        } else {
+            g->map = map;
+            g->size = (uint64_t)st.st_size;
+        }
+    }
+    close(fd);
+    return status;
+}
+
+hb_status hb_gguf_open(const char *path, hb_gguf **gguf, hb_error *err)
+{
+    hb_gguf *g = calloc(1, sizeof *g);
+    if (!g || !(g->path = strdup(path))) {
+        hb_gguf_close(g);
+        return hb_fail_memory(err);
+    }
+    hb_status status = map_file(g, err);
+    if (!status) status = read_header(g, err);
+    if (status) hb_gguf_close(g);
+    else *gguf = g;
+    return status;
+}
+
+void hb_gguf_close(hb_gguf *gguf)
+{
+    if (!gguf) return;
+    if (gguf->map) munmap(gguf->map, gguf->size);
+    free(gguf->values);
+    free(gguf->tensors);
+    free(gguf->path);
+    free(gguf);
+}
+
+const char *hb_gguf_path(const hb_gguf *gguf)
+{
+    return gguf->path;
+}
+
+uint64_t hb_gguf_file_size(const hb_gguf *gguf)
+{
+    return gguf->size;
+}
+
+uint64_t hb_gguf_n_weights(const hb_gguf *gguf)
+{
+    return gguf->n_weights;
+}
+
+/* ---- Metadata ----------------------------------------------------------------------------------- */
+
+const hb_gguf_value *hb_gguf_find(const hb_gguf *gguf, const char *key)
+{
+    hb_gguf_value wanted = {.key = {key, strlen(key)}};
+    return bsearch(&wanted, gguf->values, gguf->n_values, sizeof wanted, compare_values);
+}
+
+static hb_status missing(const hb_gguf *g, const char *key, hb_error *err)
+{
+    return hb_fail(err, HB_ERR_FORMAT, "%s: metadata '%s' is missing", g->path, key);
+}
+
+/* An integer of any width; false for another kind or one above INT64_MAX. */
+static bool as_int(const hb_gguf_value *v, int64_t *out)
+{
+    union {
+        uint8_t u8;
+        int8_t i8;
+        uint16_t u16;
+        int16_t i16;
+        uint32_t u32;
+        int32_t i32;
+        uint64_t u64;
+        int64_t i64;
+    } x;
+    memcpy(&x, v->data, kind_bytes[v->kind]);
+    switch (v->kind) {
+    case HB_GGUF_UINT8:
+        *out = x.u8;
+        return true;
+    case HB_GGUF_INT8:
+        *out = x.i8;
+        return true;
+    case HB_GGUF_UINT16:
+        *out = x.u16;
+        return true;
+    case HB_GGUF_INT16:
+        *out = x.i16;
+        return true;
+    case HB_GGUF_UINT32:
+        *out = x.u32;
+        return true;
+    case HB_GGUF_INT32:
+        *out = x.i32;
+        return true;
+    case HB_GGUF_INT64:
+        *out = x.i64;
+        return true;
+    case HB_GGUF_UINT64:
+        *out = (int64_t)x.u64;
+        return x.u64 <= INT64_MAX;
+    default:
+        return false;
+    }
+}
+
+hb_status hb_gguf_get_int(const hb_gguf *gguf, const char *key, bool required, int64_t min, int64_t max,
+                          int64_t *out, hb_error *err)
+{
+    const hb_gguf_value *v = hb_gguf_find(gguf, key);
+    if (!v) return required ? missing(gguf, key, err) : HB_OK;
+    int64_t value;
+    if (!as_int(v, &value))
+        return hb_fail(err, HB_ERR_FORMAT, "%s: metadata '%s' is not an integer", gguf->path, key);
+    if (value < min || value > max)
+        return hb_fail(err, HB_ERR_FORMAT, "%s: metadata '%s' is %lld, outside %lld to %lld",
+                       gguf->path, key, (long long)value, (long long)min, (long long)max);
+    *out = value;
+    return HB_OK;
+}
+
+hb_status hb_gguf_get_float(const hb_gguf *gguf, const char *key, bool required, double *out,
+                            hb_error *err)
+{
+    const hb_gguf_value *v = hb_gguf_find(gguf, key);
+    if (!v) return required ? missing(gguf, key, err) : HB_OK;
+    float single;
+    double value;
+    if (v->kind == HB_GGUF_FLOAT32) {
+        memcpy(&single, v->data, sizeof single);
+        value = single;
+    } else if (v->kind == HB_GGUF_FLOAT64) {
+        memcpy(&value, v->data, sizeof value);
+    } else {
+        return hb_fail(err, HB_ERR_FORMAT, "%s: metadata '%s' is not a float", gguf->path, key);
+    }
+    if (!(value > 0 && value < 1e30))
+        return hb_fail(err, HB_ERR_FORMAT, "%s: metadata '%s' is %g, not a positive number", gguf->path,
+                       key, value);
+    *out = value;
+    return HB_OK;
+}
+
+hb_status hb_gguf_get_bool(const hb_gguf *gguf, const char *key, bool *out, hb_error *err)
+{
+    const hb_gguf_value *v = hb_gguf_find(gguf, key);
+    if (!v) return HB_OK;
+    if (v->kind != HB_GGUF_BOOL || *v->data > 1)
+        return hb_fail(err, HB_ERR_FORMAT, "%s: metadata '%s' is not a boolean", gguf->path, key);
+    *out = *v->data == 1;
+    return HB_OK;
+}
+
+hb_gguf_text hb_gguf_next_text(const uint8_t **cursor)
+{
+    hb_gguf_text text;
+    memcpy(&text.length, *cursor, sizeof text.length);
+    text.bytes = (const char *)*cursor + sizeof text.length;
+    *cursor += sizeof text.length + text.length;
+    return text;
+}
+
+hb_gguf_text hb_gguf_get_text(const hb_gguf *gguf, const char *key)
+{
+    const hb_gguf_value *v = hb_gguf_find(gguf, key);
+    if (!v || v->kind != HB_GGUF_STRING) return (hb_gguf_text){NULL, 0};
+    const uint8_t *cursor = v->data;
+    return hb_gguf_next_text(&cursor);
+}
+
+int hb_gguf_text_compare(hb_gguf_text a, hb_gguf_text b)
+{
+    uint64_t common = a.length < b.length ? a.length : b.length;
+    int order = memcmp(a.bytes, b.bytes, common);
+    return order ? order : (a.length > b.length) - (a.length < b.length);
+}
+
+bool hb_gguf_text_is(hb_gguf_text text, const char *expected)
+{
+    return text.bytes && text.length == strlen(expected) &&
+           memcmp(text.bytes, expected, text.length) == 0;
+}
+
+/* ---- Tensors ------------------------------------------------------------------------------------ */
+
+hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, uint64_t cols, uint64_t rows,
+                              bool required, const hb_gguf_tensor **tensor, hb_error *err)
+{
+    hb_gguf_tensor wanted = {.name = {name, strlen(name)}};
+    hb_gguf_tensor *t =
+        bsearch(&wanted, gguf->tensors, gguf->n_tensors, sizeof wanted, compare_tensors);
+    *tensor = t;
+    if (!t) {
+        if (!required) return HB_OK;
+        return hb_fail(err, HB_ERR_FORMAT, "%s: tensor '%s' is missing", gguf->path, name);
+    }
+    if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1)
+        return hb_fail(err, HB_ERR_FORMAT, "%s: tensor '%s' has shape %llu x %llu, not %llu x %llu",
+                       gguf->path, name, (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
+                       (unsigned long long)cols, (unsigned long long)rows);
+    t->used = true;
+    return HB_OK;
+}
+
+hb_status hb_gguf_check_all_used(const hb_gguf *gguf, hb_error *err)
+{
+    for (uint64_t i = 0; i < gguf->n_tensors; i++)
+        if (!gguf->tensors[i].used)
+            return bad_tensor(gguf, err, HB_ERR_UNSUPPORTED, gguf->tensors[i].name,
+                              "not a part of this architecture that hbar knows");
+    return HB_OK;
+}

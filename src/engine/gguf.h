@@ -1,0 +1,88 @@
+/* GGUF files: metadata and tensors, memory-mapped, every count, offset and size checked against the
+ * file before it is used (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). */
+#ifndef HB_ENGINE_GGUF_H
+#define HB_ENGINE_GGUF_H
+
+#include "base/error.h"
+#include "engine/types.h"
+
+/* Metadata value types, numbered as in the specification. */
+typedef enum hb_gguf_kind {
+    HB_GGUF_UINT8,
+    HB_GGUF_INT8,
+    HB_GGUF_UINT16,
+    HB_GGUF_INT16,
+    HB_GGUF_UINT32,
+    HB_GGUF_INT32,
+    HB_GGUF_FLOAT32,
+    HB_GGUF_BOOL,
+    HB_GGUF_STRING,
+    HB_GGUF_ARRAY,
+    HB_GGUF_UINT64,
+    HB_GGUF_INT64,
+    HB_GGUF_FLOAT64,
+    HB_GGUF_KINDS
+} hb_gguf_kind;
+
+/* Bytes in the mapped file; not zero-terminated. */
+typedef struct hb_gguf_text {
+    const char *bytes;
+    uint64_t length;
+} hb_gguf_text;
+
+typedef struct hb_gguf_value {
+    hb_gguf_text key;
+    hb_gguf_kind kind;
+    hb_gguf_kind element; /* of an array */
+    uint64_t count;       /* elements of an array; 1 for anything else */
+    const uint8_t *data;  /* the value or first element, unaligned, in bounds for all of them */
+} hb_gguf_value;
+
+typedef struct hb_gguf_tensor {
+    hb_gguf_text name;
+    uint32_t type; /* an hb_type that is supported */
+    uint32_t n_dims;
+    uint64_t dims[4]; /* fastest first: dims[0] is a row's length; unused ones are 1 */
+    const uint8_t *data;
+    uint64_t row_bytes; /* of dims[0] weights */
+    uint64_t offset;    /* in the data section */
+    bool used;          /* set by hb_gguf_take_tensor */
+} hb_gguf_tensor;
+
+typedef struct hb_gguf hb_gguf;
+
+hb_status hb_gguf_open(const char *path, hb_gguf **gguf, hb_error *err);
+void hb_gguf_close(hb_gguf *gguf);
+const char *hb_gguf_path(const hb_gguf *gguf);
+uint64_t hb_gguf_file_size(const hb_gguf *gguf);
+uint64_t hb_gguf_n_weights(const hb_gguf *gguf); /* in all tensors */
+
+/* NULL when there is no such key. */
+const hb_gguf_value *hb_gguf_find(const hb_gguf *gguf, const char *key);
+
+/* Each reads a scalar of a fitting type into *out. A missing key leaves *out, or is HB_ERR_FORMAT when
+ * `required`; so are a value of another type or one outside [min, max]. */
+hb_status hb_gguf_get_int(const hb_gguf *gguf, const char *key, bool required, int64_t min, int64_t max,
+                          int64_t *out, hb_error *err);
+hb_status hb_gguf_get_float(const hb_gguf *gguf, const char *key, bool required, double *out,
+                            hb_error *err);
+hb_status hb_gguf_get_bool(const hb_gguf *gguf, const char *key, bool *out, hb_error *err);
+/* A missing key or one of another type gives a text with NULL bytes. */
+hb_gguf_text hb_gguf_get_text(const hb_gguf *gguf, const char *key);
+bool hb_gguf_text_is(hb_gguf_text text, const char *expected);
+int hb_gguf_text_compare(hb_gguf_text a, hb_gguf_text b); /* by bytes, as strcmp */
+
+/* Steps through a string array: reads the text at *cursor and moves on. Start from value->data and do
+ * it at most value->count times. */
+hb_gguf_text hb_gguf_next_text(const uint8_t **cursor);
+
+/* The tensor of that name and shape (cols = dims[0], rows = dims[1]; a vector has rows 1), marked as
+ * used; NULL in *tensor when it is absent and not `required`. */
+hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, uint64_t cols, uint64_t rows,
+                              bool required, const hb_gguf_tensor **tensor, hb_error *err);
+
+/* HB_ERR_UNSUPPORTED, naming one, when a tensor of the file was not taken: ignoring it would give a
+ * wrong model. */
+hb_status hb_gguf_check_all_used(const hb_gguf *gguf, hb_error *err);
+
+#endif

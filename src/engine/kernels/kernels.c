@@ -1,0 +1,40 @@
+#include "engine/kernels/kernels.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef HB_HAVE_X86
+#include <cpuid.h>
+
+static int has_avx2(void)
+{
+    unsigned a, b, c = 0, d;
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+           __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
+}
+
+static int has_avx512(void)
+{
+    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+}
+#endif
+
+const hb_kernels *hb_kernels_named(const char *name)
+{
+#ifdef HB_HAVE_X86
+    if (strcmp(name, "avx512") == 0 && has_avx512()) return &hb_kernels_avx512;
+    if (strcmp(name, "avx2") == 0 && has_avx2()) return &hb_kernels_avx2;
+#endif
+    return strcmp(name, "portable") == 0 ? &hb_kernels_portable : NULL;
+}
+
+const hb_kernels *hb_kernels_best(void)
+{
+    static const char *const names[] = {"avx512", "avx2", "portable"};
+    const char *wanted = getenv("HBAR_KERNELS");
+    const hb_kernels *kernels = wanted ? hb_kernels_named(wanted) : NULL;
+    for (int i = 0; !kernels; i++) kernels = hb_kernels_named(names[i]);
+    return kernels;
+}

@@ -1,0 +1,43 @@
+/* The arithmetic behind the forward pass: one table of functions for each instruction set, chosen at
+ * run time. portable.c is the reference the others are tested against. */
+#ifndef HB_ENGINE_KERNELS_H
+#define HB_ENGINE_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include "engine/types.h"
+
+/* Turns n weights, whole blocks of one type, into floats. */
+typedef void hb_to_f32(const void *blocks, float *out, size_t n);
+
+typedef struct hb_kernels {
+    const char *name;
+
+    /* By hb_type; NULL for F32, whose rows are used where they lie. */
+    hb_to_f32 *to_f32[HB_TYPE_COUNT];
+
+    /* y[t * ldy + r] = sum_i w[r * ldw + i] * x[t * ldx + i], for r < rows and t < tokens: a few weight
+     * rows against many tokens. Each sum is accumulated in an order that depends on n alone, so a
+     * token's result is the same in any company. */
+    void (*tile)(const float *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens, size_t n,
+                 float *y, size_t ldy);
+
+    /* y += a * x, both [n]. */
+    void (*axpy)(float *y, float a, const float *x, size_t n);
+} hb_kernels;
+
+/* The rows of weights `tile` is best given at a time. */
+#define HB_TILE_ROWS 4
+
+/* "portable", "avx2", "avx512"; NULL when unknown or when this processor lacks it. */
+const hb_kernels *hb_kernels_named(const char *name);
+
+/* The best this processor has, or the one the environment variable HBAR_KERNELS names. */
+const hb_kernels *hb_kernels_best(void);
+
+extern const hb_kernels hb_kernels_portable;
+#ifdef HB_HAVE_X86
+extern const hb_kernels hb_kernels_avx2, hb_kernels_avx512;
+#endif
+
+#endif

@@ -1,0 +1,43 @@
+/* Plain C for any processor. Sums run in eight lanes, which compilers turn into whatever registers
+ * there are, and which loses less to rounding than one long sum. */
+#include "engine/kernels/dequantize.h"
+#include "engine/kernels/kernels.h"
+
+#define LANES 8
+
+static float dot(const float *a, const float *b, size_t n)
+{
+    float lane[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++) lane[k] += a[i + (size_t)k] * b[i + (size_t)k];
+    float sum =
+        ((lane[0] + lane[4]) + (lane[1] + lane[5])) + ((lane[2] + lane[6]) + (lane[3] + lane[7]));
+    for (; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+static void tile(const float *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens, size_t n,
+                 float *y, size_t ldy)
+{
+    for (int t = 0; t < tokens; t++)
+        for (int r = 0; r < rows; r++)
+            y[(size_t)t * ldy + (size_t)r] = dot(w + (size_t)r * ldw, x + (size_t)t * ldx, n);
+}
+
+static void axpy(float *y, float a, const float *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++) y[i] += a * x[i];
+}
+
+const hb_kernels hb_kernels_portable = {
+    .name = "portable",
+    .to_f32 = {[HB_TYPE_F16] = f16_to_f32,
+               [HB_TYPE_BF16] = bf16_to_f32,
+               [HB_TYPE_Q8_0] = q8_0_to_f32,
+               [HB_TYPE_Q4_0] = q4_0_to_f32,
+               [HB_TYPE_Q4_K] = q4_k_to_f32,
+               [HB_TYPE_Q6_K] = q6_k_to_f32},
+    .tile = tile,
+    .axpy = axpy,
+};

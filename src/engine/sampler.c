@@ -1,0 +1,75 @@
+#include "engine/sampler.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+typedef struct candidate {
+    float logit;
+    int32_t id;
+} candidate;
+
+hb_status hb_sampler_open(hb_sampler *sampler, const hb_sampling *options, int32_t n_vocab,
+                          hb_error *err)
+{
+    if (!(options->temperature >= 0 && options->temperature <= 100))
+        return hb_fail(err, HB_ERR_ARGUMENT, "temperature %g is not between 0 and 100",
+                       options->temperature);
+    if (options->top_k < 0)
+        return hb_fail(err, HB_ERR_ARGUMENT, "top-k %d is negative", options->top_k);
+    if (!(options->top_p > 0 && options->top_p <= 1))
+        return hb_fail(err, HB_ERR_ARGUMENT, "top-p %g is not above 0 and at most 1", options->top_p);
+    *sampler = (hb_sampler){*options, {options->seed}, n_vocab, NULL};
+    if (options->temperature > 0) {
+        sampler->candidates = calloc((size_t)n_vocab, sizeof(candidate));
+        if (!sampler->candidates) return hb_fail_memory(err);
+    }
+    return HB_OK;
+}
+
+void hb_sampler_close(hb_sampler *sampler)
+{
+    free(sampler->candidates);
+    sampler->candidates = NULL;
+}
+
+static int32_t greatest(const float *logits, int32_t n)
+{
+    int32_t best = 0;
+    for (int32_t i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
+/* Most probable first, the lowest id among equals. */
+static int compare(const void *a, const void *b)
+{
+    const candidate *x = a, *y = b;
+    if (x->logit != y->logit) return x->logit < y->logit ? 1 : -1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+int32_t hb_sampler_choose(hb_sampler *sampler, const float *logits)
+{
+    const hb_sampling *o = &sampler->options;
+    candidate *c = sampler->candidates;
+    int32_t n = sampler->n_vocab;
+    if (!c) return greatest(logits, n);
+    for (int32_t i = 0; i < n; i++) c[i] = (candidate){logits[i], i};
+    qsort(c, (size_t)n, sizeof *c, compare);
+    if (o->top_k > 0 && o->top_k < n) n = o->top_k;
+
+    /* Weights relative to the greatest: the sum of them all, then the shortest start of the list that
+     * holds top_p of it. */
+    double scale = 1 / o->temperature, total = 0, kept = 0;
+    for (int32_t i = 0; i < n; i++) total += exp((c[i].logit - c[0].logit) * scale);
+    int32_t end = 0;
+    while (end < n && (end == 0 || kept < o->top_p * total))
+        kept += exp((c[end++].logit - c[0].logit) * scale);
+
+    double left = hb_rng_unit(&sampler->rng) * kept;
+    for (int32_t i = 0; i < end; i++) {
+        left -= exp((c[i].logit - c[0].logit) * scale);
+        if (left < 0) return c[i].id;
+    }
+    return c[end - 1].id;
+}

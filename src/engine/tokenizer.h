@@ -1,0 +1,22 @@
+/* Text to tokens and back, by the vocabulary in a GGUF file. */
+#ifndef HB_ENGINE_TOKENIZER_H
+#define HB_ENGINE_TOKENIZER_H
+
+#include "engine/gguf.h"
+
+typedef struct hb_tokenizer hb_tokenizer;
+
+/* Supported: tokenizer.ggml.model = "llama" (SentencePiece BPE with byte fallback). `gguf` must outlive
+ * the tokenizer. */
+hb_status hb_tokenizer_open(const hb_gguf *gguf, hb_tokenizer **tokenizer, hb_error *err);
+void hb_tokenizer_close(hb_tokenizer *tokenizer);
+
+int32_t hb_tokenizer_n_vocab(const hb_tokenizer *tokenizer);
+
+/* See hb_tokenize, hb_token_bytes and hb_token_is_end. */
+hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text, size_t length,
+                              bool add_special, int32_t **tokens, size_t *n_tokens, hb_error *err);
+const char *hb_tokenizer_bytes(const hb_tokenizer *tokenizer, int32_t token, size_t *length);
+bool hb_tokenizer_is_end(const hb_tokenizer *tokenizer, int32_t token);
+
+#endif

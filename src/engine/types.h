@@ -1,0 +1,28 @@
+/* GGUF tensor types: their names and block sizes, and which of them the kernels can read. */
+#ifndef HB_ENGINE_TYPES_H
+#define HB_ENGINE_TYPES_H
+
+#include <stdint.h>
+
+/* Numbers as in the GGUF specification. */
+typedef enum hb_type {
+    HB_TYPE_F32 = 0,
+    HB_TYPE_F16 = 1,
+    HB_TYPE_Q4_0 = 2,
+    HB_TYPE_Q8_0 = 8,
+    HB_TYPE_Q4_K = 12,
+    HB_TYPE_Q6_K = 14,
+    HB_TYPE_BF16 = 30,
+    HB_TYPE_COUNT = 40 /* one more than the highest number known */
+} hb_type;
+
+typedef struct hb_type_info {
+    const char *name;     /* NULL: no such type */
+    uint32_t block;       /* weights in a block */
+    uint32_t block_bytes; /* 0: known by name only, not supported */
+} hb_type_info;
+
+/* Never NULL; an unknown number has a NULL name. */
+const hb_type_info *hb_type_get_info(uint32_t type);
+
+#endif

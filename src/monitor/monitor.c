@@ -1,0 +1,321 @@
+#include "monitor/monitor.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "base/buffer.h"
+#include "base/utf8.h"
+#include "engine/sampler.h"
+#include "engine/session.h"
+
+/* One top-5 for each signal of hb_scores. */
+typedef struct accumulator {
+    hb_top5 hbar_s, pri, delta_mu, delta_sigma, delta_h, surprise;
+} accumulator;
+
+/* The state of one generation. Its arrays are sized by the model alone; only in full mode do text,
+ * tokens and trajectory grow. */
+typedef struct loop {
+    hb_session *session;
+    const hb_generate_options *options;
+    hb_generation *out;
+    hb_error *err;
+    hb_sampler sampler;
+    accumulator scores;
+    float *logits, *p; /* [n_vocab] */
+    float *states;     /* [n_layers][n_embd] */
+    float *previous;   /* [n_embd], the last block's state at the previous checked step */
+    hb_buffer text;
+    size_t token_room, step_room;
+} loop;
+
+hb_generate_options hb_generate_defaults(void)
+{
+    return (hb_generate_options){
+        .monitor = {.tau = 2.0,
+                    .lambda = 5.0,
+                    .cutoff = 0.85,
+                    .alpha = 0.1,
+                    .direction = HB_DIRECTION_HIGH,
+                    .check_every = 1},
+        .sampling = {.temperature = 0, .top_k = 0, .top_p = 1, .seed = 42},
+        .max_tokens = 512,
+        .mode = HB_MODE_FULL,
+    };
+}
+
+const char *hb_finish_name(hb_finish finish)
+{
+    static const char *const names[] = {
+        [HB_FINISH_HALTED] = "halted",         [HB_FINISH_END] = "end of text",
+        [HB_FINISH_MAX_TOKENS] = "max tokens", [HB_FINISH_CONTEXT] = "context full",
+        [HB_FINISH_CANCELLED] = "cancelled",
+    };
+    return names[finish];
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ---- Setting up --------------------------------------------------------------------------------- */
+
+static hb_status check_options(const hb_generate_options *o, hb_error *err)
+{
+    const hb_monitor *m = &o->monitor;
+    if (!isfinite(m->tau)) return hb_fail(err, HB_ERR_ARGUMENT, "tau %g is not a number", m->tau);
+    if (!(m->lambda > 0 && isfinite(m->lambda)))
+        return hb_fail(err, HB_ERR_ARGUMENT, "lambda %g is not above 0", m->lambda);
+    if (!(m->cutoff > 0 && isfinite(m->cutoff)))
+        return hb_fail(err, HB_ERR_ARGUMENT, "cutoff %g is not above 0", m->cutoff);
+    if (!(m->alpha >= 0 && isfinite(m->alpha)))
+        return hb_fail(err, HB_ERR_ARGUMENT, "alpha %g is negative", m->alpha);
+    if (m->direction != HB_DIRECTION_HIGH && m->direction != HB_DIRECTION_LOW)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the monitor's direction must be high or low");
+    if (m->check_every < 1)
+        return hb_fail(err, HB_ERR_ARGUMENT, "check-every %d is not at least 1", m->check_every);
+    if (o->max_tokens < 1)
+        return hb_fail(err, HB_ERR_ARGUMENT, "max-tokens %d is not at least 1", o->max_tokens);
+    return HB_OK;
+}
+
+static hb_status open_loop(loop *l)
+{
+    const hb_model_info *info = &l->session->model->info;
+    size_t vocab = (size_t)info->n_vocab, d = (size_t)info->n_embd, layers = (size_t)info->n_layers;
+    hb_status status = hb_sampler_open(&l->sampler, &l->options->sampling, info->n_vocab, l->err);
+    if (status) return status;
+    l->logits = malloc(vocab * sizeof *l->logits);
+    l->p = malloc(vocab * sizeof *l->p);
+    l->states = malloc(layers * d * sizeof *l->states);
+    l->previous = malloc(d * sizeof *l->previous);
+    return l->logits && l->p && l->states && l->previous ? HB_OK : hb_fail_memory(l->err);
+}
+
+static void close_loop(loop *l)
+{
+    hb_sampler_close(&l->sampler);
+    free(l->logits);
+    free(l->p);
+    free(l->states);
+    free(l->previous);
+    hb_buffer_free(&l->text);
+}
+
+/* ---- One step ----------------------------------------------------------------------------------- */
+
+static bool is_checked(const loop *l, int32_t step)
+{
+    return l->options->mode == HB_MODE_SCORE_ONLY || step % l->options->monitor.check_every == 0;
+}
+
+static bool is_cancelled(const loop *l)
+{
+    return l->options->cancelled && l->options->cancelled(l->options->user);
+}
+
+/* Evaluates tokens, keeping the last one's logits and, for a step to be checked, its blocks' states. */
+static hb_status evaluate(loop *l, const int32_t *tokens, int32_t n, int32_t step)
+{
+    int32_t last = n - 1;
+    hb_tap tap = {&last, 1, l->logits, is_checked(l, step) ? l->states : NULL};
+    hb_status status = hb_eval(l->session, tokens, n, &tap, l->err);
+    if (status) return status;
+    for (int32_t i = 0; i < l->session->model->info.n_vocab; i++)
+        if (!isfinite(l->logits[i]))
+            return hb_fail(l->err, HB_ERR_NUMERIC, "%s: the logits at step %d are not finite",
+                           l->session->model->info.path, step);
+    return HB_OK;
+}
+
+/* The array with room for one more element of `size` bytes after its n, possibly moved; NULL, and the
+ * array as it was, when memory runs out. */
+static void *grow(void *array, size_t *room, size_t n, size_t size)
+{
+    if (n < *room) return array;
+    size_t wanted = *room ? 2 * *room : 32;
+    void *bigger = realloc(array, wanted * size);
+    if (bigger) *room = wanted;
+    return bigger;
+}
+
+/* Measures the step from l->logits and l->states, and accumulates it. */
+static hb_status measure(loop *l, int32_t step, int32_t token)
+{
+    const hb_model_info *info = &l->session->model->info;
+    const hb_monitor *m = &l->options->monitor;
+    size_t d = (size_t)info->n_embd, layers = (size_t)info->n_layers;
+    const float *last = l->states + (layers - 1) * d;
+    hb_step s = {.step = step, .token = token};
+    hb_softmax(l->logits, (size_t)info->n_vocab, l->p);
+    s.impurity = hb_gini_impurity(l->p, (size_t)info->n_vocab);
+    s.delta_mu = hb_delta_mu(s.impurity);
+    s.delta_sigma = hb_delta_sigma(l->states, layers, d);
+    s.hbar_s = hb_hbar_s(s.delta_mu, s.delta_sigma);
+    s.p_fail = hb_p_fail(s.hbar_s, m->tau, m->lambda, m->direction);
+    s.surprise = hb_surprise(l->p[token]);
+    s.delta_h = l->out->n_steps > 0 ? hb_cosine_distance(last, l->previous, d) : 0;
+    s.pri = hb_pri(s.surprise, s.delta_h, m->alpha);
+    if (!isfinite(s.hbar_s) || !isfinite(s.pri))
+        return hb_fail(l->err, HB_ERR_NUMERIC, "%s: the blocks' states at step %d are not finite",
+                       info->path, step);
+    memcpy(l->previous, last, d * sizeof *last);
+
+    hb_top5_add(&l->scores.hbar_s, s.hbar_s);
+    hb_top5_add(&l->scores.pri, s.pri);
+    hb_top5_add(&l->scores.delta_mu, s.delta_mu);
+    hb_top5_add(&l->scores.delta_sigma, s.delta_sigma);
+    hb_top5_add(&l->scores.delta_h, s.delta_h);
+    hb_top5_add(&l->scores.surprise, s.surprise);
+    if (l->options->mode == HB_MODE_FULL) {
+        hb_step *steps = grow(l->out->trajectory, &l->step_room, l->out->n_steps, sizeof s);
+        if (!steps) return hb_fail_memory(l->err);
+        l->out->trajectory = steps;
+        steps[l->out->n_steps] = s;
+    }
+    l->out->last = s;
+    l->out->n_steps++;
+    return HB_OK;
+}
+
+static hb_status append(loop *l, int32_t token)
+{
+    size_t length;
+    const char *bytes = hb_token_bytes(l->session->model, token, &length);
+    if (l->options->mode == HB_MODE_FULL) {
+        size_t n = (size_t)l->out->n_tokens;
+        int32_t *tokens = grow(l->out->tokens, &l->token_room, n, sizeof token);
+        if (!tokens) return hb_fail_memory(l->err);
+        l->out->tokens = tokens;
+        tokens[n] = token;
+        if (!hb_buffer_add(&l->text, bytes, length)) return hb_fail_memory(l->err);
+    }
+    l->out->n_tokens++;
+    if (l->options->on_token) l->options->on_token(l->options->user, &l->out->last, bytes, length);
+    return HB_OK;
+}
+
+/* ---- The loop ----------------------------------------------------------------------------------- */
+
+/* The prompt in parts, so that a long one can be cancelled. */
+static hb_status evaluate_prompt(loop *l, const int32_t *prompt, int32_t n, bool *cancelled)
+{
+    hb_status status = HB_OK;
+    for (int32_t at = 0; at < n && !status; at += HB_BATCH) {
+        *cancelled = is_cancelled(l);
+        if (*cancelled) return HB_OK;
+        if (n - at > HB_BATCH) status = hb_eval(l->session, prompt + at, HB_BATCH, NULL, l->err);
+        else status = evaluate(l, prompt + at, n - at, 0);
+    }
+    return status;
+}
+
+static hb_status stop(loop *l, hb_finish why)
+{
+    l->out->finish = why;
+    return HB_OK;
+}
+
+/* From the prompt's evaluation on: choose, measure, decide, append, evaluate. Sets out->finish. */
+static hb_status decode(loop *l)
+{
+    hb_generation *out = l->out;
+    for (int32_t step = 0;; step++) {
+        if (is_cancelled(l)) return stop(l, HB_FINISH_CANCELLED);
+        int32_t token = hb_sampler_choose(&l->sampler, l->logits);
+        if (is_checked(l, step)) {
+            hb_status status = measure(l, step, token);
+            if (status) return status;
+            if (out->last.p_fail >= out->cutoff) return stop(l, HB_FINISH_HALTED);
+        }
+        if (hb_token_is_end(l->session->model, token)) return stop(l, HB_FINISH_END);
+        hb_status status = append(l, token);
+        if (status) return status;
+        if (out->n_tokens == l->options->max_tokens) return stop(l, HB_FINISH_MAX_TOKENS);
+        if (l->session->n_past == l->session->n_ctx) return stop(l, HB_FINISH_CONTEXT);
+        status = evaluate(l, &token, 1, step + 1);
+        if (status) return status;
+    }
+}
+
+static hb_status run(loop *l, const int32_t *prompt, int32_t n_prompt)
+{
+    bool cancelled = false;
+    double start = now();
+    hb_status status = evaluate_prompt(l, prompt, n_prompt, &cancelled);
+    l->out->prompt_seconds = now() - start;
+    if (status) return status;
+    l->out->finish = HB_FINISH_CANCELLED;
+    if (!cancelled) status = decode(l);
+    l->out->decode_seconds = now() - start - l->out->prompt_seconds;
+    return status;
+}
+
+/* Turns what was gathered into results. */
+static hb_status finish(loop *l)
+{
+    const accumulator *a = &l->scores;
+    l->out->scores = (hb_scores){hb_top5_mean(&a->hbar_s),   hb_top5_mean(&a->pri),
+                                 hb_top5_mean(&a->delta_mu), hb_top5_mean(&a->delta_sigma),
+                                 hb_top5_mean(&a->delta_h),  hb_top5_mean(&a->surprise)};
+    if (l->options->mode == HB_MODE_SCORE_ONLY) return HB_OK;
+    hb_buffer clean = {0};
+    bool ok = hb_buffer_add(&clean, "", 0);
+    hb_utf8_clean(&clean, l->text.data, l->text.length, true, &ok);
+    if (!ok) {
+        hb_buffer_free(&clean);
+        return hb_fail_memory(l->err);
+    }
+    l->out->text = clean.data;
+    return HB_OK;
+}
+
+hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                             const hb_generate_options *options, hb_generation *generation,
+                             hb_error *err)
+{
+    hb_status status = check_options(options, err);
+    if (status) return status;
+    if (n_prompt < 1) return hb_fail(err, HB_ERR_ARGUMENT, "the prompt is empty");
+    if (n_prompt > (size_t)session->n_ctx)
+        return hb_fail(err, HB_ERR_CONTEXT, "the prompt's %zu tokens do not fit the context of %d",
+                       n_prompt, session->n_ctx);
+    hb_generation out = {.n_prompt = (int32_t)n_prompt, .cutoff = options->monitor.cutoff};
+    loop l = {.session = session, .options = options, .out = &out, .err = err};
+    hb_session_reset(session);
+    status = open_loop(&l);
+    if (!status) status = run(&l, prompt, (int32_t)n_prompt);
+    if (!status) status = finish(&l);
+    close_loop(&l);
+    if (status) hb_generation_free(&out);
+    else *generation = out;
+    return status;
+}
+
+hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
+                      const hb_generate_options *options, hb_generation *generation, hb_error *err)
+{
+    int32_t *tokens;
+    size_t n_tokens;
+    double start = now();
+    hb_status status = hb_tokenize(session->model, prompt, length, true, &tokens, &n_tokens, err);
+    if (status) return status;
+    double tokenizing = now() - start;
+    status = hb_generate_tokens(session, tokens, n_tokens, options, generation, err);
+    if (!status) generation->prompt_seconds += tokenizing;
+    free(tokens);
+    return status;
+}
+
+void hb_generation_free(hb_generation *generation)
+{
+    if (!generation) return;
+    free(generation->text);
+    free(generation->tokens);
+    free(generation->trajectory);
+    *generation = (hb_generation){0};
+}

@@ -1,0 +1,12 @@
+/* The token loop, for callers that already have tokens. */
+#ifndef HB_MONITOR_H
+#define HB_MONITOR_H
+
+#include "base/error.h"
+
+/* hb_generate from tokens; prompt_seconds does not include tokenizing. */
+hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                             const hb_generate_options *options, hb_generation *generation,
+                             hb_error *err);
+
+#endif

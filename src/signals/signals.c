@@ -1,0 +1,104 @@
+#include "hbar.h"
+
+#include <math.h>
+
+void hb_softmax(const float *logits, size_t n, float *p)
+{
+    float max = logits[0];
+    for (size_t i = 1; i < n; i++)
+        if (logits[i] > max) max = logits[i];
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += p[i] = expf(logits[i] - max);
+    for (size_t i = 0; i < n; i++) p[i] = (float)(p[i] / sum);
+}
+
+double hb_gini_impurity(const float *p, size_t n)
+{
+    double squares = 0;
+    for (size_t i = 0; i < n; i++) squares += (double)p[i] * p[i];
+    return squares < 1 ? 1 - squares : 0;
+}
+
+double hb_delta_mu(double impurity)
+{
+    return 1 / sqrt(impurity + 0.01);
+}
+
+/* Distances from the centroid are summed as they stand, a column at a time: that needs no copy of the
+ * states, and unlike 1 - |centroid|^2 it loses nothing when the rows nearly agree. */
+double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd)
+{
+    double scale[HB_MAX_LAYERS];
+    if (n_layers < 1 || n_layers > HB_MAX_LAYERS) return NAN;
+    for (size_t l = 0; l < n_layers; l++) {
+        const float *h = states + l * n_embd;
+        double squares = 1e-8;
+        for (size_t i = 0; i < n_embd; i++) squares += (double)h[i] * h[i];
+        scale[l] = 1 / sqrt(squares);
+    }
+    double total = 0;
+    for (size_t i = 0; i < n_embd; i++) {
+        double mean = 0;
+        for (size_t l = 0; l < n_layers; l++) mean += states[l * n_embd + i] * scale[l];
+        mean /= (double)n_layers;
+        for (size_t l = 0; l < n_layers; l++) {
+            double distance = states[l * n_embd + i] * scale[l] - mean;
+            total += distance * distance;
+        }
+    }
+    return fmin(sqrt(total / (double)n_layers), 1);
+}
+
+double hb_hbar_s(double delta_mu, double delta_sigma)
+{
+    return sqrt(delta_mu * delta_sigma);
+}
+
+double hb_p_fail(double hbar_s, double tau, double lambda, hb_direction direction)
+{
+    double exponent = lambda * (hbar_s - tau);
+    if (direction == HB_DIRECTION_LOW) exponent = -exponent;
+    if (exponent > 50) exponent = 50;
+    if (exponent < -50) exponent = -50;
+    return 1 / (1 + exp(-exponent));
+}
+
+double hb_surprise(double p)
+{
+    if (p < 1e-10) p = 1e-10;
+    if (p > 1) p = 1;
+    return 0 - log(p); /* 0 - keeps certainty from being -0 */
+}
+
+double hb_cosine_distance(const float *a, const float *b, size_t n)
+{
+    double product = 0, aa = 0, bb = 0;
+    for (size_t i = 0; i < n; i++) {
+        product += (double)a[i] * b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+    }
+    if (aa == 0 || bb == 0) return 0;
+    double distance = 1 - product / (sqrt(aa) * sqrt(bb));
+    return fmin(fmax(distance, 0), 2);
+}
+
+double hb_pri(double surprise, double delta_h, double alpha)
+{
+    return surprise * (1 + alpha * delta_h);
+}
+
+void hb_top5_add(hb_top5 *top, double value)
+{
+    int at = top->n < 5 ? top->n++ : 5;
+    if (at == 5 && !(value > top->largest[--at])) return;
+    for (; at > 0 && value > top->largest[at - 1]; at--) top->largest[at] = top->largest[at - 1];
+    top->largest[at] = value;
+}
+
+double hb_top5_mean(const hb_top5 *top)
+{
+    double sum = 0;
+    for (int i = 0; i < top->n; i++) sum += top->largest[i];
+    return sum / top->n;
+}

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""Writes a small GGUF model of the llama architecture with random weights.
+
+Its text means nothing, but its file and its arithmetic are those of a real model, so it is enough to
+try every command and to test the engine on every tensor type. Needs nothing but Python; the same
+options give the same file everywhere.
+
+    make_model.py OUT.gguf [--type q8_0] [--seed 1] [--embd 256] [--layers 4] ...
+"""
+import argparse
+import random
+import struct
+
+UINT32, FLOAT32, BOOL, STRING, ARRAY, INT32 = 4, 6, 7, 8, 9, 5
+ALIGNMENT = 32
+
+WORDS = """the of and to a in is it that was for on as with by at from this be are or an not but have has
+had he she they we you his her its their our your who what which when where how many one two three first
+last city country capital river mountain ocean sea island planet moon sun earth star water fire air ice
+animal bird fish cat dog horse tree plant flower fruit food bread king queen war peace year day night
+language music book film game number largest smallest longest highest oldest name called known made born
+died wrote discovered invented statement question answer true false faithful context proposed response
+document summary yes no can will may must than more most some all each other into over under between after
+before because so if then there here now very well only also even new old good great long little own right
+red green blue white black gold silver iron copper oxygen hydrogen carbon people man woman child world
+life work time part place north south east west""".split()
+
+
+def half(x):
+    return struct.pack("<e", x)
+
+
+def uniform(rng, n, std):
+    bound = std * 3**0.5
+    return [(2 * rng.random() - 1) * bound for _ in range(n)]
+
+
+# Each writer below returns n random weights, of about the standard deviation asked for, as stored bytes.
+# Quantised blocks are random bits under scales that give that deviation.
+
+
+def f32(rng, n, std):
+    return struct.pack(f"<{n}f", *uniform(rng, n, std))
+
+
+def f16(rng, n, std):
+    return struct.pack(f"<{n}e", *uniform(rng, n, std))
+
+
+def bf16(rng, n, std):
+    full = f32(rng, n, std)
+    return b"".join(full[i + 2 : i + 4] for i in range(0, len(full), 4))
+
+
+def q8_0(rng, n, std):
+    d = half(std / 73.9)
+    return b"".join(d + rng.randbytes(32) for _ in range(n // 32))
+
+
+def q4_0(rng, n, std):
+    d = half(std / 4.61)
+    return b"".join(d + rng.randbytes(16) for _ in range(n // 32))
+
+
+def q4_k(rng, n, std):
+    d = std / 250
+    return b"".join(half(d) + half(7.5 * d) + rng.randbytes(12 + 128) for _ in range(n // 256))
+
+
+def q6_k(rng, n, std):
+    d = half(std / 1366)
+    return b"".join(rng.randbytes(128 + 64 + 16) + d for _ in range(n // 256))
+
+
+TYPES = {"f32": (0, f32), "f16": (1, f16), "q4_0": (2, q4_0), "q8_0": (8, q8_0), "q4_k": (12, q4_k),
+         "q6_k": (14, q6_k), "bf16": (30, bf16)}
+
+
+def text(s):
+    raw = s.encode() if isinstance(s, str) else s
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def vocabulary():
+    """Pieces, scores and types: three specials, all bytes, then characters and words with every prefix
+    of a word, which SentencePiece's merging passes through."""
+    pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
+    types = [2, 3, 3] + [6] * 256
+    seen = set()
+    characters = ["\u2581"] + [chr(c) for c in range(0x21, 0x7F)]
+    prefixes = ["\u2581" + word[:k] for word in WORDS for k in range(1, len(word) + 1)]
+    for piece in prefixes + characters:
+        if piece not in seen:
+            seen.add(piece)
+            pieces.append(piece)
+            types.append(1)
+    scores = [0.0] * 259 + [-float(i) for i in range(len(pieces) - 259)]
+    return pieces, scores, types
+
+
+def metadata(o, pieces, scores, types):
+    def pair(key, kind, payload):
+        return text(key) + struct.pack("<I", kind) + payload
+
+    def number(key, value):
+        return pair(key, UINT32, struct.pack("<I", value))
+
+    def array(key, kind, items):
+        return pair(key, ARRAY, struct.pack("<IQ", kind, len(items)) + b"".join(items))
+
+    return [
+        pair("general.architecture", STRING, text("llama")),
+        pair("general.name", STRING, text(o.name)),
+        number("llama.context_length", o.context),
+        number("llama.embedding_length", o.embd),
+        number("llama.block_count", o.layers),
+        number("llama.feed_forward_length", o.ff),
+        number("llama.attention.head_count", o.heads),
+        number("llama.attention.head_count_kv", o.kv_heads),
+        number("llama.rope.dimension_count", o.embd // o.heads),
+        number("llama.vocab_size", len(pieces)),
+        pair("llama.attention.layer_norm_rms_epsilon", FLOAT32, struct.pack("<f", 1e-5)),
+        pair("tokenizer.ggml.model", STRING, text("llama")),
+        array("tokenizer.ggml.tokens", STRING, [text(p) for p in pieces]),
+        array("tokenizer.ggml.scores", FLOAT32, [struct.pack("<f", s) for s in scores]),
+        array("tokenizer.ggml.token_type", INT32, [struct.pack("<i", t) for t in types]),
+        number("tokenizer.ggml.bos_token_id", 1),
+        number("tokenizer.ggml.eos_token_id", 2),
+        number("tokenizer.ggml.unknown_token_id", 0),
+    ]
+
+
+def tensors(o, n_vocab):
+    """(name, [cols, rows], type number, bytes) of each tensor."""
+    rng = random.Random(o.seed)
+    number, write = TYPES[o.type]
+    kv = o.embd // o.heads * o.kv_heads
+
+    def matrix(name, cols, rows, gain=1.0):
+        return name + ".weight", [cols, rows], number, write(rng, cols * rows, gain / cols**0.5)
+
+    def ones(name):
+        return name + ".weight", [o.embd], 0, struct.pack("<f", 1.0) * o.embd
+
+    yield matrix("token_embd", o.embd, n_vocab, o.embd**0.5)
+    yield ones("output_norm")
+    if not o.tied:
+        yield matrix("output", o.embd, n_vocab, 4.0)
+    for i in range(o.layers):
+        b = f"blk.{i}."
+        yield ones(b + "attn_norm")
+        yield matrix(b + "attn_q", o.embd, o.embd)
+        yield matrix(b + "attn_k", o.embd, kv)
+        yield matrix(b + "attn_v", o.embd, kv)
+        yield matrix(b + "attn_output", o.embd, o.embd)
+        yield ones(b + "ffn_norm")
+        yield matrix(b + "ffn_gate", o.embd, o.ff)
+        yield matrix(b + "ffn_up", o.embd, o.ff)
+        yield matrix(b + "ffn_down", o.ff, o.embd)
+
+
+def pad(n):
+    return -n % ALIGNMENT
+
+
+def write_model(o):
+    pieces, scores, types = vocabulary()
+    pairs = metadata(o, pieces, scores, types)
+    entries, data = [], bytearray()
+    for name, dims, number, raw in tensors(o, len(pieces)):
+        shape = struct.pack(f"<I{len(dims)}Q", len(dims), *dims)
+        entries.append(text(name) + shape + struct.pack("<IQ", number, len(data)))
+        data += raw + bytes(pad(len(raw)))
+    head = b"GGUF" + struct.pack("<IQQ", o.version, len(entries), len(pairs)) + b"".join(pairs + entries)
+    with open(o.out, "wb") as f:
+        f.write(head + bytes(pad(len(head))) + data)
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("out", metavar="OUT.gguf")
+    p.add_argument("--type", choices=sorted(TYPES), default="q8_0", help="of the matrices; q8_0")
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--name", default="random-llama")
+    p.add_argument("--embd", type=int, default=256, help="width; 256")
+    p.add_argument("--layers", type=int, default=4)
+    p.add_argument("--heads", type=int, default=4)
+    p.add_argument("--kv-heads", type=int, default=2)
+    p.add_argument("--ff", type=int, default=768, help="width of the feed-forward part; 768")
+    p.add_argument("--context", type=int, default=1024)
+    p.add_argument("--tied", action="store_true", help="no output head of its own")
+    p.add_argument("--version", type=int, choices=[2, 3], default=3, help="of GGUF; 3")
+    o = p.parse_args()
+    block = 256 if o.type.endswith("_k") else 32
+    if o.embd % block or o.ff % block or o.embd % o.heads or o.heads % o.kv_heads:
+        p.error(f"--embd and --ff must be multiples of {block}, and heads must divide")
+    write_model(o)
+
+
+if __name__ == "__main__":
+    main()
