@@ -116,6 +116,7 @@ HB_API hb_status hb_session_open(const hb_model *model, const hb_session_options
                                  hb_session **session, hb_error *err);
 HB_API void hb_session_close(hb_session *session);
 HB_API void hb_session_reset(hb_session *session); /* forgets every position */
+HB_API const hb_model *hb_session_model(const hb_session *session);
 HB_API int32_t hb_session_n_ctx(const hb_session *session);
 HB_API int32_t hb_session_n_past(const hb_session *session); /* positions evaluated so far */
 

@@ -81,6 +81,7 @@ struct hb_dataset {
     /* The second pass. */
     hb_records *records;   /* NULL until the first sample is asked for */
     uint64_t n_records;    /* records read, broken ones too */
+    uint64_t n_objects;    /* records that were JSON objects */
     uint64_t n_good;       /* good rows read */
     uint64_t rows_wanted;  /* rows still to be drawn */
     uint64_t samples_left; /* samples still to be handed out */
@@ -213,9 +214,9 @@ static bool make_id(hb_dataset *dataset, int k)
            hb_buffer_add_text(&dataset->id, format->per_row == 2 ? suffixes[k] : "");
 }
 
-/* ---- First pass: find the format, check every row, count, hash ----------------------------------- */
+/* ---- First pass: find the format, check every row, count, hash --------------------------------- */
 
-/* "no format has these fields: ...; known are: name (fields), ..." */
+/* Names the fields found and every format with its fields. */
 static hb_status fail_detection(const char *path, const char *found, hb_error *err)
 {
     hb_buffer known = {0};
@@ -243,13 +244,11 @@ static const format *format_of(const json_t *row)
     return NULL;
 }
 
-/* Why a file without a single usable object is refused. */
-static hb_status fail_empty(const char *path, const hb_error *first, uint64_t line, hb_error *err)
+/* Why a file without a single JSON object is refused. */
+static hb_status fail_no_object(const char *path, uint64_t n_broken, hb_error *err)
 {
-    if (!line) return hb_fail(err, HB_ERR_DATA, "%s: holds no record", path);
-    return hb_fail(err, HB_ERR_FORMAT,
-                   "%s: is neither JSON Lines nor a JSON array of objects (line %" PRIu64 ": %s)", path,
-                   line, first->message);
+    if (!n_broken) return hb_fail(err, HB_ERR_DATA, "%s: holds no record", path);
+    return hb_fail(err, HB_ERR_FORMAT, "%s: is neither JSON Lines nor a JSON array of objects", path);
 }
 
 /* The format that the first record to fit any fits. Broken records are not told of here: the whole file
@@ -258,27 +257,23 @@ static hb_status detect(const char *path, const format **found_format, hb_error 
 {
     hb_records *records;
     hb_record record;
-    hb_error first = {0};
-    char fields[100] = "";
-    uint64_t n_parsed = 0, first_line = 0;
+    char fields[80] = "";
+    uint64_t n_objects = 0, n_broken = 0;
     bool found = true;
     hb_status status = hb_records_open(path, false, &records, err);
     if (status != HB_OK) return status;
     *found_format = NULL;
-    while (!*found_format && n_parsed < DETECTION_LIMIT) {
+    while (!*found_format && n_objects < DETECTION_LIMIT) {
         status = hb_records_next(records, &record, &found, err);
         if (status != HB_OK || !found) break;
-        if (record.object) {
-            if (n_parsed++ == 0) hb_field_names(fields, sizeof fields, record.object);
-            *found_format = format_of(record.object);
-        } else if (!first_line) {
-            first_line = record.line;
-            hb_fail(&first, HB_ERR_FORMAT, "%s", record.reason);
-        }
+        n_broken += !record.object;
+        if (!record.object) continue;
+        if (n_objects++ == 0) hb_field_names(fields, sizeof fields, record.object);
+        *found_format = format_of(record.object);
     }
     hb_records_close(records);
     if (status != HB_OK || *found_format) return status;
-    return n_parsed ? fail_detection(path, fields, err) : fail_empty(path, &first, first_line, err);
+    return n_objects ? fail_detection(path, fields, err) : fail_no_object(path, n_broken, err);
 }
 
 /* The format asked for by name. */
@@ -307,6 +302,7 @@ static hb_status next_row(hb_dataset *dataset, hb_record *record, bool *found, b
     dataset->row = (row_samples){0};
     if (!record->object) hb_fail(why, HB_ERR_FORMAT, "%s", record->reason);
     else *good = dataset->format->read(dataset->format, record->object, &dataset->row, why);
+    if (record->object) dataset->n_objects++;
     if (*good) dataset->n_good++;
     return HB_OK;
 }
@@ -346,7 +342,7 @@ static hb_status first_pass(hb_dataset *dataset, hb_error *err)
     return status;
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------ */
+/* ---- Opening ----------------------------------------------------------------------------------- */
 
 /* How many rows and samples the draw takes. */
 static void plan(hb_dataset *dataset, uint64_t asked)
@@ -378,6 +374,7 @@ static hb_status open_dataset(hb_dataset *dataset, const char *path, const hb_da
     dataset->info.n_broken = dataset->breakages.n;
     plan(dataset, options->n_samples);
     if (dataset->info.n_rows) return HB_OK;
+    if (!dataset->n_objects) return fail_no_object(path, dataset->info.n_broken, err);
     return hb_fail(err, HB_ERR_DATA, "%s: no usable row of format %s (%" PRIu64 " broken)", path,
                    dataset->info.format, dataset->info.n_broken);
 }
@@ -408,8 +405,7 @@ const hb_dataset_info *hb_dataset_get_info(const hb_dataset *dataset)
     return &dataset->info;
 }
 
-/* ---- Second pass: draw ----------------------------------------------------------------------------
- */
+/* ---- Second pass: draw ------------------------------------------------------------------------- */
 
 /* Selection sampling (Knuth, The Art of Computer Programming 2, 3.4.2, Algorithm S): a row is taken
  * with the probability rows wanted / rows left, so that exactly the wanted number is drawn, each set of

@@ -1,6 +1,7 @@
 #include "data/records.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
@@ -57,20 +58,17 @@ const char *hb_printable(char *out, size_t size, const char *text, size_t length
 
 const char *hb_field_names(char *out, size_t size, const json_t *object)
 {
-    hb_buffer names = {0};
+    char names[512] = "none";
+    size_t used = 0;
     const char *key;
     json_t *value;
-    bool ok = true;
     json_object_foreach((json_t *)object, key, value)
     {
-        if (names.length) ok = hb_buffer_add_text(&names, ", ") && ok;
-        ok = hb_buffer_add_text(&names, key) && ok;
-        if (names.length > size) break;
+        int n = snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", key);
+        if (n < 0 || (size_t)n >= sizeof names - used) break;
+        used += (size_t)n;
     }
-    if (!ok || !names.data) hb_printable(out, size, "none", 4);
-    else hb_printable(out, size, names.data, names.length);
-    hb_buffer_free(&names);
-    return out;
+    return hb_printable(out, size, names, strlen(names));
 }
 
 hb_status hb_breakage(hb_breakages *breakages, uint64_t line, const char *reason, hb_error *err)
@@ -215,6 +213,20 @@ static hb_status find_record(hb_records *records, bool *found, bool *missing, hb
     return HB_OK;
 }
 
+/* Parses the text read. Jansson tells of a failed allocation as of bad text, so that a second try and
+ * an allocation like its own have to tell a broken record from a lack of memory. */
+static hb_status load(hb_records *records, json_error_t *at, hb_error *err)
+{
+    for (int attempt = 0; attempt < 2 && !records->object; attempt++)
+        records->object = json_loadb(records->text.data, records->text.length,
+                                     JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, at);
+    if (records->object) return HB_OK;
+    json_t *probe = json_object();
+    if (!probe) return hb_fail_memory(err);
+    json_decref(probe);
+    return HB_OK;
+}
+
 /* Makes an object, or a reason why not, of the text read. */
 static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
 {
@@ -223,10 +235,8 @@ static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
         record->reason = "the record is larger than 16 MiB";
         return HB_OK;
     }
-    records->object = json_loadb(records->text.data, records->text.length,
-                                 JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
-    if (!records->object && json_error_code(&at) == json_error_out_of_memory)
-        return hb_fail_memory(err);
+    hb_status status = load(records, &at, err);
+    if (status != HB_OK) return status;
     if (!records->object) {
         record->reason =
             hb_printable(records->reason, sizeof records->reason, at.text, strlen(at.text));

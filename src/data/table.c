@@ -24,7 +24,7 @@ typedef struct reading {
     hb_error *err;
 } reading;
 
-/* ---- Values -------------------------------------------------------------------------------------- */
+/* ---- Values ------------------------------------------------------------------------------------ */
 
 /* A decimal number and nothing else: hexadecimal, "inf" and "nan" are not. Blanks around it are
  * allowed. */
@@ -57,7 +57,7 @@ static int label_of(const reading *reading, const char *text)
     return -1;
 }
 
-/* ---- Rows ---------------------------------------------------------------------------------------- */
+/* ---- Rows -------------------------------------------------------------------------------------- */
 
 static bool grow(reading *reading)
 {
@@ -112,8 +112,7 @@ static hb_status fail_column(reading *reading, const char *name, const char *col
                    reading->path, columns);
 }
 
-/* ---- JSON -----------------------------------------------------------------------------------------
- */
+/* ---- JSON -------------------------------------------------------------------------------------- */
 
 /* Looks at the first records for the two columns. A record without a score does not settle the matter:
  * a sample may have been left unscored. */
@@ -191,8 +190,7 @@ static hb_status read_json(reading *reading)
     return status;
 }
 
-/* ---- CSV ------------------------------------------------------------------------------------------
- */
+/* ---- CSV --------------------------------------------------------------------------------------- */
 
 /* libcsv hands out fields and row ends through callbacks; this is what they share. */
 typedef struct csv_reading {
@@ -315,8 +313,8 @@ static void parse_piece(csv_reading *csv, const char *bytes, size_t n, bool ends
     if (csv->at_row_start) csv->row_line = csv->source->line;
     csv->at_row_start = false;
     if (!csv->skipping && csv_parse(&csv->parser, bytes, n, on_field, on_row_end, csv) != n) {
-        if (csv_error(&csv->parser) == CSV_EPARSE) on_bad_quote(csv);
-        else csv->status = hb_fail_memory(csv->reading->err);
+        if (csv_error(&csv->parser) != CSV_EPARSE) csv->status = hb_fail_memory(csv->reading->err);
+        else if (csv->status == HB_OK) on_bad_quote(csv);
     }
     if (csv->skipping && ends) {
         csv->skipping = false;
@@ -372,8 +370,7 @@ static hb_status read_csv(reading *reading)
     return status;
 }
 
-/* ---- Both ------------------------------------------------------------------------------------------
- */
+/* ---- Both -------------------------------------------------------------------------------------- */
 
 /* JSON starts with a brace or a bracket, anything else is CSV. */
 static hb_status read_either(reading *reading)

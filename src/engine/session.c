@@ -126,6 +126,11 @@ void hb_session_reset(hb_session *session)
     session->n_past = 0;
 }
 
+const hb_model *hb_session_model(const hb_session *session)
+{
+    return session->model;
+}
+
 int32_t hb_session_n_ctx(const hb_session *session)
 {
     return session->n_ctx;

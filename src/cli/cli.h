@@ -1,0 +1,151 @@
+/* What the subcommands share: options, messages, interruption, progress. Exit codes: 0 done, 1 failed,
+ * 2 bad usage, 130 interrupted. */
+#ifndef HB_CLI_H
+#define HB_CLI_H
+
+#include <jansson.h>
+#include "hbar.h"
+
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
+
+/* ---- Options (options.c) ------------------------------------------------------------------------ */
+
+typedef enum cli_kind {
+    CLI_FLAG,   /* bool */
+    CLI_TEXT,   /* const char * */
+    CLI_INT,    /* int32_t within [min, max] */
+    CLI_COUNT,  /* uint64_t within [min, max] */
+    CLI_REAL,   /* double within [min, max] */
+    CLI_CHOICE, /* int, the place in `choices` */
+} cli_kind;
+
+typedef struct cli_option {
+    const char *name; /* without the dashes */
+    char letter;      /* 0: none */
+    cli_kind kind;
+    void *target;         /* holds the default until the option is given */
+    const char *argument; /* as help shows it; NULL for flags */
+    const char *help;     /* ends with the default, if there is one to tell */
+    double min, max;
+    const char *const *choices; /* NULL-terminated */
+    bool *given;                /* set when the option is given; may be NULL */
+} cli_option;
+
+#define CLI_MAX_OPTIONS 48
+typedef struct cli_options {
+    cli_option list[CLI_MAX_OPTIONS];
+    int n;
+} cli_options;
+
+typedef struct cli_command {
+    const char *name;
+    const char *operand; /* as help shows it; NULL: the command takes none */
+    const char *summary; /* one line */
+    const char *details; /* a paragraph */
+    int (*run)(const struct cli_command *command, int argc, char **argv);
+} cli_command;
+
+void cli_add(cli_options *options, cli_option option);
+/* --quiet and --json, which every command has. */
+void cli_add_common(cli_options *options, bool *quiet, bool *json);
+
+/* Parses argv[1...]; *operand is set to the single operand or NULL. False when the command is to end
+ * with *code: help was asked for and printed, or the usage is bad and was explained. */
+bool cli_parse(const cli_command *command, cli_options *options, int argc, char **argv,
+               const char **operand, int *code);
+
+/* Complains about usage; returns CLI_USAGE. */
+__attribute__((format(printf, 2, 3))) int cli_usage(const cli_command *command, const char *format,
+                                                    ...);
+
+/* ---- Messages and results (output.c) ------------------------------------------------------------ */
+
+/* "hbar: message" on standard error. */
+__attribute__((format(printf, 1, 2))) void cli_message(const char *format, ...);
+
+/* Reports a failed library call; returns the exit code that belongs to it. */
+int cli_fail(const hb_error *err);
+
+/* Prints to standard output and takes the reference. Returns an exit code. */
+int cli_print_json(json_t *root, size_t flags);
+
+/* A real; null for what JSON cannot say. */
+json_t *cli_number(double value);
+
+/* Flushes standard output; a failure (a full disk, say) turns `code` into CLI_FAILED. */
+int cli_finish_output(int code);
+
+/* From here on Ctrl-C only sets what cli_interrupted tells; a second one ends the program. */
+void cli_catch_interrupts(void);
+bool cli_interrupted(void *unused);
+
+/* A bar on standard error, drawn only on a terminal. */
+typedef struct cli_progress {
+    bool shown;
+    double started, drawn;
+} cli_progress;
+void cli_progress_start(cli_progress *progress, bool quiet);
+/* `done` of `total` are finished, `done_now` of them since the start. */
+void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, uint64_t done_now);
+double cli_progress_seconds(const cli_progress *progress); /* since the start */
+void cli_progress_end(cli_progress *progress);
+
+/* For hooks that report broken rows: shows the first few. `user` is a cli_broken. */
+typedef struct cli_broken {
+    uint64_t shown;
+} cli_broken;
+void cli_show_broken(void *broken, const char *message);
+
+/* ---- The two passes, as several commands run them ------------------------------------------------ */
+
+/* Pass 1 (pass1.c). */
+typedef struct cli_pass1 {
+    const char *model_path, *data_path, *run_path, *output_dir, *name;
+    int format;
+    uint64_t n_samples, seed;
+    int32_t max_tokens, n_ctx, n_threads;
+    bool strict, quiet, json;
+
+    hb_model *model;
+    hb_session *session;
+    hb_dataset *dataset;
+    hb_run *run;
+    char *own_run_path, *own_name; /* where they were not given */
+    hb_run_counts counts;
+    double seconds;
+    cli_progress progress;
+} cli_pass1;
+
+void cli_pass1_add(cli_options *options, cli_pass1 *pass); /* with the defaults put into *pass */
+/* Runs it; the run stays open in `pass` until cli_pass1_close, whatever is returned. */
+int cli_pass1_run(const cli_command *command, cli_pass1 *pass);
+void cli_pass1_close(cli_pass1 *pass);
+/* {"run", "total", "scored", "skipped", "failed", "seconds"}. */
+json_t *cli_pass1_json(const cli_pass1 *pass);
+
+/* Pass 2 (pass2.c). */
+typedef struct cli_pass2 {
+    double start, stop, step, min_recall;
+    bool start_given, stop_given, step_given;
+    int grid, direction;
+    hb_sweep_options options;
+} cli_pass2;
+
+void cli_pass2_add(cli_options *options, cli_pass2 *pass);
+/* Turns the options given into pass->options. False, with *code, for bad usage. */
+bool cli_pass2_check(const cli_command *command, cli_pass2 *pass, int *code);
+/* Sweeps, saves parameters under `output_dir` unless it is NULL, and prints the result. */
+int cli_pass2_run(const cli_pass2 *pass, const hb_score_table *table, hb_params_source *source,
+                  const char *output_dir, const char *name, bool json);
+
+/* Directions as options name them: "high", "low", "auto". */
+extern const char *const cli_directions[];
+
+/* A file's base name without its suffix, fit for a file name; released with free(). */
+char *cli_base_name(const char *path);
+
+/* ---- The commands ------------------------------------------------------------------------------- */
+
+extern const cli_command cli_calibrate, cli_export, cli_generate, cli_score, cli_sweep;
+
+#endif

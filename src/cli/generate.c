@@ -1,0 +1,323 @@
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "base/buffer.h"
+#include "base/utf8.h"
+#include "cli/cli.h"
+
+typedef struct generate_options {
+    const char *model_path, *params_path, *trajectory_path;
+    int32_t n_ctx, n_threads;
+    bool tau_given, lambda_given, direction_given, quiet, json;
+    double tau, lambda;
+    int direction;
+    hb_generate_options engine;
+} generate_options;
+
+/* Text on its way to standard output as it is generated. */
+typedef struct stream {
+    bool terminal, coloured;
+    hb_buffer pending, clean; /* bytes of a character not yet whole; text ready to print */
+    double cutoff;
+} stream;
+
+static void add_options(cli_options *options, generate_options *o)
+{
+    o->engine = hb_generate_defaults();
+    hb_monitor *m = &o->engine.monitor;
+    hb_sampling *s = &o->engine.sampling;
+    const cli_option own[] = {
+        {"model", 'm', CLI_TEXT, &o->model_path, "FILE", "the model, GGUF (required)", 0, 0, NULL,
+         NULL},
+        {"params", 'p', CLI_TEXT, &o->params_path, "FILE",
+         "tau, lambda and direction as hbar calibrate found them", 0, 0, NULL, NULL},
+        {"tau", 0, CLI_REAL, &o->tau, "T", "threshold on hbar_s; 2.0", -1e300, 1e300, NULL,
+         &o->tau_given},
+        {"lambda", 0, CLI_REAL, &o->lambda, "L", "steepness of P_fail around tau; 5.0", 1e-300, 1e300,
+         NULL, &o->lambda_given},
+        {"direction", 0, CLI_CHOICE, &o->direction, "high|low", "which hbar_s is risky; high", 0, 0,
+         cli_directions, &o->direction_given},
+        {"cutoff", 0, CLI_REAL, &m->cutoff, "P", "halt at this P_fail; above 1 never; 0.85", 1e-300,
+         1e300, NULL, NULL},
+        {"max-tokens", 'n', CLI_INT, &o->engine.max_tokens, "N", "512", 1, 1 << 24, NULL, NULL},
+        {"check-every", 'k', CLI_INT, &m->check_every, "K", "check every K-th token; 1", 1, 1 << 24,
+         NULL, NULL},
+        {"temperature", 0, CLI_REAL, &s->temperature, "T", "0, the most probable token", 0, 100, NULL,
+         NULL},
+        {"top-k", 0, CLI_INT, &s->top_k, "K", "sample from the K most probable; 0: all", 0, 1 << 24,
+         NULL, NULL},
+        {"top-p", 0, CLI_REAL, &s->top_p, "P", "and from the fewest that reach this probability; 1",
+         1e-9, 1, NULL, NULL},
+        {"seed", 0, CLI_COUNT, &s->seed, "N", "of the sampling; 42", 0, 1e19, NULL, NULL},
+        {"trajectory", 0, CLI_TEXT, &o->trajectory_path, "FILE", "write every checked step, JSON Lines",
+         0, 0, NULL, NULL},
+        {"ctx-size", 0, CLI_INT, &o->n_ctx, "N", "context; the model's, at most 4096", 1, 1 << 24, NULL,
+         NULL},
+        {"threads", 't', CLI_INT, &o->n_threads, "N", "threads; one for each processor", 1, 1024, NULL,
+         NULL},
+    };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_add_common(options, &o->quiet, &o->json);
+}
+
+/* ---- Parameters ---------------------------------------------------------------------------------- */
+
+/* Takes tau, lambda, alpha and direction from the file; options given by hand win over it. */
+static int apply_params(generate_options *o, const hb_model_info *model)
+{
+    hb_params p;
+    hb_error err;
+    hb_monitor *m = &o->engine.monitor;
+    if (o->params_path) {
+        if (hb_params_load(o->params_path, &p, &err)) return cli_fail(&err);
+        if (strcmp(p.score, "hbar_s") != 0) {
+            cli_message("%s: calibrated on the score '%s'; generation is watched by hbar_s",
+                        o->params_path, p.score);
+            return CLI_FAILED;
+        }
+        bool same = strcmp(p.model_name, model->name) == 0 && p.model_size == model->file_size &&
+                    strcmp(p.model_architecture, model->architecture) == 0;
+        if (!same && !o->quiet)
+            cli_message(
+                "warning: %s was calibrated on another model (%s, %llu bytes), not %s, %llu bytes",
+                o->params_path, *p.model_name ? p.model_name : "unknown",
+                (unsigned long long)p.model_size, model->name, (unsigned long long)model->file_size);
+        m->tau = p.tau;
+        m->lambda = p.lambda;
+        m->alpha = p.alpha;
+        m->direction = p.direction;
+    }
+    if (o->tau_given) m->tau = o->tau;
+    if (o->lambda_given) m->lambda = o->lambda;
+    if (o->direction_given) m->direction = (hb_direction)o->direction;
+    return CLI_DONE;
+}
+
+/* ---- Streaming ----------------------------------------------------------------------------------- */
+
+/* From calm to risky, against the cutoff in force: green, yellow, red. */
+static const char *colour_of(const stream *s, double p_fail)
+{
+    double share = p_fail / fmin(s->cutoff, 1);
+    return share < 0.34 ? "\033[32m" : share < 0.67 ? "\033[33m" : "\033[31m";
+}
+
+/* A model can emit any byte: on a terminal, control characters other than line breaks and tabs are
+ * shown as question marks, so that none can drive it. */
+static void tame(hb_buffer *text)
+{
+    for (size_t i = 0; i < text->length; i++) {
+        unsigned char c = (unsigned char)text->data[i];
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7F) text->data[i] = '?';
+        /* C1 controls are C2 80 to C2 9F in UTF-8. */
+        if (c == 0xC2 && (unsigned char)text->data[i + 1] < 0xA0)
+            text->data[i] = text->data[i + 1] = '?';
+    }
+}
+
+static void print_pending(stream *s, bool final, double p_fail)
+{
+    bool ok = true;
+    hb_buffer_clear(&s->clean);
+    size_t used = hb_utf8_clean(&s->clean, s->pending.data, s->pending.length, final, &ok);
+    size_t left = s->pending.length - used;
+    if (left) memmove(s->pending.data, s->pending.data + used, left);
+    s->pending.length = left;
+    if (!s->clean.length) return;
+    if (s->terminal) tame(&s->clean);
+    if (s->coloured) fputs(colour_of(s, p_fail), stdout);
+    fwrite(s->clean.data, 1, s->clean.length, stdout);
+    if (s->coloured) fputs("\033[0m", stdout);
+    fflush(stdout);
+}
+
+static void on_token(void *user, const hb_step *step, const char *bytes, size_t length)
+{
+    stream *s = user;
+    if (hb_buffer_add(&s->pending, bytes, length)) print_pending(s, false, step->p_fail);
+}
+
+/* ---- Results ------------------------------------------------------------------------------------- */
+
+static json_t *step_json(const hb_step *s)
+{
+    return json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "step", s->step, "token",
+                     s->token, "impurity", s->impurity, "delta_mu", s->delta_mu, "delta_sigma",
+                     s->delta_sigma, "hbar_s", s->hbar_s, "p_fail", s->p_fail, "surprise", s->surprise,
+                     "delta_h", s->delta_h, "pri", s->pri);
+}
+
+static json_t *halt_json(const hb_generation *g)
+{
+    if (g->finish != HB_FINISH_HALTED) return json_null();
+    return json_pack("{s:i, s:f, s:f}", "step", g->last.step, "p_fail", g->last.p_fail, "cutoff",
+                     g->cutoff);
+}
+
+static json_t *monitor_json(const hb_monitor *m)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:s, s:i}", "tau", m->tau, "lambda", m->lambda, "cutoff",
+                     m->cutoff, "alpha", m->alpha, "direction",
+                     m->direction == HB_DIRECTION_LOW ? "<=" : ">=", "check_every", m->check_every);
+}
+
+static json_t *scores_json(const hb_scores *c)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "hbar_s", cli_number(c->hbar_s), "pri",
+                     cli_number(c->pri), "delta_mu", cli_number(c->delta_mu), "delta_sigma",
+                     cli_number(c->delta_sigma), "delta_h", cli_number(c->delta_h), "surprise",
+                     cli_number(c->surprise));
+}
+
+static int print_result(const generate_options *o, const hb_generation *g)
+{
+    json_t *tokens = json_array(), *trajectory = json_array();
+    for (int32_t i = 0; i < g->n_tokens; i++) json_array_append_new(tokens, json_integer(g->tokens[i]));
+    for (size_t i = 0; i < g->n_steps; i++)
+        json_array_append_new(trajectory, step_json(&g->trajectory[i]));
+    json_t *root =
+        json_pack("{s:s, s:o, s:i, s:i, s:b, s:s, s:o, s:o, s:o, s:f, s:f, s:o}", "text", g->text,
+                  "tokens", tokens, "n_tokens", g->n_tokens, "n_prompt", g->n_prompt, "halted",
+                  (int)(g->finish == HB_FINISH_HALTED), "reason", hb_finish_name(g->finish), "halt",
+                  halt_json(g), "scores", scores_json(&g->scores), "monitor",
+                  monitor_json(&o->engine.monitor), "prompt_seconds", g->prompt_seconds,
+                  "decode_seconds", g->decode_seconds, "trajectory", trajectory);
+    return cli_print_json(root, JSON_INDENT(2));
+}
+
+static void print_summary(const generate_options *o, const hb_generation *g)
+{
+    if (o->quiet) return;
+    if (g->finish == HB_FINISH_HALTED)
+        cli_message("halted at step %d: P_fail %.4f reached the cutoff %g (hbar_s %.4f, tau %.4f)",
+                    g->last.step, g->last.p_fail, g->cutoff, g->last.hbar_s, o->engine.monitor.tau);
+    else
+        cli_message("%s: %d tokens, hbar_s %.4f", hb_finish_name(g->finish), g->n_tokens,
+                    g->scores.hbar_s);
+}
+
+/* Opened before generating, so that a bad path costs nothing, and emptied only after. */
+static FILE *open_trajectory(const char *path)
+{
+    FILE *file = fopen(path, "ab");
+    if (!file) cli_message("%s: %s", path, strerror(errno));
+    return file;
+}
+
+static int write_trajectory(FILE *file, const char *path, const hb_generation *g)
+{
+    bool ok = ftruncate(fileno(file), 0) == 0;
+    for (size_t i = 0; i < g->n_steps && ok; i++) {
+        json_t *step = step_json(&g->trajectory[i]);
+        ok = step && json_dumpf(step, file, JSON_COMPACT) == 0 && fputc('\n', file) != EOF;
+        json_decref(step);
+    }
+    ok = fclose(file) == 0 && ok;
+    if (!ok) cli_message("%s: %s", path, strerror(errno));
+    return ok ? CLI_DONE : CLI_FAILED;
+}
+
+/* ---- Running ------------------------------------------------------------------------------------- */
+
+/* The prompt, from standard input when it is "-". */
+static bool read_prompt(const char *operand, hb_buffer *prompt)
+{
+    if (strcmp(operand, "-") != 0) return hb_buffer_add_text(prompt, operand);
+    char block[4096];
+    size_t n;
+    bool ok = hb_buffer_add(prompt, "", 0);
+    while (ok && (n = fread(block, 1, sizeof block, stdin)) > 0) ok = hb_buffer_add(prompt, block, n);
+    return ok && !ferror(stdin);
+}
+
+static int generate(generate_options *o, hb_session *session, const hb_buffer *prompt, FILE *trajectory)
+{
+    const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
+    bool terminal = isatty(STDOUT_FILENO);
+    stream s = {.terminal = terminal,
+                .coloured =
+                    terminal && !(no_colour && *no_colour) && !(term && strcmp(term, "dumb") == 0),
+                .cutoff = o->engine.monitor.cutoff};
+    hb_generation g;
+    hb_error err;
+    if (!o->json) o->engine.on_token = on_token;
+    o->engine.cancelled = cli_interrupted;
+    o->engine.user = &s;
+    cli_catch_interrupts();
+    hb_status status = hb_generate(session, prompt->data, prompt->length, &o->engine, &g, &err);
+    if (!o->json) {
+        print_pending(&s, true, 0);
+        putchar('\n');
+        fflush(stdout);
+    }
+    hb_buffer_free(&s.pending);
+    hb_buffer_free(&s.clean);
+    if (status) {
+        if (trajectory) fclose(trajectory);
+        return cli_fail(&err);
+    }
+    int code = o->json ? print_result(o, &g) : CLI_DONE;
+    print_summary(o, &g);
+    if (trajectory && write_trajectory(trajectory, o->trajectory_path, &g)) code = CLI_FAILED;
+    if (!code && g.finish == HB_FINISH_CANCELLED) code = CLI_INTERRUPTED;
+    hb_generation_free(&g);
+    return code;
+}
+
+static int open_and_generate(generate_options *o, const hb_buffer *prompt)
+{
+    hb_model *model = NULL;
+    hb_session *session = NULL;
+    hb_error err;
+    hb_session_options so = {.n_ctx = o->n_ctx, .n_threads = o->n_threads};
+    FILE *trajectory = NULL;
+    int code = CLI_DONE;
+    if (hb_model_open(o->model_path, &model, &err)) return cli_fail(&err);
+    code = apply_params(o, hb_model_get_info(model));
+    if (!code && hb_session_open(model, &so, &session, &err)) code = cli_fail(&err);
+    if (!code && o->trajectory_path && !(trajectory = open_trajectory(o->trajectory_path)))
+        code = CLI_FAILED;
+    if (!code) code = generate(o, session, prompt, trajectory);
+    hb_session_close(session);
+    hb_model_close(model);
+    return code;
+}
+
+static int run(const cli_command *command, int argc, char **argv)
+{
+    cli_options options = {0};
+    generate_options o = {0};
+    const char *operand;
+    int code;
+    add_options(&options, &o);
+    if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
+    if (!o.model_path) return cli_usage(command, "--model is required");
+    if (!operand) return cli_usage(command, "a prompt is required");
+    if (o.direction_given && o.direction == HB_DIRECTION_AUTO)
+        return cli_usage(command, "--direction: auto needs data; high or low");
+    hb_buffer prompt = {0};
+    if (read_prompt(operand, &prompt)) {
+        code = open_and_generate(&o, &prompt);
+    } else {
+        cli_message("the prompt cannot be read");
+        code = CLI_FAILED;
+    }
+    hb_buffer_free(&prompt);
+    return code;
+}
+
+const cli_command cli_generate = {
+    .name = "generate",
+    .operand = "PROMPT",
+    .summary = "continue a prompt, watching and halting",
+    .details =
+        "Continues PROMPT (- reads it from standard input), measuring the model's uncertainty at each "
+        "token\n"
+        "and halting before a risky one. On a terminal, tokens are coloured by P_fail: green, yellow, "
+        "red\n"
+        "(NO_COLOR switches that off). --json gives text, tokens, reason, scores and the trajectory.",
+    .run = run,
+};

@@ -1,0 +1,205 @@
+/* Pass 1 as `calibrate` and `score` run it: open everything, continue or begin a run, fill it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/file.h"
+#include "base/sha256.h"
+#include "cli/cli.h"
+
+void cli_pass1_add(cli_options *options, cli_pass1 *p)
+{
+    *p = (cli_pass1){
+        .n_samples = 100, .seed = 42, .max_tokens = 20, .output_dir = "calibrated_params", .format = 0};
+    static const char *choices[16] = {"auto"};
+    const char *const *formats = hb_dataset_formats();
+    for (int i = 0; formats[i] && i < 14; i++) choices[i + 1] = formats[i];
+    const cli_option own[] = {
+        {"model", 'm', CLI_TEXT, &p->model_path, "FILE", "the model, GGUF (required)", 0, 0, NULL,
+         NULL},
+        {"data", 'd', CLI_TEXT, &p->data_path, "FILE",
+         "labelled prompts, JSON Lines or array (required)", 0, 0, NULL, NULL},
+        {"format", 0, CLI_CHOICE, &p->format, "NAME", "of the data; auto: by its fields", 0, 0, choices,
+         NULL},
+        {"n-samples", 'n', CLI_COUNT, &p->n_samples, "N", "samples to draw, 0 for all; 100", 0, 1e15,
+         NULL, NULL},
+        {"max-tokens", 0, CLI_INT, &p->max_tokens, "N", "tokens generated for a sample; 20", 1, 1 << 24,
+         NULL, NULL},
+        {"seed", 0, CLI_COUNT, &p->seed, "N", "of the draw; 42", 0, 1e19, NULL, NULL},
+        {"ctx-size", 0, CLI_INT, &p->n_ctx, "N", "context; the model's, at most 4096", 1, 1 << 24, NULL,
+         NULL},
+        {"threads", 't', CLI_INT, &p->n_threads, "N", "threads; one for each processor", 1, 1024, NULL,
+         NULL},
+        {"run", 'r', CLI_TEXT, &p->run_path, "FILE", "where samples are kept; beside the parameters", 0,
+         0, NULL, NULL},
+        {"output-dir", 'o', CLI_TEXT, &p->output_dir, "DIR", "calibrated_params", 0, 0, NULL, NULL},
+        {"name", 0, CLI_TEXT, &p->name, "NAME", "begins the names of the files; the model's name", 0, 0,
+         NULL, NULL},
+        {"strict", 0, CLI_FLAG, &p->strict, NULL, "stop at the first broken row of the data", 0, 0,
+         NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_add_common(options, &p->quiet, &p->json);
+}
+
+static hb_status open_dataset(cli_pass1 *p, hb_error *err)
+{
+    cli_broken broken = {0};
+    hb_dataset_options o = {.format = p->format ? hb_dataset_formats()[p->format - 1] : NULL,
+                            .n_samples = p->n_samples,
+                            .seed = p->seed,
+                            .strict = p->strict,
+                            .on_broken = cli_show_broken,
+                            .user = &broken};
+    hb_status status = hb_dataset_open(p->data_path, &o, &p->dataset, err);
+    if (status) return status;
+    const hb_dataset_info *info = hb_dataset_get_info(p->dataset);
+    if (info->n_broken)
+        cli_message("%s: %llu broken rows passed over, %llu good", info->path,
+                    (unsigned long long)info->n_broken, (unsigned long long)info->n_rows);
+    if (p->n_samples > info->n_selected && !p->quiet)
+        cli_message("%s: has %llu samples; all are used", info->path,
+                    (unsigned long long)info->n_selected);
+    return HB_OK;
+}
+
+/* The default run is named by what decides its contents, so that the same command continues its own run
+ * and another command starts another. */
+static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
+{
+    char *identity, *path, hex[65];
+    if (asprintf(&identity, "%s %s %s %llu %llu %d %d %.17g", s->model_sha256, s->data_sha256,
+                 s->data_format, (unsigned long long)s->n_samples, (unsigned long long)s->seed,
+                 s->max_tokens, s->n_ctx, s->alpha) < 0)
+        return NULL;
+    hb_sha256 hash;
+    bool ok = hb_sha256_init(&hash);
+    if (ok) {
+        hb_sha256_add(&hash, identity, strlen(identity));
+        hb_sha256_finish(&hash, hex);
+        ok = asprintf(&path, "%s/%s_run_%.8s.db", p->output_dir, p->name, hex) >= 0;
+    }
+    free(identity);
+    return ok ? path : NULL;
+}
+
+static hb_status open_run(cli_pass1 *p, hb_error *err)
+{
+    char sha256[65];
+    const hb_model_info *m = hb_model_get_info(p->model);
+    const hb_dataset_info *d = hb_dataset_get_info(p->dataset);
+    hb_status status = hb_file_sha256(p->model_path, sha256, err);
+    if (status) return status;
+    hb_run_settings s = {.model_path = m->path,
+                         .model_name = m->name,
+                         .model_architecture = m->architecture,
+                         .model_sha256 = sha256,
+                         .model_size = m->file_size,
+                         .data_path = d->path,
+                         .data_format = d->format,
+                         .data_sha256 = d->sha256,
+                         .data_rows = d->n_rows,
+                         .data_broken = d->n_broken,
+                         .n_samples = d->n_selected,
+                         .seed = p->seed,
+                         .max_tokens = p->max_tokens,
+                         .n_ctx = hb_session_n_ctx(p->session),
+                         .alpha = hb_generate_defaults().monitor.alpha};
+    if (!p->name) p->name = p->own_name = cli_base_name(m->name);
+    if (!p->run_path) {
+        status = hb_make_directory(p->output_dir, err);
+        if (status) return status;
+        p->run_path = p->own_run_path = default_run_path(p, &s);
+    }
+    if (!p->name || !p->run_path) {
+        *err = (hb_error){HB_ERR_MEMORY, "out of memory"};
+        return HB_ERR_MEMORY;
+    }
+    return hb_run_create(p->run_path, &s, &p->run, err);
+}
+
+static hb_status open_all(cli_pass1 *p, hb_error *err)
+{
+    hb_session_options o = {.n_ctx = p->n_ctx, .n_threads = p->n_threads};
+    hb_status status = hb_model_open(p->model_path, &p->model, err);
+    if (!status) status = hb_session_open(p->model, &o, &p->session, err);
+    if (!status) status = open_dataset(p, err);
+    if (!status) status = open_run(p, err);
+    return status;
+}
+
+static void on_progress(void *user, const hb_run_counts *c, uint64_t done_now)
+{
+    cli_progress_update(&((cli_pass1 *)user)->progress, c->scored + c->skipped + c->failed, c->total,
+                        done_now);
+}
+
+/* Stops at the first sample without a score, to show its reason. */
+static hb_status show_reason(void *user, const hb_run_sample *sample)
+{
+    (void)user;
+    if (!sample->reason) return HB_OK;
+    cli_message("%s %s: %s", sample->status, sample->id, sample->reason);
+    return HB_ERR_CANCELLED;
+}
+
+static void report(const cli_pass1 *p)
+{
+    const hb_run_counts *c = &p->counts;
+    if (p->quiet) return;
+    cli_message("%llu of %llu samples scored, %llu skipped, %llu failed; run %s",
+                (unsigned long long)c->scored, (unsigned long long)c->total,
+                (unsigned long long)c->skipped, (unsigned long long)c->failed, p->run_path);
+    if (c->skipped + c->failed) {
+        cli_message("the first of those left out:");
+        hb_run_each(p->run, show_reason, NULL, NULL);
+    }
+}
+
+static int check_usage(const cli_command *command, const cli_pass1 *p)
+{
+    if (!p->model_path) return cli_usage(command, "--model is required");
+    if (!p->data_path) return cli_usage(command, "--data is required");
+    if (p->name && (!*p->name || *p->name == '.' || strchr(p->name, '/') || strlen(p->name) > 128))
+        return cli_usage(command, "--name: '%s' cannot be part of a file name", p->name);
+    return CLI_DONE;
+}
+
+int cli_pass1_run(const cli_command *command, cli_pass1 *p)
+{
+    int code = check_usage(command, p);
+    if (code) return code;
+    hb_error err;
+    if (open_all(p, &err)) return cli_fail(&err);
+    hb_score_options o = {.on_progress = on_progress, .cancelled = cli_interrupted, .user = p};
+    cli_catch_interrupts();
+    cli_progress_start(&p->progress, p->quiet);
+    hb_status status = hb_score(p->session, p->dataset, p->run, &o, &err);
+    p->seconds = cli_progress_seconds(&p->progress);
+    cli_progress_end(&p->progress);
+    hb_error count_err;
+    if (hb_run_count(p->run, &p->counts, &count_err)) return cli_fail(&count_err);
+    report(p);
+    if (!status) return CLI_DONE;
+    if (status == HB_ERR_CANCELLED)
+        cli_message("interrupted; the same command continues %s", p->run_path);
+    else cli_fail(&err);
+    return status == HB_ERR_CANCELLED ? CLI_INTERRUPTED : CLI_FAILED;
+}
+
+void cli_pass1_close(cli_pass1 *p)
+{
+    hb_run_close(p->run);
+    hb_dataset_close(p->dataset);
+    hb_session_close(p->session);
+    hb_model_close(p->model);
+    free(p->own_run_path);
+    free(p->own_name);
+}
+
+json_t *cli_pass1_json(const cli_pass1 *p)
+{
+    return json_pack("{s:s%, s:I, s:I, s:I, s:I, s:f}", "run", p->run_path, strlen(p->run_path),
+                     "total", (json_int_t)p->counts.total, "scored", (json_int_t)p->counts.scored,
+                     "skipped", (json_int_t)p->counts.skipped, "failed", (json_int_t)p->counts.failed,
+                     "seconds", p->seconds);
+}

@@ -1,0 +1,114 @@
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cli.h"
+
+typedef struct sweep_options {
+    const char *run_path, *data_path, *score, *label, *output_dir, *name;
+    bool strict, quiet, json;
+    cli_pass2 pass2;
+} sweep_options;
+
+static void add_options(cli_options *options, sweep_options *o)
+{
+    const cli_option own[] = {
+        {"run", 'r', CLI_TEXT, &o->run_path, "FILE", "a run made by hbar score or calibrate", 0, 0,
+         NULL, NULL},
+        {"data", 'd', CLI_TEXT, &o->data_path, "FILE", "or scores and labels: CSV, JSON Lines or array",
+         0, 0, NULL, NULL},
+        {"score", 's', CLI_TEXT, &o->score, "NAME",
+         "the run's score (hbar_s), or the data's column (score, else hbar_s)", 0, 0, NULL, NULL},
+        {"label", 'l', CLI_TEXT, &o->label, "NAME", "the data's column of labels; label", 0, 0, NULL,
+         NULL},
+    };
+    const cli_option after[] = {
+        {"output-dir", 'o', CLI_TEXT, &o->output_dir, "DIR", "write parameters there; none are written",
+         0, 0, NULL, NULL},
+        {"name", 0, CLI_TEXT, &o->name, "NAME",
+         "begins the parameters' name; the model's or data's name", 0, 0, NULL, NULL},
+        {"strict", 0, CLI_FLAG, &o->strict, NULL, "stop at the first broken row of the data", 0, 0,
+         NULL, NULL},
+    };
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_pass2_add(options, &o->pass2);
+    for (size_t i = 0; i < sizeof after / sizeof *after; i++) cli_add(options, after[i]);
+    cli_add_common(options, &o->quiet, &o->json);
+}
+
+/* Sweeps, naming the parameters after `path` unless a name was given. */
+static int sweep_table(const sweep_options *o, const hb_score_table *table, hb_params_source *source,
+                       const char *path)
+{
+    char *own_name = o->name ? NULL : cli_base_name(path);
+    const char *name = o->name ? o->name : own_name ? own_name : "scores";
+    int code = cli_pass2_run(&o->pass2, table, source, o->output_dir, name, o->json);
+    free(own_name);
+    return code;
+}
+
+static int sweep_run(const sweep_options *o)
+{
+    hb_error err;
+    hb_run *run;
+    hb_score_table table;
+    if (hb_run_open(o->run_path, &run, &err)) return cli_fail(&err);
+    hb_params_source source = {.run = hb_run_get_settings(run),
+                               .score = o->score ? o->score : "hbar_s"};
+    int code;
+    if (hb_run_count(run, &source.counts, &err) || hb_run_scores(run, source.score, &table, &err)) {
+        code = cli_fail(&err);
+    } else {
+        const hb_run_counts *c = &source.counts;
+        if (c->scored + c->skipped + c->failed < c->total && !o->quiet)
+            cli_message("%s: not finished: %llu of %llu samples", o->run_path,
+                        (unsigned long long)(c->scored + c->skipped + c->failed),
+                        (unsigned long long)c->total);
+        code = sweep_table(o, &table, &source, source.run->model_name);
+        hb_score_table_free(&table);
+    }
+    hb_run_close(run);
+    return code;
+}
+
+static int sweep_data(const sweep_options *o)
+{
+    hb_error err;
+    hb_score_table table;
+    cli_broken broken = {0};
+    hb_table_options options = {.score_column = o->score,
+                                .label_column = o->label,
+                                .strict = o->strict,
+                                .on_broken = cli_show_broken,
+                                .user = &broken};
+    hb_params_source source = {.data_path = o->data_path, .score = o->score ? o->score : "score"};
+    if (hb_file_sha256(o->data_path, source.data_sha256, &err)) return cli_fail(&err);
+    if (hb_table_read(o->data_path, &options, &table, &err)) return cli_fail(&err);
+    source.n_broken = table.n_broken;
+    if (table.n_broken)
+        cli_message("%s: %zu broken rows passed over, %zu good", o->data_path, table.n_broken, table.n);
+    int code = sweep_table(o, &table, &source, o->data_path);
+    hb_score_table_free(&table);
+    return code;
+}
+
+static int run(const cli_command *command, int argc, char **argv)
+{
+    cli_options options = {0};
+    sweep_options o = {0};
+    const char *operand;
+    int code;
+    add_options(&options, &o);
+    if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
+    if (!cli_pass2_check(command, &o.pass2, &code)) return code;
+    if (!o.run_path == !o.data_path) return cli_usage(command, "give either --run or --data");
+    if (o.run_path && o.label) return cli_usage(command, "--label goes with --data");
+    return o.run_path ? sweep_run(&o) : sweep_data(&o);
+}
+
+const cli_command cli_sweep = {
+    .name = "sweep",
+    .summary = "pass 2 alone: find the threshold for scores already there",
+    .details = "Sweeps thresholds over the scores of a run, or over any CSV or JSON Lines file with a "
+               "score and a\n"
+               "label (1: hallucinated, 0: not) in each row, and reports the best.",
+    .run = run,
+};

@@ -1,0 +1,318 @@
+/* Calibrated parameters as JSON; docs/parameters.md describes the schema. */
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/buffer.h"
+#include "base/file.h"
+#include "base/utf8.h"
+
+#define SCHEMA         "hbar-params"
+#define SCHEMA_VERSION 1
+
+static const char *direction_text(hb_direction direction)
+{
+    return direction == HB_DIRECTION_LOW ? "<=" : ">=";
+}
+
+/* ---- Writing ------------------------------------------------------------------------------------ */
+
+/* A string, made valid UTF-8 where a path is not; null when there is none. */
+static json_t *text_json(const char *text)
+{
+    if (!text || !*text) return json_null();
+    hb_buffer clean = {0};
+    bool ok = true;
+    hb_utf8_clean(&clean, text, strlen(text), true, &ok);
+    json_t *string = ok ? json_string(clean.data) : NULL;
+    hb_buffer_free(&clean);
+    return string;
+}
+
+/* A number; null for infinity and NaN, which JSON cannot say. */
+static json_t *number_json(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *model_json(const hb_run_settings *run)
+{
+    if (!run) return json_null();
+    return json_pack("{s:o, s:o, s:o, s:I, s:o}", "name", text_json(run->model_name), "architecture",
+                     text_json(run->model_architecture), "path", text_json(run->model_path),
+                     "file_size", (json_int_t)run->model_size, "sha256", text_json(run->model_sha256));
+}
+
+static json_t *data_json(const hb_params_source *source)
+{
+    const hb_run_settings *run = source->run;
+    const hb_run_counts *c = &source->counts;
+    if (!run)
+        return json_pack("{s:o, s:o, s:I}", "path", text_json(source->data_path), "sha256",
+                         text_json(source->data_sha256), "broken_rows", (json_int_t)source->n_broken);
+    return json_pack("{s:o, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "path", text_json(run->data_path),
+                     "sha256", text_json(run->data_sha256), "format", text_json(run->data_format),
+                     "rows", (json_int_t)run->data_rows, "broken_rows", (json_int_t)run->data_broken,
+                     "samples", (json_int_t)c->total, "scored", (json_int_t)c->scored, "skipped",
+                     (json_int_t)c->skipped, "failed", (json_int_t)c->failed);
+}
+
+static json_t *settings_json(const hb_params_source *source)
+{
+    static const char *const grids[] = {"quantiles", "range", "exact"};
+    static const char *const directions[] = {"high", "low", "auto"};
+    const hb_sweep_options *sweep = source->sweep;
+    json_t *settings = json_pack("{s:f, s:s, s:s}", "min_recall", sweep->min_recall, "direction",
+                                 directions[sweep->direction], "tau_grid", grids[sweep->grid]);
+    if (settings && sweep->grid == HB_GRID_RANGE) {
+        json_object_set_new(settings, "tau_start", json_real(sweep->start));
+        json_object_set_new(settings, "tau_stop", json_real(sweep->stop));
+        json_object_set_new(settings, "tau_step", json_real(sweep->step));
+    }
+    const hb_run_settings *run = source->run;
+    if (settings && run) {
+        json_object_set_new(settings, "n_samples", json_integer((json_int_t)run->n_samples));
+        json_object_set_new(settings, "seed", json_integer((json_int_t)run->seed));
+        json_object_set_new(settings, "max_tokens", json_integer(run->max_tokens));
+        json_object_set_new(settings, "context", json_integer(run->n_ctx));
+        json_object_set_new(settings, "alpha", json_real(run->alpha));
+    }
+    return settings;
+}
+
+static json_t *class_json(const hb_class_summary *c)
+{
+    return json_pack("{s:I, s:f, s:f}", "n", (json_int_t)c->n, "mean", c->mean, "sd", c->sd);
+}
+
+static json_t *score_json(const hb_params_source *source, const hb_sweep_result *r)
+{
+    return json_pack("{s:o, s:s, s:I, s:f, s:f, s:f, s:o, s:o, s:o}", "name", text_json(source->score),
+                     "aggregation", source->run ? "mean of the 5 largest" : "as given", "n",
+                     (json_int_t)r->n, "min", r->score_min, "max", r->score_max, "hallucination_rate",
+                     r->hallucination_rate, "label_0", class_json(&r->by_label[0]), "label_1",
+                     class_json(&r->by_label[1]), "cohens_d", number_json(r->cohens_d));
+}
+
+static json_t *point_json(const hb_sweep_point *p)
+{
+    return json_pack("{s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I}", "tau", p->tau, "precision",
+                     p->precision, "recall", p->recall, "f1", p->f1, "tp", (json_int_t)p->tp, "fp",
+                     (json_int_t)p->fp, "fn", (json_int_t)p->fn, "tn", (json_int_t)p->tn);
+}
+
+static json_t *threshold_json(const hb_sweep_result *r)
+{
+    json_t *threshold = point_json(&r->best);
+    if (!threshold) return NULL;
+    json_object_set_new(threshold, "min_recall", json_real(r->min_recall));
+    json_object_set_new(threshold, "reached_min_recall",
+                        json_boolean(r->selection == HB_SELECT_PRECISION_AT_RECALL));
+    json_object_set_new(
+        threshold, "chosen_by",
+        json_string(r->selection == HB_SELECT_BEST_F1 ? "best F1" : "precision at recall"));
+    json_object_set_new(threshold, "wide_grid", json_boolean(r->wide_grid));
+    return threshold;
+}
+
+static json_t *sweep_json(const hb_sweep_result *r)
+{
+    json_t *points = json_array();
+    for (size_t i = 0; points && i < r->n_points; i++)
+        json_array_append_new(points, point_json(&r->points[i]));
+    return points;
+}
+
+static json_t *params_json(const hb_params_source *source, const hb_sweep_result *r)
+{
+    char created[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    const double lambda = hb_generate_defaults().monitor.lambda;
+    return json_pack(
+        "{s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:b, s:s, s:o, s:f,"
+        " s:o}",
+        "schema", SCHEMA, "schema_version", SCHEMA_VERSION, "hbar_version", hb_version(), "created",
+        created, "model", model_json(source->run), "data", data_json(source), "settings",
+        settings_json(source), "score", score_json(source, r), "auroc", r->auroc, "pr_auc", r->pr_auc,
+        "auroc_high", r->auroc_high, "auroc_low", r->auroc_low, "auroc_null_se", r->auroc_null_se,
+        "within_noise", (int)r->within_noise, "direction", direction_text(r->direction), "threshold",
+        threshold_json(r), "lambda", lambda, "sweep", sweep_json(r));
+}
+
+hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *result, char **json,
+                         hb_error *err)
+{
+    json_t *root = params_json(source, result);
+    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    json_decref(root);
+    if (!text) return hb_fail_memory(err);
+    *json = text;
+    return HB_OK;
+}
+
+/* ---- Saving ------------------------------------------------------------------------------------- */
+
+static hb_status check_name(const char *name, hb_error *err)
+{
+    if (*name && *name != '.' && !strchr(name, '/') && strlen(name) <= 128) return HB_OK;
+    return hb_fail(err, HB_ERR_ARGUMENT, "'%s' cannot be part of a file name", name);
+}
+
+/* Writes, and waits until it is on the disk. */
+static bool write_all(int fd, const char *text)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        ssize_t n = write(fd, text, left);
+        if (n < 0 && errno != EINTR) return false;
+        if (n > 0) {
+            text += n;
+            left -= (size_t)n;
+        }
+    }
+    return fsync(fd) == 0;
+}
+
+/* Gives the finished temporary file its name. The name carries the second; where it is taken, the next
+ * second's is tried, so that nothing is ever written over. */
+static hb_status give_name(const char *temporary, const char *dir, const char *name, uint64_t n,
+                           char **path, hb_error *err)
+{
+    for (int attempt = 0; attempt < 5; attempt++) {
+        char stamp[32];
+        time_t now = time(NULL);
+        struct tm local;
+        strftime(stamp, sizeof stamp, "%Y%m%d_%H%M%S", localtime_r(&now, &local));
+        if (asprintf(path, "%s/%s_%s_n%llu.json", dir, name, stamp, (unsigned long long)n) < 0)
+            return hb_fail_memory(err);
+        if (link(temporary, *path) == 0) return HB_OK;
+        int reason = errno;
+        free(*path);
+        if (reason != EEXIST)
+            return hb_fail(err, HB_ERR_IO, "%s: cannot name the file: %s", dir, strerror(reason));
+        nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    }
+    return hb_fail(err, HB_ERR_IO, "%s: no free file name for '%s'", dir, name);
+}
+
+static hb_status save_text(const char *dir, const char *name, uint64_t n, const char *text, char **path,
+                           hb_error *err)
+{
+    char *temporary;
+    if (asprintf(&temporary, "%s/.%s.XXXXXX", dir, name) < 0) return hb_fail_memory(err);
+    int fd = mkstemp(temporary);
+    hb_status status = HB_OK;
+    if (fd < 0) {
+        status = hb_fail(err, HB_ERR_IO, "%s: cannot write there: %s", dir, strerror(errno));
+    } else {
+        bool ok = fchmod(fd, 0644) == 0 && write_all(fd, text);
+        int reason = errno;
+        if (close(fd) != 0 && ok) ok = false;
+        if (!ok) status = hb_fail(err, HB_ERR_IO, "%s: %s", temporary, strerror(reason));
+        if (!status) status = give_name(temporary, dir, name, n, path, err);
+        unlink(temporary);
+    }
+    free(temporary);
+    return status;
+}
+
+hb_status hb_params_save(const char *dir, const char *name, const hb_params_source *source,
+                         const hb_sweep_result *result, char **path, hb_error *err)
+{
+    char *json = NULL;
+    hb_status status = check_name(name, err);
+    if (!status) status = hb_make_directory(dir, err);
+    if (!status) status = hb_params_json(source, result, &json, err);
+    if (status) return status;
+    uint64_t n = source->run ? source->run->n_samples : result->n;
+    status = save_text(dir, name, n, json, path, err);
+    free(json);
+    return status;
+}
+
+/* ---- Loading ------------------------------------------------------------------------------------ */
+
+typedef struct loading {
+    const char *path;
+    hb_error *err;
+} loading;
+
+static hb_status bad_field(const loading *l, const char *field, const char *expected)
+{
+    return hb_fail(l->err, HB_ERR_FORMAT, "%s: '%s' is missing or not %s", l->path, field, expected);
+}
+
+static hb_status load_number(const loading *l, const json_t *object, const char *shown, const char *key,
+                             double *out)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_number(value)) return bad_field(l, shown, "a number");
+    *out = json_number_value(value);
+    return HB_OK;
+}
+
+static void copy_text(char *out, size_t size, const json_t *value)
+{
+    snprintf(out, size, "%s", json_is_string(value) ? json_string_value(value) : "");
+}
+
+static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
+{
+    const json_t *schema = json_object_get(root, "schema"),
+                 *version = json_object_get(root, "schema_version");
+    if (!json_is_string(schema) || strcmp(json_string_value(schema), SCHEMA) != 0)
+        return hb_fail(l->err, HB_ERR_FORMAT, "%s: not a parameters file of hbar", l->path);
+    if (!json_is_integer(version)) return bad_field(l, "schema_version", "an integer");
+    if (json_integer_value(version) != SCHEMA_VERSION)
+        return hb_fail(l->err, HB_ERR_UNSUPPORTED, "%s: schema_version %lld is not supported (%d is)",
+                       l->path, (long long)json_integer_value(version), SCHEMA_VERSION);
+    hb_status status =
+        load_number(l, json_object_get(root, "threshold"), "threshold.tau", "tau", &p->tau);
+    if (!status) status = load_number(l, root, "lambda", "lambda", &p->lambda);
+    if (status) return status;
+    if (!(p->lambda > 0)) return bad_field(l, "lambda", "above 0");
+
+    const json_t *direction = json_object_get(root, "direction");
+    const char *text = json_is_string(direction) ? json_string_value(direction) : "";
+    if (strcmp(text, ">=") == 0) p->direction = HB_DIRECTION_HIGH;
+    else if (strcmp(text, "<=") == 0) p->direction = HB_DIRECTION_LOW;
+    else return bad_field(l, "direction", "\">=\" or \"<=\"");
+
+    const json_t *score = json_object_get(json_object_get(root, "score"), "name");
+    if (!json_is_string(score)) return bad_field(l, "score.name", "a string");
+    copy_text(p->score, sizeof p->score, score);
+
+    const json_t *alpha = json_object_get(json_object_get(root, "settings"), "alpha");
+    p->alpha = json_is_number(alpha) ? json_number_value(alpha) : hb_generate_defaults().monitor.alpha;
+    if (!(p->alpha >= 0)) return bad_field(l, "settings.alpha", "at least 0");
+
+    const json_t *model = json_object_get(root, "model"), *size = json_object_get(model, "file_size");
+    copy_text(p->model_name, sizeof p->model_name, json_object_get(model, "name"));
+    copy_text(p->model_architecture, sizeof p->model_architecture,
+              json_object_get(model, "architecture"));
+    p->model_size = json_is_integer(size) ? (uint64_t)json_integer_value(size) : 0;
+    return HB_OK;
+}
+
+hb_status hb_params_load(const char *path, hb_params *params, hb_error *err)
+{
+    FILE *file = fopen(path, "rb");
+    if (!file) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    json_error_t why;
+    json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
+    fclose(file);
+    if (!root) return hb_fail(err, HB_ERR_FORMAT, "%s:%d: %s", path, why.line, why.text);
+    const loading l = {path, err};
+    hb_params p = {0};
+    hb_status status = load_fields(&l, root, &p);
+    json_decref(root);
+    if (!status) *params = p;
+    return status;
+}

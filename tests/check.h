@@ -1,0 +1,77 @@
+/* What every test file needs: cmocka with the headers it wants first, and a few shared helpers. */
+#ifndef HB_TESTS_CHECK_H
+#define HB_TESTS_CHECK_H
+
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "hbar.h"
+
+/* Fails, showing both, unless a and b differ by at most `tolerance`. */
+#define assert_near(a, b, tolerance)                                                                   \
+    do {                                                                                               \
+        double near_a = (a), near_b = (b);                                                             \
+        if (!(near_a - near_b <= (tolerance) && near_b - near_a <= (tolerance)))                       \
+            fail_msg("%s is %.17g, not %.17g", #a, near_a, near_b);                                    \
+    } while (0)
+
+/* Fails, showing the message, unless a call that takes `err` last gave HB_OK. */
+#define assert_ok(call)                                                                                \
+    do {                                                                                               \
+        if ((call) != HB_OK) fail_msg("%s: %s", #call, err.message);                                   \
+    } while (0)
+
+/* Fails unless the call gave this status and a message that holds `part`. */
+#define assert_fails(call, expected, part)                                                             \
+    do {                                                                                               \
+        hb_status fails_status = (call);                                                               \
+        if (fails_status != (expected))                                                                \
+            fail_msg("%s gave %d, not %s", #call, (int)fails_status, #expected);                       \
+        if (!strstr(err.message, part)) fail_msg("'%s' is not in: %s", part, err.message);             \
+        if (err.status != fails_status) fail_msg("err.status is %d", (int)err.status);                 \
+    } while (0)
+
+/* A model of tools/make_model.py, by tensor type. */
+static inline const char *tiny_model(const char *type)
+{
+    static char path[512];
+    snprintf(path, sizeof path, "%s/tiny-%s.gguf", HBAR_TEST_MODELS, type);
+    return path;
+}
+
+/* A file under ../shared (or $HBAR_SHARED); skips the test, saying so, where it is not there. */
+static inline const char *shared_file(const char *name)
+{
+    static char path[512];
+    const char *root = getenv("HBAR_SHARED");
+    snprintf(path, sizeof path, "%s/%s", root ? root : HBAR_SHARED_DEFAULT, name);
+    if (access(path, R_OK) == 0) return path;
+    print_message("skipped: %s is not there\n", path);
+    skip();
+    return path;
+}
+
+/* A new directory for a test's files, and its removal with everything in it. */
+static inline int make_scratch(void **state)
+{
+    char *dir = strdup("/tmp/hbar-test-XXXXXX");
+    *state = dir;
+    return dir && mkdtemp(dir) ? 0 : -1;
+}
+
+static inline int remove_scratch(void **state)
+{
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", (char *)*state);
+    int failed = system(command);
+    free(*state);
+    return failed;
+}
+
+#endif

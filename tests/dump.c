@@ -1,0 +1,72 @@
+/* What hbar's engine computes, in the format of the peer's oracle: for comparing the two.
+ *
+ *   hbar_dump MODEL.gguf PROMPT N
+ *
+ * A first line {"prompt":[ids]}, then for each greedy step {"step","token","logits","blocks"}. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "hbar.h"
+
+static void print_floats(const float *values, size_t n)
+{
+    putchar('[');
+    for (size_t i = 0; i < n; i++) printf(i ? ",%.9g" : "%.9g", (double)values[i]);
+    putchar(']');
+}
+
+static int print_step(const hb_model_info *m, int step, int32_t token, const float *logits,
+                      const float *states)
+{
+    printf("{\"step\":%d,\"token\":%d,\"logits\":", step, token);
+    print_floats(logits, (size_t)m->n_vocab);
+    printf(",\"blocks\":[");
+    for (int32_t l = 0; l < m->n_layers; l++) {
+        if (l) putchar(',');
+        print_floats(states + (size_t)l * (size_t)m->n_embd, (size_t)m->n_embd);
+    }
+    return printf("]}\n");
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 4) return 2;
+    hb_error err;
+    hb_model *model;
+    hb_session *session;
+    int32_t *tokens;
+    size_t n;
+    if (hb_model_open(argv[1], &model, &err) || hb_session_open(model, NULL, &session, &err) ||
+        hb_tokenize(model, argv[2], strlen(argv[2]), true, &tokens, &n, &err)) {
+        fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    const hb_model_info *m = hb_model_get_info(model);
+    float *logits = malloc(sizeof *logits * (size_t)m->n_vocab);
+    float *states = malloc(sizeof *states * (size_t)m->n_layers * (size_t)m->n_embd);
+    printf("{\"prompt\":[");
+    for (size_t i = 0; i < n; i++) printf(i ? ",%d" : "%d", tokens[i]);
+    printf("]}\n");
+
+    const int32_t *next = tokens;
+    int32_t count = (int32_t)n, token, steps = atoi(argv[3]);
+    for (int step = 0; step < steps; step++, next = &token, count = 1) {
+        int32_t last = count - 1;
+        hb_tap tap = {&last, 1, logits, states};
+        if (hb_eval(session, next, count, &tap, &err)) {
+            fprintf(stderr, "%s\n", err.message);
+            return 1;
+        }
+        token = 0;
+        for (int32_t i = 1; i < m->n_vocab; i++)
+            if (logits[i] > logits[token]) token = i;
+        print_step(m, step, token, logits, states);
+        if (hb_token_is_end(model, token)) break;
+    }
+    free(tokens);
+    free(logits);
+    free(states);
+    hb_session_close(session);
+    hb_model_close(model);
+    return 0;
+}

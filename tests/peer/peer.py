@@ -1,0 +1,76 @@
+"""The peer (llama.cpp in a root of its own), for the scripts beside this file."""
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+PROJECT = HERE.parent.parent
+SHARED = Path(os.environ.get("HBAR_SHARED", PROJECT.parent / "shared"))
+RUN = SHARED / "peer" / "run.sh"
+ROOT = Path(os.environ.get("PEER_ROOT", "/opt/peer"))
+STORIES = SHARED / "models" / "stories260K.gguf"
+PROMPTS = ["Once upon a time", "The big dog", "Lily and Tom went to the park. They saw",
+           "In 1984, the caf\u00e9 \U0001F600 was\n\tclosed;  then"]
+STEPS = 200
+
+
+def missing():
+    """Why the peer cannot be used here; None when it can."""
+    if not RUN.exists():
+        return f"{RUN} is not there"
+    if not (ROOT / "usr/local/bin/oracle").exists():
+        return f"the peer is not installed in {ROOT}"
+    return None
+
+
+def inside(*command):
+    return subprocess.run([str(RUN), *command], check=True, capture_output=True).stdout
+
+
+def bring(model):
+    """Copies a model into the peer's root; returns its path there."""
+    target = ROOT / "models" / ("hbar-" + Path(model).name)
+    shutil.copy(model, target)
+    return "/models/" + target.name
+
+
+def parse(lines):
+    head, *steps = [json.loads(line) for line in lines.splitlines()]
+    return head["prompt"], steps
+
+
+def oracle(model_inside, prompt, n):
+    return parse(inside("oracle", model_inside, prompt, str(n)))
+
+
+DEQUANTIZE = """
+import sys, gguf, numpy
+from gguf import GGUFReader, GGUFWriter, dequantize
+source, target = sys.argv[1:]
+r = GGUFReader(source)
+w = GGUFWriter(target, 'llama')
+for f in r.fields.values():
+    if f.name.startswith('GGUF.') or f.name == 'general.architecture':
+        continue
+    kind = f.types[0]
+    if kind == gguf.GGUFValueType.ARRAY:
+        w.add_array(f.name, [bytes(f.parts[i]) if f.types[-1] == gguf.GGUFValueType.STRING
+                             else f.parts[i].tolist()[0] for i in f.data])
+    elif kind == gguf.GGUFValueType.STRING:
+        w.add_string(f.name, bytes(f.parts[f.data[0]]).decode())
+    else:
+        w.add_key_value(f.name, f.parts[f.data[0]].tolist()[0], kind)
+for t in r.tensors:
+    w.add_tensor(t.name, dequantize(t.data, t.tensor_type).astype(numpy.float32).reshape(
+        [int(d) for d in reversed(t.shape)]))
+w.write_header_to_file(); w.write_kv_data_to_file(); w.write_tensors_to_file(); w.close()
+"""
+
+
+def dequantized(model_inside):
+    """An F32 copy of a model, unpacked by the peer's own gguf package."""
+    target = model_inside.replace(".gguf", "-f32.gguf")
+    inside("python3", "-c", DEQUANTIZE, model_inside, target)
+    return target

@@ -1,0 +1,137 @@
+#include "check.h"
+
+#include "base/buffer.h"
+#include "base/rng.h"
+#include "base/sha256.h"
+#include "base/utf8.h"
+
+/* SplitMix64 from seed 1234567: the values its authors' reference program gives. */
+static void test_rng_is_the_published_one(void **state)
+{
+    (void)state;
+    hb_rng rng = {1234567};
+    const uint64_t expected[] = {6457827717110365317u, 3203168211198807973u, 9817491932198370423u,
+                                 4593380528125082431u, 16408922859458223821u};
+    for (int i = 0; i < 5; i++) assert_true(hb_rng_next(&rng) == expected[i]);
+}
+
+static void test_rng_ranges(void **state)
+{
+    (void)state;
+    hb_rng rng = {7};
+    int counts[6] = {0};
+    for (int i = 0; i < 60000; i++) {
+        double unit = hb_rng_unit(&rng);
+        assert_true(unit >= 0 && unit < 1);
+        uint64_t below = hb_rng_below(&rng, 6);
+        assert_true(below < 6);
+        counts[below]++;
+    }
+    for (int i = 0; i < 6; i++) assert_in_range(counts[i], 9600, 10400); /* 4 standard deviations */
+    assert_true(hb_rng_below(&rng, 1) == 0);
+}
+
+static void test_buffer(void **state)
+{
+    (void)state;
+    hb_buffer b = {0};
+    assert_true(hb_buffer_add(&b, "", 0));
+    assert_string_equal(b.data, "");
+    for (int i = 0; i < 1000; i++) assert_true(hb_buffer_add_text(&b, "abc"));
+    assert_int_equal(b.length, 3000);
+    assert_int_equal(strlen(b.data), 3000);
+    hb_buffer_clear(&b);
+    assert_string_equal(b.data, "");
+    assert_false(hb_buffer_add(&b, "x", SIZE_MAX - 4)); /* refused before any byte is read */
+    assert_int_equal(b.length, 0);
+    hb_buffer_free(&b);
+    assert_null(b.data);
+}
+
+static void test_utf8_characters(void **state)
+{
+    (void)state;
+    const struct {
+        const char *bytes;
+        int expected;
+    } cases[] = {
+        {"a", 1},
+        {"\xC3\xA9", 2},
+        {"\xE2\x82\xAC", 3},
+        {"\xF0\x9F\x98\x80", 4},
+        {"\x80", 0},
+        {"\xC0\x80", 0},
+        {"\xC1\xBF", 0},
+        {"\xE0\x9F\xBF", 0},
+        {"\xED\xA0\x80", 0},
+        /* a surrogate */ {"\xF0\x8F\xBF\xBF", 0},
+        {"\xF4\x90\x80\x80", 0},
+        {"\xF5", 0},
+        {"\xFF", 0},
+        {"\xE2\x28\xA1", 0},
+        {"\xC3", -1},
+        {"\xE2\x82", -1},
+        {"\xF0\x9F\x98", -1},
+        {"", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        assert_int_equal(hb_utf8_character(cases[i].bytes, strlen(cases[i].bytes)), cases[i].expected);
+}
+
+static void test_utf8_clean(void **state)
+{
+    (void)state;
+    hb_buffer out = {0};
+    bool ok = true;
+    const char *text = "a\xFF\xE2\x82\xAC\xE2\x82";
+    assert_int_equal(hb_utf8_clean(&out, text, 7, false, &ok), 5);
+    assert_string_equal(out.data, "a\xEF\xBF\xBD\xE2\x82\xAC");
+    hb_buffer_clear(&out);
+    assert_int_equal(hb_utf8_clean(&out, text, 7, true, &ok), 7);
+    assert_string_equal(out.data, "a\xEF\xBF\xBD\xE2\x82\xAC\xEF\xBF\xBD\xEF\xBF\xBD");
+    assert_true(ok);
+    hb_buffer_free(&out);
+}
+
+/* The digests of FIPS 180-4's example and of nothing. */
+static void test_sha256(void **state)
+{
+    char path[128], hex[65];
+    hb_error err;
+    hb_sha256 hash;
+    assert_true(hb_sha256_init(&hash));
+    hb_sha256_add(&hash, "a", 1);
+    hb_sha256_add(&hash, "bc", 2);
+    hb_sha256_finish(&hash, hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+
+    snprintf(path, sizeof path, "%s/empty", (char *)*state);
+    fclose(fopen(path, "wb"));
+    assert_ok(hb_file_sha256(path, hex, &err));
+    assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    assert_fails(hb_file_sha256("/no/such/file", hex, &err), HB_ERR_IO, "/no/such/file");
+    assert_fails(hb_file_sha256(*state, hex, &err), HB_ERR_IO, *state);
+}
+
+static void test_version(void **state)
+{
+    (void)state;
+    char expected[32];
+    snprintf(expected, sizeof expected, "%d.%d.%d", HB_VERSION_MAJOR, HB_VERSION_MINOR,
+             HB_VERSION_PATCH);
+    assert_string_equal(hb_version(), expected);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rng_is_the_published_one),
+        cmocka_unit_test(test_rng_ranges),
+        cmocka_unit_test(test_buffer),
+        cmocka_unit_test(test_utf8_characters),
+        cmocka_unit_test(test_utf8_clean),
+        cmocka_unit_test_setup_teardown(test_sha256, make_scratch, remove_scratch),
+        cmocka_unit_test(test_version),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

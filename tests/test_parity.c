@@ -1,0 +1,158 @@
+/* The engine against reference vectors made by llama.cpp (tests/peer/make_vectors.py). */
+#include "check.h"
+
+#include <jansson.h>
+#include <math.h>
+
+#define LIMIT 1e-3
+
+typedef struct walk {
+    hb_session *session;
+    const hb_model_info *info;
+    float *logits, *states;
+} walk;
+
+static double number(const json_t *array, size_t i)
+{
+    return json_number_value(json_array_get(array, i));
+}
+
+static double norm(const float *v, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)v[i] * v[i];
+    return sqrt(sum);
+}
+
+static void check_logits(const walk *w, const json_t *sample)
+{
+    const json_t *at = json_object_get(sample, "logits_at"),
+                 *expected = json_object_get(sample, "logits");
+    assert_true(json_array_size(at) >= 10);
+    for (size_t i = 0; i < json_array_size(at); i++)
+        assert_near(w->logits[json_integer_value(json_array_get(at, i))], number(expected, i), LIMIT);
+    double expected_norm = json_number_value(json_object_get(sample, "logits_norm"));
+    assert_near(norm(w->logits, (size_t)w->info->n_vocab), expected_norm, LIMIT * expected_norm);
+}
+
+static void check_states(const walk *w, const json_t *sample)
+{
+    const json_t *at = json_object_get(sample, "states_at"),
+                 *expected = json_object_get(sample, "states");
+    const json_t *norms = json_object_get(sample, "norms");
+    size_t d = (size_t)w->info->n_embd;
+    assert_int_equal(json_array_size(expected), w->info->n_layers);
+    for (size_t l = 0; l < json_array_size(expected); l++) {
+        const float *state = w->states + l * d;
+        assert_near(norm(state, d), number(norms, l), LIMIT * number(norms, l));
+        for (size_t i = 0; i < json_array_size(at); i++)
+            assert_near(state[json_integer_value(json_array_get(at, i))],
+                        number(json_array_get(expected, l), i), LIMIT * number(norms, l));
+    }
+}
+
+static int32_t argmax(const float *logits, int32_t n)
+{
+    int32_t best = 0;
+    for (int32_t i = 1; i < n; i++)
+        if (logits[i] > logits[best]) best = i;
+    return best;
+}
+
+/* Evaluates a prompt, then greedy tokens, comparing tokens at every step and numbers at the sampled. */
+static size_t check_prompt(walk *w, const hb_model *model, const json_t *vector)
+{
+    hb_error err;
+    const char *prompt = json_string_value(json_object_get(vector, "prompt"));
+    const json_t *expected_prompt = json_object_get(vector, "prompt_tokens");
+    const json_t *expected = json_object_get(vector, "tokens"),
+                 *samples = json_object_get(vector, "samples");
+    int32_t *tokens;
+    size_t n, next_sample = 0;
+    assert_ok(hb_tokenize(model, prompt, strlen(prompt), true, &tokens, &n, &err));
+    assert_int_equal(n, json_array_size(expected_prompt));
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(tokens[i], json_integer_value(json_array_get(expected_prompt, i)));
+
+    hb_session_reset(w->session);
+    for (size_t step = 0; step < json_array_size(expected); step++) {
+        int32_t last = (int32_t)n - 1;
+        hb_tap tap = {&last, 1, w->logits, w->states};
+        assert_ok(hb_eval(w->session, tokens, (int32_t)n, &tap, &err));
+        const json_t *sample = json_array_get(samples, next_sample);
+        if (json_integer_value(json_object_get(sample, "step")) == (json_int_t)step) {
+            check_logits(w, sample);
+            check_states(w, sample);
+            next_sample++;
+        }
+        tokens[0] = argmax(w->logits, w->info->n_vocab);
+        n = 1;
+        assert_int_equal(tokens[0], json_integer_value(json_array_get(expected, step)));
+    }
+    assert_int_equal(next_sample, json_array_size(samples));
+    free(tokens);
+    return json_array_size(expected);
+}
+
+/* Checks all prompts of a vector file; returns how many tokens were compared. */
+static size_t check_model(const char *model_path, const char *name)
+{
+    hb_error err;
+    hb_model *model;
+    char path[512];
+    size_t total = 0;
+    snprintf(path, sizeof path, "%s/%s.json", HBAR_TEST_VECTORS, name);
+    json_t *vectors = json_load_file(path, 0, NULL);
+    assert_true(json_array_size(vectors) > 0);
+    walk w;
+    assert_ok(hb_model_open(model_path, &model, &err));
+    assert_ok(hb_session_open(model, NULL, &w.session, &err));
+    w.info = hb_model_get_info(model);
+    w.logits = calloc((size_t)w.info->n_vocab, sizeof *w.logits);
+    w.states = calloc((size_t)w.info->n_layers * (size_t)w.info->n_embd, sizeof *w.states);
+    for (size_t i = 0; i < json_array_size(vectors); i++)
+        total += check_prompt(&w, model, json_array_get(vectors, i));
+    free(w.logits);
+    free(w.states);
+    hb_session_close(w.session);
+    hb_model_close(model);
+    json_decref(vectors);
+    return total;
+}
+
+static void test_trained_model(void **state)
+{
+    (void)state;
+    assert_true(check_model(shared_file("models/stories260K.gguf"), "stories260K") >= 200);
+}
+
+static void test_type(const char *type)
+{
+    char name[32];
+    snprintf(name, sizeof name, "tiny-%s", type);
+    assert_true(check_model(tiny_model(type), name) > 0);
+}
+
+#define TYPE_TEST(type)                                                                                \
+    static void test_##type(void **state)                                                              \
+    {                                                                                                  \
+        (void)state;                                                                                   \
+        test_type(#type);                                                                              \
+    }
+TYPE_TEST(f32)
+TYPE_TEST(f16)
+TYPE_TEST(bf16)
+TYPE_TEST(q8_0)
+TYPE_TEST(q4_0)
+TYPE_TEST(q4_k)
+TYPE_TEST(q6_k)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_trained_model), cmocka_unit_test(test_f32),  cmocka_unit_test(test_f16),
+        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_q8_0), cmocka_unit_test(test_q4_0),
+        cmocka_unit_test(test_q4_k),          cmocka_unit_test(test_q6_k),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

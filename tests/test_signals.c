@@ -1,0 +1,137 @@
+/* Signals against values computed independently by NumPy and SciPy, and their limits. */
+#include "check.h"
+
+#include <math.h>
+#include "reference/signals_reference.h"
+
+enum { N_LOGITS = 4, VOCAB = 17, N_STATES = 3, LAYERS = 5, WIDTH = 11 };
+
+static void test_distribution_signals(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_LOGITS; i++) {
+        float p[VOCAB];
+        hb_softmax(ref_logits + i * VOCAB, VOCAB, p);
+        for (int j = 0; j < VOCAB; j++) assert_near(p[j], ref_p[i * VOCAB + j], 1e-6);
+        assert_near(hb_gini_impurity(p, VOCAB), ref_impurity[i], 1e-6);
+        assert_near(hb_delta_mu(ref_impurity[i]), ref_delta_mu[i], 1e-12);
+        /* p is a float: its relative error becomes an absolute one of its logarithm. */
+        assert_near(hb_surprise(p[3]), ref_surprise[i], 3e-6);
+    }
+}
+
+static void test_state_signals(void **state)
+{
+    (void)state;
+    for (int i = 0; i < N_STATES; i++) {
+        const float *h = ref_states + i * LAYERS * WIDTH;
+        assert_near(hb_delta_sigma(h, LAYERS, WIDTH), ref_delta_sigma[i], 1e-12);
+        assert_near(hb_hbar_s(ref_delta_mu[i], ref_delta_sigma[i]), ref_hbar_s[i], 1e-12);
+        assert_near(hb_p_fail(ref_hbar_s[i], 1.2, 5, HB_DIRECTION_HIGH), ref_p_fail_high[i], 1e-12);
+        assert_near(hb_p_fail(ref_hbar_s[i], 1.2, 5, HB_DIRECTION_LOW), ref_p_fail_low[i], 1e-12);
+    }
+    for (int i = 0; i < 4; i++) {
+        const float *a = ref_states + i * WIDTH;
+        assert_near(hb_cosine_distance(a, a + WIDTH, WIDTH), ref_delta_h[i], 1e-12);
+        assert_near(hb_pri(ref_surprise[i], ref_delta_h[i], 0.1), ref_pri[i], 1e-12);
+    }
+}
+
+static void test_softmax_in_place_and_extreme(void **state)
+{
+    (void)state;
+    float x[] = {1000, 1000, -1000};
+    hb_softmax(x, 3, x);
+    assert_near(x[0], 0.5, 1e-7);
+    assert_near(x[1], 0.5, 1e-7);
+    assert_near(x[2], 0, 0);
+}
+
+static void test_distribution_limits(void **state)
+{
+    (void)state;
+    const float certain[] = {0, 1, 0}, even[] = {0.25f, 0.25f, 0.25f, 0.25f};
+    assert_near(hb_gini_impurity(certain, 3), 0, 0);
+    assert_near(hb_gini_impurity(even, 4), 0.75, 1e-12);
+    assert_near(hb_delta_mu(0), 10, 1e-12);
+    assert_true(hb_delta_mu(1 - 1e-9) > 0.99);
+    assert_near(hb_surprise(1), 0, 0);
+    assert_false(signbit(hb_surprise(1)));
+    assert_near(hb_surprise(2), 0, 0);
+    assert_near(hb_surprise(0), 10 * log(10), 1e-12);
+    assert_near(hb_surprise(1e-30), 10 * log(10), 1e-12);
+}
+
+static void test_sigma_limits(void **state)
+{
+    (void)state;
+    const float same[] = {1, 2, 2, 1, 2, 2}, opposite[] = {1, 2, 2, -1, -2, -2}, zero[6] = {0};
+    assert_near(hb_delta_sigma(same, 2, 3), 0, 1e-12);
+    assert_near(hb_delta_sigma(opposite, 2, 3), 1, 1e-8);
+    assert_near(hb_delta_sigma(zero, 2, 3), 0, 0);
+    assert_near(hb_delta_sigma(same, 1, 6), 0, 1e-12); /* one block is its own centroid */
+    assert_true(isnan(hb_delta_sigma(same, 0, 3)));
+    assert_true(isnan(hb_delta_sigma(same, HB_MAX_LAYERS + 1, 0)));
+}
+
+static void test_p_fail_limits(void **state)
+{
+    (void)state;
+    assert_near(hb_p_fail(2, 2, 5, HB_DIRECTION_HIGH), 0.5, 0);
+    double low = hb_p_fail(-1e9, 0, 5, HB_DIRECTION_HIGH),
+           high = hb_p_fail(1e9, 0, 5, HB_DIRECTION_HIGH);
+    assert_near(low, 1 / (1 + exp(50)), 1e-30);
+    assert_true(low > 0 && high <= 1);
+    assert_near(hb_p_fail(1e9, 0, 5, HB_DIRECTION_LOW), low, 0);
+    assert_near(hb_p_fail(-1e9, 0, 5, HB_DIRECTION_LOW), high, 0);
+}
+
+static void test_cosine_limits(void **state)
+{
+    (void)state;
+    const float a[] = {3, 4}, b[] = {-6, -8}, c[] = {-4, 3}, zero[] = {0, 0};
+    assert_near(hb_cosine_distance(a, a, 2), 0, 1e-15);
+    assert_near(hb_cosine_distance(a, b, 2), 2, 1e-15);
+    assert_near(hb_cosine_distance(a, c, 2), 1, 1e-15);
+    assert_near(hb_cosine_distance(a, zero, 2), 0, 0);
+}
+
+/* Every prefix of a sequence against sorting it. */
+static void test_top5(void **state)
+{
+    (void)state;
+    const double values[] = {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, -8, 9, 7};
+    hb_top5 top = {0};
+    assert_true(isnan(hb_top5_mean(&top)));
+    for (int n = 1; n <= 14; n++) {
+        double sorted[14], sum = 0;
+        memcpy(sorted, values, sizeof sorted);
+        for (int i = 0; i < n; i++)
+            for (int j = i + 1; j < n; j++)
+                if (sorted[j] > sorted[i]) {
+                    double swap = sorted[i];
+                    sorted[i] = sorted[j];
+                    sorted[j] = swap;
+                }
+        int kept = n < 5 ? n : 5;
+        for (int i = 0; i < kept; i++) sum += sorted[i];
+        hb_top5_add(&top, values[n - 1]);
+        assert_near(hb_top5_mean(&top), sum / kept, 1e-12);
+        for (int i = 0; i < kept; i++) assert_near(top.largest[i], sorted[i], 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_distribution_signals),
+        cmocka_unit_test(test_state_signals),
+        cmocka_unit_test(test_softmax_in_place_and_extreme),
+        cmocka_unit_test(test_distribution_limits),
+        cmocka_unit_test(test_sigma_limits),
+        cmocka_unit_test(test_p_fail_limits),
+        cmocka_unit_test(test_cosine_limits),
+        cmocka_unit_test(test_top5),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
