@@ -87,7 +87,8 @@ static json_t *settings_json(const hb_params_source *source)
 
 static json_t *class_json(const hb_class_summary *c)
 {
-    return json_pack("{s:I, s:f, s:f}", "n", (json_int_t)c->n, "mean", c->mean, "sd", c->sd);
+    return json_pack("{s:I, s:o, s:o}", "n", (json_int_t)c->n, "mean", number_json(c->mean), "sd",
+                     number_json(c->sd));
 }
 
 static json_t *score_json(const hb_params_source *source, const hb_sweep_result *r)

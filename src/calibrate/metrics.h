@@ -1,0 +1,24 @@
+/* Labelled scores in the order thresholds see them: what every curve and sweep is read off. */
+#ifndef HB_CALIBRATE_METRICS_H
+#define HB_CALIBRATE_METRICS_H
+
+#include "base/error.h"
+
+typedef struct hb_scored {
+    double score; /* oriented: the higher, the riskier */
+    uint8_t label;
+} hb_scored;
+
+/* Checks that labels are 0 or 1, both present, and scores finite; then gives the samples
+ * from the highest score down. Released with free(). */
+hb_status hb_rank(const double *scores, const uint8_t *labels, size_t n, hb_scored **ranked,
+                  hb_error *err);
+
+/* Curves of ranked samples; `null_se` may be NULL. */
+double hb_ranked_auroc(const hb_scored *ranked, size_t n, double *null_se);
+double hb_ranked_average_precision(const hb_scored *ranked, size_t n);
+
+/* One past the last of the samples that share the score of ranked[at]. */
+size_t hb_ranked_tie_end(const hb_scored *ranked, size_t n, size_t at);
+
+#endif

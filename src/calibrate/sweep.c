@@ -1,0 +1,236 @@
+/* Pass 2: everything is read off the samples ranked once by oriented score. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include "calibrate/metrics.h"
+
+#define MIN_SAMPLES 10
+#define MAX_RANGE   1000000
+
+hb_sweep_options hb_sweep_defaults(void)
+{
+    return (hb_sweep_options){
+        .grid = HB_GRID_QUANTILES, .min_recall = 0.9, .direction = HB_DIRECTION_AUTO};
+}
+
+static hb_status check_options(const hb_sweep_options *o, hb_error *err)
+{
+    if (!(o->min_recall > 0 && o->min_recall <= 1))
+        return hb_fail(err, HB_ERR_ARGUMENT, "min-recall %g is not above 0 and at most 1",
+                       o->min_recall);
+    if (o->direction > HB_DIRECTION_AUTO) return hb_fail(err, HB_ERR_ARGUMENT, "unknown direction");
+    if (o->grid > HB_GRID_EXACT) return hb_fail(err, HB_ERR_ARGUMENT, "unknown grid of tau");
+    if (o->grid != HB_GRID_RANGE) return HB_OK;
+    if (!isfinite(o->start) || !isfinite(o->stop) || !(o->step > 0 && isfinite(o->step)))
+        return hb_fail(err, HB_ERR_ARGUMENT, "tau-start %g, tau-stop %g and tau-step %g make no range",
+                       o->start, o->stop, o->step);
+    if (!(o->stop >= o->start))
+        return hb_fail(err, HB_ERR_ARGUMENT, "tau-stop %g is below tau-start %g", o->stop, o->start);
+    if (!((o->stop - o->start) / o->step <= MAX_RANGE - 1))
+        return hb_fail(err, HB_ERR_ARGUMENT, "tau-step %g gives more than %d values of tau", o->step,
+                       MAX_RANGE);
+    return HB_OK;
+}
+
+/* ---- Descriptions of the scores ------------------------------------------------------------------ */
+
+static hb_class_summary summarise(const double *scores, const uint8_t *labels, size_t n, uint8_t label)
+{
+    hb_class_summary c = {0};
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i++)
+        if (labels[i] == label) {
+            sum += scores[i];
+            c.n++;
+        }
+    c.mean = sum / (double)c.n;
+    for (size_t i = 0; i < n; i++)
+        if (labels[i] == label) squares += (scores[i] - c.mean) * (scores[i] - c.mean);
+    c.sd = c.n > 1 ? sqrt(squares / (double)(c.n - 1)) : 0;
+    return c;
+}
+
+/* Cohen's d with the pooled standard deviation (Cohen, 1988). */
+static double cohens_d(const hb_class_summary c[2])
+{
+    double freedom = (double)(c[0].n + c[1].n - 2);
+    double squares =
+        (double)(c[0].n - 1) * c[0].sd * c[0].sd + (double)(c[1].n - 1) * c[1].sd * c[1].sd;
+    return (c[1].mean - c[0].mean) / sqrt(squares / freedom);
+}
+
+/* Fills what does not depend on tau, direction included; `ranked` is turned round if that is low. */
+static void describe(hb_scored *ranked, const double *scores, const uint8_t *labels, size_t n,
+                     const hb_sweep_options *o, hb_sweep_result *r)
+{
+    r->n = n;
+    r->score_max = ranked[0].score;
+    r->score_min = ranked[n - 1].score;
+    for (uint8_t label = 0; label < 2; label++)
+        r->by_label[label] = summarise(scores, labels, n, label);
+    r->hallucination_rate = (double)r->by_label[1].n / (double)n;
+    r->cohens_d = cohens_d(r->by_label);
+    r->auroc_high = hb_ranked_auroc(ranked, n, &r->auroc_null_se);
+    r->auroc_low = 1 - r->auroc_high;
+    r->direction = o->direction;
+    if (o->direction == HB_DIRECTION_AUTO)
+        r->direction = r->auroc_high >= 0.5 ? HB_DIRECTION_HIGH : HB_DIRECTION_LOW;
+    if (r->direction == HB_DIRECTION_LOW) {
+        for (size_t i = 0; i < n / 2; i++) {
+            hb_scored other = ranked[i];
+            ranked[i] = ranked[n - 1 - i];
+            ranked[n - 1 - i] = other;
+        }
+        for (size_t i = 0; i < n; i++) ranked[i].score = -ranked[i].score;
+    }
+    r->auroc = r->direction == HB_DIRECTION_LOW ? r->auroc_low : r->auroc_high;
+    r->pr_auc = hb_ranked_average_precision(ranked, n);
+    r->within_noise = fabs(r->auroc_high - 0.5) < 1.96 * r->auroc_null_se;
+}
+
+/* ---- Thresholds ---------------------------------------------------------------------------------- */
+
+/* The confusion of flagging the first `flagged` of the ranked samples. */
+static hb_sweep_point confusion(const hb_sweep_result *r, double oriented_tau, size_t flagged,
+                                size_t tp)
+{
+    hb_sweep_point p = {.tau = r->direction == HB_DIRECTION_LOW ? 0 - oriented_tau : oriented_tau,
+                        .tp = tp,
+                        .fp = flagged - tp,
+                        .fn = r->by_label[1].n - tp};
+    p.tn = r->n - p.tp - p.fp - p.fn;
+    if (flagged) p.precision = (double)tp / (double)flagged;
+    p.recall = (double)tp / (double)r->by_label[1].n;
+    if (tp) p.f1 = 2 * (double)tp / (double)(2 * tp + p.fp + p.fn);
+    return p;
+}
+
+/* Points for oriented thresholds that fall, in one walk down the ranked samples. */
+static void walk(const hb_scored *ranked, hb_sweep_result *r, const double *taus)
+{
+    size_t flagged = 0, tp = 0;
+    for (size_t k = 0; k < r->n_points; k++) {
+        while (flagged < r->n && ranked[flagged].score >= taus[k]) tp += ranked[flagged++].label;
+        r->points[k] = confusion(r, taus[k], flagged, tp);
+    }
+}
+
+/* Quantiles (first + k) / 100 of the ranked scores, from the highest down. */
+static void quantile_taus(const hb_scored *ranked, size_t n, int first, size_t count, double *sorted,
+                          double *taus)
+{
+    for (size_t i = 0; i < n; i++) sorted[i] = ranked[n - 1 - i].score;
+    for (size_t k = 0; k < count; k++)
+        taus[k] = hb_quantile(sorted, n, (double)(first + (int)(count - 1 - k)) / 100);
+}
+
+/* How many thresholds there are, and the thresholds; a range is oriented as the scores are. */
+static size_t fill_taus(const hb_scored *ranked, const hb_sweep_options *o, hb_sweep_result *r,
+                        double *sorted, double *taus)
+{
+    size_t count = 0;
+    if (o->grid == HB_GRID_EXACT) {
+        for (size_t at = 0; at < r->n; at = hb_ranked_tie_end(ranked, r->n, at))
+            taus[count++] = ranked[at].score;
+    } else if (o->grid == HB_GRID_RANGE) {
+        size_t last = (size_t)((o->stop - o->start) / o->step * (1 + 4 * DBL_EPSILON) + 1e-9);
+        bool low = r->direction == HB_DIRECTION_LOW;
+        for (size_t k = 0; k <= last; k++)
+            taus[count++] =
+                low ? -(o->start + (double)k * o->step) : o->start + (double)(last - k) * o->step;
+    } else {
+        count = r->wide_grid ? 99 : 40;
+        quantile_taus(ranked, r->n, r->wide_grid ? 1 : 60, count, sorted, taus);
+    }
+    return count;
+}
+
+static bool reaches(const hb_sweep_point *p, double min_recall)
+{
+    double ones = (double)(p->tp + p->fn);
+    return (double)p->tp >= min_recall * ones * (1 - 1e-12);
+}
+
+/* Whether `a` is the better choice: by what is to be maximised, then by recall. */
+static bool better(const hb_sweep_point *a, const hb_sweep_point *b, hb_selection selection)
+{
+    double x = selection == HB_SELECT_BEST_F1 ? a->f1 : a->precision;
+    double y = selection == HB_SELECT_BEST_F1 ? b->f1 : b->precision;
+    return x > y || (x == y && a->recall > b->recall);
+}
+
+static void choose(hb_sweep_result *r)
+{
+    const hb_sweep_point *best = NULL;
+    r->selection = HB_SELECT_PRECISION_AT_RECALL;
+    for (size_t k = 0; k < r->n_points; k++)
+        if (reaches(&r->points[k], r->min_recall) &&
+            (!best || better(&r->points[k], best, r->selection)))
+            best = &r->points[k];
+    if (!best) {
+        r->selection = HB_SELECT_BEST_F1;
+        best = &r->points[0];
+        for (size_t k = 1; k < r->n_points; k++)
+            if (better(&r->points[k], best, r->selection)) best = &r->points[k];
+    }
+    r->best = *best;
+}
+
+static hb_status sweep(const hb_scored *ranked, const hb_sweep_options *o, hb_sweep_result *r,
+                       hb_error *err)
+{
+    size_t room = o->grid == HB_GRID_RANGE ? MAX_RANGE : r->n > 99 ? r->n : 99;
+    double *taus = calloc(room, sizeof *taus), *sorted = calloc(r->n, sizeof *sorted);
+    hb_status status = taus && sorted ? HB_OK : hb_fail_memory(err);
+    r->grid = o->grid;
+    r->min_recall = o->min_recall;
+    for (int attempt = 0; attempt < 2 && !status; attempt++) {
+        r->wide_grid = attempt == 1;
+        r->n_points = fill_taus(ranked, o, r, sorted, taus);
+        free(r->points);
+        r->points = calloc(r->n_points, sizeof *r->points);
+        if (!r->points) status = hb_fail_memory(err);
+        if (status) break;
+        walk(ranked, r, taus);
+        choose(r);
+        if (r->selection == HB_SELECT_PRECISION_AT_RECALL || o->grid != HB_GRID_QUANTILES) break;
+    }
+    free(taus);
+    free(sorted);
+    return status;
+}
+
+hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
+                   const hb_sweep_options *options, hb_sweep_result *result, hb_error *err)
+{
+    hb_sweep_options defaults = hb_sweep_defaults();
+    const hb_sweep_options *o = options ? options : &defaults;
+    hb_status status = check_options(o, err);
+    if (status) return status;
+    if (n < MIN_SAMPLES)
+        return hb_fail(err, HB_ERR_DATA, "%zu scored samples; a calibration needs at least %d", n,
+                       MIN_SAMPLES);
+    hb_scored *ranked;
+    hb_sweep_result r = {0};
+    status = hb_rank(scores, labels, n, &ranked, err);
+    if (status) return status;
+    if (ranked[0].score == ranked[n - 1].score) {
+        status = hb_fail(err, HB_ERR_DATA, "all %zu scores are %.10g: no threshold can tell them apart",
+                         n, ranked[0].score);
+    } else {
+        describe(ranked, scores, labels, n, o, &r);
+        status = sweep(ranked, o, &r, err);
+    }
+    free(ranked);
+    if (status) hb_sweep_free(&r);
+    else *result = r;
+    return status;
+}
+
+void hb_sweep_free(hb_sweep_result *result)
+{
+    if (!result) return;
+    free(result->points);
+    result->points = NULL;
+    result->n_points = 0;
+}
