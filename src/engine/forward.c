@@ -76,8 +76,11 @@ static void attend(const hb_session *s, const float *q, const float *keys, const
     const hb_model *m = s->model;
     size_t dim = (size_t)m->head_dim, stride = (size_t)m->info.n_kv_heads * dim;
     float scale = 1.0f / sqrtf((float)dim), max = -INFINITY;
+    for (size_t p = 0; p < length; p += HB_TILE_ROWS) {
+        int count = length - p < HB_TILE_ROWS ? (int)(length - p) : HB_TILE_ROWS;
+        s->kernels->tile(keys + p * stride, stride, count, q, dim, 1, dim, &scores[p], 1);
+    }
     for (size_t p = 0; p < length; p++) {
-        s->kernels->tile(keys + p * stride, stride, 1, q, dim, 1, dim, &scores[p], 1);
         scores[p] *= scale;
         if (scores[p] > max) max = scores[p];
     }
