@@ -1,1 +1,465 @@
-int main(void){return 0;}
+/* The token loop on a small model: what it keeps, when it halts, and what score-only mode costs. */
+#include "check.h"
+
+#include <malloc.h>
+#include <math.h>
+#include "engine/sampler.h"
+#include "monitor/monitor.h"
+
+static const char prompt[] = "What is the capital city of the country?";
+
+typedef struct fixture {
+    hb_model *model;
+    hb_session *session;
+} fixture;
+
+static int open_fixture(void **state)
+{
+    static fixture f;
+    hb_error err;
+    hb_session_options options = {.n_ctx = 700, .n_threads = 1};
+    *state = &f;
+    return hb_model_open(tiny_model("f32"), &f.model, &err) ||
+           hb_session_open(f.model, &options, &f.session, &err);
+}
+
+static int close_fixture(void **state)
+{
+    fixture *f = *state;
+    hb_session_close(f->session);
+    hb_model_close(f->model);
+    return 0;
+}
+
+/* Halting off, n tokens. */
+static hb_generate_options quiet_options(int32_t n)
+{
+    hb_generate_options o = hb_generate_defaults();
+    o.monitor.cutoff = 1.1;
+    o.max_tokens = n;
+    return o;
+}
+
+static hb_generation generate(fixture *f, const hb_generate_options *o)
+{
+    hb_error err;
+    hb_generation g;
+    assert_ok(hb_generate(f->session, prompt, strlen(prompt), o, &g, &err));
+    return g;
+}
+
+static void test_defaults(void **state)
+{
+    (void)state;
+    hb_generate_options o = hb_generate_defaults();
+    assert_near(o.monitor.tau, 2, 0);
+    assert_near(o.monitor.lambda, 5, 0);
+    assert_near(o.monitor.cutoff, 0.85, 0);
+    assert_near(o.monitor.alpha, 0.1, 0);
+    assert_int_equal(o.monitor.check_every, 1);
+    assert_int_equal(o.max_tokens, 512);
+    assert_near(o.sampling.temperature, 0, 0);
+}
+
+/* Every signal of every step, recomputed from a second evaluation of the same tokens all at once. */
+static void test_trajectory_is_what_the_signals_say(void **state)
+{
+    fixture *f = *state;
+    hb_error err;
+    hb_generate_options o = quiet_options(12);
+    hb_generation g = generate(f, &o);
+    assert_int_equal(g.finish, HB_FINISH_MAX_TOKENS);
+    assert_int_equal(g.n_tokens, 12);
+    assert_int_equal(g.n_steps, 12);
+
+    const hb_model_info *m = hb_model_get_info(f->model);
+    size_t d = (size_t)m->n_embd, layers = (size_t)m->n_layers, vocab = (size_t)m->n_vocab, n;
+    int32_t *tokens, rows[12];
+    assert_ok(hb_tokenize(f->model, prompt, strlen(prompt), true, &tokens, &n, &err));
+    assert_int_equal(g.n_prompt, n);
+    tokens = realloc(tokens, (n + 12) * sizeof *tokens);
+    memcpy(tokens + n, g.tokens, 12 * sizeof *tokens);
+    for (int i = 0; i < 12; i++) rows[i] = (int32_t)n - 1 + i;
+    float *logits = malloc(12 * vocab * sizeof *logits),
+          *states = malloc(12 * layers * d * sizeof *states);
+    hb_tap tap = {rows, 12, logits, states};
+    hb_session_reset(f->session);
+    assert_ok(hb_eval(f->session, tokens, (int32_t)n + 12, &tap, &err));
+    hb_top5 hbar = {0}, pri = {0};
+    for (int i = 0; i < 12; i++) {
+        const hb_step *s = &g.trajectory[i];
+        const float *h = states + (size_t)i * layers * d, *last = h + (layers - 1) * d;
+        hb_softmax(logits + (size_t)i * vocab, vocab, logits + (size_t)i * vocab);
+        const float *p = logits + (size_t)i * vocab;
+        double mu = hb_delta_mu(hb_gini_impurity(p, vocab)), sigma = hb_delta_sigma(h, layers, d);
+        double delta_h = i ? hb_cosine_distance(last, last - layers * d, d) : 0;
+        assert_int_equal(s->step, i);
+        assert_int_equal(s->token, g.tokens[i]);
+        assert_near(s->delta_mu, mu, 1e-9);
+        assert_near(s->delta_sigma, sigma, 1e-9);
+        assert_near(s->hbar_s, hb_hbar_s(mu, sigma), 1e-9);
+        assert_near(s->p_fail, hb_p_fail(s->hbar_s, 2, 5, HB_DIRECTION_HIGH), 1e-12);
+        assert_near(s->surprise, hb_surprise(p[g.tokens[i]]), 1e-9);
+        assert_near(s->delta_h, delta_h, 1e-9);
+        assert_near(s->pri, hb_pri(s->surprise, s->delta_h, 0.1), 1e-12);
+        hb_top5_add(&hbar, s->hbar_s);
+        hb_top5_add(&pri, s->pri);
+    }
+    assert_near(g.scores.hbar_s, hb_top5_mean(&hbar), 1e-12);
+    assert_near(g.scores.pri, hb_top5_mean(&pri), 1e-12);
+    free(tokens);
+    free(logits);
+    free(states);
+    hb_generation_free(&g);
+}
+
+/* The step with the greatest hbar_s after the first. */
+static const hb_step *riskiest(const hb_generation *g, int sign)
+{
+    const hb_step *best = &g->trajectory[1];
+    for (size_t i = 2; i < g->n_steps; i++)
+        if (sign * g->trajectory[i].hbar_s > sign * best->hbar_s) best = &g->trajectory[i];
+    return best;
+}
+
+static void check_halt(fixture *f, hb_direction direction)
+{
+    hb_generate_options o = quiet_options(30);
+    hb_generation free_run = generate(f, &o);
+    const hb_step *risky = riskiest(&free_run, direction == HB_DIRECTION_LOW ? -1 : 1);
+    o.monitor.direction = direction;
+    o.monitor.tau = risky->hbar_s;
+    o.monitor.cutoff = 0.5; /* reached where hbar_s reaches tau */
+    int32_t expected = 0;
+    for (;; expected++) {
+        double h = free_run.trajectory[expected].hbar_s;
+        if (direction == HB_DIRECTION_LOW ? h <= risky->hbar_s : h >= risky->hbar_s) break;
+    }
+    hb_generation g = generate(f, &o);
+    assert_int_equal(g.finish, HB_FINISH_HALTED);
+    assert_int_equal(g.last.step, expected);
+    assert_near(g.last.p_fail, 0.5, 1e-6);
+    assert_near(g.cutoff, 0.5, 0);
+    assert_int_equal(g.n_tokens, expected); /* the risky token is not appended */
+    assert_int_equal(g.n_steps, expected + 1);
+    assert_int_equal(g.last.token, free_run.tokens[expected]);
+    assert_memory_equal(g.tokens, free_run.tokens, (size_t)expected * sizeof *g.tokens);
+    assert_true(strncmp(free_run.text, g.text, strlen(g.text) > 3 ? strlen(g.text) - 3 : 0) == 0);
+    hb_generation_free(&g);
+    hb_generation_free(&free_run);
+}
+
+static void test_halts_before_the_risky_token(void **state)
+{
+    check_halt(*state, HB_DIRECTION_HIGH);
+    check_halt(*state, HB_DIRECTION_LOW);
+}
+
+static void test_check_every(void **state)
+{
+    fixture *f = *state;
+    hb_generate_options o = quiet_options(20);
+    hb_generation all = generate(f, &o);
+    o.monitor.check_every = 6;
+    hb_generation some = generate(f, &o);
+    assert_int_equal(some.n_steps, 4);
+    for (int i = 0; i < 4; i++) {
+        const hb_step *a = &all.trajectory[6 * i], *b = &some.trajectory[i];
+        assert_int_equal(b->step, 6 * i);
+        assert_near(b->hbar_s, a->hbar_s, 1e-12);
+        if (i) assert_true(fabs(b->delta_h - a->delta_h) > 1e-9); /* against another earlier step */
+    }
+    assert_memory_equal(all.tokens, some.tokens, 20 * sizeof(int32_t));
+    hb_generation_free(&all);
+    hb_generation_free(&some);
+}
+
+static void test_score_only_gives_the_same_scores(void **state)
+{
+    fixture *f = *state;
+    hb_generate_options o = quiet_options(20);
+    hb_generation full = generate(f, &o);
+    o.mode = HB_MODE_SCORE_ONLY;
+    o.monitor.check_every = 7; /* every token is checked all the same */
+    hb_generation scored = generate(f, &o);
+    assert_null(scored.text);
+    assert_null(scored.tokens);
+    assert_null(scored.trajectory);
+    assert_int_equal(scored.n_tokens, 20);
+    assert_int_equal(scored.n_steps, 20);
+    assert_memory_equal(&scored.scores, &full.scores, sizeof full.scores);
+    hb_generation_free(&full);
+    hb_generation_free(&scored);
+}
+
+/* Bytes in use on the heap at the first and at the latest token. */
+typedef struct heap_watch {
+    size_t first, greatest;
+    int n;
+} heap_watch;
+
+static void watch_heap(void *user, const hb_step *step, const char *bytes, size_t length)
+{
+    heap_watch *w = user;
+    (void)step;
+    (void)bytes;
+    (void)length;
+    size_t used = mallinfo2().uordblks + mallinfo2().hblkhd;
+    if (w->n++ == 0) w->first = used;
+    if (used > w->greatest) w->greatest = used;
+}
+
+static heap_watch measure_heap(fixture *f, hb_mode mode)
+{
+    heap_watch w = {0};
+    hb_generate_options o = quiet_options(600);
+    o.mode = mode;
+    o.on_token = watch_heap;
+    o.user = &w;
+    hb_generation g = generate(f, &o);
+    assert_true(w.n >= 500);
+    hb_generation_free(&g);
+    return w;
+}
+
+static void test_score_only_heap_does_not_grow(void **state)
+{
+    void *probe = malloc(100000);
+    bool counted = mallinfo2().uordblks >= 100000;
+    free(probe);
+    if (!counted) {
+        print_message("skipped: this build's malloc does not count\n");
+        skip();
+    }
+    heap_watch scored = measure_heap(*state, HB_MODE_SCORE_ONLY),
+               full = measure_heap(*state, HB_MODE_FULL);
+    assert_int_equal(scored.greatest, scored.first);
+    assert_true(full.greatest > full.first + 500 * sizeof(hb_step)); /* so the watch does see growth */
+}
+
+static bool always(void *user)
+{
+    (void)user;
+    return true;
+}
+
+static bool after_five(void *user)
+{
+    int *asked = user;
+    return ++*asked > 5;
+}
+
+static void test_cancel(void **state)
+{
+    fixture *f = *state;
+    hb_generate_options o = quiet_options(50);
+    o.cancelled = always;
+    hb_generation g = generate(f, &o);
+    assert_int_equal(g.finish, HB_FINISH_CANCELLED);
+    assert_int_equal(g.n_steps, 0);
+    assert_true(isnan(g.scores.hbar_s));
+    assert_string_equal(g.text, "");
+    hb_generation_free(&g);
+    int asked = 0;
+    o.cancelled = after_five;
+    o.user = &asked;
+    g = generate(f, &o);
+    assert_int_equal(g.finish, HB_FINISH_CANCELLED);
+    assert_in_range(g.n_tokens, 1, 5);
+    hb_generation_free(&g);
+}
+
+static void test_context(void **state)
+{
+    fixture *f = *state;
+    hb_error err;
+    hb_session *small;
+    int32_t *tokens;
+    size_t n;
+    assert_ok(hb_tokenize(f->model, prompt, strlen(prompt), true, &tokens, &n, &err));
+    free(tokens);
+    hb_session_options so = {.n_ctx = (int32_t)n + 2, .n_threads = 1};
+    hb_generate_options o = quiet_options(50);
+    hb_generation g;
+    assert_ok(hb_session_open(f->model, &so, &small, &err));
+    assert_ok(hb_generate(small, prompt, strlen(prompt), &o, &g, &err));
+    assert_int_equal(g.finish, HB_FINISH_CONTEXT);
+    assert_int_equal(g.n_tokens, 3); /* the last one needs no room of its own */
+    hb_generation_free(&g);
+    hb_session_close(small);
+
+    so.n_ctx = (int32_t)n - 1;
+    assert_ok(hb_session_open(f->model, &so, &small, &err));
+    assert_fails(hb_generate(small, prompt, strlen(prompt), &o, &g, &err), HB_ERR_CONTEXT,
+                 "do not fit");
+    hb_session_close(small);
+}
+
+/* Copies the model into the scratch directory, with the eight bytes after a metadata key (its type and
+ * value) or the file's last four bytes replaced. */
+static const char *patched_model(const char *dir, const char *key, const void *bytes, size_t n)
+{
+    static char path[128];
+    char command[1200];
+    snprintf(path, sizeof path, "%s/patched.gguf", dir);
+    snprintf(command, sizeof command, "cp %s %s", tiny_model("f32"), path);
+    assert_int_equal(system(command), 0);
+    FILE *file = fopen(path, "r+b");
+    char head[65536];
+    size_t got = fread(head, 1, sizeof head, file);
+    const char *at = key ? memmem(head, got, key, strlen(key)) : NULL;
+    assert_true(!key || at);
+    assert_int_equal(fseek(file, key ? at - head + (long)strlen(key) : -4, key ? SEEK_SET : SEEK_END),
+                     0);
+    assert_int_equal(fwrite(bytes, 1, n, file), n);
+    fclose(file);
+    return path;
+}
+
+/* The model's fourth token is made its end-of-text token. */
+static void test_end_of_text(void **state)
+{
+    hb_error err;
+    fixture f;
+    hb_generate_options o = quiet_options(10);
+    assert_ok(hb_model_open(tiny_model("f32"), &f.model, &err));
+    assert_ok(hb_session_open(f.model, NULL, &f.session, &err));
+    hb_generation before = generate(&f, &o);
+    const uint32_t type_and_id[] = {4, (uint32_t)before.tokens[3]};
+    close_fixture((void *[]){&f});
+
+    const char *path = patched_model(*state, "tokenizer.ggml.eos_token_id", type_and_id, 8);
+    assert_ok(hb_model_open(path, &f.model, &err));
+    assert_ok(hb_session_open(f.model, NULL, &f.session, &err));
+    hb_generation g = generate(&f, &o);
+    assert_int_equal(g.finish, HB_FINISH_END);
+    assert_int_equal(g.last.token, before.tokens[3]);
+    assert_true(hb_token_is_end(f.model, g.last.token));
+    assert_int_equal(g.n_tokens, 3); /* the end itself is measured and not appended */
+    assert_int_equal(g.n_steps, 4);
+    hb_generation_free(&g);
+    hb_generation_free(&before);
+    close_fixture((void *[]){&f});
+}
+
+static void test_bad_options(void **state)
+{
+    fixture *f = *state;
+    hb_error err;
+    hb_generation g;
+    struct {
+        double *field;
+        double bad;
+        const char *part;
+    } cases[8];
+    hb_generate_options o = quiet_options(5), good = o;
+    size_t n = 0;
+    cases[n].field = &o.monitor.tau, cases[n].bad = NAN, cases[n++].part = "tau";
+    cases[n].field = &o.monitor.lambda, cases[n].bad = 0, cases[n++].part = "lambda";
+    cases[n].field = &o.monitor.cutoff, cases[n].bad = -1, cases[n++].part = "cutoff";
+    cases[n].field = &o.monitor.alpha, cases[n].bad = -1, cases[n++].part = "alpha";
+    cases[n].field = &o.sampling.temperature, cases[n].bad = -1, cases[n++].part = "temperature";
+    cases[n].field = &o.sampling.top_p, cases[n].bad = 0, cases[n++].part = "top-p";
+    for (size_t i = 0; i < n; i++) {
+        *cases[i].field = cases[i].bad;
+        assert_fails(hb_generate(f->session, prompt, 4, &o, &g, &err), HB_ERR_ARGUMENT, cases[i].part);
+        o = good;
+    }
+    o.monitor.check_every = 0;
+    assert_fails(hb_generate(f->session, prompt, 4, &o, &g, &err), HB_ERR_ARGUMENT, "check-every");
+    o = good;
+    o.max_tokens = 0;
+    assert_fails(hb_generate(f->session, prompt, 4, &o, &g, &err), HB_ERR_ARGUMENT, "max-tokens");
+    o = good;
+    o.monitor.direction = HB_DIRECTION_AUTO;
+    assert_fails(hb_generate(f->session, prompt, 4, &o, &g, &err), HB_ERR_ARGUMENT, "direction");
+    assert_fails(hb_generate_tokens(f->session, NULL, 0, &good, &g, &err), HB_ERR_ARGUMENT, "empty");
+}
+
+/* Weights turned into NaN in a copy of the model are found out, not scored. */
+static void test_not_finite(void **state)
+{
+    hb_error err;
+    hb_model *model;
+    hb_session *session;
+    hb_generation g;
+    const float nan = NAN; /* the end of the last block's ffn_down */
+    const char *path = patched_model(*state, NULL, &nan, sizeof nan);
+    assert_ok(hb_model_open(path, &model, &err));
+    assert_ok(hb_session_open(model, NULL, &session, &err));
+    hb_generate_options o = quiet_options(5);
+    assert_fails(hb_generate(session, prompt, 4, &o, &g, &err), HB_ERR_NUMERIC, "not finite");
+    hb_session_close(session);
+    hb_model_close(model);
+}
+
+/* ---- The sampler --------------------------------------------------------------------------------- */
+
+static const float logits[] = {1, 3, 2, 3, -5};
+
+static void sample_counts(hb_sampling options, int counts[5], int draws)
+{
+    hb_error err;
+    hb_sampler s;
+    assert_ok(hb_sampler_open(&s, &options, 5, &err));
+    memset(counts, 0, 5 * sizeof *counts);
+    for (int i = 0; i < draws; i++) counts[hb_sampler_choose(&s, logits)]++;
+    hb_sampler_close(&s);
+}
+
+static void test_sampler(void **state)
+{
+    (void)state;
+    enum { DRAWS = 40000 };
+    int counts[5], again[5];
+    sample_counts((hb_sampling){.temperature = 0, .top_p = 1}, counts, 10);
+    assert_int_equal(counts[1], 10); /* the lowest id of two equals */
+
+    hb_sampling o = {.temperature = 2, .top_p = 1, .seed = 9};
+    sample_counts(o, counts, DRAWS);
+    double total = 0;
+    for (int i = 0; i < 5; i++) total += exp((double)logits[i] / 2);
+    for (int i = 0; i < 5; i++) {
+        double p = exp((double)logits[i] / 2) / total;
+        assert_near(counts[i] / (double)DRAWS, p, 5 * sqrt(p / DRAWS));
+    }
+    sample_counts(o, again, DRAWS);
+    assert_memory_equal(counts, again, sizeof counts);
+    o.seed = 10;
+    sample_counts(o, again, DRAWS);
+    assert_memory_not_equal(counts, again, sizeof counts);
+
+    o.top_k = 3;
+    sample_counts(o, counts, DRAWS);
+    assert_true(counts[1] > 0 && counts[2] > 0 && counts[3] > 0);
+    assert_int_equal(counts[0] + counts[4], 0);
+    /* At temperature 1 the two best hold 2 e^3 / (2 e^3 + e^2 + e + e^-5) = 0.80 of the probability. */
+    sample_counts((hb_sampling){.temperature = 1, .top_p = 0.79, .seed = 1}, counts, DRAWS);
+    assert_int_equal(counts[1] + counts[3], DRAWS);
+    assert_true(counts[3] > 0);
+    sample_counts((hb_sampling){.temperature = 1, .top_p = 0.81, .seed = 1}, counts, DRAWS);
+    assert_true(counts[2] > 0);
+    assert_int_equal(counts[0] + counts[4], 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test_setup_teardown(test_trajectory_is_what_the_signals_say, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(test_halts_before_the_risky_token, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_check_every, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_score_only_gives_the_same_scores, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(test_score_only_heap_does_not_grow, open_fixture,
+                                        close_fixture),
+        cmocka_unit_test_setup_teardown(test_cancel, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_context, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_end_of_text, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_bad_options, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_not_finite, make_scratch, remove_scratch),
+        cmocka_unit_test(test_sampler),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
