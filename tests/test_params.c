@@ -1,4 +1,244 @@
+/* Parameters: what is written, where, and what is accepted back. */
+#include "check.h"
+
+#include <dirent.h>
+#include <jansson.h>
+#include <sys/stat.h>
+
+static const double scores[] = {1, 2, 2, 3, 4, 4, 4, 5, 6, 6};
+static const uint8_t labels[] = {0, 1, 0, 0, 1, 1, 0, 1, 1, 0};
+
+static const hb_run_settings run = {.model_path = "models/\xFFodd.gguf",
+                                    .model_name = "Tiny 1",
+                                    .model_architecture = "llama",
+                                    .model_sha256 = "abc",
+                                    .model_size = 12345,
+                                    .data_path = "d.jsonl",
+                                    .data_format = "generic",
+                                    .data_sha256 = "def",
+                                    .data_rows = 12,
+                                    .data_broken = 2,
+                                    .n_samples = 12,
+                                    .seed = 42,
+                                    .max_tokens = 20,
+                                    .n_ctx = 512,
+                                    .alpha = 0.25};
+
+static hb_sweep_result sweep(hb_sweep_options *o)
+{
+    hb_error err;
+    hb_sweep_result r;
+    assert_ok(hb_sweep(scores, labels, 10, o, &r, &err));
+    return r;
+}
+
+static double real(const json_t *root, const char *key)
+{
+    const json_t *value = json_object_get(root, key);
+    if (!json_is_number(value)) fail_msg("'%s' is not a number", key);
+    return json_number_value(value);
+}
+
+static const char *text(const json_t *root, const char *key)
+{
+    const json_t *value = json_object_get(root, key);
+    if (!json_is_string(value)) fail_msg("'%s' is not a string", key);
+    return json_string_value(value);
+}
+
+static char *save(const char *dir, const char *name)
+{
+    hb_error err;
+    char *path;
+    hb_sweep_options o = hb_sweep_defaults();
+    o.direction = HB_DIRECTION_LOW;
+    hb_sweep_result r = sweep(&o);
+    hb_params_source source = {.run = &run, .counts = {12, 10, 1, 1}, .score = "hbar_s", .sweep = &o};
+    assert_ok(hb_params_save(dir, name, &source, &r, &path, &err));
+    hb_sweep_free(&r);
+    return path;
+}
+
+static void test_document(void **state)
+{
+    char dir[128];
+    snprintf(dir, sizeof dir, "%s/a/b/", (char *)*state); /* made as needed */
+    char *path = save(dir, "tiny");
+    hb_sweep_options o = hb_sweep_defaults();
+    o.direction = HB_DIRECTION_LOW;
+    hb_sweep_result r = sweep(&o);
+    json_t *root = json_load_file(path, 0, NULL);
+    assert_string_equal(text(root, "schema"), "hbar-params");
+    assert_near(real(root, "schema_version"), 1, 0);
+    const json_t *model = json_object_get(root, "model"), *data = json_object_get(root, "data");
+    assert_string_equal(text(model, "name"), "Tiny 1");
+    assert_string_equal(text(model, "path"), "models/\xEF\xBF\xBDodd.gguf");
+    assert_string_equal(text(model, "sha256"), "abc");
+    assert_near(real(model, "file_size"), 12345, 0);
+    assert_near(real(data, "samples"), 12, 0);
+    assert_near(real(data, "scored"), 10, 0);
+    assert_near(real(data, "skipped"), 1, 0);
+    assert_near(real(data, "failed"), 1, 0);
+    assert_near(real(data, "broken_rows"), 2, 0);
+    assert_string_equal(text(root, "direction"), "<=");
+    assert_near(real(root, "auroc"), r.auroc, 0);
+    assert_near(real(root, "pr_auc"), r.pr_auc, 0);
+    assert_near(real(root, "lambda"), 5, 0);
+    const json_t *threshold = json_object_get(root, "threshold");
+    assert_near(real(threshold, "tau"), r.best.tau, 0); /* all digits survive */
+    assert_near(real(threshold, "precision"), r.best.precision, 0);
+    assert_near(real(threshold, "recall"), r.best.recall, 0);
+    assert_near(real(threshold, "f1"), r.best.f1, 0);
+    assert_near(real(threshold, "min_recall"), 0.9, 0);
+    const json_t *points = json_object_get(root, "sweep");
+    assert_int_equal(json_array_size(points), r.n_points);
+    for (size_t i = 0; i < r.n_points; i++)
+        assert_near(real(json_array_get(points, i), "tau"), r.points[i].tau, 0);
+    const json_t *score = json_object_get(root, "score");
+    assert_near(real(score, "hallucination_rate"), 0.5, 0);
+    assert_near(real(score, "cohens_d"), r.cohens_d, 0);
+    assert_near(real(json_object_get(score, "label_1"), "mean"), r.by_label[1].mean, 0);
+    json_decref(root);
+    hb_sweep_free(&r);
+    free(path);
+}
+
+static void test_round_trip(void **state)
+{
+    hb_error err;
+    hb_params p;
+    char *path = save(*state, "tiny");
+    hb_sweep_options o = hb_sweep_defaults();
+    o.direction = HB_DIRECTION_LOW;
+    hb_sweep_result r = sweep(&o);
+    assert_ok(hb_params_load(path, &p, &err));
+    assert_near(p.tau, r.best.tau, 0);
+    assert_near(p.lambda, 5, 0);
+    assert_near(p.alpha, 0.25, 0);
+    assert_int_equal(p.direction, HB_DIRECTION_LOW);
+    assert_string_equal(p.score, "hbar_s");
+    assert_string_equal(p.model_name, "Tiny 1");
+    assert_string_equal(p.model_architecture, "llama");
+    assert_true(p.model_size == 12345);
+    hb_sweep_free(&r);
+    free(path);
+}
+
+/* Two saves within a second keep two files, and no temporary one is left. */
+static void test_names(void **state)
+{
+    char *first = save(*state, "tiny"), *second = save(*state, "tiny");
+    int year, month, day, time, n, length = 0;
+    const char *base = strrchr(first, '/') + 1;
+    assert_int_equal(
+        sscanf(base, "tiny_%4d%2d%2d_%6d_n%d.json%n", &year, &month, &day, &time, &n, &length), 5);
+    assert_int_equal(length, strlen(base));
+    assert_int_equal(n, 12);
+    assert_string_not_equal(first, second);
+    struct dirent *entry;
+    int files = 0;
+    DIR *dir = opendir(*state);
+    while ((entry = readdir(dir))) files += entry->d_name[0] != '.' || strlen(entry->d_name) > 2;
+    closedir(dir);
+    assert_int_equal(files, 2);
+    free(first);
+    free(second);
+}
+
+static void test_places_that_cannot_be(void **state)
+{
+    hb_error err;
+    char *path, blocked[128];
+    hb_sweep_options o = hb_sweep_defaults();
+    hb_sweep_result r = sweep(&o);
+    hb_params_source source = {.score = "score", .sweep = &o};
+    snprintf(blocked, sizeof blocked, "%s/file", (char *)*state);
+    fclose(fopen(blocked, "wb"));
+    assert_fails(hb_params_save(blocked, "x", &source, &r, &path, &err), HB_ERR_IO, blocked);
+    assert_fails(hb_params_save("/proc/none", "x", &source, &r, &path, &err), HB_ERR_IO, "/proc/none");
+    assert_fails(hb_params_save(*state, "a/b", &source, &r, &path, &err), HB_ERR_ARGUMENT, "a/b");
+    assert_fails(hb_params_save(*state, "", &source, &r, &path, &err), HB_ERR_ARGUMENT, "''");
+    hb_sweep_free(&r);
+}
+
+static void test_table_source(void **state)
+{
+    (void)state;
+    hb_error err;
+    char *document;
+    hb_sweep_options o = {HB_GRID_RANGE, 1, 6, 0.5, 0.8, HB_DIRECTION_HIGH};
+    hb_sweep_result r = sweep(&o);
+    hb_params_source source = {
+        .data_path = "s.csv", .data_sha256 = "123", .n_broken = 3, .score = "entropy", .sweep = &o};
+    assert_ok(hb_params_json(&source, &r, &document, &err));
+    json_t *root = json_loads(document, 0, NULL);
+    assert_true(json_is_null(json_object_get(root, "model")));
+    const json_t *data = json_object_get(root, "data"), *settings = json_object_get(root, "settings");
+    assert_string_equal(text(data, "path"), "s.csv");
+    assert_near(real(data, "broken_rows"), 3, 0);
+    assert_string_equal(text(settings, "tau_grid"), "range");
+    assert_near(real(settings, "tau_step"), 0.5, 0);
+    assert_string_equal(text(json_object_get(root, "score"), "name"), "entropy");
+    json_decref(root);
+    free(document);
+    hb_sweep_free(&r);
+}
+
+/* A whole document with one thing changed: a pair of search and replacement. */
+static void test_bad_files(void **state)
+{
+    static const char good[] =
+        "{\"schema\":\"hbar-params\",\"schema_version\":1,\"threshold\":{\"tau\":2.5},"
+        "\"lambda\":5,\"direction\":\">=\",\"score\":{\"name\":\"hbar_s\"}}";
+    const struct {
+        const char *from, *to;
+        hb_status status;
+        const char *part;
+    } cases[] = {
+        {"", "", HB_OK, ""},
+        {"{\"schema\"", "{{\"schema\"", HB_ERR_FORMAT, ":1:"},
+        {"hbar-params", "other", HB_ERR_FORMAT, "not a parameters file"},
+        {"\"schema_version\":1", "\"schema_version\":2", HB_ERR_UNSUPPORTED, "schema_version 2"},
+        {"\"schema_version\":1", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
+        {"\"tau\"", "\"tua\"", HB_ERR_FORMAT, "threshold.tau"},
+        {"2.5", "\"2.5\"", HB_ERR_FORMAT, "threshold.tau"},
+        {"\"lambda\":5", "\"lambda\":0", HB_ERR_FORMAT, "lambda"},
+        {"\"lambda\"", "\"lamda\"", HB_ERR_FORMAT, "lambda"},
+        {"\">=\"", "\">\"", HB_ERR_FORMAT, "direction"},
+        {"\"name\"", "\"nome\"", HB_ERR_FORMAT, "score.name"},
+        {"{\"schema\"", "[\"schema\"", HB_ERR_FORMAT, ""},
+    };
+    char path[128], document[512];
+    snprintf(path, sizeof path, "%s/p.json", (char *)*state);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_error err = {HB_OK, ""};
+        hb_params p;
+        const char *at = strstr(good, cases[i].from);
+        snprintf(document, sizeof document, "%.*s%s%s", (int)(at - good), good, cases[i].to,
+                 at + strlen(cases[i].from));
+        FILE *file = fopen(path, "wb");
+        fputs(document, file);
+        fclose(file);
+        assert_fails(hb_params_load(path, &p, &err), cases[i].status, cases[i].part);
+        if (cases[i].status) assert_non_null(strstr(err.message, path));
+    }
+    hb_error err;
+    hb_params p;
+    assert_fails(hb_params_load("/no/such.json", &p, &err), HB_ERR_IO, "/no/such.json");
+    assert_fails(hb_params_load(*state, &p, &err), HB_ERR_FORMAT, *state);
+}
+
+#define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, make_scratch, remove_scratch)
+
 int main(void)
 {
-    return 0;
+    const struct CMUnitTest tests[] = {
+        WITH_SCRATCH(test_document),
+        WITH_SCRATCH(test_round_trip),
+        WITH_SCRATCH(test_names),
+        WITH_SCRATCH(test_places_that_cannot_be),
+        cmocka_unit_test(test_table_source),
+        WITH_SCRATCH(test_bad_files),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,462 @@
+/* The run store and pass 1. */
+#include "check.h"
+
+#include <math.h>
+#include <sqlite3.h>
+#include <sys/wait.h>
+#include "score/run.h"
+
+static char path[128];
+
+static const char *run_path(void **state)
+{
+    snprintf(path, sizeof path, "%s/run.db", (char *)*state);
+    return path;
+}
+
+static hb_run_settings settings(void)
+{
+    return (hb_run_settings){.model_path = "m.gguf",
+                             .model_name = "m",
+                             .model_architecture = "llama",
+                             .model_sha256 = "0123456789abcdef0123456789abcdef",
+                             .model_size = 5000000000u,
+                             .data_path = "d.jsonl",
+                             .data_format = "generic",
+                             .data_sha256 = "fedcba9876543210fedcba9876543210",
+                             .data_rows = 30,
+                             .data_broken = 1,
+                             .n_samples = 20,
+                             .seed = UINT64_MAX - 5,
+                             .max_tokens = 20,
+                             .n_ctx = 512,
+                             .alpha = 0.1};
+}
+
+static hb_run_sample scored(uint64_t index)
+{
+    double x = (double)index;
+    return (hb_run_sample){.index = index,
+                           .id = "qa_7_hal",
+                           .label = (int)(index % 2),
+                           .status = "scored",
+                           .scores = {x + 0.1, x + 0.2, x + 0.3, x + 0.4, x + 0.5, x + 0.6},
+                           .text = "caf\xC3\xA9 \"quoted\"\n",
+                           .finish = "max tokens",
+                           .n_prompt = 33,
+                           .n_tokens = 20,
+                           .prompt_seconds = 0.25,
+                           .decode_seconds = 0.5};
+}
+
+static hb_run_sample left_out(uint64_t index, const char *status)
+{
+    return (hb_run_sample){.index = index,
+                           .id = "qa_8_cor",
+                           .status = status,
+                           .reason = "because",
+                           .scores = {NAN, NAN, NAN, NAN, NAN, NAN}};
+}
+
+static hb_run *create(void **state)
+{
+    hb_error err;
+    hb_run *run;
+    hb_run_settings s = settings();
+    assert_ok(hb_run_create(run_path(state), &s, &run, &err));
+    return run;
+}
+
+static void add(hb_run *run, hb_run_sample sample)
+{
+    hb_error err;
+    assert_ok(hb_run_add(run, &sample, &err));
+}
+
+static hb_status check_rows(void *user, const hb_run_sample *s)
+{
+    int *seen = user;
+    hb_run_sample expected = *seen < 2 ? scored((uint64_t)(2 * *seen + 1)) : left_out(9, "skipped");
+    assert_true(s->index == expected.index);
+    assert_string_equal(s->id, expected.id);
+    assert_int_equal(s->label, expected.label);
+    assert_string_equal(s->status, expected.status);
+    if (*seen < 2) {
+        assert_memory_equal(&s->scores, &expected.scores, sizeof s->scores);
+        assert_string_equal(s->text, expected.text);
+        assert_string_equal(s->finish, expected.finish);
+        assert_null(s->reason);
+        assert_int_equal(s->n_prompt, 33);
+        assert_int_equal(s->n_tokens, 20);
+        assert_near(s->prompt_seconds, 0.25, 0);
+        assert_near(s->decode_seconds, 0.5, 0);
+    } else {
+        assert_string_equal(s->reason, "because");
+        assert_true(isnan(s->scores.hbar_s) && isnan(s->scores.surprise));
+        assert_null(s->text);
+    }
+    ++*seen;
+    return HB_OK;
+}
+
+static void test_what_goes_in_comes_out(void **state)
+{
+    hb_error err;
+    bool has;
+    hb_run *run = create(state);
+    add(run, scored(3));
+    add(run, left_out(9, "skipped"));
+    add(run, scored(1));
+    assert_ok(hb_run_has(run, 3, &has, &err));
+    assert_true(has);
+    assert_ok(hb_run_has(run, 9, &has, &err));
+    assert_true(has);
+    assert_ok(hb_run_has(run, 2, &has, &err));
+    assert_false(has);
+    hb_run_sample again = scored(3);
+    assert_fails(hb_run_add(run, &again, &err), HB_ERR_IO, run_path(state)); /* never written over */
+    hb_run_close(run);
+
+    assert_ok(hb_run_open(run_path(state), &run, &err));
+    int seen = 0;
+    assert_ok(hb_run_each(run, check_rows, &seen, &err));
+    assert_int_equal(seen, 3);
+    hb_run_counts c;
+    assert_ok(hb_run_count(run, &c, &err));
+    assert_int_equal(c.total, 20);
+    assert_int_equal(c.scored, 2);
+    assert_int_equal(c.skipped, 1);
+    assert_int_equal(c.failed, 0);
+    const hb_run_settings *got = hb_run_get_settings(run);
+    assert_string_equal(got->model_sha256, settings().model_sha256);
+    assert_true(got->seed == UINT64_MAX - 5);
+    assert_true(got->model_size == 5000000000u);
+    assert_near(got->alpha, 0.1, 0);
+    hb_run_close(run);
+    hb_run_close(NULL);
+}
+
+static void test_scores_of_a_signal(void **state)
+{
+    static const char *const signals[] = {"hbar_s",      "pri",     "delta_mu",
+                                          "delta_sigma", "delta_h", "surprise"};
+    hb_error err;
+    hb_score_table t;
+    hb_run *run = create(state);
+    for (uint64_t i = 0; i < 12; i++) add(run, i == 5 ? left_out(i, "failed") : scored(i));
+    for (int k = 0; k < 6; k++) {
+        assert_ok(hb_run_scores(run, signals[k], &t, &err));
+        assert_int_equal(t.n, 11); /* what was not scored is left out, not 0 */
+        for (size_t i = 0; i < t.n; i++) {
+            size_t index = i < 5 ? i : i + 1;
+            assert_near(t.scores[i], (double)index + 0.1 * (k + 1), 1e-12);
+            assert_int_equal(t.labels[i], index % 2);
+        }
+        hb_score_table_free(&t);
+    }
+    assert_fails(hb_run_scores(run, "entropy", &t, &err), HB_ERR_ARGUMENT, "no score 'entropy'");
+    hb_run_close(run);
+}
+
+static hb_status stop_at_second(void *user, const hb_run_sample *sample)
+{
+    (void)sample;
+    return ++*(int *)user == 2 ? HB_ERR_CANCELLED : HB_OK;
+}
+
+static void test_each_stops_when_asked(void **state)
+{
+    hb_error err;
+    int seen = 0;
+    hb_run *run = create(state);
+    for (uint64_t i = 0; i < 5; i++) add(run, scored(i));
+    assert_int_equal(hb_run_each(run, stop_at_second, &seen, &err), HB_ERR_CANCELLED);
+    assert_int_equal(seen, 2);
+    hb_run_close(run);
+}
+
+/* Each setting of the identity, changed, is refused by name; the paths may change. */
+static void test_other_settings_are_refused(void **state)
+{
+    hb_error err;
+    hb_run *run = create(state);
+    add(run, scored(0));
+    hb_run_close(run);
+    hb_run_settings s = settings();
+    s.model_path = "elsewhere/m.gguf";
+    s.data_path = "elsewhere/d.jsonl";
+    assert_ok(hb_run_create(run_path(state), &s, &run, &err));
+    hb_run_close(run);
+    s = settings(), s.model_sha256 = "other";
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
+                 "model_sha256 is 0123");
+    s = settings(), s.data_sha256 = "other";
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "data_sha256");
+    s = settings(), s.data_format = "halueval_qa";
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
+                 "data_format is generic, not halueval_qa");
+    s = settings(), s.n_samples = 21;
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
+                 "n_samples is 20, not 21");
+    s = settings(), s.seed = 1, s.max_tokens = 21;
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
+                 "max_tokens is 20, not 21");
+    assert_non_null(strstr(err.message, "seed is"));
+    s = settings(), s.n_ctx = 1;
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "n_ctx");
+    s = settings(), s.alpha = 0.2;
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
+                 "alpha is 0.1, not 0.2");
+}
+
+static void write_file(const char *name, const char *text, size_t n)
+{
+    FILE *file = fopen(name, "wb");
+    assert_int_equal(fwrite(text, 1, n, file), n);
+    fclose(file);
+}
+
+static void execute(const char *name, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(name, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+static void test_files_that_are_no_runs(void **state)
+{
+    hb_error err;
+    hb_run *run;
+    hb_run_settings s = settings();
+    const char *name = run_path(state);
+    static const char text[] =
+        "these are notes, long enough to be looked at, and no database at all ....\n";
+    assert_fails(hb_run_open(name, &run, &err), HB_ERR_IO, name);
+    write_file(name, text, sizeof text);
+    assert_fails(hb_run_open(name, &run, &err), HB_ERR_FORMAT, name);
+    assert_fails(hb_run_create(name, &s, &run, &err), HB_ERR_FORMAT, name);
+    char kept[sizeof text];
+    FILE *file = fopen(name, "rb");
+    assert_int_equal(fread(kept, 1, sizeof kept, file), sizeof kept);
+    fclose(file);
+    assert_memory_equal(kept, text, sizeof text); /* nothing of the user's is lost */
+
+    unlink(name);
+    execute(name, "CREATE TABLE other (x)");
+    assert_fails(hb_run_create(name, &s, &run, &err), HB_ERR_FORMAT, "not a run of hbar");
+    assert_fails(hb_run_open(name, &run, &err), HB_ERR_FORMAT, "not a run of hbar");
+    assert_fails(hb_run_create("/no/such/dir/run.db", &s, &run, &err), HB_ERR_IO, "/no/such/dir");
+}
+
+static void test_damaged_runs(void **state)
+{
+    hb_error err;
+    hb_run *run = create(state);
+    hb_run_settings s = settings();
+    hb_score_table t;
+    add(run, scored(0));
+    add(run, scored(1));
+    hb_run_close(run);
+    execute(path, "PRAGMA ignore_check_constraints = 1; UPDATE samples SET label = 7 WHERE idx = 1");
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_fails(hb_run_scores(run, "hbar_s", &t, &err), HB_ERR_FORMAT, "sample 1 is damaged");
+    hb_run_close(run);
+    execute(path, "DELETE FROM settings WHERE key = 'seed'");
+    assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_FORMAT, "no setting 'seed'");
+    execute(path, "PRAGMA user_version = 99");
+    assert_fails(hb_run_open(path, &run, &err), HB_ERR_UNSUPPORTED, "schema 99");
+}
+
+/* While one process writes, another may read, and may not write. */
+static void test_one_writer(void **state)
+{
+    hb_error err;
+    hb_run *run = create(state), *reader;
+    hb_run_counts c;
+    add(run, scored(0));
+    pid_t child = fork();
+    if (child == 0) {
+        hb_run *other;
+        hb_run_settings s = settings();
+        _exit(hb_run_create(path, &s, &other, NULL) == HB_ERR_BUSY ? 0 : 1);
+    }
+    int status;
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    assert_ok(hb_run_open(path, &reader, &err));
+    assert_ok(hb_run_count(reader, &c, &err));
+    assert_int_equal(c.scored, 1);
+    add(run, scored(1));
+    assert_ok(hb_run_count(reader, &c, &err));
+    assert_int_equal(c.scored, 2);
+    hb_run_close(reader);
+    hb_run_close(run);
+}
+
+/* ---- Pass 1 -------------------------------------------------------------------------------------- */
+
+typedef struct job {
+    hb_model *model;
+    hb_session *session;
+    hb_dataset *dataset;
+    hb_run *run;
+    int asked, limit; /* how often cancellation was asked for, and when it says yes; 0: never */
+    uint64_t progressed;
+} job;
+
+/* Sixteen short prompts and one that is too long for the context. */
+static void write_data(const char *name)
+{
+    FILE *file = fopen(name, "wb");
+    for (int i = 0; i < 16; i++)
+        fprintf(file, "{\"id\":\"s%d\",\"prompt\":\"What is number %d?\",\"label\":%d}\n", i, i * i,
+                i % 2);
+    fprintf(file, "{\"id\":\"long\",\"prompt\":\"");
+    for (int i = 0; i < 100; i++) fprintf(file, "xyz ");
+    fprintf(file, "\",\"label\":1}\n");
+    fclose(file);
+}
+
+static job open_job(void **state)
+{
+    hb_error err;
+    job j = {0};
+    char data[128];
+    const hb_session_options so = {.n_ctx = 64, .n_threads = 1};
+    const hb_dataset_options d = {.seed = 1};
+    snprintf(data, sizeof data, "%s/data.jsonl", (char *)*state);
+    write_data(data);
+    assert_ok(hb_model_open(tiny_model("f32"), &j.model, &err));
+    assert_ok(hb_session_open(j.model, &so, &j.session, &err));
+    assert_ok(hb_dataset_open(data, &d, &j.dataset, &err));
+    hb_run_settings s = settings();
+    s.n_samples = 17;
+    s.max_tokens = 6;
+    s.n_ctx = 64;
+    assert_ok(hb_run_create(run_path(state), &s, &j.run, &err));
+    return j;
+}
+
+static void close_job(job *j)
+{
+    hb_run_close(j->run);
+    hb_dataset_close(j->dataset);
+    hb_session_close(j->session);
+    hb_model_close(j->model);
+}
+
+static bool cancelled(void *user)
+{
+    job *j = user;
+    return j->limit && ++j->asked > j->limit;
+}
+
+static void on_progress(void *user, const hb_run_counts *counts, uint64_t done_now)
+{
+    job *j = user;
+    assert_int_equal(done_now, ++j->progressed);
+    assert_int_equal(counts->total, 17);
+}
+
+static hb_status score(job *j, hb_error *err)
+{
+    const hb_score_options o = {on_progress, cancelled, j};
+    return hb_score(j->session, j->dataset, j->run, &o, err);
+}
+
+static hb_status compare_text(void *user, const hb_run_sample *s)
+{
+    char *all = user;
+    snprintf(all + strlen(all), 8192 - strlen(all), "%s %d %s %.17g %.17g %d|", s->id, s->label,
+             s->text ? s->text : s->reason, s->scores.hbar_s, s->scores.pri, s->n_tokens);
+    return HB_OK;
+}
+
+static void test_pass_1(void **state)
+{
+    hb_error err;
+    hb_run_counts c;
+    char all[8192] = "";
+    job j = open_job(state);
+    assert_ok(score(&j, &err));
+    assert_int_equal(j.progressed, 17);
+    assert_ok(hb_run_count(j.run, &c, &err));
+    assert_int_equal(c.scored, 16);
+    assert_int_equal(c.skipped, 1);
+    assert_ok(hb_run_each(j.run, compare_text, all, &err));
+    assert_non_null(strstr(all, "tokens and 6 more do not fit the context of 64"));
+
+    /* A sample's scores are those of generating for it alone. */
+    hb_generate_options o = hb_generate_defaults();
+    hb_generation g;
+    char expected[512];
+    o.monitor.cutoff = 1.1;
+    o.max_tokens = 6;
+    assert_ok(hb_generate(j.session, "What is number 9?", 17, &o, &g, &err));
+    snprintf(expected, sizeof expected, "s3 1 %s %.17g %.17g %d|", g.text, g.scores.hbar_s,
+             g.scores.pri, g.n_tokens);
+    assert_non_null(strstr(all, expected));
+    hb_generation_free(&g);
+    close_job(&j);
+}
+
+/* Cancelled after every few tokens and continued until done: the same rows as in one go. */
+static void test_interrupted_runs_continue(void **state)
+{
+    hb_error err;
+    char whole[8192] = "", parts[8192] = "";
+    job j = open_job(state);
+    assert_ok(score(&j, &err));
+    assert_ok(hb_run_each(j.run, compare_text, whole, &err));
+    close_job(&j);
+    unlink(run_path(state));
+
+    int interruptions = 0;
+    uint64_t finished = 0;
+    for (;;) {
+        j = open_job(state);
+        j.limit = 17;
+        hb_status status = score(&j, &err);
+        finished += j.progressed;
+        if (status == HB_OK) break;
+        assert_int_equal(status, HB_ERR_CANCELLED);
+        assert_true(++interruptions < 17);
+        close_job(&j);
+    }
+    assert_true(interruptions >= 3);
+    assert_int_equal(finished, 17); /* nothing was generated twice */
+    assert_ok(hb_run_each(j.run, compare_text, parts, &err));
+    assert_string_equal(parts, whole);
+    close_job(&j);
+}
+
+static void test_wrong_session(void **state)
+{
+    hb_error err;
+    job j = open_job(state);
+    const hb_session_options so = {.n_ctx = 65, .n_threads = 1};
+    hb_session_close(j.session);
+    assert_ok(hb_session_open(j.model, &so, &j.session, &err));
+    assert_fails(score(&j, &err), HB_ERR_ARGUMENT, "not the run's");
+    close_job(&j);
+}
+
+#define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, make_scratch, remove_scratch)
+
 int main(void)
 {
-    return 0;
+    const struct CMUnitTest tests[] = {
+        WITH_SCRATCH(test_what_goes_in_comes_out),
+        WITH_SCRATCH(test_scores_of_a_signal),
+        WITH_SCRATCH(test_each_stops_when_asked),
+        WITH_SCRATCH(test_other_settings_are_refused),
+        WITH_SCRATCH(test_files_that_are_no_runs),
+        WITH_SCRATCH(test_damaged_runs),
+        WITH_SCRATCH(test_one_writer),
+        WITH_SCRATCH(test_pass_1),
+        WITH_SCRATCH(test_interrupted_runs_continue),
+        WITH_SCRATCH(test_wrong_session),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }
