@@ -41,14 +41,21 @@ static inline float bits_f32(uint32_t bits)
     return value;
 }
 
+static inline uint32_t f32_bits(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 /* IEEE half to single: exponent and fraction are moved into place and the exponent rebased by a
- * multiplication, which also normalises subnormals; infinities and NaN are put right after. */
+ * multiplication, which also normalises subnormals; infinities and NaN are chosen instead where they
+ * are meant, without a branch. */
 static inline float f16_f32(uint16_t half)
 {
     uint32_t sign = (uint32_t)(half & 0x8000u) << 16, rest = (uint32_t)(half & 0x7FFFu) << 13;
-    if (rest >= 0x7C00u << 13) return bits_f32(sign | 0x7F800000u | rest);
-    float magnitude = bits_f32(rest) * 0x1p112f;
-    return sign ? -magnitude : magnitude;
+    uint32_t finite = f32_bits(bits_f32(rest) * 0x1p112f), special = 0x7F800000u | rest;
+    return bits_f32(sign | (rest >= 0x7C00u << 13 ? special : finite));
 }
 
 static inline void f16_to_f32(const void *blocks, float *out, size_t n)
@@ -77,8 +84,10 @@ static inline void q4_0_to_f32(const void *blocks, float *out, size_t n)
     const block_q4_0 *b = blocks;
     for (size_t k = 0; k < n / 32; k++, b++, out += 32) {
         float d = f16_f32(b->d);
-        for (int i = 0; i < 16; i++) out[i] = d * (float)((b->qs[i] & 0xF) - 8);
-        for (int i = 0; i < 16; i++) out[16 + i] = d * (float)((b->qs[i] >> 4) - 8);
+        for (int i = 0; i < 16; i++) {
+            out[i] = d * (float)((b->qs[i] & 0xF) - 8);
+            out[16 + i] = d * (float)((b->qs[i] >> 4) - 8);
+        }
     }
 }
 
@@ -110,6 +119,16 @@ static inline void q4_k_to_f32(const void *blocks, float *out, size_t n)
     }
 }
 
+/* Sixteen weights of a Q6_K block: nibbles of ql from bit `low` up, bits of qh from bit `high` up. */
+static inline void q6_k_sixteen(const uint8_t *ql, const uint8_t *qh, int low, int high, float scale,
+                                float *out)
+{
+    for (int i = 0; i < 16; i++) {
+        int q = (ql[i] >> low & 0xF) | (qh[i] >> high & 3) << 4;
+        out[i] = scale * (float)(q - 32);
+    }
+}
+
 /* Each half of a block holds four runs of 32 weights: run r takes nibbles (r / 2) of ql's bytes
  * (r % 2) * 32 + i, and bits 2r of qh's byte i. */
 static inline void q6_k_to_f32(const void *blocks, float *out, size_t n)
@@ -117,14 +136,14 @@ static inline void q6_k_to_f32(const void *blocks, float *out, size_t n)
     const block_q6_k *b = blocks;
     for (size_t k = 0; k < n / 256; k++, b++) {
         float d = f16_f32(b->d);
-        for (int run = 0; run < 8; run++, out += 32) {
-            int half = run / 4, r = run % 4;
-            const uint8_t *ql = b->ql + half * 64 + r % 2 * 32, *qh = b->qh + half * 32;
-            const int8_t *scales = b->scales + run * 2;
-            for (int i = 0; i < 32; i++) {
-                int q = (ql[i] >> r / 2 * 4 & 0xF) | (qh[i] >> 2 * r & 3) << 4;
-                out[i] = d * (float)scales[i / 16] * (float)(q - 32);
-            }
+        for (int part = 0; part < 4; part++, out += part % 2 ? 16 : 112) {
+            const uint8_t *ql = b->ql + part / 2 * 64 + part % 2 * 16;
+            const uint8_t *qh = b->qh + part / 2 * 32 + part % 2 * 16;
+            const int8_t *s = b->scales + part / 2 * 8 + part % 2;
+            q6_k_sixteen(ql, qh, 0, 0, d * (float)s[0], out);
+            q6_k_sixteen(ql + 32, qh, 0, 2, d * (float)s[2], out + 32);
+            q6_k_sixteen(ql, qh, 4, 4, d * (float)s[4], out + 64);
+            q6_k_sixteen(ql + 32, qh, 4, 6, d * (float)s[6], out + 96);
         }
     }
 }
