@@ -74,12 +74,14 @@ static bool parse_count(const char *text, uint64_t *value)
 
 static int bad_value(const cli_command *command, const cli_option *o, const char *text)
 {
-    bool whole = o->kind == CLI_INT || o->kind == CLI_COUNT;
+    const char *number = o->kind == CLI_REAL ? "a number" : "a whole number";
+    if (o->min < -1e15) return cli_usage(command, "--%s: '%s' is not %s", o->name, text, number);
+    if (o->max > 1e15 && o->min > 0 && o->min < 1e-15)
+        return cli_usage(command, "--%s: '%s' is not %s above 0", o->name, text, number);
     if (o->max > 1e15)
-        return cli_usage(command, "--%s: '%s' is not a%s number of at least %g", o->name, text,
-                         whole ? " whole" : "", o->min);
-    return cli_usage(command, "--%s: '%s' is not a%s number from %.10g to %.10g", o->name, text,
-                     whole ? " whole" : "", o->min, o->max);
+        return cli_usage(command, "--%s: '%s' is not %s of at least %g", o->name, text, number, o->min);
+    return cli_usage(command, "--%s: '%s' is not %s from %g to %.10g", o->name, text, number, o->min,
+                     o->max);
 }
 
 static int set_choice(const cli_command *command, const cli_option *o, const char *text)

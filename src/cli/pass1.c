@@ -54,7 +54,7 @@ static hb_status open_dataset(cli_pass1 *p, hb_error *err)
     if (status) return status;
     const hb_dataset_info *info = hb_dataset_get_info(p->dataset);
     if (info->n_broken)
-        cli_message("%s: %llu broken rows passed over, %llu good", info->path,
+        cli_message("%s: %llu rows are broken and passed over, %llu are good", info->path,
                     (unsigned long long)info->n_broken, (unsigned long long)info->n_rows);
     if (p->n_samples > info->n_selected && !p->quiet)
         cli_message("%s: has %llu samples; all are used", info->path,

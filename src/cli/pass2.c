@@ -13,8 +13,9 @@ void cli_pass2_add(cli_options *options, cli_pass2 *p)
     const cli_option own[] = {
         {"tau-start", 0, CLI_REAL, &p->start, "A", "sweep tau over A, A + S ... B instead of quantiles",
          -1e300, 1e300, NULL, &p->start_given},
-        {"tau-stop", 0, CLI_REAL, &p->stop, "B", "", -1e300, 1e300, NULL, &p->stop_given},
-        {"tau-step", 0, CLI_REAL, &p->step, "S", "", 1e-300, 1e300, NULL, &p->step_given},
+        {"tau-stop", 0, CLI_REAL, &p->stop, "B", "the end of that range", -1e300, 1e300, NULL,
+         &p->stop_given},
+        {"tau-step", 0, CLI_REAL, &p->step, "S", "and its step", 1e-300, 1e300, NULL, &p->step_given},
         {"tau-grid", 0, CLI_CHOICE, &p->grid, "quantiles|exact",
          "which tau to try: quantiles of the scores, or every score; quantiles", 0, 0, grids, NULL},
         {"min-recall", 0, CLI_REAL, &p->min_recall, "R",

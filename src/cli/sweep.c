@@ -84,7 +84,8 @@ static int sweep_data(const sweep_options *o)
     if (hb_table_read(o->data_path, &options, &table, &err)) return cli_fail(&err);
     source.n_broken = table.n_broken;
     if (table.n_broken)
-        cli_message("%s: %zu broken rows passed over, %zu good", o->data_path, table.n_broken, table.n);
+        cli_message("%s: %zu rows are broken and passed over, %zu are good", o->data_path,
+                    table.n_broken, table.n);
     int code = sweep_table(o, &table, &source, o->data_path);
     hb_score_table_free(&table);
     return code;
