@@ -51,7 +51,7 @@ static void add_options(cli_options *options, generate_options *o)
          NULL, NULL},
         {"top-p", 0, CLI_REAL, &s->top_p, "P", "and from the fewest that reach this probability; 1",
          1e-9, 1, NULL, NULL},
-        {"seed", 0, CLI_COUNT, &s->seed, "N", "of the sampling; 42", 0, 1e19, NULL, NULL},
+        {"seed", 0, CLI_COUNT, &s->seed, "N", "of the sampling; 42", 0, 9e18, NULL, NULL},
         {"trajectory", 0, CLI_TEXT, &o->trajectory_path, "FILE", "write every checked step, JSON Lines",
          0, 0, NULL, NULL},
         {"ctx-size", 0, CLI_INT, &o->n_ctx, "N", "context; the model's, at most 4096", 1, 1 << 24, NULL,

@@ -24,7 +24,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
          NULL, NULL},
         {"max-tokens", 0, CLI_INT, &p->max_tokens, "N", "tokens generated for a sample; 20", 1, 1 << 24,
          NULL, NULL},
-        {"seed", 0, CLI_COUNT, &p->seed, "N", "of the draw; 42", 0, 1e19, NULL, NULL},
+        {"seed", 0, CLI_COUNT, &p->seed, "N", "of the draw; 42", 0, 9e18, NULL, NULL},
         {"ctx-size", 0, CLI_INT, &p->n_ctx, "N", "context; the model's, at most 4096", 1, 1 << 24, NULL,
          NULL},
         {"threads", 't', CLI_INT, &p->n_threads, "N", "threads; one for each processor", 1, 1024, NULL,
