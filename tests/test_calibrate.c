@@ -4,6 +4,19 @@
 #include <jansson.h>
 #include <math.h>
 #include "base/rng.h"
+
+/* One data set and what scikit-learn and NumPy say of it. */
+typedef struct reference {
+    const char *name;
+    size_t n;
+    double scores[80];
+    uint8_t labels[80];
+    double auroc, average_precision, average_precision_low;
+    double mean[2], sd[2];
+    double quantiles[5]; /* 0, 0.123, 0.5, 0.6, 1 */
+    double best_high[6]; /* tau, precision, recall, F1, wide grid or not, best F1 or not */
+    double best_low[6];
+} reference;
 #include "reference/calibrate_reference.h"
 
 #define N_REFERENCES (sizeof references / sizeof *references)

@@ -1,17 +1,4 @@
-/* Written by calibrate_reference.py. */
-#include <stddef.h>
-#include <stdint.h>
-typedef struct reference {
-    const char *name;
-    size_t n;
-    double scores[80];
-    uint8_t labels[80];
-    double auroc, average_precision, average_precision_low;
-    double mean[2], sd[2];
-    double quantiles[5]; /* 0, 0.123, 0.5, 0.6, 1 */
-    double best_high[6]; /* tau, precision, recall, F1, wide grid or not, best F1 or not */
-    double best_low[6];
-} reference;
+/* Written by calibrate_reference.py; test_calibrate.c declares struct reference. */
 static const reference references[] = {
     {"random",
      60,

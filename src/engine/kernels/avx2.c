@@ -20,17 +20,19 @@ static inline float sum8(__m256 v)
     return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
 }
 
+#define TILE_TOKENS 2
+
 /* R rows by T tokens held in registers; R and T are constants where this is inlined. */
 static inline __attribute__((always_inline)) void block(const int R, const int T, const float *w,
                                                         size_t ldw, const float *x, size_t ldx,
                                                         size_t n, float *y, size_t ldy)
 {
-    __m256 acc[4][2];
+    __m256 acc[HB_TILE_ROWS][TILE_TOKENS];
     for (int r = 0; r < R; r++)
         for (int t = 0; t < T; t++) acc[r][t] = _mm256_setzero_ps();
     size_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        __m256 xv[2];
+        __m256 xv[TILE_TOKENS];
         for (int t = 0; t < T; t++) xv[t] = _mm256_loadu_ps(x + (size_t)t * ldx + i);
         for (int r = 0; r < R; r++) {
             __m256 wv = _mm256_loadu_ps(w + (size_t)r * ldw + i);
@@ -46,18 +48,7 @@ static inline __attribute__((always_inline)) void block(const int R, const int T
     }
 }
 
-static void tile(const float *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens, size_t n,
-                 float *y, size_t ldy)
-{
-    int t = 0;
-    if (rows == 4) {
-        for (; t + 2 <= tokens; t += 2, x += 2 * ldx, y += 2 * ldy)
-            block(4, 2, w, ldw, x, ldx, n, y, ldy);
-        for (; t < tokens; t++, x += ldx, y += ldy) block(4, 1, w, ldw, x, ldx, n, y, ldy);
-    }
-    for (; t < tokens; t++, x += ldx, y += ldy)
-        for (int r = 0; r < rows; r++) block(1, 1, w + (size_t)r * ldw, ldw, x, ldx, n, y + r, ldy);
-}
+#include "engine/kernels/tile.h"
 
 static void axpy(float *y, float a, const float *x, size_t n)
 {
@@ -70,12 +61,7 @@ static void axpy(float *y, float a, const float *x, size_t n)
 
 const hb_kernels hb_kernels_avx2 = {
     .name = "avx2",
-    .to_f32 = {[HB_TYPE_F16] = f16c_to_f32,
-               [HB_TYPE_BF16] = bf16_to_f32,
-               [HB_TYPE_Q8_0] = q8_0_to_f32,
-               [HB_TYPE_Q4_0] = q4_0_to_f32,
-               [HB_TYPE_Q4_K] = q4_k_to_f32,
-               [HB_TYPE_Q6_K] = q6_k_to_f32},
+    .to_f32 = {[HB_TYPE_F16] = f16c_to_f32, COMMON_TO_F32},
     .tile = tile,
     .axpy = axpy,
 };

@@ -19,17 +19,19 @@ static void f16_zmm_to_f32(const void *blocks, float *out, size_t n)
     }
 }
 
+#define TILE_TOKENS 4
+
 /* R rows by T tokens held in registers; R and T are constants where this is inlined. */
 static inline __attribute__((always_inline)) void block(const int R, const int T, const float *w,
                                                         size_t ldw, const float *x, size_t ldx,
                                                         size_t n, float *y, size_t ldy)
 {
-    __m512 acc[4][4];
+    __m512 acc[HB_TILE_ROWS][TILE_TOKENS];
     for (int r = 0; r < R; r++)
         for (int t = 0; t < T; t++) acc[r][t] = _mm512_setzero_ps();
     for (size_t i = 0; i < n; i += 16) {
         __mmask16 m = lanes(i, n);
-        __m512 xv[4];
+        __m512 xv[TILE_TOKENS];
         for (int t = 0; t < T; t++) xv[t] = _mm512_maskz_loadu_ps(m, x + (size_t)t * ldx + i);
         for (int r = 0; r < R; r++) {
             __m512 wv = _mm512_maskz_loadu_ps(m, w + (size_t)r * ldw + i);
@@ -40,18 +42,7 @@ static inline __attribute__((always_inline)) void block(const int R, const int T
         for (int t = 0; t < T; t++) y[(size_t)t * ldy + (size_t)r] = _mm512_reduce_add_ps(acc[r][t]);
 }
 
-static void tile(const float *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens, size_t n,
-                 float *y, size_t ldy)
-{
-    int t = 0;
-    if (rows == 4) {
-        for (; t + 4 <= tokens; t += 4, x += 4 * ldx, y += 4 * ldy)
-            block(4, 4, w, ldw, x, ldx, n, y, ldy);
-        for (; t < tokens; t++, x += ldx, y += ldy) block(4, 1, w, ldw, x, ldx, n, y, ldy);
-    }
-    for (; t < tokens; t++, x += ldx, y += ldy)
-        for (int r = 0; r < rows; r++) block(1, 1, w + (size_t)r * ldw, ldw, x, ldx, n, y + r, ldy);
-}
+#include "engine/kernels/tile.h"
 
 static void axpy(float *y, float a, const float *x, size_t n)
 {
@@ -66,12 +57,7 @@ static void axpy(float *y, float a, const float *x, size_t n)
 
 const hb_kernels hb_kernels_avx512 = {
     .name = "avx512",
-    .to_f32 = {[HB_TYPE_F16] = f16_zmm_to_f32,
-               [HB_TYPE_BF16] = bf16_to_f32,
-               [HB_TYPE_Q8_0] = q8_0_to_f32,
-               [HB_TYPE_Q4_0] = q4_0_to_f32,
-               [HB_TYPE_Q4_K] = q4_k_to_f32,
-               [HB_TYPE_Q6_K] = q6_k_to_f32},
+    .to_f32 = {[HB_TYPE_F16] = f16_zmm_to_f32, COMMON_TO_F32},
     .tile = tile,
     .axpy = axpy,
 };

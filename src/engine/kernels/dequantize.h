@@ -148,4 +148,10 @@ static inline void q6_k_to_f32(const void *blocks, float *out, size_t n)
     }
 }
 
+/* The entries of a table of hb_kernels for all types but F16, for which processors have instructions.
+ */
+#define COMMON_TO_F32                                                                                  \
+    [HB_TYPE_BF16] = bf16_to_f32, [HB_TYPE_Q8_0] = q8_0_to_f32, [HB_TYPE_Q4_0] = q4_0_to_f32,          \
+    [HB_TYPE_Q4_K] = q4_k_to_f32, [HB_TYPE_Q6_K] = q6_k_to_f32
+
 #endif

@@ -32,12 +32,7 @@ static void axpy(float *y, float a, const float *x, size_t n)
 
 const hb_kernels hb_kernels_portable = {
     .name = "portable",
-    .to_f32 = {[HB_TYPE_F16] = f16_to_f32,
-               [HB_TYPE_BF16] = bf16_to_f32,
-               [HB_TYPE_Q8_0] = q8_0_to_f32,
-               [HB_TYPE_Q4_0] = q4_0_to_f32,
-               [HB_TYPE_Q4_K] = q4_k_to_f32,
-               [HB_TYPE_Q6_K] = q6_k_to_f32},
+    .to_f32 = {[HB_TYPE_F16] = f16_to_f32, COMMON_TO_F32},
     .tile = tile,
     .axpy = axpy,
 };
