@@ -86,9 +86,8 @@ static void attend(const hb_session *s, const float *q, const float *keys, const
     }
     double sum = 0;
     for (size_t p = 0; p < length; p++) sum += scores[p] = expf(scores[p] - max);
-    memset(out, 0, dim * sizeof *out);
-    for (size_t p = 0; p < length; p++)
-        s->kernels->axpy(out, (float)(scores[p] / sum), values + p * stride, dim);
+    for (size_t p = 0; p < length; p++) scores[p] = (float)(scores[p] / sum);
+    s->kernels->mix(scores, values, stride, length, dim, out);
 }
 
 /* Causal self-attention with grouped query heads (Ainslie et al., GQA, 2023): adds the new tokens' keys

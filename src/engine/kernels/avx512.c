@@ -44,14 +44,14 @@ static inline __attribute__((always_inline)) void block(const int R, const int T
 
 #include "engine/kernels/tile.h"
 
-static void axpy(float *y, float a, const float *x, size_t n)
+static void mix(const float *a, const float *x, size_t ldx, size_t rows, size_t n, float *y)
 {
-    __m512 av = _mm512_set1_ps(a);
     for (size_t i = 0; i < n; i += 16) {
         __mmask16 m = lanes(i, n);
-        __m512 sum =
-            _mm512_fmadd_ps(av, _mm512_maskz_loadu_ps(m, x + i), _mm512_maskz_loadu_ps(m, y + i));
-        _mm512_mask_storeu_ps(y + i, m, sum);
+        __m512 acc = _mm512_setzero_ps();
+        for (size_t r = 0; r < rows; r++)
+            acc = _mm512_fmadd_ps(_mm512_set1_ps(a[r]), _mm512_maskz_loadu_ps(m, x + r * ldx + i), acc);
+        _mm512_mask_storeu_ps(y + i, m, acc);
     }
 }
 
@@ -59,5 +59,5 @@ const hb_kernels hb_kernels_avx512 = {
     .name = "avx512",
     .to_f32 = {[HB_TYPE_F16] = f16_zmm_to_f32, COMMON_TO_F32},
     .tile = tile,
-    .axpy = axpy,
+    .mix = mix,
 };

@@ -22,8 +22,8 @@ typedef struct hb_kernels {
     void (*tile)(const float *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens, size_t n,
                  float *y, size_t ldy);
 
-    /* y += a * x, both [n]. */
-    void (*axpy)(float *y, float a, const float *x, size_t n);
+    /* y[i] = sum_r a[r] * x[r * ldx + i], for i < n: a weighted sum of rows, added in their order. */
+    void (*mix)(const float *a, const float *x, size_t ldx, size_t rows, size_t n, float *y);
 } hb_kernels;
 
 /* The rows of weights `tile` is best given at a time. */
