@@ -89,6 +89,10 @@ static void test_utf8_clean(void **state)
     hb_buffer_clear(&out);
     assert_int_equal(hb_utf8_clean(&out, text, 7, true, &ok), 7);
     assert_string_equal(out.data, "a\xEF\xBF\xBD\xE2\x82\xAC\xEF\xBF\xBD\xEF\xBF\xBD");
+    hb_buffer_clear(&out);
+    assert_int_equal(hb_utf8_clean(&out, "a\0b", 3, true, &ok), 3);
+    assert_string_equal(out.data, "a\xEF\xBF\xBD"
+                                  "b");
     assert_true(ok);
     hb_buffer_free(&out);
 }

@@ -42,7 +42,7 @@ size_t hb_utf8_clean(hb_buffer *out, const char *bytes, size_t length, bool fina
     while (i < length) {
         int n = hb_utf8_character(bytes + i, length - i);
         if (n < 0 && !final) break;
-        if (n > 0) {
+        if (n > 0 && bytes[i]) {
             *ok = hb_buffer_add(out, bytes + i, (size_t)n) && *ok;
             i += (size_t)n;
         } else {

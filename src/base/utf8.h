@@ -10,7 +10,8 @@
  * are malformed; -1 when they are the well-formed beginning of a character that `length` cuts off. */
 int hb_utf8_character(const char *bytes, size_t length);
 
-/* Appends `bytes` to `out`, each malformed byte becoming U+FFFD. With `final` false a cut-off character
+/* Appends `bytes` to `out`, each malformed byte becoming U+FFFD, and each zero byte, which would end a
+ * C string. With `final` false a cut-off character
  * at the end is left for later. Returns how many bytes were consumed; *ok turns false when memory runs
  * out. */
 size_t hb_utf8_clean(hb_buffer *out, const char *bytes, size_t length, bool final, bool *ok);
