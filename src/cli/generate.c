@@ -19,7 +19,7 @@ typedef struct generate_options {
 
 /* Text on its way to standard output as it is generated. */
 typedef struct stream {
-    bool terminal, coloured;
+    bool terminal, coloured, begun;
     hb_buffer pending, clean; /* bytes of a character not yet whole; text ready to print */
     double cutoff;
 } stream;
@@ -127,6 +127,7 @@ static void print_pending(stream *s, bool final, double p_fail)
     if (left) memmove(s->pending.data, s->pending.data + used, left);
     s->pending.length = left;
     if (!s->clean.length) return;
+    s->begun = true;
     if (s->terminal) tame(&s->clean);
     if (s->coloured) fputs(colour_of(s, p_fail), stdout);
     fwrite(s->clean.data, 1, s->clean.length, stdout);
@@ -248,11 +249,9 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     o->engine.user = &s;
     cli_catch_interrupts();
     hb_status status = hb_generate(session, prompt->data, prompt->length, &o->engine, &g, &err);
-    if (!o->json) {
-        print_pending(&s, true, 0);
-        putchar('\n');
-        fflush(stdout);
-    }
+    print_pending(&s, true, 0);
+    if (!o->json && (s.begun || !status)) putchar('\n');
+    fflush(stdout);
     hb_buffer_free(&s.pending);
     hb_buffer_free(&s.clean);
     if (status) {

@@ -1,0 +1,74 @@
+"""Runs hbar as a user would. HBAR names the program, HBAR_TEST_MODELS the folder of small models."""
+import json
+import os
+import pty
+import select
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+HBAR = os.environ["HBAR"]
+MODELS = Path(os.environ["HBAR_TEST_MODELS"])
+SHARED = Path(os.environ.get("HBAR_SHARED", PROJECT.parent / "shared"))
+MODEL = MODELS / "tiny-f32.gguf"
+DEMO = PROJECT / "data" / "demo_prompts.jsonl"
+DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+TIMEOUT = 300
+
+
+def environment(**changes):
+    return {**os.environ, "TERM": "xterm", "NO_COLOR": "", **changes}
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="hbar-cli-"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+
+    def run_hbar(self, *arguments, code=DONE, stdin=b"", **options):
+        """Runs to the end, checks the exit code, and returns (standard output, standard error)."""
+        done = subprocess.run([HBAR, *map(str, arguments)], input=stdin, capture_output=True, timeout=TIMEOUT,
+                              env=environment(), **options)
+        err = done.stderr.decode()
+        self.assertEqual(done.returncode, code, f"{arguments}: {err}")
+        return done.stdout.decode(), err
+
+    def run_json(self, *arguments, **options):
+        out, _ = self.run_hbar(*arguments, "--json", **options)
+        return json.loads(out)
+
+    def fails(self, *arguments, code=FAILED, says, **options):
+        """A failure explains itself on standard error alone, in a line that begins with the program."""
+        out, err = self.run_hbar(*arguments, code=code, **options)
+        self.assertEqual(out, "")
+        self.assertIn(says, err)
+        self.assertTrue(all(line.startswith("hbar") for line in err.splitlines()), err)
+
+    def on_terminal(self, *arguments, **changes):
+        """Runs with standard output and error on a pseudo-terminal; returns (exit code, what it showed)."""
+        main, side = pty.openpty()
+        process = subprocess.Popen([HBAR, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=side,
+                                   stderr=side, env=environment(**changes))
+        os.close(side)
+        shown = b""
+        while select.select([main], [], [], TIMEOUT)[0]:
+            try:
+                block = os.read(main, 65536)
+            except OSError:
+                break
+            if not block:
+                break
+            shown += block
+        os.close(main)
+        return process.wait(TIMEOUT), shown.decode()
+
+    def write(self, name, text):
+        path = self.dir / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def write_rows(self, name, rows):
+        return self.write(name, "".join(json.dumps(row) + "\n" for row in rows))

@@ -1,0 +1,375 @@
+"""hbar calibrate, score, sweep and export, on real runs of a small model."""
+import contextlib
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import math
+import re
+import signal
+import sqlite3
+import time
+
+from harness import (DEMO, DONE, HBAR, INTERRUPTED, MODEL, MODELS, SHARED, Case, environment, subprocess)
+
+FAST = ["--max-tokens", 5]
+
+
+def auroc(scores, labels):
+    pairs = [(a > b) + 0.5 * (a == b) for a, x in zip(scores, labels) if x for b, y in zip(scores, labels) if not y]
+    return sum(pairs) / len(pairs)
+
+
+def average_precision(scores, labels):
+    area = recall = 0
+    for tau in sorted(set(scores), reverse=True):
+        flagged = [label for score, label in zip(scores, labels) if score >= tau]
+        area += (sum(flagged) / sum(labels) - recall) * sum(flagged) / len(flagged)
+        recall = sum(flagged) / sum(labels)
+    return area
+
+
+def quantile(values, q):
+    values = sorted(values)
+    place = q * (len(values) - 1)
+    below = min(int(place), len(values) - 2)
+    return values[below] + (place - below) * (values[below + 1] - values[below])
+
+
+class Runs(Case):
+    def calibrate(self, *more, **options):
+        return self.run_json("calibrate", "--model", MODEL, "--data", DEMO, "-o", self.dir / "out", *FAST, *more,
+                             **options)
+
+    def run_file(self):
+        (path,) = (self.dir / "out").glob("*.db")
+        return path
+
+    def rows(self, path=None):
+        out, _ = self.run_hbar("export", "--run", path or self.run_file(), "--format", "jsonl")
+        return [json.loads(line) for line in out.splitlines()]
+
+
+class Calibrate(Runs):
+    def test_parameters_file(self):
+        shown = self.calibrate()
+        path = shown.pop("parameters")
+        self.assertRegex(path, r"/random-llama_\d{8}_\d{6}_n60\.json$")
+        saved = json.loads(open(path).read())
+        self.assertEqual({**saved, "created": 0}, {**shown, "created": 0})
+        self.assertEqual(saved["model"]["sha256"], hashlib.sha256(MODEL.read_bytes()).hexdigest())
+        self.assertEqual(saved["model"]["file_size"], MODEL.stat().st_size)
+        self.assertEqual(saved["model"]["architecture"], "llama")
+        self.assertEqual(saved["data"]["sha256"], hashlib.sha256(DEMO.read_bytes()).hexdigest())
+        self.assertEqual([saved["data"][k] for k in ("samples", "scored", "skipped", "failed", "broken_rows")],
+                         [60, 60, 0, 0, 0])
+        self.assertEqual(saved["settings"]["max_tokens"], 5)
+        self.assertEqual(saved["lambda"], 5)
+
+    def test_numbers_are_those_of_the_run(self):
+        result = self.calibrate("--min-recall", 0.8)
+        rows = self.rows()
+        scores, labels = [r["hbar_s"] for r in rows], [r["label"] for r in rows]
+        high = auroc(scores, labels)
+        turn = 1 if high >= 0.5 else -1
+        oriented = [turn * s for s in scores]
+        self.assertEqual(result["direction"], ">=" if turn > 0 else "<=")
+        self.assertAlmostEqual(result["auroc_high"], high)
+        self.assertAlmostEqual(result["auroc"], max(high, 1 - high))
+        self.assertAlmostEqual(result["pr_auc"], average_precision(oriented, labels))
+        for label in (0, 1):
+            group = [s for s, y in zip(scores, labels) if y == label]
+            mean = sum(group) / len(group)
+            sd = math.sqrt(sum((s - mean) ** 2 for s in group) / (len(group) - 1))
+            self.assertAlmostEqual(result["score"][f"label_{label}"]["mean"], mean)
+            self.assertAlmostEqual(result["score"][f"label_{label}"]["sd"], sd)
+        best = None
+        for first, last in ((60, 99), (1, 99)):
+            for k in range(last, first - 1, -1):
+                tau = quantile(oriented, k / 100)
+                flagged = [y for s, y in zip(oriented, labels) if s >= tau]
+                precision, recall = sum(flagged) / len(flagged), sum(flagged) / sum(labels)
+                if recall >= 0.8 and (best is None or (precision, recall) > best[:2]):
+                    best = (precision, recall, turn * tau)
+            if best:
+                break
+        chosen = result["threshold"]
+        self.assertAlmostEqual(chosen["precision"], best[0])
+        self.assertAlmostEqual(chosen["recall"], best[1])
+        self.assertAlmostEqual(chosen["tau"], best[2])
+        self.assertEqual(len(result["sweep"]), 99 if chosen["wide_grid"] else 40)
+
+    def test_text_for_people(self):
+        out, err = self.run_hbar("calibrate", "--model", MODEL, "--data", DEMO, "-o", self.dir, *FAST)
+        for part in ("60 samples", "AUROC", "PR-AUC", "Threshold", "precision", "recall", "Parameters: "):
+            self.assertIn(part, out)
+        self.assertIn("60 of 60 samples scored, 0 skipped, 0 failed", err)
+        self.assertNotIn("\r", err)  # no bar where there is no terminal
+        _, err = self.run_hbar("calibrate", "--model", MODEL, "--data", DEMO, "-o", self.dir, *FAST, "--quiet")
+        self.assertEqual(err, "")
+
+    def test_progress_bar_on_a_terminal(self):
+        code, shown = self.on_terminal("score", "--model", MODEL, "--data", DEMO, "-o", self.dir, *FAST)
+        self.assertEqual(code, DONE)
+        self.assertRegex(shown, r"\[#+ *\] \d+/60  [0-9.]+ samples/s  \d+:\d\d left")
+        self.assertIn("60/60", shown)
+
+    def test_parameters_serve_generate(self):
+        result = self.calibrate()
+        out, err = self.run_hbar("generate", "--model", MODEL, "--params", result["parameters"], "--json", "Hello")
+        monitor = json.loads(out)["monitor"]
+        self.assertEqual((monitor["tau"], monitor["direction"]), (result["threshold"]["tau"], result["direction"]))
+        self.assertNotIn("warning", err)
+
+    def test_places_that_cannot_be_written(self):
+        blocked = self.write("file", "mine")
+        self.fails("calibrate", "--model", MODEL, "--data", DEMO, "-o", blocked, "-q", says=str(blocked))
+        self.assertEqual(blocked.read_text(), "mine")
+
+    def test_draw(self):
+        ids = {seed: [r["id"] for r in self.rows(self.scored(seed))] for seed in (1, 2)}
+        again = [r["id"] for r in self.rows(self.scored(1, "again"))]
+        self.assertEqual(len(ids[1]), 12)
+        self.assertEqual(ids[1], again)
+        self.assertNotEqual(ids[1], ids[2])
+
+    def scored(self, seed, name="draw"):
+        path = self.dir / f"{name}{seed}.db"
+        self.run_hbar("score", "--model", MODEL, "--data", DEMO, "--run", path, "-n", 12, "--seed", seed, *FAST)
+        return path
+
+
+class Store(Runs):
+    def test_sqlite(self):
+        self.calibrate()
+        db = sqlite3.connect(self.run_file())
+        self.assertEqual(db.execute("PRAGMA journal_mode").fetchone(), ("wal",))
+        self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (1,))
+        self.assertEqual(db.execute("SELECT count(*) FROM samples").fetchone(), (60,))
+        db.close()
+
+    def test_nothing_is_generated_twice(self):
+        first, before = self.calibrate(), self.rows()
+        second = self.calibrate()
+        self.assertEqual(self.rows(), before)  # timings and all
+        self.assertNotEqual(first["parameters"], second["parameters"])
+        self.assertEqual(first["threshold"], second["threshold"])
+
+    def start(self, path, out):
+        """A run slow enough to be stopped midway, once it has rows."""
+        process = subprocess.Popen([HBAR, *self.slow(path, out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                   env=environment())
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline and process.poll() is None:
+            if self.count(path) >= 3:
+                return process
+            time.sleep(0.01)
+        self.fail("the run ended before it could be stopped")
+
+    def count(self, path):
+        """Rows in a run that may not have come into being yet."""
+        try:
+            with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+                return db.execute("SELECT count(*) FROM samples").fetchone()[0]
+        except sqlite3.OperationalError:
+            return 0
+
+    def slow(self, path, out):
+        return ["calibrate", "--model", str(MODELS / "tiny-q6_k.gguf"), "--data", str(DEMO), "--run", str(path),
+                "-o", str(out), "--max-tokens", "100", "-n", "24"]
+
+    def stop_and_continue(self, how, code):
+        path, whole = self.dir / "run.db", self.dir / "whole.db"
+        process = self.start(path, self.dir)
+        process.send_signal(how)
+        _, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, code, err)
+        kept = self.rows(path)
+        self.assertTrue(3 <= len(kept) < 24)
+        self.assertFalse(list(self.dir.glob("*.json")))
+        self.run_hbar(*self.slow(path, self.dir))
+        self.run_hbar(*self.slow(whole, self.dir))
+        finished = self.rows(path)
+        self.assertEqual(finished[: len(kept)], kept)
+
+        def results(rows):
+            return [{k: v for k, v in r.items() if not k.endswith("seconds")} for r in rows]
+        self.assertEqual(results(finished), results(self.rows(whole)))
+        return err.decode()
+
+    def test_interrupted(self):
+        self.assertIn("continues", self.stop_and_continue(signal.SIGINT, INTERRUPTED))
+
+    def test_killed(self):
+        self.stop_and_continue(signal.SIGKILL, -signal.SIGKILL)
+
+    def test_other_settings_are_refused(self):
+        path = self.dir / "run.db"
+        base = {"--model": MODEL, "--data": DEMO, "--run": path, "--seed": 1, "--max-tokens": 4, "-n": 12}
+
+        def arguments(**changes):
+            return ["score", *[x for pair in {**base, **changes}.items() for x in pair]]
+        self.run_hbar(*arguments())
+        before = self.rows(path)
+        other = self.write("other.jsonl", DEMO.read_text() + '{"prompt":"x","label":1}\n')
+        for changes, says in [({"--seed": 2}, "seed is 1, not 2"), ({"--max-tokens": 5}, "max_tokens is 4, not 5"),
+                              ({"-n": 13}, "n_samples is 12, not 13"), ({"--data": other}, "data_sha256 is"),
+                              ({"--model": MODELS / "tiny-f16.gguf"}, "model_sha256 is"),
+                              ({"--ctx-size": 99}, "n_ctx is 1024, not 99")]:
+            with self.subTest(changes):
+                self.fails(*arguments(**changes), says=says)
+        self.assertEqual(self.rows(path), before)
+        moved = self.write("moved.jsonl", DEMO.read_bytes())
+        self.run_hbar(*arguments(**{"--data": moved}))  # the same data elsewhere is the same data
+
+    def test_not_a_run(self):
+        text = self.write("notes.txt", "my notes\n" * 50)
+        arguments = ["score", "--model", MODEL, "--data", DEMO, "-q", "--run"]
+        self.fails(*arguments, text, says="notes.txt")
+        self.assertEqual(text.read_text(), "my notes\n" * 50)
+        self.fails("export", "--run", text, says="notes.txt")
+        other = self.dir / "other.db"
+        db = sqlite3.connect(other)
+        db.execute("CREATE TABLE mine (x)")
+        db.commit()
+        db.close()
+        self.fails(*arguments, other, says="not a run of hbar")
+        self.fails("sweep", "--run", other, says="not a run of hbar")
+
+    def test_locked(self):
+        path = self.dir / "run.db"
+        with open(path, "wb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.fails("score", "--model", MODEL, "--data", DEMO, "--run", path, "-q", says="another process")
+
+
+class Data(Runs):
+    def score(self, data, *more, **options):
+        return self.run_hbar("score", "--model", MODEL, "--data", data, "--run", self.dir / "r.db", "--json", *FAST,
+                             *more, **options)
+
+    def test_what_does_not_fit_is_skipped(self):
+        rows = [{"id": f"s{i}", "prompt": f"Is {i} true? " * (40 if i % 3 == 0 else 1), "label": i % 2}
+                for i in range(30)]
+        data = self.write_rows("d.jsonl", rows)
+        out, err = self.run_hbar("calibrate", "--model", MODEL, "--data", data, "--run", self.dir / "r.db", "-o",
+                                 self.dir, "--ctx-size", 64, *FAST, "--json")
+        result = json.loads(out)
+        self.assertEqual([result["data"][k] for k in ("samples", "scored", "skipped", "failed")], [30, 20, 10, 0])
+        self.assertEqual(result["score"]["n"], 20)
+        self.assertGreater(result["score"]["min"], 0)
+        self.assertIn("20 of 30 samples scored, 10 skipped", err)
+        self.assertIn("s0: the prompt's", err)
+        skipped = [r for r in self.rows(self.dir / "r.db") if r["status"] == "skipped"]
+        self.assertEqual(len(skipped), 10)
+        self.assertTrue(all(r["hbar_s"] is None and "do not fit the context of 64" in r["reason"] for r in skipped))
+
+    def test_broken_lines(self):
+        data = self.write("d.jsonl", '{"prompt":"a","label":0}\nnonsense\n{"prompt":"b","label":2}\n'
+                                     '{"prompt":"c","label":1}\n')
+        out, err = self.score(data)
+        self.assertEqual(json.loads(out)["scored"], 2)
+        self.assertIn("d.jsonl:2: ", err)
+        self.assertIn("d.jsonl:3: field 'label' is neither 0 nor 1", err)
+        self.assertIn("2 rows are broken", err)
+        self.fails("score", "--model", MODEL, "--data", data, "--strict", "-o", self.dir, says="d.jsonl:2: ")
+
+    def test_formats(self):
+        qa = {"knowledge": "K", "question": "Q", "right_answer": "R", "hallucinated_answer": "H"}
+        general = {"user_query": "Q", "chatgpt_response": "R", "hallucination": "yes"}
+        for row, ids in ((qa, ["qa_0_cor", "qa_0_hal", "qa_1_cor", "qa_1_hal"]), (general, ["general_0", "general_1"])):
+            for name, text in (("lines", f"{json.dumps(row)}\n" * 2), ("array", json.dumps([row, row], indent=1))):
+                with self.subTest((ids[0], name)):
+                    data = self.write(name, text)
+                    path = self.dir / f"{ids[0]}{name}.db"
+                    self.run_hbar("score", "--model", MODEL, "--data", data, "--run", path, *FAST)
+                    self.assertEqual([r["id"] for r in self.rows(path)], ids)
+        self.fails("score", "--model", MODEL, "--data", self.write("x", '{"a":1}\n'), "-o", self.dir, says="Known: ")
+        self.fails("score", "--model", MODEL, "--data", self.write("x", "a,b\n1,2\n"), "-o", self.dir,
+                   says="neither JSON Lines nor a JSON array")
+
+    def test_halueval(self):
+        data = SHARED / "data" / "halueval_qa_500.jsonl"
+        if not data.exists():
+            self.skipTest(f"{data} is not there")
+        out, _ = self.run_hbar("score", "--model", SHARED / "models" / "stories260K.gguf", "--data", data, "-n", 20,
+                               "--run", self.dir / "r.db", "--json", *FAST)
+        result = json.loads(out)
+        self.assertEqual(result["total"], 20)
+        self.assertEqual(result["scored"] + result["skipped"], 20)
+        rows = self.rows(self.dir / "r.db")
+        self.assertEqual(sum(r["label"] for r in rows), 10)
+        self.assertTrue(all(re.fullmatch(r"qa_\d+_(cor|hal)", r["id"]) for r in rows))
+
+
+class Sweep(Runs):
+    def test_export_round_trip(self):
+        self.calibrate()
+        rows = self.rows()
+        out, _ = self.run_hbar("export", "--run", self.run_file())
+        table = list(csv.DictReader(io.StringIO(out, newline="")))
+        self.assertEqual([r["text"] for r in table], [r["text"] for r in rows])
+        self.assertEqual([float(r["pri"]) for r in table], [r["pri"] for r in rows])
+        data = self.write("export.csv", out)
+        for score in ("hbar_s", "pri", "surprise"):
+            a = self.run_json("sweep", "--data", data, "--score", score)
+            b = self.run_json("sweep", "--run", self.run_file(), "--score", score)
+            for key in ("auroc", "pr_auc", "threshold", "direction", "sweep"):
+                self.assertEqual(a[key], b[key])
+
+    def test_foreign_tables(self):
+        rows = [(0.1 * i, int(i % 3 == 0 or i > 15)) for i in range(20)]
+        lines = "".join(json.dumps({"s": s, "bad": bool(y)}) + "\n" for s, y in rows)
+        comma = "id,bad,s\r\n" + "".join(f'"a ""{i}"", b",{"yes" if y else "no"},{s!r}\r\n' for i, (s, y) in
+                                         enumerate(rows))
+        results = [self.run_json("sweep", "--data", self.write(name, text), "--score", "s", "--label", "bad")
+                   for name, text in (("a.jsonl", lines), ("a.csv", comma))]
+        self.assertEqual(results[0]["sweep"], results[1]["sweep"])
+        self.assertAlmostEqual(results[0]["auroc_high"], auroc([s for s, _ in rows], [y for _, y in rows]))
+        self.fails("sweep", "--data", self.dir / "a.csv", says="no column 'score' or 'hbar_s'; there are: id, bad, s")
+        self.fails("sweep", "--data", self.dir / "a.csv", "--score", "s", says="no column 'label'")
+
+    def table(self, name, rows):
+        return self.write(name, "score,label\n" + "".join(f"{s},{y}\n" for s, y in rows))
+
+    def test_degenerate(self):
+        for name, rows, says in [
+            ("few", [(i, i % 2) for i in range(9)], "9 scored samples; a calibration needs at least 10"),
+            ("one", [(i, 1) for i in range(20)], "all 20 samples have label 1"),
+            ("equal", [(2.5, i % 2) for i in range(20)], "all 20 scores are 2.5"),
+            ("none", [], "0 scored samples"),
+        ]:
+            with self.subTest(name):
+                self.fails("sweep", "--data", self.table(name, rows), says=says)
+        data = self.table("nan", [(i, i % 2) for i in range(20)] + [("nan", 1), ("", 0)])
+        out, err = self.run_hbar("sweep", "--data", data, "--json")
+        self.assertIn("nan:22: score 'nan' is not a finite number", err)
+        self.assertIn("2 rows are broken and passed over, 20 are good", err)
+        self.assertEqual(json.loads(out)["score"]["n"], 20)
+        self.fails("sweep", "--data", data, "--strict", says="nan:22:")
+
+    def test_grids_and_direction(self):
+        rows = [((7 * i) % 20 / 10, int((7 * i) % 20 > 8)) for i in range(40)]
+        data = self.table("t.csv", rows)
+        exact = self.run_json("sweep", "--data", data, "--tau-grid", "exact")
+        self.assertEqual([p["tau"] for p in exact["sweep"]], sorted({s for s, _ in rows}, reverse=True))
+        self.assertEqual((exact["threshold"]["tau"], exact["threshold"]["precision"]), (0.9, 1))
+        given = self.run_json("sweep", "--data", data, "--tau-start", 0.5, "--tau-stop", 1.5, "--tau-step", 0.25)
+        self.assertEqual([p["tau"] for p in given["sweep"]], [1.5, 1.25, 1.0, 0.75, 0.5])
+        turned = self.run_json("sweep", "--data", self.table("n.csv", [(-s, y) for s, y in rows]),
+                               "--direction", "low")
+        high = self.run_json("sweep", "--data", data, "--direction", "high")
+        self.assertEqual([(p["tp"], p["fp"]) for p in turned["sweep"]], [(p["tp"], p["fp"]) for p in high["sweep"]])
+        self.assertEqual(turned["threshold"]["tau"], -high["threshold"]["tau"])
+        missed = self.run_json("sweep", "--data", data, "--tau-start", 1.8, "--tau-stop", 1.9, "--tau-step", 0.1)
+        self.assertEqual(missed["threshold"]["chosen_by"], "best F1")
+        self.assertFalse(missed["threshold"]["reached_min_recall"])
+
+    def test_parameters_only_when_asked_for(self):
+        data = self.table("scores.csv", [(i, i % 2) for i in range(20)])
+        out, _ = self.run_hbar("sweep", "--data", data, cwd=self.dir)
+        self.assertNotIn("Parameters", out)
+        self.assertEqual(list(self.dir.rglob("*.json")), [])
+        out, _ = self.run_hbar("sweep", "--data", data, "-o", self.dir / "p")
+        self.assertRegex(out, r"Parameters: .*/p/scores_\d{8}_\d{6}_n20\.json")
