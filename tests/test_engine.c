@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <math.h>
+#include <sys/stat.h>
 #include "base/rng.h"
 #include "engine/gguf.h"
 #include "engine/tokenizer.h"
@@ -275,6 +276,9 @@ static void test_not_a_model(void **state)
     char path[128];
     assert_fails(hb_model_open("/no/such/model.gguf", &model, &err), HB_ERR_IO, "/no/such/model.gguf");
     assert_fails(hb_model_open(*state, &model, &err), HB_ERR_IO, "not a regular file");
+    snprintf(path, sizeof path, "%s/fifo", (char *)*state);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_fails(hb_model_open(path, &model, &err), HB_ERR_IO, "not a regular file");
     snprintf(path, sizeof path, "%s/empty.gguf", (char *)*state);
     fclose(fopen(path, "wb"));
     assert_fails(hb_model_open(path, &model, &err), HB_ERR_FORMAT, "empty");

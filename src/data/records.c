@@ -213,20 +213,6 @@ static hb_status find_record(hb_records *records, bool *found, bool *missing, hb
     return HB_OK;
 }
 
-/* Parses the text read. Jansson tells of a failed allocation as of bad text, so that a second try and
- * an allocation like its own have to tell a broken record from a lack of memory. */
-static hb_status load(hb_records *records, json_error_t *at, hb_error *err)
-{
-    for (int attempt = 0; attempt < 2 && !records->object; attempt++)
-        records->object = json_loadb(records->text.data, records->text.length,
-                                     JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, at);
-    if (records->object) return HB_OK;
-    json_t *probe = json_object();
-    if (!probe) return hb_fail_memory(err);
-    json_decref(probe);
-    return HB_OK;
-}
-
 /* Makes an object, or a reason why not, of the text read. */
 static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
 {
@@ -235,8 +221,9 @@ static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
         record->reason = "the record is larger than 16 MiB";
         return HB_OK;
     }
-    hb_status status = load(records, &at, err);
-    if (status != HB_OK) return status;
+    records->object = json_loadb(records->text.data, records->text.length,
+                                 JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
+    if (!records->object && !at.text[0]) return hb_fail_memory(err); /* Jansson says no more of it */
     if (!records->object) {
         record->reason =
             hb_printable(records->reason, sizeof records->reason, at.text, strlen(at.text));

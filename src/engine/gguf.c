@@ -270,9 +270,10 @@ static hb_status read_header(hb_gguf *g, hb_error *err)
 
 /* ---- Opening and closing ------------------------------------------------------------------------ */
 
+/* O_NONBLOCK so that a FIFO is refused instead of waited for. */
 static hb_status map_file(hb_gguf *g, hb_error *err)
 {
-    int fd = open(g->path, O_RDONLY | O_CLOEXEC);
+    int fd = open(g->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return hb_fail(err, HB_ERR_IO, "%s: %s", g->path, strerror(errno));
     struct stat st;
     hb_status status = HB_OK;
