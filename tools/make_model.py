@@ -11,8 +11,8 @@ import argparse
 import random
 import struct
 
-UINT32, FLOAT32, BOOL, STRING, ARRAY, INT32 = 4, 6, 7, 8, 9, 5
-ALIGNMENT = 32
+import gguf_writer as gguf
+from gguf_writer import half
 
 WORDS = """the of and to a in is it that was for on as with by at from this be are or an not but have has
 had he she they we you his her its their our your who what which when where how many one two three first
@@ -24,10 +24,6 @@ document summary yes no can will may must than more most some all each other int
 before because so if then there here now very well only also even new old good great long little own right
 red green blue white black gold silver iron copper oxygen hydrogen carbon people man woman child world
 life work time part place north south east west""".split()
-
-
-def half(x):
-    return struct.pack("<e", x)
 
 
 def uniform(rng, n, std):
@@ -72,20 +68,14 @@ def q6_k(rng, n, std):
     return b"".join(rng.randbytes(128 + 64 + 16) + d for _ in range(n // 256))
 
 
-TYPES = {"f32": (0, f32), "f16": (1, f16), "q4_0": (2, q4_0), "q8_0": (8, q8_0), "q4_k": (12, q4_k),
-         "q6_k": (14, q6_k), "bf16": (30, bf16)}
-
-
-def text(s):
-    raw = s.encode() if isinstance(s, str) else s
-    return struct.pack("<Q", len(raw)) + raw
+WRITERS = {"f32": f32, "f16": f16, "q4_0": q4_0, "q8_0": q8_0, "q4_k": q4_k, "q6_k": q6_k, "bf16": bf16}
 
 
 def vocabulary():
     """Pieces, scores and types: three specials, all bytes, then characters and words with every prefix
     of a word, which SentencePiece's merging passes through."""
     pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
-    types = [2, 3, 3] + [6] * 256
+    types = [gguf.UNKNOWN, gguf.CONTROL, gguf.CONTROL] + [gguf.BYTE] * 256
     seen = set()
     characters = ["\u2581"] + [chr(c) for c in range(0x21, 0x7F)]
     prefixes = ["\u2581" + word[:k] for word in WORDS for k in range(1, len(word) + 1)]
@@ -93,54 +83,22 @@ def vocabulary():
         if piece not in seen:
             seen.add(piece)
             pieces.append(piece)
-            types.append(1)
+            types.append(gguf.NORMAL)
     scores = [0.0] * 259 + [-float(i) for i in range(len(pieces) - 259)]
     return pieces, scores, types
 
 
-def metadata(o, pieces, scores, types):
-    def pair(key, kind, payload):
-        return text(key) + struct.pack("<I", kind) + payload
-
-    def number(key, value):
-        return pair(key, UINT32, struct.pack("<I", value))
-
-    def array(key, kind, items):
-        return pair(key, ARRAY, struct.pack("<IQ", kind, len(items)) + b"".join(items))
-
-    return [
-        pair("general.architecture", STRING, text("llama")),
-        pair("general.name", STRING, text(o.name)),
-        number("llama.context_length", o.context),
-        number("llama.embedding_length", o.embd),
-        number("llama.block_count", o.layers),
-        number("llama.feed_forward_length", o.ff),
-        number("llama.attention.head_count", o.heads),
-        number("llama.attention.head_count_kv", o.kv_heads),
-        number("llama.rope.dimension_count", o.embd // o.heads),
-        number("llama.vocab_size", len(pieces)),
-        pair("llama.attention.layer_norm_rms_epsilon", FLOAT32, struct.pack("<f", 1e-5)),
-        pair("tokenizer.ggml.model", STRING, text("llama")),
-        array("tokenizer.ggml.tokens", STRING, [text(p) for p in pieces]),
-        array("tokenizer.ggml.scores", FLOAT32, [struct.pack("<f", s) for s in scores]),
-        array("tokenizer.ggml.token_type", INT32, [struct.pack("<i", t) for t in types]),
-        number("tokenizer.ggml.bos_token_id", 1),
-        number("tokenizer.ggml.eos_token_id", 2),
-        number("tokenizer.ggml.unknown_token_id", 0),
-    ]
-
-
 def tensors(o, n_vocab):
-    """(name, [cols, rows], type number, bytes) of each tensor."""
+    """(name, [cols, rows], type, bytes) of each tensor."""
     rng = random.Random(o.seed)
-    number, write = TYPES[o.type]
+    write = WRITERS[o.type]
     kv = o.embd // o.heads * o.kv_heads
 
     def matrix(name, cols, rows, gain=1.0):
-        return name + ".weight", [cols, rows], number, write(rng, cols * rows, gain / cols**0.5)
+        return name + ".weight", [cols, rows], o.type, write(rng, cols * rows, gain / cols**0.5)
 
     def ones(name):
-        return name + ".weight", [o.embd], 0, struct.pack("<f", 1.0) * o.embd
+        return name + ".weight", [o.embd], "f32", struct.pack("<f", 1.0) * o.embd
 
     yield matrix("token_embd", o.embd, n_vocab, o.embd**0.5)
     yield ones("output_norm")
@@ -159,27 +117,17 @@ def tensors(o, n_vocab):
         yield matrix(b + "ffn_down", o.ff, o.embd)
 
 
-def pad(n):
-    return -n % ALIGNMENT
-
-
 def write_model(o):
     pieces, scores, types = vocabulary()
-    pairs = metadata(o, pieces, scores, types)
-    entries, data = [], bytearray()
-    for name, dims, number, raw in tensors(o, len(pieces)):
-        shape = struct.pack(f"<I{len(dims)}Q", len(dims), *dims)
-        entries.append(text(name) + shape + struct.pack("<IQ", number, len(data)))
-        data += raw + bytes(pad(len(raw)))
-    head = b"GGUF" + struct.pack("<IQQ", o.version, len(entries), len(pairs)) + b"".join(pairs + entries)
-    with open(o.out, "wb") as f:
-        f.write(head + bytes(pad(len(head))) + data)
+    pairs = gguf.llama_metadata(o.name, o.context, o.embd, o.layers, o.ff, o.heads, o.kv_heads, len(pieces))
+    pairs += gguf.spm_metadata(pieces, scores, types)
+    gguf.write(o.out, pairs, tensors(o, len(pieces)), o.version)
 
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("out", metavar="OUT.gguf")
-    p.add_argument("--type", choices=sorted(TYPES), default="q8_0", help="of the matrices; q8_0")
+    p.add_argument("--type", choices=sorted(WRITERS), default="q8_0", help="of the matrices; q8_0")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--name", default="random-llama")
     p.add_argument("--embd", type=int, default=256, help="width; 256")

@@ -1,0 +1,86 @@
+"""Writes GGUF version 2 and 3 files: metadata pairs, and tensors whose bytes are ready."""
+import struct
+
+ALIGNMENT = 32
+
+UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+
+# Tensor types by the names used here.
+TENSOR_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 8, "q4_k": 12, "q6_k": 14, "bf16": 30}
+
+# Kinds of a token in tokenizer.ggml.token_type.
+NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
+
+_NUMBERS = {UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?"}
+
+
+def half(x):
+    return struct.pack("<e", x)
+
+
+def _text(s):
+    raw = s.encode() if isinstance(s, str) else s
+    return struct.pack("<Q", len(raw)) + raw
+
+
+def _value(kind, value):
+    return _text(value) if kind == STRING else struct.pack(_NUMBERS[kind], value)
+
+
+def pair(key, kind, value):
+    return _text(key) + struct.pack("<I", kind) + _value(kind, value)
+
+
+def number(key, value):
+    return pair(key, UINT32, value)
+
+
+def array(key, kind, values):
+    head = struct.pack("<IIQ", ARRAY, kind, len(values))
+    return _text(key) + head + b"".join(_value(kind, v) for v in values)
+
+
+def llama_metadata(name, n_ctx, n_embd, n_layers, n_ff, n_heads, n_kv_heads, n_vocab, rms_eps=1e-5):
+    """The pairs that describe a model of the llama architecture."""
+    return [
+        pair("general.architecture", STRING, "llama"),
+        pair("general.name", STRING, name),
+        number("llama.context_length", n_ctx),
+        number("llama.embedding_length", n_embd),
+        number("llama.block_count", n_layers),
+        number("llama.feed_forward_length", n_ff),
+        number("llama.attention.head_count", n_heads),
+        number("llama.attention.head_count_kv", n_kv_heads),
+        number("llama.rope.dimension_count", n_embd // n_heads),
+        number("llama.vocab_size", n_vocab),
+        pair("llama.attention.layer_norm_rms_epsilon", FLOAT32, rms_eps),
+    ]
+
+
+def spm_metadata(pieces, scores, types):
+    """The pairs of a SentencePiece tokenizer whose first three pieces are unknown, begin and end."""
+    return [
+        pair("tokenizer.ggml.model", STRING, "llama"),
+        array("tokenizer.ggml.tokens", STRING, pieces),
+        array("tokenizer.ggml.scores", FLOAT32, scores),
+        array("tokenizer.ggml.token_type", INT32, types),
+        number("tokenizer.ggml.bos_token_id", 1),
+        number("tokenizer.ggml.eos_token_id", 2),
+        number("tokenizer.ggml.unknown_token_id", 0),
+    ]
+
+
+def write(path, pairs, tensors, version=3):
+    """tensors: (name, [columns, rows ...], name of a tensor type, bytes) of each."""
+
+    def pad(n):
+        return bytes(-n % ALIGNMENT)
+
+    entries, data = [], bytearray()
+    for name, dims, kind, raw in tensors:
+        shape = struct.pack(f"<I{len(dims)}Q", len(dims), *dims)
+        entries.append(_text(name) + shape + struct.pack("<IQ", TENSOR_TYPES[kind], len(data)))
+        data += raw + pad(len(raw))
+    head = b"GGUF" + struct.pack("<IQQ", version, len(entries), len(pairs)) + b"".join(pairs + entries)
+    with open(path, "wb") as f:
+        f.write(head + pad(len(head)) + data)
