@@ -186,7 +186,7 @@ static void test_tensor_errors(void **state)
         {4, 8, UINT64_MAX, HB_ERR_FORMAT, "dimension out of range"},
         {4, 8, 161, HB_ERR_FORMAT, "has shape 161 x 96, not 160 x 96"},
         {12, 8, 1u << 30, HB_ERR_FORMAT, "truncated"},
-        {20, 4, 11, HB_ERR_UNSUPPORTED, "type Q3_K is not supported"},
+        {20, 4, 16, HB_ERR_UNSUPPORTED, "type IQ2_XXS is not supported"},
         {20, 4, 4, HB_ERR_UNSUPPORTED, "unknown type 4"},
         {20, 4, 0xFFFFFFFF, HB_ERR_UNSUPPORTED, "unknown type"},
         {20, 4, 12, HB_ERR_FORMAT, "not whole Q4_K blocks"},

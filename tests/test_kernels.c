@@ -8,24 +8,36 @@
 #include "reference/blocks_reference.h"
 
 static const char *const sets[] = {"portable", "avx2", "avx512"};
-static const hb_type types[] = {HB_TYPE_F16,  HB_TYPE_BF16, HB_TYPE_Q8_0,
-                                HB_TYPE_Q4_0, HB_TYPE_Q4_K, HB_TYPE_Q6_K};
+#define N_CASES (sizeof block_cases / sizeof *block_cases)
 
 static float random_float(hb_rng *rng)
 {
     return (float)(2 * hb_rng_unit(rng) - 1);
 }
 
-static void check_blocks(const hb_kernels *k, hb_type type, const uint8_t *blocks,
-                         const float *expected, size_t n)
+/* Floats are exactly the peer's; affine groups give them too, whatever the type. */
+static void check_blocks(const hb_kernels *k, const struct block_case *c)
 {
-    float out[512];
-    assert_true(n <= 512);
-    k->to_f32[type](blocks, out, n);
-    for (size_t i = 0; i < n; i++) assert_near(out[i], expected[i], 1e-7 * fabs((double)expected[i]));
+    const hb_type_info *info = hb_type_get_info(c->type);
+    float out[512], d[32], m[32];
+    uint8_t u[512];
+    assert_true(c->n <= 512);
+    k->to_f32[c->type](c->bytes, out, c->n);
+    for (size_t i = 0; i < c->n; i++)
+        if (!(out[i] == c->values[i]))
+            fail_msg("%s: weight %zu is %.9g", info->name, i, (double)out[i]);
+    if (!info->group) {
+        assert_null(k->unpack[c->type]);
+        return;
+    }
+    k->unpack[c->type](c->bytes, c->n, u, d, m);
+    for (size_t i = 0; i < c->n; i++) {
+        float w = d[i / info->group] * (float)u[i] - m[i / info->group];
+        if (!(w == c->values[i])) fail_msg("%s: weight %zu is %.9g", info->name, i, (double)w);
+    }
 }
 
-/* Exactly the values the peer unpacks from the same bytes, on every set. */
+/* What the peer unpacks from the same bytes, on every set. */
 static void test_blocks_match_the_peer(void **state)
 {
     (void)state;
@@ -36,12 +48,19 @@ static void test_blocks_match_the_peer(void **state)
             continue;
         }
         assert_string_equal(k->name, sets[s]);
-        check_blocks(k, HB_TYPE_F16, f16_bytes, f16_values, sizeof f16_values / 4);
-        check_blocks(k, HB_TYPE_BF16, bf16_bytes, bf16_values, sizeof bf16_values / 4);
-        check_blocks(k, HB_TYPE_Q8_0, q8_0_bytes, q8_0_values, sizeof q8_0_values / 4);
-        check_blocks(k, HB_TYPE_Q4_0, q4_0_bytes, q4_0_values, sizeof q4_0_values / 4);
-        check_blocks(k, HB_TYPE_Q4_K, q4_k_bytes, q4_k_values, sizeof q4_k_values / 4);
-        check_blocks(k, HB_TYPE_Q6_K, q6_k_bytes, q6_k_values, sizeof q6_k_values / 4);
+        for (size_t c = 0; c < N_CASES; c++) check_blocks(k, &block_cases[c]);
+    }
+}
+
+/* Every type that a file may have is among the cases. */
+static void test_every_type_is_tested(void **state)
+{
+    (void)state;
+    for (uint32_t type = 1; type < HB_TYPE_COUNT; type++) {
+        size_t c = 0;
+        while (c < N_CASES && block_cases[c].type != type) c++;
+        assert_int_equal(c < N_CASES, hb_type_get_info(type)->block_bytes != 0);
+        assert_int_equal(hb_kernels_portable.to_f32[type] != NULL, c < N_CASES);
     }
 }
 
@@ -69,15 +88,16 @@ static void test_sets_agree_on_blocks(void **state)
 {
     (void)state;
     hb_rng rng = {3};
-    for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+    for (size_t c = 0; c < N_CASES; c++) {
+        hb_type type = block_cases[c].type;
         _Alignas(4) uint8_t bytes[2048];
         float expected[512], out[512];
         for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(hb_rng_next(&rng) & 0x3F);
-        hb_kernels_portable.to_f32[types[t]](bytes, expected, 512);
+        hb_kernels_portable.to_f32[type](bytes, expected, 512);
         for (int s = 1; s < 3; s++) {
             const hb_kernels *k = hb_kernels_named(sets[s]);
             if (!k) continue;
-            k->to_f32[types[t]](bytes, out, 512);
+            k->to_f32[type](bytes, out, 512);
             assert_memory_equal(out, expected, sizeof out);
         }
     }
@@ -159,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_blocks_match_the_peer),
+        cmocka_unit_test(test_every_type_is_tested),
         cmocka_unit_test(test_every_half),
         cmocka_unit_test(test_sets_agree_on_blocks),
         cmocka_unit_test(test_tiles),

@@ -9,10 +9,19 @@ typedef enum hb_type {
     HB_TYPE_F32 = 0,
     HB_TYPE_F16 = 1,
     HB_TYPE_Q4_0 = 2,
+    HB_TYPE_Q4_1 = 3,
+    HB_TYPE_Q5_0 = 6,
+    HB_TYPE_Q5_1 = 7,
     HB_TYPE_Q8_0 = 8,
+    HB_TYPE_Q2_K = 10,
+    HB_TYPE_Q3_K = 11,
     HB_TYPE_Q4_K = 12,
+    HB_TYPE_Q5_K = 13,
     HB_TYPE_Q6_K = 14,
+    HB_TYPE_IQ4_NL = 20,
+    HB_TYPE_IQ4_XS = 23,
     HB_TYPE_BF16 = 30,
+    HB_TYPE_MXFP4 = 39,
     HB_TYPE_COUNT = 40 /* one more than the highest number known */
 } hb_type;
 
@@ -20,6 +29,7 @@ typedef struct hb_type_info {
     const char *name;     /* NULL: no such type */
     uint32_t block;       /* weights in a block */
     uint32_t block_bytes; /* 0: known by name only, not supported */
+    uint32_t group;       /* of a quantised type: weights that share a scale, 16 or 32; else 0 */
 } hb_type_info;
 
 /* Never NULL; an unknown number has a NULL name. */

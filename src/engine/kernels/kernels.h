@@ -10,11 +10,18 @@
 /* Turns n weights, whole blocks of one type, into floats. */
 typedef void hb_to_f32(const void *blocks, float *out, size_t n);
 
+/* Unpacks n weights, whole blocks of one quantised type, into affine groups of the type's group size:
+ * weight i is d[g] * u[i] - m[g], where g = i / group. */
+typedef void hb_unpack(const void *blocks, size_t n, uint8_t *u, float *d, float *m);
+
 typedef struct hb_kernels {
     const char *name;
 
     /* By hb_type; NULL for F32, whose rows are used where they lie. */
     hb_to_f32 *to_f32[HB_TYPE_COUNT];
+
+    /* By hb_type; NULL for types that are not quantised. */
+    hb_unpack *unpack[HB_TYPE_COUNT];
 
     /* y[t * ldy + r] = sum_i w[r * ldw + i] * x[t * ldx + i], for r < rows and t < tokens: a few weight
      * rows against many tokens. Each sum is accumulated in an order that depends on n alone, so a

@@ -35,6 +35,7 @@ static void mix(const float *a, const float *x, size_t ldx, size_t rows, size_t 
 const hb_kernels hb_kernels_portable = {
     .name = "portable",
     .to_f32 = {[HB_TYPE_F16] = f16_to_f32, COMMON_TO_F32},
+    .unpack = {COMMON_UNPACK},
     .tile = tile,
     .mix = mix,
 };
