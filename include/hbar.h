@@ -178,14 +178,69 @@ HB_API double hb_cosine_distance(const float *a, const float *b, size_t n);
 /* Predictive rupture index: surprise * (1 + alpha * delta_h). */
 HB_API double hb_pri(double surprise, double delta_h, double alpha);
 
-/* Mean of the five largest values seen (of all, while there are fewer): a sample's score from its
- * per-token values, in constant space. Start from a zeroed struct. The mean of nothing is NaN. */
+/* Mean of the five largest values seen (of all, while there are fewer), in constant space. Start from a
+ * zeroed struct. The mean of nothing is NaN. */
 typedef struct hb_top5 {
     double largest[5]; /* descending */
     int n;
 } hb_top5;
 HB_API void hb_top5_add(hb_top5 *top, double value);
 HB_API double hb_top5_mean(const hb_top5 *top);
+
+/* ---- Scores: signals aggregated over a sample's steps ------------------------------------------- */
+
+/* What is measured at each checked step; docs/signals.md has the formulas. */
+typedef enum hb_signal {
+    HB_SIGNAL_HBAR_S,
+    HB_SIGNAL_PRI,
+    HB_SIGNAL_DELTA_MU,
+    HB_SIGNAL_DELTA_SIGMA,
+    HB_SIGNAL_DELTA_H,
+    HB_SIGNAL_SURPRISE,
+    HB_N_SIGNALS
+} hb_signal;
+
+/* How a sample's per-step values become one score. */
+typedef enum hb_aggregation {
+    HB_AGGREGATION_TOP5, /* hb_top5_mean */
+    HB_AGGREGATION_MEAN,
+    HB_AGGREGATION_MAX,
+    HB_AGGREGATION_MIN,
+    HB_AGGREGATION_LAST,
+    HB_AGGREGATION_FIRST,
+    HB_AGGREGATION_SUM,
+    HB_N_AGGREGATIONS
+} hb_aggregation;
+
+typedef struct hb_signal_info {
+    const char *name;
+    const char *about;    /* a few words for people, with the unit */
+    hb_aggregation usual; /* the aggregation meant where none is named */
+} hb_signal_info;
+HB_API const hb_signal_info *hb_signal_get_info(hb_signal signal);
+HB_API const char *hb_aggregation_name(hb_aggregation aggregation); /* "top5", "mean" ... */
+
+/* A signal by one of the aggregations. */
+typedef struct hb_score_id {
+    hb_signal signal;
+    hb_aggregation aggregation;
+} hb_score_id;
+#define HB_N_SCORES       (HB_N_SIGNALS * HB_N_AGGREGATIONS)
+#define HB_SCORE_NAME_MAX 48 /* bytes of a score's name with the final zero, at most */
+
+/* The score a name means: "entropy" is the signal by its usual aggregation, "entropy:mean" by the one
+ * named. False for any other text. */
+HB_API bool hb_score_find(const char *name, hb_score_id *id);
+/* The score's name, the usual aggregation left out. */
+HB_API void hb_score_name(hb_score_id id, char name[HB_SCORE_NAME_MAX]);
+/* All scores in order: `i` < HB_N_SCORES runs through the aggregations of each signal in turn. */
+HB_API hb_score_id hb_score_at(size_t i);
+
+/* A sample's scores; NaN where there is nothing to aggregate. */
+typedef struct hb_scores {
+    double of[HB_N_SIGNALS][HB_N_AGGREGATIONS];
+} hb_scores;
+HB_API double hb_scores_get(const hb_scores *scores, hb_score_id id);
 
 /* ---- Monitor: generate, watch, halt ------------------------------------------------------------ */
 
@@ -209,14 +264,9 @@ typedef struct hb_sampling {
 typedef struct hb_step {
     int32_t step;  /* 0 for the first token after the prompt */
     int32_t token; /* the token chosen, whether or not it was then appended */
-    double impurity, delta_mu, delta_sigma, hbar_s, p_fail;
-    double surprise, delta_h, pri;
+    double impurity, p_fail;
+    double signals[HB_N_SIGNALS];
 } hb_step;
-
-/* Sample scores: hb_top5_mean of each signal over the checked steps. */
-typedef struct hb_scores {
-    double hbar_s, pri, delta_mu, delta_sigma, delta_h, surprise;
-} hb_scores;
 
 typedef enum hb_finish {
     HB_FINISH_HALTED,     /* P_fail reached the cutoff */
@@ -367,7 +417,7 @@ typedef struct hb_run_sample {
     int label;
     const char *status; /* "scored", "skipped" or "failed" */
     const char *reason; /* why not scored; NULL when scored */
-    hb_scores scores;   /* NaN when not scored */
+    hb_scores scores;   /* only of a scored one */
     const char *text;   /* what was generated; NULL when not scored */
     const char *finish; /* hb_finish_name; NULL when not scored */
     int32_t n_prompt, n_tokens;
@@ -401,8 +451,8 @@ typedef struct hb_score_table {
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
-/* The scored samples' values of one signal: hbar_s, pri, delta_mu, delta_sigma, delta_h, surprise. */
-HB_API hb_status hb_run_scores(hb_run *run, const char *signal, hb_score_table *table, hb_error *err);
+/* The scored samples' values of one score, by name (hb_score_find). */
+HB_API hb_status hb_run_scores(hb_run *run, const char *score, hb_score_table *table, hb_error *err);
 
 typedef struct hb_table_options {
     const char *score_column; /* NULL: "score", else "hbar_s" */

@@ -95,18 +95,19 @@ static void test_trajectory_is_what_the_signals_say(void **state)
         double delta_h = i ? hb_cosine_distance(last, last - layers * d, d) : 0;
         assert_int_equal(s->step, i);
         assert_int_equal(s->token, g.tokens[i]);
-        assert_near(s->delta_mu, mu, 1e-9);
-        assert_near(s->delta_sigma, sigma, 1e-9);
-        assert_near(s->hbar_s, hb_hbar_s(mu, sigma), 1e-9);
-        assert_near(s->p_fail, hb_p_fail(s->hbar_s, 2, 5, HB_DIRECTION_HIGH), 1e-12);
-        assert_near(s->surprise, hb_surprise(p[g.tokens[i]]), 1e-9);
-        assert_near(s->delta_h, delta_h, 1e-9);
-        assert_near(s->pri, hb_pri(s->surprise, s->delta_h, 0.1), 1e-12);
-        hb_top5_add(&hbar, s->hbar_s);
-        hb_top5_add(&pri, s->pri);
+        assert_near(s->signals[HB_SIGNAL_DELTA_MU], mu, 1e-9);
+        assert_near(s->signals[HB_SIGNAL_DELTA_SIGMA], sigma, 1e-9);
+        assert_near(s->signals[HB_SIGNAL_HBAR_S], hb_hbar_s(mu, sigma), 1e-9);
+        assert_near(s->p_fail, hb_p_fail(s->signals[HB_SIGNAL_HBAR_S], 2, 5, HB_DIRECTION_HIGH), 1e-12);
+        assert_near(s->signals[HB_SIGNAL_SURPRISE], hb_surprise(p[g.tokens[i]]), 1e-9);
+        assert_near(s->signals[HB_SIGNAL_DELTA_H], delta_h, 1e-9);
+        assert_near(s->signals[HB_SIGNAL_PRI],
+                    hb_pri(s->signals[HB_SIGNAL_SURPRISE], s->signals[HB_SIGNAL_DELTA_H], 0.1), 1e-12);
+        hb_top5_add(&hbar, s->signals[HB_SIGNAL_HBAR_S]);
+        hb_top5_add(&pri, s->signals[HB_SIGNAL_PRI]);
     }
-    assert_near(g.scores.hbar_s, hb_top5_mean(&hbar), 1e-12);
-    assert_near(g.scores.pri, hb_top5_mean(&pri), 1e-12);
+    assert_near(g.scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5], hb_top5_mean(&hbar), 1e-12);
+    assert_near(g.scores.of[HB_SIGNAL_PRI][HB_AGGREGATION_TOP5], hb_top5_mean(&pri), 1e-12);
     free(tokens);
     free(logits);
     free(states);
@@ -118,7 +119,8 @@ static const hb_step *riskiest(const hb_generation *g, int sign)
 {
     const hb_step *best = &g->trajectory[1];
     for (size_t i = 2; i < g->n_steps; i++)
-        if (sign * g->trajectory[i].hbar_s > sign * best->hbar_s) best = &g->trajectory[i];
+        if (sign * g->trajectory[i].signals[HB_SIGNAL_HBAR_S] > sign * best->signals[HB_SIGNAL_HBAR_S])
+            best = &g->trajectory[i];
     return best;
 }
 
@@ -128,12 +130,14 @@ static void check_halt(fixture *f, hb_direction direction)
     hb_generation free_run = generate(f, &o);
     const hb_step *risky = riskiest(&free_run, direction == HB_DIRECTION_LOW ? -1 : 1);
     o.monitor.direction = direction;
-    o.monitor.tau = risky->hbar_s;
+    o.monitor.tau = risky->signals[HB_SIGNAL_HBAR_S];
     o.monitor.cutoff = 0.5; /* reached where hbar_s reaches tau */
     int32_t expected = 0;
     for (;; expected++) {
-        double h = free_run.trajectory[expected].hbar_s;
-        if (direction == HB_DIRECTION_LOW ? h <= risky->hbar_s : h >= risky->hbar_s) break;
+        double h = free_run.trajectory[expected].signals[HB_SIGNAL_HBAR_S];
+        if (direction == HB_DIRECTION_LOW ? h <= risky->signals[HB_SIGNAL_HBAR_S]
+                                          : h >= risky->signals[HB_SIGNAL_HBAR_S])
+            break;
     }
     hb_generation g = generate(f, &o);
     assert_int_equal(g.finish, HB_FINISH_HALTED);
@@ -166,8 +170,10 @@ static void test_check_every(void **state)
     for (int i = 0; i < 4; i++) {
         const hb_step *a = &all.trajectory[6 * i], *b = &some.trajectory[i];
         assert_int_equal(b->step, 6 * i);
-        assert_near(b->hbar_s, a->hbar_s, 1e-12);
-        if (i) assert_true(fabs(b->delta_h - a->delta_h) > 1e-9); /* against another earlier step */
+        assert_near(b->signals[HB_SIGNAL_HBAR_S], a->signals[HB_SIGNAL_HBAR_S], 1e-12);
+        if (i)
+            assert_true(fabs(b->signals[HB_SIGNAL_DELTA_H] - a->signals[HB_SIGNAL_DELTA_H]) >
+                        1e-9); /* against another earlier step */
     }
     assert_memory_equal(all.tokens, some.tokens, 20 * sizeof(int32_t));
     hb_generation_free(&all);
@@ -257,7 +263,7 @@ static void test_cancel(void **state)
     hb_generation g = generate(f, &o);
     assert_int_equal(g.finish, HB_FINISH_CANCELLED);
     assert_int_equal(g.n_steps, 0);
-    assert_true(isnan(g.scores.hbar_s));
+    assert_true(isnan(g.scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5]));
     assert_string_equal(g.text, "");
     hb_generation_free(&g);
     int asked = 0;

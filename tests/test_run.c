@@ -33,29 +33,34 @@ static hb_run_settings settings(void)
                              .alpha = 0.1};
 }
 
+/* A value for every sample and score, all different. */
+static double score_of(uint64_t index, size_t score)
+{
+    return (double)index + 0.001 * (double)score;
+}
+
 static hb_run_sample scored(uint64_t index)
 {
-    double x = (double)index;
-    return (hb_run_sample){.index = index,
-                           .id = "qa_7_hal",
-                           .label = (int)(index % 2),
-                           .status = "scored",
-                           .scores = {x + 0.1, x + 0.2, x + 0.3, x + 0.4, x + 0.5, x + 0.6},
-                           .text = "caf\xC3\xA9 \"quoted\"\n",
-                           .finish = "max tokens",
-                           .n_prompt = 33,
-                           .n_tokens = 20,
-                           .prompt_seconds = 0.25,
-                           .decode_seconds = 0.5};
+    hb_run_sample sample = {.index = index,
+                            .id = "qa_7_hal",
+                            .label = (int)(index % 2),
+                            .status = "scored",
+                            .text = "caf\xC3\xA9 \"quoted\"\n",
+                            .finish = "max tokens",
+                            .n_prompt = 33,
+                            .n_tokens = 20,
+                            .prompt_seconds = 0.25,
+                            .decode_seconds = 0.5};
+    for (size_t i = 0; i < HB_N_SCORES; i++) {
+        hb_score_id id = hb_score_at(i);
+        sample.scores.of[id.signal][id.aggregation] = score_of(index, i);
+    }
+    return sample;
 }
 
 static hb_run_sample left_out(uint64_t index, const char *status)
 {
-    return (hb_run_sample){.index = index,
-                           .id = "qa_8_cor",
-                           .status = status,
-                           .reason = "because",
-                           .scores = {NAN, NAN, NAN, NAN, NAN, NAN}};
+    return (hb_run_sample){.index = index, .id = "qa_8_cor", .status = status, .reason = "because"};
 }
 
 static hb_run *create(void **state)
@@ -92,7 +97,8 @@ static hb_status check_rows(void *user, const hb_run_sample *s)
         assert_near(s->decode_seconds, 0.5, 0);
     } else {
         assert_string_equal(s->reason, "because");
-        assert_true(isnan(s->scores.hbar_s) && isnan(s->scores.surprise));
+        for (size_t i = 0; i < HB_N_SCORES; i++)
+            assert_true(isnan(hb_scores_get(&s->scores, hb_score_at(i))));
         assert_null(s->text);
     }
     ++*seen;
@@ -136,25 +142,26 @@ static void test_what_goes_in_comes_out(void **state)
     hb_run_close(NULL);
 }
 
-static void test_scores_of_a_signal(void **state)
+static void test_scores_by_name(void **state)
 {
-    static const char *const signals[] = {"hbar_s",      "pri",     "delta_mu",
-                                          "delta_sigma", "delta_h", "surprise"};
     hb_error err;
     hb_score_table t;
     hb_run *run = create(state);
     for (uint64_t i = 0; i < 12; i++) add(run, i == 5 ? left_out(i, "failed") : scored(i));
-    for (int k = 0; k < 6; k++) {
-        assert_ok(hb_run_scores(run, signals[k], &t, &err));
+    for (size_t k = 0; k < HB_N_SCORES; k++) {
+        char name[HB_SCORE_NAME_MAX];
+        hb_score_name(hb_score_at(k), name);
+        assert_ok(hb_run_scores(run, name, &t, &err));
         assert_int_equal(t.n, 11); /* what was not scored is left out, not 0 */
         for (size_t i = 0; i < t.n; i++) {
             size_t index = i < 5 ? i : i + 1;
-            assert_near(t.scores[i], (double)index + 0.1 * (k + 1), 1e-12);
+            assert_near(t.scores[i], score_of(index, k), 0);
             assert_int_equal(t.labels[i], index % 2);
         }
         hb_score_table_free(&t);
     }
-    assert_fails(hb_run_scores(run, "entropy", &t, &err), HB_ERR_ARGUMENT, "no score 'entropy'");
+    assert_fails(hb_run_scores(run, "entrapy", &t, &err), HB_ERR_ARGUMENT, "no score 'entrapy'");
+    assert_fails(hb_run_scores(run, "pri:median", &t, &err), HB_ERR_ARGUMENT, "no score 'pri:median'");
     hb_run_close(run);
 }
 
@@ -369,7 +376,8 @@ static hb_status compare_text(void *user, const hb_run_sample *s)
 {
     char *all = user;
     snprintf(all + strlen(all), 8192 - strlen(all), "%s %d %s %.17g %.17g %d|", s->id, s->label,
-             s->text ? s->text : s->reason, s->scores.hbar_s, s->scores.pri, s->n_tokens);
+             s->text ? s->text : s->reason, s->scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5],
+             s->scores.of[HB_SIGNAL_PRI][HB_AGGREGATION_MEAN], s->n_tokens);
     return HB_OK;
 }
 
@@ -394,8 +402,9 @@ static void test_pass_1(void **state)
     o.monitor.cutoff = 1.1;
     o.max_tokens = 6;
     assert_ok(hb_generate(j.session, "What is number 9?", 17, &o, &g, &err));
-    snprintf(expected, sizeof expected, "s3 1 %s %.17g %.17g %d|", g.text, g.scores.hbar_s,
-             g.scores.pri, g.n_tokens);
+    snprintf(expected, sizeof expected, "s3 1 %s %.17g %.17g %d|", g.text,
+             g.scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5],
+             g.scores.of[HB_SIGNAL_PRI][HB_AGGREGATION_MEAN], g.n_tokens);
     assert_non_null(strstr(all, expected));
     hb_generation_free(&g);
     close_job(&j);
@@ -448,7 +457,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(test_what_goes_in_comes_out),
-        WITH_SCRATCH(test_scores_of_a_signal),
+        WITH_SCRATCH(test_scores_by_name),
         WITH_SCRATCH(test_each_stops_when_asked),
         WITH_SCRATCH(test_other_settings_are_refused),
         WITH_SCRATCH(test_files_that_are_no_runs),

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include "reference/signals_reference.h"
+#include "signals/scores.h"
 
 enum { N_LOGITS = 4, VOCAB = 17, N_STATES = 3, LAYERS = 5, WIDTH = 11 };
 
@@ -121,6 +122,52 @@ static void test_top5(void **state)
     }
 }
 
+static void test_aggregations(void **state)
+{
+    (void)state;
+    const double values[] = {3, -1, 4, 1, -5, 9, 2};
+    double got[HB_N_AGGREGATIONS];
+    hb_aggregate a = {0};
+    hb_aggregate_get(&a, got);
+    for (int i = 0; i < HB_N_AGGREGATIONS; i++) assert_true(isnan(got[i]));
+    hb_aggregate_add(&a, values[0]);
+    hb_aggregate_get(&a, got);
+    for (int i = 0; i < HB_N_AGGREGATIONS; i++) assert_near(got[i], 3, 0);
+    for (int i = 1; i < 7; i++) hb_aggregate_add(&a, values[i]);
+    hb_aggregate_get(&a, got);
+    assert_near(got[HB_AGGREGATION_TOP5], 19.0 / 5, 1e-15);
+    assert_near(got[HB_AGGREGATION_MEAN], 13.0 / 7, 1e-15);
+    assert_near(got[HB_AGGREGATION_MAX], 9, 0);
+    assert_near(got[HB_AGGREGATION_MIN], -5, 0);
+    assert_near(got[HB_AGGREGATION_LAST], 2, 0);
+    assert_near(got[HB_AGGREGATION_FIRST], 3, 0);
+    assert_near(got[HB_AGGREGATION_SUM], 13, 0);
+}
+
+static void test_score_names(void **state)
+{
+    (void)state;
+    hb_score_id id;
+    char name[HB_SCORE_NAME_MAX], seen[HB_N_SCORES][HB_SCORE_NAME_MAX];
+    for (size_t i = 0; i < HB_N_SCORES; i++) {
+        hb_score_name(hb_score_at(i), seen[i]);
+        assert_true(hb_score_find(seen[i], &id));
+        assert_int_equal(id.signal * HB_N_AGGREGATIONS + id.aggregation, i);
+        for (size_t j = 0; j < i; j++) assert_string_not_equal(seen[i], seen[j]);
+    }
+    assert_true(hb_score_find("pri", &id));
+    assert_int_equal(id.aggregation, HB_AGGREGATION_TOP5);
+    assert_true(hb_score_find("pri:top5", &id)); /* the long form of the same */
+    hb_score_name(id, name);
+    assert_string_equal(name, "pri");
+    assert_true(hb_score_find("delta_h:last", &id));
+    assert_int_equal(id.signal, HB_SIGNAL_DELTA_H);
+    assert_int_equal(id.aggregation, HB_AGGREGATION_LAST);
+    const char *const bad[] = {"",     ":",         ":mean",   "pr",       "prix",
+                               "pri:", "pri:means", "pri:mea", "pri:mean:"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(hb_score_find(bad[i], &id));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +179,8 @@ int main(void)
         cmocka_unit_test(test_p_fail_limits),
         cmocka_unit_test(test_cosine_limits),
         cmocka_unit_test(test_top5),
+        cmocka_unit_test(test_aggregations),
+        cmocka_unit_test(test_score_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

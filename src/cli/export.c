@@ -6,51 +6,62 @@
 #include "cli/cli.h"
 
 static const char *const formats[] = {"csv", "jsonl", NULL};
-static const char *const columns[] = {
-    "index",  "id",       "label",       "status",         "reason",        "hbar_s",
-    "pri",    "delta_mu", "delta_sigma", "delta_h",        "surprise",      "text",
-    "finish", "n_prompt", "n_tokens",    "prompt_seconds", "decode_seconds"};
-#define N_COLUMNS (sizeof columns / sizeof *columns)
 
-/* A sample as a JSON object whose keys are the columns. */
+/* A sample as a JSON object, its keys in the order of the columns: the scores stand in the middle. */
 static json_t *row_json(const hb_run_sample *s)
 {
-    const hb_scores *c = &s->scores;
-    json_t *values[N_COLUMNS] = {json_integer((json_int_t)s->index),
-                                 json_string(s->id),
-                                 json_integer(s->label),
-                                 json_string(s->status),
-                                 s->reason ? json_string(s->reason) : json_null(),
-                                 cli_number(c->hbar_s),
-                                 cli_number(c->pri),
-                                 cli_number(c->delta_mu),
-                                 cli_number(c->delta_sigma),
-                                 cli_number(c->delta_h),
-                                 cli_number(c->surprise),
-                                 s->text ? json_string(s->text) : json_null(),
-                                 s->finish ? json_string(s->finish) : json_null(),
-                                 json_integer(s->n_prompt),
-                                 json_integer(s->n_tokens),
-                                 cli_number(s->prompt_seconds),
-                                 cli_number(s->decode_seconds)};
-    json_t *row = json_object();
-    for (size_t i = 0; i < N_COLUMNS; i++)
-        if (json_object_set_new(row, columns[i], values[i]) != 0 && row) {
-            json_decref(row);
-            row = NULL;
-        }
-    return row;
+    bool scored = strcmp(s->status, "scored") == 0;
+    json_t *row = json_pack("{s:I, s:s, s:i, s:s, s:s?}", "index", (json_int_t)s->index, "id", s->id,
+                            "label", s->label, "status", s->status, "reason", s->reason);
+    for (size_t i = 0; i < HB_N_SCORES; i++) {
+        char name[HB_SCORE_NAME_MAX];
+        hb_score_name(hb_score_at(i), name);
+        json_object_set_new(row, name,
+                            cli_number(scored ? hb_scores_get(&s->scores, hb_score_at(i)) : NAN));
+    }
+    json_t *rest =
+        json_pack("{s:s?, s:s?, s:i, s:i, s:o, s:o}", "text", s->text, "finish", s->finish, "n_prompt",
+                  s->n_prompt, "n_tokens", s->n_tokens, "prompt_seconds", cli_number(s->prompt_seconds),
+                  "decode_seconds", cli_number(s->decode_seconds));
+    bool ok = row && rest && json_object_update(row, rest) == 0;
+    json_decref(rest);
+    if (ok) return row;
+    json_decref(row);
+    return NULL;
 }
 
 /* One field of a CSV row: null is empty, anything but numbers is quoted. */
-static bool write_field(const json_t *value, bool last)
+static bool write_field(const json_t *value)
 {
     if (json_is_string(value) &&
         csv_fwrite(stdout, json_string_value(value), json_string_length(value)) != 0)
         return false;
     if (json_is_integer(value)) printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
     if (json_is_real(value)) printf("%.17g", json_real_value(value));
-    return putchar(last ? '\n' : ',') != EOF;
+    return true;
+}
+
+/* A row's keys or its values, separated by commas. */
+static bool write_row(json_t *row, bool keys)
+{
+    const char *key;
+    json_t *value;
+    size_t n = 0;
+    json_object_foreach(row, key, value)
+    {
+        if (n++ > 0) putchar(',');
+        if (keys) fputs(key, stdout);
+        else if (!write_field(value)) return false;
+    }
+    return putchar('\n') != EOF;
+}
+
+static bool write_header(void)
+{
+    json_t *row = row_json(&(hb_run_sample){.id = "", .status = ""});
+    bool ok = row && write_row(row, true);
+    json_decref(row);
+    return ok;
 }
 
 static hb_status write_csv(void *user, const hb_run_sample *sample)
@@ -58,9 +69,7 @@ static hb_status write_csv(void *user, const hb_run_sample *sample)
     (void)user;
     json_t *row = row_json(sample);
     if (!row) return HB_ERR_MEMORY;
-    bool ok = true;
-    for (size_t i = 0; i < N_COLUMNS && ok; i++)
-        ok = write_field(json_object_get(row, columns[i]), i + 1 == N_COLUMNS);
+    bool ok = write_row(row, false);
     json_decref(row);
     return ok ? HB_OK : HB_ERR_IO;
 }
@@ -76,9 +85,8 @@ static int export_run(const char *path, bool csv)
     hb_run *run;
     hb_error err = {HB_OK, ""};
     if (hb_run_open(path, &run, &err)) return cli_fail(&err);
-    for (size_t i = 0; csv && i < N_COLUMNS; i++)
-        printf("%s%c", columns[i], i + 1 == N_COLUMNS ? '\n' : ',');
-    hb_status status = hb_run_each(run, csv ? write_csv : write_jsonl, NULL, &err);
+    hb_status status = csv && !write_header() ? HB_ERR_MEMORY : HB_OK;
+    if (!status) status = hb_run_each(run, csv ? write_csv : write_jsonl, NULL, &err);
     hb_run_close(run);
     if (!status) return CLI_DONE;
     if (*err.message) return cli_fail(&err);

@@ -145,10 +145,11 @@ static void on_token(void *user, const hb_step *step, const char *bytes, size_t 
 
 static json_t *step_json(const hb_step *s)
 {
-    return json_pack("{s:i, s:i, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "step", s->step, "token",
-                     s->token, "impurity", s->impurity, "delta_mu", s->delta_mu, "delta_sigma",
-                     s->delta_sigma, "hbar_s", s->hbar_s, "p_fail", s->p_fail, "surprise", s->surprise,
-                     "delta_h", s->delta_h, "pri", s->pri);
+    json_t *step = json_pack("{s:i, s:i, s:f, s:f}", "step", s->step, "token", s->token, "impurity",
+                             s->impurity, "p_fail", s->p_fail);
+    for (int i = 0; i < HB_N_SIGNALS; i++)
+        json_object_set_new(step, hb_signal_get_info((hb_signal)i)->name, cli_number(s->signals[i]));
+    return step;
 }
 
 static json_t *halt_json(const hb_generation *g)
@@ -165,12 +166,15 @@ static json_t *monitor_json(const hb_monitor *m)
                      m->direction == HB_DIRECTION_LOW ? "<=" : ">=", "check_every", m->check_every);
 }
 
-static json_t *scores_json(const hb_scores *c)
+/* Each signal's score by its usual aggregation. */
+static json_t *scores_json(const hb_scores *scores)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "hbar_s", cli_number(c->hbar_s), "pri",
-                     cli_number(c->pri), "delta_mu", cli_number(c->delta_mu), "delta_sigma",
-                     cli_number(c->delta_sigma), "delta_h", cli_number(c->delta_h), "surprise",
-                     cli_number(c->surprise));
+    json_t *object = json_object();
+    for (int i = 0; i < HB_N_SIGNALS; i++) {
+        const hb_signal_info *signal = hb_signal_get_info((hb_signal)i);
+        json_object_set_new(object, signal->name, cli_number(scores->of[i][signal->usual]));
+    }
+    return object;
 }
 
 static int print_result(const generate_options *o, const hb_generation *g)
@@ -194,10 +198,11 @@ static void print_summary(const generate_options *o, const hb_generation *g)
     if (o->quiet) return;
     if (g->finish == HB_FINISH_HALTED)
         cli_message("halted at step %d: P_fail %.4f reached the cutoff %g (hbar_s %.4f, tau %.4f)",
-                    g->last.step, g->last.p_fail, g->cutoff, g->last.hbar_s, o->engine.monitor.tau);
+                    g->last.step, g->last.p_fail, g->cutoff, g->last.signals[HB_SIGNAL_HBAR_S],
+                    o->engine.monitor.tau);
     else
         cli_message("%s: %d tokens, hbar_s %.4f", hb_finish_name(g->finish), g->n_tokens,
-                    g->scores.hbar_s);
+                    g->scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5]);
 }
 
 /* Opened before generating, so that a bad path costs nothing, and emptied only after. */

@@ -1,6 +1,5 @@
 #include "monitor/monitor.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -8,11 +7,7 @@
 #include "base/utf8.h"
 #include "engine/sampler.h"
 #include "engine/session.h"
-
-/* One top-5 for each signal of hb_scores. */
-typedef struct accumulator {
-    hb_top5 hbar_s, pri, delta_mu, delta_sigma, delta_h, surprise;
-} accumulator;
+#include "monitor/watch.h"
 
 /* The state of one generation. Its arrays are sized by the model alone; only in full mode do text,
  * tokens and trajectory grow. */
@@ -22,10 +17,10 @@ typedef struct loop {
     hb_generation *out;
     hb_error *err;
     hb_sampler sampler;
-    accumulator scores;
-    float *logits, *p; /* [n_vocab] */
-    float *states;     /* [n_layers][n_embd] */
-    float *previous;   /* [n_embd], the last block's state at the previous checked step */
+    hb_watch *watch;
+    hb_watch_scratch *scratch;
+    float *logits; /* [n_vocab] */
+    float *states; /* [n_layers][n_embd] */
     hb_buffer text;
     size_t token_room, step_room;
 } loop;
@@ -64,45 +59,27 @@ static double now(void)
 
 /* ---- Setting up --------------------------------------------------------------------------------- */
 
-static hb_status check_options(const hb_generate_options *o, hb_error *err)
-{
-    const hb_monitor *m = &o->monitor;
-    if (!isfinite(m->tau)) return hb_fail(err, HB_ERR_ARGUMENT, "tau %g is not a number", m->tau);
-    if (!(m->lambda > 0 && isfinite(m->lambda)))
-        return hb_fail(err, HB_ERR_ARGUMENT, "lambda %g is not above 0", m->lambda);
-    if (!(m->cutoff > 0 && isfinite(m->cutoff)))
-        return hb_fail(err, HB_ERR_ARGUMENT, "cutoff %g is not above 0", m->cutoff);
-    if (!(m->alpha >= 0 && isfinite(m->alpha)))
-        return hb_fail(err, HB_ERR_ARGUMENT, "alpha %g is negative", m->alpha);
-    if (m->direction != HB_DIRECTION_HIGH && m->direction != HB_DIRECTION_LOW)
-        return hb_fail(err, HB_ERR_ARGUMENT, "the monitor's direction must be high or low");
-    if (m->check_every < 1)
-        return hb_fail(err, HB_ERR_ARGUMENT, "check-every %d is not at least 1", m->check_every);
-    if (o->max_tokens < 1)
-        return hb_fail(err, HB_ERR_ARGUMENT, "max-tokens %d is not at least 1", o->max_tokens);
-    return HB_OK;
-}
-
 static hb_status open_loop(loop *l)
 {
-    const hb_model_info *info = &l->session->model->info;
-    size_t vocab = (size_t)info->n_vocab, d = (size_t)info->n_embd, layers = (size_t)info->n_layers;
-    hb_status status = hb_sampler_open(&l->sampler, &l->options->sampling, info->n_vocab, l->err);
+    const hb_model *model = l->session->model;
+    size_t d = (size_t)model->info.n_embd, layers = (size_t)model->info.n_layers;
+    hb_status status = hb_watch_open(model, &l->options->monitor, &l->watch, l->err);
+    if (!status) status = hb_watch_scratch_open(model, &l->scratch, l->err);
+    if (!status)
+        status = hb_sampler_open(&l->sampler, &l->options->sampling, model->info.n_vocab, l->err);
     if (status) return status;
-    l->logits = malloc(vocab * sizeof *l->logits);
-    l->p = malloc(vocab * sizeof *l->p);
+    l->logits = malloc((size_t)model->info.n_vocab * sizeof *l->logits);
     l->states = malloc(layers * d * sizeof *l->states);
-    l->previous = malloc(d * sizeof *l->previous);
-    return l->logits && l->p && l->states && l->previous ? HB_OK : hb_fail_memory(l->err);
+    return l->logits && l->states ? HB_OK : hb_fail_memory(l->err);
 }
 
 static void close_loop(loop *l)
 {
+    hb_watch_close(l->watch);
+    hb_watch_scratch_close(l->scratch);
     hb_sampler_close(&l->sampler);
     free(l->logits);
-    free(l->p);
     free(l->states);
-    free(l->previous);
     hb_buffer_free(&l->text);
 }
 
@@ -122,14 +99,11 @@ static bool is_cancelled(const loop *l)
 static hb_status evaluate(loop *l, const int32_t *tokens, int32_t n, int32_t step)
 {
     int32_t last = n - 1;
-    hb_tap tap = {&last, 1, l->logits, is_checked(l, step) ? l->states : NULL};
+    bool checked = is_checked(l, step);
+    hb_tap tap = {&last, 1, l->logits, checked ? l->states : NULL};
     hb_status status = hb_eval(l->session, tokens, n, &tap, l->err);
-    if (status) return status;
-    for (int32_t i = 0; i < l->session->model->info.n_vocab; i++)
-        if (!isfinite(l->logits[i]))
-            return hb_fail(l->err, HB_ERR_NUMERIC, "%s: the logits at step %d are not finite",
-                           l->session->model->info.path, step);
-    return HB_OK;
+    if (!status && !checked) status = hb_check_logits(l->session->model, step, l->logits, l->err);
+    return status;
 }
 
 /* The array with room for one more element of `size` bytes after its n, possibly moved; NULL, and the
@@ -143,42 +117,20 @@ static void *grow(void *array, size_t *room, size_t n, size_t size)
     return bigger;
 }
 
-/* Measures the step from l->logits and l->states, and accumulates it. */
+/* Measures the step from l->logits and l->states, and keeps it where steps are kept. */
 static hb_status measure(loop *l, int32_t step, int32_t token)
 {
-    const hb_model_info *info = &l->session->model->info;
-    const hb_monitor *m = &l->options->monitor;
-    size_t d = (size_t)info->n_embd, layers = (size_t)info->n_layers;
-    const float *last = l->states + (layers - 1) * d;
-    hb_step s = {.step = step, .token = token};
-    hb_softmax(l->logits, (size_t)info->n_vocab, l->p);
-    s.impurity = hb_gini_impurity(l->p, (size_t)info->n_vocab);
-    s.delta_mu = hb_delta_mu(s.impurity);
-    s.delta_sigma = hb_delta_sigma(l->states, layers, d);
-    s.hbar_s = hb_hbar_s(s.delta_mu, s.delta_sigma);
-    s.p_fail = hb_p_fail(s.hbar_s, m->tau, m->lambda, m->direction);
-    s.surprise = hb_surprise(l->p[token]);
-    s.delta_h = l->out->n_steps > 0 ? hb_cosine_distance(last, l->previous, d) : 0;
-    s.pri = hb_pri(s.surprise, s.delta_h, m->alpha);
-    if (!isfinite(s.hbar_s) || !isfinite(s.pri))
-        return hb_fail(l->err, HB_ERR_NUMERIC, "%s: the blocks' states at step %d are not finite",
-                       info->path, step);
-    memcpy(l->previous, last, d * sizeof *last);
-
-    hb_top5_add(&l->scores.hbar_s, s.hbar_s);
-    hb_top5_add(&l->scores.pri, s.pri);
-    hb_top5_add(&l->scores.delta_mu, s.delta_mu);
-    hb_top5_add(&l->scores.delta_sigma, s.delta_sigma);
-    hb_top5_add(&l->scores.delta_h, s.delta_h);
-    hb_top5_add(&l->scores.surprise, s.surprise);
+    hb_generation *out = l->out;
+    hb_status status =
+        hb_watch_measure(l->watch, l->scratch, step, token, l->logits, l->states, &out->last, l->err);
+    if (status) return status;
     if (l->options->mode == HB_MODE_FULL) {
-        hb_step *steps = grow(l->out->trajectory, &l->step_room, l->out->n_steps, sizeof s);
+        hb_step *steps = grow(out->trajectory, &l->step_room, out->n_steps, sizeof *steps);
         if (!steps) return hb_fail_memory(l->err);
-        l->out->trajectory = steps;
-        steps[l->out->n_steps] = s;
+        out->trajectory = steps;
+        steps[out->n_steps] = out->last;
     }
-    l->out->last = s;
-    l->out->n_steps++;
+    out->n_steps++;
     return HB_OK;
 }
 
@@ -258,10 +210,7 @@ static hb_status run(loop *l, const int32_t *prompt, int32_t n_prompt)
 /* Turns what was gathered into results. */
 static hb_status finish(loop *l)
 {
-    const accumulator *a = &l->scores;
-    l->out->scores = (hb_scores){hb_top5_mean(&a->hbar_s),   hb_top5_mean(&a->pri),
-                                 hb_top5_mean(&a->delta_mu), hb_top5_mean(&a->delta_sigma),
-                                 hb_top5_mean(&a->delta_h),  hb_top5_mean(&a->surprise)};
+    hb_watch_get_scores(l->watch, &l->out->scores);
     if (l->options->mode == HB_MODE_SCORE_ONLY) return HB_OK;
     hb_buffer clean = {0};
     bool ok = hb_buffer_add(&clean, "", 0);
@@ -278,8 +227,8 @@ hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t 
                              const hb_generate_options *options, hb_generation *generation,
                              hb_error *err)
 {
-    hb_status status = check_options(options, err);
-    if (status) return status;
+    if (options->max_tokens < 1)
+        return hb_fail(err, HB_ERR_ARGUMENT, "max-tokens %d is not at least 1", options->max_tokens);
     if (n_prompt < 1) return hb_fail(err, HB_ERR_ARGUMENT, "the prompt is empty");
     if (n_prompt > (size_t)session->n_ctx)
         return hb_fail(err, HB_ERR_CONTEXT, "the prompt's %zu tokens do not fit the context of %d",
@@ -287,7 +236,7 @@ hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t 
     hb_generation out = {.n_prompt = (int32_t)n_prompt, .cutoff = options->monitor.cutoff};
     loop l = {.session = session, .options = options, .out = &out, .err = err};
     hb_session_reset(session);
-    status = open_loop(&l);
+    hb_status status = open_loop(&l);
     if (!status) status = run(&l, prompt, (int32_t)n_prompt);
     if (!status) status = finish(&l);
     close_loop(&l);

@@ -91,13 +91,21 @@ static json_t *class_json(const hb_class_summary *c)
                      number_json(c->sd));
 }
 
+/* What the score is of its sample: the aggregation of a run's, by name. */
+static const char *aggregation_text(const hb_params_source *source)
+{
+    hb_score_id id;
+    if (!source->run || !hb_score_find(source->score, &id)) return "as given";
+    return hb_aggregation_name(id.aggregation);
+}
+
 static json_t *score_json(const hb_params_source *source, const hb_sweep_result *r)
 {
     return json_pack("{s:o, s:s, s:I, s:f, s:f, s:f, s:o, s:o, s:o}", "name", text_json(source->score),
-                     "aggregation", source->run ? "mean of the 5 largest" : "as given", "n",
-                     (json_int_t)r->n, "min", r->score_min, "max", r->score_max, "hallucination_rate",
-                     r->hallucination_rate, "label_0", class_json(&r->by_label[0]), "label_1",
-                     class_json(&r->by_label[1]), "cohens_d", number_json(r->cohens_d));
+                     "aggregation", aggregation_text(source), "n", (json_int_t)r->n, "min",
+                     r->score_min, "max", r->score_max, "hallucination_rate", r->hallucination_rate,
+                     "label_0", class_json(&r->by_label[0]), "label_1", class_json(&r->by_label[1]),
+                     "cohens_d", number_json(r->cohens_d));
 }
 
 static json_t *point_json(const hb_sweep_point *p)

@@ -13,21 +13,20 @@
 #include "base/buffer.h"
 
 #define APPLICATION_ID 0x68626172 /* "hbar", in SQLite's file header */
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define TEXT_(x)       #x
 #define TEXT(x)        TEXT_(x)
 
+/* The table of scores is made beside these: one column for each score, named as the score. */
 static const char schema[] =
     "BEGIN;"
     "CREATE TABLE settings (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE samples ("
     " idx INTEGER PRIMARY KEY, id TEXT NOT NULL, label INTEGER NOT NULL CHECK (label IN (0, 1)),"
     " status TEXT NOT NULL CHECK (status IN ('scored', 'skipped', 'failed')), reason TEXT,"
-    " hbar_s REAL, pri REAL, delta_mu REAL, delta_sigma REAL, delta_h REAL, surprise REAL,"
     " text TEXT, finish TEXT, n_prompt INTEGER, n_tokens INTEGER,"
     " prompt_seconds REAL, decode_seconds REAL,"
-    " CHECK ((status = 'scored') = (hbar_s IS NOT NULL)), CHECK ((status = 'scored') = (reason IS "
-    "NULL)));"
+    " CHECK ((status = 'scored') = (reason IS NULL)));"
     "PRAGMA application_id = " TEXT(APPLICATION_ID) ";"
                                                     "PRAGMA user_version = " TEXT(SCHEMA_VERSION) ";";
 
@@ -35,7 +34,7 @@ struct hb_run {
     char *path;
     int lock; /* holds the writer's lock; -1 for a reader */
     sqlite3 *db;
-    sqlite3_stmt *has, *add;
+    sqlite3_stmt *has, *add, *add_scores;
     hb_run_settings settings;
 };
 
@@ -246,6 +245,46 @@ static hb_status compare_settings(const hb_run *run, const hb_run_settings *want
     return status;
 }
 
+/* ---- Scores' columns ---------------------------------------------------------------------------- */
+
+/* `before`, then for each score its name in quotes between `prefix` and `suffix`, separated by commas,
+ * then `after`. */
+static hb_status each_score(const char *before, const char *prefix, const char *suffix,
+                            const char *after, hb_buffer *sql, hb_error *err)
+{
+    bool ok = hb_buffer_add_text(sql, before);
+    for (size_t i = 0; i < HB_N_SCORES && ok; i++) {
+        char name[HB_SCORE_NAME_MAX];
+        hb_score_name(hb_score_at(i), name);
+        ok = (i == 0 || hb_buffer_add_text(sql, ",")) && hb_buffer_add_text(sql, prefix) &&
+             hb_buffer_add_text(sql, "\"") && hb_buffer_add_text(sql, name) &&
+             hb_buffer_add_text(sql, "\"") && hb_buffer_add_text(sql, suffix);
+    }
+    return ok && hb_buffer_add_text(sql, after) ? HB_OK : hb_fail_memory(err);
+}
+
+static hb_status create_scores(hb_run *run, hb_error *err)
+{
+    hb_buffer sql = {0};
+    hb_status status =
+        each_score("CREATE TABLE scores (idx INTEGER PRIMARY KEY,", "", " REAL", ");", &sql, err);
+    if (!status) status = execute(run, sql.data, err);
+    hb_buffer_free(&sql);
+    return status;
+}
+
+static hb_status prepare_add_scores(hb_run *run, hb_error *err)
+{
+    hb_buffer sql = {0};
+    bool ok = true;
+    hb_status status = each_score("INSERT INTO scores (idx,", "", "", ") VALUES (?", &sql, err);
+    for (size_t i = 0; i < HB_N_SCORES && ok; i++) ok = hb_buffer_add_text(&sql, ",?");
+    if (!status && !(ok && hb_buffer_add_text(&sql, ")"))) status = hb_fail_memory(err);
+    if (!status) status = prepare(run, sql.data, &run->add_scores, err);
+    hb_buffer_free(&sql);
+    return status;
+}
+
 /* ---- Opening and closing ------------------------------------------------------------------------ */
 
 static hb_run *new_run(const char *path)
@@ -283,6 +322,7 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
     if (fresh) {
         status = execute(run, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", err);
         if (!status) status = execute(run, schema, err);
+        if (!status) status = create_scores(run, err);
         if (!status) status = write_settings(run, settings, err);
         if (!status) status = execute(run, "COMMIT;", err);
         if (status) return status;
@@ -301,11 +341,10 @@ hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_ru
     if (!status) status = prepare(r, "SELECT 1 FROM samples WHERE idx = ?", &r->has, err);
     if (!status)
         status = prepare(r,
-                         "INSERT INTO samples (idx, id, label, status, reason, hbar_s, pri, delta_mu,"
-                         " delta_sigma, delta_h, surprise, text, finish, n_prompt, n_tokens,"
-                         " prompt_seconds, decode_seconds)"
-                         " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                         "INSERT INTO samples (idx, id, label, status, reason, text, finish, n_prompt,"
+                         " n_tokens, prompt_seconds, decode_seconds) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
                          &r->add, err);
+    if (!status) status = prepare_add_scores(r, err);
     if (status) hb_run_close(r);
     else *run = r;
     return status;
@@ -328,6 +367,7 @@ void hb_run_close(hb_run *run)
     if (!run) return;
     sqlite3_finalize(run->has);
     sqlite3_finalize(run->add);
+    sqlite3_finalize(run->add_scores);
     sqlite3_close(run->db);
     if (run->lock >= 0) close(run->lock);
     for (size_t i = 0; i < N_FIELDS; i++)
@@ -373,27 +413,49 @@ hb_status hb_run_has(hb_run *run, uint64_t index, bool *has, hb_error *err)
     return status;
 }
 
-/* NaN is stored as NULL, which SQLite does by itself. */
-hb_status hb_run_add(hb_run *run, const hb_run_sample *s, hb_error *err)
+static hb_status insert(hb_run *run, sqlite3_stmt *q, hb_error *err)
+{
+    hb_status status = sqlite3_step(q) == SQLITE_DONE ? HB_OK : sql_error(run, err);
+    sqlite3_reset(q);
+    sqlite3_clear_bindings(q);
+    return status;
+}
+
+static hb_status add_sample(hb_run *run, const hb_run_sample *s, hb_error *err)
 {
     sqlite3_stmt *q = run->add;
-    const double reals[] = {s->scores.hbar_s,      s->scores.pri,     s->scores.delta_mu,
-                            s->scores.delta_sigma, s->scores.delta_h, s->scores.surprise};
     sqlite3_bind_int64(q, 1, (int64_t)s->index);
     sqlite3_bind_text(q, 2, s->id, -1, SQLITE_STATIC);
     sqlite3_bind_int(q, 3, s->label);
     sqlite3_bind_text(q, 4, s->status, -1, SQLITE_STATIC);
     sqlite3_bind_text(q, 5, s->reason, -1, SQLITE_STATIC);
-    for (int i = 0; i < 6; i++) sqlite3_bind_double(q, 6 + i, reals[i]);
-    sqlite3_bind_text(q, 12, s->text, -1, SQLITE_STATIC);
-    sqlite3_bind_text(q, 13, s->finish, -1, SQLITE_STATIC);
-    sqlite3_bind_int(q, 14, s->n_prompt);
-    sqlite3_bind_int(q, 15, s->n_tokens);
-    sqlite3_bind_double(q, 16, s->prompt_seconds);
-    sqlite3_bind_double(q, 17, s->decode_seconds);
-    hb_status status = sqlite3_step(q) == SQLITE_DONE ? HB_OK : sql_error(run, err);
-    sqlite3_reset(q);
-    sqlite3_clear_bindings(q);
+    sqlite3_bind_text(q, 6, s->text, -1, SQLITE_STATIC);
+    sqlite3_bind_text(q, 7, s->finish, -1, SQLITE_STATIC);
+    sqlite3_bind_int(q, 8, s->n_prompt);
+    sqlite3_bind_int(q, 9, s->n_tokens);
+    sqlite3_bind_double(q, 10, s->prompt_seconds);
+    sqlite3_bind_double(q, 11, s->decode_seconds);
+    return insert(run, q, err);
+}
+
+/* NaN is stored as NULL, which SQLite does by itself. */
+static hb_status add_scores(hb_run *run, const hb_run_sample *s, hb_error *err)
+{
+    sqlite3_stmt *q = run->add_scores;
+    sqlite3_bind_int64(q, 1, (int64_t)s->index);
+    for (size_t i = 0; i < HB_N_SCORES; i++)
+        sqlite3_bind_double(q, (int)i + 2, hb_scores_get(&s->scores, hb_score_at(i)));
+    return insert(run, q, err);
+}
+
+hb_status hb_run_add(hb_run *run, const hb_run_sample *s, hb_error *err)
+{
+    hb_status status = execute(run, "BEGIN", err);
+    if (status) return status;
+    status = add_sample(run, s, err);
+    if (!status && strcmp(s->status, "scored") == 0) status = add_scores(run, s, err);
+    if (!status) status = execute(run, "COMMIT", err);
+    if (status) sqlite3_exec(run->db, "ROLLBACK", NULL, NULL, NULL);
     return status;
 }
 
@@ -407,6 +469,12 @@ static const char *text_of(sqlite3_stmt *q, int column)
     return (const char *)sqlite3_column_text(q, column);
 }
 
+/* The columns of a sample in queries, which its scores follow. */
+#define SAMPLE_COLUMNS                                                                                 \
+    "samples.idx, id, label, status, reason, text, finish, n_prompt, n_tokens, prompt_seconds,"        \
+    " decode_seconds"
+#define N_SAMPLE_COLUMNS 11
+
 /* One row as a sample; rows that another program spoiled are refused. */
 static hb_status read_sample(const hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_error *err)
 {
@@ -416,32 +484,42 @@ static hb_status read_sample(const hb_run *run, sqlite3_stmt *q, hb_run_sample *
         .label = sqlite3_column_int(q, 2),
         .status = text_of(q, 3),
         .reason = text_of(q, 4),
-        .scores = {real_or_nan(q, 5), real_or_nan(q, 6), real_or_nan(q, 7), real_or_nan(q, 8),
-                   real_or_nan(q, 9), real_or_nan(q, 10)},
-        .text = text_of(q, 11),
-        .finish = text_of(q, 12),
-        .n_prompt = sqlite3_column_int(q, 13),
-        .n_tokens = sqlite3_column_int(q, 14),
-        .prompt_seconds = sqlite3_column_double(q, 15),
-        .decode_seconds = sqlite3_column_double(q, 16),
+        .text = text_of(q, 5),
+        .finish = text_of(q, 6),
+        .n_prompt = sqlite3_column_int(q, 7),
+        .n_tokens = sqlite3_column_int(q, 8),
+        .prompt_seconds = sqlite3_column_double(q, 9),
+        .decode_seconds = sqlite3_column_double(q, 10),
     };
+    for (size_t i = 0; i < HB_N_SCORES; i++) {
+        hb_score_id id = hb_score_at(i);
+        s->scores.of[id.signal][id.aggregation] = real_or_nan(q, N_SAMPLE_COLUMNS + (int)i);
+    }
     bool sound = s->id && s->status && (s->label == 0 || s->label == 1);
-    if (sound && strcmp(s->status, "scored") == 0) sound = isfinite(s->scores.hbar_s);
+    if (sound && strcmp(s->status, "scored") == 0)
+        sound = isfinite(s->scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5]);
     if (sound) return HB_OK;
     return hb_fail(err, HB_ERR_FORMAT, "%s: sample %llu is damaged", run->path,
                    (unsigned long long)s->index);
+}
+
+static hb_status prepare_each(hb_run *run, sqlite3_stmt **q, hb_error *err)
+{
+    hb_buffer sql = {0};
+    hb_status status =
+        each_score("SELECT " SAMPLE_COLUMNS ",", "scores.", "",
+                   " FROM samples LEFT JOIN scores USING (idx) ORDER BY samples.idx", &sql, err);
+    if (!status) status = prepare(run, sql.data, q, err);
+    hb_buffer_free(&sql);
+    return status;
 }
 
 hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_sample *sample),
                       void *user, hb_error *err)
 {
     sqlite3_stmt *q;
-    hb_status status =
-        prepare(run,
-                "SELECT idx, id, label, status, reason, hbar_s, pri, delta_mu, delta_sigma,"
-                " delta_h, surprise, text, finish, n_prompt, n_tokens, prompt_seconds,"
-                " decode_seconds FROM samples ORDER BY idx",
-                &q, err);
+    hb_status status = prepare_each(run, &q, err);
+    if (status) return status;
     int code = SQLITE_DONE;
     while (!status && (code = sqlite3_step(q)) == SQLITE_ROW) {
         hb_run_sample sample;
@@ -457,44 +535,37 @@ hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_s
 
 typedef struct gathering {
     hb_score_table *table;
-    size_t room, offset; /* of the signal in hb_scores */
+    size_t room;
+    hb_score_id score;
 } gathering;
 
 static hb_status gather(void *user, const hb_run_sample *sample)
 {
     gathering *g = user;
     if (strcmp(sample->status, "scored") != 0 || g->table->n == g->room) return HB_OK;
-    memcpy(&g->table->scores[g->table->n], (const char *)&sample->scores + g->offset, sizeof(double));
+    g->table->scores[g->table->n] = hb_scores_get(&sample->scores, g->score);
     g->table->labels[g->table->n++] = (uint8_t)sample->label;
     return HB_OK;
 }
 
-static bool find_signal(const char *name, size_t *offset)
+static hb_status unknown_score(const char *name, hb_error *err)
 {
-    static const struct {
-        const char *name;
-        size_t offset;
-    } signals[] = {
-        {"hbar_s", offsetof(hb_scores, hbar_s)},     {"pri", offsetof(hb_scores, pri)},
-        {"delta_mu", offsetof(hb_scores, delta_mu)}, {"delta_sigma", offsetof(hb_scores, delta_sigma)},
-        {"delta_h", offsetof(hb_scores, delta_h)},   {"surprise", offsetof(hb_scores, surprise)},
-    };
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        if (strcmp(name, signals[i].name) != 0) continue;
-        *offset = signals[i].offset;
-        return true;
+    char known[256] = "";
+    for (int i = 0; i < HB_N_SIGNALS; i++) {
+        size_t n = strlen(known);
+        snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "",
+                 hb_signal_get_info((hb_signal)i)->name);
     }
-    return false;
+    return hb_fail(err, HB_ERR_ARGUMENT,
+                   "no score '%s'; there are %s, each alone or with :top5, :mean, :max, :min, :last,"
+                   " :first or :sum",
+                   name, known);
 }
 
-hb_status hb_run_scores(hb_run *run, const char *signal, hb_score_table *table, hb_error *err)
+hb_status hb_run_scores(hb_run *run, const char *score, hb_score_table *table, hb_error *err)
 {
-    gathering g = {table, 0, 0};
-    if (!find_signal(signal, &g.offset))
-        return hb_fail(err, HB_ERR_ARGUMENT,
-                       "a run has no score '%s'; it has hbar_s, pri, delta_mu, delta_sigma, delta_h and"
-                       " surprise",
-                       signal);
+    gathering g = {.table = table};
+    if (!hb_score_find(score, &g.score)) return unknown_score(score, err);
     hb_run_counts counts;
     hb_status status = hb_run_count(run, &counts, err);
     if (status) return status;

@@ -1,5 +1,4 @@
 /* Pass 1: each sample generated exactly once, and only scalars and the short text kept. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
@@ -36,13 +35,11 @@ static bool cancelled(void *user)
 static hb_status record_reason(scorer *s, const hb_sample *sample, size_t n_prompt, const char *status,
                                const char *reason)
 {
-    const hb_scores none = {NAN, NAN, NAN, NAN, NAN, NAN};
     hb_run_sample row = {.index = sample->index,
                          .id = sample->id,
                          .label = sample->label,
                          .status = status,
                          .reason = reason,
-                         .scores = none,
                          .n_prompt = (int32_t)n_prompt};
     hb_status added = hb_run_add(s->run, &row, s->err);
     if (!added) ++*(strcmp(status, "skipped") == 0 ? &s->counts.skipped : &s->counts.failed);

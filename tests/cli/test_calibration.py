@@ -145,8 +145,9 @@ class Store(Runs):
         self.calibrate()
         db = sqlite3.connect(self.run_file())
         self.assertEqual(db.execute("PRAGMA journal_mode").fetchone(), ("wal",))
-        self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (1,))
+        self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (2,))
         self.assertEqual(db.execute("SELECT count(*) FROM samples").fetchone(), (60,))
+        self.assertEqual(db.execute("SELECT count(\"pri:mean\") FROM scores").fetchone(), (60,))
         db.close()
 
     def test_nothing_is_generated_twice(self):
@@ -312,7 +313,7 @@ class Sweep(Runs):
         self.assertEqual([r["text"] for r in table], [r["text"] for r in rows])
         self.assertEqual([float(r["pri"]) for r in table], [r["pri"] for r in rows])
         data = self.write("export.csv", out)
-        for score in ("hbar_s", "pri", "surprise"):
+        for score in ("hbar_s", "pri", "surprise:sum"):
             a = self.run_json("sweep", "--data", data, "--score", score)
             b = self.run_json("sweep", "--run", self.run_file(), "--score", score)
             for key in ("auroc", "pr_auc", "threshold", "direction", "sweep"):
