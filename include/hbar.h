@@ -100,12 +100,15 @@ HB_API const char *hb_token_bytes(const hb_model *model, int32_t token, size_t *
 /* Whether the token ends the text. */
 HB_API bool hb_token_is_end(const hb_model *model, int32_t token);
 
-/* A KV cache and the buffers for evaluating one sequence. */
+/* A KV cache for one or more sequences of tokens, and the buffers for evaluating them. */
 typedef struct hb_session hb_session;
 
 typedef struct hb_session_options {
-    int32_t n_ctx;     /* positions the cache holds; 0: the model's, at most HB_DEFAULT_CTX */
-    int32_t n_threads; /* 0: one for each processor available */
+    int32_t n_ctx;       /* positions a sequence may hold; 0: the model's, at most HB_DEFAULT_CTX */
+    int32_t n_threads;   /* 0: one for each processor available */
+    int32_t n_sequences; /* 0: one */
+    int64_t n_positions; /* positions the cache holds for all sequences together, those that forked
+                            sequences share being held once; 0: n_ctx for each sequence */
 } hb_session_options;
 
 #define HB_DEFAULT_CTX 4096
@@ -115,10 +118,25 @@ typedef struct hb_session_options {
 HB_API hb_status hb_session_open(const hb_model *model, const hb_session_options *options,
                                  hb_session **session, hb_error *err);
 HB_API void hb_session_close(hb_session *session);
-HB_API void hb_session_reset(hb_session *session); /* forgets every position */
+HB_API void hb_session_reset(hb_session *session); /* forgets every position of every sequence */
 HB_API const hb_model *hb_session_model(const hb_session *session);
 HB_API int32_t hb_session_n_ctx(const hb_session *session);
-HB_API int32_t hb_session_n_past(const hb_session *session); /* positions evaluated so far */
+HB_API int32_t hb_session_n_sequences(const hb_session *session);
+HB_API int32_t hb_session_n_past(const hb_session *session); /* positions of sequence 0 */
+/* Positions that the cache has left. They are given out in pages of HB_SESSION_PAGE. */
+HB_API int64_t hb_session_n_free(const hb_session *session);
+
+#define HB_SESSION_PAGE 64
+
+/* Sequences are numbered from 0, start empty and grow by evaluation. */
+HB_API int32_t hb_sequence_n_past(const hb_session *session, int32_t sequence);
+HB_API void hb_sequence_drop(hb_session *session, int32_t sequence); /* empties it */
+
+/* Makes the empty sequence `to` hold the first n positions of `from`, whose whole pages both then
+ * share; the last page, if n fills only a part of it, is copied. HB_ERR_CONTEXT when there is no page
+ * left for that copy. */
+HB_API hb_status hb_sequence_fork(hb_session *session, int32_t from, int32_t n, int32_t to,
+                                  hb_error *err);
 
 /* What to keep of an evaluation. `rows` are indices into the tokens of the same call, ascending. */
 typedef struct hb_tap {
@@ -129,12 +147,18 @@ typedef struct hb_tap {
                       final norm; NULL: not wanted */
 } hb_tap;
 
-/* Evaluates `n_tokens` tokens after those already in the session, once, filling `tap` (NULL: nothing
+/* Evaluates `n_tokens` tokens after those already in sequence 0, once, filling `tap` (NULL: nothing
  * kept). HB_ERR_CONTEXT, with the session unchanged, when they do not fit; HB_ERR_ARGUMENT for a token
  * or row out of range. Results do not depend on the number of threads, nor on how a text is divided
  * into calls. */
 HB_API hb_status hb_eval(hb_session *session, const int32_t *tokens, int32_t n_tokens,
                          const hb_tap *tap, hb_error *err);
+
+/* The same for many sequences at once: token i continues sequence sequences[i]. A sequence may have
+ * any number of tokens among them, in order; neighbours are evaluated faster. NULL: all of sequence 0.
+ */
+HB_API hb_status hb_eval_sequences(hb_session *session, const int32_t *tokens, const int32_t *sequences,
+                                   int32_t n_tokens, const hb_tap *tap, hb_error *err);
 
 /* ---- Signals: pure functions ------------------------------------------------------------------- */
 

@@ -139,25 +139,100 @@ static void test_tiles(void **state)
     }
 }
 
-static void test_mix(void **state)
+/* Attention by its definition, in double. */
+static void plain_attention(const float *q, const float *keys, const float *values, size_t dim,
+                            size_t padded, int pages, int from, int to, float cap, double *out)
+{
+    static double weight[4 * HB_PAGE];
+    double sum = 0;
+    for (size_t i = 0; i < dim; i++) out[i] = 0;
+    for (int p = from; p < to; p++) {
+        const float *page = keys + (size_t)(p / HB_PAGE) * dim * HB_PAGE;
+        weight[p] = 0;
+        for (size_t i = 0; i < dim; i++)
+            weight[p] += (double)q[i] * page[i * HB_PAGE + (size_t)p % HB_PAGE];
+        if (cap > 0) weight[p] = cap * tanh(weight[p] / cap);
+        sum += weight[p] = exp(weight[p]);
+    }
+    assert_true(to <= pages * HB_PAGE);
+    for (int p = from; p < to; p++)
+        for (size_t i = 0; i < dim; i++) out[i] += weight[p] / sum * values[(size_t)p * padded + i];
+}
+
+/* Queries that see different parts of three pages, also none of some page, for awkward widths. */
+static void test_attend(void **state)
 {
     (void)state;
-    enum { ROWS = 5, LONGEST = 40, STRIDE = 43 };
-    float a[ROWS], x[ROWS * STRIDE], y[LONGEST + 1];
+    enum { QUERIES = 8, PAGES = 3, WIDEST = 80 };
+    static float q[QUERIES * WIDEST], keys[PAGES * WIDEST * HB_PAGE], values[PAGES * HB_PAGE * WIDEST];
+    static float acc[QUERIES * WIDEST];
+    const int from[QUERIES] = {0, 0, 0, 0, 70, 3, 130, 64},
+              to[QUERIES] = {1, 64, 65, 192, 190, 60, 131, 128};
+    const size_t dims[] = {8, 16, 40, 64, WIDEST};
     hb_rng rng = {6};
-    for (int r = 0; r < ROWS; r++) a[r] = random_float(&rng);
-    for (int i = 0; i < ROWS * STRIDE; i++) x[i] = random_float(&rng);
+    for (size_t i = 0; i < sizeof q / 4; i++) q[i] = random_float(&rng);
+    for (size_t i = 0; i < sizeof keys / 4; i++) keys[i] = random_float(&rng);
+    for (size_t i = 0; i < sizeof values / 4; i++) values[i] = random_float(&rng);
+    for (int s = 0; s < 3; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s]);
+        for (size_t d = 0; k && d < 2 * sizeof dims / sizeof *dims; d++) {
+            size_t dim = dims[d / 2], padded = (dim + HB_PAD - 1) / HB_PAD * HB_PAD;
+            float max[QUERIES], sum[QUERIES] = {0}, cap = d % 2 ? 2.0f : 0;
+            for (int r = 0; r < QUERIES; r++) max[r] = -INFINITY;
+            memset(acc, 0, sizeof acc);
+            for (int page = 0; page < PAGES; page++) {
+                int32_t page_from[QUERIES], page_to[QUERIES];
+                for (int r = 0; r < QUERIES; r++) {
+                    page_from[r] = from[r] - page * HB_PAGE;
+                    page_to[r] = to[r] - page * HB_PAGE < 0 ? 0 : to[r] - page * HB_PAGE;
+                    if (page_to[r] > HB_PAGE) page_to[r] = HB_PAGE;
+                }
+                const hb_attend job = {.q = q,
+                                       .n_queries = QUERIES,
+                                       .dim = dim,
+                                       .padded = padded,
+                                       .keys = keys + (size_t)page * dim * HB_PAGE,
+                                       .values = values + (size_t)page * HB_PAGE * padded,
+                                       .from = page_from,
+                                       .to = page_to,
+                                       .softcap = cap,
+                                       .max = max,
+                                       .sum = sum,
+                                       .acc = acc};
+                k->attend(&job);
+            }
+            for (int r = 0; r < QUERIES; r++) {
+                double expected[WIDEST];
+                plain_attention(q + (size_t)r * dim, keys, values, dim, padded, PAGES, from[r], to[r],
+                                cap, expected);
+                for (size_t i = 0; i < dim; i++)
+                    assert_near(acc[(size_t)r * padded + i] / sum[r], expected[i], 2e-6);
+            }
+        }
+    }
+}
+
+static void test_silu(void **state)
+{
+    (void)state;
+    enum { LONGEST = 40 };
+    const float special[] = {0, -0.0f, 1e-30f, 88, -88, 90, -90, 1e4f, -1e4f, 30, -30};
+    hb_rng rng = {7};
     for (int s = 0; s < 3; s++) {
         const hb_kernels *k = hb_kernels_named(sets[s]);
         for (size_t n = 0; k && n <= LONGEST; n++) {
-            y[n] = 77; /* must stay */
-            k->mix(a, x, STRIDE, ROWS, n, y);
-            for (size_t i = 0; i < n; i++) {
-                double sum = 0;
-                for (size_t r = 0; r < ROWS; r++) sum += (double)a[r] * x[r * STRIDE + i];
-                assert_near(y[i], sum, 1e-6);
+            float gate[LONGEST + 1], up[LONGEST + 1], got[LONGEST + 1];
+            for (size_t i = 0; i <= n; i++) {
+                gate[i] = i < sizeof special / 4 ? special[i] : 20 * random_float(&rng);
+                up[i] = random_float(&rng);
             }
-            assert_near(y[n], 77, 0);
+            memcpy(got, gate, sizeof got);
+            k->silu_mul(got, up, n);
+            for (size_t i = 0; i < n; i++) {
+                double expected = gate[i] / (1 + exp(-(double)gate[i])) * up[i];
+                assert_near(got[i], expected, 1e-6 * fabs(expected) + 1e-30);
+            }
+            assert_memory_equal(&got[n], &gate[n], sizeof *got); /* must stay */
         }
     }
 }
@@ -183,7 +258,8 @@ int main(void)
         cmocka_unit_test(test_every_half),
         cmocka_unit_test(test_sets_agree_on_blocks),
         cmocka_unit_test(test_tiles),
-        cmocka_unit_test(test_mix),
+        cmocka_unit_test(test_attend),
+        cmocka_unit_test(test_silu),
         cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,37 +1,8 @@
 /* The forward pass of a llama-architecture transformer (Touvron et al., LLaMA, 2023), for a batch of
- * tokens of one sequence. Activations are float, one row for a token. */
+ * tokens of any sequences. Activations are float, one row for a token. */
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 #include "engine/session.h"
-
-/* Multiplications below which waking the other threads costs more than they bring. */
-#define PARALLEL_FROM (1 << 17)
-
-/* y [n][rows] = x [n][cols] times the transpose of w [rows][cols]. */
-static void multiply(const hb_session *s, const hb_matrix *w, const float *x, int32_t n, float *y)
-{
-    const hb_kernels *k = s->kernels;
-    hb_to_f32 *to_f32 = k->to_f32[w->type];
-    size_t cols = (size_t)w->cols, rows = (size_t)w->rows;
-    bool parallel = (double)cols * (double)rows * n > PARALLEL_FROM;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (parallel)
-    for (size_t first = 0; first < rows; first += HB_TILE_ROWS) {
-        int count = rows - first < HB_TILE_ROWS ? (int)(rows - first) : HB_TILE_ROWS;
-        const uint8_t *stored = w->data + first * w->row_bytes;
-        float *scratch = s->thread_rows + (size_t)omp_get_thread_num() * HB_TILE_ROWS * s->row_length;
-        const float *weights = scratch;
-        size_t stride = s->row_length;
-        if (to_f32) {
-            for (int r = 0; r < count; r++)
-                to_f32(stored + (size_t)r * w->row_bytes, scratch + (size_t)r * stride, cols);
-        } else {
-            weights = (const float *)(const void *)stored;
-            stride = cols;
-        }
-        k->tile(weights, stride, count, x, cols, n, cols, y + first, rows);
-    }
-}
 
 /* The row of the embedding table that belongs to a token. */
 static void embed(const hb_session *s, int32_t token, float *out)
@@ -43,16 +14,23 @@ static void embed(const hb_session *s, int32_t token, float *out)
     else memcpy(out, row, w->row_bytes);
 }
 
-/* Root mean square normalisation (Zhang and Sennrich, 2019) of n rows. */
-static void rms_norm(const hb_session *s, const float *x, const float *weight, int32_t n, float *out)
+/* Root mean square normalisation (Zhang and Sennrich, 2019) of one row. */
+static void rms_norm_row(const hb_session *s, const float *x, const float *weight, float *out)
 {
     size_t d = (size_t)s->model->info.n_embd;
-    for (int32_t t = 0; t < n; t++, x += d, out += d) {
-        double squares = 0;
-        for (size_t i = 0; i < d; i++) squares += (double)x[i] * x[i];
-        float scale = 1.0f / sqrtf((float)(squares / (double)d) + s->model->norm_eps);
-        for (size_t i = 0; i < d; i++) out[i] = x[i] * scale * weight[i];
-    }
+    double squares = 0;
+    for (size_t i = 0; i < d; i++) squares += (double)x[i] * x[i];
+    float scale = 1.0f / sqrtf((float)(squares / (double)d) + s->model->norm_eps);
+    for (size_t i = 0; i < d; i++) out[i] = x[i] * scale * weight[i];
+}
+
+/* The batch's residual stream, normed. */
+static void rms_norm(const hb_session *s, const float *weight)
+{
+    size_t d = (size_t)s->model->info.n_embd;
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
+    for (int32_t row = 0; row < s->n_rows; row++)
+        rms_norm_row(s, s->x + (size_t)row * d, weight, s->normed + (size_t)row * d);
 }
 
 /* Rotates neighbouring pairs of each head by its position's angles. */
@@ -68,73 +46,41 @@ static void rotate(const hb_session *s, float *heads, int32_t n_heads, int32_t p
     }
 }
 
-/* Attention of one query head over the first `length` positions of its key and value heads. `scores`
- * is scratch. */
-static void attend(const hb_session *s, const float *q, const float *keys, const float *values,
-                   size_t length, float *scores, float *out)
-{
-    const hb_model *m = s->model;
-    size_t dim = (size_t)m->head_dim, stride = (size_t)m->info.n_kv_heads * dim;
-    float scale = 1.0f / sqrtf((float)dim), max = -INFINITY;
-    for (size_t p = 0; p < length; p += HB_TILE_ROWS) {
-        int count = length - p < HB_TILE_ROWS ? (int)(length - p) : HB_TILE_ROWS;
-        s->kernels->tile(keys + p * stride, stride, count, q, dim, 1, dim, &scores[p], 1);
-    }
-    for (size_t p = 0; p < length; p++) {
-        scores[p] *= scale;
-        if (scores[p] > max) max = scores[p];
-    }
-    double sum = 0;
-    for (size_t p = 0; p < length; p++) sum += scores[p] = expf(scores[p] - max);
-    for (size_t p = 0; p < length; p++) scores[p] = (float)(scores[p] / sum);
-    s->kernels->mix(scores, values, stride, length, dim, out);
-}
-
-/* Causal self-attention with grouped query heads (Ainslie et al., GQA, 2023): adds the new tokens' keys
- * and values to the cache and attends over all positions up to each token's own. */
-static void self_attention(hb_session *s, int32_t layer, int32_t n)
+/* Causal self-attention over all positions up to each token's own. */
+static void self_attention(hb_session *s, int32_t layer)
 {
     const hb_model *m = s->model;
     const hb_layer *l = &m->layers[layer];
-    int32_t heads = m->info.n_heads, group = heads / m->info.n_kv_heads;
-    size_t dim = (size_t)m->head_dim, kv = (size_t)m->info.n_kv_heads * dim, past = (size_t)s->n_past;
-    float *keys = s->k_cache + (size_t)layer * (size_t)s->n_ctx * kv;
-    float *values = s->v_cache + (size_t)layer * (size_t)s->n_ctx * kv;
-
-    multiply(s, &l->wq, s->normed, n, s->q);
-    multiply(s, &l->wk, s->normed, n, keys + past * kv);
-    multiply(s, &l->wv, s->normed, n, values + past * kv);
-    for (int32_t t = 0; t < n; t++) {
-        rotate(s, s->q + (size_t)t * (size_t)heads * dim, heads, s->n_past + t);
-        rotate(s, keys + (past + (size_t)t) * kv, m->info.n_kv_heads, s->n_past + t);
+    int32_t heads = m->info.n_heads, kv_heads = m->info.n_kv_heads, dim = m->head_dim;
+    hb_matmul(s, &l->wq, s->normed, s->n_rows, s->q);
+    hb_matmul(s, &l->wk, s->normed, s->n_rows, s->k);
+    hb_matmul(s, &l->wv, s->normed, s->n_rows, s->v);
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
+    for (int32_t row = 0; row < s->n_rows; row++) {
+        const hb_span *span = s->span_of[row];
+        int32_t position = span->position + row - span->row;
+        rotate(s, s->q + (size_t)row * (size_t)(heads * dim), heads, position);
+        rotate(s, s->k + (size_t)row * (size_t)(kv_heads * dim), kv_heads, position);
     }
-    bool parallel = (double)n * (double)(past + (size_t)n) * heads * (double)dim > PARALLEL_FROM;
-#pragma omp parallel for collapse(2) schedule(static) num_threads(s->n_threads) if (parallel)
-    for (int32_t t = 0; t < n; t++) {
-        for (int32_t h = 0; h < heads; h++) {
-            float *scores = s->thread_scores + (size_t)omp_get_thread_num() * (size_t)s->n_ctx;
-            size_t at = ((size_t)t * (size_t)heads + (size_t)h) * dim,
-                   kv_at = (size_t)(h / group) * dim;
-            attend(s, s->q + at, keys + kv_at, values + kv_at, past + (size_t)t + 1, scores,
-                   s->attention + at);
-        }
-    }
+    hb_attention(s, layer);
 }
 
 /* SwiGLU (Shazeer, 2020), leaving silu(gate) * up in s->gate. */
-static void feed_forward(hb_session *s, const hb_layer *l, int32_t n)
+static void feed_forward(hb_session *s, const hb_layer *l)
 {
-    multiply(s, &l->w_gate, s->normed, n, s->gate);
-    multiply(s, &l->w_up, s->normed, n, s->up);
-    size_t count = (size_t)n * (size_t)s->model->n_ff;
-    for (size_t i = 0; i < count; i++) s->gate[i] = s->gate[i] / (1.0f + expf(-s->gate[i])) * s->up[i];
+    size_t ff = (size_t)s->model->n_ff;
+    hb_matmul(s, &l->w_gate, s->normed, s->n_rows, s->gate);
+    hb_matmul(s, &l->w_up, s->normed, s->n_rows, s->up);
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
+    for (int32_t row = 0; row < s->n_rows; row++)
+        s->kernels->silu_mul(s->gate + (size_t)row * ff, s->up + (size_t)row * ff, ff);
 }
 
 /* Projects back to the residual stream's width and adds to it. s->normed is free by then. */
-static void add_projected(hb_session *s, const hb_matrix *w, const float *from, int32_t n)
+static void add_projected(hb_session *s, const hb_matrix *w, const float *from)
 {
-    multiply(s, w, from, n, s->normed);
-    size_t count = (size_t)n * (size_t)s->model->info.n_embd;
+    hb_matmul(s, w, from, s->n_rows, s->normed);
+    size_t count = (size_t)s->n_rows * (size_t)s->model->info.n_embd;
     for (size_t i = 0; i < count; i++) s->x[i] += s->normed[i];
 }
 
@@ -157,17 +103,40 @@ static void tap_logits(hb_session *s, const hb_tap *tap, int32_t from, int32_t t
     const hb_model *m = s->model;
     size_t d = (size_t)m->info.n_embd, vocab = (size_t)m->info.n_vocab;
     for (int32_t r = from; r < to; r++)
-        rms_norm(s, s->x + (size_t)(tap->rows[r] - first) * d, m->output_norm, 1,
-                 s->normed + (size_t)(r - from) * d);
-    multiply(s, &m->output, s->normed, to - from, tap->logits + (size_t)from * vocab);
+        rms_norm_row(s, s->x + (size_t)(tap->rows[r] - first) * d, m->output_norm,
+                     s->normed + (size_t)(r - from) * d);
+    hb_matmul(s, &m->output, s->normed, to - from, tap->logits + (size_t)from * vocab);
 }
 
-/* Evaluates at most HB_BATCH tokens, the first of which is number `first` of the call. */
-static void eval_batch(hb_session *s, const int32_t *tokens, int32_t n, const hb_tap *tap,
-                       int32_t first)
+/* Takes in the next n tokens' sequences: gives them their positions in the cache, and divides them into
+ * spans of neighbours and these into blocks of queries, the blocks that see the most positions first.
+ */
+static void plan_batch(hb_session *s, const int32_t *sequences, int32_t n)
+{
+    int32_t group = s->model->info.n_heads / s->model->info.n_kv_heads;
+    s->n_rows = n;
+    s->n_spans = s->n_blocks = 0;
+    for (int32_t row = 0, end; row < n; row = end) {
+        int32_t sequence = sequences ? sequences[row] : 0;
+        for (end = row + 1; end < n && (!sequences || sequences[end] == sequence);) end++;
+        hb_span *span = &s->spans[s->n_spans++];
+        *span = (hb_span){sequence, row, end - row, s->cache.sequences[sequence].n};
+        hb_kv_extend(&s->cache, sequence, span->n);
+        for (int32_t r = row; r < end; r++) s->span_of[r] = span;
+        int32_t queries = span->n * group, count = (queries + HB_QUERY_ROWS - 1) / HB_QUERY_ROWS;
+        for (int32_t b = count - 1; b >= 0; b--) {
+            int32_t first = b * HB_QUERY_ROWS, left = queries - first;
+            s->blocks[s->n_blocks++] =
+                (hb_query_block){span, first, left < HB_QUERY_ROWS ? left : HB_QUERY_ROWS};
+        }
+    }
+}
+
+/* Evaluates the batch that is planned, the first token of which is number `first` of the call. */
+static void eval_batch(hb_session *s, const int32_t *tokens, const hb_tap *tap, int32_t first)
 {
     const hb_model *m = s->model;
-    int32_t from = 0, to = 0;
+    int32_t from = 0, to = 0, n = s->n_rows;
     if (tap) {
         while (from < tap->n_rows && tap->rows[from] < first) from++;
         for (to = from; to < tap->n_rows && tap->rows[to] < first + n;) to++;
@@ -175,25 +144,21 @@ static void eval_batch(hb_session *s, const int32_t *tokens, int32_t n, const hb
     for (int32_t t = 0; t < n; t++) embed(s, tokens[t], s->x + (size_t)t * (size_t)m->info.n_embd);
     for (int32_t i = 0; i < m->info.n_layers; i++) {
         const hb_layer *l = &m->layers[i];
-        rms_norm(s, s->x, l->attn_norm, n, s->normed);
-        self_attention(s, i, n);
-        add_projected(s, &l->wo, s->attention, n);
-        rms_norm(s, s->x, l->ffn_norm, n, s->normed);
-        feed_forward(s, l, n);
-        add_projected(s, &l->w_down, s->gate, n);
+        rms_norm(s, l->attn_norm);
+        self_attention(s, i);
+        add_projected(s, &l->wo, s->attention);
+        rms_norm(s, l->ffn_norm);
+        feed_forward(s, l);
+        add_projected(s, &l->w_down, s->gate);
         tap_states(s, tap, from, to, first, i);
     }
     tap_logits(s, tap, from, to, first);
-    s->n_past += n;
 }
 
-static hb_status check_call(const hb_session *s, const int32_t *tokens, int32_t n, const hb_tap *tap,
-                            hb_error *err)
+static hb_status check_tokens(const hb_session *s, const int32_t *tokens, int32_t n, const hb_tap *tap,
+                              hb_error *err)
 {
     if (n < 1) return hb_fail(err, HB_ERR_ARGUMENT, "no tokens to evaluate");
-    if (n > s->n_ctx - s->n_past)
-        return hb_fail(err, HB_ERR_CONTEXT, "%d tokens after %d do not fit the context of %d", n,
-                       s->n_past, s->n_ctx);
     for (int32_t i = 0; i < n; i++)
         if (tokens[i] < 0 || tokens[i] >= s->model->info.n_vocab)
             return hb_fail(err, HB_ERR_ARGUMENT, "token %d is outside the vocabulary of %d", tokens[i],
@@ -205,14 +170,46 @@ static hb_status check_call(const hb_session *s, const int32_t *tokens, int32_t 
     return HB_OK;
 }
 
-hb_status hb_eval(hb_session *session, const int32_t *tokens, int32_t n_tokens, const hb_tap *tap,
-                  hb_error *err)
+/* Whether the cache has room for the tokens: in each sequence, and in pages for all. */
+static hb_status check_room(const hb_session *s, const int32_t *sequences, int32_t n, hb_error *err)
 {
-    hb_status status = check_call(session, tokens, n_tokens, tap, err);
+    const hb_kv_cache *c = &s->cache;
+    int64_t pages = 0;
+    for (int32_t q = 0; q < c->n_sequences; q++) c->sequences[q].wanted = 0;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t q = sequences ? sequences[i] : 0;
+        if (q < 0 || q >= c->n_sequences)
+            return hb_fail(err, HB_ERR_ARGUMENT, "sequence %d is not among the session's %d", q,
+                           c->n_sequences);
+        c->sequences[q].wanted++;
+    }
+    for (int32_t q = 0; q < c->n_sequences; q++) {
+        if (c->sequences[q].wanted > s->n_ctx - c->sequences[q].n)
+            return hb_fail(err, HB_ERR_CONTEXT, "%d tokens after %d do not fit the context of %d",
+                           c->sequences[q].wanted, c->sequences[q].n, s->n_ctx);
+        pages += hb_kv_lacks(c, q, c->sequences[q].wanted);
+    }
+    if (pages <= c->n_free) return HB_OK;
+    return hb_fail(err, HB_ERR_CONTEXT, "the cache has %d pages of %d positions left, not %lld",
+                   c->n_free, HB_PAGE, (long long)pages);
+}
+
+hb_status hb_eval_sequences(hb_session *session, const int32_t *tokens, const int32_t *sequences,
+                            int32_t n_tokens, const hb_tap *tap, hb_error *err)
+{
+    hb_status status = check_tokens(session, tokens, n_tokens, tap, err);
+    if (!status) status = check_room(session, sequences, n_tokens, err);
     if (status) return status;
     for (int32_t first = 0; first < n_tokens; first += HB_BATCH) {
         int32_t n = n_tokens - first < HB_BATCH ? n_tokens - first : HB_BATCH;
-        eval_batch(session, tokens + first, n, tap, first);
+        plan_batch(session, sequences ? sequences + first : NULL, n);
+        eval_batch(session, tokens + first, tap, first);
     }
     return HB_OK;
+}
+
+hb_status hb_eval(hb_session *session, const int32_t *tokens, int32_t n_tokens, const hb_tap *tap,
+                  hb_error *err)
+{
+    return hb_eval_sequences(session, tokens, NULL, n_tokens, tap, err);
 }

@@ -6,9 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CACHE_LINE  64
-#define MAX_CTX     (1 << 24)
-#define MAX_THREADS 1024
+#define CACHE_LINE    64
+#define MAX_CTX       (1 << 24)
+#define MAX_THREADS   1024
+#define MAX_SEQUENCES 4096
 
 /* Gives the next `count` floats of the block at `base`, from a cache line's start; with a NULL base
  * only *used is moved on, so that the same code first measures and then places. */
@@ -24,43 +25,64 @@ static float *place(void *base, size_t *used, uint64_t count)
 static size_t lay_out(hb_session *s, void *base)
 {
     const hb_model *m = s->model;
-    uint64_t d = (uint64_t)m->info.n_embd, ff = (uint64_t)m->n_ff, ctx = (uint64_t)s->n_ctx;
+    uint64_t d = (uint64_t)m->info.n_embd, ff = (uint64_t)m->n_ff;
     uint64_t q = (uint64_t)m->info.n_heads * (uint64_t)m->head_dim;
     uint64_t kv = (uint64_t)m->info.n_kv_heads * (uint64_t)m->head_dim;
     uint64_t longest = ff > q ? ff : q, threads = (uint64_t)s->n_threads;
+    uint64_t padded_head = ((uint64_t)m->head_dim + HB_PAD - 1) / HB_PAD * HB_PAD;
     if (d > longest) longest = d;
     s->row_length = (longest + 15) / 16 * 16;
 
     size_t used = 0;
-    s->k_cache = place(base, &used, (uint64_t)m->info.n_layers * ctx * kv);
-    s->v_cache = place(base, &used, (uint64_t)m->info.n_layers * ctx * kv);
-    s->rope = place(base, &used, ctx * (uint64_t)m->n_rot);
+    s->rope = place(base, &used, (uint64_t)s->n_ctx * (uint64_t)m->n_rot);
     s->x = place(base, &used, HB_BATCH * d);
     s->normed = place(base, &used, HB_BATCH * d);
     s->q = place(base, &used, HB_BATCH * q);
     s->attention = place(base, &used, HB_BATCH * q);
+    s->k = place(base, &used, HB_BATCH * kv);
+    s->v = place(base, &used, HB_BATCH * kv);
     s->gate = place(base, &used, HB_BATCH * ff);
     s->up = place(base, &used, HB_BATCH * ff);
     s->thread_rows = place(base, &used, threads * HB_TILE_ROWS * s->row_length);
-    s->thread_scores = place(base, &used, threads * ctx);
+    s->thread_heads = place(base, &used, threads * 2 * HB_QUERY_ROWS * padded_head);
     return used;
+}
+
+/* How many positions the cache holds in all, and the shape of its pages. */
+static void shape_cache(hb_session *s, const hb_session_options *o)
+{
+    const hb_model *m = s->model;
+    int64_t each = hb_kv_pages(s->n_ctx), all = each * o->n_sequences, wanted;
+    s->cache = (hb_kv_cache){.n_layers = m->info.n_layers,
+                             .n_heads = m->info.n_kv_heads,
+                             .head_dim = m->head_dim,
+                             .n_sequences = o->n_sequences,
+                             .pages_each = (int32_t)each};
+    wanted = o->n_positions ? (o->n_positions + HB_PAGE - 1) / HB_PAGE : all;
+    s->cache.n_pages = (int32_t)(wanted < all ? wanted : all);
 }
 
 static hb_status allocate(hb_session *s, hb_error *err)
 {
+    const hb_kv_cache *c = &s->cache;
     size_t bytes = lay_out(s, NULL);
-    double gib = (double)bytes / (1 << 30);
+    double cache = (double)c->n_pages * (double)hb_kv_page_bytes(c->n_layers, c->n_heads, c->head_dim);
+    double gib = ((double)bytes + cache) / (1 << 30);
     double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / (1 << 30);
-    if (gib <= machine) s->memory = aligned_alloc(CACHE_LINE, bytes);
-    if (!s->memory)
+    if (gib > machine)
         return hb_fail(err, HB_ERR_MEMORY,
                        "a context of %d positions needs %.2f GiB, and this machine has %.2f GiB",
-                       s->n_ctx, gib, machine);
+                       c->n_pages * HB_PAGE, gib, machine);
+    size_t blocks = (size_t)HB_BATCH * ((size_t)s->model->info.n_heads / HB_QUERY_ROWS + 1);
+    s->memory = aligned_alloc(CACHE_LINE, bytes);
+    s->spans = calloc(HB_BATCH, sizeof *s->spans);
+    s->span_of = calloc(HB_BATCH, sizeof *s->span_of);
+    s->blocks = calloc(blocks, sizeof *s->blocks);
+    if (!s->memory || !s->spans || !s->span_of || !s->blocks) return hb_fail_memory(err);
     lay_out(s, s->memory);
-    memset(s->memory, 0, bytes);
-    /* malloc and memset may be merged into pages that are only promised: claim each now. */
+    /* Claimed now, so that nothing fails later; the compiler may not turn this into mere promises. */
     for (size_t i = 0; i < bytes; i += 4096) ((volatile char *)s->memory)[i] = 0;
-    return HB_OK;
+    return hb_kv_open(&s->cache, err);
 }
 
 /* Angle of pair i at position p: p * scale * base^(-2i/n_rot) / factor_i (Su et al., RoFormer, 2021).
@@ -80,14 +102,19 @@ static void fill_rope(hb_session *s)
     }
 }
 
-static hb_status check_options(const hb_session_options *options, hb_error *err)
+static hb_status check_options(const hb_session_options *o, hb_error *err)
 {
-    if (options->n_ctx < 0 || options->n_ctx > MAX_CTX)
+    if (o->n_ctx < 0 || o->n_ctx > MAX_CTX)
         return hb_fail(err, HB_ERR_ARGUMENT, "a context of %d positions; 1 to %d can be asked for",
-                       options->n_ctx, MAX_CTX);
-    if (options->n_threads < 0 || options->n_threads > MAX_THREADS)
-        return hb_fail(err, HB_ERR_ARGUMENT, "%d threads; 1 to %d can be asked for", options->n_threads,
+                       o->n_ctx, MAX_CTX);
+    if (o->n_threads < 0 || o->n_threads > MAX_THREADS)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%d threads; 1 to %d can be asked for", o->n_threads,
                        MAX_THREADS);
+    if (o->n_sequences < 0 || o->n_sequences > MAX_SEQUENCES)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%d sequences; 1 to %d can be asked for", o->n_sequences,
+                       MAX_SEQUENCES);
+    if (o->n_positions < 0)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a cache of %lld positions", (long long)o->n_positions);
     return HB_OK;
 }
 
@@ -104,9 +131,11 @@ hb_status hb_session_open(const hb_model *model, const hb_session_options *optio
     s->kernels = hb_kernels_best();
     s->n_ctx = o.n_ctx ? o.n_ctx : usual;
     s->n_threads = o.n_threads ? o.n_threads : omp_get_num_procs();
+    if (!o.n_sequences) o.n_sequences = 1;
+    shape_cache(s, &o);
     status = allocate(s, err);
     if (status) {
-        free(s);
+        hb_session_close(s);
         return status;
     }
     fill_rope(s);
@@ -117,13 +146,12 @@ hb_status hb_session_open(const hb_model *model, const hb_session_options *optio
 void hb_session_close(hb_session *session)
 {
     if (!session) return;
+    hb_kv_close(&session->cache);
     free(session->memory);
+    free(session->spans);
+    free(session->span_of);
+    free(session->blocks);
     free(session);
-}
-
-void hb_session_reset(hb_session *session)
-{
-    session->n_past = 0;
 }
 
 const hb_model *hb_session_model(const hb_session *session)
@@ -136,7 +164,50 @@ int32_t hb_session_n_ctx(const hb_session *session)
     return session->n_ctx;
 }
 
+/* ---- Sequences ----------------------------------------------------------------------------------- */
+
+int32_t hb_session_n_sequences(const hb_session *session)
+{
+    return session->cache.n_sequences;
+}
+
+int64_t hb_session_n_free(const hb_session *session)
+{
+    return (int64_t)session->cache.n_free * HB_PAGE;
+}
+
 int32_t hb_session_n_past(const hb_session *session)
 {
-    return session->n_past;
+    return session->cache.sequences[0].n;
+}
+
+int32_t hb_sequence_n_past(const hb_session *session, int32_t sequence)
+{
+    return session->cache.sequences[sequence].n;
+}
+
+void hb_session_reset(hb_session *session)
+{
+    for (int32_t s = 0; s < session->cache.n_sequences; s++) hb_kv_drop(&session->cache, s);
+}
+
+void hb_sequence_drop(hb_session *session, int32_t sequence)
+{
+    hb_kv_drop(&session->cache, sequence);
+}
+
+hb_status hb_sequence_fork(hb_session *session, int32_t from, int32_t n, int32_t to, hb_error *err)
+{
+    const hb_kv_cache *c = &session->cache;
+    if (from < 0 || from >= c->n_sequences || to < 0 || to >= c->n_sequences || from == to)
+        return hb_fail(err, HB_ERR_ARGUMENT, "sequence %d cannot be forked to %d: there are %d", from,
+                       to, c->n_sequences);
+    if (n < 0 || n > c->sequences[from].n || c->sequences[to].n)
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "%d positions of sequence %d's %d cannot be forked to sequence %d, which has %d",
+                       n, from, c->sequences[from].n, to, c->sequences[to].n);
+    if (!hb_kv_fork(&session->cache, from, n, to))
+        return hb_fail(err, HB_ERR_CONTEXT, "the cache is full: no page for a fork of sequence %d",
+                       from);
+    return HB_OK;
 }

@@ -1,27 +1,59 @@
-/* What evaluating one sequence needs: the KV cache and the activations of a batch of tokens. */
+/* What evaluating needs: the KV cache of the sequences and the activations of a batch of tokens. */
 #ifndef HB_ENGINE_SESSION_H
 #define HB_ENGINE_SESSION_H
 
 #include "engine/kernels/kernels.h"
+#include "engine/kv_cache.h"
 #include "engine/model.h"
 
-/* Tokens evaluated together; longer prompts go in parts. */
-#define HB_BATCH 128
+/* Tokens evaluated together; longer calls go in parts. */
+#define HB_BATCH 512
+
+/* The most rows in a block of queries. */
+#define HB_QUERY_ROWS 48
+
+/* Neighbouring tokens of one sequence in a batch. */
+typedef struct hb_span {
+    int32_t sequence;
+    int32_t row, n;   /* its first row in the batch; tokens */
+    int32_t position; /* of its first token in the sequence */
+} hb_span;
+
+/* Queries of one span that a thread takes through the pages together, for one key-value head: query row
+ * r is head r % group of the span's token r / group, group being the heads that share keys. */
+typedef struct hb_query_block {
+    const hb_span *span;
+    int32_t first, n; /* query rows */
+} hb_query_block;
 
 struct hb_session {
     const hb_model *model;
     const hb_kernels *kernels;
-    int32_t n_ctx, n_past, n_threads;
-    void *memory; /* all the arrays below */
+    hb_kv_cache cache;
+    int32_t n_ctx, n_threads;
+    void *memory; /* all the arrays below but the last */
 
-    float *k_cache, *v_cache; /* [n_layers][n_ctx][n_kv_heads * head_dim] */
-    float *rope;              /* [n_ctx][n_rot / 2][2], cosine and sine */
-    float *x, *normed;        /* [HB_BATCH][n_embd]: the residual stream; it or a part of it, normed */
-    float *q, *attention;     /* [HB_BATCH][n_heads * head_dim] */
-    float *gate, *up;         /* [HB_BATCH][n_ff] */
-    float *thread_rows;       /* [n_threads][HB_TILE_ROWS][longest row], weights as floats */
-    float *thread_scores;     /* [n_threads][n_ctx], one head's attention */
-    size_t row_length;        /* the longest row, padded */
+    float *rope;          /* [n_ctx][n_rot / 2][2], cosine and sine */
+    float *x, *normed;    /* [HB_BATCH][n_embd]: the residual stream; it or a part of it, normed */
+    float *q, *attention; /* [HB_BATCH][n_heads * head_dim] */
+    float *k, *v;         /* [HB_BATCH][n_kv_heads * head_dim], on their way to the cache */
+    float *gate, *up;     /* [HB_BATCH][n_ff] */
+    float *thread_rows;   /* [n_threads][HB_TILE_ROWS][row_length], weights as floats */
+    float *thread_heads;  /* [n_threads][2 * HB_QUERY_ROWS][padded head], queries and their results */
+    size_t row_length;    /* the longest row, padded */
+
+    /* The batch in hand. */
+    hb_span *spans;          /* [HB_BATCH] */
+    const hb_span **span_of; /* [HB_BATCH], by row */
+    hb_query_block *blocks;
+    int32_t n_rows, n_spans, n_blocks;
 };
+
+/* y [n][w->rows] = x [n][w->cols] times the transpose of w (matmul.c). */
+void hb_matmul(const hb_session *s, const hb_matrix *w, const float *x, int32_t n, float *y);
+
+/* Causal attention of the batch's queries s->q, after its keys s->k and values s->v are put into the
+ * cache: fills s->attention (attention.c). */
+void hb_attention(hb_session *s, int32_t layer);
 
 #endif

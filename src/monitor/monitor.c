@@ -188,7 +188,7 @@ static hb_status decode(loop *l)
         hb_status status = append(l, token);
         if (status) return status;
         if (out->n_tokens == l->options->max_tokens) return stop(l, HB_FINISH_MAX_TOKENS);
-        if (l->session->n_past == l->session->n_ctx) return stop(l, HB_FINISH_CONTEXT);
+        if (hb_session_n_past(l->session) == l->session->n_ctx) return stop(l, HB_FINISH_CONTEXT);
         status = evaluate(l, &token, 1, step + 1);
         if (status) return status;
     }

@@ -1,8 +1,12 @@
 /* AVX2, FMA and F16C. */
 #include <immintrin.h>
 
+#define HB_LANES     8
+#define TILE_ROWS    6
+#define TILE_VECTORS 2
+
 #include "engine/kernels/dequantize.h"
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/float.h"
 
 static void f16c_to_f32(const void *blocks, float *out, size_t n)
 {
@@ -50,25 +54,11 @@ static inline __attribute__((always_inline)) void block(const int R, const int T
 
 #include "engine/kernels/tile.h"
 
-static void mix(const float *a, const float *x, size_t ldx, size_t rows, size_t n, float *y)
-{
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        __m256 acc = _mm256_setzero_ps();
-        for (size_t r = 0; r < rows; r++)
-            acc = _mm256_fmadd_ps(_mm256_set1_ps(a[r]), _mm256_loadu_ps(x + r * ldx + i), acc);
-        _mm256_storeu_ps(y + i, acc);
-    }
-    for (; i < n; i++) {
-        y[i] = 0;
-        for (size_t r = 0; r < rows; r++) y[i] += a[r] * x[r * ldx + i];
-    }
-}
-
 const hb_kernels hb_kernels_avx2 = {
     .name = "avx2",
     .to_f32 = {[HB_TYPE_F16] = f16c_to_f32, COMMON_TO_F32},
     .unpack = {COMMON_UNPACK},
     .tile = tile,
-    .mix = mix,
+    .attend = attend,
+    .silu_mul = silu_mul,
 };

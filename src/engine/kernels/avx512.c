@@ -1,8 +1,12 @@
 /* AVX-512 F, BW, VL and DQ. Ends of rows are masked loads, so every length takes one path. */
 #include <immintrin.h>
 
+#define HB_LANES     16
+#define TILE_ROWS    6
+#define TILE_VECTORS 4
+
 #include "engine/kernels/dequantize.h"
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/float.h"
 
 /* The mask of the lanes that are left from i on. */
 static inline __mmask16 lanes(size_t i, size_t n)
@@ -44,21 +48,11 @@ static inline __attribute__((always_inline)) void block(const int R, const int T
 
 #include "engine/kernels/tile.h"
 
-static void mix(const float *a, const float *x, size_t ldx, size_t rows, size_t n, float *y)
-{
-    for (size_t i = 0; i < n; i += 16) {
-        __mmask16 m = lanes(i, n);
-        __m512 acc = _mm512_setzero_ps();
-        for (size_t r = 0; r < rows; r++)
-            acc = _mm512_fmadd_ps(_mm512_set1_ps(a[r]), _mm512_maskz_loadu_ps(m, x + r * ldx + i), acc);
-        _mm512_mask_storeu_ps(y + i, m, acc);
-    }
-}
-
 const hb_kernels hb_kernels_avx512 = {
     .name = "avx512",
     .to_f32 = {[HB_TYPE_F16] = f16_zmm_to_f32, COMMON_TO_F32},
     .unpack = {COMMON_UNPACK},
     .tile = tile,
-    .mix = mix,
+    .attend = attend,
+    .silu_mul = silu_mul,
 };

@@ -1,7 +1,11 @@
 /* Plain C for any processor. Sums run in eight lanes, which compilers turn into whatever registers
  * there are, and which loses less to rounding than one long sum. */
+#define HB_LANES     4
+#define TILE_ROWS    4
+#define TILE_VECTORS 2
+
 #include "engine/kernels/dequantize.h"
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/float.h"
 
 #define LANES 8
 
@@ -25,17 +29,11 @@ static void tile(const float *w, size_t ldw, int rows, const float *x, size_t ld
             y[(size_t)t * ldy + (size_t)r] = dot(w + (size_t)r * ldw, x + (size_t)t * ldx, n);
 }
 
-static void mix(const float *a, const float *x, size_t ldx, size_t rows, size_t n, float *y)
-{
-    for (size_t i = 0; i < n; i++) y[i] = 0;
-    for (size_t r = 0; r < rows; r++, x += ldx)
-        for (size_t i = 0; i < n; i++) y[i] += a[r] * x[i];
-}
-
 const hb_kernels hb_kernels_portable = {
     .name = "portable",
     .to_f32 = {[HB_TYPE_F16] = f16_to_f32, COMMON_TO_F32},
     .unpack = {COMMON_UNPACK},
     .tile = tile,
-    .mix = mix,
+    .attend = attend,
+    .silu_mul = silu_mul,
 };

@@ -1,0 +1,128 @@
+/* The float arithmetic that every instruction set does alike, for a file that has defined HB_LANES,
+ * TILE_ROWS and TILE_VECTORS: products held in TILE_ROWS x TILE_VECTORS registers. */
+#ifndef HB_ENGINE_KERNELS_FLOAT_H
+#define HB_ENGINE_KERNELS_FLOAT_H
+
+#include <math.h>
+#include "engine/kernels/kernels.h"
+#include "engine/kernels/vector.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* c[r][v] = c[r][v] (if `add`) + sum_k a[r * lda + k] * b[k * ldb + v], for R rows and V vectors; R and
+ * V are constants where this is inlined. Each sum runs in the order of k. */
+INLINE void outer_tile(const int R, const int V, const float *a, size_t lda, const float *b, size_t ldb,
+                       size_t depth, bool add, float *c, size_t ldc)
+{
+    vf acc[R][V];
+    for (int r = 0; r < R; r++)
+        for (int v = 0; v < V; v++)
+            acc[r][v] = add ? vf_load(c + (size_t)r * ldc + v * HB_LANES) : vf_all(0);
+    for (size_t k = 0; k < depth; k++, b += ldb) {
+        vf bv[V];
+        for (int v = 0; v < V; v++) bv[v] = vf_load(b + v * HB_LANES);
+        for (int r = 0; r < R; r++) {
+            vf x = vf_all(a[(size_t)r * lda + k]);
+            for (int v = 0; v < V; v++) acc[r][v] += x * bv[v];
+        }
+    }
+    for (int r = 0; r < R; r++)
+        for (int v = 0; v < V; v++) vf_store(c + (size_t)r * ldc + v * HB_LANES, acc[r][v]);
+}
+
+/* c [rows][width] = c (if `add`) + a [rows][depth] b [depth][width], width being a multiple of 16. */
+static void outer(const float *a, size_t lda, int rows, const float *b, size_t ldb, size_t depth,
+                  size_t width, bool add, float *c, size_t ldc)
+{
+    const size_t step = TILE_VECTORS * HB_LANES;
+    for (size_t w = 0; w < width;) {
+        int r = 0;
+        if (width - w >= step) {
+            for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
+                outer_tile(TILE_ROWS, TILE_VECTORS, a + (size_t)r * lda, lda, b + w, ldb, depth, add,
+                           c + (size_t)r * ldc + w, ldc);
+            for (; r < rows; r++)
+                outer_tile(1, TILE_VECTORS, a + (size_t)r * lda, lda, b + w, ldb, depth, add,
+                           c + (size_t)r * ldc + w, ldc);
+            w += step;
+        } else {
+            for (; r < rows; r++)
+                outer_tile(1, 1, a + (size_t)r * lda, lda, b + w, ldb, depth, add,
+                           c + (size_t)r * ldc + w, ldc);
+            w += HB_LANES;
+        }
+    }
+}
+
+/* Scores of positions that the query does not see become -infinity; the rest are capped if asked.
+ * Returns the greatest. */
+static float mask_scores(float *scores, int32_t from, int32_t to, float softcap)
+{
+    vf max = vf_all(-INFINITY);
+    vi place;
+    for (int i = 0; i < HB_LANES; i++) place[i] = i;
+    for (int j = 0; softcap > 0 && j < HB_PAGE; j++) scores[j] = softcap * tanhf(scores[j] / softcap);
+    for (int j = 0; j < HB_PAGE; j += HB_LANES, place += HB_LANES) {
+        vf s = vf_select((place >= from) & (place < to), vf_load(scores + j), vf_all(-INFINITY));
+        max = vf_max(max, s);
+        vf_store(scores + j, s);
+    }
+    float greatest = max[0];
+    for (int i = 1; i < HB_LANES; i++) greatest = max[i] > greatest ? max[i] : greatest;
+    return greatest;
+}
+
+/* One query's step of the running softmax: scores become weights relative to the greatest score so far,
+ * and what was accumulated under a smaller greatest is scaled down. */
+static void soften(const hb_attend *job, int r, float *scores)
+{
+    float max = mask_scores(scores, job->from[r], job->to[r], job->softcap);
+    float *acc = job->acc + (size_t)r * job->padded;
+    if (max > job->max[r]) {
+        float shrink = job->max[r] == -INFINITY ? 0 : expf(job->max[r] - max);
+        job->max[r] = max;
+        job->sum[r] *= shrink;
+        for (size_t i = 0; i < job->padded; i += HB_LANES) vf_store(acc + i, vf_load(acc + i) * shrink);
+    }
+    if (job->max[r] == -INFINITY) { /* nothing seen yet */
+        memset(scores, 0, HB_PAGE * sizeof *scores);
+        return;
+    }
+    vf sum = vf_all(0);
+    for (int j = 0; j < HB_PAGE; j += HB_LANES) {
+        vf weight = vf_exp(vf_load(scores + j) - job->max[r]);
+        sum += weight;
+        vf_store(scores + j, weight);
+    }
+    job->sum[r] += vf_sum(sum);
+}
+
+static void attend(const hb_attend *job)
+{
+    float scores[TILE_ROWS * HB_PAGE];
+    for (int r = 0; r < job->n_queries; r += TILE_ROWS) {
+        int rows = job->n_queries - r < TILE_ROWS ? job->n_queries - r : TILE_ROWS;
+        int32_t last = 0;
+        outer(job->q + (size_t)r * job->dim, job->dim, rows, job->keys, HB_PAGE, job->dim, HB_PAGE,
+              false, scores, HB_PAGE);
+        for (int i = 0; i < rows; i++) {
+            soften(job, r + i, scores + i * HB_PAGE);
+            if (job->to[r + i] > last) last = job->to[r + i];
+        }
+        outer(scores, HB_PAGE, rows, job->values, job->padded, (size_t)last, job->padded, true,
+              job->acc + (size_t)r * job->padded, job->padded);
+    }
+}
+
+/* gate = silu(gate) * up. */
+static void silu_mul(float *gate, const float *up, size_t n)
+{
+    size_t i = 0;
+    for (; i + HB_LANES <= n; i += HB_LANES) {
+        vf g = vf_load(gate + i);
+        vf_store(gate + i, g / (1.0f + vf_exp(-g)) * vf_load(up + i));
+    }
+    for (; i < n; i++) gate[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+}
+
+#endif

@@ -1,0 +1,72 @@
+/* Vectors of HB_LANES floats, by the compiler's vector extension: the including file defines HB_LANES
+ * to suit its instruction set, and is compiled for it. */
+#ifndef HB_ENGINE_KERNELS_VECTOR_H
+#define HB_ENGINE_KERNELS_VECTOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef float vf __attribute__((vector_size(HB_LANES * 4)));
+typedef int32_t vi __attribute__((vector_size(HB_LANES * 4)));
+
+static inline vf vf_load(const float *from)
+{
+    vf v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+static inline void vf_store(float *to, vf v)
+{
+    memcpy(to, &v, sizeof v);
+}
+
+static inline vf vf_all(float x)
+{
+    return x - (vf){0};
+}
+
+/* a where the mask is set, else b. */
+static inline vf vf_select(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
+}
+
+static inline vf vf_max(vf a, vf b)
+{
+    return vf_select(a > b, a, b);
+}
+
+/* Halves are added to each other until one lane is left: the same tree on every instruction set of this
+ * width. */
+static inline float vf_sum(vf v)
+{
+    for (int half = HB_LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) v[i] += v[i + half];
+    return v[0];
+}
+
+/* e^x within 2 units of the last place; 0 below -87.3, and the largest finite powers of two from 88 on.
+ * x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its Taylor series. */
+static inline vf vf_exp(vf x)
+{
+    const vf round = vf_all(0x1.8p23f);
+    vf clamped = vf_max(x, vf_all(-87.3f));
+    clamped = -vf_max(-clamped, vf_all(-88.3f));
+    vf n = (clamped * 0x1.715476p0f + round) - round;
+    vf r = clamped - n * 0x1.62e4p-1f;
+    r = r - n * 0x1.7f7d1cp-20f;
+    vf p = vf_all(1.0f / 5040);
+    p = p * r + 1.0f / 720;
+    p = p * r + 1.0f / 120;
+    p = p * r + 1.0f / 24;
+    p = p * r + 1.0f / 6;
+    p = p * r + 0.5f;
+    p = p * r + 1.0f;
+    p = p * r + 1.0f;
+    vf power = (vf)((__builtin_convertvector(n, vi) + 127) << 23);
+    return vf_select(x >= vf_all(-87.3f), p * power, vf_all(0));
+}
+
+#endif

@@ -1,0 +1,172 @@
+/* Many sequences in one session: forks, shared pages, and the same results as alone. */
+#include "check.h"
+
+enum { PREFIX = 150, LENGTH = 200, N_TEXTS = 3 };
+
+typedef struct fixture {
+    hb_model *model;
+    hb_session *alone, *many;
+    size_t vocab, state;
+} fixture;
+
+/* Token i of a text; texts agree in their first PREFIX tokens. */
+static int32_t token_of(int text, int i)
+{
+    return 3 + (i * 37 + i * i + (i < PREFIX ? 0 : text * 91)) % 500;
+}
+
+static int set_up(void **state)
+{
+    static fixture f;
+    hb_error err;
+    const hb_session_options one = {.n_ctx = 256, .n_threads = 2};
+    const hb_session_options several = {
+        .n_ctx = 256, .n_threads = 2, .n_sequences = 5, .n_positions = 640};
+    if (hb_model_open(tiny_model("q4_0"), &f.model, &err) ||
+        hb_session_open(f.model, &one, &f.alone, &err) ||
+        hb_session_open(f.model, &several, &f.many, &err))
+        fail_msg("%s", err.message);
+    const hb_model_info *m = hb_model_get_info(f.model);
+    f.vocab = (size_t)m->n_vocab;
+    f.state = (size_t)m->n_layers * (size_t)m->n_embd;
+    *state = &f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    hb_session_close(f->alone);
+    hb_session_close(f->many);
+    hb_model_close(f->model);
+    return 0;
+}
+
+/* The last position of a text, evaluated in one piece in a session of its own. */
+static void evaluate_alone(const fixture *f, int text, float *logits, float *states)
+{
+    int32_t tokens[LENGTH], last = LENGTH - 1;
+    hb_error err;
+    hb_tap tap = {&last, 1, logits, states};
+    for (int i = 0; i < LENGTH; i++) tokens[i] = token_of(text, i);
+    hb_session_reset(f->alone);
+    assert_ok(hb_eval(f->alone, tokens, LENGTH, &tap, &err));
+}
+
+/* The prefix once, forked to three sequences that then go on side by side, their tokens mixed. */
+static void test_forked_and_mixed_as_alone(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    enum { REST = LENGTH - PREFIX, ALL = N_TEXTS * REST };
+    int32_t tokens[ALL], sequences[ALL], rows[N_TEXTS] = {ALL - 3, ALL - 2, ALL - 1};
+    float *logits = calloc(N_TEXTS * f->vocab, sizeof *logits),
+          *states = calloc(N_TEXTS * f->state, sizeof *states);
+    float *expected = calloc(f->vocab + f->state, sizeof *expected);
+    hb_session_reset(f->many);
+    for (int i = 0; i < PREFIX; i++) {
+        tokens[i % ALL] = token_of(0, i);
+        sequences[0] = 4;
+        assert_ok(hb_eval_sequences(f->many, &tokens[i % ALL], sequences, 1, NULL, &err));
+    }
+    assert_int_equal(hb_session_n_free(f->many), 640 - 192);
+    for (int t = 0; t < N_TEXTS; t++) assert_ok(hb_sequence_fork(f->many, 4, PREFIX, t, &err));
+    assert_int_equal(hb_session_n_free(f->many),
+                     640 - 192 - 3 * 64); /* 150 = 2 shared pages and a part */
+    hb_sequence_drop(f->many, 4);
+    for (int i = 0; i < ALL; i++) {
+        /* Runs of ten, then one by one. */
+        bool runs = i < N_TEXTS * 40;
+        int text = runs ? i / 10 % N_TEXTS : i % N_TEXTS;
+        int at = runs ? i / 30 * 10 + i % 10 : i / N_TEXTS;
+        tokens[i] = token_of(text, PREFIX + at);
+        sequences[i] = text;
+    }
+    hb_tap tap = {rows, N_TEXTS, logits, states};
+    assert_ok(hb_eval_sequences(f->many, tokens, sequences, ALL, &tap, &err));
+    for (int t = 0; t < N_TEXTS; t++) {
+        assert_int_equal(hb_sequence_n_past(f->many, t), LENGTH);
+        evaluate_alone(f, t, expected, expected + f->vocab);
+        assert_memory_equal(logits + (size_t)t * f->vocab, expected, f->vocab * sizeof(float));
+        assert_memory_equal(states + (size_t)t * f->state, expected + f->vocab,
+                            f->state * sizeof(float));
+    }
+    free(logits);
+    free(states);
+    free(expected);
+}
+
+/* Dropping every sequence gives every page back, whatever was shared. */
+static void test_pages_come_back(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    int32_t tokens[LENGTH];
+    for (int i = 0; i < LENGTH; i++) tokens[i] = token_of(0, i);
+    hb_session_reset(f->many);
+    assert_int_equal(hb_session_n_free(f->many), 640);
+    assert_int_equal(hb_session_n_sequences(f->many), 5);
+    assert_ok(hb_eval(f->many, tokens, 128, NULL, &err));
+    assert_ok(hb_sequence_fork(f->many, 0, 128, 1, &err));
+    assert_ok(hb_sequence_fork(f->many, 1, 70, 2, &err));
+    assert_ok(hb_sequence_fork(f->many, 1, 0, 3, &err));
+    assert_int_equal(hb_session_n_free(f->many), 640 - 3 * 64);
+    hb_sequence_drop(f->many, 0);
+    assert_int_equal(hb_session_n_free(f->many), 640 - 3 * 64);
+    hb_sequence_drop(f->many, 1);
+    assert_int_equal(hb_session_n_free(f->many), 640 - 2 * 64);
+    hb_sequence_drop(f->many, 2);
+    hb_sequence_drop(f->many, 2);
+    assert_int_equal(hb_session_n_free(f->many), 640);
+}
+
+static void test_refusals(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    int32_t tokens[LENGTH], sequences[LENGTH];
+    for (int i = 0; i < LENGTH; i++) tokens[i] = token_of(0, i);
+    for (int i = 0; i < LENGTH; i++) sequences[i] = 5;
+    hb_session_reset(f->many);
+    assert_fails(hb_eval_sequences(f->many, tokens, sequences, 1, NULL, &err), HB_ERR_ARGUMENT,
+                 "sequence 5");
+    sequences[0] = -1;
+    assert_fails(hb_eval_sequences(f->many, tokens, sequences, 1, NULL, &err), HB_ERR_ARGUMENT,
+                 "sequence -1");
+    assert_fails(hb_sequence_fork(f->many, 0, 0, 5, &err), HB_ERR_ARGUMENT, "there are 5");
+    assert_fails(hb_sequence_fork(f->many, 2, 0, 2, &err), HB_ERR_ARGUMENT, "2 cannot be forked to 2");
+    assert_fails(hb_sequence_fork(f->many, 0, 1, 1, &err), HB_ERR_ARGUMENT,
+                 "1 positions of sequence 0's 0");
+    for (int q = 0; q < 3; q++) {
+        for (int i = 0; i < LENGTH; i++) sequences[i] = q;
+        hb_status status =
+            hb_eval_sequences(f->many, tokens, sequences, q < 2 ? LENGTH : 128, NULL, &err);
+        assert_int_equal(status, HB_OK);
+    }
+    assert_int_equal(hb_session_n_free(f->many), 0);
+    assert_fails(hb_sequence_fork(f->many, 0, 10, 4, &err), HB_ERR_CONTEXT, "cache is full");
+    assert_ok(hb_sequence_fork(f->many, 0, 128, 4, &err));
+    assert_fails(hb_sequence_fork(f->many, 1, 64, 4, &err), HB_ERR_ARGUMENT,
+                 "sequence 4, which has 128");
+    assert_fails(hb_eval_sequences(f->many, tokens, sequences, 1, NULL, &err), HB_ERR_CONTEXT,
+                 "0 pages");
+    assert_int_equal(hb_sequence_n_past(f->many, 2), 128); /* unchanged */
+
+    hb_session *s;
+    hb_session_options o = {.n_sequences = -1};
+    assert_fails(hb_session_open(f->model, &o, &s, &err), HB_ERR_ARGUMENT, "-1 sequences");
+    o = (hb_session_options){.n_sequences = 5000};
+    assert_fails(hb_session_open(f->model, &o, &s, &err), HB_ERR_ARGUMENT, "5000 sequences");
+    o = (hb_session_options){.n_positions = -1};
+    assert_fails(hb_session_open(f->model, &o, &s, &err), HB_ERR_ARGUMENT, "cache of -1");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forked_and_mixed_as_alone),
+        cmocka_unit_test(test_pages_come_back),
+        cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
