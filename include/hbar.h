@@ -165,9 +165,68 @@ HB_API hb_status hb_eval_sequences(hb_session *session, const int32_t *tokens, c
 /* p = softmax(logits) at temperature 1, both [n], n >= 1. In place is allowed. */
 HB_API void hb_softmax(const float *logits, size_t n, float *p);
 
-/* Gini impurity 1 - sum p_i^2 of a distribution p [n], in [0, 1) (Breiman et al., CART, 1984; also
- * the complement of Simpson's index, 1949). */
-HB_API double hb_gini_impurity(const float *p, size_t n);
+/* A next-token distribution p = softmax(logits) [n], as the few sums that its signals are made of. With
+ * x_i = logit_i - max, no less than HB_DISTRIBUTION_FLOOR: */
+typedef struct hb_distribution {
+    size_t n;
+    double max;          /* the greatest logit */
+    double second;       /* x of the second greatest; the floor when n is 1 */
+    double exps;         /* sum e^x_i */
+    double x;            /* sum x_i, here down to HB_DISTRIBUTION_MASKED */
+    double x_exps;       /* sum x_i e^x_i */
+    double roots;        /* sum e^(x_i / 2) */
+    double three_halves; /* sum e^(3 x_i / 2) */
+    double squares;      /* sum e^(2 x_i) */
+} hb_distribution;
+#define HB_DISTRIBUTION_FLOOR  (-80.0)
+#define HB_DISTRIBUTION_MASKED (-10000.0) /* as entries are that never come */
+
+/* Gathers it in two walks over the logits, summing short stretches as floats and those as doubles: to
+ * about 1e-6 of each sum. False, with *d unset, unless all logits are finite. */
+HB_API bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *d);
+
+/* p of a token that has this logit. */
+HB_API double hb_probability(const hb_distribution *d, float logit);
+
+/* Gini impurity 1 - sum p_i^2, in [0, 1) (Breiman et al., CART, 1984; also the complement of Simpson's
+ * index, 1949). */
+HB_API double hb_gini_impurity(const hb_distribution *d);
+
+/* Shannon's entropy -sum p_i ln p_i in nats, in [0, ln n] (Shannon, 1948; of language models: Malinin
+ * and Gales, Uncertainty Estimation in Autoregressive Structured Prediction, 2021). */
+HB_API double hb_entropy(const hb_distribution *d);
+
+/* Renyi divergence of order 2 from the uniform distribution u, ln(n sum p_i^2) nats, in [0, ln n]
+ * (Renyi, 1961; as a detector: Darrin et al., RAINPROOF, 2023). */
+HB_API double hb_renyi_divergence(const hb_distribution *d);
+
+/* Tsallis divergence of order 3/2 from the uniform distribution, 2 (sqrt(n) sum p_i^(3/2) - 1), in
+ * [0, 2 (sqrt(n) - 1)] (Tsallis, 1988; Borland et al., 1998). */
+HB_API double hb_tsallis_divergence(const hb_distribution *d);
+
+/* Fisher-Rao distance from the uniform distribution, (2 / pi) arccos(sum sqrt(p_i / n)), in [0, 1)
+ * (Rao, 1945; scaled as by Darrin et al., RAINPROOF, 2023). */
+HB_API double hb_fisher_rao_distance(const hb_distribution *d);
+
+/* The greatest probability, in [1 / n, 1] (Hendrycks and Gimpel, 2017). */
+HB_API double hb_max_probability(const hb_distribution *d);
+
+/* The greatest probability less the second greatest, in [0, 1] (Scheffer et al., 2001). */
+HB_API double hb_margin(const hb_distribution *d);
+
+/* Self-certainty KL(u || p) = -ln n - (1 / n) sum ln p_i in nats, at least 0 (Kang et al., Scalable
+ * Best-of-N Selection via Self-Certainty, 2025). */
+HB_API double hb_self_certainty(const hb_distribution *d);
+
+/* Jensen-Shannon divergence of softmax(a) and softmax(b), both [n], in nats, in [0, ln 2] (Lin, 1991;
+ * between blocks of a model: Chuang et al., DoLa, 2024). */
+HB_API double hb_jensen_shannon(const float *a, const float *b, size_t n);
+
+/* Prediction depth in (0, 1]: the part of the blocks after which the first of n tokens has the greatest
+ * logit, and keeps it to the last (Baldock et al., Deep Learning Through the Lens of Example
+ * Difficulty, 2021). `lens` is [n_layers][n], each block's logits of the same tokens, the last block's
+ * greatest first. */
+HB_API double hb_prediction_depth(const float *lens, size_t n_layers, size_t n);
 
 /* Precision delta-mu = 1 / sqrt(I + 0.01), in (0.99, 10]. */
 HB_API double hb_delta_mu(double impurity);
@@ -189,9 +248,9 @@ typedef enum hb_direction {
     HB_DIRECTION_AUTO  /* found from the data; only as a request */
 } hb_direction;
 
-/* Failure probability 1 / (1 + exp(-lambda (hbar_s - tau))), the exponent's sign turned for
+/* Failure probability 1 / (1 + exp(-lambda (value - tau))), the exponent's sign turned for
  * HB_DIRECTION_LOW and its size clamped to 50. */
-HB_API double hb_p_fail(double hbar_s, double tau, double lambda, hb_direction direction);
+HB_API double hb_p_fail(double value, double tau, double lambda, hb_direction direction);
 
 /* Surprise -ln p of the chosen token in nats, p clamped to [1e-10, 1]. */
 HB_API double hb_surprise(double p);
@@ -213,7 +272,10 @@ HB_API double hb_top5_mean(const hb_top5 *top);
 
 /* ---- Scores: signals aggregated over a sample's steps ------------------------------------------- */
 
-/* What is measured at each checked step; docs/signals.md has the formulas. */
+/* What is measured at each checked step; docs/signals.md has the formulas. Perplexity and the logarithm
+ * of the sequence's probability are those of the tokens up to the step (Fadeeva et al., LM-Polygraph,
+ * 2023). The lens reads blocks' states through the output head (nostalgebraist, Interpreting GPT: the
+ * Logit Lens, 2020), for the HB_LENS_TOKENS most probable tokens alone, renormalised. */
 typedef enum hb_signal {
     HB_SIGNAL_HBAR_S,
     HB_SIGNAL_PRI,
@@ -221,8 +283,26 @@ typedef enum hb_signal {
     HB_SIGNAL_DELTA_SIGMA,
     HB_SIGNAL_DELTA_H,
     HB_SIGNAL_SURPRISE,
+    HB_SIGNAL_ENTROPY,
+    HB_SIGNAL_RENYI,
+    HB_SIGNAL_TSALLIS,
+    HB_SIGNAL_FISHER_RAO,
+    HB_SIGNAL_MAX_PROB,
+    HB_SIGNAL_MARGIN,
+    HB_SIGNAL_SELF_CERTAINTY,
+    HB_SIGNAL_PERPLEXITY,
+    HB_SIGNAL_SEQUENCE_LOGPROB,
+    HB_SIGNAL_LENS_JSD,   /* between the last block and the one in the middle, the ceil(L / 2)-th */
+    HB_SIGNAL_LENS_DEPTH, /* hb_prediction_depth */
     HB_N_SIGNALS
 } hb_signal;
+
+#define HB_LENS_TOKENS 32
+
+/* A set of signals, a bit for each. */
+typedef uint32_t hb_signal_set;
+#define HB_SIGNAL_BIT(signal) (UINT32_C(1) << (signal))
+#define HB_SIGNALS_ALL        (HB_SIGNAL_BIT(HB_N_SIGNALS) - 1)
 
 /* How a sample's per-step values become one score. */
 typedef enum hb_aggregation {
@@ -243,6 +323,12 @@ typedef struct hb_signal_info {
 } hb_signal_info;
 HB_API const hb_signal_info *hb_signal_get_info(hb_signal signal);
 HB_API const char *hb_aggregation_name(hb_aggregation aggregation); /* "top5", "mean" ... */
+
+/* The set that a list of names tells, separated by commas, or "all". HB_ERR_ARGUMENT, naming what is
+ * there, for an unknown name. */
+HB_API hb_status hb_signals_parse(const char *list, hb_signal_set *signals, hb_error *err);
+/* The list of a set, in order; for all signals as well. Released with free(); NULL without memory. */
+HB_API char *hb_signals_list(hb_signal_set signals);
 
 /* A signal by one of the aggregations. */
 typedef struct hb_score_id {
@@ -269,7 +355,9 @@ HB_API double hb_scores_get(const hb_scores *scores, hb_score_id id);
 /* ---- Monitor: generate, watch, halt ------------------------------------------------------------ */
 
 typedef struct hb_monitor {
-    double tau;             /* threshold on hbar_s; 2.0 */
+    hb_signal watched;      /* the signal that decides: HB_SIGNAL_HBAR_S */
+    hb_signal_set signals;  /* which to measure: all. hbar_s and the one watched are in any case */
+    double tau;             /* threshold on the signal watched; 2.0 */
     double lambda;          /* steepness of P_fail; 5.0 */
     double cutoff;          /* halt at P_fail >= cutoff; 0.85; above 1 nothing halts */
     double alpha;           /* weight of delta-h in PRI; 0.1 */
@@ -289,7 +377,7 @@ typedef struct hb_step {
     int32_t step;  /* 0 for the first token after the prompt */
     int32_t token; /* the token chosen, whether or not it was then appended */
     double impurity, p_fail;
-    double signals[HB_N_SIGNALS];
+    double signals[HB_N_SIGNALS]; /* NaN where not asked for */
 } hb_step;
 
 typedef enum hb_finish {
@@ -410,6 +498,7 @@ typedef struct hb_run_settings {
     int32_t max_tokens;
     int32_t n_ctx;
     double alpha;
+    hb_signal_set signals; /* measured, and so stored */
 } hb_run_settings;
 
 /* A run: one SQLite file holding the settings and one row for each finished sample. */

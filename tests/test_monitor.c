@@ -3,6 +3,7 @@
 
 #include <malloc.h>
 #include <math.h>
+#include "engine/lens.h"
 #include "engine/sampler.h"
 #include "monitor/monitor.h"
 
@@ -85,33 +86,111 @@ static void test_trajectory_is_what_the_signals_say(void **state)
     hb_tap tap = {rows, 12, logits, states};
     hb_session_reset(f->session);
     assert_ok(hb_eval(f->session, tokens, (int32_t)n + 12, &tap, &err));
-    hb_top5 hbar = {0}, pri = {0};
+    double total = 0, entropies = 0;
+    hb_top5 hbar = {0};
     for (int i = 0; i < 12; i++) {
         const hb_step *s = &g.trajectory[i];
+        const double *v = s->signals;
+        const float *x = logits + (size_t)i * vocab;
         const float *h = states + (size_t)i * layers * d, *last = h + (layers - 1) * d;
-        hb_softmax(logits + (size_t)i * vocab, vocab, logits + (size_t)i * vocab);
-        const float *p = logits + (size_t)i * vocab;
-        double mu = hb_delta_mu(hb_gini_impurity(p, vocab)), sigma = hb_delta_sigma(h, layers, d);
+        hb_distribution p;
+        assert_true(hb_distribution_gather(x, vocab, &p));
+        double mu = hb_delta_mu(hb_gini_impurity(&p)), sigma = hb_delta_sigma(h, layers, d);
         double delta_h = i ? hb_cosine_distance(last, last - layers * d, d) : 0;
         assert_int_equal(s->step, i);
         assert_int_equal(s->token, g.tokens[i]);
-        assert_near(s->signals[HB_SIGNAL_DELTA_MU], mu, 1e-9);
-        assert_near(s->signals[HB_SIGNAL_DELTA_SIGMA], sigma, 1e-9);
-        assert_near(s->signals[HB_SIGNAL_HBAR_S], hb_hbar_s(mu, sigma), 1e-9);
-        assert_near(s->p_fail, hb_p_fail(s->signals[HB_SIGNAL_HBAR_S], 2, 5, HB_DIRECTION_HIGH), 1e-12);
-        assert_near(s->signals[HB_SIGNAL_SURPRISE], hb_surprise(p[g.tokens[i]]), 1e-9);
-        assert_near(s->signals[HB_SIGNAL_DELTA_H], delta_h, 1e-9);
-        assert_near(s->signals[HB_SIGNAL_PRI],
-                    hb_pri(s->signals[HB_SIGNAL_SURPRISE], s->signals[HB_SIGNAL_DELTA_H], 0.1), 1e-12);
-        hb_top5_add(&hbar, s->signals[HB_SIGNAL_HBAR_S]);
-        hb_top5_add(&pri, s->signals[HB_SIGNAL_PRI]);
+        assert_near(s->impurity, hb_gini_impurity(&p), 1e-9);
+        assert_near(v[HB_SIGNAL_DELTA_MU], mu, 1e-9);
+        assert_near(v[HB_SIGNAL_DELTA_SIGMA], sigma, 1e-9);
+        assert_near(v[HB_SIGNAL_HBAR_S], hb_hbar_s(mu, sigma), 1e-9);
+        assert_near(s->p_fail, hb_p_fail(v[HB_SIGNAL_HBAR_S], 2, 5, HB_DIRECTION_HIGH), 1e-12);
+        assert_near(v[HB_SIGNAL_SURPRISE], hb_surprise(hb_probability(&p, x[g.tokens[i]])), 1e-9);
+        assert_near(v[HB_SIGNAL_DELTA_H], delta_h, 1e-9);
+        assert_near(v[HB_SIGNAL_PRI], hb_pri(v[HB_SIGNAL_SURPRISE], delta_h, 0.1), 1e-9);
+        assert_near(v[HB_SIGNAL_ENTROPY], hb_entropy(&p), 1e-9);
+        assert_near(v[HB_SIGNAL_RENYI], hb_renyi_divergence(&p), 1e-9);
+        assert_near(v[HB_SIGNAL_TSALLIS], hb_tsallis_divergence(&p), 1e-9);
+        assert_near(v[HB_SIGNAL_FISHER_RAO], hb_fisher_rao_distance(&p), 1e-9);
+        assert_near(v[HB_SIGNAL_MAX_PROB], hb_max_probability(&p), 1e-9);
+        assert_near(v[HB_SIGNAL_MARGIN], hb_margin(&p), 1e-9);
+        assert_near(v[HB_SIGNAL_SELF_CERTAINTY], hb_self_certainty(&p), 1e-9);
+        total += v[HB_SIGNAL_SURPRISE];
+        entropies += v[HB_SIGNAL_ENTROPY];
+        assert_near(v[HB_SIGNAL_SEQUENCE_LOGPROB], -total, 1e-9);
+        assert_near(v[HB_SIGNAL_PERPLEXITY], exp(total / (i + 1)), 1e-9);
+        hb_top5_add(&hbar, v[HB_SIGNAL_HBAR_S]);
     }
     assert_near(g.scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5], hb_top5_mean(&hbar), 1e-12);
-    assert_near(g.scores.of[HB_SIGNAL_PRI][HB_AGGREGATION_TOP5], hb_top5_mean(&pri), 1e-12);
+    assert_near(g.scores.of[HB_SIGNAL_ENTROPY][HB_AGGREGATION_MEAN], entropies / 12, 1e-12);
+    assert_near(g.scores.of[HB_SIGNAL_PERPLEXITY][HB_AGGREGATION_LAST], exp(total / 12), 1e-9);
     free(tokens);
     free(logits);
     free(states);
     hb_generation_free(&g);
+}
+
+/* The lens reads the last block's state as the model itself does, and the most probable tokens are
+ * found as sorting finds them. */
+static void test_lens(void **state)
+{
+    fixture *f = *state;
+    hb_error err;
+    const hb_model_info *m = hb_model_get_info(f->model);
+    size_t d = (size_t)m->n_embd, layers = (size_t)m->n_layers, vocab = (size_t)m->n_vocab;
+    const int32_t tokens[] = {5, 9, 33, 70}, row = 3;
+    float *logits = malloc(vocab * sizeof *logits), *states = malloc(layers * d * sizeof *states);
+    hb_tap tap = {&row, 1, logits, states};
+    hb_session_reset(f->session);
+    assert_ok(hb_eval(f->session, tokens, 4, &tap, &err));
+
+    enum { K = 13 };
+    int32_t ids[K];
+    hb_greatest(logits, m->n_vocab, ids, K);
+    for (int k = 0; k < K; k++) {
+        size_t above = 0;
+        for (size_t i = 0; i < vocab; i++) above += logits[i] > logits[ids[k]];
+        assert_int_equal(above, k);
+    }
+    float *scratch = malloc(hb_lens_scratch(f->model, (int32_t)layers, K) * sizeof *scratch);
+    float *lens = malloc(layers * K * sizeof *lens);
+    hb_lens_logits(f->model, states, (int32_t)layers, ids, K, scratch, lens);
+    for (int k = 0; k < K; k++) {
+        assert_near(lens[(layers - 1) * K + (size_t)k], logits[ids[k]], 1e-5);
+        assert_true(fabsf(lens[k] - logits[ids[k]]) > 1e-3f); /* the first block is far from done */
+    }
+    free(logits);
+    free(states);
+    free(scratch);
+    free(lens);
+    const float tied[] = {1, 3, 2, 3, 3, -5};
+    hb_greatest(tied, 6, ids, 4);
+    assert_memory_equal(ids, ((int32_t[]){1, 3, 4, 2}), 4 * sizeof *ids);
+    hb_greatest(tied, 6, ids, 6);
+    assert_memory_equal(ids, ((int32_t[]){1, 3, 4, 2, 0, 5}), 6 * sizeof *ids);
+}
+
+/* Only what was asked for is measured, and what decides; and any signal may decide. */
+static void test_chosen_signals(void **state)
+{
+    fixture *f = *state;
+    hb_generate_options o = quiet_options(8);
+    hb_generation all = generate(f, &o);
+    o.monitor.signals = HB_SIGNAL_BIT(HB_SIGNAL_MARGIN);
+    o.monitor.watched = HB_SIGNAL_ENTROPY;
+    o.monitor.tau = 1;
+    hb_generation some = generate(f, &o);
+    for (size_t i = 0; i < 8; i++)
+        for (int k = 0; k < HB_N_SIGNALS; k++) {
+            bool kept = k == HB_SIGNAL_HBAR_S || k == HB_SIGNAL_MARGIN || k == HB_SIGNAL_ENTROPY;
+            double value = some.trajectory[i].signals[k];
+            if (kept) assert_near(value, all.trajectory[i].signals[k], 0);
+            else assert_true(isnan(value));
+            assert_true(isnan(some.scores.of[k][HB_AGGREGATION_MEAN]) == !kept);
+        }
+    const hb_step *s = &some.trajectory[3];
+    assert_near(s->p_fail, hb_p_fail(s->signals[HB_SIGNAL_ENTROPY], 1, 5, HB_DIRECTION_HIGH), 0);
+    hb_generation_free(&all);
+    hb_generation_free(&some);
 }
 
 /* The step with the greatest hbar_s after the first. */
@@ -454,6 +533,8 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test_setup_teardown(test_trajectory_is_what_the_signals_say, open_fixture,
                                         close_fixture),
+        cmocka_unit_test_setup_teardown(test_lens, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_chosen_signals, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_halts_before_the_risky_token, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_check_every, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_score_only_gives_the_same_scores, open_fixture,

@@ -22,7 +22,8 @@ static const hb_run_settings run = {.model_path = "models/\xFFodd.gguf",
                                     .seed = 42,
                                     .max_tokens = 20,
                                     .n_ctx = 512,
-                                    .alpha = 0.25};
+                                    .alpha = 0.25,
+                                    .signals = HB_SIGNALS_ALL};
 
 static hb_sweep_result sweep(hb_sweep_options *o)
 {

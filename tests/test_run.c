@@ -30,7 +30,8 @@ static hb_run_settings settings(void)
                              .seed = UINT64_MAX - 5,
                              .max_tokens = 20,
                              .n_ctx = 512,
-                             .alpha = 0.1};
+                             .alpha = 0.1,
+                             .signals = HB_SIGNALS_ALL};
 }
 
 /* A value for every sample and score, all different. */
@@ -165,6 +166,38 @@ static void test_scores_by_name(void **state)
     hb_run_close(run);
 }
 
+static void execute(const char *name, const char *sql)
+{
+    sqlite3 *db;
+    assert_int_equal(sqlite3_open(name, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(db);
+}
+
+/* A run keeps the signals it was made with, and no others. */
+static void test_chosen_signals(void **state)
+{
+    hb_error err;
+    hb_run *run;
+    hb_score_table t;
+    hb_run_settings s = settings();
+    s.signals = HB_SIGNAL_BIT(HB_SIGNAL_PRI) | HB_SIGNAL_BIT(HB_SIGNAL_ENTROPY);
+    assert_ok(hb_run_create(run_path(state), &s, &run, &err));
+    for (uint64_t i = 0; i < 3; i++) add(run, scored(i));
+    hb_run_close(run);
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_true(hb_run_get_settings(run)->signals == s.signals);
+    assert_ok(hb_run_scores(run, "entropy:min", &t, &err));
+    const size_t place = HB_SIGNAL_ENTROPY * HB_N_AGGREGATIONS + HB_AGGREGATION_MIN;
+    for (size_t i = 0; i < 3; i++) assert_near(t.scores[i], score_of(i, place), 0);
+    hb_score_table_free(&t);
+    assert_fails(hb_run_scores(run, "hbar_s", &t, &err), HB_ERR_ARGUMENT,
+                 "no score 'hbar_s'; there are pri,entropy,");
+    hb_run_close(run);
+    execute(path, "UPDATE settings SET value = 'pri,shoe' WHERE key = 'signals'");
+    assert_fails(hb_run_open(path, &run, &err), HB_ERR_FORMAT, "no signal 'shoe'");
+}
+
 static hb_status stop_at_second(void *user, const hb_run_sample *sample)
 {
     (void)sample;
@@ -211,6 +244,8 @@ static void test_other_settings_are_refused(void **state)
     assert_non_null(strstr(err.message, "seed is"));
     s = settings(), s.n_ctx = 1;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "n_ctx");
+    s = settings(), s.signals = HB_SIGNAL_BIT(HB_SIGNAL_PRI);
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "not pri");
     s = settings(), s.alpha = 0.2;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "alpha is 0.1, not 0.2");
@@ -221,14 +256,6 @@ static void write_file(const char *name, const char *text, size_t n)
     FILE *file = fopen(name, "wb");
     assert_int_equal(fwrite(text, 1, n, file), n);
     fclose(file);
-}
-
-static void execute(const char *name, const char *sql)
-{
-    sqlite3 *db;
-    assert_int_equal(sqlite3_open(name, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
-    sqlite3_close(db);
 }
 
 static void test_files_that_are_no_runs(void **state)
@@ -458,6 +485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(test_what_goes_in_comes_out),
         WITH_SCRATCH(test_scores_by_name),
+        WITH_SCRATCH(test_chosen_signals),
         WITH_SCRATCH(test_each_stops_when_asked),
         WITH_SCRATCH(test_other_settings_are_refused),
         WITH_SCRATCH(test_files_that_are_no_runs),

@@ -7,18 +7,72 @@
 
 enum { N_LOGITS = 4, VOCAB = 17, N_STATES = 3, LAYERS = 5, WIDTH = 11 };
 
+typedef struct distribution_case {
+    const double *entropy, *renyi, *tsallis, *fisher_rao, *max_prob, *margin, *self_certainty;
+} distribution_case;
+
+static void check_distribution(const float *logits, size_t n, const distribution_case *c, int i)
+{
+    hb_distribution d;
+    assert_true(hb_distribution_gather(logits, n, &d));
+    assert_near(hb_entropy(&d), c->entropy[i], 2e-6);
+    assert_near(hb_renyi_divergence(&d), c->renyi[i], 2e-6);
+    assert_near(hb_tsallis_divergence(&d), c->tsallis[i], 1e-6 * (1 + c->tsallis[i]) + 2e-6);
+    assert_near(hb_max_probability(&d), c->max_prob[i], 1e-6);
+    assert_near(hb_margin(&d), c->margin[i], 1e-6);
+    assert_near(hb_self_certainty(&d), c->self_certainty[i], 1e-6 * (1 + c->self_certainty[i]));
+    /* Near the uniform distribution the arc cosine turns a rounding into its root: compare cosines. */
+    assert_near(cos(acos(0) * hb_fisher_rao_distance(&d)), cos(acos(0) * c->fisher_rao[i]), 1e-6);
+}
+
 static void test_distribution_signals(void **state)
 {
     (void)state;
+    const distribution_case small = {ref_small_entropy,       ref_small_renyi,    ref_small_tsallis,
+                                     ref_small_fisher_rao,    ref_small_max_prob, ref_small_margin,
+                                     ref_small_self_certainty};
+    const distribution_case big = {ref_big_entropy,       ref_big_renyi,    ref_big_tsallis,
+                                   ref_big_fisher_rao,    ref_big_max_prob, ref_big_margin,
+                                   ref_big_self_certainty};
     for (int i = 0; i < N_LOGITS; i++) {
+        const float *logits = ref_logits + i * VOCAB;
         float p[VOCAB];
-        hb_softmax(ref_logits + i * VOCAB, VOCAB, p);
-        for (int j = 0; j < VOCAB; j++) assert_near(p[j], ref_p[i * VOCAB + j], 1e-6);
-        assert_near(hb_gini_impurity(p, VOCAB), ref_impurity[i], 1e-6);
+        hb_distribution d;
+        hb_softmax(logits, VOCAB, p);
+        assert_true(hb_distribution_gather(logits, VOCAB, &d));
+        for (int j = 0; j < VOCAB; j++) {
+            assert_near(p[j], ref_p[i * VOCAB + j], 1e-6);
+            assert_near(hb_probability(&d, logits[j]), ref_p[i * VOCAB + j], 1e-6);
+        }
+        assert_near(hb_gini_impurity(&d), ref_impurity[i], 1e-6);
         assert_near(hb_delta_mu(ref_impurity[i]), ref_delta_mu[i], 1e-12);
-        /* p is a float: its relative error becomes an absolute one of its logarithm. */
-        assert_near(hb_surprise(p[3]), ref_surprise[i], 3e-6);
+        assert_near(hb_surprise(hb_probability(&d, logits[3])), ref_surprise[i], 1e-6);
+        check_distribution(logits, VOCAB, &small, i);
     }
+    for (int i = 0; i < 2; i++) {
+        enum { BIG = 5003 };
+        static float logits[BIG];
+        for (uint32_t j = 0; j < BIG; j++)
+            logits[j] = (float)((i ? 30 : 1) * ((double)(j * 2654435761u) / 4294967296.0 - 0.5));
+        check_distribution(logits, BIG, &big, i);
+    }
+}
+
+static void test_lens_signals(void **state)
+{
+    (void)state;
+    enum { BLOCKS = 6, TOKENS = 9 };
+    for (int i = 0; i < 2; i++) {
+        const float *lens = ref_lens + i * BLOCKS * TOKENS, *last = lens + (BLOCKS - 1) * TOKENS;
+        assert_near(hb_jensen_shannon(last, lens + 2 * TOKENS, TOKENS), ref_lens_jsd[i], 1e-12);
+        assert_near(hb_jensen_shannon(lens + 2 * TOKENS, last, TOKENS), ref_lens_jsd[i], 1e-12);
+        assert_near(hb_jensen_shannon(last, last, TOKENS), 0, 1e-15);
+        assert_near(hb_prediction_depth(lens, BLOCKS, TOKENS), ref_lens_depth[i], 1e-15);
+    }
+    const float far[] = {200, 0}, other[] = {0, 200}; /* nothing in common */
+    assert_near(hb_jensen_shannon(far, other, 2), log(2), 1e-12);
+    assert_near(hb_prediction_depth(far, 1, 2), 1, 0);
+    assert_near(hb_prediction_depth((float[]){3, 1, 3, 1, 4, 1}, 3, 2), 1.0 / 3, 0);
 }
 
 static void test_state_signals(void **state)
@@ -51,9 +105,31 @@ static void test_softmax_in_place_and_extreme(void **state)
 static void test_distribution_limits(void **state)
 {
     (void)state;
-    const float certain[] = {0, 1, 0}, even[] = {0.25f, 0.25f, 0.25f, 0.25f};
-    assert_near(hb_gini_impurity(certain, 3), 0, 0);
-    assert_near(hb_gini_impurity(even, 4), 0.75, 1e-12);
+    hb_distribution d;
+    const float certain[] = {-1e30f, 1000, -1e30f}, even[] = {7, 7, 7, 7}, one[] = {-3};
+    const float broken[][3] = {{0, NAN, 1}, {0, INFINITY, 1}, {-INFINITY, 0, 1}};
+    assert_true(hb_distribution_gather(certain, 3, &d));
+    assert_near(hb_gini_impurity(&d), 0, 1e-15);
+    assert_near(hb_entropy(&d), 0, 1e-15);
+    assert_near(hb_renyi_divergence(&d), log(3), 1e-15);
+    assert_near(hb_tsallis_divergence(&d), 2 * (sqrt(3) - 1), 1e-15);
+    assert_near(hb_fisher_rao_distance(&d), acos(sqrt(1.0 / 3)) / acos(0), 1e-15);
+    assert_near(hb_max_probability(&d), 1, 1e-15);
+    assert_near(hb_margin(&d), 1, 1e-15);
+    assert_near(hb_self_certainty(&d), -2 * HB_DISTRIBUTION_MASKED / 3 - log(3), 1e-9);
+    assert_true(hb_distribution_gather(even, 4, &d));
+    assert_near(hb_gini_impurity(&d), 0.75, 1e-15);
+    assert_near(hb_entropy(&d), log(4), 1e-15);
+    assert_near(hb_renyi_divergence(&d), 0, 1e-15);
+    assert_near(hb_tsallis_divergence(&d), 0, 1e-15);
+    assert_near(hb_fisher_rao_distance(&d), 0, 1e-15);
+    assert_near(hb_max_probability(&d), 0.25, 1e-15);
+    assert_near(hb_margin(&d), 0, 1e-15);
+    assert_near(hb_self_certainty(&d), 0, 1e-15);
+    assert_true(hb_distribution_gather(one, 1, &d));
+    assert_near(hb_max_probability(&d), 1, 0);
+    assert_near(hb_margin(&d), 1, 1e-15);
+    for (int i = 0; i < 3; i++) assert_false(hb_distribution_gather(broken[i], 3, &d));
     assert_near(hb_delta_mu(0), 10, 1e-12);
     assert_true(hb_delta_mu(1 - 1e-9) > 0.99);
     assert_near(hb_surprise(1), 0, 0);
@@ -163,15 +239,39 @@ static void test_score_names(void **state)
     assert_true(hb_score_find("delta_h:last", &id));
     assert_int_equal(id.signal, HB_SIGNAL_DELTA_H);
     assert_int_equal(id.aggregation, HB_AGGREGATION_LAST);
+    assert_true(hb_score_find("perplexity", &id));
+    assert_int_equal(id.aggregation, HB_AGGREGATION_LAST); /* its usual one */
     const char *const bad[] = {"",     ":",         ":mean",   "pr",       "prix",
                                "pri:", "pri:means", "pri:mea", "pri:mean:"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(hb_score_find(bad[i], &id));
+}
+
+static void test_signal_sets(void **state)
+{
+    (void)state;
+    hb_error err;
+    hb_signal_set set;
+    assert_ok(hb_signals_parse("all", &set, &err));
+    assert_true(set == HB_SIGNALS_ALL);
+    char *list = hb_signals_list(set);
+    assert_ok(hb_signals_parse(list, &set, &err));
+    assert_true(set == HB_SIGNALS_ALL);
+    free(list);
+    assert_ok(hb_signals_parse("entropy,hbar_s,entropy", &set, &err));
+    assert_true(set == (HB_SIGNAL_BIT(HB_SIGNAL_HBAR_S) | HB_SIGNAL_BIT(HB_SIGNAL_ENTROPY)));
+    list = hb_signals_list(set);
+    assert_string_equal(list, "hbar_s,entropy");
+    free(list);
+    assert_fails(hb_signals_parse("", &set, &err), HB_ERR_ARGUMENT, "no signal ''");
+    assert_fails(hb_signals_parse("pri,entrop", &set, &err), HB_ERR_ARGUMENT, "no signal 'entrop'");
+    assert_fails(hb_signals_parse("pri:mean", &set, &err), HB_ERR_ARGUMENT, "there are hbar_s,pri,");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_distribution_signals),
+        cmocka_unit_test(test_lens_signals),
         cmocka_unit_test(test_state_signals),
         cmocka_unit_test(test_softmax_in_place_and_extreme),
         cmocka_unit_test(test_distribution_limits),
@@ -181,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_top5),
         cmocka_unit_test(test_aggregations),
         cmocka_unit_test(test_score_names),
+        cmocka_unit_test(test_signal_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -100,7 +100,8 @@ void cli_show_broken(void *broken, const char *message);
 
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
-    const char *model_path, *data_path, *run_path, *output_dir, *name;
+    const char *model_path, *data_path, *run_path, *output_dir, *name, *signal_list;
+    hb_signal_set signals, needed; /* those the list tells; those it must hold, set by the command */
     int format;
     uint64_t n_samples, seed;
     int32_t max_tokens, n_ctx, n_threads;

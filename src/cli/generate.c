@@ -9,11 +9,12 @@
 #include "cli/cli.h"
 
 typedef struct generate_options {
-    const char *model_path, *params_path, *trajectory_path;
+    const char *model_path, *params_path, *trajectory_path, *watched;
     int32_t n_ctx, n_threads;
     bool tau_given, lambda_given, direction_given, quiet, json;
     double tau, lambda;
     int direction;
+    hb_signal watched_signal; /* that --watch names */
     hb_generate_options engine;
 } generate_options;
 
@@ -33,13 +34,15 @@ static void add_options(cli_options *options, generate_options *o)
         {"model", 'm', CLI_TEXT, &o->model_path, "FILE", "the model, GGUF (required)", 0, 0, NULL,
          NULL},
         {"params", 'p', CLI_TEXT, &o->params_path, "FILE",
-         "tau, lambda and direction as hbar calibrate found them", 0, 0, NULL, NULL},
-        {"tau", 0, CLI_REAL, &o->tau, "T", "threshold on hbar_s; 2.0", -1e300, 1e300, NULL,
+         "signal, tau, lambda and direction as hbar calibrate found them", 0, 0, NULL, NULL},
+        {"tau", 0, CLI_REAL, &o->tau, "T", "threshold on the signal watched; 2.0", -1e300, 1e300, NULL,
          &o->tau_given},
         {"lambda", 0, CLI_REAL, &o->lambda, "L", "steepness of P_fail around tau; 5.0", 1e-300, 1e300,
          NULL, &o->lambda_given},
-        {"direction", 0, CLI_CHOICE, &o->direction, "high|low", "which hbar_s is risky; high", 0, 0,
-         cli_directions, &o->direction_given},
+        {"direction", 0, CLI_CHOICE, &o->direction, "high|low", "which side of tau is risky; high", 0,
+         0, cli_directions, &o->direction_given},
+        {"watch", 0, CLI_TEXT, &o->watched, "SIGNAL", "the signal that tau is for; hbar_s", 0, 0, NULL,
+         NULL},
         {"cutoff", 0, CLI_REAL, &m->cutoff, "P", "halt at this P_fail; above 1 never; 0.85", 1e-300,
          1e300, NULL, NULL},
         {"max-tokens", 'n', CLI_INT, &o->engine.max_tokens, "N", "512", 1, 1 << 24, NULL, NULL},
@@ -69,12 +72,13 @@ static void add_options(cli_options *options, generate_options *o)
 static int apply_params(generate_options *o, const hb_model_info *model)
 {
     hb_params p;
+    hb_score_id score;
     hb_error err;
     hb_monitor *m = &o->engine.monitor;
     if (o->params_path) {
         if (hb_params_load(o->params_path, &p, &err)) return cli_fail(&err);
-        if (strcmp(p.score, "hbar_s") != 0) {
-            cli_message("%s: calibrated on the score '%s'; generation is watched by hbar_s",
+        if (!hb_score_find(p.score, &score)) {
+            cli_message("%s: calibrated on the score '%s', which is none that hbar measures",
                         o->params_path, p.score);
             return CLI_FAILED;
         }
@@ -85,11 +89,13 @@ static int apply_params(generate_options *o, const hb_model_info *model)
                 "warning: %s was calibrated on another model (%s, %llu bytes), not %s, %llu bytes",
                 o->params_path, *p.model_name ? p.model_name : "unknown",
                 (unsigned long long)p.model_size, model->name, (unsigned long long)model->file_size);
+        m->watched = score.signal;
         m->tau = p.tau;
         m->lambda = p.lambda;
         m->alpha = p.alpha;
         m->direction = p.direction;
     }
+    if (o->watched) m->watched = o->watched_signal;
     if (o->tau_given) m->tau = o->tau;
     if (o->lambda_given) m->lambda = o->lambda;
     if (o->direction_given) m->direction = (hb_direction)o->direction;
@@ -161,7 +167,8 @@ static json_t *halt_json(const hb_generation *g)
 
 static json_t *monitor_json(const hb_monitor *m)
 {
-    return json_pack("{s:f, s:f, s:f, s:f, s:s, s:i}", "tau", m->tau, "lambda", m->lambda, "cutoff",
+    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:s, s:i}", "watched",
+                     hb_signal_get_info(m->watched)->name, "tau", m->tau, "lambda", m->lambda, "cutoff",
                      m->cutoff, "alpha", m->alpha, "direction",
                      m->direction == HB_DIRECTION_LOW ? "<=" : ">=", "check_every", m->check_every);
 }
@@ -195,14 +202,16 @@ static int print_result(const generate_options *o, const hb_generation *g)
 
 static void print_summary(const generate_options *o, const hb_generation *g)
 {
+    const hb_monitor *m = &o->engine.monitor;
+    const hb_signal_info *watched = hb_signal_get_info(m->watched);
     if (o->quiet) return;
     if (g->finish == HB_FINISH_HALTED)
-        cli_message("halted at step %d: P_fail %.4f reached the cutoff %g (hbar_s %.4f, tau %.4f)",
-                    g->last.step, g->last.p_fail, g->cutoff, g->last.signals[HB_SIGNAL_HBAR_S],
-                    o->engine.monitor.tau);
+        cli_message("halted at step %d: P_fail %.4f reached the cutoff %g (%s %.4f, tau %.4f)",
+                    g->last.step, g->last.p_fail, g->cutoff, watched->name, g->last.signals[m->watched],
+                    m->tau);
     else
-        cli_message("%s: %d tokens, hbar_s %.4f", hb_finish_name(g->finish), g->n_tokens,
-                    g->scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5]);
+        cli_message("%s: %d tokens, %s %.4f", hb_finish_name(g->finish), g->n_tokens, watched->name,
+                    g->scores.of[m->watched][watched->usual]);
 }
 
 /* Opened before generating, so that a bad path costs nothing, and emptied only after. */
@@ -290,6 +299,20 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     return code;
 }
 
+/* Which signal --watch names; false, with *code, for none or several. */
+static bool find_watched(const cli_command *command, generate_options *o, int *code)
+{
+    hb_error err;
+    hb_signal_set set;
+    if (!o->watched) return true;
+    if (hb_signals_parse(o->watched, &set, &err))
+        *code = cli_usage(command, "--watch: %s", err.message);
+    else if (set & (set - 1)) *code = cli_usage(command, "--watch: one signal alone can be watched");
+    else
+        while (HB_SIGNAL_BIT(o->watched_signal) != set) o->watched_signal++;
+    return *code == CLI_DONE;
+}
+
 static int run(const cli_command *command, int argc, char **argv)
 {
     cli_options options = {0};
@@ -300,6 +323,7 @@ static int run(const cli_command *command, int argc, char **argv)
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!o.model_path) return cli_usage(command, "--model is required");
     if (!operand) return cli_usage(command, "a prompt is required");
+    if (!find_watched(command, &o, &code)) return code;
     if (o.direction_given && o.direction == HB_DIRECTION_AUTO)
         return cli_usage(command, "--direction: auto needs data; high or low");
     hb_buffer prompt = {0};

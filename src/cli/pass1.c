@@ -8,8 +8,12 @@
 
 void cli_pass1_add(cli_options *options, cli_pass1 *p)
 {
-    *p = (cli_pass1){
-        .n_samples = 100, .seed = 42, .max_tokens = 20, .output_dir = "calibrated_params", .format = 0};
+    *p = (cli_pass1){.n_samples = 100,
+                     .seed = 42,
+                     .max_tokens = 20,
+                     .output_dir = "calibrated_params",
+                     .format = 0,
+                     .signal_list = "all"};
     static const char *choices[16] = {"auto"};
     const char *const *formats = hb_dataset_formats();
     for (int i = 0; formats[i] && i < 14; i++) choices[i + 1] = formats[i];
@@ -34,6 +38,8 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
         {"output-dir", 'o', CLI_TEXT, &p->output_dir, "DIR", "calibrated_params", 0, 0, NULL, NULL},
         {"name", 0, CLI_TEXT, &p->name, "NAME", "begins the names of the files; the model's name", 0, 0,
          NULL, NULL},
+        {"signals", 0, CLI_TEXT, &p->signal_list, "LIST", "what to measure, separated by commas; all",
+         0, 0, NULL, NULL},
         {"strict", 0, CLI_FLAG, &p->strict, NULL, "stop at the first broken row of the data", 0, 0,
          NULL, NULL},
     };
@@ -67,9 +73,9 @@ static hb_status open_dataset(cli_pass1 *p, hb_error *err)
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65];
-    if (asprintf(&identity, "%s %s %s %llu %llu %d %d %.17g", s->model_sha256, s->data_sha256,
+    if (asprintf(&identity, "%s %s %s %llu %llu %d %d %.17g %x", s->model_sha256, s->data_sha256,
                  s->data_format, (unsigned long long)s->n_samples, (unsigned long long)s->seed,
-                 s->max_tokens, s->n_ctx, s->alpha) < 0)
+                 s->max_tokens, s->n_ctx, s->alpha, s->signals) < 0)
         return NULL;
     hb_sha256 hash;
     bool ok = hb_sha256_init(&hash);
@@ -103,7 +109,8 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .seed = p->seed,
                          .max_tokens = p->max_tokens,
                          .n_ctx = hb_session_n_ctx(p->session),
-                         .alpha = hb_generate_defaults().monitor.alpha};
+                         .alpha = hb_generate_defaults().monitor.alpha,
+                         .signals = p->signals};
     if (!p->name) p->name = p->own_name = cli_base_name(m->name);
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
@@ -155,12 +162,17 @@ static void report(const cli_pass1 *p)
     }
 }
 
-static int check_usage(const cli_command *command, const cli_pass1 *p)
+static int check_usage(const cli_command *command, cli_pass1 *p)
 {
+    hb_error err;
     if (!p->model_path) return cli_usage(command, "--model is required");
     if (!p->data_path) return cli_usage(command, "--data is required");
     if (p->name && (!*p->name || *p->name == '.' || strchr(p->name, '/') || strlen(p->name) > 128))
         return cli_usage(command, "--name: '%s' cannot be part of a file name", p->name);
+    if (hb_signals_parse(p->signal_list, &p->signals, &err))
+        return cli_usage(command, "--signals: %s", err.message);
+    if (p->needed & ~p->signals)
+        return cli_usage(command, "--signals: the signal that --score names is not among them");
     return CLI_DONE;
 }
 

@@ -2,6 +2,7 @@
  * tokens of any sequences. Activations are float, one row for a token. */
 #include <math.h>
 #include <string.h>
+#include "engine/norm.h"
 #include "engine/session.h"
 
 /* The row of the embedding table that belongs to a token. */
@@ -14,23 +15,13 @@ static void embed(const hb_session *s, int32_t token, float *out)
     else memcpy(out, row, w->row_bytes);
 }
 
-/* Root mean square normalisation (Zhang and Sennrich, 2019) of one row. */
-static void rms_norm_row(const hb_session *s, const float *x, const float *weight, float *out)
-{
-    size_t d = (size_t)s->model->info.n_embd;
-    double squares = 0;
-    for (size_t i = 0; i < d; i++) squares += (double)x[i] * x[i];
-    float scale = 1.0f / sqrtf((float)(squares / (double)d) + s->model->norm_eps);
-    for (size_t i = 0; i < d; i++) out[i] = x[i] * scale * weight[i];
-}
-
 /* The batch's residual stream, normed. */
 static void rms_norm(const hb_session *s, const float *weight)
 {
     size_t d = (size_t)s->model->info.n_embd;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
     for (int32_t row = 0; row < s->n_rows; row++)
-        rms_norm_row(s, s->x + (size_t)row * d, weight, s->normed + (size_t)row * d);
+        hb_rms_norm(s->x + (size_t)row * d, weight, s->model->norm_eps, d, s->normed + (size_t)row * d);
 }
 
 /* Rotates neighbouring pairs of each head by its position's angles. */
@@ -103,8 +94,8 @@ static void tap_logits(hb_session *s, const hb_tap *tap, int32_t from, int32_t t
     const hb_model *m = s->model;
     size_t d = (size_t)m->info.n_embd, vocab = (size_t)m->info.n_vocab;
     for (int32_t r = from; r < to; r++)
-        rms_norm_row(s, s->x + (size_t)(tap->rows[r] - first) * d, m->output_norm,
-                     s->normed + (size_t)(r - from) * d);
+        hb_rms_norm(s->x + (size_t)(tap->rows[r] - first) * d, m->output_norm, m->norm_eps, d,
+                    s->normed + (size_t)(r - from) * d);
     hb_matmul(s, &m->output, s->normed, to - from, tap->logits + (size_t)from * vocab);
 }
 

@@ -28,7 +28,9 @@ typedef struct loop {
 hb_generate_options hb_generate_defaults(void)
 {
     return (hb_generate_options){
-        .monitor = {.tau = 2.0,
+        .monitor = {.watched = HB_SIGNAL_HBAR_S,
+                    .signals = HB_SIGNALS_ALL,
+                    .tau = 2.0,
                     .lambda = 5.0,
                     .cutoff = 0.85,
                     .alpha = 0.1,

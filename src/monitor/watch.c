@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/model.h"
+#include "engine/lens.h"
 #include "signals/scores.h"
 
 struct hb_watch {
@@ -14,14 +14,20 @@ struct hb_watch {
     float previous[]; /* [n_embd], the last block's state at the step before */
 };
 
+/* For the lens: the most probable tokens, and what each block makes of them. */
 struct hb_watch_scratch {
-    float *p; /* [n_vocab] */
+    int32_t n_tokens;
+    int32_t tokens[HB_LENS_TOKENS];
+    float *logits;  /* [n_layers][n_tokens] */
+    float *lensing; /* of hb_lens_logits */
 };
 
 /* ---- Opening and closing ------------------------------------------------------------------------ */
 
 static hb_status check_monitor(const hb_monitor *m, hb_error *err)
 {
+    if (m->watched >= HB_N_SIGNALS || m->signals & ~HB_SIGNALS_ALL)
+        return hb_fail(err, HB_ERR_ARGUMENT, "there are %d signals, and no more", HB_N_SIGNALS);
     if (!isfinite(m->tau)) return hb_fail(err, HB_ERR_ARGUMENT, "tau %g is not a number", m->tau);
     if (!(m->lambda > 0 && isfinite(m->lambda)))
         return hb_fail(err, HB_ERR_ARGUMENT, "lambda %g is not above 0", m->lambda);
@@ -39,8 +45,12 @@ static hb_status check_monitor(const hb_monitor *m, hb_error *err)
 hb_status hb_watch_scratch_open(const hb_model *model, hb_watch_scratch **scratch, hb_error *err)
 {
     hb_watch_scratch *s = calloc(1, sizeof *s);
-    if (s) s->p = malloc((size_t)model->info.n_vocab * sizeof *s->p);
-    if (!s || !s->p) {
+    if (!s) return hb_fail_memory(err);
+    int32_t layers = model->info.n_layers, vocab = model->info.n_vocab;
+    s->n_tokens = vocab < HB_LENS_TOKENS ? vocab : HB_LENS_TOKENS;
+    s->logits = malloc((size_t)layers * (size_t)s->n_tokens * sizeof *s->logits);
+    s->lensing = malloc(hb_lens_scratch(model, layers, s->n_tokens) * sizeof *s->lensing);
+    if (!s->logits || !s->lensing) {
         hb_watch_scratch_close(s);
         return hb_fail_memory(err);
     }
@@ -51,7 +61,8 @@ hb_status hb_watch_scratch_open(const hb_model *model, hb_watch_scratch **scratc
 void hb_watch_scratch_close(hb_watch_scratch *scratch)
 {
     if (!scratch) return;
-    free(scratch->p);
+    free(scratch->logits);
+    free(scratch->lensing);
     free(scratch);
 }
 
@@ -64,6 +75,7 @@ hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_wat
     if (!w) return hb_fail_memory(err);
     w->model = model;
     w->monitor = *monitor;
+    w->monitor.signals |= HB_SIGNAL_BIT(HB_SIGNAL_HBAR_S) | HB_SIGNAL_BIT(monitor->watched);
     *watch = w;
     return HB_OK;
 }
@@ -81,40 +93,92 @@ void hb_watch_reset(hb_watch *watch)
 
 /* ---- Measuring ---------------------------------------------------------------------------------- */
 
+static hb_status not_finite(const hb_model *model, const char *what, int32_t step, hb_error *err)
+{
+    return hb_fail(err, HB_ERR_NUMERIC, "%s: the %s at step %d are not finite", model->info.path, what,
+                   step);
+}
+
 hb_status hb_check_logits(const hb_model *model, int32_t step, const float *logits, hb_error *err)
 {
     float sum = 0; /* of zeros, unless one is NaN or infinite */
+#pragma omp simd reduction(+ : sum)
     for (int32_t i = 0; i < model->info.n_vocab; i++) sum += logits[i] * 0;
-    if (sum == 0) return HB_OK;
-    return hb_fail(err, HB_ERR_NUMERIC, "%s: the logits at step %d are not finite", model->info.path,
-                   step);
+    return sum == 0 ? HB_OK : not_finite(model, "logits", step, err);
+}
+
+static bool wants(const hb_watch *w, hb_signal_set any)
+{
+    return w->monitor.signals & any;
+}
+
+/* The signals of the distribution and the token chosen from it. */
+static void measure_distribution(const hb_watch *w, const hb_distribution *d, float chosen, double *v)
+{
+    const hb_aggregate *surprises = &w->scores[HB_SIGNAL_SURPRISE];
+    v[HB_SIGNAL_DELTA_MU] = hb_delta_mu(hb_gini_impurity(d));
+    v[HB_SIGNAL_ENTROPY] = hb_entropy(d);
+    v[HB_SIGNAL_RENYI] = hb_renyi_divergence(d);
+    v[HB_SIGNAL_TSALLIS] = hb_tsallis_divergence(d);
+    v[HB_SIGNAL_FISHER_RAO] = hb_fisher_rao_distance(d);
+    v[HB_SIGNAL_MAX_PROB] = hb_max_probability(d);
+    v[HB_SIGNAL_MARGIN] = hb_margin(d);
+    v[HB_SIGNAL_SELF_CERTAINTY] = hb_self_certainty(d);
+    v[HB_SIGNAL_SURPRISE] = hb_surprise(hb_probability(d, chosen));
+    double total = surprises->sum + v[HB_SIGNAL_SURPRISE];
+    v[HB_SIGNAL_PERPLEXITY] = exp(total / (double)(surprises->n + 1));
+    v[HB_SIGNAL_SEQUENCE_LOGPROB] = 0 - total;
+}
+
+/* The last block's row of the lens is the model's own logits. */
+static void measure_lens(const hb_watch *w, hb_watch_scratch *s, const float *logits,
+                         const float *states, double *v)
+{
+    const hb_model *model = w->model;
+    int32_t layers = model->info.n_layers, k = s->n_tokens;
+    float *last = s->logits + (size_t)(layers - 1) * (size_t)k;
+    hb_greatest(logits, model->info.n_vocab, s->tokens, k);
+    hb_lens_logits(model, states, layers - 1, s->tokens, k, s->lensing, s->logits);
+    for (int32_t t = 0; t < k; t++) last[t] = logits[s->tokens[t]];
+    const float *middle = s->logits + (size_t)((layers + 1) / 2 - 1) * (size_t)k;
+    v[HB_SIGNAL_LENS_JSD] = hb_jensen_shannon(last, middle, (size_t)k);
+    v[HB_SIGNAL_LENS_DEPTH] = hb_prediction_depth(s->logits, (size_t)layers, (size_t)k);
+}
+
+/* The signals of the blocks' states; those of the distribution are there. */
+static void measure_states(const hb_watch *w, const float *states, double *v)
+{
+    size_t d = (size_t)w->model->info.n_embd, layers = (size_t)w->model->info.n_layers;
+    const float *last = states + (layers - 1) * d;
+    v[HB_SIGNAL_DELTA_SIGMA] = hb_delta_sigma(states, layers, d);
+    v[HB_SIGNAL_HBAR_S] = hb_hbar_s(v[HB_SIGNAL_DELTA_MU], v[HB_SIGNAL_DELTA_SIGMA]);
+    v[HB_SIGNAL_DELTA_H] = w->n_steps > 0 ? hb_cosine_distance(last, w->previous, d) : 0;
+    v[HB_SIGNAL_PRI] = hb_pri(v[HB_SIGNAL_SURPRISE], v[HB_SIGNAL_DELTA_H], w->monitor.alpha);
 }
 
 hb_status hb_watch_measure(hb_watch *w, hb_watch_scratch *scratch, int32_t step, int32_t token,
                            const float *logits, const float *states, hb_step *out, hb_error *err)
 {
-    const hb_model_info *info = &w->model->info;
+    const hb_signal_set lens = HB_SIGNAL_BIT(HB_SIGNAL_LENS_JSD) | HB_SIGNAL_BIT(HB_SIGNAL_LENS_DEPTH);
     const hb_monitor *m = &w->monitor;
-    size_t vocab = (size_t)info->n_vocab, d = (size_t)info->n_embd, layers = (size_t)info->n_layers;
-    const float *last = states + (layers - 1) * d;
-    hb_status status = hb_check_logits(w->model, step, logits, err);
-    if (status) return status;
+    size_t d = (size_t)w->model->info.n_embd, layers = (size_t)w->model->info.n_layers;
+    hb_distribution distribution;
     hb_step s = {.step = step, .token = token};
-    double *v = s.signals;
-    hb_softmax(logits, vocab, scratch->p);
-    s.impurity = hb_gini_impurity(scratch->p, vocab);
-    v[HB_SIGNAL_DELTA_MU] = hb_delta_mu(s.impurity);
-    v[HB_SIGNAL_DELTA_SIGMA] = hb_delta_sigma(states, layers, d);
-    v[HB_SIGNAL_HBAR_S] = hb_hbar_s(v[HB_SIGNAL_DELTA_MU], v[HB_SIGNAL_DELTA_SIGMA]);
-    s.p_fail = hb_p_fail(v[HB_SIGNAL_HBAR_S], m->tau, m->lambda, m->direction);
-    v[HB_SIGNAL_SURPRISE] = hb_surprise(scratch->p[token]);
-    v[HB_SIGNAL_DELTA_H] = w->n_steps > 0 ? hb_cosine_distance(last, w->previous, d) : 0;
-    v[HB_SIGNAL_PRI] = hb_pri(v[HB_SIGNAL_SURPRISE], v[HB_SIGNAL_DELTA_H], m->alpha);
-    if (!isfinite(v[HB_SIGNAL_HBAR_S]) || !isfinite(v[HB_SIGNAL_PRI]))
-        return hb_fail(err, HB_ERR_NUMERIC, "%s: the blocks' states at step %d are not finite",
-                       info->path, step);
-    memcpy(w->previous, last, d * sizeof *last);
-    for (int i = 0; i < HB_N_SIGNALS; i++) hb_aggregate_add(&w->scores[i], v[i]);
+    if (!hb_distribution_gather(logits, (size_t)w->model->info.n_vocab, &distribution))
+        return not_finite(w->model, "logits", step, err);
+    s.impurity = hb_gini_impurity(&distribution);
+    measure_distribution(w, &distribution, logits[token], s.signals);
+    measure_states(w, states, s.signals);
+    if (wants(w, lens)) measure_lens(w, scratch, logits, states, s.signals);
+    if (!isfinite(s.signals[HB_SIGNAL_HBAR_S]) || !isfinite(s.signals[HB_SIGNAL_PRI]))
+        return not_finite(w->model, "blocks' states", step, err);
+    s.p_fail = hb_p_fail(s.signals[m->watched], m->tau, m->lambda, m->direction);
+
+    memcpy(w->previous, states + (layers - 1) * d, d * sizeof *w->previous);
+    for (int i = 0; i < HB_N_SIGNALS; i++) {
+        hb_aggregate_add(&w->scores[i], s.signals[i]);
+        if (!wants(w, HB_SIGNAL_BIT(i))) s.signals[i] = NAN;
+    }
     w->n_steps++;
     *out = s;
     return HB_OK;
@@ -122,5 +186,7 @@ hb_status hb_watch_measure(hb_watch *w, hb_watch_scratch *scratch, int32_t step,
 
 void hb_watch_get_scores(const hb_watch *watch, hb_scores *scores)
 {
-    for (int i = 0; i < HB_N_SIGNALS; i++) hb_aggregate_get(&watch->scores[i], scores->of[i]);
+    static const hb_aggregate none;
+    for (int i = 0; i < HB_N_SIGNALS; i++)
+        hb_aggregate_get(wants(watch, HB_SIGNAL_BIT(i)) ? &watch->scores[i] : &none, scores->of[i]);
 }

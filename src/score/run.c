@@ -39,7 +39,7 @@ struct hb_run {
 };
 
 /* The settings, as rows of their table. Those of the identity must agree for a run to be continued. */
-typedef enum kind { KIND_TEXT, KIND_U64, KIND_I32, KIND_REAL } kind;
+typedef enum kind { KIND_TEXT, KIND_U64, KIND_I32, KIND_REAL, KIND_SIGNALS } kind;
 typedef struct field {
     const char *key;
     kind kind;
@@ -67,6 +67,7 @@ static const field fields[] = {
     FIELD(max_tokens, KIND_I32, true),
     FIELD(n_ctx, KIND_I32, true),
     FIELD(alpha, KIND_REAL, true),
+    FIELD(signals, KIND_SIGNALS, true),
 };
 #undef FIELD
 #define N_FIELDS (sizeof fields / sizeof *fields)
@@ -143,12 +144,24 @@ static hb_status write_settings(hb_run *run, const hb_run_settings *s, hb_error 
         case KIND_REAL:
             sqlite3_bind_double(q, 2, *(const double *)value);
             break;
+        case KIND_SIGNALS:
+            sqlite3_bind_text(q, 2, hb_signals_list(*(const hb_signal_set *)value), -1, free);
+            break;
         }
         if (sqlite3_step(q) != SQLITE_DONE) status = sql_error(run, err);
         sqlite3_reset(q);
     }
     sqlite3_finalize(q);
     return status;
+}
+
+static hb_status read_signals(hb_run *run, const char *list, hb_error *err)
+{
+    hb_error why;
+    hb_status status = hb_signals_parse(list, &run->settings.signals, &why);
+    if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
+    return status ? hb_fail(err, HB_ERR_FORMAT, "%s: setting 'signals': %s", run->path, why.message)
+                  : HB_OK;
 }
 
 static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_error *err)
@@ -160,9 +173,11 @@ static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_e
     if (code == SQLITE_DONE)
         return hb_fail(err, HB_ERR_FORMAT, "%s: the run has no setting '%s'", run->path, f->key);
     const char *text = (const char *)sqlite3_column_text(q, 0);
+    hb_status status = HB_OK;
     switch (f->kind) {
     case KIND_TEXT:
         *(char **)value = strdup(text ? text : "");
+        if (!*(char **)value) status = hb_fail_memory(err);
         break;
     case KIND_U64:
         *(uint64_t *)value = (uint64_t)sqlite3_column_int64(q, 0);
@@ -173,9 +188,12 @@ static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_e
     case KIND_REAL:
         *(double *)value = sqlite3_column_double(q, 0);
         break;
+    case KIND_SIGNALS:
+        status = read_signals(run, text ? text : "", err);
+        break;
     }
     sqlite3_reset(q);
-    return f->kind == KIND_TEXT && !*(char **)value ? hb_fail_memory(err) : HB_OK;
+    return status;
 }
 
 /* Checks that the file is a run of a version known here, and reads its settings. */
@@ -202,7 +220,7 @@ static bool describe_difference(hb_buffer *out, const field *f, const hb_run_set
                                 const hb_run_settings *want)
 {
     const void *a = at(have, f), *b = at(want, f);
-    char text[256];
+    char text[480], *lists[2];
     bool same = true;
     switch (f->kind) {
     case KIND_TEXT:
@@ -223,6 +241,15 @@ static bool describe_difference(hb_buffer *out, const field *f, const hb_run_set
     case KIND_REAL:
         same = *(const double *)a == *(const double *)b;
         snprintf(text, sizeof text, "%s is %g, not %g", f->key, *(const double *)a, *(const double *)b);
+        break;
+    case KIND_SIGNALS:
+        same = *(const hb_signal_set *)a == *(const hb_signal_set *)b;
+        lists[0] = hb_signals_list(*(const hb_signal_set *)a);
+        lists[1] = hb_signals_list(*(const hb_signal_set *)b);
+        snprintf(text, sizeof text, "%s is %s, not %s", f->key, lists[0] ? lists[0] : "",
+                 lists[1] ? lists[1] : "");
+        free(lists[0]);
+        free(lists[1]);
         break;
     }
     if (same) return true;
@@ -247,18 +274,26 @@ static hb_status compare_settings(const hb_run *run, const hb_run_settings *want
 
 /* ---- Scores' columns ---------------------------------------------------------------------------- */
 
-/* `before`, then for each score its name in quotes between `prefix` and `suffix`, separated by commas,
- * then `after`. */
-static hb_status each_score(const char *before, const char *prefix, const char *suffix,
-                            const char *after, hb_buffer *sql, hb_error *err)
+/* Whether the run has that score. */
+static bool has_score(const hb_run *run, hb_score_id id)
 {
-    bool ok = hb_buffer_add_text(sql, before);
+    return run->settings.signals & HB_SIGNAL_BIT(id.signal);
+}
+
+/* `before`, then for each of the run's scores its name in quotes, between `prefix` and `suffix` and
+ * separated by commas, then `after`. */
+static hb_status each_score(const hb_run *run, const char *before, const char *prefix,
+                            const char *suffix, const char *after, hb_buffer *sql, hb_error *err)
+{
+    bool ok = hb_buffer_add_text(sql, before), first = true;
     for (size_t i = 0; i < HB_N_SCORES && ok; i++) {
         char name[HB_SCORE_NAME_MAX];
+        if (!has_score(run, hb_score_at(i))) continue;
         hb_score_name(hb_score_at(i), name);
-        ok = (i == 0 || hb_buffer_add_text(sql, ",")) && hb_buffer_add_text(sql, prefix) &&
+        ok = (first || hb_buffer_add_text(sql, ",")) && hb_buffer_add_text(sql, prefix) &&
              hb_buffer_add_text(sql, "\"") && hb_buffer_add_text(sql, name) &&
              hb_buffer_add_text(sql, "\"") && hb_buffer_add_text(sql, suffix);
+        first = false;
     }
     return ok && hb_buffer_add_text(sql, after) ? HB_OK : hb_fail_memory(err);
 }
@@ -267,7 +302,7 @@ static hb_status create_scores(hb_run *run, hb_error *err)
 {
     hb_buffer sql = {0};
     hb_status status =
-        each_score("CREATE TABLE scores (idx INTEGER PRIMARY KEY,", "", " REAL", ");", &sql, err);
+        each_score(run, "CREATE TABLE scores (idx INTEGER PRIMARY KEY,", "", " REAL", ");", &sql, err);
     if (!status) status = execute(run, sql.data, err);
     hb_buffer_free(&sql);
     return status;
@@ -277,8 +312,9 @@ static hb_status prepare_add_scores(hb_run *run, hb_error *err)
 {
     hb_buffer sql = {0};
     bool ok = true;
-    hb_status status = each_score("INSERT INTO scores (idx,", "", "", ") VALUES (?", &sql, err);
-    for (size_t i = 0; i < HB_N_SCORES && ok; i++) ok = hb_buffer_add_text(&sql, ",?");
+    hb_status status = each_score(run, "INSERT INTO scores (idx,", "", "", ") VALUES (?", &sql, err);
+    for (size_t i = 0; i < HB_N_SCORES && ok; i++)
+        if (has_score(run, hb_score_at(i))) ok = hb_buffer_add_text(&sql, ",?");
     if (!status && !(ok && hb_buffer_add_text(&sql, ")"))) status = hb_fail_memory(err);
     if (!status) status = prepare(run, sql.data, &run->add_scores, err);
     hb_buffer_free(&sql);
@@ -322,12 +358,13 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
     if (fresh) {
         status = execute(run, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", err);
         if (!status) status = execute(run, schema, err);
-        if (!status) status = create_scores(run, err);
         if (!status) status = write_settings(run, settings, err);
+        if (!status) status = read_settings(run, err);
+        if (!status) status = create_scores(run, err);
         if (!status) status = execute(run, "COMMIT;", err);
-        if (status) return status;
+    } else {
+        status = read_settings(run, err);
     }
-    status = read_settings(run, err);
     if (!status) status = compare_settings(run, settings, err);
     return status ? status : execute(run, "PRAGMA synchronous = NORMAL;", err);
 }
@@ -443,8 +480,10 @@ static hb_status add_scores(hb_run *run, const hb_run_sample *s, hb_error *err)
 {
     sqlite3_stmt *q = run->add_scores;
     sqlite3_bind_int64(q, 1, (int64_t)s->index);
+    int column = 2;
     for (size_t i = 0; i < HB_N_SCORES; i++)
-        sqlite3_bind_double(q, (int)i + 2, hb_scores_get(&s->scores, hb_score_at(i)));
+        if (has_score(run, hb_score_at(i)))
+            sqlite3_bind_double(q, column++, hb_scores_get(&s->scores, hb_score_at(i)));
     return insert(run, q, err);
 }
 
@@ -491,13 +530,15 @@ static hb_status read_sample(const hb_run *run, sqlite3_stmt *q, hb_run_sample *
         .prompt_seconds = sqlite3_column_double(q, 9),
         .decode_seconds = sqlite3_column_double(q, 10),
     };
+    int column = N_SAMPLE_COLUMNS;
+    bool sound = s->id && s->status && (s->label == 0 || s->label == 1);
+    bool scored = sound && strcmp(s->status, "scored") == 0;
     for (size_t i = 0; i < HB_N_SCORES; i++) {
         hb_score_id id = hb_score_at(i);
-        s->scores.of[id.signal][id.aggregation] = real_or_nan(q, N_SAMPLE_COLUMNS + (int)i);
+        double *value = &s->scores.of[id.signal][id.aggregation];
+        *value = has_score(run, id) ? real_or_nan(q, column++) : NAN;
+        if (scored && has_score(run, id)) sound = sound && isfinite(*value);
     }
-    bool sound = s->id && s->status && (s->label == 0 || s->label == 1);
-    if (sound && strcmp(s->status, "scored") == 0)
-        sound = isfinite(s->scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5]);
     if (sound) return HB_OK;
     return hb_fail(err, HB_ERR_FORMAT, "%s: sample %llu is damaged", run->path,
                    (unsigned long long)s->index);
@@ -507,7 +548,7 @@ static hb_status prepare_each(hb_run *run, sqlite3_stmt **q, hb_error *err)
 {
     hb_buffer sql = {0};
     hb_status status =
-        each_score("SELECT " SAMPLE_COLUMNS ",", "scores.", "",
+        each_score(run, "SELECT " SAMPLE_COLUMNS ",", "scores.", "",
                    " FROM samples LEFT JOIN scores USING (idx) ORDER BY samples.idx", &sql, err);
     if (!status) status = prepare(run, sql.data, q, err);
     hb_buffer_free(&sql);
@@ -548,24 +589,22 @@ static hb_status gather(void *user, const hb_run_sample *sample)
     return HB_OK;
 }
 
-static hb_status unknown_score(const char *name, hb_error *err)
+static hb_status no_score(const hb_run *run, const char *name, hb_error *err)
 {
-    char known[256] = "";
-    for (int i = 0; i < HB_N_SIGNALS; i++) {
-        size_t n = strlen(known);
-        snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "",
-                 hb_signal_get_info((hb_signal)i)->name);
-    }
-    return hb_fail(err, HB_ERR_ARGUMENT,
-                   "no score '%s'; there are %s, each alone or with :top5, :mean, :max, :min, :last,"
-                   " :first or :sum",
-                   name, known);
+    char *known = hb_signals_list(run->settings.signals);
+    hb_status status =
+        hb_fail(err, HB_ERR_ARGUMENT,
+                "%s: no score '%s'; there are %s, each alone or with :top5, :mean, :max, :min, :last,"
+                " :first or :sum",
+                run->path, name, known ? known : "others");
+    free(known);
+    return status;
 }
 
 hb_status hb_run_scores(hb_run *run, const char *score, hb_score_table *table, hb_error *err)
 {
     gathering g = {.table = table};
-    if (!hb_score_find(score, &g.score)) return unknown_score(score, err);
+    if (!hb_score_find(score, &g.score) || !has_score(run, g.score)) return no_score(run, score, err);
     hb_run_counts counts;
     hb_status status = hb_run_count(run, &counts, err);
     if (status) return status;

@@ -73,6 +73,7 @@ static hb_status generate_sample(scorer *s, const hb_sample *sample, const int32
     hb_generate_options o = hb_generate_defaults();
     o.monitor.cutoff = 1.1;
     o.monitor.alpha = s->settings->alpha;
+    o.monitor.signals = s->settings->signals;
     o.max_tokens = s->settings->max_tokens;
     o.mode = HB_MODE_SCORE_ONLY;
     o.on_token = collect;

@@ -3,7 +3,10 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include "base/buffer.h"
+#include "base/error.h"
 
 static const hb_signal_info signals[HB_N_SIGNALS] = {
     [HB_SIGNAL_HBAR_S] = {"hbar_s", "semantic uncertainty", HB_AGGREGATION_TOP5},
@@ -12,6 +15,20 @@ static const hb_signal_info signals[HB_N_SIGNALS] = {
     [HB_SIGNAL_DELTA_SIGMA] = {"delta_sigma", "spread of the blocks' states", HB_AGGREGATION_TOP5},
     [HB_SIGNAL_DELTA_H] = {"delta_h", "cosine distance from the step before", HB_AGGREGATION_TOP5},
     [HB_SIGNAL_SURPRISE] = {"surprise", "of the chosen token, nats", HB_AGGREGATION_TOP5},
+    [HB_SIGNAL_ENTROPY] = {"entropy", "of the distribution, nats", HB_AGGREGATION_TOP5},
+    [HB_SIGNAL_RENYI] = {"renyi", "divergence from uniform, order 2, nats", HB_AGGREGATION_TOP5},
+    [HB_SIGNAL_TSALLIS] = {"tsallis", "divergence from uniform, order 3/2", HB_AGGREGATION_TOP5},
+    [HB_SIGNAL_FISHER_RAO] = {"fisher_rao", "distance from uniform, 0 to 1", HB_AGGREGATION_TOP5},
+    [HB_SIGNAL_MAX_PROB] = {"max_prob", "the greatest probability", HB_AGGREGATION_TOP5},
+    [HB_SIGNAL_MARGIN] = {"margin", "of the two greatest probabilities", HB_AGGREGATION_TOP5},
+    [HB_SIGNAL_SELF_CERTAINTY] = {"self_certainty", "divergence of uniform from it, nats",
+                                  HB_AGGREGATION_TOP5},
+    [HB_SIGNAL_PERPLEXITY] = {"perplexity", "of the tokens so far", HB_AGGREGATION_LAST},
+    [HB_SIGNAL_SEQUENCE_LOGPROB] = {"sequence_logprob", "of the tokens so far, nats",
+                                    HB_AGGREGATION_LAST},
+    [HB_SIGNAL_LENS_JSD] = {"lens_jsd", "last block against the middle one, nats", HB_AGGREGATION_TOP5},
+    [HB_SIGNAL_LENS_DEPTH] = {"lens_depth", "blocks until the token is settled, 0 to 1",
+                              HB_AGGREGATION_TOP5},
 };
 
 static const char *const aggregations[HB_N_AGGREGATIONS] = {
@@ -32,12 +49,52 @@ const char *hb_aggregation_name(hb_aggregation aggregation)
     return aggregations[aggregation];
 }
 
+/* The signal of that name, of `length` bytes; HB_N_SIGNALS when there is none. */
+static int find_signal(const char *name, size_t length)
+{
+    int s = 0;
+    while (s < HB_N_SIGNALS && (strncmp(name, signals[s].name, length) != 0 || signals[s].name[length]))
+        s++;
+    return s;
+}
+
+hb_status hb_signals_parse(const char *list, hb_signal_set *set, hb_error *err)
+{
+    hb_signal_set found = strcmp(list, "all") == 0 ? HB_SIGNALS_ALL : 0;
+    for (const char *name = found ? "" : list; !found || *name;) {
+        size_t length = strcspn(name, ",");
+        int s = find_signal(name, length);
+        if (s == HB_N_SIGNALS) {
+            char *known = hb_signals_list(HB_SIGNALS_ALL);
+            hb_status status = hb_fail(err, HB_ERR_ARGUMENT, "no signal '%.*s'; there are %s",
+                                       length < 60 ? (int)length : 60, name, known ? known : "others");
+            free(known);
+            return status;
+        }
+        found |= HB_SIGNAL_BIT(s);
+        name += length + (name[length] == ',');
+    }
+    *set = found;
+    return HB_OK;
+}
+
+char *hb_signals_list(hb_signal_set set)
+{
+    hb_buffer list = {0};
+    bool ok = hb_buffer_add_text(&list, "");
+    for (int s = 0; s < HB_N_SIGNALS && ok; s++)
+        if (set & HB_SIGNAL_BIT(s))
+            ok = (!list.length || hb_buffer_add_text(&list, ",")) &&
+                 hb_buffer_add_text(&list, signals[s].name);
+    if (ok) return list.data;
+    hb_buffer_free(&list);
+    return NULL;
+}
+
 bool hb_score_find(const char *name, hb_score_id *id)
 {
     size_t length = strcspn(name, ":");
-    int s = 0, a = 0;
-    while (s < HB_N_SIGNALS && (strncmp(name, signals[s].name, length) != 0 || signals[s].name[length]))
-        s++;
+    int s = find_signal(name, length), a = 0;
     if (s == HB_N_SIGNALS) return false;
     if (!name[length]) a = (int)signals[s].usual;
     else

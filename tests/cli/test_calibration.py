@@ -67,6 +67,14 @@ class Calibrate(Runs):
         self.assertEqual(saved["settings"]["max_tokens"], 5)
         self.assertEqual(saved["lambda"], 5)
 
+    def test_any_score_of_chosen_signals(self):
+        result = self.calibrate("--signals", "entropy,margin", "--score", "margin:min")
+        rows = self.rows()
+        self.assertEqual(result["score"]["name"], "margin:min")
+        self.assertEqual(result["score"]["aggregation"], "min")
+        self.assertAlmostEqual(result["auroc_high"], auroc([r["margin:min"] for r in rows], [r["label"] for r in rows]))
+        self.assertTrue(all(r["hbar_s"] is None and r["entropy:first"] > 0 for r in rows))
+
     def test_numbers_are_those_of_the_run(self):
         result = self.calibrate("--min-recall", 0.8)
         rows = self.rows()

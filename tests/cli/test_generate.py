@@ -36,7 +36,10 @@ class Generate(Case):
             self.assertAlmostEqual(s["hbar_s"], math.sqrt(s["delta_mu"] * s["delta_sigma"]))
             self.assertAlmostEqual(s["p_fail"], 1 / (1 + math.exp(-3 * (s["hbar_s"] - 0.7))))
             self.assertAlmostEqual(s["pri"], s["surprise"] * (1 + 0.1 * s["delta_h"]))
+            self.assertAlmostEqual(s["surprise"], -math.log(s["max_prob"]))  # the choice being greedy
         self.assertEqual(steps[0]["delta_h"], 0)
+        self.assertAlmostEqual(result["scores"]["perplexity"],
+                               math.exp(sum(s["surprise"] for s in steps) / len(steps)))
         for name in ("hbar_s", "pri", "delta_mu", "delta_sigma", "delta_h", "surprise"):
             top = sorted((s[name] for s in steps), reverse=True)[:5]
             self.assertAlmostEqual(result["scores"][name], sum(top) / 5)
@@ -167,6 +170,16 @@ class Parameters(Case):
         monitor, _ = self.run_with(self.params(), "--tau", 2.5, "--direction", "high", "--lambda", 9)
         self.assertEqual((monitor["tau"], monitor["direction"], monitor["lambda"]), (2.5, ">=", 9))
 
+    def test_the_signal_calibrated_is_watched(self):
+        path = self.params(score={"name": "entropy:mean"}, threshold={"tau": 3.5}, direction=">=")
+        self.assertEqual(self.run_with(path)[0]["watched"], "entropy")
+        self.assertEqual(self.run_with(path, "--watch", "margin")[0]["watched"], "margin")
+        out, err = self.run_hbar("generate", "--model", MODEL, "--params", path, "--json", "--max-tokens", 9, PROMPT)
+        result = json.loads(out)
+        for s in result["trajectory"]:
+            self.assertAlmostEqual(s["p_fail"], 1 / (1 + math.exp(-4 * (s["entropy"] - 3.5))))
+        self.assertRegex(err, "entropy [0-9.]+")
+
     def test_another_model_warns(self):
         for model in ({"name": "other"}, {"name": "random-llama", "architecture": "llama", "file_size": 7}):
             _, err = self.run_with(self.params(model=model))
@@ -179,7 +192,7 @@ class Parameters(Case):
                               ({"threshold": {}}, "'threshold.tau' is missing"),
                               ({"lambda": "5"}, "'lambda' is missing or not a number"),
                               ({"direction": "up"}, "'direction'"), ({"score": {}}, "'score.name'"),
-                              ({"score": {"name": "pri"}}, "calibrated on the score 'pri'")]:
+                              ({"score": {"name": "mood"}}, "calibrated on the score 'mood', which is none")]:
             with self.subTest(changes):
                 self.fails(*arguments, self.params(**changes), says=says)
         self.fails(*arguments, self.write("p.json", "{\n\"schema\": oops"), says="p.json:2:")

@@ -7,8 +7,9 @@ SciPy (Debian: python3-numpy, python3-scipy) in double precision, independently 
 from pathlib import Path
 
 import numpy as np
-from scipy.spatial.distance import cosine
+from scipy.spatial.distance import cosine, jensenshannon
 from scipy.special import expit, softmax
+from scipy.stats import entropy
 
 rng = np.random.default_rng(20)
 
@@ -16,6 +17,26 @@ rng = np.random.default_rng(20)
 def c_array(name, values, kind="float"):
     numbers = ", ".join(f"{v:.9g}" if kind == "float" else f"{v:.17g}" for v in np.ravel(values))
     return f"static const {kind} {name}[] = {{{numbers}}};\n"
+
+
+def distribution_signals(prefix, logits):
+    """Each signal's values, from p alone."""
+    names = ("entropy", "renyi", "tsallis", "fisher_rao", "max_prob", "margin", "self_certainty")
+    rows = []
+    for x in logits:
+        p = softmax(x.astype(np.float64))
+        u = np.full_like(p, 1 / len(p))
+        best = np.sort(p)[::-1]
+        rows.append([entropy(p), np.log(np.sum(p**2 / u)), (np.sum(p**1.5 * u**-0.5) - 1) / 0.5,
+                     2 / np.pi * np.arccos(min(1, np.sum(np.sqrt(p * u)))), best[0], best[0] - best[1],
+                     entropy(u, p)])
+    return "".join(c_array(prefix + name, column, "double") for name, column in zip(names, np.transpose(rows)))
+
+
+def depth(rows):
+    """The first of the blocks from which on the last one's token is the greatest, as a part of all."""
+    settled = [row.argmax() == rows[-1].argmax() for row in rows]
+    return min(l + 1 for l in range(len(rows)) if all(settled[l:])) / len(rows)
 
 
 def main():
@@ -28,6 +49,21 @@ def main():
     out += c_array("ref_impurity", impurity, "double")
     mu = [1 / np.sqrt(i + 0.01) for i in impurity]
     out += c_array("ref_delta_mu", mu, "double")
+
+    # And long enough for sums in stretches; test_signals.c makes the same.
+    spread = (np.arange(5003) * 2654435761 % 2**32) / 2**32 - 0.5
+    big = [np.float32(scale * spread) for scale in (1, 30)]
+    out += distribution_signals("ref_small_", logits) + distribution_signals("ref_big_", big)
+
+    lens = [np.float32(rng.normal(0, scale, (6, 9))) for scale in (0.3, 3)]
+    for rows in lens:  # the first token is the last block's first; in the second case from block 4 on
+        rows[-1, 0] = rows[-1].max() + 1
+    lens[1][3:, 0] = lens[1][3:].max(axis=1) + 0.5
+    lens[1][2, 0] = lens[1][2].min() - 1
+    out += c_array("ref_lens", lens)
+    out += c_array("ref_lens_jsd", [jensenshannon(*softmax(np.float64(rows[[-1, 2]]), axis=1)) ** 2
+                                    for rows in lens], "double")
+    out += c_array("ref_lens_depth", [depth(rows) for rows in lens], "double")
 
     # States: random; nearly parallel; small enough for the 1e-8 to matter.
     base = rng.normal(0, 1, 11)

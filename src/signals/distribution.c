@@ -1,0 +1,203 @@
+/* The signals of one next-token distribution. A vocabulary has a hundred thousand entries and is walked
+ * at every token, so everything is read off a few sums that one walk gathers, with one exponential for
+ * each entry. */
+#include <math.h>
+#include <string.h>
+#include "hbar.h"
+
+#define FLOOR  ((float)HB_DISTRIBUTION_FLOOR)
+#define MASKED ((float)HB_DISTRIBUTION_MASKED)
+
+/* The walks over a vocabulary are compiled once more for wider registers; the linker's resolver
+ * chooses. */
+#ifdef HB_HAVE_X86
+#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
+#else
+#define WIDE
+#endif
+
+/* Entries whose sums are kept as floats; longer sums are doubles. */
+#define STRETCH 256
+
+/* e^x for x in [-80, 0] to about 1e-7 of it: 2^k e^r with k whole and |r| <= ln 2 / 2, e^r by its
+ * Taylor polynomial. Plain arithmetic, so that loops over it become vector code. */
+static inline float exp_below(float x)
+{
+    const float to_whole = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
+    float biased = x * 1.44269504f + to_whole, k = biased - to_whole;
+    float r = (x - k * 0.693359375f) + k * 2.12194440e-4f; /* ln 2 in two parts */
+    float e = 1.0f / 5040;
+    e = e * r + 1.0f / 720;
+    e = e * r + 1.0f / 120;
+    e = e * r + 1.0f / 24;
+    e = e * r + 1.0f / 6;
+    e = e * r + 0.5f;
+    e = e * r + 1.0f;
+    e = e * r + 1.0f;
+    uint32_t whole, bits;
+    memcpy(&whole, &biased, sizeof whole);
+    memcpy(&bits, &e, sizeof bits);
+    bits += whole << 23; /* into the exponent; the bias is shifted out */
+    memcpy(&e, &bits, sizeof e);
+    return e;
+}
+
+enum { LANES = 16 };
+
+/* The two greatest values so far of each lane, and zeros that become NaN once a value is not finite. */
+typedef struct leaders {
+    float first[LANES], second[LANES], zeros[LANES];
+} leaders;
+
+static inline void lead(leaders *l, const float *x, int count)
+{
+    for (int k = 0; k < count; k++) {
+        float lesser = x[k] < l->first[k] ? x[k] : l->first[k];
+        l->second[k] = lesser > l->second[k] ? lesser : l->second[k];
+        l->first[k] = x[k] > l->first[k] ? x[k] : l->first[k];
+        l->zeros[k] += x[k] * 0;
+    }
+}
+
+/* The two greatest of n logits, equal ones being two; false unless all are finite. */
+WIDE static bool two_greatest(const float *logits, size_t n, float *first, float *second)
+{
+    leaders l = {.zeros = {0}};
+    size_t i = 0;
+    for (int k = 0; k < LANES; k++) l.first[k] = l.second[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES) lead(&l, logits + i, LANES);
+    lead(&l, logits + i, (int)(n - i));
+    *first = l.first[0];
+    *second = l.second[0];
+    float zero = l.zeros[0];
+    for (int k = 1; k < LANES; k++) {
+        *second = fmaxf(fmaxf(*second, l.second[k]), fminf(*first, l.first[k]));
+        *first = fmaxf(*first, l.first[k]);
+        zero += l.zeros[k];
+    }
+    return zero == 0;
+}
+
+/* Adds to the sums those of n logits, few enough for floats. */
+WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t n)
+{
+    float max = (float)d->max, exps = 0, xs = 0, x_exps = 0, roots = 0, three_halves = 0, squares = 0;
+#pragma omp simd reduction(+ : exps, xs, x_exps, roots, three_halves, squares)
+    for (size_t i = 0; i < n; i++) {
+        float below = logits[i] - max, x = below < FLOOR ? FLOOR : below;
+        float root = exp_below(0.5f * x), e = root * root;
+        float seen = e < 1e-12f ? 0 : e; /* whose powers are far from the slow smallest floats */
+        exps += e;
+        xs += below < MASKED ? MASKED : below;
+        x_exps += x * e;
+        roots += root;
+        three_halves += seen * root;
+        squares += seen * seen;
+    }
+    d->exps += exps;
+    d->x += xs;
+    d->x_exps += x_exps;
+    d->roots += roots;
+    d->three_halves += three_halves;
+    d->squares += squares;
+}
+
+bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *out)
+{
+    float max, second;
+    if (!two_greatest(logits, n, &max, &second)) return false;
+    hb_distribution d = {.n = n, .max = max, .second = fmax(second - max, HB_DISTRIBUTION_FLOOR)};
+    for (size_t i = 0; i < n; i += STRETCH)
+        add_stretch(&d, logits + i, n - i < STRETCH ? n - i : STRETCH);
+    *out = d;
+    return true;
+}
+
+/* What is left of an amount that rounding may have put a little below its least value. */
+static double at_least(double least, double value)
+{
+    return value > least ? value : least;
+}
+
+double hb_probability(const hb_distribution *d, float logit)
+{
+    return exp(logit - d->max) / d->exps;
+}
+
+double hb_gini_impurity(const hb_distribution *d)
+{
+    return at_least(0, 1 - d->squares / (d->exps * d->exps));
+}
+
+double hb_entropy(const hb_distribution *d)
+{
+    return at_least(0, log(d->exps) - d->x_exps / d->exps);
+}
+
+double hb_renyi_divergence(const hb_distribution *d)
+{
+    return at_least(0, log((double)d->n * d->squares / (d->exps * d->exps)));
+}
+
+double hb_tsallis_divergence(const hb_distribution *d)
+{
+    double sum = d->three_halves / (d->exps * sqrt(d->exps));
+    return at_least(0, 2 * (sqrt((double)d->n) * sum - 1));
+}
+
+double hb_fisher_rao_distance(const hb_distribution *d)
+{
+    double affinity = d->roots / sqrt(d->exps * (double)d->n);
+    return acos(fmin(affinity, 1)) / acos(0);
+}
+
+double hb_max_probability(const hb_distribution *d)
+{
+    return 1 / d->exps;
+}
+
+double hb_margin(const hb_distribution *d)
+{
+    return (1 - exp(d->second)) / d->exps;
+}
+
+double hb_self_certainty(const hb_distribution *d)
+{
+    double n = (double)d->n;
+    return at_least(0, log(d->exps) - d->x / n - log(n));
+}
+
+/* ---- The logit lens ----------------------------------------------------------------------------- */
+
+static double max_of(const float *x, size_t n)
+{
+    float max = x[0];
+    for (size_t i = 1; i < n; i++) max = fmaxf(max, x[i]);
+    return max;
+}
+
+/* ln sum e^x. */
+static double log_sum(const float *x, size_t n)
+{
+    double max = max_of(x, n), sum = 0;
+    for (size_t i = 0; i < n; i++) sum += exp(x[i] - max);
+    return max + log(sum);
+}
+
+double hb_jensen_shannon(const float *a, const float *b, size_t n)
+{
+    double norm_a = log_sum(a, n), norm_b = log_sum(b, n), sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double p = exp(a[i] - norm_a), q = exp(b[i] - norm_b), m = (p + q) / 2;
+        if (p > 0) sum += p / 2 * log(p / m);
+        if (q > 0) sum += q / 2 * log(q / m);
+    }
+    return at_least(0, sum);
+}
+
+double hb_prediction_depth(const float *lens, size_t n_layers, size_t n)
+{
+    size_t l = n_layers;
+    while (l > 1 && lens[(l - 2) * n] >= max_of(lens + (l - 2) * n, n)) l--;
+    return (double)l / (double)n_layers;
+}
