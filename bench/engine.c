@@ -1,0 +1,179 @@
+/* How fast a model is evaluated: prefill, decode of one sequence and of several together; and what it
+ * takes to begin. One JSON object a line.
+ *
+ *   engine MODEL.gguf [--prompt 512] [--decode 32] [--sequences 16] [--repeat 3] [--threads N]
+ *
+ * 0 leaves a measurement out. As llama-bench does: tokens are random, each measurement starts with an
+ * empty cache and has been run once before it counts, and logits are computed for the last token of a
+ * prefill and for each decoded one. */
+#include "bench.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/rng.h"
+#include "engine/session.h"
+
+#define MAX_REPEAT 100
+
+typedef struct engine {
+    const char *path;
+    int32_t n_prompt, n_decode, n_sequences, repeat, n_threads;
+    hb_model *model;
+    hb_session *session;
+    int32_t *tokens, *sequences, *rows; /* [the largest count evaluated at once] */
+    float *logits;                      /* [n_sequences][n_vocab] */
+} engine;
+
+static void usage(void)
+{
+    fprintf(stderr, "usage: engine MODEL.gguf [--prompt N] [--decode N] [--sequences N] [--repeat N]"
+                    " [--threads N]\n");
+    exit(2);
+}
+
+static void parse(engine *e, int argc, char **argv)
+{
+    static const struct option longs[] = {{"prompt", 1, 0, 'p'},    {"decode", 1, 0, 'n'},
+                                          {"sequences", 1, 0, 's'}, {"repeat", 1, 0, 'r'},
+                                          {"threads", 1, 0, 't'},   {0}};
+    int c;
+    while ((c = getopt_long(argc, argv, "p:n:s:r:t:", longs, NULL)) != -1) {
+        if (c == 'p') e->n_prompt = bench_number("prompt", optarg, 0);
+        else if (c == 'n') e->n_decode = bench_number("decode", optarg, 0);
+        else if (c == 's') e->n_sequences = bench_number("sequences", optarg, 0);
+        else if (c == 'r') e->repeat = bench_number("repeat", optarg, 1);
+        else if (c == 't') e->n_threads = bench_number("threads", optarg, 0);
+        else usage();
+    }
+    if (optind + 1 != argc || e->repeat > MAX_REPEAT) usage();
+    e->path = argv[optind];
+}
+
+static void open_session(engine *e, int32_t n_ctx, int32_t n_sequences)
+{
+    hb_error err;
+    const hb_session_options o = {n_ctx, e->n_threads, n_sequences, 0};
+    bench_check(hb_session_open(e->model, &o, &e->session, &err), &err);
+    e->n_threads = e->session->n_threads;
+}
+
+static void make_room(engine *e)
+{
+    int32_t many = e->n_sequences > 1 ? e->n_sequences : 1;
+    int32_t most = many > e->n_prompt ? many : e->n_prompt;
+    e->tokens = bench_need(calloc((size_t)most, sizeof *e->tokens));
+    e->sequences = bench_need(calloc((size_t)most, sizeof *e->sequences));
+    e->rows = bench_need(calloc((size_t)most, sizeof *e->rows));
+    size_t vocab = (size_t)hb_model_get_info(e->model)->n_vocab;
+    e->logits = bench_need(calloc((size_t)many * vocab, sizeof *e->logits));
+    for (int32_t i = 0; i < most; i++) e->rows[i] = i;
+    for (int32_t i = 0; i < most; i++) e->sequences[i] = i % many;
+}
+
+static void draw_tokens(engine *e, int32_t n)
+{
+    static hb_rng rng = {1};
+    for (int32_t i = 0; i < n; i++)
+        e->tokens[i] = (int32_t)hb_rng_below(&rng, (uint64_t)hb_model_get_info(e->model)->n_vocab);
+}
+
+/* ---- Measurements -------------------------------------------------------------------------------- */
+
+/* Each evaluates once from an empty cache and returns the tokens a second. */
+
+static double prefill(engine *e, int32_t n)
+{
+    hb_error err;
+    int32_t last = n - 1;
+    const hb_tap tap = {&last, 1, e->logits, NULL};
+    hb_session_reset(e->session);
+    draw_tokens(e, n);
+    double start = bench_now();
+    bench_check(hb_eval(e->session, e->tokens, n, &tap, &err), &err);
+    return n / (bench_now() - start);
+}
+
+static double decode(engine *e, int32_t n, int32_t n_sequences)
+{
+    hb_error err;
+    const hb_tap tap = {e->rows, n_sequences, e->logits, NULL};
+    hb_session_reset(e->session);
+    double start = bench_now();
+    for (int32_t i = 0; i < n; i++) {
+        draw_tokens(e, n_sequences);
+        bench_check(hb_eval_sequences(e->session, e->tokens, e->sequences, n_sequences, &tap, &err),
+                    &err);
+    }
+    return (double)n * n_sequences / (bench_now() - start);
+}
+
+static void report(const engine *e, const char *name, int32_t n, int32_t n_sequences, double *rates)
+{
+    json_t *all = json_array();
+    for (int i = 0; i < e->repeat; i++) json_array_append_new(all, json_real(rates[i]));
+    bench_print(json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:f, s:o}", "model", e->path, "measure", name,
+                          "kernels", e->session->kernels->name, "threads", e->n_threads, "tokens", n,
+                          "sequences", n_sequences, "per_second", bench_median(rates, e->repeat),
+                          "repeats", all));
+}
+
+static void measure_prefill(engine *e)
+{
+    double rates[MAX_REPEAT];
+    if (!e->n_prompt) return;
+    prefill(e, e->n_prompt);
+    for (int i = 0; i < e->repeat; i++) rates[i] = prefill(e, e->n_prompt);
+    report(e, "prefill", e->n_prompt, 1, rates);
+}
+
+static void measure_decode(engine *e, int32_t n_sequences)
+{
+    double rates[MAX_REPEAT];
+    if (!e->n_decode || !n_sequences) return;
+    decode(e, 1, n_sequences);
+    for (int i = 0; i < e->repeat; i++) rates[i] = decode(e, e->n_decode, n_sequences);
+    report(e, n_sequences == 1 ? "decode" : "decode_together", e->n_decode, n_sequences, rates);
+}
+
+/* Opens what `hbar generate` opens, and evaluates once, so that memory is at its highest. */
+static void measure_start(engine *e)
+{
+    hb_error err;
+    double start = bench_now();
+    bench_check(hb_model_open(e->path, &e->model, &err), &err);
+    double opened = bench_now();
+    open_session(e, 0, 1);
+    double ready = bench_now();
+    const hb_kv_cache *c = &e->session->cache;
+    make_room(e);
+    int32_t n = e->n_prompt ? e->n_prompt : 1;
+    prefill(e, n < e->session->n_ctx ? n : e->session->n_ctx);
+    bench_print(json_pack(
+        "{s:s, s:s, s:f, s:f, s:i, s:I, s:I, s:I}", "model", e->path, "measure", "start",
+        "model_seconds", opened - start, "session_seconds", ready - opened, "context",
+        e->session->n_ctx, "file_bytes", (json_int_t)hb_model_get_info(e->model)->file_size,
+        "cache_bytes",
+        (json_int_t)((uint64_t)c->n_pages * hb_kv_page_bytes(c->n_layers, c->n_heads, c->head_dim)),
+        "peak_memory_bytes", (json_int_t)bench_peak_memory()));
+    hb_session_close(e->session);
+}
+
+int main(int argc, char **argv)
+{
+    engine e = {.n_prompt = 512, .n_decode = 32, .n_sequences = 16, .repeat = 3};
+    parse(&e, argc, argv);
+    measure_start(&e);
+    open_session(&e, e.n_prompt > e.n_decode ? e.n_prompt : e.n_decode + 1, e.n_sequences);
+    measure_prefill(&e);
+    measure_decode(&e, 1);
+    if (e.n_sequences > 1) measure_decode(&e, e.n_sequences);
+    hb_session_close(e.session);
+    hb_model_close(e.model);
+    free(e.tokens);
+    free(e.sequences);
+    free(e.rows);
+    free(e.logits);
+    return 0;
+}

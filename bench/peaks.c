@@ -1,0 +1,176 @@
+/* What this machine can do at best, all threads together: multiply-adds of int8, bf16 and fp32 from
+ * registers, and bytes read from memory. One JSON object; null where the processor lacks the
+ * instructions. A multiply-add counts as two operations.
+ *
+ *   peaks [--threads N] [--mib 1024] */
+#include "bench.h"
+
+#include <getopt.h>
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define ROUNDS  5
+#define REPEATS 20000000 /* of the inner loop; some tenths of a second */
+
+typedef struct kernel {
+    const char *name; /* "int8" ...; several may compete for one name, and the fastest counts */
+    const char *instructions;
+    int supported;
+    double operations; /* in a repeat */
+    void (*run)(long repeats);
+} kernel;
+
+#ifdef HB_HAVE_X86
+#include <immintrin.h>
+
+/* Twelve independent accumulators hide the latency of any of these instructions. They are variables
+ * rather than an array, which the compiler would keep in memory; the empty assembly keeps it from
+ * knowing the operands and from merging repeats. */
+#define CHAINS         12
+#define EACH_CHAIN(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
+
+#define KERNEL(name, isa, accumulator, zero, operand, set, STEP)                                       \
+    __attribute__((target(isa))) static void name(long repeats)                                        \
+    {                                                                                                  \
+        operand a = set, b = set;                                                                      \
+        accumulator EACH_CHAIN(DECLARE) unused = zero;                                                 \
+        EACH_CHAIN(CLEAR)                                                                              \
+        for (long r = 0; r < repeats; r++) {                                                           \
+            __asm__ volatile("" : "+v"(a), "+v"(b));                                                   \
+            EACH_CHAIN(STEP)                                                                           \
+            EACH_CHAIN(KEEP)                                                                           \
+        }                                                                                              \
+    }
+#define DECLARE(i) acc##i,
+#define CLEAR(i)   acc##i = unused;
+#define KEEP(i)    __asm__ volatile("" : "+v"(acc##i));
+
+#define INT8_AVX2(i)                                                                                   \
+    acc##i =                                                                                           \
+        _mm256_add_epi32(acc##i, _mm256_madd_epi16(_mm256_maddubs_epi16(a, b), _mm256_set1_epi16(1))); \
+    __asm__ volatile("" : "+v"(a));
+#define INT8_AVX_VNNI(i) acc##i = _mm256_dpbusd_avx_epi32(acc##i, a, b);
+#define INT8_AVX512(i)   acc##i = _mm512_dpbusd_epi32(acc##i, a, b);
+#define BF16_AVX512(i)   acc##i = _mm512_dpbf16_ps(acc##i, (__m512bh)a, (__m512bh)b);
+#define FP32_AVX2(i)     acc##i = _mm256_fmadd_ps(a, b, acc##i);
+#define FP32_AVX512(i)   acc##i = _mm512_fmadd_ps(a, b, acc##i);
+
+KERNEL(int8_avx2, "avx2", __m256i, _mm256_setzero_si256(), __m256i, _mm256_set1_epi8(1), INT8_AVX2)
+KERNEL(int8_avx_vnni, "avxvnni", __m256i, _mm256_setzero_si256(), __m256i, _mm256_set1_epi8(1),
+       INT8_AVX_VNNI)
+KERNEL(int8_avx512, "avx512f,avx512bw,avx512vnni", __m512i, _mm512_setzero_si512(), __m512i,
+       _mm512_set1_epi8(1), INT8_AVX512)
+KERNEL(bf16_avx512, "avx512f,avx512bw,avx512bf16", __m512, _mm512_setzero_ps(), __m512i,
+       _mm512_set1_epi8(1), BF16_AVX512)
+KERNEL(fp32_avx2, "avx2,fma", __m256, _mm256_setzero_ps(), __m256, _mm256_set1_ps(1e-3f), FP32_AVX2)
+KERNEL(fp32_avx512, "avx512f", __m512, _mm512_setzero_ps(), __m512, _mm512_set1_ps(1e-3f), FP32_AVX512)
+
+static int find_kernels(kernel *out)
+{
+    __builtin_cpu_init();
+    int wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+    const kernel all[] = {
+        {"int8", "avx2", __builtin_cpu_supports("avx2"), 64.0 * CHAINS, int8_avx2},
+        {"int8", "avx_vnni", __builtin_cpu_supports("avxvnni"), 64.0 * CHAINS, int8_avx_vnni},
+        {"int8", "avx512_vnni", wide && __builtin_cpu_supports("avx512vnni"), 128.0 * CHAINS,
+         int8_avx512},
+        {"bf16", "avx512_bf16", wide && __builtin_cpu_supports("avx512bf16"), 64.0 * CHAINS,
+         bf16_avx512},
+        {"fp32", "fma", __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"), 16.0 * CHAINS,
+         fp32_avx2},
+        {"fp32", "avx512f", wide, 32.0 * CHAINS, fp32_avx512},
+    };
+    memcpy(out, all, sizeof all);
+    return (int)(sizeof all / sizeof *all);
+}
+#else
+static int find_kernels(kernel *out)
+{
+    (void)out;
+    return 0;
+}
+#endif
+
+/* Operations a second of all threads, the best of a few rounds. */
+static double rate_of(const kernel *k, int n_threads)
+{
+    double best = 0;
+    for (int round = 0; round < ROUNDS; round++) {
+        double start = bench_now();
+#pragma omp parallel num_threads(n_threads)
+        k->run(REPEATS);
+        double rate = k->operations * REPEATS * n_threads / (bench_now() - start);
+        if (rate > best) best = rate;
+    }
+    return best;
+}
+
+/* Bytes a second read by all threads from a buffer larger than the caches. */
+static double read_rate(size_t bytes, int n_threads)
+{
+    double best = 0;
+    size_t n = bytes / sizeof(uint64_t);
+    uint64_t *memory = bench_need(aligned_alloc(1 << 21, n * sizeof *memory)), total = 0;
+    madvise(memory, n * sizeof *memory, MADV_HUGEPAGE);
+#pragma omp parallel for schedule(static) num_threads(n_threads)
+    for (size_t i = 0; i < n; i++) memory[i] = i;
+    for (int round = 0; round < 2 * ROUNDS; round++) {
+        double start = bench_now();
+#pragma omp parallel for simd schedule(static) num_threads(n_threads) reduction(+ : total)
+        for (size_t i = 0; i < n; i++) total += memory[i];
+        double rate = (double)(n * sizeof *memory) / (bench_now() - start);
+        if (rate > best) best = rate;
+    }
+    /* The sum is looked at, so that it is computed. */
+    if (total == 1) fprintf(stderr, "bench: a sum that cannot be\n");
+    free(memory);
+    return best;
+}
+
+static void processor(char *name, size_t size)
+{
+    char line[256];
+    snprintf(name, size, "unknown");
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    if (!file) return;
+    while (fgets(line, sizeof line, file)) {
+        if (strncmp(line, "model name", 10) != 0) continue;
+        line[strcspn(line, "\n")] = '\0';
+        snprintf(name, size, "%s", strchr(line, ':') ? strchr(line, ':') + 2 : line);
+        break;
+    }
+    fclose(file);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option longs[] = {{"threads", 1, 0, 't'}, {"mib", 1, 0, 'm'}, {0}};
+    int n_threads = omp_get_num_procs(), mib = 1024, c;
+    while ((c = getopt_long(argc, argv, "t:m:", longs, NULL)) != -1) {
+        if (c == 't') n_threads = bench_number("threads", optarg, 1);
+        else if (c == 'm') mib = bench_number("mib", optarg, 1);
+        else return 2;
+    }
+    char name[256];
+    kernel kernels[8];
+    int n = find_kernels(kernels);
+    processor(name, sizeof name);
+    json_t *out = json_pack("{s:s, s:i, s:n, s:n, s:n}", "processor", name, "threads", n_threads,
+                            "int8", "bf16", "fp32");
+    for (int i = 0; i < n; i++) {
+        if (!kernels[i].supported) continue;
+        double rate = rate_of(&kernels[i], n_threads);
+        const json_t *known = json_object_get(out, kernels[i].name);
+        if (rate <= json_real_value(json_object_get(known, "per_second"))) continue;
+        json_object_set_new(
+            out, kernels[i].name,
+            json_pack("{s:s, s:f}", "instructions", kernels[i].instructions, "per_second", rate));
+    }
+    json_object_set_new(out, "read_bytes_per_second",
+                        json_real(read_rate((size_t)mib << 20, n_threads)));
+    bench_print(out);
+    return 0;
+}
