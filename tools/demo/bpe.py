@@ -1,0 +1,110 @@
+"""Byte-pair encoding with bytes to fall back on, in the form of SentencePiece's: trained here, and encoded as
+hbar and llama.cpp encode a vocabulary of tokenizer.ggml.model "llama".
+
+Words begin with the mark of a space or stand alone; letters, digits and other characters never share a piece,
+and digits stay single. So no piece is joined across what the training kept apart, and greedy joining by score
+gives each text the pieces it had in training."""
+import re
+from collections import Counter, defaultdict
+
+MARK = "\u2581"
+UNKNOWN, BEGIN, END = 0, 1, 2
+N_SPECIAL = 3 + 256
+_WORDS = re.compile(rf"{MARK}?[^\W\d_]+|{MARK}?\d|{MARK}?[^\w{MARK}\n]|{MARK}|\n|.", re.DOTALL)
+
+
+def marked(text):
+    return MARK + text.replace(" ", MARK)
+
+
+def train(texts, n_vocab, min_count=20):
+    """The pieces after the special ones, in the order in which they are to be joined. A character seen less
+    often than `min_count` is left to the bytes."""
+    words = Counter()
+    for text in texts:
+        words.update(_WORDS.findall(marked(text)))
+    characters = Counter()
+    for word, n in words.items():
+        for c in word:
+            characters[c] += n
+    alphabet = sorted(c for c, n in characters.items() if n >= min_count and c != "\n")
+    counts = [n for _, n in sorted(words.items())]
+    split = [list(word) for word, _ in sorted(words.items())]
+    pairs, where = Counter(), defaultdict(set)
+    for i, parts in enumerate(split):
+        for pair in zip(parts, parts[1:]):
+            pairs[pair] += counts[i]
+            where[pair].add(i)
+    known, joined = set(alphabet), []
+    while len(alphabet) + len(joined) < n_vocab - N_SPECIAL:
+        (a, b), n = max(pairs.items(), key=lambda item: (item[1], item[0]))
+        if n < 2:
+            break
+        if a in known and b in known and a + b not in known:
+            joined.append(a + b)
+            known.add(a + b)
+        elif a + b not in known:
+            del pairs[a, b]
+            continue
+        for i in sorted(where.pop((a, b))):
+            _replace(split[i], a, b, counts[i], pairs, where, i)
+        pairs.pop((a, b), None)
+    return joined + alphabet
+
+
+def _replace(parts, a, b, n, pairs, where, i):
+    """Joins a and b in one word, keeping the counts of its pairs."""
+    for pair in zip(parts, parts[1:]):
+        pairs[pair] -= n
+    at = 0
+    while at + 1 < len(parts):
+        if parts[at] == a and parts[at + 1] == b:
+            parts[at : at + 2] = [a + b]
+        at += 1
+    for pair in zip(parts, parts[1:]):
+        pairs[pair] += n
+        where[pair].add(i)
+
+
+class Tokenizer:
+    def __init__(self, pieces):
+        """`pieces` are those of train()."""
+        self.pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + pieces
+        self.scores = [0.0] * N_SPECIAL + [-float(i) for i in range(len(pieces))]
+        self.ids = {p: i for i, p in enumerate(self.pieces) if i >= N_SPECIAL}
+        self._cache = {}
+
+    def encode(self, text):
+        """Without the beginning of text."""
+        ids = []
+        for word in _WORDS.findall(marked(text)):
+            if word not in self._cache:
+                self._cache[word] = self._encode_word(word)
+            ids += self._cache[word]
+        return ids
+
+    def _encode_word(self, word):
+        """Joins the pair of the best score, the leftmost among equals, until no pair is a piece."""
+        parts = list(word)
+        while True:
+            best = None
+            for i, pair in enumerate(zip(parts, parts[1:])):
+                piece = self.ids.get(pair[0] + pair[1])
+                if piece is not None and (best is None or self.scores[piece] > best[0]):
+                    best = (self.scores[piece], i)
+            if best is None:
+                break
+            parts[best[1] : best[1] + 2] = [parts[best[1]] + parts[best[1] + 1]]
+        ids = []
+        for part in parts:
+            ids += [self.ids[part]] if part in self.ids else [3 + b for b in part.encode()]
+        return ids
+
+    def decode(self, ids):
+        raw = b""
+        for i in ids:
+            if 3 <= i < N_SPECIAL:
+                raw += bytes([i - 3])
+            elif i >= N_SPECIAL:
+                raw += self.pieces[i].replace(MARK, " ").encode()
+        return raw.decode(errors="replace")
