@@ -109,6 +109,8 @@ typedef struct hb_session_options {
     int32_t n_sequences; /* 0: one */
     int64_t n_positions; /* positions the cache holds for all sequences together, those that forked
                             sequences share being held once; 0: n_ctx for each sequence */
+    bool exact;          /* multiply quantised weights by activations as they are, not rounded to 8
+                            bits: slower, and free of that rounding */
 } hb_session_options;
 
 #define HB_DEFAULT_CTX 4096

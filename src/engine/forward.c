@@ -43,9 +43,8 @@ static void self_attention(hb_session *s, int32_t layer)
     const hb_model *m = s->model;
     const hb_layer *l = &m->layers[layer];
     int32_t heads = m->info.n_heads, kv_heads = m->info.n_kv_heads, dim = m->head_dim;
-    hb_matmul(s, &l->wq, s->normed, s->n_rows, s->q);
-    hb_matmul(s, &l->wk, s->normed, s->n_rows, s->k);
-    hb_matmul(s, &l->wv, s->normed, s->n_rows, s->v);
+    const hb_product products[] = {{&l->wq, s->q}, {&l->wk, s->k}, {&l->wv, s->v}};
+    hb_matmul(s, s->normed, s->n_rows, products, 3);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
     for (int32_t row = 0; row < s->n_rows; row++) {
         const hb_span *span = s->span_of[row];
@@ -60,8 +59,8 @@ static void self_attention(hb_session *s, int32_t layer)
 static void feed_forward(hb_session *s, const hb_layer *l)
 {
     size_t ff = (size_t)s->model->n_ff;
-    hb_matmul(s, &l->w_gate, s->normed, s->n_rows, s->gate);
-    hb_matmul(s, &l->w_up, s->normed, s->n_rows, s->up);
+    const hb_product products[] = {{&l->w_gate, s->gate}, {&l->w_up, s->up}};
+    hb_matmul(s, s->normed, s->n_rows, products, 2);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
     for (int32_t row = 0; row < s->n_rows; row++)
         s->kernels->silu_mul(s->gate + (size_t)row * ff, s->up + (size_t)row * ff, ff);
@@ -70,7 +69,7 @@ static void feed_forward(hb_session *s, const hb_layer *l)
 /* Projects back to the residual stream's width and adds to it. s->normed is free by then. */
 static void add_projected(hb_session *s, const hb_matrix *w, const float *from)
 {
-    hb_matmul(s, w, from, s->n_rows, s->normed);
+    hb_matmul(s, from, s->n_rows, &(hb_product){w, s->normed}, 1);
     size_t count = (size_t)s->n_rows * (size_t)s->model->info.n_embd;
     for (size_t i = 0; i < count; i++) s->x[i] += s->normed[i];
 }
@@ -96,7 +95,8 @@ static void tap_logits(hb_session *s, const hb_tap *tap, int32_t from, int32_t t
     for (int32_t r = from; r < to; r++)
         hb_rms_norm(s->x + (size_t)(tap->rows[r] - first) * d, m->output_norm, m->norm_eps, d,
                     s->normed + (size_t)(r - from) * d);
-    hb_matmul(s, &m->output, s->normed, to - from, tap->logits + (size_t)from * vocab);
+    hb_matmul(s, s->normed, to - from, &(hb_product){&m->output, tap->logits + (size_t)from * vocab},
+              1);
 }
 
 /* Takes in the next n tokens' sequences: gives them their positions in the cache, and divides them into

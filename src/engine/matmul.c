@@ -1,30 +1,240 @@
-/* Multiplying by a stored matrix. */
+/* Multiplying by stored matrices. A few tokens multiply the rows where they lie: each row is read once
+ * from the file's pages and used at once. Many tokens multiply panels: rows are unpacked, a part of
+ * their columns at a time, into an order that suits registers, and used for all tokens while they are
+ * in the cache. Weights of quantised types meet activations quantised to bytes, unless the session is
+ * exact. */
 #include <omp.h>
+#include <string.h>
 #include "engine/session.h"
 
 /* Multiplications below which waking the other threads costs more than they bring. */
 #define PARALLEL_FROM (1 << 17)
 
-void hb_matmul(const hb_session *s, const hb_matrix *w, const float *x, int32_t n, float *y)
+/* What the threads of one call share. */
+typedef struct call {
+    const hb_session *s;
+    const hb_kernels *k;
+    const hb_product *products;
+    int count;
+    const float *x; /* [n][cols] */
+    int32_t n;
+    size_t cols;
+    bool panels;
+    size_t depth; /* columns taken together: activations are laid out as [cols / depth][n][depth] */
+} call;
+
+static bool in_bytes(const hb_session *s, const hb_matrix *w)
 {
-    const hb_kernels *k = s->kernels;
-    hb_to_f32 *to_f32 = k->to_f32[w->type];
-    size_t cols = (size_t)w->cols, rows = (size_t)w->rows;
-    bool parallel = (double)cols * (double)rows * n > PARALLEL_FROM;
-#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (parallel)
-    for (size_t first = 0; first < rows; first += HB_TILE_ROWS) {
-        int count = rows - first < HB_TILE_ROWS ? (int)(rows - first) : HB_TILE_ROWS;
-        const uint8_t *stored = w->data + first * w->row_bytes;
-        float *scratch = s->thread_rows + (size_t)omp_get_thread_num() * HB_TILE_ROWS * s->row_length;
-        const float *weights = scratch;
-        size_t stride = s->row_length;
-        if (to_f32) {
-            for (int r = 0; r < count; r++)
-                to_f32(stored + (size_t)r * w->row_bytes, scratch + (size_t)r * stride, cols);
-        } else {
-            weights = (const float *)(const void *)stored;
-            stride = cols;
+    return !s->exact && s->kernels->dot[w->type];
+}
+
+/* Where columns of token t are, from `at` on, a multiple of the depth. */
+static size_t place(const call *c, int32_t t, size_t at)
+{
+    return at * (size_t)c->n + (size_t)t * c->depth;
+}
+
+static size_t width_at(const call *c, size_t at)
+{
+    return c->cols - at < c->depth ? c->cols - at : c->depth;
+}
+
+/* ---- Activations --------------------------------------------------------------------------------- */
+
+/* What is known of a token's groups, for groups of 16 and of 32, from what is known of its bytes. */
+static void describe_groups(const hb_byte_space *b, size_t from, size_t n)
+{
+    for (size_t i = 0; i < n / 32; i++) {
+        size_t g = from / 32 + i;
+        float d = b->d[1][g];
+        int32_t first = b->sums[0][2 * g], second = b->sums[0][2 * g + 1];
+        b->sums[1][g] = first + second;
+        b->scaled[1][g] = d * (float)(first + second);
+        b->d[0][2 * g] = b->d[0][2 * g + 1] = d;
+        b->scaled[0][2 * g] = d * (float)first;
+        b->scaled[0][2 * g + 1] = d * (float)second;
+    }
+}
+
+static void prepare_bytes(const call *c, int32_t t)
+{
+    const hb_byte_space *b = &c->s->bytes;
+    for (size_t at = 0; at < c->cols; at += c->depth) {
+        size_t width = width_at(c, at), to = place(c, t, at);
+        c->k->quantise(c->x + (size_t)t * c->cols + at, width, b->q + to, b->d[1] + to / 32,
+                       b->sums[0] + to / 16);
+        describe_groups(b, to, width);
+        for (int p = 0; c->panels && p < c->count; p++) {
+            const hb_type_info *type = hb_type_get_info(c->products[p].w->type);
+            if (!type->group) continue;
+            for (size_t g = to / type->group; g < (to + width) / type->group; g++)
+                b->start[p][g] = -type->offset * b->sums[type->group / 32][g];
         }
-        k->tile(weights, stride, count, x, cols, n, cols, y + first, rows);
+    }
+}
+
+static void prepare_floats(const call *c, int32_t t)
+{
+    for (size_t at = 0; at < c->cols; at += c->depth) {
+        size_t width = width_at(c, at);
+        memcpy(c->s->laid_out + place(c, t, at), c->x + (size_t)t * c->cols + at,
+               width * sizeof(float));
+    }
+}
+
+/* ---- A few tokens -------------------------------------------------------------------------------- */
+
+static void direct_bytes(const call *c, const hb_product *p, size_t first, size_t count)
+{
+    const hb_byte_space *b = &c->s->bytes;
+    const uint8_t *row = p->w->data + first * p->w->row_bytes;
+    for (size_t r = first; r < first + count; r++, row += p->w->row_bytes)
+        for (int32_t t = 0; t < c->n; t += HB_DIRECT) {
+            size_t from = (size_t)t * c->cols;
+            hb_bytes x = {.n = c->n - t < HB_DIRECT ? c->n - t : HB_DIRECT,
+                          .cols = c->cols,
+                          .q = b->q + from,
+                          .d = {b->d[0] + from / 16, b->d[1] + from / 32},
+                          .scaled = {b->scaled[0] + from / 16, b->scaled[1] + from / 32}};
+            c->k->dot[p->w->type](row, &x, p->y + (size_t)t * (size_t)p->w->rows + r,
+                                  (size_t)p->w->rows);
+        }
+}
+
+static void direct_floats(const call *c, const hb_product *p, size_t first, size_t count)
+{
+    hb_to_f32 *to_f32 = c->k->to_f32[p->w->type];
+    float *scratch = c->s->thread_rows + (size_t)omp_get_thread_num() * HB_TILE_ROWS * c->s->row_length;
+    for (size_t r = first, rows; r < first + count; r += rows) {
+        rows = first + count - r < HB_TILE_ROWS ? first + count - r : HB_TILE_ROWS;
+        const uint8_t *stored = p->w->data + r * p->w->row_bytes;
+        const float *weights = (const float *)(const void *)stored;
+        size_t stride = c->cols;
+        if (to_f32) {
+            weights = scratch;
+            stride = c->s->row_length;
+            for (size_t i = 0; i < rows; i++)
+                to_f32(stored + i * p->w->row_bytes, scratch + i * stride, c->cols);
+        }
+        c->k->tile(weights, stride, (int)rows, c->x, c->cols, c->n, c->cols, p->y + r,
+                   (size_t)p->w->rows);
+    }
+}
+
+/* ---- Panels -------------------------------------------------------------------------------------- */
+
+/* Bytes of a row before column `at`. */
+static size_t row_offset(const hb_matrix *w, size_t at)
+{
+    const hb_type_info *type = hb_type_get_info(w->type);
+    return at / type->block * type->block_bytes;
+}
+
+/* Columns [at, at + width) of up to panel_rows rows, against all tokens, added to space->acc. */
+static void panel_bytes(const call *c, int number, size_t first, size_t count, size_t at, size_t width,
+                        hb_panel_space *space)
+{
+    const hb_matrix *w = c->products[number].w;
+    const hb_type_info *type = hb_type_get_info(w->type);
+    const hb_byte_space *b = &c->s->bytes;
+    size_t group = type->group, groups = width / group, from = place(c, 0, at);
+    const uint8_t *stored = w->data + first * w->row_bytes + row_offset(w, at);
+    uint8_t *rows = (uint8_t *)space->rows;
+    for (size_t r = 0; r < count; r++)
+        c->k->unpack[w->type](stored + r * w->row_bytes, width, rows + r * HB_PANEL_DEPTH, space->d[r],
+                              space->m[r]);
+    c->k->transpose((const uint32_t *)space->rows, HB_PANEL_DEPTH / 4, width / 4, space->panel);
+    c->k->transpose((const uint32_t *)space->d, HB_PANEL_GROUPS, groups, (uint32_t *)space->turned_d);
+    if (!type->offset)
+        c->k->transpose((const uint32_t *)space->m, HB_PANEL_GROUPS, groups,
+                        (uint32_t *)space->turned_m);
+    const hb_panel panel = {.depth = width,
+                            .group = group,
+                            .wide = type->offset > 64,
+                            .u = (const uint8_t *)space->panel,
+                            .d = space->turned_d,
+                            .m = type->offset ? NULL : space->turned_m,
+                            .n = c->n,
+                            .q = b->q + from,
+                            .dx = b->d[group / 32] + from / group,
+                            .scaled = b->scaled[group / 32] + from / group,
+                            .start = b->start[number] + from / group,
+                            .acc = space->acc,
+                            .add = at > 0};
+    c->k->panel(&panel);
+}
+
+static void panel_floats(const call *c, int number, size_t first, size_t count, size_t at, size_t width,
+                         hb_panel_space *space)
+{
+    const hb_matrix *w = c->products[number].w;
+    hb_to_f32 *to_f32 = c->k->to_f32[w->type];
+    size_t lanes = (size_t)c->k->panel_rows;
+    const uint8_t *stored = w->data + first * w->row_bytes + row_offset(w, at);
+    for (size_t r = 0; r < count; r++) {
+        float *row = space->rows + r * HB_PANEL_DEPTH;
+        if (to_f32) to_f32(stored + r * w->row_bytes, row, width);
+        else memcpy(row, stored + r * w->row_bytes, width * sizeof *row);
+    }
+    c->k->transpose((const uint32_t *)space->rows, HB_PANEL_DEPTH, width, space->panel);
+    c->k->outer(c->s->laid_out + place(c, 0, at), c->depth, c->n, (const float *)space->panel, lanes,
+                width, lanes, at > 0, space->acc, lanes);
+}
+
+static void panel(const call *c, int number, size_t first, size_t count)
+{
+    const hb_product *p = &c->products[number];
+    size_t lanes = (size_t)c->k->panel_rows;
+    hb_panel_space *space = &c->s->panel_space[omp_get_thread_num()];
+    bool bytes = in_bytes(c->s, p->w);
+    for (size_t at = 0; at < c->cols; at += c->depth)
+        (bytes ? panel_bytes : panel_floats)(c, number, first, count, at, width_at(c, at), space);
+    for (int32_t t = 0; t < c->n; t++)
+        memcpy(p->y + (size_t)t * (size_t)p->w->rows + first, space->acc + (size_t)t * lanes,
+               count * sizeof(float));
+}
+
+/* ---- The call ------------------------------------------------------------------------------------ */
+
+/* Rows [first, first + stripe) of all products' rows, taken as one list of whole stripes each. */
+static void stripe(const call *c, size_t number, size_t rows_each)
+{
+    int p = 0;
+    size_t each;
+    while (number >= (each = ((size_t)c->products[p].w->rows + rows_each - 1) / rows_each)) {
+        number -= each;
+        p++;
+    }
+    size_t first = number * rows_each, left = (size_t)c->products[p].w->rows - first;
+    size_t count = left < rows_each ? left : rows_each;
+    if (c->panels) panel(c, p, first, count);
+    else if (in_bytes(c->s, c->products[p].w)) direct_bytes(c, &c->products[p], first, count);
+    else direct_floats(c, &c->products[p], first, count);
+}
+
+void hb_matmul(const hb_session *s, const float *x, int32_t n, const hb_product *products, int count)
+{
+    call c = {.s = s, .k = s->kernels, .products = products, .count = count, .x = x, .n = n};
+    c.cols = (size_t)products[0].w->cols;
+    c.panels = c.k->panel_rows && n > c.k->direct;
+    c.depth = c.panels ? HB_PANEL_DEPTH : c.cols;
+    bool bytes = false, floats = false;
+    size_t rows_each = c.panels ? (size_t)c.k->panel_rows : 16, stripes = 0, rows = 0;
+    for (int p = 0; p < count; p++) {
+        if (in_bytes(s, products[p].w)) bytes = true;
+        else floats = c.panels;
+        rows += (size_t)products[p].w->rows;
+        stripes += ((size_t)products[p].w->rows + rows_each - 1) / rows_each;
+    }
+    bool parallel = (double)c.cols * (double)rows * n > PARALLEL_FROM;
+#pragma omp parallel num_threads(s->n_threads) if (parallel)
+    {
+#pragma omp for schedule(static)
+        for (int32_t t = 0; t < n; t++) {
+            if (bytes) prepare_bytes(&c, t);
+            if (floats) prepare_floats(&c, t);
+        }
+#pragma omp for schedule(dynamic)
+        for (size_t i = 0; i < stripes; i++) stripe(&c, i, rows_each);
     }
 }

@@ -11,13 +11,26 @@
 #define MAX_THREADS   1024
 #define MAX_SEQUENCES 4096
 
-/* Gives the next `count` floats of the block at `base`, from a cache line's start; with a NULL base
+/* Gives the next `count` elements of the block at `base`, from a cache line's start; with a NULL base
  * only *used is moved on, so that the same code first measures and then places. */
-static float *place(void *base, size_t *used, uint64_t count)
+static void *place(void *base, size_t *used, uint64_t count, size_t size)
 {
-    float *at = base ? (float *)(void *)((char *)base + *used) : NULL;
-    *used += (count * sizeof(float) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    void *at = base ? (char *)base + *used : NULL;
+    *used += (count * size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
     return at;
+}
+
+/* Room for n activations as bytes. */
+static void lay_out_bytes(hb_byte_space *b, void *base, size_t *used, uint64_t n)
+{
+    b->q = place(base, used, n + HB_BYTES_SLACK, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        uint64_t groups = n / (16u << i) + HB_BYTES_SLACK / 4;
+        b->d[i] = place(base, used, groups, sizeof(float));
+        b->scaled[i] = place(base, used, groups, sizeof(float));
+        b->sums[i] = place(base, used, groups, sizeof(int32_t));
+    }
+    for (int p = 0; p < HB_PRODUCTS; p++) b->start[p] = place(base, used, n / 16, sizeof(int32_t));
 }
 
 /* Lays the session's arrays out; returns the bytes they take. The model's bounds keep this in 64 bits.
@@ -31,20 +44,24 @@ static size_t lay_out(hb_session *s, void *base)
     uint64_t longest = ff > q ? ff : q, threads = (uint64_t)s->n_threads;
     uint64_t padded_head = ((uint64_t)m->head_dim + HB_PAD - 1) / HB_PAD * HB_PAD;
     if (d > longest) longest = d;
-    s->row_length = (longest + 15) / 16 * 16;
+    s->row_length = (longest + 31) / 32 * 32;
 
     size_t used = 0;
-    s->rope = place(base, &used, (uint64_t)s->n_ctx * (uint64_t)m->n_rot);
-    s->x = place(base, &used, HB_BATCH * d);
-    s->normed = place(base, &used, HB_BATCH * d);
-    s->q = place(base, &used, HB_BATCH * q);
-    s->attention = place(base, &used, HB_BATCH * q);
-    s->k = place(base, &used, HB_BATCH * kv);
-    s->v = place(base, &used, HB_BATCH * kv);
-    s->gate = place(base, &used, HB_BATCH * ff);
-    s->up = place(base, &used, HB_BATCH * ff);
-    s->thread_rows = place(base, &used, threads * HB_TILE_ROWS * s->row_length);
-    s->thread_heads = place(base, &used, threads * 2 * HB_QUERY_ROWS * padded_head);
+    s->rope = place(base, &used, (uint64_t)s->n_ctx * (uint64_t)m->n_rot, sizeof(float));
+    s->x = place(base, &used, HB_BATCH * d, sizeof(float));
+    s->normed = place(base, &used, HB_BATCH * d, sizeof(float));
+    s->q = place(base, &used, HB_BATCH * q, sizeof(float));
+    s->attention = place(base, &used, HB_BATCH * q, sizeof(float));
+    s->k = place(base, &used, HB_BATCH * kv, sizeof(float));
+    s->v = place(base, &used, HB_BATCH * kv, sizeof(float));
+    s->gate = place(base, &used, HB_BATCH * ff, sizeof(float));
+    s->up = place(base, &used, HB_BATCH * ff, sizeof(float));
+    s->thread_rows = place(base, &used, threads * HB_TILE_ROWS * s->row_length, sizeof(float));
+    uint64_t parts = (s->row_length + HB_PANEL_DEPTH - 1) / HB_PANEL_DEPTH;
+    s->laid_out = place(base, &used, HB_BATCH * parts * HB_PANEL_DEPTH, sizeof(float));
+    lay_out_bytes(&s->bytes, base, &used, HB_BATCH * parts * HB_PANEL_DEPTH);
+    s->panel_space = place(base, &used, threads, sizeof *s->panel_space);
+    s->thread_heads = place(base, &used, threads * 2 * HB_QUERY_ROWS * padded_head, sizeof(float));
     return used;
 }
 
@@ -129,6 +146,7 @@ hb_status hb_session_open(const hb_model *model, const hb_session_options *optio
     int32_t usual = model->info.n_ctx_train < HB_DEFAULT_CTX ? model->info.n_ctx_train : HB_DEFAULT_CTX;
     s->model = model;
     s->kernels = hb_kernels_best();
+    s->exact = o.exact;
     s->n_ctx = o.n_ctx ? o.n_ctx : usual;
     s->n_threads = o.n_threads ? o.n_threads : omp_get_num_procs();
     if (!o.n_sequences) o.n_sequences = 1;

@@ -9,8 +9,33 @@
 /* Tokens evaluated together; longer calls go in parts. */
 #define HB_BATCH 512
 
+/* Matrices multiplied by the same activations in one call. */
+#define HB_PRODUCTS 3
+typedef struct hb_product {
+    const hb_matrix *w;
+    float *y; /* [n][w->rows] */
+} hb_product;
+
 /* The most rows in a block of queries. */
 #define HB_QUERY_ROWS 48
+
+/* Activations as bytes, as hb_bytes and hb_panel take them; [0] for groups of 16, [1] of 32. */
+typedef struct hb_byte_space {
+    int8_t *q;
+    float *d[2], *scaled[2];
+    int32_t *sums[2];
+    int32_t *start[HB_PRODUCTS];
+} hb_byte_space;
+
+/* What a thread makes panels in. */
+#define HB_PANEL_GROUPS (HB_PANEL_DEPTH / 16)
+typedef struct hb_panel_space {
+    float rows[HB_PANEL_ROWS * HB_PANEL_DEPTH]; /* unpacked: bytes or floats */
+    uint32_t panel[HB_PANEL_ROWS * HB_PANEL_DEPTH];
+    float d[HB_PANEL_ROWS][HB_PANEL_GROUPS], m[HB_PANEL_ROWS][HB_PANEL_GROUPS];
+    float turned_d[HB_PANEL_GROUPS * HB_PANEL_ROWS], turned_m[HB_PANEL_GROUPS * HB_PANEL_ROWS];
+    float acc[HB_BATCH * HB_PANEL_ROWS];
+} hb_panel_space;
 
 /* Neighbouring tokens of one sequence in a batch. */
 typedef struct hb_span {
@@ -31,6 +56,7 @@ struct hb_session {
     const hb_kernels *kernels;
     hb_kv_cache cache;
     int32_t n_ctx, n_threads;
+    bool exact;
     void *memory; /* all the arrays below but the last */
 
     float *rope;          /* [n_ctx][n_rot / 2][2], cosine and sine */
@@ -39,8 +65,11 @@ struct hb_session {
     float *k, *v;         /* [HB_BATCH][n_kv_heads * head_dim], on their way to the cache */
     float *gate, *up;     /* [HB_BATCH][n_ff] */
     float *thread_rows;   /* [n_threads][HB_TILE_ROWS][row_length], weights as floats */
-    float *thread_heads;  /* [n_threads][2 * HB_QUERY_ROWS][padded head], queries and their results */
-    size_t row_length;    /* the longest row, padded */
+    float *laid_out;      /* [HB_BATCH][row_length], activations on their way to panels */
+    hb_byte_space bytes;
+    hb_panel_space *panel_space; /* [n_threads] */
+    float *thread_heads; /* [n_threads][2 * HB_QUERY_ROWS][padded head], queries and their results */
+    size_t row_length;   /* the longest row, padded */
 
     /* The batch in hand. */
     hb_span *spans;          /* [HB_BATCH] */
@@ -49,8 +78,9 @@ struct hb_session {
     int32_t n_rows, n_spans, n_blocks;
 };
 
-/* y [n][w->rows] = x [n][w->cols] times the transpose of w (matmul.c). */
-void hb_matmul(const hb_session *s, const hb_matrix *w, const float *x, int32_t n, float *y);
+/* y = x times the transpose of w, for x [n][cols] and each of up to HB_PRODUCTS products, whose
+ * matrices all have `cols` columns (matmul.c). */
+void hb_matmul(const hb_session *s, const float *x, int32_t n, const hb_product *products, int count);
 
 /* Causal attention of the batch's queries s->q, after its keys s->k and values s->v are put into the
  * cache: fills s->attention (attention.c). */

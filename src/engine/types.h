@@ -30,6 +30,8 @@ typedef struct hb_type_info {
     uint32_t block;       /* weights in a block */
     uint32_t block_bytes; /* 0: known by name only, not supported */
     uint32_t group;       /* of a quantised type: weights that share a scale, 16 or 32; else 0 */
+    int32_t offset;       /* of a quantised type whose groups have no minima of their own: a weight is
+                             scale * (u - offset); else 0 */
 } hb_type_info;
 
 /* Never NULL; an unknown number has a NULL name. */

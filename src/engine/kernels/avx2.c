@@ -1,12 +1,77 @@
-/* AVX2, FMA and F16C. */
+/* AVX2, FMA and F16C; compiled a second time with HB_VNNI for processors that also have AVX-VNNI. */
 #include <immintrin.h>
 
 #define HB_LANES     8
 #define TILE_ROWS    6
 #define TILE_VECTORS 2
+#define BYTE_VECTORS 2
+#define BYTE_TOKENS  3
 
-#include "engine/kernels/dequantize.h"
 #include "engine/kernels/float.h"
+
+#ifdef HB_VNNI
+static inline vi dot4(vi sums, vb u, vb q, bool wide)
+{
+    (void)wide;
+    return (vi)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)u, (__m256i)q);
+}
+#else
+/* Pairs of products are added in 16 bits, which hold two of 127 * 127, or of 128 * 127. */
+static inline __m256i dot4_narrow(__m256i sums, __m256i u, __m256i q)
+{
+    __m256i pairs = _mm256_maddubs_epi16(u, q);
+    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
+static inline vi dot4(vi sums, vb u, vb q, bool wide)
+{
+    if (!wide) return (vi)dot4_narrow((__m256i)sums, (__m256i)u, (__m256i)q);
+    const __m256i low = _mm256_set1_epi8(0x7F);
+    __m256i s = dot4_narrow((__m256i)sums, _mm256_and_si256((__m256i)u, low), (__m256i)q);
+    return (vi)dot4_narrow(s, _mm256_andnot_si256(low, (__m256i)u), (__m256i)q);
+}
+#endif
+
+static inline vf spread(const float *values, size_t group)
+{
+    if (group == 32) return vf_all(values[0]);
+    return (vf)_mm256_set_m128(_mm_set1_ps(values[1]), _mm_set1_ps(values[0]));
+}
+
+#include "engine/kernels/bytes.h"
+
+/* Eight rows of eight words, turned. */
+static void turn8(const uint32_t *from, size_t stride, uint32_t *to)
+{
+    __m256i a[8], b[8];
+    for (int i = 0; i < 8; i++)
+        a[i] = _mm256_loadu_si256((const __m256i *)(const void *)(from + (size_t)i * stride));
+    for (int i = 0; i < 8; i += 2) {
+        b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
+        b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        a[i] = _mm256_unpacklo_epi64(b[i], b[i + 2]);
+        a[i + 1] = _mm256_unpackhi_epi64(b[i], b[i + 2]);
+        a[i + 2] = _mm256_unpacklo_epi64(b[i + 1], b[i + 3]);
+        a[i + 3] = _mm256_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        _mm256_storeu_si256((__m256i *)(void *)(to + i * 16),
+                            _mm256_permute2x128_si256(a[i], a[i + 4], 0x20));
+        _mm256_storeu_si256((__m256i *)(void *)(to + (i + 4) * 16),
+                            _mm256_permute2x128_si256(a[i], a[i + 4], 0x31));
+    }
+}
+
+static void transpose(const uint32_t *from, size_t stride, size_t n, uint32_t *to)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        for (size_t r = 0; r < 16; r += 8) turn8(from + r * stride + i, stride, to + i * 16 + r);
+    for (; i < n; i++)
+        for (size_t r = 0; r < 16; r++) to[i * 16 + r] = from[r * stride + i];
+}
 
 static void f16c_to_f32(const void *blocks, float *out, size_t n)
 {
@@ -54,11 +119,23 @@ static inline __attribute__((always_inline)) void block(const int R, const int T
 
 #include "engine/kernels/tile.h"
 
+#ifdef HB_VNNI
+const hb_kernels hb_kernels_avxvnni = {
+    .name = "avxvnni",
+#else
 const hb_kernels hb_kernels_avx2 = {
     .name = "avx2",
+#endif
     .to_f32 = {[HB_TYPE_F16] = f16c_to_f32, COMMON_TO_F32},
     .unpack = {COMMON_UNPACK},
+    .dot = {COMMON_DOT},
     .tile = tile,
+    .quantise = quantise,
+    .panel_rows = 16,
+    .direct = 3,
+    .transpose = transpose,
+    .panel = panel_product,
+    .outer = outer,
     .attend = attend,
     .silu_mul = silu_mul,
 };

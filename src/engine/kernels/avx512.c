@@ -1,12 +1,88 @@
-/* AVX-512 F, BW, VL and DQ. Ends of rows are masked loads, so every length takes one path. */
+/* AVX-512 F, BW, VL and DQ; compiled a second time with HB_VNNI for processors that also have AVX-512
+ * VNNI. Ends of rows are masked loads, so every length takes one path. */
 #include <immintrin.h>
 
 #define HB_LANES     16
-#define TILE_ROWS    6
-#define TILE_VECTORS 4
+#define TILE_ROWS    12
+#define TILE_VECTORS 2
+#define BYTE_VECTORS 2
+#define BYTE_TOKENS  6
 
-#include "engine/kernels/dequantize.h"
 #include "engine/kernels/float.h"
+
+#ifdef HB_VNNI
+static inline vi dot4(vi sums, vb u, vb q, bool wide)
+{
+    (void)wide;
+    return (vi)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)u, (__m512i)q);
+}
+#else
+/* Pairs of products are added in 16 bits, which hold two of 127 * 127, or of 128 * 127. */
+static inline __m512i dot4_narrow(__m512i sums, __m512i u, __m512i q)
+{
+    __m512i pairs = _mm512_maddubs_epi16(u, q);
+    return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+}
+
+static inline vi dot4(vi sums, vb u, vb q, bool wide)
+{
+    if (!wide) return (vi)dot4_narrow((__m512i)sums, (__m512i)u, (__m512i)q);
+    const __m512i low = _mm512_set1_epi8(0x7F);
+    __m512i s = dot4_narrow((__m512i)sums, _mm512_and_si512((__m512i)u, low), (__m512i)q);
+    return (vi)dot4_narrow(s, _mm512_andnot_si512(low, (__m512i)u), (__m512i)q);
+}
+#endif
+
+static inline vf spread(const float *values, size_t group)
+{
+    __m512 v = _mm512_broadcast_f32x4(_mm_loadu_ps(values));
+    const __m512i of32 = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m512i of16 = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+    return (vf)_mm512_permutevar_ps(v, group == 32 ? of32 : of16);
+}
+
+#include "engine/kernels/bytes.h"
+
+/* Sixteen rows of up to sixteen words, turned. */
+static void turn16(const uint32_t *from, size_t stride, size_t n, uint32_t *to)
+{
+    __m512i a[16], b[16];
+    __mmask16 some = n >= 16 ? (__mmask16)0xFFFF : (__mmask16)((1u << n) - 1);
+    for (int i = 0; i < 16; i++) a[i] = _mm512_maskz_loadu_epi32(some, from + (size_t)i * stride);
+    for (int i = 0; i < 16; i += 2) {
+        b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
+        b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
+        a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
+        a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
+        a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
+    }
+    /* a[4k + j] now holds, in its four quarters, words j, j + 4, j + 8 and j + 12 of rows 4k to 4k + 3.
+     */
+    for (int j = 0; j < 4; j++) {
+        b[j] = _mm512_shuffle_i32x4(a[j], a[4 + j], 0x88);
+        b[4 + j] = _mm512_shuffle_i32x4(a[j], a[4 + j], 0xDD);
+        b[8 + j] = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0x88);
+        b[12 + j] = _mm512_shuffle_i32x4(a[8 + j], a[12 + j], 0xDD);
+    }
+    for (size_t j = 0; j < 4; j++) {
+        const __m512i turned[4] = {_mm512_shuffle_i32x4(b[j], b[8 + j], 0x88),
+                                   _mm512_shuffle_i32x4(b[4 + j], b[12 + j], 0x88),
+                                   _mm512_shuffle_i32x4(b[j], b[8 + j], 0xDD),
+                                   _mm512_shuffle_i32x4(b[4 + j], b[12 + j], 0xDD)};
+        for (size_t k = 0; k < 4; k++)
+            if (j + 4 * k < n) _mm512_storeu_si512(to + (j + 4 * k) * HB_PANEL_ROWS, turned[k]);
+    }
+}
+
+static void transpose(const uint32_t *from, size_t stride, size_t n, uint32_t *to)
+{
+    for (size_t i = 0; i < n; i += 16)
+        for (size_t r = 0; r < HB_PANEL_ROWS; r += 16)
+            turn16(from + r * stride + i, stride, n - i, to + i * HB_PANEL_ROWS + r);
+}
 
 /* The mask of the lanes that are left from i on. */
 static inline __mmask16 lanes(size_t i, size_t n)
@@ -48,11 +124,23 @@ static inline __attribute__((always_inline)) void block(const int R, const int T
 
 #include "engine/kernels/tile.h"
 
+#ifdef HB_VNNI
+const hb_kernels hb_kernels_avx512vnni = {
+    .name = "avx512vnni",
+#else
 const hb_kernels hb_kernels_avx512 = {
     .name = "avx512",
+#endif
     .to_f32 = {[HB_TYPE_F16] = f16_zmm_to_f32, COMMON_TO_F32},
     .unpack = {COMMON_UNPACK},
+    .dot = {COMMON_DOT},
     .tile = tile,
+    .quantise = quantise,
+    .panel_rows = HB_PANEL_ROWS,
+    .direct = 3,
+    .transpose = transpose,
+    .panel = panel_product,
+    .outer = outer,
     .attend = attend,
     .silu_mul = silu_mul,
 };

@@ -155,10 +155,13 @@ static inline void bf16_to_f32(const void *blocks, float *out, size_t n)
 /* Two runs of 16 from the nibbles of 16 bytes. */
 static inline void nibbles(const uint8_t *qs, uint8_t *u)
 {
-    for (int i = 0; i < 16; i++) {
-        u[i] = qs[i] & 0xF;
-        u[16 + i] = qs[i] >> 4;
-    }
+    typedef uint8_t bytes __attribute__((vector_size(16)));
+    bytes both, part;
+    memcpy(&both, qs, sizeof both);
+    part = both & 0xF;
+    memcpy(u, &part, sizeof part);
+    part = both >> 4;
+    memcpy(u + 16, &part, sizeof part);
 }
 
 /* The same, each looked up in a codebook. */
@@ -391,24 +394,20 @@ static inline __attribute__((always_inline)) void affine_to_f32(hb_unpack *unpac
     }
 }
 
-#define TO_F32(name, block, group)                                                                     \
+#define TO_F32(name, block, group, wide)                                                               \
     static inline void name##_to_f32(const void *blocks, float *out, size_t n)                         \
     {                                                                                                  \
         affine_to_f32(name##_unpack, block, sizeof(block_##name), group, blocks, out, n);              \
     }
-TO_F32(q4_0, 32, 32)
-TO_F32(q4_1, 32, 32)
-TO_F32(q5_0, 32, 32)
-TO_F32(q5_1, 32, 32)
-TO_F32(q8_0, 32, 32)
-TO_F32(q2_k, 256, 16)
-TO_F32(q3_k, 256, 16)
-TO_F32(q4_k, 256, 32)
-TO_F32(q5_k, 256, 32)
-TO_F32(q6_k, 256, 16)
-TO_F32(iq4_nl, 32, 32)
-TO_F32(iq4_xs, 256, 32)
-TO_F32(mxfp4, 32, 32)
+
+/* Each quantised type: the weights of its blocks and groups, and whether u goes beyond 127. */
+#define EACH_SHAPE(how)                                                                                \
+    how(q4_0, 32, 32, false) how(q4_1, 32, 32, false) how(q5_0, 32, 32, false)                         \
+        how(q5_1, 32, 32, false) how(q8_0, 32, 32, true) how(q2_k, 256, 16, false)                     \
+            how(q3_k, 256, 16, false) how(q4_k, 256, 32, false) how(q5_k, 256, 32, false)              \
+                how(q6_k, 256, 16, false) how(iq4_nl, 32, 32, true) how(iq4_xs, 256, 32, true)         \
+                    how(mxfp4, 32, 32, false)
+EACH_SHAPE(TO_F32)
 
 /* The entries of a table of hb_kernels; F16's way to floats is apart, as processors have instructions
  * for it. */

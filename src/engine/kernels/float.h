@@ -7,27 +7,23 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/vector.h"
 
-#define INLINE static inline __attribute__((always_inline))
-
 /* c[r][v] = c[r][v] (if `add`) + sum_k a[r * lda + k] * b[k * ldb + v], for R rows and V vectors; R and
  * V are constants where this is inlined. Each sum runs in the order of k. */
 INLINE void outer_tile(const int R, const int V, const float *a, size_t lda, const float *b, size_t ldb,
                        size_t depth, bool add, float *c, size_t ldc)
 {
-    vf acc[R][V];
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < V; v++)
-            acc[r][v] = add ? vf_load(c + (size_t)r * ldc + v * HB_LANES) : vf_all(0);
+    vf acc[TILE_ROWS][TILE_VECTORS];
+    EACH(r, R) EACH(v, V) acc[r][v] = add ? vf_load(c + (size_t)r * ldc + v * HB_LANES) : vf_all(0);
     for (size_t k = 0; k < depth; k++, b += ldb) {
-        vf bv[V];
-        for (int v = 0; v < V; v++) bv[v] = vf_load(b + v * HB_LANES);
-        for (int r = 0; r < R; r++) {
+        vf bv[TILE_VECTORS];
+        EACH(v, V) bv[v] = vf_load(b + v * HB_LANES);
+        EACH(r, R)
+        {
             vf x = vf_all(a[(size_t)r * lda + k]);
-            for (int v = 0; v < V; v++) acc[r][v] += x * bv[v];
+            EACH(v, V) acc[r][v] += x * bv[v];
         }
     }
-    for (int r = 0; r < R; r++)
-        for (int v = 0; v < V; v++) vf_store(c + (size_t)r * ldc + v * HB_LANES, acc[r][v]);
+    EACH(r, R) EACH(v, V) vf_store(c + (size_t)r * ldc + v * HB_LANES, acc[r][v]);
 }
 
 /* c [rows][width] = c (if `add`) + a [rows][depth] b [depth][width], width being a multiple of 16. */
@@ -67,9 +63,7 @@ static float mask_scores(float *scores, int32_t from, int32_t to, float softcap)
         max = vf_max(max, s);
         vf_store(scores + j, s);
     }
-    float greatest = max[0];
-    for (int i = 1; i < HB_LANES; i++) greatest = max[i] > greatest ? max[i] : greatest;
-    return greatest;
+    return vf_greatest(max);
 }
 
 /* One query's step of the running softmax: scores become weights relative to the greatest score so far,

@@ -14,6 +14,12 @@ static int has_avx2(void)
            __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C);
 }
 
+static int has_avxvnni(void)
+{
+    unsigned a, b, c, d;
+    return has_avx2() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 4);
+}
+
 static int has_avx512(void)
 {
     return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -24,6 +30,9 @@ static int has_avx512(void)
 const hb_kernels *hb_kernels_named(const char *name)
 {
 #ifdef HB_HAVE_X86
+    if (strcmp(name, "avx512vnni") == 0 && has_avx512() && __builtin_cpu_supports("avx512vnni"))
+        return &hb_kernels_avx512vnni;
+    if (strcmp(name, "avxvnni") == 0 && has_avxvnni()) return &hb_kernels_avxvnni;
     if (strcmp(name, "avx512") == 0 && has_avx512()) return &hb_kernels_avx512;
     if (strcmp(name, "avx2") == 0 && has_avx2()) return &hb_kernels_avx2;
 #endif
@@ -32,7 +41,7 @@ const hb_kernels *hb_kernels_named(const char *name)
 
 const hb_kernels *hb_kernels_best(void)
 {
-    static const char *const names[] = {"avx512", "avx2", "portable"};
+    static const char *const names[] = {"avx512vnni", "avxvnni", "avx512", "avx2", "portable"};
     const char *wanted = getenv("HBAR_KERNELS");
     const hb_kernels *kernels = wanted ? hb_kernels_named(wanted) : NULL;
     for (int i = 0; !kernels; i++) kernels = hb_kernels_named(names[i]);

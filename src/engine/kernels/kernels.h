@@ -36,20 +36,69 @@ typedef struct hb_attend {
     float *acc;               /* [n_queries][padded], from 0 */
 } hb_attend;
 
+/* Activations of n tokens as bytes: x is d * q in groups of 32. What belongs to groups is there for
+ * groups of 16 ([0]) and of 32 ([1]), so that it can be walked beside the groups of any type. Readable
+ * for HB_BYTES_SLACK bytes beyond the end. */
+typedef struct hb_bytes {
+    int n;
+    size_t cols;            /* a multiple of 32 */
+    const int8_t *q;        /* [n][cols] */
+    const float *d[2];      /* [n][cols / group] */
+    const float *scaled[2]; /* [n][cols / group], d times the sum of q over the group */
+} hb_bytes;
+#define HB_BYTES_SLACK 2048
+
+/* y[t * ldy] = the product of one row of quantised weights with token t, for all x->n <= HB_DIRECT of
+ * them. */
+typedef void hb_dot(const void *row, const hb_bytes *x, float *y, size_t ldy);
+#define HB_DIRECT 4
+
+/* The most rows in a panel, and the columns it is made of at a time. */
+#define HB_PANEL_ROWS  32
+#define HB_PANEL_DEPTH 512
+
+/* A part of the columns of panel_rows rows of quantised weights, four columns of one row beside each
+ * other, against bytes of the same columns of n tokens. */
+typedef struct hb_panel {
+    size_t depth, group;  /* columns, a multiple of 32, at most HB_PANEL_DEPTH; weights in a group */
+    bool wide;            /* whether u goes beyond 127 */
+    const uint8_t *u;     /* [depth / 4][panel_rows][4] */
+    const float *d, *m;   /* [depth / group][panel_rows]; m is NULL where `start` does its work */
+    int n;                /* tokens */
+    const int8_t *q;      /* [n][HB_PANEL_DEPTH] */
+    const float *dx;      /* [n][HB_PANEL_DEPTH / group] */
+    const float *scaled;  /* [n][HB_PANEL_DEPTH / group], as in hb_bytes */
+    const int32_t *start; /* [n][HB_PANEL_DEPTH / group], what each group's sum starts from */
+    float *acc;           /* [n][panel_rows], replaced, or added to if `add` */
+    bool add;
+} hb_panel;
+
 typedef struct hb_kernels {
     const char *name;
 
     /* By hb_type; NULL for F32, whose rows are used where they lie. */
     hb_to_f32 *to_f32[HB_TYPE_COUNT];
-
-    /* By hb_type; NULL for types that are not quantised. */
-    hb_unpack *unpack[HB_TYPE_COUNT];
+    hb_unpack *unpack[HB_TYPE_COUNT]; /* NULL for types that are not quantised */
+    hb_dot *dot[HB_TYPE_COUNT];       /* likewise */
 
     /* y[t * ldy + r] = sum_i w[r * ldw + i] * x[t * ldx + i], for r < rows and t < tokens: a few weight
      * rows against many tokens. Each sum is accumulated in an order that depends on n alone, so a
      * token's result is the same in any company. */
     void (*tile)(const float *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens, size_t n,
                  float *y, size_t ldy);
+
+    /* Bytes for n activations, a multiple of 32: q [n], d [n / 32], and sums of q [n / 16]. */
+    void (*quantise)(const float *x, size_t n, int8_t *q, float *d, int32_t *sums);
+
+    /* Panels, for calls with more than `direct` tokens; panel_rows is 0 and the functions are NULL
+     * where there are none. `transpose` turns panel_rows rows of n 32-bit words, `stride` words apart,
+     * into [n][panel_rows]. `outer` multiplies floats: c [rows][width] = c (if add) + a [rows][depth]
+     * b [depth][width]. */
+    int panel_rows, direct;
+    void (*transpose)(const uint32_t *from, size_t stride, size_t n, uint32_t *to);
+    void (*panel)(const hb_panel *panel);
+    void (*outer)(const float *a, size_t lda, int rows, const float *b, size_t ldb, size_t depth,
+                  size_t width, bool add, float *c, size_t ldc);
 
     void (*attend)(const hb_attend *job);
 
@@ -60,7 +109,8 @@ typedef struct hb_kernels {
 /* The rows of weights `tile` is best given at a time. */
 #define HB_TILE_ROWS 4
 
-/* "portable", "avx2", "avx512"; NULL when unknown or when this processor lacks it. */
+/* "portable", "avx2", "avxvnni", "avx512", "avx512vnni"; NULL when unknown or when this processor lacks
+ * it. */
 const hb_kernels *hb_kernels_named(const char *name);
 
 /* The best this processor has, or the one the environment variable HBAR_KERNELS names. */
@@ -68,7 +118,7 @@ const hb_kernels *hb_kernels_best(void);
 
 extern const hb_kernels hb_kernels_portable;
 #ifdef HB_HAVE_X86
-extern const hb_kernels hb_kernels_avx2, hb_kernels_avx512;
+extern const hb_kernels hb_kernels_avx2, hb_kernels_avxvnni, hb_kernels_avx512, hb_kernels_avx512vnni;
 #endif
 
 #endif

@@ -4,8 +4,23 @@
 #define TILE_ROWS    4
 #define TILE_VECTORS 2
 
-#include "engine/kernels/dequantize.h"
 #include "engine/kernels/float.h"
+
+static inline vi dot4(vi sums, vb u, vb q, bool wide)
+{
+    (void)wide;
+    for (int i = 0; i < HB_LANES; i++)
+        for (int k = 4 * i; k < 4 * i + 4; k++) sums[i] += (uint8_t)u[k] * q[k];
+    return sums;
+}
+
+static inline vf spread(const float *values, size_t group)
+{
+    (void)group; /* a vector is not longer than a group */
+    return vf_all(values[0]);
+}
+
+#include "engine/kernels/bytes.h"
 
 #define LANES 8
 
@@ -33,7 +48,9 @@ const hb_kernels hb_kernels_portable = {
     .name = "portable",
     .to_f32 = {[HB_TYPE_F16] = f16_to_f32, COMMON_TO_F32},
     .unpack = {COMMON_UNPACK},
+    .dot = {COMMON_DOT},
     .tile = tile,
+    .quantise = quantise,
     .attend = attend,
     .silu_mul = silu_mul,
 };

@@ -7,8 +7,14 @@
 #include <stdint.h>
 #include <string.h>
 
+#define INLINE static inline __attribute__((always_inline))
+
+/* A loop over registers: always unrolled, so that an array indexed by it needs no memory. */
+#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+
 typedef float vf __attribute__((vector_size(HB_LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(HB_LANES * 4)));
+typedef int8_t vb __attribute__((vector_size(HB_LANES * 4)));
 
 static inline vf vf_load(const float *from)
 {
@@ -45,6 +51,13 @@ static inline float vf_sum(vf v)
     for (int half = HB_LANES / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++) v[i] += v[i + half];
     return v[0];
+}
+
+static inline float vf_greatest(vf v)
+{
+    float greatest = v[0];
+    for (int i = 1; i < HB_LANES; i++) greatest = v[i] > greatest ? v[i] : greatest;
+    return greatest;
 }
 
 /* e^x within 2 units of the last place; 0 below -87.3, and the largest finite powers of two from 88 on.

@@ -1,0 +1,193 @@
+/* Products of quantised weights with activations quantised to bytes, for a file that has defined,
+ * beside what float.h needs, vi dot4(vi sums, vb u, vb q, bool wide) adds u[4i] q[4i] + ... + u[4i+3]
+ * q[4i+3] to lane i; u is at most 127 unless `wide` vf spread(const float *values, group)   the value
+ * of each lane's group of weights, a lane being 4 and, for panels of BYTE_VECTORS vectors of rows,
+ * BYTE_TOKENS, the tokens taken together. Weights are u in 0..255, activations q in -127..127. Sums
+ * within a group are whole numbers, and exact. */
+#ifndef HB_ENGINE_KERNELS_BYTES_H
+#define HB_ENGINE_KERNELS_BYTES_H
+
+#include "engine/kernels/dequantize.h"
+#include "engine/kernels/float.h"
+
+#define STEP ((size_t)HB_LANES * 4) /* weights in a vector */
+
+static inline vb vb_load(const void *from)
+{
+    vb v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+/* Groups of 32 activations over their greatest size, which becomes 127. */
+static void quantise(const float *x, size_t n, int8_t *q, float *d, int32_t *sums)
+{
+    const vf round = vf_all(0x1.8p23f);
+    for (size_t g = 0; g < n / 32; g++, x += 32, q += 32) {
+        vf max = vf_all(0);
+        for (int i = 0; i < 32; i += HB_LANES) {
+            vf v = vf_load(x + i);
+            max = vf_max(max, vf_max(v, -v));
+        }
+        float greatest = vf_greatest(max);
+        float inverse = greatest > 0 ? 127 / greatest : 0;
+        d[g] = greatest / 127;
+        int32_t whole[32];
+        for (int i = 0; i < 32; i += HB_LANES) {
+            vi v = __builtin_convertvector((vf_load(x + i) * inverse + round) - round, vi);
+            memcpy(whole + i, &v, sizeof v);
+        }
+        for (int i = 0; i < 32; i++) q[i] = (int8_t)whole[i];
+        for (int h = 0; h < 2; h++) {
+            sums[2 * g + (size_t)h] = 0;
+            for (int i = 0; i < 16; i++) sums[2 * g + (size_t)h] += whole[16 * h + i];
+        }
+    }
+}
+
+/* ---- A few tokens, weights read where they lie --------------------------------------------------- */
+
+#define CHUNK ((size_t)512) /* weights unpacked at a time */
+
+/* Groups of weights, as unpacked. */
+typedef struct row_chunk {
+    _Alignas(64) uint8_t u[CHUNK];
+    float d[CHUNK / 16], m[CHUNK / 16];
+} row_chunk;
+
+/* Scales of weights times those of activations, for the n groups of a chunk, and 0 for those that a
+ * last chunk lacks; minima times the sums of activations are added to *low. */
+INLINE void scale_groups(const row_chunk *c, size_t n, size_t full, const float *dx, const float *sums,
+                         float *scale, vf *low)
+{
+    if (n == full) {
+        for (size_t g = 0; g < full; g += HB_LANES) {
+            vf_store(scale + g, vf_load(c->d + g) * vf_load(dx + g));
+            *low += vf_load(c->m + g) * vf_load(sums + g);
+        }
+        return;
+    }
+    for (size_t g = 0; g < full; g++) scale[g] = g < n ? c->d[g] * dx[g] : 0;
+    for (size_t g = 0; g < n; g++) (*low)[g % HB_LANES] += c->m[g] * sums[g];
+}
+
+/* One row of weights, in blocks of `block`, against T tokens; all but the pointers are constants where
+ * this is inlined. */
+INLINE void dot_row(hb_unpack *unpack, const size_t block, const size_t block_bytes, const size_t group,
+                    const bool wide, const int T, const void *row, const hb_bytes *x, float *y,
+                    size_t ldy)
+{
+    row_chunk c;
+    float scale[CHUNK / 16];
+    vf acc[HB_DIRECT], low[HB_DIRECT];
+    EACH(t, T) acc[t] = low[t] = vf_all(0);
+    memset(c.u, 0, sizeof c.u);
+    for (size_t at = 0; at < x->cols; at += CHUNK) {
+        size_t n = x->cols - at < CHUNK ? x->cols - at : CHUNK;
+        unpack((const uint8_t *)row + at / block * block_bytes, n, c.u, c.d, c.m);
+        EACH(t, T)
+        {
+            size_t place = (size_t)t * x->cols + at;
+            scale_groups(&c, n / group, CHUNK / group, x->d[group / 32] + place / group,
+                         x->scaled[group / 32] + place / group, scale, &low[t]);
+            for (size_t i = 0; i < CHUNK; i += STEP) {
+                vi sum = dot4((vi){0}, vb_load(c.u + i), vb_load(x->q + place + i), wide);
+                acc[t] += __builtin_convertvector(sum, vf) * spread(scale + i / group, group);
+            }
+        }
+    }
+    EACH(t, T) y[(size_t)t * ldy] = vf_sum(acc[t]) - vf_sum(low[t]);
+}
+
+#define DOT(type, block, group, wide)                                                                  \
+    static void type##_dot(const void *row, const hb_bytes *x, float *y, size_t ldy)                   \
+    {                                                                                                  \
+        const size_t bytes = sizeof(block_##type);                                                     \
+        if (x->n == 1) dot_row(type##_unpack, block, bytes, group, wide, 1, row, x, y, ldy);           \
+        else if (x->n == 2) dot_row(type##_unpack, block, bytes, group, wide, 2, row, x, y, ldy);      \
+        else if (x->n == 3) dot_row(type##_unpack, block, bytes, group, wide, 3, row, x, y, ldy);      \
+        else dot_row(type##_unpack, block, bytes, group, wide, 4, row, x, y, ldy);                     \
+    }
+EACH_SHAPE(DOT)
+#define COMMON_DOT EACH_QUANTISED(_dot)
+
+#ifdef BYTE_TOKENS
+/* ---- Many tokens, weights in panels -------------------------------------------------------------- */
+
+/* The four bytes at `from` in every lane. */
+static inline vb vb_four(const int8_t *from)
+{
+    int32_t four;
+    memcpy(&four, from, sizeof four);
+    return (vb)(four - (vi){0});
+}
+
+/* T tokens from `first` on against the V vectors of a panel's rows; T, V and `group` are constants
+ * where this is inlined. Sums of a group start from what undoes the weights' offset. */
+INLINE void panel_tile(const int T, const int V, const size_t group, const bool wide, const bool minima,
+                       const hb_panel *p, int first)
+{
+    const size_t width = (size_t)V * HB_LANES, each = HB_PANEL_DEPTH / group;
+    const int8_t *q = p->q + (size_t)first * HB_PANEL_DEPTH;
+    const float *dx = p->dx + (size_t)first * each, *sums = p->scaled + (size_t)first * each;
+    const int32_t *start = p->start + (size_t)first * each;
+    const float *d = p->d, *m = p->m;
+    float *out = p->acc + (size_t)first * width;
+    vf acc[BYTE_TOKENS][BYTE_VECTORS];
+    EACH(t, T)
+    EACH(v, V) acc[t][v] = p->add ? vf_load(out + (size_t)t * width + v * HB_LANES) : vf_all(0);
+    const uint8_t *u = p->u;
+    for (size_t g = p->depth / group; g > 0; g--) {
+        vi sum[BYTE_TOKENS][BYTE_VECTORS];
+        EACH(t, T) EACH(v, V) sum[t][v] = start[(size_t)t * each] - (vi){0};
+        for (size_t k = 0; k < group; k += 4, u += 4 * width, q += 4) {
+            vb uv[BYTE_VECTORS];
+            EACH(v, V) uv[v] = vb_load(u + (size_t)v * STEP);
+            EACH(t, T)
+            {
+                vb four = vb_four(q + (size_t)t * HB_PANEL_DEPTH);
+                EACH(v, V) sum[t][v] = dot4(sum[t][v], uv[v], four, wide);
+            }
+        }
+        EACH(v, V)
+        {
+            vf dv = vf_load(d + v * HB_LANES);
+            EACH(t, T)
+            acc[t][v] += __builtin_convertvector(sum[t][v], vf) * (dv * dx[(size_t)t * each]);
+        }
+        if (minima) {
+            EACH(v, V)
+            {
+                vf mv = vf_load(m + v * HB_LANES);
+                EACH(t, T) acc[t][v] -= mv * sums[(size_t)t * each];
+            }
+            m += width;
+        }
+        d += width;
+        dx++;
+        sums++;
+        start++;
+    }
+    EACH(t, T) EACH(v, V) vf_store(out + (size_t)t * width + v * HB_LANES, acc[t][v]);
+}
+
+INLINE void panel_tokens(const size_t group, const bool wide, const bool minima, const hb_panel *p)
+{
+    int t = 0;
+    for (; t + BYTE_TOKENS <= p->n; t += BYTE_TOKENS)
+        panel_tile(BYTE_TOKENS, BYTE_VECTORS, group, wide, minima, p, t);
+    for (; t + 2 <= p->n; t += 2) panel_tile(2, BYTE_VECTORS, group, wide, minima, p, t);
+    for (; t < p->n; t++) panel_tile(1, BYTE_VECTORS, group, wide, minima, p, t);
+}
+
+static void panel_product(const hb_panel *p)
+{
+    if (p->group == 16 && p->m) panel_tokens(16, false, true, p);
+    else if (p->group == 16) panel_tokens(16, false, false, p);
+    else if (p->m) panel_tokens(32, false, true, p);
+    else if (p->wide) panel_tokens(32, true, false, p);
+    else panel_tokens(32, false, false, p);
+}
+#endif /* BYTE_TOKENS */
+
+#endif
