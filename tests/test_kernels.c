@@ -7,7 +7,8 @@
 #include "engine/kernels/kernels.h"
 #include "reference/blocks_reference.h"
 
-static const char *const sets[] = {"portable", "avx2", "avx512"};
+static const char *const sets[] = {"portable", "avx2", "avxvnni", "avx512", "avx512vnni"};
+#define N_SETS  5
 #define N_CASES (sizeof block_cases / sizeof *block_cases)
 
 static float random_float(hb_rng *rng)
@@ -41,7 +42,7 @@ static void check_blocks(const hb_kernels *k, const struct block_case *c)
 static void test_blocks_match_the_peer(void **state)
 {
     (void)state;
-    for (int s = 0; s < 3; s++) {
+    for (int s = 0; s < N_SETS; s++) {
         const hb_kernels *k = hb_kernels_named(sets[s]);
         if (!k) {
             print_message("skipped: this processor has no %s\n", sets[s]);
@@ -68,7 +69,7 @@ static void test_every_type_is_tested(void **state)
 static void test_every_half(void **state)
 {
     (void)state;
-    for (int s = 0; s < 3; s++) {
+    for (int s = 0; s < N_SETS; s++) {
         const hb_kernels *k = hb_kernels_named(sets[s]);
         for (uint32_t h = 0; k && h < 65536; h++) {
             uint16_t half = (uint16_t)h;
@@ -94,7 +95,7 @@ static void test_sets_agree_on_blocks(void **state)
         float expected[512], out[512];
         for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(hb_rng_next(&rng) & 0x3F);
         hb_kernels_portable.to_f32[type](bytes, expected, 512);
-        for (int s = 1; s < 3; s++) {
+        for (int s = 1; s < N_SETS; s++) {
             const hb_kernels *k = hb_kernels_named(sets[s]);
             if (!k) continue;
             k->to_f32[type](bytes, out, 512);
@@ -115,7 +116,7 @@ static void test_tiles(void **state)
     for (int t = 0; t < TOKENS; t++)
         for (int i = 0; i < LONGEST; i++) x[t][i] = random_float(&rng);
     const size_t lengths[] = {1, 7, 8, 15, 16, 17, 64, 100, LONGEST};
-    for (int s = 0; s < 3; s++) {
+    for (int s = 0; s < N_SETS; s++) {
         const hb_kernels *k = hb_kernels_named(sets[s]);
         for (size_t l = 0; k && l < sizeof lengths / sizeof *lengths; l++) {
             for (int rows = 1; rows <= 4; rows++) {
@@ -173,7 +174,7 @@ static void test_attend(void **state)
     for (size_t i = 0; i < sizeof q / 4; i++) q[i] = random_float(&rng);
     for (size_t i = 0; i < sizeof keys / 4; i++) keys[i] = random_float(&rng);
     for (size_t i = 0; i < sizeof values / 4; i++) values[i] = random_float(&rng);
-    for (int s = 0; s < 3; s++) {
+    for (int s = 0; s < N_SETS; s++) {
         const hb_kernels *k = hb_kernels_named(sets[s]);
         for (size_t d = 0; k && d < 2 * sizeof dims / sizeof *dims; d++) {
             size_t dim = dims[d / 2], padded = (dim + HB_PAD - 1) / HB_PAD * HB_PAD;
@@ -212,13 +213,188 @@ static void test_attend(void **state)
     }
 }
 
+/* ---- Bytes --------------------------------------------------------------------------------------- */
+
+/* Activations as bytes, with room beyond the end. */
+typedef struct bytes {
+    int8_t q[4 * 2048 + HB_BYTES_SLACK];
+    float d[2][4 * 2048 / 16 + HB_BYTES_SLACK], scaled[2][4 * 2048 / 16 + HB_BYTES_SLACK];
+    int32_t sums[4 * 2048 / 16];
+} bytes;
+
+static void fill_bytes(const hb_kernels *k, const float *x, size_t n, bytes *b)
+{
+    k->quantise(x, n, b->q, b->d[1], b->sums);
+    for (size_t g = 0; g < n / 16; g++) {
+        b->d[0][g] = b->d[1][g / 2];
+        b->scaled[0][g] = b->d[0][g] * (float)b->sums[g];
+        if (g % 2) b->scaled[1][g / 2] = b->d[1][g / 2] * (float)(b->sums[g - 1] + b->sums[g]);
+    }
+}
+
+static void test_quantise(void **state)
+{
+    (void)state;
+    static bytes b;
+    float x[160];
+    hb_rng rng = {8};
+    for (int i = 0; i < 160; i++) x[i] = i < 32 ? 0 : 50 * random_float(&rng);
+    for (int s = 0; s < N_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s]);
+        if (!k) continue;
+        fill_bytes(k, x, 160, &b);
+        for (int i = 0; i < 160; i++)
+            assert_near(b.d[1][i / 32] * (float)b.q[i], x[i], b.d[1][i / 32] * 0.5001);
+        for (int g = 0; g < 10; g++) {
+            int sum = 0;
+            for (int i = 0; i < 16; i++) sum += b.q[16 * g + i];
+            assert_int_equal(b.sums[g], sum);
+        }
+    }
+}
+
+/* Rows of every quantised type against up to four tokens, for whole and broken chunks of columns. */
+static void test_dots(void **state)
+{
+    (void)state;
+    enum { TOKENS = HB_DIRECT, LONGEST = 1280 };
+    static float x[TOKENS * LONGEST], w[LONGEST];
+    static uint8_t row[4 * LONGEST];
+    static bytes b;
+    const size_t lengths[] = {256, 512, 768, LONGEST};
+    hb_rng rng = {9};
+    for (int i = 0; i < TOKENS * LONGEST; i++) x[i] = random_float(&rng);
+    for (int s = 0; s < N_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s]);
+        for (int type = 0; k && type < HB_TYPE_COUNT; type++) {
+            if (!k->dot[type]) continue;
+            for (size_t i = 0; i < sizeof row; i++) row[i] = (uint8_t)(hb_rng_next(&rng) & 0x3F);
+            for (size_t l = 0; l < sizeof lengths / sizeof *lengths; l++) {
+                size_t n = lengths[l];
+                float y[2 * TOKENS];
+                fill_bytes(k, x, TOKENS * n, &b);
+                hb_kernels_portable.to_f32[type](row, w, n);
+                for (int tokens = 1; tokens <= TOKENS; tokens++) {
+                    const hb_bytes in = {.n = tokens,
+                                         .cols = n,
+                                         .q = b.q,
+                                         .d = {b.d[0], b.d[1]},
+                                         .scaled = {b.scaled[0], b.scaled[1]}};
+                    k->dot[type](row, &in, y, 2);
+                    for (int t = 0; t < tokens; t++) {
+                        double sum = 0, size = 0;
+                        for (size_t i = 0; i < n; i++) {
+                            size_t at = (size_t)t * n + i;
+                            double product = (double)w[i] * b.d[1][at / 32] * b.q[at];
+                            sum += product;
+                            size += fabs(product);
+                        }
+                        assert_near(y[2 * t], sum, 2e-5 * size);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/* Panels of both widths of groups, with and without minima, added to what is there, for all that bytes
+ * can hold. */
+static void test_panels(void **state)
+{
+    (void)state;
+    enum { TOKENS = 15, DEPTH = 96, ROWS = HB_PANEL_ROWS };
+    static uint8_t u[DEPTH * ROWS];
+    static int8_t q[TOKENS * HB_PANEL_DEPTH];
+    static float d[DEPTH / 16 * ROWS], m[DEPTH / 16 * ROWS], dx[TOKENS * HB_PANEL_DEPTH / 16];
+    static float scaled[TOKENS * HB_PANEL_DEPTH / 16], acc[TOKENS * ROWS];
+    static int32_t start[TOKENS * HB_PANEL_DEPTH / 16];
+    hb_rng rng = {10};
+    for (size_t i = 0; i < sizeof q; i++) q[i] = (int8_t)(hb_rng_below(&rng, 255) - 127);
+    for (size_t i = 0; i < sizeof d / 4; i++) d[i] = random_float(&rng);
+    for (size_t i = 0; i < sizeof m / 4; i++) m[i] = random_float(&rng);
+    for (size_t i = 0; i < sizeof dx / 4; i++) {
+        dx[i] = random_float(&rng);
+        scaled[i] = random_float(&rng);
+        start[i] = (int32_t)hb_rng_below(&rng, 1000) - 500;
+    }
+    for (int s = 0; s < N_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s]);
+        for (int kind = 0; k && k->panel && kind < 8; kind++) {
+            size_t rows = (size_t)k->panel_rows, group = kind & 1 ? 16 : 32,
+                   each = HB_PANEL_DEPTH / group;
+            bool wide = group == 32 && kind & 2, minima = !wide && kind & 4;
+            for (size_t i = 0; i < sizeof u; i++)
+                u[i] = (uint8_t)(hb_rng_next(&rng) & (wide ? 0xFF : 0x7F));
+            if (wide) memset(u, 0xFF, 256);
+            for (int i = 0; i < TOKENS * ROWS; i++) acc[i] = 1;
+            const hb_panel p = {.depth = DEPTH,
+                                .group = group,
+                                .wide = wide,
+                                .u = u,
+                                .d = d,
+                                .m = minima ? m : NULL,
+                                .n = TOKENS,
+                                .q = q,
+                                .dx = dx,
+                                .scaled = scaled,
+                                .start = start,
+                                .acc = acc,
+                                .add = kind % 3 > 0};
+            k->panel(&p);
+            for (size_t t = 0; t < TOKENS; t++)
+                for (size_t r = 0; r < rows; r++) {
+                    double expected = p.add, size = 1;
+                    for (size_t g = 0; g < DEPTH / group; g++) {
+                        int sum = start[t * each + g];
+                        for (size_t i = g * group; i < (g + 1) * group; i++)
+                            sum += u[(i / 4 * rows + r) * 4 + i % 4] * q[t * HB_PANEL_DEPTH + i];
+                        double part = (double)sum * d[g * rows + r] * dx[t * each + g];
+                        if (minima) part -= (double)m[g * rows + r] * scaled[t * each + g];
+                        expected += part;
+                        size += fabs(part);
+                    }
+                    assert_near(acc[t * rows + r], expected, 1e-6 * size);
+                }
+        }
+    }
+}
+
+static void test_transpose_and_outer(void **state)
+{
+    (void)state;
+    enum { ROWS = HB_PANEL_ROWS, N = 37, STRIDE = 40, TOKENS = 14 };
+    static float from[ROWS * STRIDE], to[N * ROWS], a[TOKENS * STRIDE], c[TOKENS * ROWS];
+    hb_rng rng = {11};
+    for (int i = 0; i < ROWS * STRIDE; i++) from[i] = random_float(&rng);
+    for (int i = 0; i < TOKENS * STRIDE; i++) a[i] = random_float(&rng);
+    for (int s = 0; s < N_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s]);
+        if (!k || !k->panel_rows) continue;
+        size_t rows = (size_t)k->panel_rows;
+        k->transpose((const uint32_t *)from, STRIDE, N, (uint32_t *)to);
+        for (size_t i = 0; i < N; i++)
+            for (size_t r = 0; r < rows; r++) assert_near(to[i * rows + r], from[r * STRIDE + i], 0);
+        for (int add = 0; add < 2; add++) {
+            for (int i = 0; i < TOKENS * ROWS; i++) c[i] = 1;
+            k->outer(a, STRIDE, TOKENS, to, rows, N, rows, add, c, rows);
+            for (size_t t = 0; t < TOKENS; t++)
+                for (size_t r = 0; r < rows; r++) {
+                    double sum = add;
+                    for (size_t i = 0; i < N; i++)
+                        sum += (double)a[t * STRIDE + i] * from[r * STRIDE + i];
+                    assert_near(c[t * rows + r], sum, 1e-5);
+                }
+        }
+    }
+}
+
 static void test_silu(void **state)
 {
     (void)state;
     enum { LONGEST = 40 };
     const float special[] = {0, -0.0f, 1e-30f, 88, -88, 90, -90, 1e4f, -1e4f, 30, -30};
     hb_rng rng = {7};
-    for (int s = 0; s < 3; s++) {
+    for (int s = 0; s < N_SETS; s++) {
         const hb_kernels *k = hb_kernels_named(sets[s]);
         for (size_t n = 0; k && n <= LONGEST; n++) {
             float gate[LONGEST + 1], up[LONGEST + 1], got[LONGEST + 1];
@@ -259,6 +435,10 @@ int main(void)
         cmocka_unit_test(test_sets_agree_on_blocks),
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_attend),
+        cmocka_unit_test(test_quantise),
+        cmocka_unit_test(test_dots),
+        cmocka_unit_test(test_panels),
+        cmocka_unit_test(test_transpose_and_outer),
         cmocka_unit_test(test_silu),
         cmocka_unit_test(test_choice),
     };
