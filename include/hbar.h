@@ -151,8 +151,9 @@ typedef struct hb_tap {
 
 /* Evaluates `n_tokens` tokens after those already in sequence 0, once, filling `tap` (NULL: nothing
  * kept). HB_ERR_CONTEXT, with the session unchanged, when they do not fit; HB_ERR_ARGUMENT for a token
- * or row out of range. Results do not depend on the number of threads, nor on how a text is divided
- * into calls. */
+ * or row out of range. Results do not depend on the number of threads, and with the portable kernels
+ * not on how a text is divided into calls, bit by bit; other kernels round differently for few and for
+ * many tokens. */
 HB_API hb_status hb_eval(hb_session *session, const int32_t *tokens, int32_t n_tokens,
                          const hb_tap *tap, hb_error *err);
 
