@@ -386,12 +386,13 @@ typedef struct hb_step {
 typedef enum hb_finish {
     HB_FINISH_HALTED,     /* P_fail reached the cutoff */
     HB_FINISH_END,        /* the model ended the text */
+    HB_FINISH_LINE,       /* the line ended */
     HB_FINISH_MAX_TOKENS, /* max_tokens were appended */
     HB_FINISH_CONTEXT,    /* the context is full */
     HB_FINISH_CANCELLED   /* the cancel hook said stop */
 } hb_finish;
 
-/* "halted", "end of text", "max tokens", "context full", "cancelled". */
+/* "halted", "end of text", "end of line", "max tokens", "context full", "cancelled". */
 HB_API const char *hb_finish_name(hb_finish finish);
 
 typedef enum hb_mode {
@@ -403,6 +404,7 @@ typedef struct hb_generate_options {
     hb_monitor monitor;
     hb_sampling sampling;
     int32_t max_tokens; /* 512 */
+    bool one_line;      /* stop after the token that ends the first line that is not blank; false */
     hb_mode mode;
     /* Called for each appended token with its bytes (a character may be split between calls) and the
      * latest checked step. May be NULL. */
@@ -438,13 +440,57 @@ HB_API hb_status hb_generate(hb_session *session, const char *prompt, size_t len
                              hb_error *err);
 HB_API void hb_generation_free(hb_generation *generation);
 
+/* ---- Grading: labels from a model's own answer -------------------------------------------------- */
+
+/* Texts are compared by their words: after Unicode's NFKC and full case folding, without punctuation
+ * (apostrophes vanish, the rest separates) and without "a", "an" and "the" where other words remain.
+ * A model's answer is its text from the first character that is no white space to the end of that line.
+ */
+typedef enum hb_grade_rule {
+    HB_GRADE_EXACT,    /* the answer is a right one */
+    HB_GRADE_CONTAINS, /* the words of a right one come in it, side by side */
+    HB_GRADE_F1        /* their words overlap enough */
+} hb_grade_rule;
+
+typedef struct hb_grading {
+    hb_grade_rule rule; /* HB_GRADE_EXACT */
+    double min_f1;      /* for HB_GRADE_F1: right from here on; 0.5 */
+} hb_grading;
+HB_API hb_grading hb_grading_defaults(void);
+HB_API const char *hb_grade_rule_name(hb_grade_rule rule); /* "exact", "contains", "f1" */
+
+/* How an answer fares by every rule, the best over the right answers. */
+typedef struct hb_grade {
+    bool exact, contains;
+    double
+        f1; /* in [0, 1]: of words, each counted as often as it comes (Rajpurkar et al., SQuAD, 2016) */
+} hb_grade;
+
+/* Grades `text`, of any bytes, against right answers [n]; one without a word matches nothing. Memory
+ * and time grow as n log n of the texts' lengths. HB_ERR_MEMORY. */
+HB_API hb_status hb_grade_answer(const char *text, const char *const *answers, size_t n,
+                                 hb_grade *grade, hb_error *err);
+
+/* 1, hallucinated, for an answer that is not right by the rule; else 0. */
+HB_API int hb_grade_label(const hb_grade *grade, const hb_grading *grading);
+
+/* Whether an answer has a word, so that something can match it. */
+HB_API hb_status hb_answer_is_gradable(const char *answer, bool *gradable, hb_error *err);
+
+/* Bytes of `text` up to where its answer ends: at the end of the first line that is not blank. */
+HB_API size_t hb_answer_length(const char *text, size_t length);
+
 /* ---- Data: labelled prompts -------------------------------------------------------------------- */
+
+#define HB_LABEL_BY_GRADE (-1) /* instead of a label: the answer tells */
 
 typedef struct hb_sample {
     uint64_t index; /* place among all samples of the file, from 0 */
     const char *id; /* valid until the next call on the dataset, as is the prompt */
     const char *prompt;
-    int label; /* 1: hallucinated, 0: not */
+    int label;                  /* 1: hallucinated, 0: not; HB_LABEL_BY_GRADE */
+    const char *const *answers; /* [n_answers], the right ones, for HB_LABEL_BY_GRADE; else NULL */
+    size_t n_answers;
 } hb_sample;
 
 typedef struct hb_dataset hb_dataset;
@@ -470,7 +516,7 @@ typedef struct hb_dataset_info {
 } hb_dataset_info;
 
 /* The formats' names, NULL-terminated: halueval_qa, halueval_dialogue, halueval_summarization,
- * halueval_general, generic. */
+ * halueval_general, generic, answers. */
 HB_API const char *const *hb_dataset_formats(void);
 
 /* Opens JSON Lines or a JSON array of objects and reads it once, to check every row, hash the file and
@@ -512,6 +558,7 @@ typedef struct hb_run_counts {
     uint64_t scored;  /* with scores */
     uint64_t skipped; /* the prompt does not fit the context */
     uint64_t failed;  /* anything else; the reason is in the run */
+    uint64_t graded;  /* of the scored, those whose label is by their grade */
 } hb_run_counts;
 
 /* Creates the run, or opens it to continue. HB_ERR_MISMATCH, saying what differs, when it was made
@@ -530,12 +577,14 @@ HB_API hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err)
 typedef struct hb_run_sample {
     uint64_t index;
     const char *id;
-    int label;
-    const char *status; /* "scored", "skipped" or "failed" */
-    const char *reason; /* why not scored; NULL when scored */
-    hb_scores scores;   /* only of a scored one */
-    const char *text;   /* what was generated; NULL when not scored */
-    const char *finish; /* hb_finish_name; NULL when not scored */
+    int label;           /* as in hb_sample */
+    const char *answers; /* the right ones, a JSON array, for HB_LABEL_BY_GRADE; else NULL */
+    hb_grade grade;      /* of a scored one with answers */
+    const char *status;  /* "scored", "skipped" or "failed" */
+    const char *reason;  /* why not scored; NULL when scored */
+    hb_scores scores;    /* only of a scored one */
+    const char *text;    /* what was generated; NULL when not scored */
+    const char *finish;  /* hb_finish_name; NULL when not scored */
     int32_t n_prompt, n_tokens;
     double prompt_seconds, decode_seconds;
 } hb_run_sample;
@@ -545,6 +594,9 @@ typedef struct hb_run_sample {
 HB_API hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_sample *sample),
                              void *user, hb_error *err);
 
+/* The label of a scored sample: the one given, or else its grade's. */
+HB_API int hb_run_label(const hb_run_sample *sample, const hb_grading *grading);
+
 typedef struct hb_score_options {
     /* Called after each sample with the counts so far and how many this call has finished. */
     void (*on_progress)(void *user, const hb_run_counts *counts, uint64_t done_now);
@@ -553,8 +605,9 @@ typedef struct hb_score_options {
 } hb_score_options;
 
 /* Pass 1: generates once, greedily, with halting off, for each sample the run lacks, and stores its
- * scalars as soon as it is finished. HB_ERR_CANCELLED leaves a run that can be continued. `session` and
- * `dataset` must be what the run's settings say. */
+ * scalars as soon as it is finished. Where the answer gives the label, it ends with its line.
+ * HB_ERR_CANCELLED leaves a run that can be continued. `session` and `dataset` must be what the run's
+ * settings say. */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
 
@@ -568,7 +621,9 @@ typedef struct hb_score_table {
 HB_API void hb_score_table_free(hb_score_table *table);
 
 /* The scored samples' values of one score, by name (hb_score_find). */
-HB_API hb_status hb_run_scores(hb_run *run, const char *score, hb_score_table *table, hb_error *err);
+/* `grading` decides the labels that are by grade; NULL: hb_grading_defaults(). */
+HB_API hb_status hb_run_scores(hb_run *run, const char *score, const hb_grading *grading,
+                               hb_score_table *table, hb_error *err);
 
 typedef struct hb_table_options {
     const char *score_column; /* NULL: "score", else "hbar_s" */
@@ -670,8 +725,9 @@ typedef struct hb_params_source {
     hb_run_counts counts;       /* of the run */
     const char *data_path;      /* of the table, when there is no run */
     char data_sha256[65];
-    size_t n_broken;   /* of the table */
-    const char *score; /* the score's name */
+    size_t n_broken;           /* of the table */
+    const char *score;         /* the score's name */
+    const hb_grading *grading; /* of the run's answers; NULL: labels were given */
     const hb_sweep_options *sweep;
 } hb_params_source;
 

@@ -266,7 +266,8 @@ static void test_format_names(void **state)
                                            "halueval_general", "generic"};
     const char *const *names = hb_dataset_formats();
     for (size_t i = 0; i < 5; i++) assert_string_equal(names[i], expected[i]);
-    assert_null(names[5]);
+    assert_string_equal(names[5], "answers");
+    assert_null(names[6]);
 }
 
 static void test_forced_format(void **state)

@@ -152,7 +152,7 @@ static void test_scores_by_name(void **state)
     for (size_t k = 0; k < HB_N_SCORES; k++) {
         char name[HB_SCORE_NAME_MAX];
         hb_score_name(hb_score_at(k), name);
-        assert_ok(hb_run_scores(run, name, &t, &err));
+        assert_ok(hb_run_scores(run, name, NULL, &t, &err));
         assert_int_equal(t.n, 11); /* what was not scored is left out, not 0 */
         for (size_t i = 0; i < t.n; i++) {
             size_t index = i < 5 ? i : i + 1;
@@ -161,8 +161,9 @@ static void test_scores_by_name(void **state)
         }
         hb_score_table_free(&t);
     }
-    assert_fails(hb_run_scores(run, "entrapy", &t, &err), HB_ERR_ARGUMENT, "no score 'entrapy'");
-    assert_fails(hb_run_scores(run, "pri:median", &t, &err), HB_ERR_ARGUMENT, "no score 'pri:median'");
+    assert_fails(hb_run_scores(run, "entrapy", NULL, &t, &err), HB_ERR_ARGUMENT, "no score 'entrapy'");
+    assert_fails(hb_run_scores(run, "pri:median", NULL, &t, &err), HB_ERR_ARGUMENT,
+                 "no score 'pri:median'");
     hb_run_close(run);
 }
 
@@ -187,11 +188,11 @@ static void test_chosen_signals(void **state)
     hb_run_close(run);
     assert_ok(hb_run_open(path, &run, &err));
     assert_true(hb_run_get_settings(run)->signals == s.signals);
-    assert_ok(hb_run_scores(run, "entropy:min", &t, &err));
+    assert_ok(hb_run_scores(run, "entropy:min", NULL, &t, &err));
     const size_t place = HB_SIGNAL_ENTROPY * HB_N_AGGREGATIONS + HB_AGGREGATION_MIN;
     for (size_t i = 0; i < 3; i++) assert_near(t.scores[i], score_of(i, place), 0);
     hb_score_table_free(&t);
-    assert_fails(hb_run_scores(run, "hbar_s", &t, &err), HB_ERR_ARGUMENT,
+    assert_fails(hb_run_scores(run, "hbar_s", NULL, &t, &err), HB_ERR_ARGUMENT,
                  "no score 'hbar_s'; there are pri,entropy,");
     hb_run_close(run);
     execute(path, "UPDATE settings SET value = 'pri,shoe' WHERE key = 'signals'");
@@ -294,7 +295,7 @@ static void test_damaged_runs(void **state)
     hb_run_close(run);
     execute(path, "PRAGMA ignore_check_constraints = 1; UPDATE samples SET label = 7 WHERE idx = 1");
     assert_ok(hb_run_open(path, &run, &err));
-    assert_fails(hb_run_scores(run, "hbar_s", &t, &err), HB_ERR_FORMAT, "sample 1 is damaged");
+    assert_fails(hb_run_scores(run, "hbar_s", NULL, &t, &err), HB_ERR_FORMAT, "sample 1 is damaged");
     hb_run_close(run);
     execute(path, "DELETE FROM settings WHERE key = 'seed'");
     assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_FORMAT, "no setting 'seed'");

@@ -96,6 +96,27 @@ typedef struct cli_broken {
 } cli_broken;
 void cli_show_broken(void *broken, const char *message);
 
+/* --grade and --min-f1 (grading.c). */
+typedef struct cli_grading {
+    int rule;
+    double min_f1;
+    bool rule_given, min_f1_given;
+    hb_grading grading;
+} cli_grading;
+void cli_grading_add(cli_options *options, cli_grading *grading);
+/* Fills grading->grading. False, with *code, for bad usage. */
+bool cli_grading_check(const cli_command *command, cli_grading *grading, int *code);
+
+/* ---- The demo's files (embedded.c) --------------------------------------------------------------- */
+
+/* Sets *path, unless it is set, to the demo's file of that name, and says so; *own then owns it. The
+ * folder is HBAR_DATA_DIR, else share/hbar beside the program or beside its folder. Returns an exit
+ * code; CLI_USAGE when `option` was not given and there is no such file. */
+int cli_embedded(const cli_command *command, const char *option, const char *name, bool quiet,
+                 const char **path, char **own);
+#define CLI_DEMO_MODEL "hbar-demo.gguf"
+#define CLI_DEMO_DATA  "demo_calibration.jsonl"
+
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
 
 /* Pass 1 (pass1.c). */
@@ -111,7 +132,9 @@ typedef struct cli_pass1 {
     hb_session *session;
     hb_dataset *dataset;
     hb_run *run;
-    char *own_run_path, *own_name; /* where they were not given */
+    bool n_samples_given;
+    cli_grading grading;
+    char *own_model_path, *own_data_path, *own_run_path, *own_name; /* where they were not given */
     hb_run_counts counts;
     double seconds;
     cli_progress progress;

@@ -7,12 +7,21 @@
 
 static const char *const formats[] = {"csv", "jsonl", NULL};
 
+/* A grade, taken over, or null for a sample that has none. */
+static json_t *grade_json(const hb_run_sample *s, json_t *value)
+{
+    if (s->answers && strcmp(s->status, "scored") == 0) return value;
+    json_decref(value);
+    return json_null();
+}
+
 /* A sample as a JSON object, its keys in the order of the columns: the scores stand in the middle. */
 static json_t *row_json(const hb_run_sample *s)
 {
     bool scored = strcmp(s->status, "scored") == 0;
-    json_t *row = json_pack("{s:I, s:s, s:i, s:s, s:s?}", "index", (json_int_t)s->index, "id", s->id,
-                            "label", s->label, "status", s->status, "reason", s->reason);
+    json_t *row = json_pack("{s:I, s:s, s:o, s:s, s:s?}", "index", (json_int_t)s->index, "id", s->id,
+                            "label", s->answers ? json_null() : json_integer(s->label), "status",
+                            s->status, "reason", s->reason);
     for (size_t i = 0; i < HB_N_SCORES; i++) {
         char name[HB_SCORE_NAME_MAX];
         hb_score_name(hb_score_at(i), name);
@@ -20,9 +29,12 @@ static json_t *row_json(const hb_run_sample *s)
                             cli_number(scored ? hb_scores_get(&s->scores, hb_score_at(i)) : NAN));
     }
     json_t *rest =
-        json_pack("{s:s?, s:s?, s:i, s:i, s:o, s:o}", "text", s->text, "finish", s->finish, "n_prompt",
-                  s->n_prompt, "n_tokens", s->n_tokens, "prompt_seconds", cli_number(s->prompt_seconds),
-                  "decode_seconds", cli_number(s->decode_seconds));
+        json_pack("{s:s?, s:s?, s:i, s:i, s:o, s:o, s:s?, s:o, s:o, s:o}", "text", s->text, "finish",
+                  s->finish, "n_prompt", s->n_prompt, "n_tokens", s->n_tokens, "prompt_seconds",
+                  cli_number(s->prompt_seconds), "decode_seconds", cli_number(s->decode_seconds),
+                  "answers", s->answers, "grade_exact", grade_json(s, json_integer(s->grade.exact)),
+                  "grade_contains", grade_json(s, json_integer(s->grade.contains)), "grade_f1",
+                  grade_json(s, cli_number(s->grade.f1)));
     bool ok = row && rest && json_object_update(row, rest) == 0;
     json_decref(rest);
     if (ok) return row;

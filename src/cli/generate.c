@@ -31,7 +31,7 @@ static void add_options(cli_options *options, generate_options *o)
     hb_monitor *m = &o->engine.monitor;
     hb_sampling *s = &o->engine.sampling;
     const cli_option own[] = {
-        {"model", 'm', CLI_TEXT, &o->model_path, "FILE", "the model, GGUF (required)", 0, 0, NULL,
+        {"model", 'm', CLI_TEXT, &o->model_path, "FILE", "the model, GGUF; the demo's", 0, 0, NULL,
          NULL},
         {"params", 'p', CLI_TEXT, &o->params_path, "FILE",
          "signal, tau, lambda and direction as hbar calibrate found them", 0, 0, NULL, NULL},
@@ -321,11 +321,13 @@ static int run(const cli_command *command, int argc, char **argv)
     int code;
     add_options(&options, &o);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
-    if (!o.model_path) return cli_usage(command, "--model is required");
     if (!operand) return cli_usage(command, "a prompt is required");
     if (!find_watched(command, &o, &code)) return code;
     if (o.direction_given && o.direction == HB_DIRECTION_AUTO)
         return cli_usage(command, "--direction: auto needs data; high or low");
+    char *own_model = NULL;
+    code = cli_embedded(command, "--model", CLI_DEMO_MODEL, o.quiet, &o.model_path, &own_model);
+    if (code) return code;
     hb_buffer prompt = {0};
     if (read_prompt(operand, &prompt)) {
         code = open_and_generate(&o, &prompt);
@@ -334,6 +336,7 @@ static int run(const cli_command *command, int argc, char **argv)
         code = CLI_FAILED;
     }
     hb_buffer_free(&prompt);
+    free(own_model);
     return code;
 }
 

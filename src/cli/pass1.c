@@ -18,14 +18,14 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     const char *const *formats = hb_dataset_formats();
     for (int i = 0; formats[i] && i < 14; i++) choices[i + 1] = formats[i];
     const cli_option own[] = {
-        {"model", 'm', CLI_TEXT, &p->model_path, "FILE", "the model, GGUF (required)", 0, 0, NULL,
+        {"model", 'm', CLI_TEXT, &p->model_path, "FILE", "the model, GGUF; the demo's", 0, 0, NULL,
          NULL},
         {"data", 'd', CLI_TEXT, &p->data_path, "FILE",
-         "labelled prompts, JSON Lines or array (required)", 0, 0, NULL, NULL},
+         "prompts with labels or answers, JSON Lines or array; the demo's", 0, 0, NULL, NULL},
         {"format", 0, CLI_CHOICE, &p->format, "NAME", "of the data; auto: by its fields", 0, 0, choices,
          NULL},
-        {"n-samples", 'n', CLI_COUNT, &p->n_samples, "N", "samples to draw, 0 for all; 100", 0, 1e15,
-         NULL, NULL},
+        {"n-samples", 'n', CLI_COUNT, &p->n_samples, "N",
+         "samples to draw, 0 for all; 100, of the demo's data all", 0, 1e15, NULL, &p->n_samples_given},
         {"max-tokens", 0, CLI_INT, &p->max_tokens, "N", "tokens generated for a sample; 20", 1, 1 << 24,
          NULL, NULL},
         {"seed", 0, CLI_COUNT, &p->seed, "N", "of the draw; 42", 0, 9e18, NULL, NULL},
@@ -44,6 +44,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
          NULL, NULL},
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_grading_add(options, &p->grading);
     cli_add_common(options, &p->quiet, &p->json);
 }
 
@@ -165,8 +166,6 @@ static void report(const cli_pass1 *p)
 static int check_usage(const cli_command *command, cli_pass1 *p)
 {
     hb_error err;
-    if (!p->model_path) return cli_usage(command, "--model is required");
-    if (!p->data_path) return cli_usage(command, "--data is required");
     if (p->name && (!*p->name || *p->name == '.' || strchr(p->name, '/') || strlen(p->name) > 128))
         return cli_usage(command, "--name: '%s' cannot be part of a file name", p->name);
     if (hb_signals_parse(p->signal_list, &p->signals, &err))
@@ -176,9 +175,21 @@ static int check_usage(const cli_command *command, cli_pass1 *p)
     return CLI_DONE;
 }
 
+/* The demo's model and data, all of them, where none are given. */
+static int take_embedded(const cli_command *command, cli_pass1 *p)
+{
+    if (!p->data_path && !p->n_samples_given) p->n_samples = 0;
+    int code =
+        cli_embedded(command, "--model", CLI_DEMO_MODEL, p->quiet, &p->model_path, &p->own_model_path);
+    if (code) return code;
+    return cli_embedded(command, "--data", CLI_DEMO_DATA, p->quiet, &p->data_path, &p->own_data_path);
+}
+
 int cli_pass1_run(const cli_command *command, cli_pass1 *p)
 {
     int code = check_usage(command, p);
+    if (!code && !cli_grading_check(command, &p->grading, &code)) return code;
+    if (!code) code = take_embedded(command, p);
     if (code) return code;
     hb_error err;
     if (open_all(p, &err)) return cli_fail(&err);
@@ -204,6 +215,8 @@ void cli_pass1_close(cli_pass1 *p)
     hb_dataset_close(p->dataset);
     hb_session_close(p->session);
     hb_model_close(p->model);
+    free(p->own_model_path);
+    free(p->own_data_path);
     free(p->own_run_path);
     free(p->own_name);
 }

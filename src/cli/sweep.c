@@ -6,6 +6,7 @@ typedef struct sweep_options {
     const char *run_path, *data_path, *score, *label, *output_dir, *name;
     bool strict, quiet, json;
     cli_pass2 pass2;
+    cli_grading grading;
 } sweep_options;
 
 static void add_options(cli_options *options, sweep_options *o)
@@ -31,6 +32,7 @@ static void add_options(cli_options *options, sweep_options *o)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
     cli_pass2_add(options, &o->pass2);
     for (size_t i = 0; i < sizeof after / sizeof *after; i++) cli_add(options, after[i]);
+    cli_grading_add(options, &o->grading);
     cli_add_common(options, &o->quiet, &o->json);
 }
 
@@ -54,10 +56,16 @@ static int sweep_run(const sweep_options *o)
     hb_params_source source = {.run = hb_run_get_settings(run),
                                .score = o->score ? o->score : "hbar_s"};
     int code;
-    if (hb_run_count(run, &source.counts, &err) || hb_run_scores(run, source.score, &table, &err)) {
+    if (hb_run_count(run, &source.counts, &err)) {
+        code = cli_fail(&err);
+    } else if (o->grading.rule_given && !source.counts.graded) {
+        cli_message("%s: --grade: the run has labels, no answers", o->run_path);
+        code = CLI_FAILED;
+    } else if (hb_run_scores(run, source.score, &o->grading.grading, &table, &err)) {
         code = cli_fail(&err);
     } else {
         const hb_run_counts *c = &source.counts;
+        if (c->graded) source.grading = &o->grading.grading;
         if (c->scored + c->skipped + c->failed < c->total && !o->quiet)
             cli_message("%s: not finished: %llu of %llu samples", o->run_path,
                         (unsigned long long)(c->scored + c->skipped + c->failed),
@@ -101,6 +109,8 @@ static int run(const cli_command *command, int argc, char **argv)
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!cli_pass2_check(command, &o.pass2, &code)) return code;
     if (!o.run_path == !o.data_path) return cli_usage(command, "give either --run or --data");
+    if (!cli_grading_check(command, &o.grading, &code)) return code;
+    if (o.data_path && o.grading.rule_given) return cli_usage(command, "--grade goes with --run");
     if (o.run_path && o.label) return cli_usage(command, "--label goes with --data");
     return o.run_path ? sweep_run(&o) : sweep_data(&o);
 }

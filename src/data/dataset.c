@@ -11,12 +11,15 @@
 
 #define MAX_FIELDS      4
 #define MAX_PER_ROW     2
+#define MAX_ANSWERS     256
 #define DETECTION_LIMIT 100 /* records looked at to tell the format */
 
 /* What the samples of a row are made of, borrowed from the row. */
 typedef struct row_samples {
     const char *values[MAX_PER_ROW][MAX_FIELDS]; /* what fills the prompt's gaps, in order */
     int labels[MAX_PER_ROW];
+    const char *answers[MAX_ANSWERS];
+    size_t n_answers;
     const char *id;  /* the row's own, or NULL */
     char number[24]; /* holds an id that is a number */
 } row_samples;
@@ -35,6 +38,7 @@ typedef struct format {
 static bool read_pair(const format *, const json_t *, row_samples *, hb_error *);
 static bool read_general(const format *, const json_t *, row_samples *, hb_error *);
 static bool read_generic(const format *, const json_t *, row_samples *, hb_error *);
+static bool read_answers(const format *, const json_t *, row_samples *, hb_error *);
 
 /* In the order in which they are tried. A pair's last two fields are the right and the hallucinated
  * text; hb_dataset_formats lists the same names. */
@@ -67,6 +71,7 @@ static const format formats[] = {
      1,
      read_general},
     {"generic", {"prompt", "label"}, "{}", "sample", 1, read_generic},
+    {"answers", {"prompt", "answers"}, "{}", "sample", 1, read_answers},
 };
 #define N_FORMATS (sizeof formats / sizeof formats[0])
 
@@ -92,9 +97,13 @@ struct hb_dataset {
 
 const char *const *hb_dataset_formats(void)
 {
-    static const char *const names[] = {
-        "halueval_qa",      "halueval_dialogue", "halueval_summarization",
-        "halueval_general", "generic",           NULL};
+    static const char *const names[] = {"halueval_qa",
+                                        "halueval_dialogue",
+                                        "halueval_summarization",
+                                        "halueval_general",
+                                        "generic",
+                                        "answers",
+                                        NULL};
     _Static_assert(sizeof names / sizeof names[0] == N_FORMATS + 1, "a name for each format");
     return names;
 }
@@ -164,13 +173,11 @@ static int label_of(const json_t *value)
     return label == 0 || label == 1 ? (int)label : -1;
 }
 
-static bool read_generic(const format *format, const json_t *row, row_samples *samples, hb_error *why)
+/* A row's prompt and, where it has one, its id. */
+static bool read_prompt(const json_t *row, row_samples *samples, hb_error *why)
 {
-    const json_t *prompt = json_object_get(row, "prompt"), *label = json_object_get(row, "label");
-    const json_t *id = json_object_get(row, "id");
+    const json_t *prompt = json_object_get(row, "prompt"), *id = json_object_get(row, "id");
     const char *reason = NULL;
-    (void)format;
-    samples->labels[0] = label_of(label);
     samples->values[0][0] = json_string_value(prompt);
     samples->id = json_string_value(id);
     if (json_is_integer(id)) {
@@ -181,12 +188,55 @@ static bool read_generic(const format *format, const json_t *row, row_samples *s
     if (!prompt) reason = "field 'prompt' is missing";
     else if (!samples->values[0][0]) reason = "field 'prompt' is not a string";
     else if (!samples->values[0][0][0]) reason = "field 'prompt' is empty";
-    else if (!label) reason = "field 'label' is missing";
-    else if (samples->labels[0] < 0) reason = "field 'label' is neither 0 nor 1";
     else if (id && !samples->id) reason = "field 'id' is neither a string nor an integer";
     else if (id && !samples->id[0]) reason = "field 'id' is empty";
     if (reason) hb_fail(why, HB_ERR_FORMAT, "%s", reason);
     return !reason;
+}
+
+static bool read_generic(const format *format, const json_t *row, row_samples *samples, hb_error *why)
+{
+    const json_t *label = json_object_get(row, "label");
+    (void)format;
+    samples->labels[0] = label_of(label);
+    if (!read_prompt(row, samples, why)) return false;
+    if (samples->labels[0] >= 0) return true;
+    hb_fail(why, HB_ERR_FORMAT, "field 'label' is %s", label ? "neither 0 nor 1" : "missing");
+    return false;
+}
+
+/* An answer that can match something. */
+static bool add_answer(const json_t *value, row_samples *samples, hb_error *why)
+{
+    const char *answer = json_string_value(value);
+    bool gradable = false;
+    if (samples->n_answers == MAX_ANSWERS) {
+        hb_fail(why, HB_ERR_FORMAT, "field 'answers' holds more than %d", MAX_ANSWERS);
+        return false;
+    }
+    if (!answer) {
+        hb_fail(why, HB_ERR_FORMAT, "field 'answers' is no array of strings");
+        return false;
+    }
+    if (hb_answer_is_gradable(answer, &gradable, why)) return false;
+    if (!gradable) hb_fail(why, HB_ERR_FORMAT, "answer '%.40s' has no word", answer);
+    samples->answers[samples->n_answers++] = answer;
+    return gradable;
+}
+
+static bool read_answers(const format *format, const json_t *row, row_samples *samples, hb_error *why)
+{
+    const json_t *answers = json_object_get(row, "answers");
+    (void)format;
+    samples->labels[0] = HB_LABEL_BY_GRADE;
+    if (!read_prompt(row, samples, why)) return false;
+    bool ok = json_array_size(answers) > 0;
+    if (!ok)
+        hb_fail(why, HB_ERR_FORMAT, "field 'answers' is %s",
+                answers ? "no array of strings, or empty" : "missing");
+    for (size_t i = 0; i < json_array_size(answers) && ok; i++)
+        ok = add_answer(json_array_get(answers, i), samples, why);
+    return ok;
 }
 
 /* Appends `text` with each {} replaced by the next value. */
@@ -462,6 +512,10 @@ hb_status hb_dataset_next(hb_dataset *dataset, hb_sample *sample, bool *found, h
                           .id = dataset->id.data,
                           .prompt = dataset->prompt.data,
                           .label = dataset->row.labels[k]};
+    if (dataset->row.n_answers) {
+        sample->answers = dataset->row.answers;
+        sample->n_answers = dataset->row.n_answers;
+    }
     *found = true;
     return HB_OK;
 }

@@ -23,6 +23,7 @@ typedef struct loop {
     float *states; /* [n_layers][n_embd] */
     hb_buffer text;
     size_t token_room, step_room;
+    bool line_begun; /* something that is no white space was appended */
 } loop;
 
 hb_generate_options hb_generate_defaults(void)
@@ -45,9 +46,9 @@ hb_generate_options hb_generate_defaults(void)
 const char *hb_finish_name(hb_finish finish)
 {
     static const char *const names[] = {
-        [HB_FINISH_HALTED] = "halted",         [HB_FINISH_END] = "end of text",
-        [HB_FINISH_MAX_TOKENS] = "max tokens", [HB_FINISH_CONTEXT] = "context full",
-        [HB_FINISH_CANCELLED] = "cancelled",
+        [HB_FINISH_HALTED] = "halted",        [HB_FINISH_END] = "end of text",
+        [HB_FINISH_LINE] = "end of line",     [HB_FINISH_MAX_TOKENS] = "max tokens",
+        [HB_FINISH_CONTEXT] = "context full", [HB_FINISH_CANCELLED] = "cancelled",
     };
     return names[finish];
 }
@@ -168,6 +169,18 @@ static hb_status evaluate_prompt(loop *l, const int32_t *prompt, int32_t n, bool
     return status;
 }
 
+/* Whether a token ends the first line that is not blank. */
+static bool ends_line(loop *l, int32_t token)
+{
+    size_t length;
+    const char *bytes = hb_token_bytes(l->session->model, token, &length);
+    for (size_t i = 0; i < length; i++) {
+        if (bytes[i] == '\n' && l->line_begun) return true;
+        if (!memchr(" \t\r\n\f\v", bytes[i], 6)) l->line_begun = true;
+    }
+    return false;
+}
+
 static hb_status stop(loop *l, hb_finish why)
 {
     l->out->finish = why;
@@ -189,6 +202,7 @@ static hb_status decode(loop *l)
         if (hb_token_is_end(l->session->model, token)) return stop(l, HB_FINISH_END);
         hb_status status = append(l, token);
         if (status) return status;
+        if (l->options->one_line && ends_line(l, token)) return stop(l, HB_FINISH_LINE);
         if (out->n_tokens == l->options->max_tokens) return stop(l, HB_FINISH_MAX_TOKENS);
         if (hb_session_n_past(l->session) == l->session->n_ctx) return stop(l, HB_FINISH_CONTEXT);
         status = evaluate(l, &token, 1, step + 1);

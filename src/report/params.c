@@ -82,6 +82,11 @@ static json_t *settings_json(const hb_params_source *source)
         json_object_set_new(settings, "context", json_integer(run->n_ctx));
         json_object_set_new(settings, "alpha", json_real(run->alpha));
     }
+    if (settings && source->grading) {
+        json_object_set_new(settings, "grade", json_string(hb_grade_rule_name(source->grading->rule)));
+        if (source->grading->rule == HB_GRADE_F1)
+            json_object_set_new(settings, "min_f1", json_real(source->grading->min_f1));
+    }
     return settings;
 }
 

@@ -13,7 +13,7 @@
 #include "base/buffer.h"
 
 #define APPLICATION_ID 0x68626172 /* "hbar", in SQLite's file header */
-#define SCHEMA_VERSION 2
+#define SCHEMA_VERSION 3
 #define TEXT_(x)       #x
 #define TEXT(x)        TEXT_(x)
 
@@ -22,11 +22,12 @@ static const char schema[] =
     "BEGIN;"
     "CREATE TABLE settings (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE samples ("
-    " idx INTEGER PRIMARY KEY, id TEXT NOT NULL, label INTEGER NOT NULL CHECK (label IN (0, 1)),"
+    " idx INTEGER PRIMARY KEY, id TEXT NOT NULL, label INTEGER CHECK (label IN (0, 1)),"
+    " answers TEXT, grade_exact INTEGER, grade_contains INTEGER, grade_f1 REAL,"
     " status TEXT NOT NULL CHECK (status IN ('scored', 'skipped', 'failed')), reason TEXT,"
     " text TEXT, finish TEXT, n_prompt INTEGER, n_tokens INTEGER,"
     " prompt_seconds REAL, decode_seconds REAL,"
-    " CHECK ((status = 'scored') = (reason IS NULL)));"
+    " CHECK ((status = 'scored') = (reason IS NULL)), CHECK ((label IS NULL) = (answers IS NOT NULL)));"
     "PRAGMA application_id = " TEXT(APPLICATION_ID) ";"
                                                     "PRAGMA user_version = " TEXT(SCHEMA_VERSION) ";";
 
@@ -379,7 +380,8 @@ hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_ru
     if (!status)
         status = prepare(r,
                          "INSERT INTO samples (idx, id, label, status, reason, text, finish, n_prompt,"
-                         " n_tokens, prompt_seconds, decode_seconds) VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+                         " n_tokens, prompt_seconds, decode_seconds, answers, grade_exact,"
+                         " grade_contains, grade_f1) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                          &r->add, err);
     if (!status) status = prepare_add_scores(r, err);
     if (status) hb_run_close(r);
@@ -425,7 +427,8 @@ hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err)
     sqlite3_stmt *q;
     hb_status status = prepare(run,
                                "SELECT sum(status = 'scored'), sum(status = 'skipped'),"
-                               " sum(status = 'failed') FROM samples",
+                               " sum(status = 'failed'),"
+                               " sum(status = 'scored' AND label IS NULL) FROM samples",
                                &q, err);
     if (status) return status;
     if (sqlite3_step(q) == SQLITE_ROW) {
@@ -433,6 +436,7 @@ hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err)
         counts->scored = (uint64_t)sqlite3_column_int64(q, 0);
         counts->skipped = (uint64_t)sqlite3_column_int64(q, 1);
         counts->failed = (uint64_t)sqlite3_column_int64(q, 2);
+        counts->graded = (uint64_t)sqlite3_column_int64(q, 3);
     } else {
         status = sql_error(run, err);
     }
@@ -463,7 +467,7 @@ static hb_status add_sample(hb_run *run, const hb_run_sample *s, hb_error *err)
     sqlite3_stmt *q = run->add;
     sqlite3_bind_int64(q, 1, (int64_t)s->index);
     sqlite3_bind_text(q, 2, s->id, -1, SQLITE_STATIC);
-    sqlite3_bind_int(q, 3, s->label);
+    if (!s->answers) sqlite3_bind_int(q, 3, s->label);
     sqlite3_bind_text(q, 4, s->status, -1, SQLITE_STATIC);
     sqlite3_bind_text(q, 5, s->reason, -1, SQLITE_STATIC);
     sqlite3_bind_text(q, 6, s->text, -1, SQLITE_STATIC);
@@ -472,6 +476,12 @@ static hb_status add_sample(hb_run *run, const hb_run_sample *s, hb_error *err)
     sqlite3_bind_int(q, 9, s->n_tokens);
     sqlite3_bind_double(q, 10, s->prompt_seconds);
     sqlite3_bind_double(q, 11, s->decode_seconds);
+    sqlite3_bind_text(q, 12, s->answers, -1, SQLITE_STATIC);
+    if (s->answers && strcmp(s->status, "scored") == 0) {
+        sqlite3_bind_int(q, 13, s->grade.exact);
+        sqlite3_bind_int(q, 14, s->grade.contains);
+        sqlite3_bind_double(q, 15, s->grade.f1);
+    }
     return insert(run, q, err);
 }
 
@@ -511,8 +521,8 @@ static const char *text_of(sqlite3_stmt *q, int column)
 /* The columns of a sample in queries, which its scores follow. */
 #define SAMPLE_COLUMNS                                                                                 \
     "samples.idx, id, label, status, reason, text, finish, n_prompt, n_tokens, prompt_seconds,"        \
-    " decode_seconds"
-#define N_SAMPLE_COLUMNS 11
+    " decode_seconds, answers, grade_exact, grade_contains, grade_f1"
+#define N_SAMPLE_COLUMNS 15
 
 /* One row as a sample; rows that another program spoiled are refused. */
 static hb_status read_sample(const hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_error *err)
@@ -529,9 +539,14 @@ static hb_status read_sample(const hb_run *run, sqlite3_stmt *q, hb_run_sample *
         .n_tokens = sqlite3_column_int(q, 8),
         .prompt_seconds = sqlite3_column_double(q, 9),
         .decode_seconds = sqlite3_column_double(q, 10),
+        .answers = text_of(q, 11),
+        .grade = {sqlite3_column_int(q, 12) != 0, sqlite3_column_int(q, 13) != 0,
+                  sqlite3_column_double(q, 14)},
     };
+    if (sqlite3_column_type(q, 2) == SQLITE_NULL) s->label = HB_LABEL_BY_GRADE;
     int column = N_SAMPLE_COLUMNS;
-    bool sound = s->id && s->status && (s->label == 0 || s->label == 1);
+    bool sound = s->id && s->status &&
+                 (s->label == 0 || s->label == 1 || (s->label == HB_LABEL_BY_GRADE && s->answers));
     bool scored = sound && strcmp(s->status, "scored") == 0;
     for (size_t i = 0; i < HB_N_SCORES; i++) {
         hb_score_id id = hb_score_at(i);
@@ -578,14 +593,20 @@ typedef struct gathering {
     hb_score_table *table;
     size_t room;
     hb_score_id score;
+    hb_grading grading;
 } gathering;
+
+int hb_run_label(const hb_run_sample *sample, const hb_grading *grading)
+{
+    return sample->label == HB_LABEL_BY_GRADE ? hb_grade_label(&sample->grade, grading) : sample->label;
+}
 
 static hb_status gather(void *user, const hb_run_sample *sample)
 {
     gathering *g = user;
     if (strcmp(sample->status, "scored") != 0 || g->table->n == g->room) return HB_OK;
     g->table->scores[g->table->n] = hb_scores_get(&sample->scores, g->score);
-    g->table->labels[g->table->n++] = (uint8_t)sample->label;
+    g->table->labels[g->table->n++] = (uint8_t)hb_run_label(sample, &g->grading);
     return HB_OK;
 }
 
@@ -601,9 +622,10 @@ static hb_status no_score(const hb_run *run, const char *name, hb_error *err)
     return status;
 }
 
-hb_status hb_run_scores(hb_run *run, const char *score, hb_score_table *table, hb_error *err)
+hb_status hb_run_scores(hb_run *run, const char *score, const hb_grading *grading,
+                        hb_score_table *table, hb_error *err)
 {
-    gathering g = {.table = table};
+    gathering g = {.table = table, .grading = grading ? *grading : hb_grading_defaults()};
     if (!hb_score_find(score, &g.score) || !has_score(run, g.score)) return no_score(run, score, err);
     hb_run_counts counts;
     hb_status status = hb_run_count(run, &counts, err);

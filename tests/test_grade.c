@@ -1,0 +1,87 @@
+/* Grading of answers. */
+#include "check.h"
+
+static hb_grade grade(const char *text, const char *answer)
+{
+    hb_grade g;
+    hb_error err;
+    assert_ok(hb_grade_answer(text, &answer, 1, &g, &err));
+    return g;
+}
+
+static void test_exact_after_normalising(void **state)
+{
+    (void)state;
+    static const char *const same[][2] = {
+        {" Paris", "paris"},
+        {"Paris.\nWhat is", "Paris"},
+        {"\n\n The Hague\n", "Hague"},
+        {"N'Djamena", "NDjamena"},
+        {"Rimsky-Korsakov", "rimsky korsakov"},
+        {"STRASSE", "stra\xC3\x9F"
+                    "e"},                   /* full case folding */
+        {"\xEF\xBC\xA1\xEF\xBC\xB5", "Au"}, /* full width */
+        {"Sa\xCC\x83o", "S\xC3\xA3"
+                        "o"},      /* composed and decomposed */
+        {"H\xE2\x82\x82O", "H2O"}, /* a subscript */
+        {"the", "The"},            /* nothing but an article */
+        {"\xE2\x80\x9C"
+         "Faust\xE2\x80\x9D!",
+         "Faust"}, /* quotation marks */
+    };
+    static const char *const different[][2] = {
+        {"", "Paris"},         {"Paris France", "Paris"},
+        {"\xFF\xFE", "Paris"}, {"parism", "paris"},
+        {"...", "..."},        {"C", "C++"},
+    };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        assert_true(grade(same[i][0], same[i][1]).exact);
+    for (size_t i = 0; i < sizeof different / sizeof *different; i++)
+        assert_false(grade(different[i][0], different[i][1]).exact);
+}
+
+static void test_contains_whole_words(void **state)
+{
+    (void)state;
+    assert_true(grade("It is New Delhi, I think.", "new delhi").contains);
+    assert_false(grade("It is Newer Delhi", "new").contains);
+    assert_false(grade("It is so.\nParis", "Paris").contains); /* the answer ended */
+    assert_false(grade("anything", "!").contains);
+}
+
+static void test_f1_counts_words(void **state)
+{
+    (void)state;
+    assert_near(grade("Johann Wolfgang Goethe", "Johann Wolfgang von Goethe").f1, 6.0 / 7, 1e-12);
+    assert_near(grade("b b c", "b c c").f1, 2.0 / 3, 1e-12);
+    assert_near(grade("x", "y").f1, 0, 0);
+    assert_near(grade("", "y").f1, 0, 0);
+}
+
+static void test_best_of_several_and_label(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"Sucre", "La Paz"};
+    hb_grade g;
+    hb_error err;
+    assert_ok(hb_grade_answer(" La Paz", answers, 2, &g, &err));
+    assert_true(g.exact && g.contains && g.f1 == 1);
+    assert_ok(hb_grade_answer(" La Plata", answers, 2, &g, &err));
+    assert_near(g.f1, 0.5, 1e-12);
+    assert_int_equal(hb_grade_label(&g, &(hb_grading){HB_GRADE_EXACT, 0.5}), 1);
+    assert_int_equal(hb_grade_label(&g, &(hb_grading){HB_GRADE_F1, 0.5}), 0);
+    assert_int_equal(hb_grade_label(&g, &(hb_grading){HB_GRADE_F1, 0.51}), 1);
+    assert_ok(hb_grade_answer("x", NULL, 0, &g, &err));
+    assert_false(g.exact || g.contains);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exact_after_normalising),
+        cmocka_unit_test(test_contains_whole_words),
+        cmocka_unit_test(test_f1_counts_words),
+        cmocka_unit_test(test_best_of_several_and_label),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
