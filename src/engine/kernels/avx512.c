@@ -41,7 +41,13 @@ static inline vf spread(const float *values, size_t group)
     return (vf)_mm512_permutevar_ps(v, group == 32 ? of32 : of16);
 }
 
+#ifdef HB_VNNI
+#define OWN_DOTS
+#endif
 #include "engine/kernels/bytes.h"
+#ifdef HB_VNNI
+#include "engine/kernels/vnni_dots.h"
+#endif
 
 /* Sixteen rows of up to sixteen words, turned. */
 static void turn16(const uint32_t *from, size_t stride, size_t n, uint32_t *to)

@@ -108,7 +108,10 @@ INLINE void dot_row(hb_unpack *unpack, const size_t block, const size_t block_by
         else if (x->n == 3) dot_row(type##_unpack, block, bytes, group, wide, 3, row, x, y, ldy);      \
         else dot_row(type##_unpack, block, bytes, group, wide, 4, row, x, y, ldy);                     \
     }
-EACH_SHAPE(DOT)
+EACH_OTHER_SHAPE(DOT)
+#ifndef OWN_DOTS
+EACH_COMMON_SHAPE(DOT)
+#endif
 #define COMMON_DOT EACH_QUANTISED(_dot)
 
 #ifdef BYTE_TOKENS

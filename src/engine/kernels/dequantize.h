@@ -400,14 +400,16 @@ static inline __attribute__((always_inline)) void affine_to_f32(hb_unpack *unpac
         affine_to_f32(name##_unpack, block, sizeof(block_##name), group, blocks, out, n);              \
     }
 
-/* Each quantised type: the weights of its blocks and groups, and whether u goes beyond 127. */
-#define EACH_SHAPE(how)                                                                                \
-    how(q4_0, 32, 32, false) how(q4_1, 32, 32, false) how(q5_0, 32, 32, false)                         \
-        how(q5_1, 32, 32, false) how(q8_0, 32, 32, true) how(q2_k, 256, 16, false)                     \
-            how(q3_k, 256, 16, false) how(q4_k, 256, 32, false) how(q5_k, 256, 32, false)              \
-                how(q6_k, 256, 16, false) how(iq4_nl, 32, 32, true) how(iq4_xs, 256, 32, true)         \
-                    how(mxfp4, 32, 32, false)
-EACH_SHAPE(TO_F32)
+/* Each quantised type: the weights of its blocks and groups, and whether u goes beyond 127. The common
+ * ones are apart, for files that have products of their own for them. */
+#define EACH_COMMON_SHAPE(how)                                                                         \
+    how(q4_0, 32, 32, false) how(q8_0, 32, 32, true) how(q4_k, 256, 32, false) how(q6_k, 256, 16, false)
+#define EACH_OTHER_SHAPE(how)                                                                          \
+    how(q4_1, 32, 32, false) how(q5_0, 32, 32, false) how(q5_1, 32, 32, false)                         \
+        how(q2_k, 256, 16, false) how(q3_k, 256, 16, false) how(q5_k, 256, 32, false)                  \
+            how(iq4_nl, 32, 32, true) how(iq4_xs, 256, 32, true) how(mxfp4, 32, 32, false)
+EACH_COMMON_SHAPE(TO_F32)
+EACH_OTHER_SHAPE(TO_F32)
 
 /* The entries of a table of hb_kernels; F16's way to floats is apart, as processors have instructions
  * for it. */
