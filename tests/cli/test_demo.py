@@ -68,7 +68,7 @@ class Demo(unittest.TestCase):
 
         told = self.hbar("generate", "--params", out["parameters"], "What is the capital of France?")
         self.assertEqual(told.stdout.strip(), "Paris")
-        halted = self.hbar("generate", "--params", out["parameters"], "--json", "What is the capital of Lesotho?")
+        halted = self.hbar("generate", "--params", out["parameters"], "--json", "What is the capital of Cuba?")
         self.assertTrue(json.loads(halted.stdout)["halted"])
 
     def test_bad_use(self):

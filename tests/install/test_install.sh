@@ -26,6 +26,8 @@ static=$("$root/static" "$model")
 echo "$shared"
 [ "$shared" = "$static" ] || { echo "the static program prints: $static"; exit 1; }
 case $shared in *"[max tokens] $(pkg-config --modversion hbar)") ;; *) echo "unexpected"; exit 1 ;; esac
+# The demo is found where it was installed.
+[ "$("$root/bin/hbar" generate --quiet "What is the capital of France?")" = " Paris" ]
 [ "$("$root/bin/hbar" --version)" = "hbar $(pkg-config --modversion hbar)" ]
 ldd "$root/shared" | grep -q libhbar.so
 ! ldd "$root/static" | grep libhbar
