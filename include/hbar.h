@@ -717,11 +717,86 @@ HB_API hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
                           const hb_sweep_options *options, hb_sweep_result *result, hb_error *err);
 HB_API void hb_sweep_free(hb_sweep_result *result);
 
+/* ---- Uncertainty -------------------------------------------------------------------------------- */
+
+typedef struct hb_interval {
+    double lower, upper;
+} hb_interval; /* of 95 % confidence */
+
+/* AUROC with its standard error; NaN where a class has one sample (DeLong, DeLong and Clarke-Pearson,
+ * 1988). O(n log n). Errors as hb_auroc. */
+HB_API hb_status hb_delong(const double *scores, const uint8_t *labels, size_t n, double *auroc,
+                           double *se, hb_error *err);
+
+typedef struct hb_auroc_difference {
+    double difference, se, z;
+    double p; /* two-sided, of no difference */
+} hb_auroc_difference;
+
+/* DeLong's test of AUROC(a) - AUROC(b), both scores being of the same samples. Errors as hb_auroc. */
+HB_API hb_status hb_delong_compare(const double *a, const double *b, const uint8_t *labels, size_t n,
+                                   hb_auroc_difference *out, hb_error *err);
+
+/* p values [n] adjusted for being n (Holm, A Simple Sequentially Rejective Multiple Test Procedure,
+ * 1979). */
+HB_API hb_status hb_holm(const double *p, size_t n, double *adjusted, hb_error *err);
+
+typedef struct hb_bootstrap_options {
+    size_t n_draws; /* 100 to 1,000,000; 2000 */
+    uint64_t seed;  /* 42; the same draws on every platform */
+    double min_recall;
+} hb_bootstrap_options;
+HB_API hb_bootstrap_options hb_bootstrap_defaults(void);
+
+typedef struct hb_bootstrap {
+    hb_interval auroc, pr_auc, precision_at_recall;
+} hb_bootstrap;
+
+/* Percentile intervals of what high scores say of label 1, by a bootstrap within each class; the
+ * precision is the highest at recall >= min_recall in each draw. O(n n_draws). Errors as hb_auroc, and
+ * HB_ERR_ARGUMENT. */
+HB_API hb_status hb_bootstrap_intervals(const double *scores, const uint8_t *labels, size_t n,
+                                        const hb_bootstrap_options *options, hb_bootstrap *out,
+                                        hb_error *err);
+
+/* ---- Validation --------------------------------------------------------------------------------- */
+
+typedef struct hb_validation_options {
+    double tau, lambda;
+    hb_direction direction;         /* HIGH or LOW, as calibrated */
+    hb_bootstrap_options bootstrap; /* its min_recall is that of the best precision, too; with 0 draws
+                                       there are no intervals */
+} hb_validation_options;
+
+#define HB_RISK_POINTS 20
+
+typedef struct hb_validation {
+    hb_validation_options options;
+    hb_sweep_result sweep; /* over every score of this split; sweep.best is the best on it */
+    hb_sweep_point at_tau; /* of the calibrated threshold */
+    double auroc_se;       /* DeLong's */
+    hb_bootstrap intervals;
+    double risks[HB_RISK_POINTS]; /* hallucination rate among the accepted at coverages 0.05 ... 1 */
+    double aurc;                  /* area under the risk-coverage curve, the mean risk over coverages
+                                     1/n ... 1 (Geifman and El-Yaniv, 2017; Geifman et al., 2019) */
+    double prr; /* prediction-rejection ratio: what the score gains over rejecting at random, as a part
+                   of what an oracle gains (Malinin and Gales, 2021) */
+    double ece; /* expected calibration error of P_fail in ten equal bins (Guo et al., 2017) */
+    double brier; /* mean (P_fail - label)^2 (Brier, 1950) */
+} hb_validation;
+
+/* Judges a threshold on scores it was not found on. O(n log n) without the bootstrap. Errors as
+ * hb_sweep. */
+HB_API hb_status hb_validate(const double *scores, const uint8_t *labels, size_t n,
+                             const hb_validation_options *options, hb_validation *out, hb_error *err);
+HB_API void hb_validation_free(hb_validation *validation);
+
 /* ---- Report: calibrated parameters -------------------------------------------------------------- */
 
 /* Where a calibration came from; strings may be NULL when it was not made by a run. */
 typedef struct hb_params_source {
-    const hb_run_settings *run; /* NULL: scores from a table */
+    hb_run *store;              /* the run itself, and */
+    const hb_run_settings *run; /* its settings; NULL: scores from a table */
     hb_run_counts counts;       /* of the run */
     const char *data_path;      /* of the table, when there is no run */
     char data_sha256[65];
@@ -753,6 +828,30 @@ typedef struct hb_params {
 /* Reads a parameters file. HB_ERR_FORMAT names the file and the field; HB_ERR_UNSUPPORTED for a newer
  * schema. */
 HB_API hb_status hb_params_load(const char *path, hb_params *params, hb_error *err);
+
+/* One score as it was calibrated. */
+typedef struct hb_calibrated_score {
+    char name[HB_SCORE_NAME_MAX];
+    double tau;
+    hb_direction direction;
+    double auroc;
+    hb_class_summary by_label[2];
+} hb_calibrated_score;
+
+/* What a validation needs of a parameters file. */
+typedef struct hb_calibration {
+    hb_params params;
+    double min_recall;
+    hb_calibrated_score *scores; /* [n_scores]; params.score is among them, first */
+    size_t n_scores;
+    char **ids; /* [n_ids], of the samples it was calibrated on, in the order of strcmp; a calibration
+                   from a table has none */
+    size_t n_ids;
+} hb_calibration;
+
+/* Errors as hb_params_load. */
+HB_API hb_status hb_calibration_load(const char *path, hb_calibration *calibration, hb_error *err);
+HB_API void hb_calibration_free(hb_calibration *calibration);
 
 #ifdef __cplusplus
 }

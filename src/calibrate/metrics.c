@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-static hb_status check(const double *scores, const uint8_t *labels, size_t n, hb_error *err)
+hb_status hb_check_scored(const double *scores, const uint8_t *labels, size_t n, hb_error *err)
 {
     size_t ones = 0;
     if (n == 0) return hb_fail(err, HB_ERR_DATA, "there are no samples");
@@ -31,7 +31,7 @@ static int compare_descending(const void *a, const void *b)
 hb_status hb_rank(const double *scores, const uint8_t *labels, size_t n, hb_scored **ranked,
                   hb_error *err)
 {
-    hb_status status = check(scores, labels, n, err);
+    hb_status status = hb_check_scored(scores, labels, n, err);
     if (status) return status;
     hb_scored *r = calloc(n, sizeof *r);
     if (!r) return hb_fail_memory(err);
@@ -82,7 +82,7 @@ double hb_ranked_average_precision(const hb_scored *ranked, size_t n)
 
 hb_status hb_auroc(const double *scores, const uint8_t *labels, size_t n, double *auroc, hb_error *err)
 {
-    hb_scored *ranked;
+    hb_scored *ranked = NULL;
     hb_status status = hb_rank(scores, labels, n, &ranked, err);
     if (status) return status;
     *auroc = hb_ranked_auroc(ranked, n, NULL);
@@ -93,7 +93,7 @@ hb_status hb_auroc(const double *scores, const uint8_t *labels, size_t n, double
 hb_status hb_average_precision(const double *scores, const uint8_t *labels, size_t n,
                                double *average_precision, hb_error *err)
 {
-    hb_scored *ranked;
+    hb_scored *ranked = NULL;
     hb_status status = hb_rank(scores, labels, n, &ranked, err);
     if (status) return status;
     *average_precision = hb_ranked_average_precision(ranked, n);

@@ -9,8 +9,10 @@ typedef struct hb_scored {
     uint8_t label;
 } hb_scored;
 
-/* Checks that labels are 0 or 1, both present, and scores finite; then gives the samples
- * from the highest score down. Released with free(). */
+/* HB_ERR_DATA unless labels are 0 or 1, both present, and scores finite. */
+hb_status hb_check_scored(const double *scores, const uint8_t *labels, size_t n, hb_error *err);
+
+/* Checks the samples, then gives them from the highest score down. Released with free(). */
 hb_status hb_rank(const double *scores, const uint8_t *labels, size_t n, hb_scored **ranked,
                   hb_error *err);
 

@@ -210,7 +210,7 @@ hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
     if (n < MIN_SAMPLES)
         return hb_fail(err, HB_ERR_DATA, "%zu scored samples; a calibration needs at least %d", n,
                        MIN_SAMPLES);
-    hb_scored *ranked;
+    hb_scored *ranked = NULL;
     hb_sweep_result r = {0};
     status = hb_rank(scores, labels, n, &ranked, err);
     if (status) return status;

@@ -4,8 +4,10 @@ static int sweep_run(cli_pass1 *pass1, const cli_pass2 *pass2, const char *score
 {
     hb_error err;
     hb_score_table table;
-    hb_params_source source = {
-        .run = hb_run_get_settings(pass1->run), .counts = pass1->counts, .score = score};
+    hb_params_source source = {.store = pass1->run,
+                               .run = hb_run_get_settings(pass1->run),
+                               .counts = pass1->counts,
+                               .score = score};
     if (pass1->counts.graded) source.grading = &pass1->grading.grading;
     if (hb_run_scores(pass1->run, source.score, source.grading, &table, &err)) return cli_fail(&err);
     int code = cli_pass2_run(pass2, &table, &source, pass1->output_dir, pass1->name, pass1->json);

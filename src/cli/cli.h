@@ -170,6 +170,6 @@ char *cli_base_name(const char *path);
 
 /* ---- The commands ------------------------------------------------------------------------------- */
 
-extern const cli_command cli_calibrate, cli_export, cli_generate, cli_score, cli_sweep;
+extern const cli_command cli_calibrate, cli_export, cli_generate, cli_score, cli_sweep, cli_validate;
 
 #endif

@@ -53,8 +53,8 @@ static int sweep_run(const sweep_options *o)
     hb_run *run;
     hb_score_table table;
     if (hb_run_open(o->run_path, &run, &err)) return cli_fail(&err);
-    hb_params_source source = {.run = hb_run_get_settings(run),
-                               .score = o->score ? o->score : "hbar_s"};
+    hb_params_source source = {
+        .store = run, .run = hb_run_get_settings(run), .score = o->score ? o->score : "hbar_s"};
     int code;
     if (hb_run_count(run, &source.counts, &err)) {
         code = cli_fail(&err);

@@ -134,6 +134,58 @@ static json_t *threshold_json(const hb_sweep_result *r)
     return threshold;
 }
 
+/* One score's calibration, short. */
+static json_t *calibrated_json(const hb_sweep_result *r)
+{
+    return json_pack("{s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "tau", r->best.tau, "direction",
+                     direction_text(r->direction), "auroc", r->auroc, "pr_auc", r->pr_auc, "precision",
+                     r->best.precision, "recall", r->best.recall, "f1", r->best.f1, "label_0",
+                     class_json(&r->by_label[0]), "label_1", class_json(&r->by_label[1]));
+}
+
+/* Adds the calibration of another of the run's scores, unless its values cannot be calibrated: all may
+ * be equal. A range of tau is of the units of the score it was asked for, so here it is quantiles. */
+static hb_status add_calibrated(const hb_params_source *source, const char *name, json_t *scores,
+                                hb_error *err)
+{
+    hb_sweep_options o = *source->sweep;
+    hb_score_table table;
+    hb_sweep_result r;
+    hb_error why;
+    o.direction = HB_DIRECTION_AUTO;
+    if (o.grid == HB_GRID_RANGE) o.grid = HB_GRID_QUANTILES;
+    hb_status status = hb_run_scores(source->store, name, source->grading, &table, err);
+    if (status) return status;
+    status = hb_sweep(table.scores, table.labels, table.n, &o, &r, &why);
+    hb_score_table_free(&table);
+    if (status) return status == HB_ERR_MEMORY ? hb_fail_memory(err) : HB_OK;
+    json_object_set_new(scores, name, calibrated_json(&r));
+    hb_sweep_free(&r);
+    return HB_OK;
+}
+
+/* The score in question, then the run's signals by their usual aggregations. */
+static hb_status scores_json(const hb_params_source *source, const hb_sweep_result *r, json_t **out,
+                             hb_error *err)
+{
+    json_t *scores = json_object();
+    hb_status status = HB_OK;
+    json_object_set_new(scores, source->score, calibrated_json(r));
+    for (int i = 0; source->store && i < HB_N_SIGNALS && !status; i++) {
+        const char *name = hb_signal_get_info((hb_signal)i)->name;
+        if (source->run->signals & HB_SIGNAL_BIT(i) && !json_object_get(scores, name))
+            status = add_calibrated(source, name, scores, err);
+    }
+    *out = scores;
+    return status;
+}
+
+static hb_status add_id(void *user, const hb_run_sample *sample)
+{
+    if (strcmp(sample->status, "scored") != 0) return HB_OK;
+    return json_array_append_new(user, text_json(sample->id)) ? HB_ERR_MEMORY : HB_OK;
+}
+
 static json_t *sweep_json(const hb_sweep_result *r)
 {
     json_t *points = json_array();
@@ -142,7 +194,8 @@ static json_t *sweep_json(const hb_sweep_result *r)
     return points;
 }
 
-static json_t *params_json(const hb_params_source *source, const hb_sweep_result *r)
+static json_t *params_json(const hb_params_source *source, const hb_sweep_result *r, json_t *scores,
+                           json_t *ids)
 {
     char created[32];
     time_t now = time(NULL);
@@ -151,19 +204,30 @@ static json_t *params_json(const hb_params_source *source, const hb_sweep_result
     const double lambda = hb_generate_defaults().monitor.lambda;
     return json_pack(
         "{s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:b, s:s, s:o, s:f,"
-        " s:o}",
+        " s:o, s:o, s:o}",
         "schema", SCHEMA, "schema_version", SCHEMA_VERSION, "hbar_version", hb_version(), "created",
         created, "model", model_json(source->run), "data", data_json(source), "settings",
         settings_json(source), "score", score_json(source, r), "auroc", r->auroc, "pr_auc", r->pr_auc,
         "auroc_high", r->auroc_high, "auroc_low", r->auroc_low, "auroc_null_se", r->auroc_null_se,
         "within_noise", (int)r->within_noise, "direction", direction_text(r->direction), "threshold",
-        threshold_json(r), "lambda", lambda, "sweep", sweep_json(r));
+        threshold_json(r), "lambda", lambda, "scores", scores, "sample_ids", ids, "sweep",
+        sweep_json(r));
 }
 
 hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *result, char **json,
                          hb_error *err)
 {
-    json_t *root = params_json(source, result);
+    json_t *scores, *ids = json_array();
+    hb_error why = {HB_OK, ""};
+    hb_status status = scores_json(source, result, &scores, err);
+    if (!status && source->store) status = hb_run_each(source->store, add_id, ids, &why);
+    if (status) {
+        json_decref(scores);
+        json_decref(ids);
+        if (*why.message) return hb_fail(err, status, "%s", why.message);
+        return status == HB_ERR_MEMORY ? hb_fail_memory(err) : status;
+    }
+    json_t *root = params_json(source, result, scores, ids);
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     if (!text) return hb_fail_memory(err);
@@ -272,6 +336,17 @@ static hb_status load_number(const loading *l, const json_t *object, const char 
     return HB_OK;
 }
 
+static hb_status load_direction(const loading *l, const json_t *object, const char *shown,
+                                hb_direction *out)
+{
+    const json_t *direction = json_object_get(object, "direction");
+    const char *text = json_is_string(direction) ? json_string_value(direction) : "";
+    if (strcmp(text, ">=") == 0) *out = HB_DIRECTION_HIGH;
+    else if (strcmp(text, "<=") == 0) *out = HB_DIRECTION_LOW;
+    else return bad_field(l, shown, "\">=\" or \"<=\"");
+    return HB_OK;
+}
+
 static void copy_text(char *out, size_t size, const json_t *value)
 {
     snprintf(out, size, "%s", json_is_string(value) ? json_string_value(value) : "");
@@ -293,11 +368,8 @@ static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
     if (status) return status;
     if (!(p->lambda > 0)) return bad_field(l, "lambda", "above 0");
 
-    const json_t *direction = json_object_get(root, "direction");
-    const char *text = json_is_string(direction) ? json_string_value(direction) : "";
-    if (strcmp(text, ">=") == 0) p->direction = HB_DIRECTION_HIGH;
-    else if (strcmp(text, "<=") == 0) p->direction = HB_DIRECTION_LOW;
-    else return bad_field(l, "direction", "\">=\" or \"<=\"");
+    status = load_direction(l, root, "direction", &p->direction);
+    if (status) return status;
 
     const json_t *score = json_object_get(json_object_get(root, "score"), "name");
     if (!json_is_string(score)) return bad_field(l, "score.name", "a string");
@@ -315,18 +387,121 @@ static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
     return HB_OK;
 }
 
-hb_status hb_params_load(const char *path, hb_params *params, hb_error *err)
+static hb_status read_root(const char *path, json_t **root, hb_error *err)
 {
     FILE *file = fopen(path, "rb");
     if (!file) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
     json_error_t why;
-    json_t *root = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
+    *root = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
     fclose(file);
-    if (!root) return hb_fail(err, HB_ERR_FORMAT, "%s:%d: %s", path, why.line, why.text);
+    return *root ? HB_OK : hb_fail(err, HB_ERR_FORMAT, "%s:%d: %s", path, why.line, why.text);
+}
+
+hb_status hb_params_load(const char *path, hb_params *params, hb_error *err)
+{
+    json_t *root;
+    hb_status status = read_root(path, &root, err);
+    if (status) return status;
     const loading l = {path, err};
     hb_params p = {0};
-    hb_status status = load_fields(&l, root, &p);
+    status = load_fields(&l, root, &p);
     json_decref(root);
     if (!status) *params = p;
     return status;
+}
+
+/* ---- A whole calibration ------------------------------------------------------------------------- */
+
+static void load_class(const json_t *object, hb_class_summary *c)
+{
+    const json_t *n = json_object_get(object, "n");
+    c->n = json_is_integer(n) && json_integer_value(n) > 0 ? (size_t)json_integer_value(n) : 0;
+    c->mean = json_number_value(json_object_get(object, "mean"));
+    c->sd = json_number_value(json_object_get(object, "sd"));
+}
+
+static hb_status load_score(const loading *l, const char *name, const json_t *object,
+                            hb_calibrated_score *s)
+{
+    if (strlen(name) >= sizeof s->name)
+        return hb_fail(l->err, HB_ERR_FORMAT, "%s: 'scores' has a name that is too long", l->path);
+    strcpy(s->name, name);
+    hb_status status = load_number(l, object, "scores.*.tau", "tau", &s->tau);
+    if (!status) status = load_direction(l, object, "scores.*.direction", &s->direction);
+    const json_t *auroc = json_object_get(object, "auroc");
+    s->auroc = json_is_number(auroc) ? json_number_value(auroc) : NAN;
+    load_class(json_object_get(object, "label_0"), &s->by_label[0]);
+    load_class(json_object_get(object, "label_1"), &s->by_label[1]);
+    return status;
+}
+
+/* The file's scores, the one it is about first: that one may be told by the threshold alone. */
+static hb_status load_scores(const loading *l, json_t *root, hb_calibration *c)
+{
+    json_t *scores = json_object_get(root, "scores"), *value;
+    const json_t *about = json_object_get(root, "score"), *auroc = json_object_get(root, "auroc");
+    const char *name;
+    hb_status status = HB_OK;
+    c->scores = calloc(json_object_size(scores) + 1, sizeof *c->scores);
+    if (!c->scores) return hb_fail_memory(l->err);
+    hb_calibrated_score *first = &c->scores[c->n_scores++];
+    snprintf(first->name, sizeof first->name, "%s", c->params.score);
+    first->tau = c->params.tau;
+    first->direction = c->params.direction;
+    first->auroc = json_is_number(auroc) ? json_number_value(auroc) : NAN;
+    load_class(json_object_get(about, "label_0"), &first->by_label[0]);
+    load_class(json_object_get(about, "label_1"), &first->by_label[1]);
+    json_object_foreach(scores, name, value) if (!status && strcmp(name, first->name) != 0) status =
+        load_score(l, name, value, &c->scores[c->n_scores++]);
+    return status;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static hb_status load_ids(const loading *l, const json_t *root, hb_calibration *c)
+{
+    const json_t *ids = json_object_get(root, "sample_ids"), *id;
+    size_t i;
+    c->ids = calloc(json_array_size(ids) + 1, sizeof *c->ids);
+    if (!c->ids) return hb_fail_memory(l->err);
+    json_array_foreach(ids, i, id)
+    {
+        if (!json_is_string(id)) return bad_field(l, "sample_ids", "a list of strings");
+        c->ids[c->n_ids] = strdup(json_string_value(id));
+        if (!c->ids[c->n_ids++]) return hb_fail_memory(l->err);
+    }
+    qsort(c->ids, c->n_ids, sizeof *c->ids, compare_ids);
+    return HB_OK;
+}
+
+hb_status hb_calibration_load(const char *path, hb_calibration *calibration, hb_error *err)
+{
+    json_t *root;
+    hb_status status = read_root(path, &root, err);
+    if (status) return status;
+    const loading l = {path, err};
+    const json_t *recall = json_object_get(json_object_get(root, "settings"), "min_recall");
+    hb_calibration c = {.min_recall = json_is_number(recall) ? json_number_value(recall)
+                                                             : hb_sweep_defaults().min_recall};
+    status = load_fields(&l, root, &c.params);
+    if (!status && !(c.min_recall > 0 && c.min_recall <= 1))
+        status = bad_field(&l, "settings.min_recall", "above 0 and at most 1");
+    if (!status) status = load_scores(&l, root, &c);
+    if (!status) status = load_ids(&l, root, &c);
+    json_decref(root);
+    if (status) hb_calibration_free(&c);
+    else *calibration = c;
+    return status;
+}
+
+void hb_calibration_free(hb_calibration *calibration)
+{
+    if (!calibration) return;
+    for (size_t i = 0; i < calibration->n_ids; i++) free(calibration->ids[i]);
+    free(calibration->ids);
+    free(calibration->scores);
+    *calibration = (hb_calibration){0};
 }

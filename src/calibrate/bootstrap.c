@@ -1,0 +1,102 @@
+/* Stratified bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993): each draw takes
+ * as many samples of each class as there are, with replacement, which keeps the rate of hallucinations.
+ * Samples are ranked once; a draw only weighs them. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/rng.h"
+#include "calibrate/metrics.h"
+
+typedef struct draws {
+    const hb_scored *ranked;
+    size_t n, n_class[2];
+    size_t *members[2]; /* places in the ranking, by class */
+    uint32_t *weights;  /* [n], how often the draw in hand took each */
+    double *values[3];  /* [n_draws]: AUROC, average precision, precision at recall */
+} draws;
+
+/* One walk down the ranking for all three, equal scores taken together. */
+static void measure(const draws *d, double min_recall, size_t draw)
+{
+    double ones = 0, zeros = 0, won = 0, area = 0, best = 0;
+    double all_ones = (double)d->n_class[1], all_zeros = (double)d->n_class[0];
+    for (size_t at = 0, end; at < d->n; at = end) {
+        double tied[2] = {0, 0};
+        end = hb_ranked_tie_end(d->ranked, d->n, at);
+        for (size_t i = at; i < end; i++) tied[d->ranked[i].label] += d->weights[i];
+        won += tied[0] * (ones + tied[1] / 2);
+        ones += tied[1];
+        zeros += tied[0];
+        if (ones + zeros == 0) continue;
+        double precision = ones / (ones + zeros);
+        area += tied[1] * precision;
+        if (ones >= min_recall * all_ones * (1 - 1e-12) && precision > best) best = precision;
+    }
+    d->values[0][draw] = won / (all_ones * all_zeros);
+    d->values[1][draw] = area / all_ones;
+    d->values[2][draw] = best;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static hb_interval percentiles(double *values, size_t n)
+{
+    qsort(values, n, sizeof *values, compare);
+    return (hb_interval){hb_quantile(values, n, 0.025), hb_quantile(values, n, 0.975)};
+}
+
+static void run(draws *d, const hb_bootstrap_options *o, hb_bootstrap *out)
+{
+    hb_rng rng = {o->seed};
+    for (size_t draw = 0; draw < o->n_draws; draw++) {
+        memset(d->weights, 0, d->n * sizeof *d->weights);
+        for (int c = 0; c < 2; c++)
+            for (size_t i = 0; i < d->n_class[c]; i++)
+                d->weights[d->members[c][hb_rng_below(&rng, d->n_class[c])]]++;
+        measure(d, o->min_recall, draw);
+    }
+    out->auroc = percentiles(d->values[0], o->n_draws);
+    out->pr_auc = percentiles(d->values[1], o->n_draws);
+    out->precision_at_recall = percentiles(d->values[2], o->n_draws);
+}
+
+static hb_status prepare(draws *d, const hb_bootstrap_options *o, hb_error *err)
+{
+    bool ok = true;
+    for (int c = 0; c < 2; c++) ok = (d->members[c] = calloc(d->n, sizeof **d->members)) && ok;
+    for (int k = 0; k < 3; k++) ok = (d->values[k] = calloc(o->n_draws, sizeof **d->values)) && ok;
+    d->weights = calloc(d->n, sizeof *d->weights);
+    if (!ok || !d->weights) return hb_fail_memory(err);
+    for (size_t i = 0; i < d->n; i++) {
+        int c = d->ranked[i].label;
+        d->members[c][d->n_class[c]++] = i;
+    }
+    return HB_OK;
+}
+
+hb_bootstrap_options hb_bootstrap_defaults(void)
+{
+    return (hb_bootstrap_options){.n_draws = 2000, .seed = 42, .min_recall = 0.9};
+}
+
+hb_status hb_bootstrap_intervals(const double *scores, const uint8_t *labels, size_t n,
+                                 const hb_bootstrap_options *options, hb_bootstrap *out, hb_error *err)
+{
+    if (options->n_draws < 100 || options->n_draws > 1000000)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%zu draws are not from 100 to 1000000", options->n_draws);
+    hb_scored *ranked = NULL;
+    hb_status status = hb_rank(scores, labels, n, &ranked, err);
+    if (status) return status;
+    draws d = {.ranked = ranked, .n = n};
+    status = prepare(&d, options, err);
+    if (!status) run(&d, options, out);
+    for (int c = 0; c < 2; c++) free(d.members[c]);
+    for (int k = 0; k < 3; k++) free(d.values[k]);
+    free(d.weights);
+    free(ranked);
+    return status;
+}

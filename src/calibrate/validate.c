@@ -1,0 +1,122 @@
+/* A threshold found on one split, judged on another. */
+#include <math.h>
+#include <stdlib.h>
+#include "calibrate/metrics.h"
+
+/* ---- Rejecting the riskiest ---------------------------------------------------------------------- */
+
+/* Mean hallucination rate among the accepted over all coverages 1/n ... 1, samples being accepted from
+ * the least risky on; within equal scores, in no order, so at the group's own rate. Fills the risk at
+ * each coverage i / HB_RISK_POINTS. */
+static double area_under_risk(const hb_scored *ranked, size_t n, double risks[HB_RISK_POINTS])
+{
+    double ones = 0, area = 0;
+    size_t point = 1;
+    for (size_t end = n, at; end > 0; end = at) {
+        double tied = 0;
+        for (at = end; at > 0 && ranked[at - 1].score == ranked[end - 1].score; at--)
+            tied += ranked[at - 1].label;
+        double rate = tied / (double)(end - at);
+        for (size_t i = 1; i <= end - at; i++) {
+            size_t accepted = n - end + i;
+            double risk = (ones + rate * (double)i) / (double)accepted;
+            area += risk;
+            for (; point <= HB_RISK_POINTS && accepted * HB_RISK_POINTS >= point * n; point++)
+                risks[point - 1] = risk;
+        }
+        ones += tied;
+    }
+    return area / (double)n;
+}
+
+/* The same, of a ranking that puts every hallucination last. */
+static double area_of_oracle(size_t n, size_t ones)
+{
+    double area = 0;
+    for (size_t k = n - ones + 1; k <= n; k++) area += (double)(k - (n - ones)) / (double)k;
+    return area / (double)n;
+}
+
+/* ---- P_fail as a probability --------------------------------------------------------------------- */
+
+static void judge_probabilities(const double *scores, const uint8_t *labels, size_t n,
+                                const hb_validation_options *o, hb_validation *v)
+{
+    enum { BINS = 10 };
+    double sum[BINS] = {0}, ones[BINS] = {0}, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        double p = hb_p_fail(scores[i], o->tau, o->lambda, o->direction);
+        int bin = p < 1 ? (int)(p * BINS) : BINS - 1;
+        sum[bin] += p;
+        ones[bin] += labels[i];
+        squares += (p - labels[i]) * (p - labels[i]);
+    }
+    v->brier = squares / (double)n;
+    for (int b = 0; b < BINS; b++) v->ece += fabs(sum[b] - ones[b]) / (double)n;
+}
+
+/* ---- The threshold ------------------------------------------------------------------------------- */
+
+static hb_sweep_point confusion_at(const double *scores, const uint8_t *labels, size_t n,
+                                   const hb_validation_options *o)
+{
+    hb_sweep_point p = {.tau = o->tau};
+    for (size_t i = 0; i < n; i++) {
+        bool flagged = o->direction == HB_DIRECTION_LOW ? scores[i] <= o->tau : scores[i] >= o->tau;
+        ++*(flagged ? labels[i] ? &p.tp : &p.fp : labels[i] ? &p.fn : &p.tn);
+    }
+    if (p.tp + p.fp) p.precision = (double)p.tp / (double)(p.tp + p.fp);
+    p.recall = (double)p.tp / (double)(p.tp + p.fn);
+    if (p.tp) p.f1 = 2 * (double)p.tp / (double)(2 * p.tp + p.fp + p.fn);
+    return p;
+}
+
+static hb_status judge_ranking(const double *scores, const uint8_t *labels, size_t n,
+                               const hb_validation_options *o, hb_validation *v, hb_error *err)
+{
+    double *oriented = calloc(n, sizeof *oriented), auroc;
+    hb_scored *ranked = NULL;
+    if (!oriented) return hb_fail_memory(err);
+    for (size_t i = 0; i < n; i++)
+        oriented[i] = o->direction == HB_DIRECTION_LOW ? -scores[i] : scores[i];
+    hb_status status = hb_delong(oriented, labels, n, &auroc, &v->auroc_se, err);
+    if (!status && o->bootstrap.n_draws)
+        status = hb_bootstrap_intervals(oriented, labels, n, &o->bootstrap, &v->intervals, err);
+    if (!status) status = hb_rank(oriented, labels, n, &ranked, err);
+    if (!status) {
+        double rate = v->sweep.hallucination_rate;
+        v->aurc = area_under_risk(ranked, n, v->risks);
+        double oracle = area_of_oracle(n, v->sweep.by_label[1].n);
+        v->prr = (rate - v->aurc) / (rate - oracle);
+    }
+    free(ranked);
+    free(oriented);
+    return status;
+}
+
+hb_status hb_validate(const double *scores, const uint8_t *labels, size_t n,
+                      const hb_validation_options *options, hb_validation *out, hb_error *err)
+{
+    hb_validation v = {.options = *options};
+    const hb_sweep_options sweep = {.grid = HB_GRID_EXACT,
+                                    .min_recall = options->bootstrap.min_recall,
+                                    .direction = options->direction};
+    if (options->direction != HB_DIRECTION_LOW && options->direction != HB_DIRECTION_HIGH)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the direction must be high or low");
+    if (!isfinite(options->tau) || !(options->lambda > 0))
+        return hb_fail(err, HB_ERR_ARGUMENT, "tau %g is not a number or lambda %g not above 0",
+                       options->tau, options->lambda);
+    hb_status status = hb_sweep(scores, labels, n, &sweep, &v.sweep, err);
+    if (status) return status;
+    v.at_tau = confusion_at(scores, labels, n, options);
+    judge_probabilities(scores, labels, n, options, &v);
+    status = judge_ranking(scores, labels, n, options, &v, err);
+    if (status) hb_validation_free(&v);
+    else *out = v;
+    return status;
+}
+
+void hb_validation_free(hb_validation *validation)
+{
+    if (validation) hb_sweep_free(&validation->sweep);
+}
