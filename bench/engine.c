@@ -54,7 +54,8 @@ static void parse(engine *e, int argc, char **argv)
 static void open_session(engine *e, int32_t n_ctx, int32_t n_sequences)
 {
     hb_error err;
-    const hb_session_options o = {n_ctx, e->n_threads, n_sequences, 0};
+    const hb_session_options o = {
+        .n_ctx = n_ctx, .n_threads = e->n_threads, .n_sequences = n_sequences};
     bench_check(hb_session_open(e->model, &o, &e->session, &err), &err);
     e->n_threads = e->session->n_threads;
 }

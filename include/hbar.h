@@ -109,6 +109,7 @@ typedef struct hb_session_options {
     int32_t n_sequences; /* 0: one */
     int64_t n_positions; /* positions the cache holds for all sequences together, those that forked
                             sequences share being held once; 0: n_ctx for each sequence */
+    int64_t cache_bytes; /* the cache takes no more, but has room for one sequence; 0: no bound */
     bool exact;          /* multiply quantised weights by activations as they are, not rounded to 8
                             bits: slower, and free of that rounding */
 } hb_session_options;
@@ -597,17 +598,26 @@ HB_API hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const h
 /* The label of a scored sample: the one given, or else its grade's. */
 HB_API int hb_run_label(const hb_run_sample *sample, const hb_grading *grading);
 
+/* What a call of hb_score cost. */
+typedef struct hb_score_work {
+    uint64_t tokens_evaluated;
+    uint64_t tokens_shared; /* of prompts, taken from another sample's instead of being evaluated */
+} hb_score_work;
+
 typedef struct hb_score_options {
     /* Called after each sample with the counts so far and how many this call has finished. */
     void (*on_progress)(void *user, const hb_run_counts *counts, uint64_t done_now);
-    bool (*cancelled)(void *user); /* asked before each token */
+    bool (*cancelled)(void *user); /* asked before each step, of up to 512 tokens */
     void *user;
+    hb_score_work *work; /* filled in at the end; may be NULL */
 } hb_score_options;
 
 /* Pass 1: generates once, greedily, with halting off, for each sample the run lacks, and stores its
- * scalars as soon as it is finished. Where the answer gives the label, it ends with its line.
- * HB_ERR_CANCELLED leaves a run that can be continued. `session` and `dataset` must be what the run's
- * settings say. */
+ * scalars as soon as it is finished. Where the answer gives the label, it ends with its line. As many
+ * samples are evaluated together as the session has sequences and its cache has room for, and tokens
+ * that their prompts share are evaluated once; the results are those of each sample alone, as exactly
+ * as hb_eval promises. HB_ERR_CANCELLED leaves a run that can be continued. `session` and `dataset`
+ * must be what the run's settings say. */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
 

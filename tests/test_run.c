@@ -353,12 +353,13 @@ static void write_data(const char *name)
     fclose(file);
 }
 
-static job open_job(void **state)
+static job open_job_with(void **state, int32_t n_sequences, int64_t n_positions)
 {
     hb_error err;
     job j = {0};
     char data[128];
-    const hb_session_options so = {.n_ctx = 64, .n_threads = 1};
+    const hb_session_options so = {
+        .n_ctx = 64, .n_threads = 1, .n_sequences = n_sequences, .n_positions = n_positions};
     const hb_dataset_options d = {.seed = 1};
     snprintf(data, sizeof data, "%s/data.jsonl", (char *)*state);
     write_data(data);
@@ -371,6 +372,11 @@ static job open_job(void **state)
     s.n_ctx = 64;
     assert_ok(hb_run_create(run_path(state), &s, &j.run, &err));
     return j;
+}
+
+static job open_job(void **state)
+{
+    return open_job_with(state, 1, 0);
 }
 
 static void close_job(job *j)
@@ -396,7 +402,7 @@ static void on_progress(void *user, const hb_run_counts *counts, uint64_t done_n
 
 static hb_status score(job *j, hb_error *err)
 {
-    const hb_score_options o = {on_progress, cancelled, j};
+    const hb_score_options o = {.on_progress = on_progress, .cancelled = cancelled, .user = j};
     return hb_score(j->session, j->dataset, j->run, &o, err);
 }
 
@@ -436,6 +442,36 @@ static void test_pass_1(void **state)
     assert_non_null(strstr(all, expected));
     hb_generation_free(&g);
     close_job(&j);
+}
+
+/* However many samples are evaluated together, and however little room the cache has for them, the rows
+ * are the same bits; together, what prompts share is evaluated once. */
+static void test_together_as_alone(void **state)
+{
+    static const struct {
+        int32_t n_sequences;
+        int64_t n_positions;
+    } cases[] = {{1, 0}, {2, 64}, {2, 0}, {3, 128}, {5, 0}, {32, 256}, {32, 0}};
+    hb_error err;
+    char first[8192] = "", all[8192];
+    uint64_t evaluated = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        job j = open_job_with(state, cases[i].n_sequences, cases[i].n_positions);
+        hb_score_work work;
+        const hb_score_options o = {on_progress, cancelled, &j, &work};
+        assert_ok(hb_score(j.session, j.dataset, j.run, &o, &err));
+        assert_int_equal(j.progressed, 17);
+        all[0] = '\0';
+        assert_ok(hb_run_each(j.run, compare_text, i ? all : first, &err));
+        if (i) assert_string_equal(all, first);
+        if (!i) evaluated = work.tokens_evaluated;
+        assert_int_equal(work.tokens_evaluated + work.tokens_shared, evaluated);
+        /* All begin with "What is number ": alone, or with room for one, nothing can be shared. */
+        if (i < 2) assert_int_equal(work.tokens_shared, 0);
+        else assert_true(work.tokens_shared >= 15 * 9);
+        close_job(&j);
+        unlink(run_path(state));
+    }
 }
 
 /* Cancelled after every few tokens and continued until done: the same rows as in one go. */
@@ -493,6 +529,7 @@ int main(void)
         WITH_SCRATCH(test_damaged_runs),
         WITH_SCRATCH(test_one_writer),
         WITH_SCRATCH(test_pass_1),
+        WITH_SCRATCH(test_together_as_alone),
         WITH_SCRATCH(test_interrupted_runs_continue),
         WITH_SCRATCH(test_wrong_session),
     };

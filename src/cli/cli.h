@@ -15,6 +15,7 @@ typedef enum cli_kind {
     CLI_TEXT,   /* const char * */
     CLI_INT,    /* int32_t within [min, max] */
     CLI_COUNT,  /* uint64_t within [min, max] */
+    CLI_BYTES,  /* the same, with K, M, G or T for powers of 1024 */
     CLI_REAL,   /* double within [min, max] */
     CLI_CHOICE, /* int, the place in `choices` */
 } cli_kind;
@@ -124,8 +125,8 @@ typedef struct cli_pass1 {
     const char *model_path, *data_path, *run_path, *output_dir, *name, *signal_list;
     hb_signal_set signals, needed; /* those the list tells; those it must hold, set by the command */
     int format;
-    uint64_t n_samples, seed;
-    int32_t max_tokens, n_ctx, n_threads;
+    uint64_t n_samples, seed, kv_mem;
+    int32_t max_tokens, n_ctx, n_threads, n_sequences;
     bool strict, quiet, json;
 
     hb_model *model;
@@ -136,6 +137,7 @@ typedef struct cli_pass1 {
     cli_grading grading;
     char *own_model_path, *own_data_path, *own_run_path, *own_name; /* where they were not given */
     hb_run_counts counts;
+    hb_score_work work;
     double seconds;
     cli_progress progress;
 } cli_pass1;
@@ -144,7 +146,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *pass); /* with the defaults 
 /* Runs it; the run stays open in `pass` until cli_pass1_close, whatever is returned. */
 int cli_pass1_run(const cli_command *command, cli_pass1 *pass);
 void cli_pass1_close(cli_pass1 *pass);
-/* {"run", "total", "scored", "skipped", "failed", "seconds"}. */
+/* {"run", "total", "scored", "skipped", "failed", "seconds", "tokens_evaluated", "tokens_shared"}. */
 json_t *cli_pass1_json(const cli_pass1 *pass);
 
 /* Pass 2 (pass2.c). */

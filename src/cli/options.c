@@ -72,9 +72,28 @@ static bool parse_count(const char *text, uint64_t *value)
     return !*end && !errno;
 }
 
+/* A count of bytes, a suffix being a power of 1024. */
+static bool parse_bytes(const char *text, uint64_t *value)
+{
+    static const char suffixes[] = "KMGT";
+    char digits[24];
+    size_t n = strlen(text);
+    const char *suffix = n ? strchr(suffixes, text[n - 1]) : NULL;
+    if (n >= sizeof digits) return false;
+    memcpy(digits, text, n + 1);
+    if (suffix) digits[n - 1] = '\0';
+    if (!parse_count(digits, value)) return false;
+    int shift = suffix ? 10 * (int)(suffix - suffixes + 1) : 0;
+    if (*value > UINT64_MAX >> shift) return false;
+    *value <<= shift;
+    return true;
+}
+
 static int bad_value(const cli_command *command, const cli_option *o, const char *text)
 {
     const char *number = o->kind == CLI_REAL ? "a number" : "a whole number";
+    if (o->kind == CLI_BYTES)
+        return cli_usage(command, "--%s: '%s' is not a number of bytes like 512M or 2G", o->name, text);
     if (o->min < -1e15) return cli_usage(command, "--%s: '%s' is not %s", o->name, text, number);
     if (o->max > 1e15 && o->min > 0 && o->min < 1e-15)
         return cli_usage(command, "--%s: '%s' is not %s above 0", o->name, text, number);
@@ -118,6 +137,11 @@ static int set_value(const cli_command *command, const cli_option *o, const char
             return bad_value(command, o, text);
         if (o->kind == CLI_INT) *(int32_t *)o->target = (int32_t)count;
         else *(uint64_t *)o->target = count;
+        return CLI_DONE;
+    case CLI_BYTES:
+        if (!parse_bytes(text, o->target) || (double)*(uint64_t *)o->target < o->min ||
+            (double)*(uint64_t *)o->target > o->max)
+            return bad_value(command, o, text);
         return CLI_DONE;
     case CLI_REAL:
         if (!parse_real(text, &real) || real < o->min || real > o->max)

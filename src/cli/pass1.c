@@ -2,15 +2,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "base/sha256.h"
 #include "cli/cli.h"
+
+#define USEFUL_KV_MEM ((uint64_t)1 << 30)
 
 void cli_pass1_add(cli_options *options, cli_pass1 *p)
 {
     *p = (cli_pass1){.n_samples = 100,
                      .seed = 42,
                      .max_tokens = 20,
+                     .n_sequences = 32,
                      .output_dir = "calibrated_params",
                      .format = 0,
                      .signal_list = "all"};
@@ -33,6 +37,10 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
          NULL},
         {"threads", 't', CLI_INT, &p->n_threads, "N", "threads; one for each processor", 1, 1024, NULL,
          NULL},
+        {"kv-mem", 0, CLI_BYTES, &p->kv_mem, "BYTES",
+         "for keys and values, like 2G; half of free memory, at most 1G", 1, 1e15, NULL, NULL},
+        {"sequences", 0, CLI_INT, &p->n_sequences, "N", "samples evaluated together, at most; 32", 1,
+         512, NULL, NULL},
         {"run", 'r', CLI_TEXT, &p->run_path, "FILE", "where samples are kept; beside the parameters", 0,
          0, NULL, NULL},
         {"output-dir", 'o', CLI_TEXT, &p->output_dir, "DIR", "calibrated_params", 0, 0, NULL, NULL},
@@ -125,9 +133,20 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
     return hb_run_create(p->run_path, &s, &p->run, err);
 }
 
+/* Half of the memory that can be had, and no more than is of use: beyond a few dozen samples together,
+ * evaluation becomes no faster. */
+static uint64_t default_kv_mem(void)
+{
+    uint64_t half = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+    return half < USEFUL_KV_MEM ? half : USEFUL_KV_MEM;
+}
+
 static hb_status open_all(cli_pass1 *p, hb_error *err)
 {
-    hb_session_options o = {.n_ctx = p->n_ctx, .n_threads = p->n_threads};
+    hb_session_options o = {.n_ctx = p->n_ctx,
+                            .n_threads = p->n_threads,
+                            .n_sequences = p->n_sequences,
+                            .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : default_kv_mem())};
     hb_status status = hb_model_open(p->model_path, &p->model, err);
     if (!status) status = hb_session_open(p->model, &o, &p->session, err);
     if (!status) status = open_dataset(p, err);
@@ -157,6 +176,9 @@ static void report(const cli_pass1 *p)
     cli_message("%llu of %llu samples scored, %llu skipped, %llu failed; run %s",
                 (unsigned long long)c->scored, (unsigned long long)c->total,
                 (unsigned long long)c->skipped, (unsigned long long)c->failed, p->run_path);
+    if (p->work.tokens_evaluated)
+        cli_message("%llu tokens evaluated, %llu shared", (unsigned long long)p->work.tokens_evaluated,
+                    (unsigned long long)p->work.tokens_shared);
     if (c->skipped + c->failed) {
         cli_message("the first of those left out:");
         hb_run_each(p->run, show_reason, NULL, NULL);
@@ -193,7 +215,8 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
     if (code) return code;
     hb_error err;
     if (open_all(p, &err)) return cli_fail(&err);
-    hb_score_options o = {.on_progress = on_progress, .cancelled = cli_interrupted, .user = p};
+    hb_score_options o = {
+        .on_progress = on_progress, .cancelled = cli_interrupted, .user = p, .work = &p->work};
     cli_catch_interrupts();
     cli_progress_start(&p->progress, p->quiet);
     hb_status status = hb_score(p->session, p->dataset, p->run, &o, &err);
@@ -223,8 +246,10 @@ void cli_pass1_close(cli_pass1 *p)
 
 json_t *cli_pass1_json(const cli_pass1 *p)
 {
-    return json_pack("{s:s%, s:I, s:I, s:I, s:I, s:f}", "run", p->run_path, strlen(p->run_path),
-                     "total", (json_int_t)p->counts.total, "scored", (json_int_t)p->counts.scored,
-                     "skipped", (json_int_t)p->counts.skipped, "failed", (json_int_t)p->counts.failed,
-                     "seconds", p->seconds);
+    return json_pack("{s:s%, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "run", p->run_path,
+                     strlen(p->run_path), "total", (json_int_t)p->counts.total, "scored",
+                     (json_int_t)p->counts.scored, "skipped", (json_int_t)p->counts.skipped, "failed",
+                     (json_int_t)p->counts.failed, "seconds", p->seconds, "tokens_evaluated",
+                     (json_int_t)p->work.tokens_evaluated, "tokens_shared",
+                     (json_int_t)p->work.tokens_shared);
 }

@@ -76,6 +76,11 @@ static void shape_cache(hb_session *s, const hb_session_options *o)
                              .n_sequences = o->n_sequences,
                              .pages_each = (int32_t)each};
     wanted = o->n_positions ? (o->n_positions + HB_PAGE - 1) / HB_PAGE : all;
+    if (o->cache_bytes) {
+        int64_t page = (int64_t)hb_kv_page_bytes(s->cache.n_layers, s->cache.n_heads, m->head_dim);
+        int64_t most = o->cache_bytes / page > each ? o->cache_bytes / page : each;
+        if (wanted > most) wanted = most;
+    }
     s->cache.n_pages = (int32_t)(wanted < all ? wanted : all);
 }
 
@@ -132,6 +137,8 @@ static hb_status check_options(const hb_session_options *o, hb_error *err)
                        MAX_SEQUENCES);
     if (o->n_positions < 0)
         return hb_fail(err, HB_ERR_ARGUMENT, "a cache of %lld positions", (long long)o->n_positions);
+    if (o->cache_bytes < 0)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a cache of %lld bytes", (long long)o->cache_bytes);
     return HB_OK;
 }
 

@@ -169,14 +169,13 @@ static hb_status evaluate_prompt(loop *l, const int32_t *prompt, int32_t n, bool
     return status;
 }
 
-/* Whether a token ends the first line that is not blank. */
-static bool ends_line(loop *l, int32_t token)
+bool hb_ends_line(const hb_model *model, int32_t token, bool *begun)
 {
     size_t length;
-    const char *bytes = hb_token_bytes(l->session->model, token, &length);
+    const char *bytes = hb_token_bytes(model, token, &length);
     for (size_t i = 0; i < length; i++) {
-        if (bytes[i] == '\n' && l->line_begun) return true;
-        if (!memchr(" \t\r\n\f\v", bytes[i], 6)) l->line_begun = true;
+        if (bytes[i] == '\n' && *begun) return true;
+        if (!memchr(" \t\r\n\f\v", bytes[i], 6)) *begun = true;
     }
     return false;
 }
@@ -202,7 +201,8 @@ static hb_status decode(loop *l)
         if (hb_token_is_end(l->session->model, token)) return stop(l, HB_FINISH_END);
         hb_status status = append(l, token);
         if (status) return status;
-        if (l->options->one_line && ends_line(l, token)) return stop(l, HB_FINISH_LINE);
+        if (l->options->one_line && hb_ends_line(l->session->model, token, &l->line_begun))
+            return stop(l, HB_FINISH_LINE);
         if (out->n_tokens == l->options->max_tokens) return stop(l, HB_FINISH_MAX_TOKENS);
         if (hb_session_n_past(l->session) == l->session->n_ctx) return stop(l, HB_FINISH_CONTEXT);
         status = evaluate(l, &token, 1, step + 1);
