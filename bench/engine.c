@@ -138,6 +138,15 @@ static void measure_decode(engine *e, int32_t n_sequences)
     report(e, n_sequences == 1 ? "decode" : "decode_together", e->n_decode, n_sequences, rates);
 }
 
+/* Weights that every token of a prefill is multiplied by: all but the embedding table and the output
+ * head.
+ */
+static uint64_t weights_per_token(const hb_model *m)
+{
+    uint64_t table = (uint64_t)m->info.n_vocab * (uint64_t)m->info.n_embd;
+    return m->info.n_params - (m->output.data == m->token_embd.data ? table : 2 * table);
+}
+
 /* Opens what `hbar generate` opens, and evaluates once, so that memory is at its highest. */
 static void measure_start(engine *e)
 {
@@ -152,12 +161,13 @@ static void measure_start(engine *e)
     int32_t n = e->n_prompt ? e->n_prompt : 1;
     prefill(e, n < e->session->n_ctx ? n : e->session->n_ctx);
     bench_print(json_pack(
-        "{s:s, s:s, s:f, s:f, s:i, s:I, s:I, s:I}", "model", e->path, "measure", "start",
+        "{s:s, s:s, s:f, s:f, s:i, s:I, s:I, s:I, s:I}", "model", e->path, "measure", "start",
         "model_seconds", opened - start, "session_seconds", ready - opened, "context",
         e->session->n_ctx, "file_bytes", (json_int_t)hb_model_get_info(e->model)->file_size,
         "cache_bytes",
         (json_int_t)((uint64_t)c->n_pages * hb_kv_page_bytes(c->n_layers, c->n_heads, c->head_dim)),
-        "peak_memory_bytes", (json_int_t)bench_peak_memory()));
+        "peak_memory_bytes", (json_int_t)bench_peak_memory(), "weights_per_token",
+        (json_int_t)weights_per_token(e->model)));
     hb_session_close(e->session);
 }
 
