@@ -411,13 +411,13 @@ static hb_status advance(scorer *s, slot *q)
     }
     if (status) return hb_fail(s->err, status, "%s", why.message);
     if (hb_token_is_end(s->model, token)) return finish(s, q, HB_FINISH_END);
-    if (q->sample.answers && hb_ends_line(s->model, token, &q->line_begun))
-        return finish(s, q, HB_FINISH_LINE);
     size_t length;
     const char *bytes = hb_token_bytes(s->model, token, &length);
     if (!hb_buffer_add(&q->raw, bytes, length)) return hb_fail_memory(s->err);
     q->token = token;
     q->step++;
+    if (q->sample.answers && hb_ends_line(s->model, token, &q->line_begun))
+        return finish(s, q, HB_FINISH_LINE);
     if (q->step == s->settings->max_tokens) return finish(s, q, HB_FINISH_MAX_TOKENS);
     return HB_OK;
 }
