@@ -87,17 +87,26 @@ HB_API const hb_model_info *hb_model_get_info(const hb_model *model);
 /* SHA-256 of the whole file, lower-case hexadecimal. Reads the file once. */
 HB_API hb_status hb_file_sha256(const char *path, char hex[65], hb_error *err);
 
-/* Tokens of `text` (which may hold any bytes; nothing in it is read as a special token). The
- * beginning-of-text token is put first when the model asks for it and `add_special` is true. *tokens is
+/* Opens a file for its vocabulary only: it can tokenize, but not open a session, and of hb_model_info
+ * only path, name, architecture, file_size, n_params and n_vocab are set. Takes files of any
+ * architecture, also those that hold no tensors. Errors as hb_model_open. */
+HB_API hb_status hb_model_open_vocab(const char *path, hb_model **model, hb_error *err);
+
+/* Tokens of `text`, which may hold any bytes. With `add_special` the tokens that the model wants at the
+ * beginning and the end of a text are put there. With `parse_special` text that spells a control token
+ * becomes that token; without, it never does, so that no text can fake a turn of a chat. *tokens is
  * released with free(). */
 HB_API hb_status hb_tokenize(const hb_model *model, const char *text, size_t length, bool add_special,
-                             int32_t **tokens, size_t *n_tokens, hb_error *err);
+                             bool parse_special, int32_t **tokens, size_t *n_tokens, hb_error *err);
 
 /* The bytes one token stands for, not zero-terminated; a character may be split between tokens. Control
  * tokens have none. Valid as long as the model. An unknown id gives no bytes. */
 HB_API const char *hb_token_bytes(const hb_model *model, int32_t token, size_t *length);
 
-/* Whether the token ends the text. */
+/* The token as the vocabulary spells it, control tokens too; otherwise as hb_token_bytes. */
+HB_API const char *hb_token_piece(const hb_model *model, int32_t token, size_t *length);
+
+/* Whether the token ends a text or a turn. */
 HB_API bool hb_token_is_end(const hb_model *model, int32_t token);
 
 /* A KV cache for one or more sequences of tokens, and the buffers for evaluating them. */

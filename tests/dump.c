@@ -1,8 +1,11 @@
-/* What hbar's engine computes, in the format of the peer's oracle: for comparing the two.
+/* What hbar computes, in the formats of the peer's oracle and of tests/peer/peer_text.c: for comparing
+ * them.
  *
- *   hbar_dump MODEL.gguf PROMPT N
- *
- * A first line {"prompt":[ids]}, then for each greedy step {"step","token","logits","blocks"}. */
+ *   hbar_dump MODEL.gguf PROMPT N      a first line {"prompt":[ids]}, then for each greedy step
+ *                                      {"step","token","logits","blocks"}
+ *   hbar_dump tokens MODEL.gguf        token ids, a line for each text of standard input, which come
+ *                                      after lines with a 1 to parse special tokens, else a 0, and
+ *                                      the text's length */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,8 +31,36 @@ static int print_step(const hb_model_info *m, int step, int32_t token, const flo
     return printf("]}\n");
 }
 
+static int tokens_of_texts(const char *path)
+{
+    hb_error err;
+    hb_model *model;
+    int parse;
+    size_t length;
+    if (hb_model_open_vocab(path, &model, &err)) {
+        fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    while (scanf("%d %zu", &parse, &length) == 2) {
+        char *text = malloc(length + 1);
+        int32_t *tokens;
+        size_t n;
+        getchar();
+        if (fread(text, 1, length, stdin) != length ||
+            hb_tokenize(model, text, length, true, parse != 0, &tokens, &n, &err))
+            return 1;
+        for (size_t i = 0; i < n; i++) printf(i ? " %d" : "%d", tokens[i]);
+        putchar('\n');
+        free(tokens);
+        free(text);
+    }
+    hb_model_close(model);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "tokens") == 0) return tokens_of_texts(argv[2]);
     if (argc != 4) return 2;
     hb_error err;
     hb_model *model;
@@ -37,7 +68,7 @@ int main(int argc, char **argv)
     int32_t *tokens;
     size_t n;
     if (hb_model_open(argv[1], &model, &err) || hb_session_open(model, NULL, &session, &err) ||
-        hb_tokenize(model, argv[2], strlen(argv[2]), true, &tokens, &n, &err)) {
+        hb_tokenize(model, argv[2], strlen(argv[2]), true, true, &tokens, &n, &err)) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }

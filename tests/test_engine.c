@@ -328,12 +328,13 @@ static char *read_text(const char *path)
 }
 
 /* Compares one case with a line of token ids, and its bytes with the text they stand for. */
-static void check_case(const hb_tokenizer *t, const char *text, size_t length, char *line)
+static void check_case(const char *kind, const hb_tokenizer *t, const char *text, size_t length,
+                       char *line)
 {
     hb_error err;
     int32_t *tokens;
     size_t n, i = 0, at = 0;
-    assert_ok(hb_tokenizer_encode(t, text, length, false, &tokens, &n, &err));
+    assert_ok(hb_tokenizer_encode(t, text, length, false, false, &tokens, &n, &err));
     for (char *id = strtok(line, " "); id; id = strtok(NULL, " "), i++) {
         if (i >= n || tokens[i] != atoi(id)) fail_msg("token %zu of '%.*s'", i, (int)length, text);
     }
@@ -341,7 +342,8 @@ static void check_case(const hb_tokenizer *t, const char *text, size_t length, c
     for (i = 0; i < n; i++) {
         size_t size;
         const char *bytes = hb_tokenizer_bytes(t, tokens[i], &size);
-        if (i == 0 && size && bytes[0] == ' ') { /* the space put in front */
+        bool in_front = i == 0 && size && bytes[0] == ' ' && strcmp(kind, "gpt-2") != 0;
+        if (in_front) { /* the space that SentencePiece puts there */
             bytes++;
             size--;
         }
@@ -353,19 +355,21 @@ static void check_case(const hb_tokenizer *t, const char *text, size_t length, c
 }
 
 /* The peer's published cases. */
-static void test_published_cases(void **state)
+static void check_published(const char *name)
 {
-    (void)state;
+    char path[64];
     static const char separator[] = "\n__ggml_vocab_test__\n";
     hb_gguf *gguf;
-    hb_tokenizer *t = open_tokenizer(shared_file("models/ggml-vocab-llama-spm.gguf"), &gguf);
-    char *cases = read_text(shared_file("models/ggml-vocab-llama-spm.gguf.inp"));
-    char *lines = read_text(shared_file("models/ggml-vocab-llama-spm.gguf.out")), *line = lines;
+    hb_tokenizer *t = open_tokenizer(
+        (snprintf(path, sizeof path, "models/ggml-vocab-%s.gguf", name), shared_file(path)), &gguf);
+    char *cases = read_text((strcat(path, ".inp"), shared_file(path)));
+    memcpy(strstr(path, ".inp"), ".out", 4);
+    char *lines = read_text(shared_file(path)), *line = lines;
     int n = 0;
     for (char *at = cases; at; n++) {
         char *end = strstr(at, separator), *newline = strchr(line, '\n');
         if (newline) *newline = '\0';
-        check_case(t, at, end ? (size_t)(end - at) : strlen(at), line);
+        check_case(name, t, at, end ? (size_t)(end - at) : strlen(at), line);
         line = newline ? newline + 1 : line + strlen(line);
         at = end ? end + strlen(separator) : NULL;
     }
@@ -374,6 +378,14 @@ static void test_published_cases(void **state)
     free(lines);
     hb_tokenizer_close(t);
     hb_gguf_close(gguf);
+}
+
+static void test_published_cases(void **state)
+{
+    (void)state;
+    check_published("llama-spm");
+    check_published("phi-3");
+    check_published("gpt-2");
 }
 
 static void test_tokenizer_edges(void **state)
@@ -385,13 +397,13 @@ static void test_tokenizer_edges(void **state)
     size_t n, length;
     hb_tokenizer *t = open_tokenizer(tiny_model("f32"), &gguf);
 
-    assert_ok(hb_tokenizer_encode(t, "", 0, true, &tokens, &n, &err));
+    assert_ok(hb_tokenizer_encode(t, "", 0, true, false, &tokens, &n, &err));
     assert_int_equal(n, 1);
     assert_int_equal(tokens[0], 1); /* the beginning of text alone */
     free(tokens);
 
     /* Bytes that are no text, a zero among them, fall to the byte tokens. */
-    assert_ok(hb_tokenizer_encode(t, "\xFF\x00\xE2", 3, false, &tokens, &n, &err));
+    assert_ok(hb_tokenizer_encode(t, "\xFF\x00\xE2", 3, false, false, &tokens, &n, &err));
     assert_int_equal(n, 4);
     assert_int_equal(tokens[1], 3 + 0xFF);
     assert_int_equal(tokens[2], 3 + 0x00);
@@ -402,7 +414,7 @@ static void test_tokenizer_edges(void **state)
     free(tokens);
 
     /* Text that spells a control token is only text. */
-    assert_ok(hb_tokenizer_encode(t, "</s>", 4, false, &tokens, &n, &err));
+    assert_ok(hb_tokenizer_encode(t, "</s>", 4, false, false, &tokens, &n, &err));
     for (size_t i = 0; i < n; i++) assert_false(hb_tokenizer_is_end(t, tokens[i]));
     free(tokens);
 
@@ -429,7 +441,7 @@ static void test_long_word(void **state)
     char *word = malloc(LENGTH);
     memset(word, 'e', LENGTH);
     hb_tokenizer *t = open_tokenizer(tiny_model("f32"), &gguf);
-    assert_ok(hb_tokenizer_encode(t, word, LENGTH, false, &tokens, &n, &err));
+    assert_ok(hb_tokenizer_encode(t, word, LENGTH, false, false, &tokens, &n, &err));
     for (size_t i = 0; i < n; i++) {
         hb_tokenizer_bytes(t, tokens[i], &length);
         total += length;

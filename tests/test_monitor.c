@@ -77,7 +77,7 @@ static void test_trajectory_is_what_the_signals_say(void **state)
     const hb_model_info *m = hb_model_get_info(f->model);
     size_t d = (size_t)m->n_embd, layers = (size_t)m->n_layers, vocab = (size_t)m->n_vocab, n;
     int32_t *tokens, rows[12];
-    assert_ok(hb_tokenize(f->model, prompt, strlen(prompt), true, &tokens, &n, &err));
+    assert_ok(hb_tokenize(f->model, prompt, strlen(prompt), true, false, &tokens, &n, &err));
     assert_int_equal(g.n_prompt, n);
     tokens = realloc(tokens, (n + 12) * sizeof *tokens);
     memcpy(tokens + n, g.tokens, 12 * sizeof *tokens);
@@ -362,7 +362,7 @@ static void test_context(void **state)
     hb_session *small;
     int32_t *tokens;
     size_t n;
-    assert_ok(hb_tokenize(f->model, prompt, strlen(prompt), true, &tokens, &n, &err));
+    assert_ok(hb_tokenize(f->model, prompt, strlen(prompt), true, false, &tokens, &n, &err));
     free(tokens);
     hb_session_options so = {.n_ctx = (int32_t)n + 2, .n_threads = 1};
     hb_generate_options o = quiet_options(50);

@@ -69,7 +69,7 @@ static size_t check_prompt(walk *w, const hb_model *model, const json_t *vector)
                  *samples = json_object_get(vector, "samples");
     int32_t *tokens;
     size_t n, next_sample = 0;
-    assert_ok(hb_tokenize(model, prompt, strlen(prompt), true, &tokens, &n, &err));
+    assert_ok(hb_tokenize(model, prompt, strlen(prompt), true, true, &tokens, &n, &err));
     assert_int_equal(n, json_array_size(expected_prompt));
     for (size_t i = 0; i < n; i++)
         assert_int_equal(tokens[i], json_integer_value(json_array_get(expected_prompt, i)));

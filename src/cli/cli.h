@@ -4,6 +4,7 @@
 #define HB_CLI_H
 
 #include <jansson.h>
+#include "base/buffer.h"
 #include "hbar.h"
 
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
@@ -54,6 +55,9 @@ void cli_add_common(cli_options *options, bool *quiet, bool *json);
  * with *code: help was asked for and printed, or the usage is bad and was explained. */
 bool cli_parse(const cli_command *command, cli_options *options, int argc, char **argv,
                const char **operand, int *code);
+
+/* Adds the operand to `text`, or all of standard input when it is "-". Returns an exit code. */
+int cli_read_operand(const char *operand, hb_buffer *text);
 
 /* Complains about usage; returns CLI_USAGE. */
 __attribute__((format(printf, 2, 3))) int cli_usage(const cli_command *command, const char *format,
@@ -172,6 +176,7 @@ char *cli_base_name(const char *path);
 
 /* ---- The commands ------------------------------------------------------------------------------- */
 
-extern const cli_command cli_calibrate, cli_export, cli_generate, cli_score, cli_sweep, cli_validate;
+extern const cli_command cli_calibrate, cli_export, cli_generate, cli_score, cli_sweep, cli_tokenize,
+    cli_validate;
 
 #endif

@@ -237,17 +237,6 @@ static int write_trajectory(FILE *file, const char *path, const hb_generation *g
 
 /* ---- Running ------------------------------------------------------------------------------------- */
 
-/* The prompt, from standard input when it is "-". */
-static bool read_prompt(const char *operand, hb_buffer *prompt)
-{
-    if (strcmp(operand, "-") != 0) return hb_buffer_add_text(prompt, operand);
-    char block[4096];
-    size_t n;
-    bool ok = hb_buffer_add(prompt, "", 0);
-    while (ok && (n = fread(block, 1, sizeof block, stdin)) > 0) ok = hb_buffer_add(prompt, block, n);
-    return ok && !ferror(stdin);
-}
-
 static int generate(generate_options *o, hb_session *session, const hb_buffer *prompt, FILE *trajectory)
 {
     const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -329,12 +318,8 @@ static int run(const cli_command *command, int argc, char **argv)
     code = cli_embedded(command, "--model", CLI_DEMO_MODEL, o.quiet, &o.model_path, &own_model);
     if (code) return code;
     hb_buffer prompt = {0};
-    if (read_prompt(operand, &prompt)) {
-        code = open_and_generate(&o, &prompt);
-    } else {
-        cli_message("the prompt cannot be read");
-        code = CLI_FAILED;
-    }
+    code = cli_read_operand(operand, &prompt);
+    if (!code) code = open_and_generate(&o, &prompt);
     hb_buffer_free(&prompt);
     free(own_model);
     return code;

@@ -209,3 +209,16 @@ bool cli_parse(const cli_command *command, cli_options *options, int argc, char 
     if (optind < argc) *code = cli_usage(command, "'%s' is one argument too many", argv[optind]);
     return *code == CLI_DONE;
 }
+
+int cli_read_operand(const char *operand, hb_buffer *text)
+{
+    char block[4096];
+    size_t n;
+    bool ok =
+        strcmp(operand, "-") == 0 ? hb_buffer_add(text, "", 0) : hb_buffer_add_text(text, operand);
+    if (ok && strcmp(operand, "-") == 0)
+        while (ok && (n = fread(block, 1, sizeof block, stdin)) > 0) ok = hb_buffer_add(text, block, n);
+    if (ok && !ferror(stdin)) return CLI_DONE;
+    cli_message(ok ? "standard input cannot be read" : "out of memory");
+    return CLI_FAILED;
+}

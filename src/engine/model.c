@@ -188,15 +188,14 @@ static char *name_from_path(const char *path)
 
 static hb_status read_identity(hb_model *m, hb_error *err)
 {
+    m->info.path = hb_gguf_path(m->gguf);
+    m->info.file_size = hb_gguf_file_size(m->gguf);
+    m->info.n_params = hb_gguf_n_weights(m->gguf);
     hb_gguf_text architecture = hb_gguf_get_text(m->gguf, "general.architecture");
     hb_gguf_text name = hb_gguf_get_text(m->gguf, "general.name");
     if (!architecture.bytes)
         return bad_shape(m, "metadata 'general.architecture' is missing or no string", err);
-    if (!hb_gguf_text_is(architecture, "llama"))
-        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: architecture '%.*s' is not supported (llama is)",
-                       m->info.path, (int)(architecture.length < 32 ? architecture.length : 32),
-                       architecture.bytes);
-    m->architecture = strdup("llama");
+    m->architecture = strndup(architecture.bytes, architecture.length);
     bool named =
         name.bytes && name.length > 0 && name.length < 256 && !memchr(name.bytes, 0, name.length);
     m->name = named ? strndup(name.bytes, name.length) : name_from_path(m->info.path);
@@ -206,26 +205,43 @@ static hb_status read_identity(hb_model *m, hb_error *err)
     return HB_OK;
 }
 
-hb_status hb_model_open(const char *path, hb_model **model, hb_error *err)
+static hb_status check_architecture(const hb_model *m, hb_error *err)
+{
+    if (strcmp(m->architecture, "llama") == 0) return HB_OK;
+    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: architecture '%.32s' is not supported (llama is)",
+                   m->info.path, m->architecture);
+}
+
+static hb_status open_vocab(hb_model *m, hb_error *err)
+{
+    hb_status status = hb_tokenizer_open(m->gguf, &m->tokenizer, err);
+    if (!status) m->info.n_vocab = hb_tokenizer_n_vocab(m->tokenizer);
+    return status;
+}
+
+static hb_status open_file(const char *path, bool weights, hb_model **model, hb_error *err)
 {
     hb_model *m = calloc(1, sizeof *m);
     if (!m) return hb_fail_memory(err);
     hb_status status = hb_gguf_open(path, &m->gguf, err);
-    if (!status) {
-        m->info.path = hb_gguf_path(m->gguf);
-        m->info.file_size = hb_gguf_file_size(m->gguf);
-        m->info.n_params = hb_gguf_n_weights(m->gguf);
-        status = read_identity(m, err);
-    }
-    if (!status) status = read_shape(m, err);
-    if (!status) status = hb_tokenizer_open(m->gguf, &m->tokenizer, err);
-    if (!status) {
-        m->info.n_vocab = hb_tokenizer_n_vocab(m->tokenizer);
-        status = take_weights(m, err);
-    }
+    if (!status) status = read_identity(m, err);
+    if (!status && weights) status = check_architecture(m, err);
+    if (!status && weights) status = read_shape(m, err);
+    if (!status) status = open_vocab(m, err);
+    if (!status && weights) status = take_weights(m, err);
     if (status) hb_model_close(m);
     else *model = m;
     return status;
+}
+
+hb_status hb_model_open(const char *path, hb_model **model, hb_error *err)
+{
+    return open_file(path, true, model, err);
+}
+
+hb_status hb_model_open_vocab(const char *path, hb_model **model, hb_error *err)
+{
+    return open_file(path, false, model, err);
 }
 
 void hb_model_close(hb_model *model)
@@ -245,14 +261,20 @@ const hb_model_info *hb_model_get_info(const hb_model *model)
 }
 
 hb_status hb_tokenize(const hb_model *model, const char *text, size_t length, bool add_special,
-                      int32_t **tokens, size_t *n_tokens, hb_error *err)
+                      bool parse_special, int32_t **tokens, size_t *n_tokens, hb_error *err)
 {
-    return hb_tokenizer_encode(model->tokenizer, text, length, add_special, tokens, n_tokens, err);
+    return hb_tokenizer_encode(model->tokenizer, text, length, add_special, parse_special, tokens,
+                               n_tokens, err);
 }
 
 const char *hb_token_bytes(const hb_model *model, int32_t token, size_t *length)
 {
     return hb_tokenizer_bytes(model->tokenizer, token, length);
+}
+
+const char *hb_token_piece(const hb_model *model, int32_t token, size_t *length)
+{
+    return hb_tokenizer_piece(model->tokenizer, token, length);
 }
 
 bool hb_token_is_end(const hb_model *model, int32_t token)

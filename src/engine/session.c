@@ -148,6 +148,8 @@ hb_status hb_session_open(const hb_model *model, const hb_session_options *optio
     hb_session_options o = options ? *options : (hb_session_options){0};
     hb_status status = check_options(&o, err);
     if (status) return status;
+    if (!model->layers)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%s: opened for its vocabulary only", model->info.path);
     hb_session *s = calloc(1, sizeof *s);
     if (!s) return hb_fail_memory(err);
     int32_t usual = model->info.n_ctx_train < HB_DEFAULT_CTX ? model->info.n_ctx_train : HB_DEFAULT_CTX;

@@ -267,7 +267,8 @@ hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
     int32_t *tokens;
     size_t n_tokens;
     double start = now();
-    hb_status status = hb_tokenize(session->model, prompt, length, true, &tokens, &n_tokens, err);
+    hb_status status =
+        hb_tokenize(session->model, prompt, length, true, false, &tokens, &n_tokens, err);
     if (status) return status;
     double tokenizing = now() - start;
     status = hb_generate_tokens(session, tokens, n_tokens, options, generation, err);

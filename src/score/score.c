@@ -160,7 +160,7 @@ static hb_status take_in(scorer *s, const hb_sample *sample)
         return hb_fail_memory(s->err);
     }
     hb_status status =
-        hb_tokenize(s->model, sample->prompt, strlen(sample->prompt), true, &p.tokens, &n, &why);
+        hb_tokenize(s->model, sample->prompt, strlen(sample->prompt), true, false, &p.tokens, &n, &why);
     p.n = (int32_t)n;
     if (status == HB_ERR_MEMORY) {
         status = hb_fail_memory(s->err);

@@ -29,6 +29,13 @@ def inside(*command):
     return subprocess.run([str(RUN), *command], check=True, capture_output=True).stdout
 
 
+def text(*arguments, feed):
+    """Runs peer_text.c in the peer's root, compiling it there first."""
+    shutil.copy(HERE / "peer_text.c", ROOT / "tmp" / "peer_text.c")
+    inside("sh", "-c", "gcc -O1 /tmp/peer_text.c -o /tmp/peer_text $(pkg-config --cflags --libs llama) -lggml -lggml-base")
+    return subprocess.run([str(RUN), "/tmp/peer_text", *arguments], check=True, capture_output=True, input=feed).stdout
+
+
 def bring(model):
     """Copies a model into the peer's root; returns its path there."""
     target = ROOT / "models" / ("hbar-" + Path(model).name)
