@@ -93,8 +93,8 @@ static hb_status allocate(hb_session *s, hb_error *err)
     double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / (1 << 30);
     if (gib > machine)
         return hb_fail(err, HB_ERR_MEMORY,
-                       "a context of %d positions needs %.2f GiB, and this machine has %.2f GiB",
-                       c->n_pages * HB_PAGE, gib, machine);
+                       "a context of %lld positions needs %.2f GiB, and this machine has %.2f GiB",
+                       (long long)c->n_pages * HB_PAGE, gib, machine);
     size_t blocks = (size_t)HB_BATCH * ((size_t)s->model->info.n_heads / HB_QUERY_ROWS + 1);
     s->memory = aligned_alloc(CACHE_LINE, bytes);
     s->spans = calloc(HB_BATCH, sizeof *s->spans);
