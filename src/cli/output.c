@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "cli/cli.h"
 
 void cli_message(const char *format, ...)
@@ -72,22 +72,15 @@ bool cli_interrupted(void *unused)
 
 /* ---- Progress ------------------------------------------------------------------------------------ */
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 void cli_progress_start(cli_progress *progress, bool quiet)
 {
-    *progress = (cli_progress){.shown = !quiet && isatty(STDERR_FILENO), .started = now()};
+    *progress = (cli_progress){.shown = !quiet && isatty(STDERR_FILENO), .started = hb_seconds()};
 }
 
 void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, uint64_t done_now)
 {
     static const char bar[] = "##############################";
-    double time = now(), elapsed = time - progress->started;
+    double time = hb_seconds(), elapsed = time - progress->started;
     if (!progress->shown || (time - progress->drawn < 0.1 && done < total)) return;
     progress->drawn = time;
     int filled = total ? (int)(30 * done / total) : 30;
@@ -100,7 +93,7 @@ void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, 
 
 double cli_progress_seconds(const cli_progress *progress)
 {
-    return now() - progress->started;
+    return hb_seconds() - progress->started;
 }
 
 void cli_progress_end(cli_progress *progress)

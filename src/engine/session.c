@@ -6,7 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CACHE_LINE    64
+#define CACHE_LINE 64
+_Static_assert(HB_SESSION_PAGE == HB_PAGE, "the public header tells the size of a page");
+
 #define MAX_CTX       (1 << 24)
 #define MAX_THREADS   1024
 #define MAX_SEQUENCES 4096

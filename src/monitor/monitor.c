@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/utf8.h"
 #include "engine/sampler.h"
 #include "engine/session.h"
@@ -51,13 +51,6 @@ const char *hb_finish_name(hb_finish finish)
         [HB_FINISH_CONTEXT] = "context full", [HB_FINISH_CANCELLED] = "cancelled",
     };
     return names[finish];
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
 /* ---- Setting up --------------------------------------------------------------------------------- */
@@ -213,13 +206,13 @@ static hb_status decode(loop *l)
 static hb_status run(loop *l, const int32_t *prompt, int32_t n_prompt)
 {
     bool cancelled = false;
-    double start = now();
+    double start = hb_seconds();
     hb_status status = evaluate_prompt(l, prompt, n_prompt, &cancelled);
-    l->out->prompt_seconds = now() - start;
+    l->out->prompt_seconds = hb_seconds() - start;
     if (status) return status;
     l->out->finish = HB_FINISH_CANCELLED;
     if (!cancelled) status = decode(l);
-    l->out->decode_seconds = now() - start - l->out->prompt_seconds;
+    l->out->decode_seconds = hb_seconds() - start - l->out->prompt_seconds;
     return status;
 }
 
@@ -266,11 +259,11 @@ hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
 {
     int32_t *tokens;
     size_t n_tokens;
-    double start = now();
+    double start = hb_seconds();
     hb_status status =
         hb_tokenize(session->model, prompt, length, true, false, &tokens, &n_tokens, err);
     if (status) return status;
-    double tokenizing = now() - start;
+    double tokenizing = hb_seconds() - start;
     status = hb_generate_tokens(session, tokens, n_tokens, options, generation, err);
     if (!status) generation->prompt_seconds += tokenizing;
     free(tokens);

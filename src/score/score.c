@@ -5,8 +5,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/utf8.h"
 #include "engine/sampler.h"
 #include "engine/session.h"
@@ -59,13 +59,6 @@ typedef struct scorer {
     float *logits, *states; /* [n_slots][n_vocab], [n_slots][n_layers][n_embd] */
     hb_error *err;
 } scorer;
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* ---- Recording ----------------------------------------------------------------------------------- */
 
@@ -425,11 +418,11 @@ static hb_status advance(scorer *s, slot *q)
 static hb_status evaluate_batch(scorer *s)
 {
     const hb_tap tap = {s->rows, s->n_rows, s->logits, s->states};
-    double start = now();
+    double start = hb_seconds();
     hb_status status =
         hb_eval_sequences(s->session, s->tokens, s->sequences, s->n_tokens, &tap, s->err);
     if (status) return status;
-    double each = (now() - start) / s->n_tokens;
+    double each = (hb_seconds() - start) / s->n_tokens;
     s->work.tokens_evaluated += (uint64_t)s->n_tokens;
     for (int32_t k = 0; k < s->n_slots; k++) {
         slot *q = &s->slots[k];

@@ -49,11 +49,17 @@ static inline vf spread(const float *values, size_t group)
 #include "engine/kernels/vnni_dots.h"
 #endif
 
+/* The mask of the lanes that are left from i on. */
+static inline __mmask16 lanes(size_t i, size_t n)
+{
+    return n - i >= 16 ? (__mmask16)0xFFFF : (__mmask16)((1u << (n - i)) - 1);
+}
+
 /* Sixteen rows of up to sixteen words, turned. */
 static void turn16(const uint32_t *from, size_t stride, size_t n, uint32_t *to)
 {
     __m512i a[16], b[16];
-    __mmask16 some = n >= 16 ? (__mmask16)0xFFFF : (__mmask16)((1u << n) - 1);
+    __mmask16 some = lanes(0, n);
     for (int i = 0; i < 16; i++) a[i] = _mm512_maskz_loadu_epi32(some, from + (size_t)i * stride);
     for (int i = 0; i < 16; i += 2) {
         b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
@@ -88,12 +94,6 @@ static void transpose(const uint32_t *from, size_t stride, size_t n, uint32_t *t
     for (size_t i = 0; i < n; i += 16)
         for (size_t r = 0; r < HB_PANEL_ROWS; r += 16)
             turn16(from + r * stride + i, stride, n - i, to + i * HB_PANEL_ROWS + r);
-}
-
-/* The mask of the lanes that are left from i on. */
-static inline __mmask16 lanes(size_t i, size_t n)
-{
-    return n - i >= 16 ? (__mmask16)0xFFFF : (__mmask16)((1u << (n - i)) - 1);
 }
 
 static void f16_zmm_to_f32(const void *blocks, float *out, size_t n)
