@@ -154,7 +154,7 @@ static void test_lens(void **state)
     }
     float *scratch = malloc(hb_lens_scratch(f->model, (int32_t)layers, K) * sizeof *scratch);
     float *lens = malloc(layers * K * sizeof *lens);
-    hb_lens_logits(f->model, states, (int32_t)layers, ids, K, scratch, lens);
+    hb_lens_logits(hb_kernels_best(), f->model, states, (int32_t)layers, ids, K, scratch, lens);
     for (int k = 0; k < K; k++) {
         assert_near(lens[(layers - 1) * K + (size_t)k], logits[ids[k]], 1e-5);
         assert_true(fabsf(lens[k] - logits[ids[k]]) > 1e-3f); /* the first block is far from done */

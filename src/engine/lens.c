@@ -2,7 +2,6 @@
 
 #include <math.h>
 #include <string.h>
-#include "engine/kernels/kernels.h"
 #include "engine/norm.h"
 
 /* Whether any of n values is above the bar: most stretches of a vocabulary have none. */
@@ -40,10 +39,10 @@ size_t hb_lens_scratch(const hb_model *model, int32_t n_states, int32_t n_tokens
     return (size_t)(n_states + n_tokens) * (size_t)model->info.n_embd;
 }
 
-void hb_lens_logits(const hb_model *model, const float *states, int32_t n_states, const int32_t *tokens,
-                    int32_t n_tokens, float *scratch, float *out)
+void hb_lens_logits(const hb_kernels *kernels, const hb_model *model, const float *states,
+                    int32_t n_states, const int32_t *tokens, int32_t n_tokens, float *scratch,
+                    float *out)
 {
-    const hb_kernels *kernels = hb_kernels_best();
     const hb_matrix *head = &model->output;
     hb_to_f32 *to_f32 = kernels->to_f32[head->type];
     size_t d = (size_t)model->info.n_embd;

@@ -3,6 +3,7 @@
 #ifndef HB_ENGINE_LENS_H
 #define HB_ENGINE_LENS_H
 
+#include "engine/kernels/kernels.h"
 #include "engine/model.h"
 
 /* The ids of the k greatest of n logits, from the greatest on, the lower id first among equals; k <= n.
@@ -14,7 +15,8 @@ size_t hb_lens_scratch(const hb_model *model, int32_t n_states, int32_t n_tokens
 
 /* out [n_states][n_tokens]: the output head applied to blocks' states [n_states][n_embd], for `tokens`
  * alone, whose rows of the head are unpacked once for all states. */
-void hb_lens_logits(const hb_model *model, const float *states, int32_t n_states, const int32_t *tokens,
-                    int32_t n_tokens, float *scratch, float *out);
+void hb_lens_logits(const hb_kernels *kernels, const hb_model *model, const float *states,
+                    int32_t n_states, const int32_t *tokens, int32_t n_tokens, float *scratch,
+                    float *out);
 
 #endif

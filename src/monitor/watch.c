@@ -16,6 +16,7 @@ struct hb_watch {
 
 /* For the lens: the most probable tokens, and what each block makes of them. */
 struct hb_watch_scratch {
+    const hb_kernels *kernels; /* found once: asking the processor is slow */
     int32_t n_tokens;
     int32_t tokens[HB_LENS_TOKENS];
     float *logits;  /* [n_layers][n_tokens] */
@@ -46,6 +47,7 @@ hb_status hb_watch_scratch_open(const hb_model *model, hb_watch_scratch **scratc
 {
     hb_watch_scratch *s = calloc(1, sizeof *s);
     if (!s) return hb_fail_memory(err);
+    s->kernels = hb_kernels_best();
     int32_t layers = model->info.n_layers, vocab = model->info.n_vocab;
     s->n_tokens = vocab < HB_LENS_TOKENS ? vocab : HB_LENS_TOKENS;
     s->logits = malloc((size_t)layers * (size_t)s->n_tokens * sizeof *s->logits);
@@ -138,7 +140,7 @@ static void measure_lens(const hb_watch *w, hb_watch_scratch *s, const float *lo
     int32_t layers = model->info.n_layers, k = s->n_tokens;
     float *last = s->logits + (size_t)(layers - 1) * (size_t)k;
     hb_greatest(logits, model->info.n_vocab, s->tokens, k);
-    hb_lens_logits(model, states, layers - 1, s->tokens, k, s->lensing, s->logits);
+    hb_lens_logits(s->kernels, model, states, layers - 1, s->tokens, k, s->lensing, s->logits);
     for (int32_t t = 0; t < k; t++) last[t] = logits[s->tokens[t]];
     const float *middle = s->logits + (size_t)((layers + 1) / 2 - 1) * (size_t)k;
     v[HB_SIGNAL_LENS_JSD] = hb_jensen_shannon(last, middle, (size_t)k);
