@@ -7,14 +7,18 @@
 Models are named as the peer sees them; hbar opens PEER_ROOT + name. Each round runs one side and then the
 other; medians of the rounds count. Prints a table: tokens a second of both, the ratio, and hbar's share of
 the machine's int8 peak (prefill, two operations for a weight and token) or of its read bandwidth (decode,
-the file's bytes for a token). The peer has no program that decodes many sequences in one batch, so that row
-is hbar's alone.
+the file's bytes for a token). For decoding many sequences in one batch the peer has no program of its own:
+peer_batched.c, compiled beside it, is one.
 """
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
+from pathlib import Path
+
+BATCHED = "/tmp/peer_batched"
 
 
 def lines(command):
@@ -28,13 +32,21 @@ def ours(args, path):
     return {line["measure"]: line for line in map(json.loads, out.splitlines())}
 
 
+def compile_batched(args):
+    shutil.copy(Path(__file__).with_name("peer_batched.c"), args.peer_root + BATCHED + ".c")
+    lines([args.peer, "sh", "-c", f"gcc -O2 {BATCHED}.c -o {BATCHED} $(pkg-config --cflags --libs llama) -lggml"
+           " -lggml-base"])
+
+
 def theirs(args, name):
-    """{"prefill", "decode"} in tokens a second."""
+    """Tokens a second of each measure."""
     rates = {}
     for measure, prompt, decode in (("prefill", args.prompt, 0), ("decode", 0, args.decode)):
         out = lines([args.peer, "llama-bench", "-m", name, "-p", str(prompt), "-n", str(decode), "-t",
                      str(args.threads), "-r", "1", "-o", "json"])
         rates[measure] = json.loads(out)[0]["avg_ts"]
+    rates["decode_together"] = float(lines([args.peer, BATCHED, name, str(args.sequences), str(args.decode),
+                                            str(args.threads)]))
     return rates
 
 
@@ -44,9 +56,8 @@ def compare(args, name, peaks):
     weights, size = rounds[0][0]["start"]["weights_per_token"], os.path.getsize(path)
     for measure in ("prefill", "decode", "decode_together"):
         mine = statistics.median(o[measure]["per_second"] for o, _ in rounds)
-        peer = [t[measure] for _, t in rounds if measure in t]
-        row = f"{os.path.basename(name):24} {measure:16} {mine:9.1f}"
-        row += f" {statistics.median(peer):9.1f} {mine / statistics.median(peer):6.2f}" if peer else " " * 17
+        peer = statistics.median(t[measure] for _, t in rounds)
+        row = f"{os.path.basename(name):24} {measure:16} {mine:9.1f} {peer:9.1f} {mine / peer:6.2f}"
         if measure == "prefill" and peaks["int8"]:
             row += f"  {200 * mine * weights / peaks['int8']['per_second']:5.1f} % of int8"
         if measure == "decode":
@@ -68,6 +79,7 @@ def main():
     for name, usual in (("prompt", 512), ("decode", 32), ("sequences", 16), ("threads", 2), ("rounds", 3)):
         parser.add_argument("--" + name, type=int, default=usual)
     args = parser.parse_args()
+    compile_batched(args)
     peaks = json.loads(lines([args.peaks, "--threads", str(args.threads)]))
     print(json.dumps(peaks))
     print(f"{'tokens a second':41} {'hbar':>9} {'llama.cpp':>9}  ratio")

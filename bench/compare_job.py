@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Pass 1 of hbar against llama-server answering the same prompts, by turns.
+
+    compare_job.py --hbar build/release/hbar --peer ../shared/peer/run.sh --peer-root /opt/peer \\
+        --data ../shared/data/halueval_qa_500.jsonl /models/1b-Q4_K_M.gguf
+
+The model is named as the peer sees it; hbar opens PEER_ROOT + name. Three sides, once each in every round:
+
+  hbar    `hbar score`, the whole command: opening and hashing the model, every signal, the run on disk
+  alone   llama-server, one sample after another, prompt caching off
+  slots   llama-server, prompt caching on, --parallel slots of their own cache, each with a request in hand
+          at any time; the two samples of a row go to one slot, the second after the first, so that it
+          finds in the cache all that they share
+
+The server's time is from the first request to the last answer; it has started and warmed up before. It is
+told hbar's number of tokens for each sample, with end tokens ignored, and picks the most probable token by
+its cheapest sampler. Prompts must come to the same number of tokens on all sides.
+"""
+import argparse
+import http.client
+import json
+import os
+import queue
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+
+PORT = 8089
+PROMPT = ("Context: {knowledge}\n\nQuestion: {question}\n\nProposed answer: {answer}\n\n"
+          "Is this answer faithful to the context? Answer 'Yes' or 'No':")
+
+
+def read_prompts(path):
+    """All samples' prompts, in the order of hbar's indices."""
+    prompts = []
+    for row in map(json.loads, open(path)):
+        for answer in (row["right_answer"], row["hallucinated_answer"]):
+            prompts.append(PROMPT.format(knowledge=row["knowledge"], question=row["question"], answer=answer))
+    return prompts
+
+
+def score(args):
+    """The whole command's seconds, what it reports, and its samples."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = os.path.join(folder, "run.db")
+        start = time.monotonic()
+        out = subprocess.run([args.hbar, "score", "--model", args.peer_root + args.model, "--data", args.data,
+                              "--n-samples", str(args.samples), "--max-tokens", str(args.tokens), "--threads",
+                              str(args.threads), "--run", run, "--quiet", "--json"],
+                             stdout=subprocess.PIPE, check=True)
+        seconds = time.monotonic() - start
+        rows = subprocess.run([args.hbar, "export", "--run", run, "--format", "jsonl"], stdout=subprocess.PIPE,
+                              check=True).stdout
+    samples = [json.loads(line) for line in rows.splitlines()]
+    if any(s["status"] != "scored" for s in samples):
+        raise SystemExit("compare_job: not every sample was scored")
+    return seconds, json.loads(out.stdout), samples
+
+
+class Server:
+    """llama-server with so many slots, each with room for the longest sample."""
+
+    def __init__(self, args, slots, positions):
+        each = (positions + 255) // 256 * 256
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            [args.peer, "llama-server", "-m", args.model, "-t", str(args.threads), "-tb", str(args.threads), "-np",
+             str(slots), "-c", str(slots * each), "--no-kv-unified", "--cache-ram", "0", "--host", "127.0.0.1",
+             "--port", str(PORT)], stdout=self.log, stderr=self.log)
+
+    def __enter__(self):
+        while self.process.poll() is None:
+            try:
+                if self.ask("GET", "/health")[0] == 200:
+                    return self
+            except OSError:
+                pass
+            time.sleep(0.2)
+        self.log.seek(0)
+        raise SystemExit("compare_job: llama-server ended:\n" + self.log.read().decode()[-2000:])
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        self.process.wait()
+
+    def ask(self, method, path, body=None):
+        connection = http.client.HTTPConnection("127.0.0.1", PORT)
+        connection.request(method, path, body, {"Content-Type": "application/json"})
+        answer = connection.getresponse()
+        text = answer.read()
+        connection.close()
+        return answer.status, text
+
+    def complete(self, prompt, tokens, slot, cache):
+        """The server's own account of a sample."""
+        status, text = self.ask("POST", "/completion", json.dumps(
+            {"prompt": prompt, "n_predict": tokens, "ignore_eos": True, "samplers": ["top_k"], "top_k": 1,
+             "id_slot": slot, "cache_prompt": cache}))
+        if status != 200:
+            raise SystemExit(f"compare_job: llama-server: {text.decode()}")
+        return json.loads(text)["timings"]
+
+
+def serve(args, prompts, samples, slots):
+    """Seconds, and the server's account of each sample."""
+    rows, answers = queue.SimpleQueue(), {}
+    by_row = {}
+    for s in samples:
+        by_row.setdefault(s["index"] // 2, []).append(s)
+    for row in by_row.values():
+        rows.put(row)
+
+    def work(slot):
+        while True:
+            try:
+                row = rows.get_nowait()
+            except queue.Empty:
+                return
+            for s in row:
+                answers[s["index"]] = server.complete(prompts[s["index"]], s["n_tokens"], slot, slots > 1)
+
+    with Server(args, slots, max(s["n_prompt"] + s["n_tokens"] for s in samples) + 8) as server:
+        workers = [threading.Thread(target=work, args=(slot,)) for slot in range(slots)]
+        start = time.monotonic()
+        for w in workers:
+            w.start()
+        for w in workers:
+            w.join()
+        seconds = time.monotonic() - start
+    for s in samples:
+        t = answers[s["index"]]
+        if (t["prompt_n"] + t["cache_n"], t["predicted_n"]) != (s["n_prompt"], s["n_tokens"]):
+            raise SystemExit(f"compare_job: {s['id']}: {t} on the server, {s['n_prompt']} + {s['n_tokens']} tokens"
+                             " in hbar")
+    return seconds, answers.values()
+
+
+def print_side(name, seconds, ours, evaluated, shared, generated):
+    print(f"{name:8} {seconds:9.1f} {seconds / ours:9.2f} {evaluated:12} {shared:12} {generated:12}", flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    for name in ("hbar", "peer", "data"):
+        parser.add_argument("--" + name, required=True)
+    parser.add_argument("--peer-root", default="")
+    for name, usual in (("samples", 100), ("tokens", 20), ("threads", 2), ("parallel", 8), ("rounds", 1)):
+        parser.add_argument("--" + name, type=int, default=usual)
+    args = parser.parse_args()
+    prompts = read_prompts(args.data)
+    seconds = {"hbar": [], "alone": [], "slots": []}
+    for _ in range(args.rounds):
+        ours, report, samples = score(args)
+        seconds["hbar"].append(ours)
+        generated = sum(s["n_tokens"] for s in samples)
+        print(f"{'side':8} {'seconds':>9} {'ratio':>9} {'evaluated':>12} {'shared':>12} {'generated':>12}")
+        print_side("hbar", ours, ours, report["tokens_evaluated"], report["tokens_shared"], generated)
+        for name, slots in (("alone", 1), ("slots", args.parallel)):
+            taken, timings = serve(args, prompts, samples, slots)
+            seconds[name].append(taken)
+            # A sample's last token is chosen, and not evaluated.
+            evaluated = sum(t["prompt_n"] + t["predicted_n"] - 1 for t in timings)
+            print_side(name, taken, ours, evaluated, sum(t["cache_n"] for t in timings), generated)
+    median = {name: statistics.median(s) for name, s in seconds.items()}
+    print(f"medians of {args.rounds}: hbar {median['hbar']:.1f} s; alone {median['alone']:.1f} s, "
+          f"{median['alone'] / median['hbar']:.2f} times that; slots {median['slots']:.1f} s, "
+          f"{median['slots'] / median['hbar']:.2f} times that")
+
+
+main()
