@@ -622,11 +622,11 @@ typedef struct hb_score_options {
 } hb_score_options;
 
 /* Pass 1: generates once, greedily, with halting off, for each sample the run lacks, and stores its
- * scalars as soon as it is finished. Where the answer gives the label, it ends with its line. As many
- * samples are evaluated together as the session has sequences and its cache has room for, and tokens
- * that their prompts share are evaluated once; the results are those of each sample alone, as exactly
- * as hb_eval promises. HB_ERR_CANCELLED leaves a run that can be continued. `session` and `dataset`
- * must be what the run's settings say. */
+ * scalars at the end of the step in which it finishes. Where the answer gives the label, it ends with
+ * its line. As many samples are evaluated together as the session has sequences and its cache has room
+ * for, and tokens that their prompts share are evaluated once; the results are those of each sample
+ * alone, as exactly as hb_eval promises. HB_ERR_CANCELLED leaves a run that can be continued. `session`
+ * and `dataset` must be what the run's settings say. */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
 

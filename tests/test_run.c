@@ -77,6 +77,7 @@ static void add(hb_run *run, hb_run_sample sample)
 {
     hb_error err;
     assert_ok(hb_run_add(run, &sample, &err));
+    assert_ok(hb_run_commit(run, &err));
 }
 
 static hb_status check_rows(void *user, const hb_run_sample *s)
@@ -141,6 +142,44 @@ static void test_what_goes_in_comes_out(void **state)
     assert_near(got->alpha, 0.1, 0);
     hb_run_close(run);
     hb_run_close(NULL);
+}
+
+static uint64_t count_scored(void **state)
+{
+    hb_error err;
+    hb_run *run;
+    hb_run_counts c;
+    assert_ok(hb_run_open(run_path(state), &run, &err));
+    assert_ok(hb_run_count(run, &c, &err));
+    hb_run_close(run);
+    return c.scored;
+}
+
+/* What was added since the last commit is kept by the next one, all of it, or else not at all. */
+static void test_kept_by_commit(void **state)
+{
+    hb_error err;
+    bool has;
+    hb_run *run = create(state);
+    hb_run_sample second = scored(2), third = scored(3);
+    add(run, scored(1));
+    assert_ok(hb_run_add(run, &second, &err));
+    assert_ok(hb_run_has(run, 2, &has, &err));
+    assert_true(has);
+    assert_int_equal(count_scored(state), 1);
+    assert_ok(hb_run_add(run, &third, &err));
+    assert_ok(hb_run_commit(run, &err));
+    assert_ok(hb_run_commit(run, &err)); /* nothing to keep is no error */
+    assert_int_equal(count_scored(state), 3);
+
+    hb_run_sample fourth = scored(4), fifth = scored(5);
+    assert_ok(hb_run_add(run, &fourth, &err));
+    assert_fails(hb_run_add(run, &second, &err), HB_ERR_IO, run_path(state));
+    assert_ok(hb_run_has(run, 4, &has, &err));
+    assert_false(has);
+    assert_ok(hb_run_add(run, &fifth, &err));
+    hb_run_close(run); /* as a killed process would */
+    assert_int_equal(count_scored(state), 3);
 }
 
 static void test_scores_by_name(void **state)
@@ -555,6 +594,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(test_what_goes_in_comes_out),
+        WITH_SCRATCH(test_kept_by_commit),
         WITH_SCRATCH(test_scores_by_name),
         WITH_SCRATCH(test_chosen_signals),
         WITH_SCRATCH(test_each_stops_when_asked),

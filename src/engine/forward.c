@@ -166,19 +166,21 @@ static hb_status check_room(const hb_session *s, const int32_t *sequences, int32
 {
     const hb_kv_cache *c = &s->cache;
     int64_t pages = 0;
-    for (int32_t q = 0; q < c->n_sequences; q++) c->sequences[q].wanted = 0;
     for (int32_t i = 0; i < n; i++) {
         int32_t q = sequences ? sequences[i] : 0;
         if (q < 0 || q >= c->n_sequences)
             return hb_fail(err, HB_ERR_ARGUMENT, "sequence %d is not among the session's %d", q,
                            c->n_sequences);
-        c->sequences[q].wanted++;
+        c->sequences[q].wanted = 0;
     }
-    for (int32_t q = 0; q < c->n_sequences; q++) {
+    for (int32_t i = 0; i < n; i++) c->sequences[sequences ? sequences[i] : 0].wanted++;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t q = sequences ? sequences[i] : 0;
         if (c->sequences[q].wanted > s->n_ctx - c->sequences[q].n)
             return hb_fail(err, HB_ERR_CONTEXT, "%d tokens after %d do not fit the context of %d",
                            c->sequences[q].wanted, c->sequences[q].n, s->n_ctx);
         pages += hb_kv_lacks(c, q, c->sequences[q].wanted);
+        c->sequences[q].wanted = 0; /* counted once */
     }
     if (pages <= c->n_free) return HB_OK;
     return hb_fail(err, HB_ERR_CONTEXT, "the cache has %d pages of %d positions left, not %lld",

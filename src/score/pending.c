@@ -36,6 +36,21 @@ void hb_pending_add(hb_pending *p, hb_pending_sample sample)
     compare_with_previous(p, i + 1);
 }
 
+static int32_t least(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+void hb_pending_compare(hb_pending *p, int32_t i, int32_t slot)
+{
+    int32_t common = p->list[i].n;
+    for (int32_t k = i + 1; k < p->n; k++)
+        p->list[k].common[slot] = common = least(common, p->list[k].shared);
+    common = p->list[i].n;
+    for (int32_t k = i; k > 0; k--)
+        p->list[k - 1].common[slot] = common = least(common, p->list[k].shared);
+}
+
 hb_pending_sample hb_pending_take(hb_pending *p, int32_t i)
 {
     hb_pending_sample taken = p->list[i];
@@ -47,9 +62,11 @@ hb_pending_sample hb_pending_take(hb_pending *p, int32_t i)
 
 void hb_pending_sample_free(hb_pending_sample *sample)
 {
+    for (size_t i = 0; i < sample->n_answers; i++) free(sample->answers[i]);
     free(sample->id);
     free(sample->answers);
     free(sample->tokens);
+    free(sample->common);
     *sample = (hb_pending_sample){0};
 }
 

@@ -499,13 +499,16 @@ static hb_status add_scores(hb_run *run, const hb_run_sample *s, hb_error *err)
 
 hb_status hb_run_add(hb_run *run, const hb_run_sample *s, hb_error *err)
 {
-    hb_status status = execute(run, "BEGIN", err);
-    if (status) return status;
-    status = add_sample(run, s, err);
+    hb_status status = sqlite3_get_autocommit(run->db) ? execute(run, "BEGIN", err) : HB_OK;
+    if (!status) status = add_sample(run, s, err);
     if (!status && strcmp(s->status, "scored") == 0) status = add_scores(run, s, err);
-    if (!status) status = execute(run, "COMMIT", err);
     if (status) sqlite3_exec(run->db, "ROLLBACK", NULL, NULL, NULL);
     return status;
+}
+
+hb_status hb_run_commit(hb_run *run, hb_error *err)
+{
+    return sqlite3_get_autocommit(run->db) ? HB_OK : execute(run, "COMMIT", err);
 }
 
 static double real_or_nan(sqlite3_stmt *q, int column)
