@@ -56,7 +56,7 @@ typedef struct hb_error {
     char message[480]; /* one line, no trailing newline; names the file, tensor, line or option */
 } hb_error;
 
-/* ---- Engine: model, tokens, session ------------------------------------------------------------ */
+/* ---- Engine: model, tokens --------------------------------------------------------------------- */
 
 /* A GGUF model, memory-mapped read-only. The file must not be truncated while it is open. */
 typedef struct hb_model hb_model;
@@ -108,6 +108,50 @@ HB_API const char *hb_token_piece(const hb_model *model, int32_t token, size_t *
 
 /* Whether the token ends a text or a turn. */
 HB_API bool hb_token_is_end(const hb_model *model, int32_t token);
+
+/* ---- Chat: conversations as a model was trained to see them ------------------------------------- */
+
+typedef enum hb_role { HB_ROLE_SYSTEM, HB_ROLE_USER, HB_ROLE_ASSISTANT } hb_role;
+
+typedef struct hb_message {
+    hb_role role;
+    const char *text;
+    size_t length;
+} hb_message;
+
+/* The formats known, by number from 0: "chatml", "llama3" ...; NULL beyond the last. */
+HB_API const char *hb_chat_format_name(size_t i);
+
+/* The format that a chat template, a program in Jinja, stands for, told by its markers; NULL for one
+ * that is not known. Valid forever. */
+HB_API const char *hb_chat_recognise(const char *chat_template, size_t length);
+
+/* The format of the model's own template, tokenizer.chat_template. HB_ERR_UNSUPPORTED when it has none,
+ * or one that is not known. */
+HB_API hb_status hb_chat_format(const hb_model *model, const char **format, hb_error *err);
+
+/* A conversation of n messages written out in a format, up to where the model's answer begins, without
+ * the token that begins a text. A system message may come first, then user and assistant take turns,
+ * and the last is the user's; HB_ERR_ARGUMENT otherwise, or for a format that is not known. *text is
+ * released with free(). */
+HB_API hb_status hb_chat_text(const char *format, const hb_message *messages, size_t n, char **text,
+                              size_t *length, hb_error *err);
+
+/* The tokens of that text, after the one that begins a text where the model wants it. Only what the
+ * format itself writes becomes control tokens: messages never do, whatever they spell. In formats whose
+ * turns are marked by ordinary text ("llama2", "vicuna" ...) they can still spell that. *tokens is
+ * released with free(). */
+HB_API hb_status hb_chat_tokenize(const hb_model *model, const char *format, const hb_message *messages,
+                                  size_t n, int32_t **tokens, size_t *n_tokens, hb_error *err);
+
+/* The tokens of a prompt: in a chat format, of a conversation of one user's message, after the system
+ * message `system` unless that is NULL or empty; with `format` NULL or empty, of the bare prompt, as
+ * hb_tokenize gives them with special tokens added and none parsed. */
+HB_API hb_status hb_prompt_tokenize(const hb_model *model, const char *format, const char *system,
+                                    const char *prompt, size_t length, int32_t **tokens,
+                                    size_t *n_tokens, hb_error *err);
+
+/* ---- Sessions ----------------------------------------------------------------------------------- */
 
 /* A KV cache for one or more sequences of tokens, and the buffers for evaluating them. */
 typedef struct hb_session hb_session;
@@ -448,6 +492,11 @@ typedef struct hb_generation {
 HB_API hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
                              const hb_generate_options *options, hb_generation *generation,
                              hb_error *err);
+
+/* The same from a prompt's tokens, at least one; prompt_seconds does not include tokenizing. */
+HB_API hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                                    const hb_generate_options *options, hb_generation *generation,
+                                    hb_error *err);
 HB_API void hb_generation_free(hb_generation *generation);
 
 /* ---- Grading: labels from a model's own answer -------------------------------------------------- */
@@ -558,6 +607,8 @@ typedef struct hb_run_settings {
     int32_t n_ctx;
     double alpha;
     hb_signal_set signals; /* measured, and so stored */
+    const char *chat;      /* the format in which each prompt is one user's message; "" or NULL: none */
+    const char *system;    /* with a chat format, the system message; "" or NULL: none */
 } hb_run_settings;
 
 /* A run: one SQLite file holding the settings and one row for each finished sample. */
@@ -842,11 +893,17 @@ typedef struct hb_params {
     char score[32];
     char model_name[256], model_architecture[64]; /* empty when unknown */
     uint64_t model_size;                          /* 0 when unknown */
+    char chat[32];                                /* the format that prompts were put in; empty: none */
+    char system_sha256[65];                       /* of the system message; empty: none */
 } hb_params;
 
 /* Reads a parameters file. HB_ERR_FORMAT names the file and the field; HB_ERR_UNSUPPORTED for a newer
  * schema. */
 HB_API hb_status hb_params_load(const char *path, hb_params *params, hb_error *err);
+
+/* Whether prompts in that chat format with that system message (NULL or empty: none) are put as those
+ * that the parameters were calibrated on. */
+HB_API bool hb_params_same_chat(const hb_params *params, const char *chat, const char *system);
 
 /* One score as it was calibrated. */
 typedef struct hb_calibrated_score {

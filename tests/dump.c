@@ -5,7 +5,10 @@
  *                                      {"step","token","logits","blocks"}
  *   hbar_dump tokens MODEL.gguf        token ids, a line for each text of standard input, which come
  *                                      after lines with a 1 to parse special tokens, else a 0, and
- *                                      the text's length */
+ *                                      the text's length
+ *   hbar_dump chat [MODEL.gguf]        conversations in the format of a template, or in the one named,
+ * as lengths and texts (-1 for one that is not known); with a model, as token ids, a line for each
+ *   hbar_dump formats                  the names of the chat formats */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,8 +61,87 @@ static int tokens_of_texts(const char *path)
     return 0;
 }
 
+/* Reads a length and a text of it. */
+static char *read_measured(size_t *length)
+{
+    if (scanf("%zu", length) != 1) return NULL;
+    getchar();
+    char *text = calloc(1, *length + 1);
+    if (text && fread(text, 1, *length, stdin) == *length) return text;
+    free(text);
+    return NULL;
+}
+
+static const char *find_format(const char *template, size_t length)
+{
+    const char *name;
+    for (size_t i = 0; (name = hb_chat_format_name(i)); i++)
+        if (strcmp(name, template) == 0) return name;
+    return hb_chat_recognise(template, length);
+}
+
+static hb_role role_of(const char *name)
+{
+    if (strcmp(name, "system") == 0) return HB_ROLE_SYSTEM;
+    return strcmp(name, "user") == 0 ? HB_ROLE_USER : HB_ROLE_ASSISTANT;
+}
+
+static void print_chat(const hb_model *model, const char *format, const hb_message *messages, size_t n)
+{
+    hb_error err = {HB_OK, ""};
+    char *text = NULL;
+    int32_t *tokens = NULL;
+    size_t length;
+    if (!format) {
+        puts("-1");
+        return;
+    }
+    if (model ? hb_chat_tokenize(model, format, messages, n, &tokens, &length, &err)
+              : hb_chat_text(format, messages, n, &text, &length, &err))
+        fprintf(stderr, "%s\n", err.message);
+    for (size_t i = 0; tokens && i < length; i++) printf(i ? " %d" : "%d", tokens[i]);
+    if (tokens) putchar('\n');
+    if (text) printf("%zu\n", length);
+    if (text) fwrite(text, 1, length, stdout);
+    free(tokens);
+    free(text);
+}
+
+static int chats(const char *path)
+{
+    hb_error err;
+    hb_model *model = NULL;
+    hb_message messages[16];
+    size_t length, n;
+    char *template;
+    int code = path ? (int)hb_model_open_vocab(path, &model, &err) : 0;
+    while (!code && (template = read_measured(&length))) {
+        if (scanf("%zu", &n) != 1 || n > 16) return 1;
+        for (size_t i = 0; i < n; i++) {
+            char *role = read_measured(&messages[i].length);
+            if (!role) return 1;
+            messages[i].role = role_of(role);
+            messages[i].text = read_measured(&messages[i].length);
+            free(role);
+        }
+        print_chat(model, find_format(template, length), messages, n);
+        for (size_t i = 0; i < n; i++) free((char *)messages[i].text);
+        free(template);
+    }
+    hb_model_close(model);
+    return code;
+}
+
+static int formats(void)
+{
+    for (size_t i = 0; hb_chat_format_name(i); i++) puts(hb_chat_format_name(i));
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc > 1 && argc < 4 && strcmp(argv[1], "chat") == 0) return chats(argv[2]);
+    if (argc == 2 && strcmp(argv[1], "formats") == 0) return formats();
     if (argc == 3 && strcmp(argv[1], "tokens") == 0) return tokens_of_texts(argv[2]);
     if (argc != 4) return 2;
     hb_error err;

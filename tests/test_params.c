@@ -23,7 +23,9 @@ static const hb_run_settings run = {.model_path = "models/\xFFodd.gguf",
                                     .max_tokens = 20,
                                     .n_ctx = 512,
                                     .alpha = 0.25,
-                                    .signals = HB_SIGNALS_ALL};
+                                    .signals = HB_SIGNALS_ALL,
+                                    .chat = "chatml",
+                                    .system = "Be brief."};
 
 static hb_sweep_result sweep(hb_sweep_options *o)
 {
@@ -121,6 +123,12 @@ static void test_round_trip(void **state)
     assert_string_equal(p.model_name, "Tiny 1");
     assert_string_equal(p.model_architecture, "llama");
     assert_true(p.model_size == 12345);
+    assert_string_equal(p.chat, "chatml");
+    assert_true(hb_params_same_chat(&p, "chatml", "Be brief."));
+    assert_false(hb_params_same_chat(&p, "phi3", "Be brief."));
+    assert_false(hb_params_same_chat(&p, "chatml", "Be bold."));
+    assert_false(hb_params_same_chat(&p, "chatml", NULL));
+    assert_false(hb_params_same_chat(&p, "", ""));
     hb_sweep_free(&r);
     free(path);
 }

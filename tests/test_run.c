@@ -286,6 +286,12 @@ static void test_other_settings_are_refused(void **state)
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "n_ctx");
     s = settings(), s.signals = HB_SIGNAL_BIT(HB_SIGNAL_PRI);
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "not pri");
+    s = settings(), s.chat = "";
+    assert_ok(hb_run_create(run_path(state), &s, &run, &err)); /* as none */
+    hb_run_close(run);
+    s = settings(), s.chat = "chatml", s.system = "Be\nbrief";
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
+                 "chat is none, not chatml; system is none, not Be brief");
     s = settings(), s.alpha = 0.2;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "alpha is 0.1, not 0.2");

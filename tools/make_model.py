@@ -71,9 +71,9 @@ def q6_k(rng, n, std):
 WRITERS = {"f32": f32, "f16": f16, "q4_0": q4_0, "q8_0": q8_0, "q4_k": q4_k, "q6_k": q6_k, "bf16": bf16}
 
 
-def vocabulary():
+def vocabulary(chat):
     """Pieces, scores and types: three specials, all bytes, then characters and words with every prefix
-    of a word, which SentencePiece's merging passes through."""
+    of a word, which SentencePiece's merging passes through; and ChatML's two tokens where asked for."""
     pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
     types = [gguf.UNKNOWN, gguf.CONTROL, gguf.CONTROL] + [gguf.BYTE] * 256
     seen = set()
@@ -84,6 +84,9 @@ def vocabulary():
             seen.add(piece)
             pieces.append(piece)
             types.append(gguf.NORMAL)
+    for piece in ["<|im_start|>", "<|im_end|>"] if chat else []:
+        pieces.append(piece)
+        types.append(gguf.CONTROL)
     scores = [0.0] * 259 + [-float(i) for i in range(len(pieces) - 259)]
     return pieces, scores, types
 
@@ -118,9 +121,11 @@ def tensors(o, n_vocab):
 
 
 def write_model(o):
-    pieces, scores, types = vocabulary()
+    pieces, scores, types = vocabulary(o.chat_template is not None)
     pairs = gguf.llama_metadata(o.name, o.context, o.embd, o.layers, o.ff, o.heads, o.kv_heads, len(pieces))
     pairs += gguf.spm_metadata(pieces, scores, types)
+    if o.chat_template is not None:
+        pairs.append(gguf.pair("tokenizer.chat_template", gguf.STRING, o.chat_template))
     gguf.write(o.out, pairs, tensors(o, len(pieces)), o.version)
 
 
@@ -137,6 +142,7 @@ def main():
     p.add_argument("--ff", type=int, default=768, help="width of the feed-forward part; 768")
     p.add_argument("--context", type=int, default=1024)
     p.add_argument("--tied", action="store_true", help="no output head of its own")
+    p.add_argument("--chat-template", metavar="JINJA", help="put into the file, with the tokens of ChatML")
     p.add_argument("--version", type=int, choices=[2, 3], default=3, help="of GGUF; 3")
     o = p.parse_args()
     block = 256 if o.type.endswith("_k") else 32

@@ -112,6 +112,19 @@ void cli_grading_add(cli_options *options, cli_grading *grading);
 /* Fills grading->grading. False, with *code, for bad usage. */
 bool cli_grading_check(const cli_command *command, cli_grading *grading, int *code);
 
+/* --chat, --system and --chat-template (chat.c). */
+typedef struct cli_chat {
+    bool on;
+    const char *system; /* NULL: none */
+    int template_given; /* 0: the model's own; else the format's number from 1 */
+    const char *format; /* set by cli_chat_find; NULL: no chat */
+} cli_chat;
+void cli_chat_add(cli_options *options, cli_chat *chat);
+/* False, with *code, for bad usage. */
+bool cli_chat_check(const cli_command *command, const cli_chat *chat, int *code);
+/* Sets chat->format for the model, where --chat is given. */
+hb_status cli_chat_find(cli_chat *chat, const hb_model *model, hb_error *err);
+
 /* ---- The demo's files (embedded.c) --------------------------------------------------------------- */
 
 /* Sets *path, unless it is set, to the demo's file of that name, and says so; *own then owns it. The
@@ -139,6 +152,7 @@ typedef struct cli_pass1 {
     hb_run *run;
     bool n_samples_given;
     cli_grading grading;
+    cli_chat chat;
     char *own_model_path, *own_data_path, *own_run_path, *own_name; /* where they were not given */
     hb_run_counts counts;
     hb_score_work work;

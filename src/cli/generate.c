@@ -15,6 +15,7 @@ typedef struct generate_options {
     double tau, lambda;
     int direction;
     hb_signal watched_signal; /* that --watch names */
+    cli_chat chat;
     hb_generate_options engine;
 } generate_options;
 
@@ -63,6 +64,7 @@ static void add_options(cli_options *options, generate_options *o)
          NULL},
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_chat_add(options, &o->chat);
     cli_add_common(options, &o->quiet, &o->json);
 }
 
@@ -89,6 +91,9 @@ static int apply_params(generate_options *o, const hb_model_info *model)
                 "warning: %s was calibrated on another model (%s, %llu bytes), not %s, %llu bytes",
                 o->params_path, *p.model_name ? p.model_name : "unknown",
                 (unsigned long long)p.model_size, model->name, (unsigned long long)model->file_size);
+        if (!hb_params_same_chat(&p, o->chat.format, o->chat.system) && !o->quiet)
+            cli_message("warning: %s was calibrated on prompts put otherwise (%s)", o->params_path,
+                        *p.chat ? p.chat : "without --chat");
         m->watched = score.signal;
         m->tau = p.tau;
         m->lambda = p.lambda;
@@ -237,6 +242,19 @@ static int write_trajectory(FILE *file, const char *path, const hb_generation *g
 
 /* ---- Running ------------------------------------------------------------------------------------- */
 
+static hb_status generate_from(const generate_options *o, hb_session *session, const hb_buffer *prompt,
+                               hb_generation *g, hb_error *err)
+{
+    int32_t *tokens;
+    size_t n;
+    hb_status status = hb_prompt_tokenize(hb_session_model(session), o->chat.format, o->chat.system,
+                                          prompt->data, prompt->length, &tokens, &n, err);
+    if (status) return status;
+    status = hb_generate_tokens(session, tokens, n, &o->engine, g, err);
+    free(tokens);
+    return status;
+}
+
 static int generate(generate_options *o, hb_session *session, const hb_buffer *prompt, FILE *trajectory)
 {
     const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
@@ -251,7 +269,7 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     o->engine.cancelled = cli_interrupted;
     o->engine.user = &s;
     cli_catch_interrupts();
-    hb_status status = hb_generate(session, prompt->data, prompt->length, &o->engine, &g, &err);
+    hb_status status = generate_from(o, session, prompt, &g, &err);
     print_pending(&s, true, 0);
     if (!o->json && (s.begun || !status)) putchar('\n');
     fflush(stdout);
@@ -278,7 +296,8 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     FILE *trajectory = NULL;
     int code = CLI_DONE;
     if (hb_model_open(o->model_path, &model, &err)) return cli_fail(&err);
-    code = apply_params(o, hb_model_get_info(model));
+    if (cli_chat_find(&o->chat, model, &err)) code = cli_fail(&err);
+    if (!code) code = apply_params(o, hb_model_get_info(model));
     if (!code && hb_session_open(model, &so, &session, &err)) code = cli_fail(&err);
     if (!code && o->trajectory_path && !(trajectory = open_trajectory(o->trajectory_path)))
         code = CLI_FAILED;
@@ -311,7 +330,7 @@ static int run(const cli_command *command, int argc, char **argv)
     add_options(&options, &o);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!operand) return cli_usage(command, "a prompt is required");
-    if (!find_watched(command, &o, &code)) return code;
+    if (!find_watched(command, &o, &code) || !cli_chat_check(command, &o.chat, &code)) return code;
     if (o.direction_given && o.direction == HB_DIRECTION_AUTO)
         return cli_usage(command, "--direction: auto needs data; high or low");
     char *own_model = NULL;

@@ -105,7 +105,7 @@ static int bad_value(const cli_command *command, const cli_option *o, const char
 
 static int set_choice(const cli_command *command, const cli_option *o, const char *text)
 {
-    char known[256] = "";
+    char known[512] = "";
     for (int i = 0; o->choices[i]; i++) {
         if (strcmp(text, o->choices[i]) == 0) {
             *(int *)o->target = i;

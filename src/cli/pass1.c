@@ -53,6 +53,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
     cli_grading_add(options, &p->grading);
+    cli_chat_add(options, &p->chat);
     cli_add_common(options, &p->quiet, &p->json);
 }
 
@@ -82,9 +83,10 @@ static hb_status open_dataset(cli_pass1 *p, hb_error *err)
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65];
-    if (asprintf(&identity, "%s %s %s %llu %llu %d %d %.17g %x", s->model_sha256, s->data_sha256,
+    if (asprintf(&identity, "%s %s %s %llu %llu %d %d %.17g %x %s %s", s->model_sha256, s->data_sha256,
                  s->data_format, (unsigned long long)s->n_samples, (unsigned long long)s->seed,
-                 s->max_tokens, s->n_ctx, s->alpha, s->signals) < 0)
+                 s->max_tokens, s->n_ctx, s->alpha, s->signals, s->chat ? s->chat : "",
+                 s->system ? s->system : "") < 0)
         return NULL;
     hb_sha256 hash;
     bool ok = hb_sha256_init(&hash);
@@ -119,7 +121,9 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .max_tokens = p->max_tokens,
                          .n_ctx = hb_session_n_ctx(p->session),
                          .alpha = hb_generate_defaults().monitor.alpha,
-                         .signals = p->signals};
+                         .signals = p->signals,
+                         .chat = p->chat.format,
+                         .system = p->chat.system};
     if (!p->name) p->name = p->own_name = cli_base_name(m->name);
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
@@ -148,6 +152,7 @@ static hb_status open_all(cli_pass1 *p, hb_error *err)
                             .n_sequences = p->n_sequences,
                             .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : default_kv_mem())};
     hb_status status = hb_model_open(p->model_path, &p->model, err);
+    if (!status) status = cli_chat_find(&p->chat, p->model, err);
     if (!status) status = hb_session_open(p->model, &o, &p->session, err);
     if (!status) status = open_dataset(p, err);
     if (!status) status = open_run(p, err);
@@ -211,6 +216,7 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
 {
     int code = check_usage(command, p);
     if (!code && !cli_grading_check(command, &p->grading, &code)) return code;
+    if (!code && !cli_chat_check(command, &p->chat, &code)) return code;
     if (!code) code = take_embedded(command, p);
     if (code) return code;
     hb_error err;

@@ -7,6 +7,7 @@
 typedef struct tokenize_options {
     const char *model_path;
     bool no_special, parse_special, decode, quiet, json;
+    cli_chat chat;
 } tokenize_options;
 
 static void add_options(cli_options *options, tokenize_options *o)
@@ -22,6 +23,7 @@ static void add_options(cli_options *options, tokenize_options *o)
          NULL},
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_chat_add(options, &o->chat);
     cli_add_common(options, &o->quiet, &o->json);
 }
 
@@ -81,9 +83,11 @@ static int encode(const tokenize_options *o, const hb_model *model, const hb_buf
     int32_t *tokens;
     size_t n;
     hb_error err;
-    if (hb_tokenize(model, text->data, text->length, !o->no_special, o->parse_special, &tokens, &n,
-                    &err))
-        return cli_fail(&err);
+    hb_status status = o->chat.on ? hb_prompt_tokenize(model, o->chat.format, o->chat.system,
+                                                       text->data, text->length, &tokens, &n, &err)
+                                  : hb_tokenize(model, text->data, text->length, !o->no_special,
+                                                o->parse_special, &tokens, &n, &err);
+    if (status) return cli_fail(&err);
     int code = CLI_DONE;
     if (o->json) code = cli_print_json(tokens_json(model, tokens, n), 0);
     else
@@ -140,9 +144,13 @@ static int run(const cli_command *command, int argc, char **argv)
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!o.model_path) return cli_usage(command, "--model is required");
     if (!operand) return cli_usage(command, "a text is required");
+    if (!cli_chat_check(command, &o.chat, &code)) return code;
+    if (o.chat.on && (o.no_special || o.parse_special || o.decode))
+        return cli_usage(command, "--chat goes without --no-special, --parse-special and --decode");
     if (hb_model_open_vocab(o.model_path, &model, &err)) return cli_fail(&err);
     hb_buffer text = {0};
-    code = cli_read_operand(operand, &text);
+    code = cli_chat_find(&o.chat, model, &err) ? cli_fail(&err) : CLI_DONE;
+    if (!code) code = cli_read_operand(operand, &text);
     if (!code) code = o.decode ? decode(&o, model, &text) : encode(&o, model, &text);
     hb_buffer_free(&text);
     hb_model_close(model);

@@ -36,7 +36,8 @@ static void add_options(cli_options *options, validating *v)
          1e-9, 1, NULL, &v->recall_given},
         {"draws", 0, CLI_COUNT, &v->n_draws, "N", "of the bootstrap, 0 for none; 2000", 0, 1e6, NULL,
          NULL},
-        {"force", 0, CLI_FLAG, &v->force, NULL, "accept parameters of another model", 0, 0, NULL, NULL},
+        {"force", 0, CLI_FLAG, &v->force, NULL, "accept parameters of another model or chat", 0, 0,
+         NULL, NULL},
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
     cli_pass1_add(options, &v->pass1);
@@ -44,18 +45,28 @@ static void add_options(cli_options *options, validating *v)
 
 /* ---- The split ----------------------------------------------------------------------------------- */
 
+static int check_chat(const validating *v)
+{
+    const hb_params *p = &v->calibration.params;
+    const hb_run_settings *s = hb_run_get_settings(v->run);
+    if (hb_params_same_chat(p, s->chat, s->system)) return CLI_DONE;
+    cli_message("%s%s was calibrated on prompts put otherwise (%s)%s", v->force ? "warning: " : "",
+                v->params_path, *p->chat ? p->chat : "without --chat", v->force ? "" : "; see --force");
+    return v->force ? CLI_DONE : CLI_FAILED;
+}
+
 static int check_model(const validating *v)
 {
     const hb_params *p = &v->calibration.params;
     const hb_run_settings *s = hb_run_get_settings(v->run);
     bool same = strcmp(p->model_name, s->model_name) == 0 && p->model_size == s->model_size &&
                 strcmp(p->model_architecture, s->model_architecture) == 0;
-    if (same) return CLI_DONE;
+    if (same) return check_chat(v);
     cli_message("%s%s was calibrated on another model (%s, %llu bytes), not %s, %llu bytes%s",
                 v->force ? "warning: " : "", v->params_path, *p->model_name ? p->model_name : "unknown",
                 (unsigned long long)p->model_size, s->model_name, (unsigned long long)s->model_size,
                 v->force ? "" : "; see --force");
-    return v->force ? CLI_DONE : CLI_FAILED;
+    return v->force ? check_chat(v) : CLI_FAILED;
 }
 
 static int compare_id(const void *key, const void *id)

@@ -155,14 +155,16 @@ static size_t stripped(const hb_tokenizer *t, int32_t token, const char *text, s
     return n;
 }
 
-/* Text is what lies between special tokens. */
-static hb_status encode(const hb_tokenizer *t, const char *text, size_t length, bool parse_special,
+/* Ordinary text is what lies between special tokens. */
+static hb_status encode(const hb_tokenizer *t, const char *text, const hb_text_span *spans, size_t n,
                         hb_ids *out, hb_error *err)
 {
     hb_status status = HB_OK;
-    size_t from = 0;
+    size_t from = 0, length = spans[n - 1].end, span = 0;
     for (size_t at = 0; at <= length && !status; at++) {
-        int32_t special = hb_vocab_special_at(&t->vocab, text + at, length - at, parse_special);
+        while (span < n - 1 && at >= spans[span].end) span++;
+        int32_t special =
+            hb_vocab_special_at(&t->vocab, text + at, spans[span].end - at, spans[span].parse_special);
         if (special == HB_NO_TOKEN && at < length) continue;
         if (at > from)
             status = t->pretokenizer ? hb_bpe_encode(t, text + from, at - from, out, err)
@@ -176,18 +178,19 @@ static hb_status encode(const hb_tokenizer *t, const char *text, size_t length, 
     return status;
 }
 
-hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text, size_t length,
-                              bool add_special, bool parse_special, int32_t **tokens, size_t *n_tokens,
-                              hb_error *err)
+hb_status hb_tokenizer_encode_spans(const hb_tokenizer *tokenizer, const char *text,
+                                    const hb_text_span *spans, size_t n, bool add_bos, bool add_eos,
+                                    int32_t **tokens, size_t *n_tokens, hb_error *err)
 {
     const hb_tokenizer *t = tokenizer;
+    size_t length = spans[n - 1].end;
     if (length > INT32_MAX / 16)
         return hb_fail(err, HB_ERR_ARGUMENT, "a text of %zu bytes is too long to tokenize", length);
     hb_ids out = {0};
     hb_status status = HB_OK;
-    if (add_special && t->add_bos && t->bos != HB_NO_TOKEN) status = hb_ids_add(&out, t->bos, err);
-    if (!status) status = encode(t, text, length, parse_special, &out, err);
-    if (!status && add_special && t->add_eos && t->eos != HB_NO_TOKEN)
+    if (add_bos && t->add_bos && t->bos != HB_NO_TOKEN) status = hb_ids_add(&out, t->bos, err);
+    if (!status) status = encode(t, text, spans, n, &out, err);
+    if (!status && add_eos && t->add_eos && t->eos != HB_NO_TOKEN)
         status = hb_ids_add(&out, t->eos, err);
     if (!status && !out.ids && !(out.ids = malloc(sizeof *out.ids))) status = hb_fail_memory(err);
     if (status) {
@@ -197,4 +200,13 @@ hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text, s
     *tokens = out.ids;
     *n_tokens = out.n;
     return HB_OK;
+}
+
+hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text, size_t length,
+                              bool add_special, bool parse_special, int32_t **tokens, size_t *n_tokens,
+                              hb_error *err)
+{
+    const hb_text_span whole = {length, parse_special};
+    return hb_tokenizer_encode_spans(tokenizer, text, &whole, 1, add_special, add_special, tokens,
+                                     n_tokens, err);
 }

@@ -17,6 +17,18 @@ int32_t hb_tokenizer_n_vocab(const hb_tokenizer *tokenizer);
 hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text, size_t length,
                               bool add_special, bool parse_special, int32_t **tokens, size_t *n_tokens,
                               hb_error *err);
+
+/* A part of a text, from the end of the one before it (or the start) to `end`. */
+typedef struct hb_text_span {
+    size_t end;
+    bool parse_special;
+} hb_text_span;
+
+/* Tokens of a text of n >= 1 spans, as of one text, but that a special token is only found within a
+ * span, and control tokens only in those that are parsed for them. */
+hb_status hb_tokenizer_encode_spans(const hb_tokenizer *tokenizer, const char *text,
+                                    const hb_text_span *spans, size_t n, bool add_bos, bool add_eos,
+                                    int32_t **tokens, size_t *n_tokens, hb_error *err);
 const char *hb_tokenizer_bytes(const hb_tokenizer *tokenizer, int32_t token, size_t *length);
 const char *hb_tokenizer_piece(const hb_tokenizer *tokenizer, int32_t token, size_t *length);
 bool hb_tokenizer_is_end(const hb_tokenizer *tokenizer, int32_t token);

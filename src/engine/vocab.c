@@ -7,9 +7,27 @@
 
 /* Tokens that end a text or a turn, for files that do not say which do. */
 static const char *const enders[] = {
-    "</s>",          "<eos>",       "<EOT>",         "_<EOT>",       "<|endoftext|>",
-    "<|eot_id|>",    "<|eom_id|>",  "<|im_end|>",    "<|end|>",      "<|end_of_text|>",
-    "<end_of_turn>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>",
+    "</s>",
+    "<eos>",
+    "<EOT>",
+    "_<EOT>",
+    "<|endoftext|>",
+    "<|eot_id|>",
+    "<|eom_id|>",
+    "<|im_end|>",
+    "<|end|>",
+    "<|end_of_text|>",
+    "<end_of_turn>",
+    "<|fim_pad|>",
+    "<|repo_name|>",
+    "<|file_sep|>",
+    "<|end_of_turn|>",
+    "<|eot|>",
+    "<|EOT|>",
+    "[|endofturn|]",
+    "<|END_OF_TURN_TOKEN|>",
+    "<\xEF\xBD\x9C"
+    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
 };
 
 /* Tokens that mark turns. Some files have them as user-defined tokens, which any text may spell; here
@@ -29,6 +47,21 @@ static const char *const markers[] = {
     "<|system|>",
     "[SYSTEM_PROMPT]",
     "[/SYSTEM_PROMPT]",
+    "<|im_sep|>",
+    "<|header_start|>",
+    "<|header_end|>",
+    "<|start_of_role|>",
+    "<|end_of_role|>",
+    "<|START_OF_TURN_TOKEN|>",
+    "<|SYSTEM_TOKEN|>",
+    "<|USER_TOKEN|>",
+    "<|CHATBOT_TOKEN|>",
+    "[|system|]",
+    "[|user|]",
+    "[|assistant|]",
+    "<\xEF\xBD\x9CUser\xEF\xBD\x9C>",
+    "<\xEF\xBD\x9C"
+    "Assistant\xEF\xBD\x9C>",
 };
 
 /* ---- Spelling ----------------------------------------------------------------------------------- */

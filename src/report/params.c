@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/buffer.h"
 #include "base/file.h"
+#include "base/sha256.h"
 #include "base/utf8.h"
 
 #define SCHEMA         "hbar-params"
@@ -81,6 +82,8 @@ static json_t *settings_json(const hb_params_source *source)
         json_object_set_new(settings, "max_tokens", json_integer(run->max_tokens));
         json_object_set_new(settings, "context", json_integer(run->n_ctx));
         json_object_set_new(settings, "alpha", json_real(run->alpha));
+        json_object_set_new(settings, "chat", text_json(run->chat));
+        json_object_set_new(settings, "system", text_json(run->system));
     }
     if (settings && source->grading) {
         json_object_set_new(settings, "grade", json_string(hb_grade_rule_name(source->grading->rule)));
@@ -352,6 +355,26 @@ static void copy_text(char *out, size_t size, const json_t *value)
     snprintf(out, size, "%s", json_is_string(value) ? json_string_value(value) : "");
 }
 
+/* SHA-256 of a text, of an empty one nothing; false when memory runs out. */
+static bool hash_text(const char *text, char hex[65])
+{
+    hb_sha256 hash;
+    *hex = '\0';
+    if (!*text) return true;
+    if (!hb_sha256_init(&hash)) return false;
+    hb_sha256_add(&hash, text, strlen(text));
+    hb_sha256_finish(&hash, hex);
+    return true;
+}
+
+static hb_status load_chat(const loading *l, const json_t *settings, hb_params *p)
+{
+    const json_t *system = json_object_get(settings, "system");
+    copy_text(p->chat, sizeof p->chat, json_object_get(settings, "chat"));
+    const char *text = json_is_string(system) ? json_string_value(system) : "";
+    return hash_text(text, p->system_sha256) ? HB_OK : hb_fail_memory(l->err);
+}
+
 static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
 {
     const json_t *schema = json_object_get(root, "schema"),
@@ -378,6 +401,9 @@ static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
     const json_t *alpha = json_object_get(json_object_get(root, "settings"), "alpha");
     p->alpha = json_is_number(alpha) ? json_number_value(alpha) : hb_generate_defaults().monitor.alpha;
     if (!(p->alpha >= 0)) return bad_field(l, "settings.alpha", "at least 0");
+
+    status = load_chat(l, json_object_get(root, "settings"), p);
+    if (status) return status;
 
     const json_t *model = json_object_get(root, "model"), *size = json_object_get(model, "file_size");
     copy_text(p->model_name, sizeof p->model_name, json_object_get(model, "name"));
@@ -408,6 +434,13 @@ hb_status hb_params_load(const char *path, hb_params *params, hb_error *err)
     json_decref(root);
     if (!status) *params = p;
     return status;
+}
+
+bool hb_params_same_chat(const hb_params *params, const char *chat, const char *system)
+{
+    char sha256[65];
+    return strcmp(params->chat, chat ? chat : "") == 0 && hash_text(system ? system : "", sha256) &&
+           strcmp(params->system_sha256, sha256) == 0;
 }
 
 /* ---- A whole calibration ------------------------------------------------------------------------- */

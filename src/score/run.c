@@ -13,7 +13,7 @@
 #include "base/buffer.h"
 
 #define APPLICATION_ID 0x68626172 /* "hbar", in SQLite's file header */
-#define SCHEMA_VERSION 3
+#define SCHEMA_VERSION 4
 #define TEXT_(x)       #x
 #define TEXT(x)        TEXT_(x)
 
@@ -69,6 +69,8 @@ static const field fields[] = {
     FIELD(n_ctx, KIND_I32, true),
     FIELD(alpha, KIND_REAL, true),
     FIELD(signals, KIND_SIGNALS, true),
+    FIELD(chat, KIND_TEXT, true),
+    FIELD(system, KIND_TEXT, true),
 };
 #undef FIELD
 #define N_FIELDS (sizeof fields / sizeof *fields)
@@ -76,6 +78,13 @@ static const field fields[] = {
 static void *at(const hb_run_settings *s, const field *f)
 {
     return (char *)(uintptr_t)s + f->offset;
+}
+
+/* A text of the settings, none being an empty one. */
+static const char *text_at(const void *value)
+{
+    const char *text = *(char *const *)value;
+    return text ? text : "";
 }
 
 /* ---- SQLite ------------------------------------------------------------------------------------- */
@@ -134,7 +143,7 @@ static hb_status write_settings(hb_run *run, const hb_run_settings *s, hb_error 
         sqlite3_bind_text(q, 1, fields[i].key, -1, SQLITE_STATIC);
         switch (fields[i].kind) {
         case KIND_TEXT:
-            sqlite3_bind_text(q, 2, *(char *const *)value, -1, SQLITE_STATIC);
+            sqlite3_bind_text(q, 2, text_at(value), -1, SQLITE_STATIC);
             break;
         case KIND_U64:
             sqlite3_bind_int64(q, 2, (int64_t) * (const uint64_t *)value);
@@ -225,9 +234,11 @@ static bool describe_difference(hb_buffer *out, const field *f, const hb_run_set
     bool same = true;
     switch (f->kind) {
     case KIND_TEXT:
-        same = strcmp(*(char *const *)a, *(char *const *)b) == 0;
-        snprintf(text, sizeof text, "%s is %.16s, not %.16s", f->key, *(char *const *)a,
-                 *(char *const *)b);
+        same = strcmp(text_at(a), text_at(b)) == 0;
+        snprintf(text, sizeof text, "%s is %.16s, not %.16s", f->key, *text_at(a) ? text_at(a) : "none",
+                 *text_at(b) ? text_at(b) : "none");
+        for (char *c = text; *c; c++)
+            if ((unsigned char)*c < 0x20) *c = ' '; /* a system message may have lines */
         break;
     case KIND_U64:
         same = *(const uint64_t *)a == *(const uint64_t *)b;

@@ -40,8 +40,8 @@ static hb_status take_in(hb_scorer *s, const hb_sample *sample)
     hb_pending_sample p;
     hb_error why;
     if (copy_sample(s, sample, &p)) return HB_ERR_MEMORY;
-    hb_status status =
-        hb_tokenize(s->model, sample->prompt, strlen(sample->prompt), true, false, &p.tokens, &n, &why);
+    hb_status status = hb_prompt_tokenize(s->model, s->settings->chat, s->settings->system,
+                                          sample->prompt, strlen(sample->prompt), &p.tokens, &n, &why);
     p.n = (int32_t)n;
     if (status == HB_ERR_MEMORY) {
         status = hb_fail_memory(s->err);

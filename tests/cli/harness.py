@@ -14,6 +14,7 @@ HBAR = os.environ["HBAR"]
 MODELS = Path(os.environ["HBAR_TEST_MODELS"])
 SHARED = Path(os.environ.get("HBAR_SHARED", PROJECT.parent / "shared"))
 MODEL = MODELS / "tiny-f32.gguf"
+CHAT_MODEL = MODELS / "tiny-chat.gguf"
 DEMO = PROJECT / "data" / "demo_prompts.jsonl"
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 TIMEOUT = 300

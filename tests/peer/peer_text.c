@@ -3,8 +3,10 @@
  *   peer_text tokens MODEL.gguf   texts to token ids, a line for each
  *   peer_text chat                conversations to text
  *
- * Standard input holds texts, each after a line with its length. `tokens`: the line has a 1 before the
- * length where special tokens are to be parsed, else a 0. `chat`: template, system, user. */
+ * Standard input holds texts, each after its length. `tokens`: before the length stands a 1 where special
+ * tokens are to be parsed, else a 0. `chat`: the template's text or name, then a line with the number of
+ * messages, then each message's role and text; the answer is a length and a text, -1 where the peer
+ * knows no such template. */
 #include <llama.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,19 +47,34 @@ static int tokens(const char *path)
     return 0;
 }
 
+static char *read_measured(void)
+{
+    size_t length;
+    if (scanf("%zu", &length) != 1) return NULL;
+    getchar();
+    return read_text(length);
+}
+
 static int chat(void)
 {
-    size_t template_length, system_length, user_length;
-    while (scanf("%zu %zu %zu", &template_length, &system_length, &user_length) == 3) {
-        getchar();
-        char *template = read_text(template_length), *system = read_text(system_length),
-             *user = read_text(user_length), out[65536];
-        struct llama_chat_message messages[2] = {{"system", system}, {"user", user}};
-        int skip = system_length == 0;
-        int n = llama_chat_apply_template(template, messages + skip, 2 - (size_t)skip, true, out,
-                                          sizeof out);
+    static char out[1 << 20];
+    struct llama_chat_message messages[16];
+    char *template;
+    while ((template = read_measured())) {
+        size_t count;
+        if (scanf("%zu", &count) != 1 || count > 16) return 1;
+        for (size_t i = 0; i < count; i++) {
+            messages[i].role = read_measured();
+            messages[i].content = read_measured();
+        }
+        int n = llama_chat_apply_template(template, messages, count, true, out, sizeof out);
         printf("%d\n", n);
         if (n > 0) fwrite(out, 1, (size_t)n, stdout);
+        for (size_t i = 0; i < count; i++) {
+            free((char *)messages[i].role);
+            free((char *)messages[i].content);
+        }
+        free(template);
     }
     return 0;
 }

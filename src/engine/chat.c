@@ -1,0 +1,330 @@
+/* Conversations as chat models were trained to see them. A model's own template is a program in Jinja;
+ * it is not run but recognised by its markers, and the format it stands for written from the table
+ * here. */
+#include <stdlib.h>
+#include <string.h>
+#include "base/buffer.h"
+#include "engine/model.h"
+
+enum { TRIM = 1, TRIM_ANSWERS = 2, SYSTEM_OPENS = 4 };
+
+typedef struct chat_format {
+    const char *name;
+    const char *before[3], *after[3]; /* of a message, by hb_role */
+    const char *reply;                /* what the model's answer comes after */
+    unsigned flags; /* TRIM: messages lose the white space around them; TRIM_ANSWERS: the assistant's
+                       do; SYSTEM_OPENS: a system message opens the user's turn after it */
+} chat_format;
+
+/* DeepSeek spells its tokens with a full-width bar and SentencePiece's mark of a space. */
+#define BAR           "\xEF\xBD\x9C"
+#define DEEPSEEK_USER "<" BAR "User" BAR ">"
+#define DEEPSEEK_BOT  "<" BAR "Assistant" BAR ">"
+#define DEEPSEEK_END  "<" BAR "end\xE2\x96\x81of\xE2\x96\x81sentence" BAR ">"
+#define COMMAND_R     "<|START_OF_TURN_TOKEN|>"
+
+static const chat_format formats[] = {
+    {"chatml",
+     {"<|im_start|>system\n", "<|im_start|>user\n", "<|im_start|>assistant\n"},
+     {"<|im_end|>\n", "<|im_end|>\n", "<|im_end|>\n"},
+     "<|im_start|>assistant\n",
+     0},
+    {"llama2", {"[INST] ", "[INST] ", ""}, {"\n", " [/INST]", "</s>"}, "", SYSTEM_OPENS},
+    {"llama2-sys",
+     {"[INST] <<SYS>>\n", "[INST] ", ""},
+     {"\n<</SYS>>\n\n", " [/INST]", "</s>"},
+     "",
+     SYSTEM_OPENS},
+    {"llama2-sys-bos",
+     {"[INST] <<SYS>>\n", "[INST] ", ""},
+     {"\n<</SYS>>\n\n", " [/INST]", "</s><s>"},
+     "",
+     SYSTEM_OPENS},
+    {"llama2-sys-strip",
+     {"[INST] <<SYS>>\n", "[INST] ", ""},
+     {"\n<</SYS>>\n\n", " [/INST]", "</s>"},
+     "",
+     SYSTEM_OPENS | TRIM},
+    {"llama3",
+     {"<|start_header_id|>system<|end_header_id|>\n\n", "<|start_header_id|>user<|end_header_id|>\n\n",
+      "<|start_header_id|>assistant<|end_header_id|>\n\n"},
+     {"<|eot_id|>", "<|eot_id|>", "<|eot_id|>"},
+     "<|start_header_id|>assistant<|end_header_id|>\n\n",
+     TRIM},
+    {"llama4",
+     {"<|header_start|>system<|header_end|>\n\n", "<|header_start|>user<|header_end|>\n\n",
+      "<|header_start|>assistant<|header_end|>\n\n"},
+     {"<|eot|>", "<|eot|>", "<|eot|>"},
+     "<|header_start|>assistant<|header_end|>\n\n",
+     TRIM},
+    {"mistral-v1", {" [INST] ", " [INST] ", " "}, {"\n\n", " [/INST]", "</s>"}, "", SYSTEM_OPENS},
+    {"mistral-v3",
+     {"[INST] ", "[INST] ", " "},
+     {"\n\n", "[/INST]", "</s>"},
+     "",
+     SYSTEM_OPENS | TRIM_ANSWERS},
+    {"mistral-v3-tekken", {"[INST]", "[INST]", ""}, {"\n\n", "[/INST]", "</s>"}, "", SYSTEM_OPENS},
+    {"mistral-v7",
+     {"[SYSTEM_PROMPT] ", "[INST] ", " "},
+     {"[/SYSTEM_PROMPT]", "[/INST]", "</s>"},
+     "",
+     0},
+    {"mistral-v7-tekken",
+     {"[SYSTEM_PROMPT]", "[INST]", ""},
+     {"[/SYSTEM_PROMPT]", "[/INST]", "</s>"},
+     "",
+     0},
+    {"phi3",
+     {"<|system|>\n", "<|user|>\n", "<|assistant|>\n"},
+     {"<|end|>\n", "<|end|>\n", "<|end|>\n"},
+     "<|assistant|>\n",
+     0},
+    {"phi4",
+     {"<|im_start|>system<|im_sep|>", "<|im_start|>user<|im_sep|>", "<|im_start|>assistant<|im_sep|>"},
+     {"<|im_end|>", "<|im_end|>", "<|im_end|>"},
+     "<|im_start|>assistant<|im_sep|>",
+     0},
+    {"gemma",
+     {"<start_of_turn>user\n", "<start_of_turn>user\n", "<start_of_turn>model\n"},
+     {"\n\n", "<end_of_turn>\n", "<end_of_turn>\n"},
+     "<start_of_turn>model\n",
+     SYSTEM_OPENS | TRIM},
+    {"zephyr",
+     {"<|system|>\n", "<|user|>\n", "<|assistant|>\n"},
+     {"</s>\n", "</s>\n", "</s>\n"},
+     "<|assistant|>\n",
+     0},
+    {"stablelm",
+     {"<|system|>\n", "<|user|>\n", "<|assistant|>\n"},
+     {"<|endoftext|>\n", "<|endoftext|>\n", "<|endoftext|>\n"},
+     "<|assistant|>\n",
+     0},
+    {"falcon3",
+     {"<|system|>\n", "<|user|>\n", "<|assistant|>\n"},
+     {"\n", "\n", "\n"},
+     "<|assistant|>\n",
+     0},
+    {"vicuna", {"", "USER: ", "ASSISTANT: "}, {"\n\n", "\n", "</s>\n"}, "ASSISTANT:", 0},
+    {"vicuna-orca", {"SYSTEM: ", "USER: ", "ASSISTANT: "}, {"\n", "\n", "</s>\n"}, "ASSISTANT:", 0},
+    {"openchat",
+     {"", "GPT4 Correct User: ", "GPT4 Correct Assistant: "},
+     {"<|end_of_turn|>", "<|end_of_turn|>", "<|end_of_turn|>"},
+     "GPT4 Correct Assistant:",
+     0},
+    {"monarch",
+     {"system\n", "user\n", "assistant\n"},
+     {"</s>\n<s>", "</s>\n<s>", "</s>\n<s>"},
+     "assistant\n",
+     0},
+    {"deepseek",
+     {"", "### Instruction:\n", "### Response:\n"},
+     {"", "\n", "\n<|EOT|>\n"},
+     "### Response:\n",
+     0},
+    {"deepseek2", {"", "User: ", "Assistant: "}, {"\n\n", "\n\n", DEEPSEEK_END}, "Assistant:", 0},
+    {"deepseek3", {"", DEEPSEEK_USER, DEEPSEEK_BOT}, {"\n\n", "", DEEPSEEK_END}, DEEPSEEK_BOT, 0},
+    {"command-r",
+     {COMMAND_R "<|SYSTEM_TOKEN|>", COMMAND_R "<|USER_TOKEN|>", COMMAND_R "<|CHATBOT_TOKEN|>"},
+     {"<|END_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>", "<|END_OF_TURN_TOKEN|>"},
+     COMMAND_R "<|CHATBOT_TOKEN|>",
+     TRIM},
+    {"granite",
+     {"<|start_of_role|>system<|end_of_role|>", "<|start_of_role|>user<|end_of_role|>",
+      "<|start_of_role|>assistant<|end_of_role|>"},
+     {"<|end_of_text|>\n", "<|end_of_text|>\n", "<|end_of_text|>\n"},
+     "<|start_of_role|>assistant<|end_of_role|>",
+     0},
+    {"exaone3",
+     {"[|system|]", "[|user|]", "[|assistant|]"},
+     {"[|endofturn|]\n", "\n", "[|endofturn|]\n"},
+     "[|assistant|]",
+     TRIM},
+};
+#define N_FORMATS (sizeof formats / sizeof *formats)
+
+/* A template is of the first format here that it has all the markers of. A NULL name is of those that
+ * look like another one, and are none that is known. */
+static const struct {
+    const char *name, *markers[3];
+} signs[] = {
+    {NULL, {"<end_of_utterance>"}},
+    {"phi4", {"<|im_start|>", "<|im_sep|>"}},
+    {"chatml", {"<|im_start|>"}},
+    {"mistral-v7", {"[SYSTEM_PROMPT]", "[INST] "}},
+    {"mistral-v7-tekken", {"[SYSTEM_PROMPT]", "[INST]"}},
+    {"mistral-v1", {"' [INST] ' + system_message"}},
+    {"mistral-v1", {"[AVAILABLE_TOOLS]", " [INST]"}},
+    {"mistral-v3-tekken", {"[AVAILABLE_TOOLS]", "\"[INST]\""}},
+    {"mistral-v3", {"[AVAILABLE_TOOLS]", "[INST]"}},
+    {"llama2-sys-strip", {"[INST]", "content.strip()"}},
+    {"llama2-sys-bos", {"[INST]", "bos_token + '[INST]"}},
+    {"llama2-sys", {"[INST]", "<<SYS>>"}},
+    {"llama2", {"[INST]"}},
+    {NULL, {"[gMASK]"}},
+    {"phi3", {"<|assistant|>", "<|end|>"}},
+    {"falcon3", {"<|assistant|>", "<|user|>", "</s>"}},
+    {"zephyr", {"<|assistant|>", "<|user|>", "eos_token"}},
+    {"stablelm", {"<|user|>", "<|endoftext|>"}},
+    {"monarch", {"bos_token + message['role']"}},
+    {"gemma", {"<start_of_turn>"}},
+    {"openchat", {"GPT4 Correct "}},
+    {"vicuna-orca", {"USER: ", "ASSISTANT: ", "SYSTEM: "}},
+    {"vicuna", {"USER: ", "ASSISTANT: "}},
+    {"deepseek", {"### Instruction:", "<|EOT|>"}},
+    {"command-r", {COMMAND_R, "<|USER_TOKEN|>"}},
+    {"llama3", {"<|start_header_id|>", "<|end_header_id|>"}},
+    {"deepseek2", {"'Assistant: ' + message['content'] + eos_token"}},
+    {"deepseek3", {DEEPSEEK_BOT, DEEPSEEK_USER, DEEPSEEK_END}},
+    {"exaone3", {"[|system|]", "[|assistant|]", "[|endofturn|]"}},
+    {"granite", {"<|start_of_role|>"}},
+    {"llama4", {"<|header_start|>", "<|header_end|>"}},
+};
+
+/* ---- Recognising -------------------------------------------------------------------------------- */
+
+const char *hb_chat_format_name(size_t i)
+{
+    return i < N_FORMATS ? formats[i].name : NULL;
+}
+
+static bool has_all(const char *template, size_t length, const char *const *markers, size_t n)
+{
+    for (size_t i = 0; i < n && markers[i]; i++)
+        if (!memmem(template, length, markers[i], strlen(markers[i]))) return false;
+    return true;
+}
+
+const char *hb_chat_recognise(const char *template, size_t length)
+{
+    for (size_t i = 0; i < sizeof signs / sizeof *signs; i++)
+        if (has_all(template, length, signs[i].markers, sizeof signs[i].markers / sizeof(char *)))
+            return signs[i].name;
+    return NULL;
+}
+
+hb_status hb_chat_format(const hb_model *model, const char **format, hb_error *err)
+{
+    hb_gguf_text template = hb_gguf_get_text(model->gguf, "tokenizer.chat_template");
+    if (!template.bytes)
+        return hb_fail(err, HB_ERR_UNSUPPORTED,
+                       "%s: the model has no chat template (metadata 'tokenizer.chat_template')",
+                       model->info.path);
+    const char *name = hb_chat_recognise(template.bytes, template.length);
+    if (!name)
+        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: the model's chat template is none that hbar knows",
+                       model->info.path);
+    *format = name;
+    return HB_OK;
+}
+
+/* ---- Applying ----------------------------------------------------------------------------------- */
+
+/* A conversation written out: what the format says and what the messages say, by turns, each up to a
+ * place in the text. The format comes first and last. */
+typedef struct script {
+    hb_buffer text;
+    hb_text_span *spans; /* [2 n + 1] */
+    size_t n_spans;
+} script;
+
+static void free_script(script *s)
+{
+    hb_buffer_free(&s->text);
+    free(s->spans);
+}
+
+static hb_status check_messages(const hb_message *messages, size_t n, hb_error *err)
+{
+    size_t first = n > 0 && messages[0].role == HB_ROLE_SYSTEM;
+    for (size_t i = first; i < n; i++)
+        if (messages[i].role != ((i - first) % 2 ? HB_ROLE_ASSISTANT : HB_ROLE_USER))
+            return hb_fail(err, HB_ERR_ARGUMENT,
+                           "message %zu: after a system message or none, user and assistant take turns",
+                           i);
+    if ((n - first) % 2 == 0)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a conversation must end with the user's message");
+    return HB_OK;
+}
+
+/* What the format keeps of a message. */
+static hb_gguf_text kept(const chat_format *f, const hb_message *m)
+{
+    hb_gguf_text t = {m->text, m->length};
+    if (!(f->flags & TRIM) && !(f->flags & TRIM_ANSWERS && m->role == HB_ROLE_ASSISTANT)) return t;
+    while (t.length && memchr(" \t\n\v\f\r", t.bytes[0], 6)) t.bytes++, t.length--;
+    while (t.length && memchr(" \t\n\v\f\r", t.bytes[t.length - 1], 6)) t.length--;
+    return t;
+}
+
+static void end_span(script *s, bool of_format)
+{
+    s->spans[s->n_spans++] = (hb_text_span){s->text.length, of_format};
+}
+
+static bool add_messages(const chat_format *f, const hb_message *messages, size_t n, script *s)
+{
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++) {
+        const hb_message *m = &messages[i];
+        hb_gguf_text text = kept(f, m);
+        bool opened = i > 0 && m[-1].role == HB_ROLE_SYSTEM && f->flags & SYSTEM_OPENS;
+        ok = opened || hb_buffer_add_text(&s->text, f->before[m->role]);
+        end_span(s, true);
+        ok = ok && hb_buffer_add(&s->text, text.bytes, text.length);
+        end_span(s, false);
+        ok = ok && hb_buffer_add_text(&s->text, f->after[m->role]);
+    }
+    ok = ok && hb_buffer_add_text(&s->text, f->reply);
+    end_span(s, true);
+    return ok;
+}
+
+static hb_status write_script(const char *format, const hb_message *messages, size_t n, script *s,
+                              hb_error *err)
+{
+    const chat_format *f = formats, *end = formats + N_FORMATS;
+    while (f < end && strcmp(f->name, format) != 0) f++;
+    if (f == end) return hb_fail(err, HB_ERR_ARGUMENT, "there is no chat format '%s'", format);
+    hb_status status = check_messages(messages, n, err);
+    if (status) return status;
+    *s = (script){.spans = calloc(2 * n + 1, sizeof *s->spans)};
+    if (s->spans && add_messages(f, messages, n, s)) return HB_OK;
+    free_script(s);
+    return hb_fail_memory(err);
+}
+
+hb_status hb_chat_text(const char *format, const hb_message *messages, size_t n, char **text,
+                       size_t *length, hb_error *err)
+{
+    script s;
+    hb_status status = write_script(format, messages, n, &s, err);
+    if (status) return status;
+    *text = s.text.data;
+    *length = s.text.length;
+    free(s.spans);
+    return HB_OK;
+}
+
+hb_status hb_chat_tokenize(const hb_model *model, const char *format, const hb_message *messages,
+                           size_t n, int32_t **tokens, size_t *n_tokens, hb_error *err)
+{
+    script s;
+    hb_status status = write_script(format, messages, n, &s, err);
+    if (status) return status;
+    status = hb_tokenizer_encode_spans(model->tokenizer, s.text.data, s.spans, s.n_spans, true, false,
+                                       tokens, n_tokens, err);
+    free_script(&s);
+    return status;
+}
+
+hb_status hb_prompt_tokenize(const hb_model *model, const char *format, const char *system,
+                             const char *prompt, size_t length, int32_t **tokens, size_t *n_tokens,
+                             hb_error *err)
+{
+    if (!format || !*format)
+        return hb_tokenize(model, prompt, length, true, false, tokens, n_tokens, err);
+    const hb_message messages[] = {{HB_ROLE_SYSTEM, system, system ? strlen(system) : 0},
+                                   {HB_ROLE_USER, prompt, length}};
+    size_t from = system && *system ? 0 : 1;
+    return hb_chat_tokenize(model, format, messages + from, 2 - from, tokens, n_tokens, err);
+}
