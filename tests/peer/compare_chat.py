@@ -93,18 +93,9 @@ def ours(dump, cases, *model):
     return subprocess.run([dump, "chat", *model], input=feed(cases), check=True, capture_output=True).stdout
 
 
-def differences(title, cases, ours, theirs):
-    differ = 0
-    for case, our, their in zip(cases, ours, theirs, strict=True):
-        differ += our != their
-        if our != their and differ <= 2:
-            print(f"{title}: {case!r}\n  ours   {our!r}\n  theirs {their!r}")
-    return differ
-
-
 def compare_texts(dump, title, our_cases, their_cases):
     their = texts(peer.text("chat", feed=feed(their_cases)))
-    differ = differences(title, our_cases, texts(ours(dump, our_cases)), their)
+    differ = peer.differences(title, our_cases, texts(ours(dump, our_cases)), their)
     print(f"{title:36} {len(our_cases)} conversations, {differ} differ")
     return differ
 
@@ -115,7 +106,7 @@ def compare_tokens(dump, vocabulary, name, talks):
     applied = list(texts(ours(dump, cases)))
     their = peer.text("tokens", peer.bring(model), feed=b"".join(b"1 %d\n%b" % (len(t), t) for t in applied))
     our = ours(dump, cases, str(model))
-    differ = differences(f"{vocabulary}, {name}", cases, our.decode().splitlines(), their.decode().splitlines())
+    differ = peer.differences(f"{vocabulary}, {name}", cases, our.decode().splitlines(), their.decode().splitlines())
     print(f"{'tokens of ' + vocabulary + ', ' + name:36} {len(cases)} conversations, {differ} differ")
     return differ
 
@@ -139,7 +130,7 @@ def main():
             differ += compare_texts(dump, name, by_name, their_name)
         if name not in TAKEN_OTHERWISE:
             differ += compare_texts(dump, name + ", its template", by_template, by_template)
-        differ += differences(name, by_template, texts(ours(dump, by_template)), texts(ours(dump, by_name)))
+        differ += peer.differences(name, by_template, texts(ours(dump, by_template)), texts(ours(dump, by_name)))
     differ += compare_texts(dump, "templates that are unknown", *2 * [[(t, talks[0]) for t in NO_FORMAT]])
     for vocabulary, name in TOKENS:
         differ += compare_tokens(dump, vocabulary, name, talks)

@@ -53,10 +53,7 @@ def compare(dump, model, title, texts):
         feed = b"".join(b"%d %d\n%b" % (parse, len(t.encode()), t.encode()) for t in texts)
         theirs = peer.text("tokens", inside, feed=feed).decode().splitlines()
         ours = subprocess.run([dump, "tokens", model], input=feed, check=True, capture_output=True).stdout
-        for text, our, their in zip(texts, ours.decode().splitlines(), theirs, strict=True):
-            differ += our != their
-            if our != their and differ <= 3:
-                print(f"{title}: {text!r}\n  ours   {our}\n  theirs {their}")
+        differ += peer.differences(title, texts, ours.decode().splitlines(), theirs)
     print(f"{title:24} {2 * len(texts)} texts, {differ} differ")
     return differ
 

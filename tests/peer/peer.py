@@ -36,6 +36,16 @@ def text(*arguments, feed):
     return subprocess.run([str(RUN), "/tmp/peer_text", *arguments], check=True, capture_output=True, input=feed).stdout
 
 
+def differences(title, cases, ours, theirs):
+    """How many results differ; the first two that do are shown."""
+    differ = 0
+    for case, our, their in zip(cases, ours, theirs, strict=True):
+        differ += our != their
+        if our != their and differ <= 2:
+            print(f"{title}: {case!r}\n  ours   {our!r}\n  theirs {their!r}")
+    return differ
+
+
 def bring(model):
     """Copies a model into the peer's root; returns its path there."""
     target = ROOT / "models" / ("hbar-" + Path(model).name)

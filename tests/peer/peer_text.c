@@ -3,10 +3,10 @@
  *   peer_text tokens MODEL.gguf   texts to token ids, a line for each
  *   peer_text chat                conversations to text
  *
- * Standard input holds texts, each after its length. `tokens`: before the length stands a 1 where special
- * tokens are to be parsed, else a 0. `chat`: the template's text or name, then a line with the number of
- * messages, then each message's role and text; the answer is a length and a text, -1 where the peer
- * knows no such template. */
+ * Standard input holds texts, each after its length. `tokens`: before the length stands a 1 where
+ * special tokens are to be parsed, else a 0. `chat`: the template's text or name, then a line with the
+ * number of messages, then each message's role and text; the answer is a length and a text, -1 where
+ * the peer knows no such template. */
 #include <llama.h>
 #include <stdio.h>
 #include <stdlib.h>
