@@ -7,14 +7,16 @@
 #include "base/sha256.h"
 #include "cli/cli.h"
 
-#define USEFUL_KV_MEM ((uint64_t)1 << 30)
+/* Positions of the cache beyond which evaluation becomes no faster: the 512 tokens of a step are kept
+ * for the 20 steps of their samples, and as many again for samples that share prompts. */
+#define USEFUL_POSITIONS 24576
 
 void cli_pass1_add(cli_options *options, cli_pass1 *p)
 {
     *p = (cli_pass1){.n_samples = 100,
                      .seed = 42,
                      .max_tokens = 20,
-                     .n_sequences = 32,
+                     .n_sequences = 128,
                      .output_dir = "calibrated_params",
                      .format = 0,
                      .signal_list = "all"};
@@ -38,8 +40,8 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
         {"threads", 't', CLI_INT, &p->n_threads, "N", "threads; one for each processor", 1, 1024, NULL,
          NULL},
         {"kv-mem", 0, CLI_BYTES, &p->kv_mem, "BYTES",
-         "for keys and values, like 2G; half of free memory, at most 1G", 1, 1e15, NULL, NULL},
-        {"sequences", 0, CLI_INT, &p->n_sequences, "N", "samples evaluated together, at most; 32", 1,
+         "for keys and values, like 2G; half of free memory, or what is of use", 1, 1e15, NULL, NULL},
+        {"sequences", 0, CLI_INT, &p->n_sequences, "N", "samples evaluated together, at most; 128", 1,
          512, NULL, NULL},
         {"run", 'r', CLI_TEXT, &p->run_path, "FILE", "where samples are kept; beside the parameters", 0,
          0, NULL, NULL},
@@ -137,12 +139,9 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
     return hb_run_create(p->run_path, &s, &p->run, err);
 }
 
-/* Half of the memory that can be had, and no more than is of use: beyond a few dozen samples together,
- * evaluation becomes no faster. */
-static uint64_t default_kv_mem(void)
+static uint64_t half_of_free_memory(void)
 {
-    uint64_t half = (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
-    return half < USEFUL_KV_MEM ? half : USEFUL_KV_MEM;
+    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
 }
 
 static hb_status open_all(cli_pass1 *p, hb_error *err)
@@ -150,7 +149,8 @@ static hb_status open_all(cli_pass1 *p, hb_error *err)
     hb_session_options o = {.n_ctx = p->n_ctx,
                             .n_threads = p->n_threads,
                             .n_sequences = p->n_sequences,
-                            .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : default_kv_mem())};
+                            .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : half_of_free_memory())};
+    if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > p->n_ctx ? USEFUL_POSITIONS : p->n_ctx;
     hb_status status = hb_model_open(p->model_path, &p->model, err);
     if (!status) status = cli_chat_find(&p->chat, p->model, err);
     if (!status) status = hb_session_open(p->model, &o, &p->session, err);

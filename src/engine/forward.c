@@ -70,8 +70,10 @@ static void feed_forward(hb_session *s, const hb_layer *l)
 static void add_projected(hb_session *s, const hb_matrix *w, const float *from)
 {
     hb_matmul(s, from, s->n_rows, &(hb_product){w, s->normed}, 1);
-    size_t count = (size_t)s->n_rows * (size_t)s->model->info.n_embd;
-    for (size_t i = 0; i < count; i++) s->x[i] += s->normed[i];
+    size_t d = (size_t)s->model->info.n_embd;
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
+    for (int32_t row = 0; row < s->n_rows; row++)
+        for (size_t i = 0; i < d; i++) s->x[(size_t)row * d + i] += s->normed[(size_t)row * d + i];
 }
 
 /* Copies the tapped tokens' states after a block. Rows [from, to) of the tap are in this batch, whose
@@ -132,6 +134,7 @@ static void eval_batch(hb_session *s, const int32_t *tokens, const hb_tap *tap, 
         while (from < tap->n_rows && tap->rows[from] < first) from++;
         for (to = from; to < tap->n_rows && tap->rows[to] < first + n;) to++;
     }
+#pragma omp parallel for schedule(static) num_threads(s->n_threads) if (n > 8)
     for (int32_t t = 0; t < n; t++) embed(s, tokens[t], s->x + (size_t)t * (size_t)m->info.n_embd);
     for (int32_t i = 0; i < m->info.n_layers; i++) {
         const hb_layer *l = &m->layers[i];

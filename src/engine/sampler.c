@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include "engine/lens.h"
 
 typedef struct candidate {
     float logit;
@@ -32,14 +33,6 @@ void hb_sampler_close(hb_sampler *sampler)
     sampler->candidates = NULL;
 }
 
-static int32_t greatest(const float *logits, int32_t n)
-{
-    int32_t best = 0;
-    for (int32_t i = 1; i < n; i++)
-        if (logits[i] > logits[best]) best = i;
-    return best;
-}
-
 /* Most probable first, the lowest id among equals. */
 static int compare(const void *a, const void *b)
 {
@@ -53,7 +46,11 @@ int32_t hb_sampler_choose(hb_sampler *sampler, const float *logits)
     const hb_sampling *o = &sampler->options;
     candidate *c = sampler->candidates;
     int32_t n = sampler->n_vocab;
-    if (!c) return greatest(logits, n);
+    if (!c) {
+        int32_t best;
+        hb_greatest(logits, n, &best, 1);
+        return best;
+    }
     for (int32_t i = 0; i < n; i++) c[i] = (candidate){logits[i], i};
     qsort(c, (size_t)n, sizeof *c, compare);
     if (o->top_k > 0 && o->top_k < n) n = o->top_k;
