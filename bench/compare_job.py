@@ -14,7 +14,9 @@ The model is named as the peer sees it; hbar opens PEER_ROOT + name. Three sides
 
 The server's time is from the first request to the last answer; it has started and warmed up before. It is
 told hbar's number of tokens for each sample, with end tokens ignored, and picks the most probable token by
-its cheapest sampler. Prompts must come to the same number of tokens on all sides.
+its cheapest sampler. Prompts must come to the same number of tokens on all sides. As answering one after
+another takes long, --alone-every N has it done for the samples of every Nth row alone, and takes the time of
+all for the same a token.
 """
 import argparse
 import http.client
@@ -103,13 +105,17 @@ class Server:
         return json.loads(text)["timings"]
 
 
+def by_row(samples):
+    rows = {}
+    for s in samples:
+        rows.setdefault(s["index"] // 2, []).append(s)
+    return list(rows.values())
+
+
 def serve(args, prompts, samples, slots):
     """Seconds, and the server's account of each sample."""
     rows, answers = queue.SimpleQueue(), {}
-    by_row = {}
-    for s in samples:
-        by_row.setdefault(s["index"] // 2, []).append(s)
-    for row in by_row.values():
+    for row in by_row(samples):
         rows.put(row)
 
     def work(slot):
@@ -137,6 +143,11 @@ def serve(args, prompts, samples, slots):
     return seconds, answers.values()
 
 
+def count_tokens(samples):
+    """What evaluating the samples takes when nothing is shared; a last token is chosen, and not evaluated."""
+    return sum(s["n_prompt"] + s["n_tokens"] - 1 for s in samples)
+
+
 def print_side(name, seconds, ours, evaluated, shared, generated):
     print(f"{name:8} {seconds:9.1f} {seconds / ours:9.2f} {evaluated:12} {shared:12} {generated:12}", flush=True)
 
@@ -147,7 +158,8 @@ def main():
     for name in ("hbar", "peer", "data"):
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--peer-root", default="")
-    for name, usual in (("samples", 100), ("tokens", 20), ("threads", 2), ("parallel", 8), ("rounds", 1)):
+    for name, usual in (("samples", 100), ("tokens", 20), ("threads", 2), ("parallel", 8), ("rounds", 1),
+                        ("alone-every", 1)):
         parser.add_argument("--" + name, type=int, default=usual)
     args = parser.parse_args()
     prompts = read_prompts(args.data)
@@ -159,11 +171,12 @@ def main():
         print(f"{'side':8} {'seconds':>9} {'ratio':>9} {'evaluated':>12} {'shared':>12} {'generated':>12}")
         print_side("hbar", ours, ours, report["tokens_evaluated"], report["tokens_shared"], generated)
         for name, slots in (("alone", 1), ("slots", args.parallel)):
-            taken, timings = serve(args, prompts, samples, slots)
+            part = sum(by_row(samples)[::args.alone_every], []) if name == "alone" else samples
+            taken, timings = serve(args, prompts, part, slots)
+            taken *= count_tokens(samples) / count_tokens(part)
             seconds[name].append(taken)
-            # A sample's last token is chosen, and not evaluated.
-            evaluated = sum(t["prompt_n"] + t["predicted_n"] - 1 for t in timings)
-            print_side(name, taken, ours, evaluated, sum(t["cache_n"] for t in timings), generated)
+            shared = sum(t["cache_n"] for t in timings)
+            print_side(name, taken, ours, count_tokens(samples) - shared, shared, generated)
     median = {name: statistics.median(s) for name, s in seconds.items()}
     print(f"medians of {args.rounds}: hbar {median['hbar']:.1f} s; alone {median['alone']:.1f} s, "
           f"{median['alone'] / median['hbar']:.2f} times that; slots {median['slots']:.1f} s, "
