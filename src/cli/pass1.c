@@ -139,9 +139,17 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
     return hb_run_create(p->run_path, &s, &p->run, err);
 }
 
-static uint64_t half_of_free_memory(void)
+/* Bytes that can be had: where the system tells, those of cached files too, which fill memory on any
+ * machine that has run for a while. */
+static uint64_t free_memory(void)
 {
-    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / 2;
+    FILE *file = fopen("/proc/meminfo", "r");
+    unsigned long long kib = 0;
+    char line[128];
+    while (file && !kib && fgets(line, sizeof line, file)) sscanf(line, "MemAvailable: %llu kB", &kib);
+    if (file) fclose(file);
+    if (kib) return (uint64_t)kib * 1024;
+    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 static hb_status open_all(cli_pass1 *p, hb_error *err)
@@ -149,7 +157,7 @@ static hb_status open_all(cli_pass1 *p, hb_error *err)
     hb_session_options o = {.n_ctx = p->n_ctx,
                             .n_threads = p->n_threads,
                             .n_sequences = p->n_sequences,
-                            .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : half_of_free_memory())};
+                            .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : free_memory() / 2)};
     if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > p->n_ctx ? USEFUL_POSITIONS : p->n_ctx;
     hb_status status = hb_model_open(p->model_path, &p->model, err);
     if (!status) status = cli_chat_find(&p->chat, p->model, err);
