@@ -683,21 +683,25 @@ HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
 
 /* Scores and labels for pass 2. */
 typedef struct hb_score_table {
-    double *scores;  /* [n] */
+    double *scores;  /* [n_scores][n], in the order they were asked for; of one score just [n] */
     uint8_t *labels; /* [n], 0 or 1 */
-    size_t n;
+    size_t n, n_scores;
     size_t n_broken; /* rows passed over: reported, never scored 0 */
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
-/* The scored samples' values of one score, by name (hb_score_find). */
-/* `grading` decides the labels that are by grade; NULL: hb_grading_defaults(). */
+/* The scored samples' values of scores, by their names (hb_score_find). `grading` decides the labels
+ * that are by grade; NULL: hb_grading_defaults(). HB_ERR_ARGUMENT when the run has no such score. */
+HB_API hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
+                              const hb_grading *grading, hb_score_table *table, hb_error *err);
+/* The same, of one score. */
 HB_API hb_status hb_run_scores(hb_run *run, const char *score, const hb_grading *grading,
                                hb_score_table *table, hb_error *err);
 
 typedef struct hb_table_options {
-    const char *score_column; /* NULL: "score", else "hbar_s" */
-    const char *label_column; /* NULL: "label" */
+    const char *const *score_columns; /* [n_scores] */
+    size_t n_scores;                  /* 0: one, "score", else "hbar_s" */
+    const char *label_column;         /* NULL: "label" */
     bool strict;
     void (*on_broken)(void *user, const char *message);
     void *user;
@@ -705,9 +709,14 @@ typedef struct hb_table_options {
 
 /* Scores and labels from CSV with a header line, or from JSON Lines or a JSON array of objects (told
  * apart by the first character). A label is 0 or 1 (also true/false, yes/no); a score is a finite
- * number. An empty score marks a sample that was not scored and is passed over as broken, too. */
+ * number. An empty score marks a sample that was not scored and is passed over as broken, too. Of
+ * several scores a row needs all, so that they are of the same samples. */
 HB_API hb_status hb_table_read(const char *path, const hb_table_options *options, hb_score_table *table,
                                hb_error *err);
+
+/* The names of such a file's columns: of JSON, those of its first 100 objects. */
+HB_API hb_status hb_table_columns(const char *path, char ***names, size_t *n, hb_error *err);
+HB_API void hb_table_columns_free(char **names, size_t n);
 
 /* ---- Calibrate: pass 2 ------------------------------------------------------------------------- */
 
@@ -722,6 +731,10 @@ HB_API hb_status hb_auroc(const double *scores, const uint8_t *labels, size_t n,
  * hb_auroc. */
 HB_API hb_status hb_average_precision(const double *scores, const uint8_t *labels, size_t n,
                                       double *average_precision, hb_error *err);
+
+/* Mean of -ln of the probability given to the label, p being that of label 1 and kept within 2^-52 of
+ * 0 and 1 (Good, 1952). n >= 1. */
+HB_API double hb_log_loss(const double *p, const uint8_t *labels, size_t n);
 
 /* Quantile q in [0, 1] of sorted values [n], n >= 1, by linear interpolation (Hyndman and Fan's type
  * 7, NumPy's default). */
@@ -803,13 +816,20 @@ typedef struct hb_auroc_difference {
     double p; /* two-sided, of no difference */
 } hb_auroc_difference;
 
-/* DeLong's test of AUROC(a) - AUROC(b), both scores being of the same samples. Errors as hb_auroc. */
+/* DeLong's test of AUROC(a) - AUROC(b), both scores being of the same samples; all but the difference
+ * are NaN where a class has one sample. Errors as hb_auroc. */
 HB_API hb_status hb_delong_compare(const double *a, const double *b, const uint8_t *labels, size_t n,
                                    hb_auroc_difference *out, hb_error *err);
 
-/* p values [n] adjusted for being n (Holm, A Simple Sequentially Rejective Multiple Test Procedure,
- * 1979). */
+/* p values [n] adjusted for their number (Holm, A Simple Sequentially Rejective Multiple Test
+ * Procedure, 1979). NaN is no test: it stays, and does not count. In place is allowed. */
 HB_API hb_status hb_holm(const double *p, size_t n, double *adjusted, hb_error *err);
+
+/* Rank correlations [n_scores][n_scores] of scores [n_scores][n], equal values sharing their mean rank
+ * (Spearman, The Proof and Measurement of Association between Two Things, 1904). NaN with a score whose
+ * values are all equal. O(n_scores n log n + n_scores^2 n). HB_ERR_DATA when a score is not finite. */
+HB_API hb_status hb_spearman(const double *scores, size_t n_scores, size_t n, double *correlations,
+                             hb_error *err);
 
 typedef struct hb_bootstrap_options {
     size_t n_draws; /* 100 to 1,000,000; 2000 */
@@ -820,6 +840,7 @@ HB_API hb_bootstrap_options hb_bootstrap_defaults(void);
 
 typedef struct hb_bootstrap {
     hb_interval auroc, pr_auc, precision_at_recall;
+    double precision; /* of the samples themselves: the highest at recall >= min_recall */
 } hb_bootstrap;
 
 /* Percentile intervals of what high scores say of label 1, by a bootstrap within each class; the
@@ -829,13 +850,52 @@ HB_API hb_status hb_bootstrap_intervals(const double *scores, const uint8_t *lab
                                         const hb_bootstrap_options *options, hb_bootstrap *out,
                                         hb_error *err);
 
+/* How far the numbers of one score may be off. */
+typedef struct hb_uncertainty {
+    double auroc_se; /* DeLong's */
+    hb_interval auroc_delong;
+    hb_bootstrap_options options;
+    hb_bootstrap bootstrap; /* unset when the options say 0 draws */
+} hb_uncertainty;
+
+/* In the direction given, HIGH or LOW. Errors as hb_bootstrap_intervals; 0 draws are none. */
+HB_API hb_status hb_find_uncertainty(const double *scores, const uint8_t *labels, size_t n,
+                                     hb_direction direction, const hb_bootstrap_options *options,
+                                     hb_uncertainty *out, hb_error *err);
+
+/* ---- Comparison of scores ------------------------------------------------------------------------ */
+
+typedef struct hb_compared_score {
+    const char *name;
+    size_t place;          /* in the table */
+    hb_sweep_result sweep; /* without its points */
+    hb_uncertainty uncertainty;
+    hb_auroc_difference difference; /* to the first one's AUROC, by DeLong's test; the first has none */
+    double p_holm;                  /* its p, adjusted for all of these tests; NaN of the first */
+} hb_compared_score;
+
+typedef struct hb_comparison {
+    hb_compared_score *scores; /* [n], from the highest AUROC down */
+    size_t n;
+    double *correlations; /* [n][n], Spearman's, of the scores in that order */
+    size_t n_constant;    /* scores left out, because all their values are equal */
+} hb_comparison;
+
+/* Ranks a table's scores, `names` [table->n_scores], which must live as long as the result. A range of
+ * tau belongs to one score: here it is an error. The first is chosen by the data it is judged on, so
+ * its AUROC flatters it and the tests against it are approximate. Errors as hb_sweep and
+ * hb_bootstrap_intervals. */
+HB_API hb_status hb_compare_scores(const hb_score_table *table, const char *const *names,
+                                   const hb_sweep_options *sweep, const hb_bootstrap_options *bootstrap,
+                                   hb_comparison *out, hb_error *err);
+HB_API void hb_comparison_free(hb_comparison *comparison);
+
 /* ---- Validation --------------------------------------------------------------------------------- */
 
 typedef struct hb_validation_options {
     double tau, lambda;
     hb_direction direction;         /* HIGH or LOW, as calibrated */
-    hb_bootstrap_options bootstrap; /* its min_recall is that of the best precision, too; with 0 draws
-                                       there are no intervals */
+    hb_bootstrap_options bootstrap; /* its min_recall is that of the best precision, too */
 } hb_validation_options;
 
 #define HB_RISK_POINTS 20
@@ -844,15 +904,15 @@ typedef struct hb_validation {
     hb_validation_options options;
     hb_sweep_result sweep; /* over every score of this split; sweep.best is the best on it */
     hb_sweep_point at_tau; /* of the calibrated threshold */
-    double auroc_se;       /* DeLong's */
-    hb_bootstrap intervals;
+    hb_uncertainty uncertainty;
     double risks[HB_RISK_POINTS]; /* hallucination rate among the accepted at coverages 0.05 ... 1 */
     double aurc;                  /* area under the risk-coverage curve, the mean risk over coverages
                                      1/n ... 1 (Geifman and El-Yaniv, 2017; Geifman et al., 2019) */
     double prr; /* prediction-rejection ratio: what the score gains over rejecting at random, as a part
                    of what an oracle gains (Malinin and Gales, 2021) */
-    double ece; /* expected calibration error of P_fail in ten equal bins (Guo et al., 2017) */
-    double brier; /* mean (P_fail - label)^2 (Brier, 1950) */
+    double log_loss; /* hb_log_loss of P_fail */
+    double ece;      /* expected calibration error of P_fail in ten equal bins (Guo et al., 2017) */
+    double brier;    /* mean (P_fail - label)^2 (Brier, 1950) */
 } hb_validation;
 
 /* Judges a threshold on scores it was not found on. O(n log n) without the bootstrap. Errors as
@@ -874,6 +934,8 @@ typedef struct hb_params_source {
     const char *score;         /* the score's name */
     const hb_grading *grading; /* of the run's answers; NULL: labels were given */
     const hb_sweep_options *sweep;
+    const hb_uncertainty *uncertainty; /* of the score; NULL: not found */
+    const hb_comparison *comparison;   /* that the score is the first of; NULL: it was named */
 } hb_params_source;
 
 /* Writes DIR/<name>_<YYYYMMDD_HHMMSS>_n<N>.json (local time, N samples drawn), making DIR if needed: a

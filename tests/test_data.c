@@ -824,8 +824,13 @@ static void test_changed_in_secret(void **state)
 static hb_table_options columns(const char *score, const char *label)
 {
     forget();
-    return (hb_table_options){
-        .score_column = score, .label_column = label, .on_broken = on_broken, .user = told};
+    static const char *name;
+    name = score;
+    return (hb_table_options){.score_columns = &name,
+                              .n_scores = score != NULL,
+                              .label_column = label,
+                              .on_broken = on_broken,
+                              .user = told};
 }
 
 static hb_score_table read_table(hb_table_options options)
@@ -911,6 +916,48 @@ static void test_table_columns(void **state)
     table_refused(columns(NULL, NULL), HB_ERR_FORMAT, ":1: column 'score' appears twice");
     put("hbar_s,label,score,hbar_s\n1,1,2,3\n");
     table_refused(columns("hbar_s", NULL), HB_ERR_FORMAT, "column 'hbar_s' appears twice");
+}
+
+/* Several scores of the same rows: one that lacks any of them is broken. */
+static void test_table_of_several_scores(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"b", "a"};
+    static const char *const layouts[] = {
+        "a,label,b\n1,0,4\n2,1,5\n,1,6\n3,0,6\n",
+        "{\"a\":1,\"label\":0,\"b\":4}\n{\"b\":5,\"label\":1,\"a\":2}\n"
+        "{\"a\":null,\"label\":1,\"b\":6}\n{\"a\":3,\"label\":0,\"b\":6}\n"};
+    for (int i = 0; i < 2; i++) {
+        hb_error err;
+        char **found;
+        size_t n;
+        put(layouts[i]);
+        hb_table_options options = columns(NULL, NULL);
+        options.score_columns = names;
+        options.n_scores = 2;
+        hb_score_table table = read_table(options);
+        assert_string_equal(told, i ? "f:3: a is empty: the sample was not scored\n"
+                                    : "f:4: a is empty: the sample was not scored\n");
+        assert_int_equal(table.n, 3);
+        assert_int_equal(table.n_scores, 2);
+        assert_int_equal(table.n_broken, 1);
+        const double expected[] = {4, 5, 6, 1, 2, 3};
+        for (int k = 0; k < 6; k++) assert_true(table.scores[k] == expected[k]);
+        assert_int_equal(table.labels[1], 1);
+        hb_score_table_free(&table);
+
+        assert_int_equal(hb_table_columns(path, &found, &n, &err), HB_OK);
+        assert_int_equal(n, 3);
+        assert_string_equal(found[0], "a");
+        assert_string_equal(found[1], "label");
+        assert_string_equal(found[2], "b");
+        hb_table_columns_free(found, n);
+    }
+    table_refused((hb_table_options){.score_columns = (const char *const[]){"a", "c"}, .n_scores = 2},
+                  HB_ERR_FORMAT, "no column 'c'; there are: a, label, b");
+    put("");
+    hb_error err;
+    assert_int_equal(hb_table_columns(path, NULL, NULL, &err), HB_ERR_FORMAT);
 }
 
 static void test_table_labels(void **state)
@@ -1223,6 +1270,7 @@ int main(void)
         cmocka_unit_test(test_changed_in_secret),
         cmocka_unit_test(test_table_layouts),
         cmocka_unit_test(test_table_columns),
+        cmocka_unit_test(test_table_of_several_scores),
         cmocka_unit_test(test_table_labels),
         cmocka_unit_test(test_table_broken_csv),
         cmocka_unit_test(test_table_broken_json),

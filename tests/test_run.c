@@ -200,6 +200,18 @@ static void test_scores_by_name(void **state)
         }
         hb_score_table_free(&t);
     }
+    static const char *const names[] = {"pri:mean", "hbar_s"};
+    assert_ok(hb_run_table(run, names, 2, NULL, &t, &err));
+    assert_int_equal(t.n_scores, 2);
+    assert_int_equal(t.n, 11);
+    for (size_t k = 0; k < 2; k++) {
+        hb_score_table one;
+        assert_ok(hb_run_scores(run, names[k], NULL, &one, &err));
+        assert_memory_equal(t.scores + k * t.n, one.scores, one.n * sizeof *one.scores);
+        assert_memory_equal(t.labels, one.labels, one.n);
+        hb_score_table_free(&one);
+    }
+    hb_score_table_free(&t);
     assert_fails(hb_run_scores(run, "entrapy", NULL, &t, &err), HB_ERR_ARGUMENT, "no score 'entrapy'");
     assert_fails(hb_run_scores(run, "pri:median", NULL, &t, &err), HB_ERR_ARGUMENT,
                  "no score 'pri:median'");

@@ -7,12 +7,15 @@
 #include "base/rng.h"
 #include "calibrate/metrics.h"
 
+#define NORMAL_95 1.959963984540054 /* 95 % of a normal distribution are within so many deviations */
+
 typedef struct draws {
     const hb_scored *ranked;
     size_t n, n_class[2];
     size_t *members[2]; /* places in the ranking, by class */
     uint32_t *weights;  /* [n], how often the draw in hand took each */
-    double *values[3];  /* [n_draws]: AUROC, average precision, precision at recall */
+    double *values[3];  /* [n_draws + 1]: AUROC, average precision, precision at recall; the last are of
+                           the samples themselves */
 } draws;
 
 /* One walk down the ranking for all three, equal scores taken together. */
@@ -59,6 +62,9 @@ static void run(draws *d, const hb_bootstrap_options *o, hb_bootstrap *out)
                 d->weights[d->members[c][hb_rng_below(&rng, d->n_class[c])]]++;
         measure(d, o->min_recall, draw);
     }
+    for (size_t i = 0; i < d->n; i++) d->weights[i] = 1;
+    measure(d, o->min_recall, o->n_draws);
+    out->precision = d->values[2][o->n_draws];
     out->auroc = percentiles(d->values[0], o->n_draws);
     out->pr_auc = percentiles(d->values[1], o->n_draws);
     out->precision_at_recall = percentiles(d->values[2], o->n_draws);
@@ -68,7 +74,7 @@ static hb_status prepare(draws *d, const hb_bootstrap_options *o, hb_error *err)
 {
     bool ok = true;
     for (int c = 0; c < 2; c++) ok = (d->members[c] = calloc(d->n, sizeof **d->members)) && ok;
-    for (int k = 0; k < 3; k++) ok = (d->values[k] = calloc(o->n_draws, sizeof **d->values)) && ok;
+    for (int k = 0; k < 3; k++) ok = (d->values[k] = calloc(o->n_draws + 1, sizeof **d->values)) && ok;
     d->weights = calloc(d->n, sizeof *d->weights);
     if (!ok || !d->weights) return hb_fail_memory(err);
     for (size_t i = 0; i < d->n; i++) {
@@ -99,4 +105,24 @@ hb_status hb_bootstrap_intervals(const double *scores, const uint8_t *labels, si
     free(d.weights);
     free(ranked);
     return status;
+}
+
+hb_status hb_find_uncertainty(const double *scores, const uint8_t *labels, size_t n,
+                              hb_direction direction, const hb_bootstrap_options *options,
+                              hb_uncertainty *out, hb_error *err)
+{
+    hb_uncertainty u = {.options = *options};
+    double *oriented = hb_oriented(scores, n, direction), auroc;
+    if (!oriented) return hb_fail_memory(err);
+    hb_status status = hb_delong(oriented, labels, n, &auroc, &u.auroc_se, err);
+    if (!status && options->n_draws)
+        status = hb_bootstrap_intervals(oriented, labels, n, options, &u.bootstrap, err);
+    free(oriented);
+    if (status) return status;
+    double reach = NORMAL_95 * u.auroc_se;
+    u.auroc_delong = (hb_interval){auroc - reach, auroc + reach};
+    if (u.auroc_delong.lower < 0) u.auroc_delong.lower = 0;
+    if (u.auroc_delong.upper > 1) u.auroc_delong.upper = 1;
+    *out = u;
+    return HB_OK;
 }

@@ -5,30 +5,16 @@
 #include <stdlib.h>
 #include "calibrate/metrics.h"
 
-typedef struct place {
-    double score;
-    size_t index;
-} place;
-
-static int compare_places(const void *a, const void *b)
-{
-    double x = ((const place *)a)->score, y = ((const place *)b)->score;
-    return (x > y) - (x < y);
-}
-
 /* Each sample's placement [n]: of a 1, the part of the 0s it is above; of a 0, the part of the 1s above
  * it; equal scores count half. Their means are AUROC. */
 static hb_status placements(const double *scores, const uint8_t *labels, size_t n, double *placed,
                             hb_error *err)
 {
-    place *order = calloc(n, sizeof *order);
-    if (!order) return hb_fail_memory(err);
+    hb_place *order;
+    hb_status status = hb_order(scores, n, &order, err);
+    if (status) return status;
     double ones = 0, below[2] = {0, 0};
-    for (size_t i = 0; i < n; i++) {
-        order[i] = (place){scores[i], i};
-        ones += labels[i];
-    }
-    qsort(order, n, sizeof *order, compare_places);
+    for (size_t i = 0; i < n; i++) ones += labels[i];
     double count[2] = {(double)n - ones, ones};
     for (size_t at = 0, end; at < n; at = end) {
         double tied[2] = {0, 0};
@@ -91,34 +77,26 @@ hb_status hb_delong_compare(const double *a, const double *b, const uint8_t *lab
         for (size_t i = 0; i < n; i++) of_a[i] -= of_b[i];
         out->se = sqrt(variance(of_a, labels, n, &out->difference));
         out->z = out->difference / out->se;
-        out->p = out->se > 0 ? erfc(fabs(out->z) / sqrt(2)) : out->difference == 0;
+        out->p = isnan(out->se) ? NAN
+                 : out->se > 0  ? erfc(fabs(out->z) / sqrt(2))
+                                : out->difference == 0;
     }
     free(of_a);
     free(of_b);
     return status;
 }
 
-typedef struct ranked_p {
-    double p;
-    size_t index;
-} ranked_p;
-
-static int compare_p(const void *a, const void *b)
-{
-    double x = ((const ranked_p *)a)->p, y = ((const ranked_p *)b)->p;
-    return (x > y) - (x < y);
-}
-
 hb_status hb_holm(const double *p, size_t n, double *adjusted, hb_error *err)
 {
-    ranked_p *order = calloc(n ? n : 1, sizeof *order);
-    if (!order) return hb_fail_memory(err);
-    for (size_t i = 0; i < n; i++) order[i] = (ranked_p){p[i], i};
-    qsort(order, n, sizeof *order, compare_p);
+    hb_place *order;
+    size_t n_tests = n;
+    hb_status status = hb_order(p, n, &order, err);
+    if (status) return status;
+    while (n_tests > 0 && isnan(order[n_tests - 1].score)) n_tests--; /* they come last */
     double least = 0;
     for (size_t i = 0; i < n; i++) {
-        least = fmax(least, fmin(1, order[i].p * (double)(n - i)));
-        adjusted[order[i].index] = least;
+        if (i < n_tests) least = fmax(least, fmin(1, order[i].score * (double)(n_tests - i)));
+        adjusted[order[i].index] = i < n_tests ? least : NAN;
     }
     free(order);
     return HB_OK;

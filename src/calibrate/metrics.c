@@ -1,7 +1,9 @@
 #include "calibrate/metrics.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 hb_status hb_check_scored(const double *scores, const uint8_t *labels, size_t n, hb_error *err)
 {
@@ -22,24 +24,105 @@ hb_status hb_check_scored(const double *scores, const uint8_t *labels, size_t n,
         ones > 0);
 }
 
-static int compare_descending(const void *a, const void *b)
+/* ---- Order --------------------------------------------------------------------------------------- */
+
+enum { DIGIT = 11, N_DIGITS = 6, RADIX = 1 << DIGIT };
+
+typedef struct keyed {
+    uint64_t key; /* in the order of the scores */
+    size_t index;
+} keyed;
+
+/* A double's bits, made to rise with it; -0 is 0, and NaN comes last. */
+static uint64_t key_of(double score)
 {
-    double x = ((const hb_scored *)a)->score, y = ((const hb_scored *)b)->score;
-    return (x < y) - (x > y);
+    uint64_t bits;
+    if (isnan(score)) return UINT64_MAX;
+    score += 0.0;
+    memcpy(&bits, &score, sizeof bits);
+    return bits >> 63 ? ~bits : bits | UINT64_C(1) << 63;
+}
+
+static size_t digit_of(uint64_t key, int digit)
+{
+    return key >> (digit * DIGIT) & (RADIX - 1);
+}
+
+/* Moves all to where their digit puts them, in order; false, having done nothing, when all are equal.
+ */
+static bool move(const keyed *from, keyed *to, size_t n, int digit, const size_t counts[RADIX])
+{
+    size_t places[RADIX], sum = 0;
+    if (n == 0 || counts[digit_of(from[0].key, digit)] == n) return false;
+    for (size_t d = 0; d < RADIX; d++) {
+        places[d] = sum;
+        sum += counts[d];
+    }
+    for (size_t i = 0; i < n; i++) to[places[digit_of(from[i].key, digit)]++] = from[i];
+    return true;
+}
+
+/* Sorts by digits from the last to the first, in two halves of `room` [2 n]; the sorted half. */
+static const keyed *sort(keyed *room, size_t n, size_t (*counts)[RADIX])
+{
+    keyed *from = room, *to = room + n;
+    for (size_t i = 0; i < n; i++)
+        for (int d = 0; d < N_DIGITS; d++) counts[d][digit_of(from[i].key, d)]++;
+    for (int d = 0; d < N_DIGITS; d++)
+        if (move(from, to, n, d, counts[d])) {
+            keyed *other = from;
+            from = to;
+            to = other;
+        }
+    return from;
+}
+
+hb_status hb_order(const double *scores, size_t n, hb_place **order, hb_error *err)
+{
+    hb_place *places = calloc(n + 1, sizeof *places);
+    keyed *room = calloc(2 * n + 1, sizeof *room);
+    size_t(*counts)[RADIX] = calloc(N_DIGITS, sizeof *counts);
+    bool ok = places && room && counts;
+    if (ok) {
+        for (size_t i = 0; i < n; i++) room[i] = (keyed){key_of(scores[i]), i};
+        const keyed *sorted = sort(room, n, counts);
+        for (size_t i = 0; i < n; i++) places[i] = (hb_place){scores[sorted[i].index], sorted[i].index};
+        *order = places;
+    } else {
+        free(places);
+    }
+    free(room);
+    free(counts);
+    return ok ? HB_OK : hb_fail_memory(err);
 }
 
 hb_status hb_rank(const double *scores, const uint8_t *labels, size_t n, hb_scored **ranked,
                   hb_error *err)
 {
+    hb_place *order;
     hb_status status = hb_check_scored(scores, labels, n, err);
+    if (!status) status = hb_order(scores, n, &order, err);
     if (status) return status;
     hb_scored *r = calloc(n, sizeof *r);
+    for (size_t i = 0; r && i < n; i++) {
+        const hb_place *place = &order[n - 1 - i];
+        r[i] = (hb_scored){place->score, labels[place->index]};
+    }
+    free(order);
     if (!r) return hb_fail_memory(err);
-    for (size_t i = 0; i < n; i++) r[i] = (hb_scored){scores[i], labels[i]};
-    qsort(r, n, sizeof *r, compare_descending);
     *ranked = r;
     return HB_OK;
 }
+
+double *hb_oriented(const double *scores, size_t n, hb_direction direction)
+{
+    double *oriented = calloc(n + 1, sizeof *oriented);
+    for (size_t i = 0; oriented && i < n; i++)
+        oriented[i] = direction == HB_DIRECTION_LOW ? -scores[i] : scores[i];
+    return oriented;
+}
+
+/* ---- Curves -------------------------------------------------------------------------------------- */
 
 size_t hb_ranked_tie_end(const hb_scored *ranked, size_t n, size_t at)
 {
@@ -99,6 +182,16 @@ hb_status hb_average_precision(const double *scores, const uint8_t *labels, size
     *average_precision = hb_ranked_average_precision(ranked, n);
     free(ranked);
     return HB_OK;
+}
+
+double hb_log_loss(const double *p, const uint8_t *labels, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double given = labels[i] ? p[i] : 1 - p[i];
+        sum -= log(fmin(fmax(given, DBL_EPSILON), 1 - DBL_EPSILON));
+    }
+    return sum / (double)n;
 }
 
 double hb_quantile(const double *sorted, size_t n, double q)

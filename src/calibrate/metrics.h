@@ -16,6 +16,19 @@ hb_status hb_check_scored(const double *scores, const uint8_t *labels, size_t n,
 hb_status hb_rank(const double *scores, const uint8_t *labels, size_t n, hb_scored **ranked,
                   hb_error *err);
 
+/* A value and where it came from. */
+typedef struct hb_place {
+    double score;
+    size_t index;
+} hb_place;
+
+/* Scores [n] from the lowest up, equal ones in their order, NaN last; by digits, in O(n). Released with
+ * free(). */
+hb_status hb_order(const double *scores, size_t n, hb_place **order, hb_error *err);
+
+/* Scores turned so that high ones are risky. Released with free(); NULL without memory. */
+double *hb_oriented(const double *scores, size_t n, hb_direction direction);
+
 /* Curves of ranked samples; `null_se` may be NULL. */
 double hb_ranked_auroc(const hb_scored *ranked, size_t n, double *null_se);
 double hb_ranked_average_precision(const hb_scored *ranked, size_t n);

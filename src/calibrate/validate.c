@@ -39,20 +39,24 @@ static double area_of_oracle(size_t n, size_t ones)
 
 /* ---- P_fail as a probability --------------------------------------------------------------------- */
 
-static void judge_probabilities(const double *scores, const uint8_t *labels, size_t n,
-                                const hb_validation_options *o, hb_validation *v)
+static hb_status judge_probabilities(const double *scores, const uint8_t *labels, size_t n,
+                                     const hb_validation_options *o, hb_validation *v, hb_error *err)
 {
     enum { BINS = 10 };
-    double sum[BINS] = {0}, ones[BINS] = {0}, squares = 0;
+    double sum[BINS] = {0}, ones[BINS] = {0}, squares = 0, *p = calloc(n, sizeof *p);
+    if (!p) return hb_fail_memory(err);
     for (size_t i = 0; i < n; i++) {
-        double p = hb_p_fail(scores[i], o->tau, o->lambda, o->direction);
-        int bin = p < 1 ? (int)(p * BINS) : BINS - 1;
-        sum[bin] += p;
+        p[i] = hb_p_fail(scores[i], o->tau, o->lambda, o->direction);
+        int bin = p[i] < 1 ? (int)(p[i] * BINS) : BINS - 1;
+        sum[bin] += p[i];
         ones[bin] += labels[i];
-        squares += (p - labels[i]) * (p - labels[i]);
+        squares += (p[i] - labels[i]) * (p[i] - labels[i]);
     }
+    v->log_loss = hb_log_loss(p, labels, n);
     v->brier = squares / (double)n;
     for (int b = 0; b < BINS; b++) v->ece += fabs(sum[b] - ones[b]) / (double)n;
+    free(p);
+    return HB_OK;
 }
 
 /* ---- The threshold ------------------------------------------------------------------------------- */
@@ -71,18 +75,13 @@ static hb_sweep_point confusion_at(const double *scores, const uint8_t *labels, 
     return p;
 }
 
-static hb_status judge_ranking(const double *scores, const uint8_t *labels, size_t n,
-                               const hb_validation_options *o, hb_validation *v, hb_error *err)
+static hb_status judge_rejection(const double *scores, const uint8_t *labels, size_t n,
+                                 const hb_validation_options *o, hb_validation *v, hb_error *err)
 {
-    double *oriented = calloc(n, sizeof *oriented), auroc;
+    double *oriented = hb_oriented(scores, n, o->direction);
     hb_scored *ranked = NULL;
     if (!oriented) return hb_fail_memory(err);
-    for (size_t i = 0; i < n; i++)
-        oriented[i] = o->direction == HB_DIRECTION_LOW ? -scores[i] : scores[i];
-    hb_status status = hb_delong(oriented, labels, n, &auroc, &v->auroc_se, err);
-    if (!status && o->bootstrap.n_draws)
-        status = hb_bootstrap_intervals(oriented, labels, n, &o->bootstrap, &v->intervals, err);
-    if (!status) status = hb_rank(oriented, labels, n, &ranked, err);
+    hb_status status = hb_rank(oriented, labels, n, &ranked, err);
     if (!status) {
         double rate = v->sweep.hallucination_rate;
         v->aurc = area_under_risk(ranked, n, v->risks);
@@ -109,8 +108,11 @@ hb_status hb_validate(const double *scores, const uint8_t *labels, size_t n,
     hb_status status = hb_sweep(scores, labels, n, &sweep, &v.sweep, err);
     if (status) return status;
     v.at_tau = confusion_at(scores, labels, n, options);
-    judge_probabilities(scores, labels, n, options, &v);
-    status = judge_ranking(scores, labels, n, options, &v, err);
+    status = judge_probabilities(scores, labels, n, options, &v, err);
+    if (!status) status = judge_rejection(scores, labels, n, options, &v, err);
+    if (!status)
+        status = hb_find_uncertainty(scores, labels, n, options->direction, &options->bootstrap,
+                                     &v.uncertainty, err);
     if (status) hb_validation_free(&v);
     else *out = v;
     return status;

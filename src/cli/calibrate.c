@@ -1,17 +1,33 @@
 #include "cli/cli.h"
 
-static int sweep_run(cli_pass1 *pass1, const cli_pass2 *pass2, const char *score)
+static int sweep_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_scores *scores)
 {
     hb_error err;
     hb_score_table table;
-    hb_params_source source = {.store = pass1->run,
-                               .run = hb_run_get_settings(pass1->run),
-                               .counts = pass1->counts,
-                               .score = score};
+    hb_params_source source = {
+        .store = pass1->run, .run = hb_run_get_settings(pass1->run), .counts = pass1->counts};
     if (pass1->counts.graded) source.grading = &pass1->grading.grading;
-    if (hb_run_scores(pass1->run, source.score, source.grading, &table, &err)) return cli_fail(&err);
-    int code = cli_pass2_run(pass2, &table, &source, pass1->output_dir, pass1->name, pass1->json);
+    if (hb_run_table(pass1->run, (const char *const *)scores->names, scores->n, source.grading, &table,
+                     &err))
+        return cli_fail(&err);
+    int code =
+        cli_pass2_run(pass2, &table, scores, &source, pass1->output_dir, pass1->name, pass1->json);
     hb_score_table_free(&table);
+    return code;
+}
+
+/* The list is read once more when it is known what is measured: that is what "all" means. */
+static int calibrate(const cli_command *command, cli_pass1 *pass1, const cli_pass2 *pass2,
+                     const char *list)
+{
+    cli_scores scores;
+    int code = cli_scores_of_run(command, list, HB_SIGNALS_ALL, &scores, &pass1->needed);
+    cli_scores_free(&scores);
+    if (!code) code = cli_pass1_run(command, pass1);
+    if (code) return code;
+    code = cli_scores_of_run(command, list, pass1->signals, &scores, &pass1->needed);
+    if (!code) code = sweep_run(pass1, pass2, &scores);
+    cli_scores_free(&scores);
     return code;
 }
 
@@ -24,16 +40,14 @@ static int run(const cli_command *command, int argc, char **argv)
     int code;
     cli_pass1_add(&options, &pass1);
     cli_add(&options,
-            (cli_option){"score", 's', CLI_TEXT, &score, "NAME",
-                         "what to calibrate: SIGNAL or SIGNAL:AGGREGATION; hbar_s", 0, 0, NULL, NULL});
+            (cli_option){"score", 's', CLI_TEXT, &score, "LIST",
+                         "what to calibrate: SIGNAL or SIGNAL:AGGREGATION; of several, or all, "
+                         "the best; hbar_s",
+                         0, 0, NULL, NULL});
     cli_pass2_add(&options, &pass2);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!cli_pass2_check(command, &pass2, &code)) return code;
-    hb_score_id id;
-    if (!hb_score_find(score, &id)) return cli_usage(command, "--score: there is no score '%s'", score);
-    pass1.needed = HB_SIGNAL_BIT(id.signal);
-    code = cli_pass1_run(command, &pass1);
-    if (!code) code = sweep_run(&pass1, &pass2, score);
+    code = calibrate(command, &pass1, &pass2, score);
     cli_pass1_close(&pass1);
     return code;
 }

@@ -125,6 +125,21 @@ bool cli_chat_check(const cli_command *command, const cli_chat *chat, int *code)
 /* Sets chat->format for the model, where --chat is given. */
 hb_status cli_chat_find(cli_chat *chat, const hb_model *model, hb_error *err);
 
+/* Which scores --score names (scores.c): a list, separated by commas. */
+typedef struct cli_scores {
+    char **names; /* [n], each once */
+    size_t n;
+} cli_scores;
+
+/* Of a run: "all" in the place of a signal stands for those measured, in that of an aggregation for all
+ * of them. *named are the signals that the list names. Returns an exit code. */
+int cli_scores_of_run(const cli_command *command, const char *list, hb_signal_set measured,
+                      cli_scores *scores, hb_signal_set *named);
+/* Of a table: names of columns; "all" stands for those named as scores of hbar's are. Without a list,
+ * the usual one, or none when the table lacks it. Returns an exit code. */
+int cli_scores_of_table(const char *list, const char *path, cli_scores *scores);
+void cli_scores_free(cli_scores *scores);
+
 /* ---- The demo's files (embedded.c) --------------------------------------------------------------- */
 
 /* Sets *path, unless it is set, to the demo's file of that name, and says so; *own then owns it. The
@@ -172,15 +187,25 @@ typedef struct cli_pass2 {
     double start, stop, step, min_recall;
     bool start_given, stop_given, step_given;
     int grid, direction;
+    uint64_t n_draws;
     hb_sweep_options options;
+    hb_bootstrap_options bootstrap;
 } cli_pass2;
 
 void cli_pass2_add(cli_options *options, cli_pass2 *pass);
 /* Turns the options given into pass->options. False, with *code, for bad usage. */
 bool cli_pass2_check(const cli_command *command, cli_pass2 *pass, int *code);
-/* Sweeps, saves parameters under `output_dir` unless it is NULL, and prints the result. */
-int cli_pass2_run(const cli_pass2 *pass, const hb_score_table *table, hb_params_source *source,
-                  const char *output_dir, const char *name, bool json);
+/* Sweeps the table's score, of several the one that ranks best, saves parameters under `output_dir`
+ * unless it is NULL, and prints the result. */
+int cli_pass2_run(const cli_pass2 *pass, const hb_score_table *table, const cli_scores *scores,
+                  hb_params_source *source, const char *output_dir, const char *name, bool json);
+
+/* How many draws a bootstrap takes, as several commands ask for it; and whether that is possible. */
+void cli_draws_add(cli_options *options, uint64_t *n_draws);
+bool cli_draws_check(const cli_command *command, uint64_t n_draws, int *code);
+
+/* Rank correlations [n][n] with a line for each name. */
+void cli_print_correlations(const char *const *names, const double *correlations, size_t n);
 
 /* Directions as options name them: "high", "low", "auto". */
 extern const char *const cli_directions[];

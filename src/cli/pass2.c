@@ -7,6 +7,21 @@
 const char *const cli_directions[] = {"high", "low", "auto", NULL};
 static const char *const grids[] = {"quantiles", "exact", NULL};
 
+void cli_draws_add(cli_options *options, uint64_t *n_draws)
+{
+    *n_draws = hb_bootstrap_defaults().n_draws;
+    cli_add(options, (cli_option){"draws", 0, CLI_COUNT, n_draws, "N",
+                                  "of the bootstrap that finds intervals, 0 for none; 2000", 0, 1e6,
+                                  NULL, NULL});
+}
+
+bool cli_draws_check(const cli_command *command, uint64_t n_draws, int *code)
+{
+    if (n_draws == 0 || n_draws >= 100) return true;
+    *code = cli_usage(command, "--draws: 0, or 100 and more");
+    return false;
+}
+
 void cli_pass2_add(cli_options *options, cli_pass2 *p)
 {
     *p = (cli_pass2){.min_recall = hb_sweep_defaults().min_recall, .direction = HB_DIRECTION_AUTO};
@@ -24,6 +39,7 @@ void cli_pass2_add(cli_options *options, cli_pass2 *p)
          "which scores are risky; auto: found from the data", 0, 0, cli_directions, NULL},
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_draws_add(options, &p->n_draws);
 }
 
 bool cli_pass2_check(const cli_command *command, cli_pass2 *p, int *code)
@@ -31,6 +47,10 @@ bool cli_pass2_check(const cli_command *command, cli_pass2 *p, int *code)
     p->options = (hb_sweep_options){.grid = p->grid == 1 ? HB_GRID_EXACT : HB_GRID_QUANTILES,
                                     .min_recall = p->min_recall,
                                     .direction = (hb_direction)p->direction};
+    p->bootstrap = hb_bootstrap_defaults();
+    p->bootstrap.n_draws = (size_t)p->n_draws;
+    p->bootstrap.min_recall = p->min_recall;
+    if (!cli_draws_check(command, p->n_draws, code)) return false;
     int given = p->start_given + p->stop_given + p->step_given;
     if (!given) return true;
     *code = CLI_USAGE;
@@ -67,21 +87,38 @@ static void print_scores(const hb_params_source *source, const hb_sweep_result *
     if (isfinite(r->cohens_d)) printf("  %-22s %.3f\n", "Cohen's d", r->cohens_d);
 }
 
+/* Of 95 % confidence, where it was found. */
+static void print_interval(const hb_interval *interval, bool found)
+{
+    if (found) printf(" [%.4f, %.4f]", interval->lower, interval->upper);
+}
+
 static void print_curves(const hb_params_source *source, const hb_sweep_result *r)
 {
     bool low = r->direction == HB_DIRECTION_LOW;
-    printf("AUROC %.4f, PR-AUC %.4f: %s scores are risky (%s)\n", r->auroc, r->pr_auc,
-           low ? "low" : "high",
+    const hb_uncertainty *u = source->uncertainty;
+    bool drawn = u->options.n_draws > 0;
+    printf("AUROC %.4f", r->auroc);
+    print_interval(&u->bootstrap.auroc, drawn);
+    printf(", PR-AUC %.4f", r->pr_auc);
+    print_interval(&u->bootstrap.pr_auc, drawn);
+    printf(": %s scores are risky (%s)\n", low ? "low" : "high",
            source->sweep->direction == HB_DIRECTION_AUTO ? "found from the data" : "as asked");
-    printf("  %-22s high %.4f, low %.4f\n", "AUROC by direction", r->auroc_high, r->auroc_low);
+    printf("  %-22s high %.4f, low %.4f", "AUROC by direction", r->auroc_high, r->auroc_low);
+    if (isfinite(u->auroc_se)) {
+        printf("; DeLong's interval");
+        print_interval(&u->auroc_delong, true);
+    }
+    putchar('\n');
     if (r->within_noise)
         printf("  warning: an AUROC within %.4f of 0.5 is what a score that tells nothing gives by "
                "chance\n",
                1.96 * r->auroc_null_se);
 }
 
-static void print_threshold(const hb_sweep_result *r)
+static void print_threshold(const hb_params_source *source, const hb_sweep_result *r)
 {
+    const hb_uncertainty *u = source->uncertainty;
     const hb_sweep_point *b = &r->best;
     printf("Threshold: %s %.10g is risky", r->direction == HB_DIRECTION_LOW ? "at most" : "at least",
            b->tau);
@@ -89,11 +126,79 @@ static void print_threshold(const hb_sweep_result *r)
         printf(" (highest precision at recall >= %g)\n", r->min_recall);
     else printf(" (best F1: no threshold reached recall %g)\n", r->min_recall);
     printf("  precision %.4f, recall %.4f, F1 %.4f\n", b->precision, b->recall, b->f1);
+    if (u->options.n_draws) {
+        printf("  of every tau at that recall, precision %.4f", u->bootstrap.precision);
+        print_interval(&u->bootstrap.precision_at_recall, true);
+        putchar('\n');
+    }
     printf("  flagged %zu of %zu: %zu hallucinated, %zu faithful; missed %zu\n", b->tp + b->fp, r->n,
            b->tp, b->fp, b->fn);
     if (r->wide_grid)
         printf(
             "  no tau among the quantiles 0.60 to 0.99 reached the recall: 0.01 to 0.99 were swept\n");
+}
+
+/* ---- Several scores, for people ------------------------------------------------------------------ */
+
+/* As many scores as are shown in a table that can be read. */
+#define MATRIX_MAX 20
+
+void cli_print_correlations(const char *const *names, const double *correlations, size_t n)
+{
+    if (n > MATRIX_MAX) {
+        printf("Correlations of %zu scores: see --json\n", n);
+        return;
+    }
+    printf("Rank correlations (Spearman), in hundredths\n%27s", "");
+    for (size_t k = 1; k <= n; k++) printf("%5zu", k);
+    putchar('\n');
+    for (size_t a = 0; a < n; a++) {
+        printf("%4zu %-22.22s", a + 1, names[a]);
+        for (size_t b = 0; b <= a; b++) printf("%5.0f", 100 * correlations[a * n + b]);
+        putchar('\n');
+    }
+}
+
+static void print_estimate(double value, const hb_interval *interval, bool known)
+{
+    printf("  %.3f", value);
+    if (known) printf(" [%.3f, %.3f]", interval->lower, interval->upper);
+}
+
+static void print_ranking(const hb_comparison *c, const hb_bootstrap_options *o)
+{
+    bool drawn = o->n_draws > 0;
+    printf("%-27s  %-20s  %-*s  %-*s  p (Holm)\n", "By AUROC [95 %]", "AUROC", drawn ? 20 : 6, "PR-AUC",
+           drawn ? 20 : 9, "precision");
+    for (size_t k = 0; k < c->n; k++) {
+        const hb_compared_score *s = &c->scores[k];
+        const hb_bootstrap *b = &s->uncertainty.bootstrap;
+        printf("%4zu %-22.22s", k + 1, s->name);
+        print_estimate(s->sweep.auroc, &s->uncertainty.auroc_delong, true);
+        print_estimate(s->sweep.pr_auc, &b->pr_auc, drawn);
+        print_estimate(drawn ? b->precision : s->sweep.best.precision, &b->precision_at_recall, drawn);
+        if (isnan(s->p_holm)) printf("  %s\n", k ? "-" : "");
+        else printf("  %.2g\n", s->p_holm);
+    }
+    if (c->n_constant) printf("%zu scores are left out: all their values are equal\n", c->n_constant);
+    printf("precision: %s; p: that a score ranks as well as the first (DeLong's\npaired test, Holm's "
+           "correction)\n",
+           drawn ? "the highest at the recall asked for" : "at the threshold chosen");
+}
+
+static int print_comparison(const hb_comparison *c, const hb_bootstrap_options *o)
+{
+    const char **names = calloc(c->n + 1, sizeof *names);
+    if (!names) return cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
+    for (size_t k = 0; k < c->n; k++) names[k] = c->scores[k].name;
+    print_ranking(c, o);
+    cli_print_correlations(names, c->correlations, c->n);
+    printf(
+        "The first was chosen of %zu on these data, so its numbers flatter it: hbar validate judges it "
+        "on others\n",
+        c->n);
+    free(names);
+    return CLI_DONE;
 }
 
 /* ---- Running ------------------------------------------------------------------------------------- */
@@ -110,27 +215,54 @@ static int print_json(const hb_params_source *source, const hb_sweep_result *r, 
     return cli_print_json(root, JSON_INDENT(2));
 }
 
-int cli_pass2_run(const cli_pass2 *pass, const hb_score_table *table, hb_params_source *source,
-                  const char *output_dir, const char *name, bool json)
+/* Sweeps one score and tells of it. */
+static int run_one(const cli_pass2 *pass, const double *scores, const hb_score_table *table,
+                   hb_params_source *source, const char *output_dir, const char *name, bool json)
 {
     hb_error err;
     hb_sweep_result r;
+    hb_uncertainty uncertainty;
     char *path = NULL;
     int code = CLI_DONE;
-    if (hb_sweep(table->scores, table->labels, table->n, &pass->options, &r, &err))
-        return cli_fail(&err);
+    if (hb_sweep(scores, table->labels, table->n, &pass->options, &r, &err)) return cli_fail(&err);
+    hb_status status = hb_find_uncertainty(scores, table->labels, table->n, r.direction,
+                                           &pass->bootstrap, &uncertainty, &err);
     source->sweep = &pass->options;
-    if (output_dir && hb_params_save(output_dir, name, source, &r, &path, &err)) {
+    source->uncertainty = &uncertainty;
+    if (!status && output_dir) status = hb_params_save(output_dir, name, source, &r, &path, &err);
+    if (status) {
         code = cli_fail(&err);
     } else if (json) {
         code = print_json(source, &r, path);
     } else {
         print_scores(source, &r);
         print_curves(source, &r);
-        print_threshold(&r);
+        print_threshold(source, &r);
         if (path) printf("Parameters: %s\n", path);
     }
     free(path);
     hb_sweep_free(&r);
+    return code;
+}
+
+int cli_pass2_run(const cli_pass2 *pass, const hb_score_table *table, const cli_scores *scores,
+                  hb_params_source *source, const char *output_dir, const char *name, bool json)
+{
+    hb_error err;
+    hb_comparison c;
+    source->score = scores->n ? scores->names[0] : "score";
+    if (table->n_scores == 1)
+        return run_one(pass, table->scores, table, source, output_dir, name, json);
+    if (hb_compare_scores(table, (const char *const *)scores->names, &pass->options, &pass->bootstrap,
+                          &c, &err))
+        return cli_fail(&err);
+    const hb_compared_score *best = &c.scores[0];
+    source->score = best->name;
+    source->comparison = &c;
+    int code = json ? CLI_DONE : print_comparison(&c, &pass->bootstrap);
+    if (!code)
+        code = run_one(pass, table->scores + best->place * table->n, table, source, output_dir, name,
+                       json);
+    hb_comparison_free(&c);
     return code;
 }

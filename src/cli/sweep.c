@@ -16,8 +16,10 @@ static void add_options(cli_options *options, sweep_options *o)
          NULL, NULL},
         {"data", 'd', CLI_TEXT, &o->data_path, "FILE", "or scores and labels: CSV, JSON Lines or array",
          0, 0, NULL, NULL},
-        {"score", 's', CLI_TEXT, &o->score, "NAME",
-         "the run's score (hbar_s), or the data's column (score, else hbar_s)", 0, 0, NULL, NULL},
+        {"score", 's', CLI_TEXT, &o->score, "LIST",
+         "the run's score (hbar_s), or the data's column (score, else hbar_s); several, or all, are "
+         "ranked",
+         0, 0, NULL, NULL},
         {"label", 'l', CLI_TEXT, &o->label, "NAME", "the data's column of labels; label", 0, 0, NULL,
          NULL},
     };
@@ -37,42 +39,53 @@ static void add_options(cli_options *options, sweep_options *o)
 }
 
 /* Sweeps, naming the parameters after `path` unless a name was given. */
-static int sweep_table(const sweep_options *o, const hb_score_table *table, hb_params_source *source,
-                       const char *path)
+static int sweep_table(const sweep_options *o, const hb_score_table *table, const cli_scores *scores,
+                       hb_params_source *source, const char *path)
 {
     char *own_name = o->name ? NULL : cli_base_name(path);
     const char *name = o->name ? o->name : own_name ? own_name : "scores";
-    int code = cli_pass2_run(&o->pass2, table, source, o->output_dir, name, o->json);
+    int code = cli_pass2_run(&o->pass2, table, scores, source, o->output_dir, name, o->json);
     free(own_name);
     return code;
 }
 
-static int sweep_run(const sweep_options *o)
+static int sweep_open_run(const cli_command *command, const sweep_options *o, hb_run *run)
 {
     hb_error err;
-    hb_run *run;
     hb_score_table table;
-    if (hb_run_open(o->run_path, &run, &err)) return cli_fail(&err);
-    hb_params_source source = {
-        .store = run, .run = hb_run_get_settings(run), .score = o->score ? o->score : "hbar_s"};
-    int code;
-    if (hb_run_count(run, &source.counts, &err)) {
-        code = cli_fail(&err);
-    } else if (o->grading.rule_given && !source.counts.graded) {
+    cli_scores scores = {0};
+    hb_signal_set named;
+    hb_params_source source = {.store = run, .run = hb_run_get_settings(run)};
+    const hb_run_counts *c = &source.counts;
+    if (hb_run_count(run, &source.counts, &err)) return cli_fail(&err);
+    if (o->grading.rule_given && !c->graded) {
         cli_message("%s: --grade: the run has labels, no answers", o->run_path);
-        code = CLI_FAILED;
-    } else if (hb_run_scores(run, source.score, &o->grading.grading, &table, &err)) {
+        return CLI_FAILED;
+    }
+    int code = cli_scores_of_run(command, o->score ? o->score : "hbar_s", source.run->signals, &scores,
+                                 &named);
+    if (!code && hb_run_table(run, (const char *const *)scores.names, scores.n, &o->grading.grading,
+                              &table, &err))
         code = cli_fail(&err);
-    } else {
-        const hb_run_counts *c = &source.counts;
+    if (!code) {
         if (c->graded) source.grading = &o->grading.grading;
         if (c->scored + c->skipped + c->failed < c->total && !o->quiet)
             cli_message("%s: not finished: %llu of %llu samples", o->run_path,
                         (unsigned long long)(c->scored + c->skipped + c->failed),
                         (unsigned long long)c->total);
-        code = sweep_table(o, &table, &source, source.run->model_name);
+        code = sweep_table(o, &table, &scores, &source, source.run->model_name);
         hb_score_table_free(&table);
     }
+    cli_scores_free(&scores);
+    return code;
+}
+
+static int sweep_run(const cli_command *command, const sweep_options *o)
+{
+    hb_error err;
+    hb_run *run;
+    if (hb_run_open(o->run_path, &run, &err)) return cli_fail(&err);
+    int code = sweep_open_run(command, o, run);
     hb_run_close(run);
     return code;
 }
@@ -81,21 +94,27 @@ static int sweep_data(const sweep_options *o)
 {
     hb_error err;
     hb_score_table table;
+    cli_scores scores;
     cli_broken broken = {0};
-    hb_table_options options = {.score_column = o->score,
+    hb_params_source source = {.data_path = o->data_path};
+    if (hb_file_sha256(o->data_path, source.data_sha256, &err)) return cli_fail(&err);
+    int code = cli_scores_of_table(o->score, o->data_path, &scores);
+    hb_table_options options = {.score_columns = (const char *const *)scores.names,
+                                .n_scores = scores.n,
                                 .label_column = o->label,
                                 .strict = o->strict,
                                 .on_broken = cli_show_broken,
                                 .user = &broken};
-    hb_params_source source = {.data_path = o->data_path, .score = o->score ? o->score : "score"};
-    if (hb_file_sha256(o->data_path, source.data_sha256, &err)) return cli_fail(&err);
-    if (hb_table_read(o->data_path, &options, &table, &err)) return cli_fail(&err);
-    source.n_broken = table.n_broken;
-    if (table.n_broken)
-        cli_message("%s: %zu rows are broken and passed over, %zu are good", o->data_path,
-                    table.n_broken, table.n);
-    int code = sweep_table(o, &table, &source, o->data_path);
-    hb_score_table_free(&table);
+    if (!code && hb_table_read(o->data_path, &options, &table, &err)) code = cli_fail(&err);
+    if (!code) {
+        source.n_broken = table.n_broken;
+        if (table.n_broken)
+            cli_message("%s: %zu rows are broken and passed over, %zu are good", o->data_path,
+                        table.n_broken, table.n);
+        code = sweep_table(o, &table, &scores, &source, o->data_path);
+        hb_score_table_free(&table);
+    }
+    cli_scores_free(&scores);
     return code;
 }
 
@@ -112,14 +131,19 @@ static int run(const cli_command *command, int argc, char **argv)
     if (!cli_grading_check(command, &o.grading, &code)) return code;
     if (o.data_path && o.grading.rule_given) return cli_usage(command, "--grade goes with --run");
     if (o.run_path && o.label) return cli_usage(command, "--label goes with --data");
-    return o.run_path ? sweep_run(&o) : sweep_data(&o);
+    return o.run_path ? sweep_run(command, &o) : sweep_data(&o);
 }
 
 const cli_command cli_sweep = {
     .name = "sweep",
     .summary = "pass 2 alone: find the threshold for scores already there",
-    .details = "Sweeps thresholds over the scores of a run, or over any CSV or JSON Lines file with a "
-               "score and a\n"
-               "label (1: hallucinated, 0: not) in each row, and reports the best.",
+    .details =
+        "Sweeps thresholds over the scores of a run, or over any CSV or JSON Lines file with a "
+        "score and a\n"
+        "label (1: hallucinated, 0: not) in each row, and reports the best. Several scores are "
+        "ranked first;\n"
+        "all stands for every signal (of a run; of a file, for the columns named so), all:mean for "
+        "each by\n"
+        "another aggregation, all:all for each by all of them.",
     .run = run,
 };

@@ -4,6 +4,15 @@
 #include <string.h>
 #include "cli/cli.h"
 #include "report/validation.h"
+#include "report/values.h"
+
+/* A calibrated score on this split. */
+typedef struct judged {
+    const hb_calibrated_score *calibrated;
+    const double *scores; /* [table.n] */
+    hb_validation result;
+    double p, p_holm; /* DeLong's test against the first, alone and adjusted; NaN of the first */
+} judged;
 
 typedef struct validating {
     const char *params_path, *scores_path, *label;
@@ -13,14 +22,15 @@ typedef struct validating {
     cli_pass1 pass1;
 
     hb_calibration calibration;
-    hb_run *run;            /* NULL: scores from a table */
-    const char *source;     /* where the scores are from, for messages */
-    hb_score_table *tables; /* [n_scores], as the calibration's scores; empty where there are none */
-    hb_validation *results; /* [n_scores], of those */
-    double *p, *p_adjusted; /* [n_scores], DeLong's test against the first score, and Holm's */
+    hb_run *run;        /* NULL: scores from a table */
+    const char *source; /* where the scores are from, for messages */
+    hb_score_table table;
+    size_t n;       /* of the calibration's scores, those judged here; the one that it is about first */
+    judged *judged; /* [n] */
+    double *correlations; /* [n][n] */
     hb_quadrants quadrants;
     bool has_quadrants;
-    uint64_t n_shared, n_scored; /* ids that the calibration had, too; all */
+    uint64_t n_shared, n_scored; /* samples that the calibration had, too; all */
 } validating;
 
 static void add_options(cli_options *options, validating *v)
@@ -34,12 +44,11 @@ static void add_options(cli_options *options, validating *v)
          NULL},
         {"min-recall", 0, CLI_REAL, &v->min_recall, "R", "of the best precision; the calibration's",
          1e-9, 1, NULL, &v->recall_given},
-        {"draws", 0, CLI_COUNT, &v->n_draws, "N", "of the bootstrap, 0 for none; 2000", 0, 1e6, NULL,
-         NULL},
         {"force", 0, CLI_FLAG, &v->force, NULL, "accept parameters of another model or chat", 0, 0,
          NULL, NULL},
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_draws_add(options, &v->n_draws);
     cli_pass1_add(options, &v->pass1);
 }
 
@@ -113,192 +122,281 @@ static int open_split(const cli_command *command, validating *v)
     return code ? code : check_ids(v);
 }
 
-static hb_status read_score(validating *v, const char *name, hb_score_table *table, hb_error *err)
+/* ---- The scores ---------------------------------------------------------------------------------- */
+
+/* Whether the split has a score. */
+static bool is_there(const validating *v, const char *name, const cli_scores *columns)
 {
+    hb_score_id id;
+    if (v->run)
+        return hb_score_find(name, &id) &&
+               hb_run_get_settings(v->run)->signals & HB_SIGNAL_BIT(id.signal);
+    for (size_t i = 0; i < columns->n; i++)
+        if (strcmp(columns->names[i], name) == 0) return true;
+    return false;
+}
+
+/* Which of the calibration's scores to judge, telling of those that are not there. The first is asked
+ * for in any case: reading will say what is wrong. */
+static int choose_scores(validating *v, const char **names)
+{
+    hb_error err;
+    cli_scores columns = {0};
+    hb_buffer missing = {0};
+    if (!v->run && hb_table_columns(v->scores_path, &columns.names, &columns.n, &err))
+        return cli_fail(&err);
+    bool ok = true;
+    for (size_t i = 0; i < v->calibration.n_scores && ok; i++) {
+        const hb_calibrated_score *s = &v->calibration.scores[i];
+        if (i == 0 || is_there(v, s->name, &columns)) {
+            names[v->n] = s->name;
+            v->judged[v->n++] = (judged){.calibrated = s, .p = NAN, .p_holm = NAN};
+        } else {
+            ok = hb_buffer_add_text(&missing, missing.length ? ", " : "") &&
+                 hb_buffer_add_text(&missing, s->name);
+        }
+    }
+    if (!ok) cli_message("out of memory");
+    else if (missing.length && !v->pass1.quiet)
+        cli_message("%s: calibrated, but not there, so not judged: %s", v->source, missing.data);
+    hb_buffer_free(&missing);
+    cli_scores_free(&columns);
+    return ok ? CLI_DONE : CLI_FAILED;
+}
+
+static int read_table(validating *v, const char *const *names)
+{
+    hb_error err;
     cli_broken broken = {0};
-    const hb_table_options o = {.score_column = name,
+    hb_run_counts counts;
+    const hb_grading *grading = &v->pass1.grading.grading;
+    const hb_table_options o = {.score_columns = names,
+                                .n_scores = v->n,
                                 .label_column = v->label,
                                 .strict = v->pass1.strict,
                                 .on_broken = cli_show_broken,
                                 .user = &broken};
-    const hb_grading *grading = v->pass1.counts.graded ? &v->pass1.grading.grading : NULL;
-    if (v->run) return hb_run_scores(v->run, name, grading, table, err);
-    return hb_table_read(v->scores_path, &o, table, err);
+    if (!v->run) {
+        if (hb_table_read(v->scores_path, &o, &v->table, &err)) return cli_fail(&err);
+        if (v->table.n_broken)
+            cli_message("%s: %zu rows are broken and passed over, %zu are good", v->source,
+                        v->table.n_broken, v->table.n);
+        return CLI_DONE;
+    }
+    if (hb_run_count(v->run, &counts, &err)) return cli_fail(&err);
+    if (v->pass1.grading.rule_given && !counts.graded) {
+        cli_message("%s: --grade: the run has labels, no answers", v->source);
+        return CLI_FAILED;
+    }
+    return hb_run_table(v->run, names, v->n, grading, &v->table, &err) ? cli_fail(&err) : CLI_DONE;
+}
+
+static int read_scores(validating *v)
+{
+    const char **names = calloc(v->calibration.n_scores, sizeof *names);
+    v->judged = calloc(v->calibration.n_scores, sizeof *v->judged);
+    int code = names && v->judged ? CLI_DONE : cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
+    if (!code) code = choose_scores(v, names);
+    if (!code) code = read_table(v, names);
+    for (size_t i = 0; i < v->n && !code; i++) v->judged[i].scores = v->table.scores + i * v->table.n;
+    free(names);
+    return code;
 }
 
 /* ---- Judging ------------------------------------------------------------------------------------- */
 
-/* The score that the parameters are about must be there; others may be missing. */
-static int judge(validating *v, size_t i)
+static hb_status judge(const validating *v, judged *j, hb_error *err)
 {
-    hb_error err;
-    const hb_calibrated_score *s = &v->calibration.scores[i];
-    hb_validation_options o = {.tau = s->tau,
+    hb_validation_options o = {.tau = j->calibrated->tau,
                                .lambda = v->calibration.params.lambda,
-                               .direction = s->direction,
+                               .direction = j->calibrated->direction,
                                .bootstrap = hb_bootstrap_defaults()};
     o.bootstrap.n_draws = (size_t)v->n_draws;
     o.bootstrap.min_recall = v->recall_given ? v->min_recall : v->calibration.min_recall;
-    hb_status status = read_score(v, s->name, &v->tables[i], &err);
-    if (!status) {
-        hb_score_table *t = &v->tables[i];
-        status = hb_validate(t->scores, t->labels, t->n, &o, &v->results[i], &err);
-        if (status) hb_score_table_free(t);
-    }
-    if (!status || (i > 0 && status != HB_ERR_MEMORY && status != HB_ERR_IO)) return CLI_DONE;
-    return cli_fail(&err);
+    return hb_validate(j->scores, v->table.labels, v->table.n, &o, &j->result, err);
 }
 
-/* Values oriented so that high is risky, released with free(). */
-static double *oriented(const validating *v, size_t i)
+/* The score that the parameters are about must be judged; another that cannot be is told of, and left
+ * out. */
+static int judge_each(validating *v)
 {
-    const hb_score_table *t = &v->tables[i];
-    double *values = calloc(t->n + 1, sizeof *values);
-    bool low = v->calibration.scores[i].direction == HB_DIRECTION_LOW;
-    for (size_t k = 0; values && k < t->n; k++) values[k] = low ? -t->scores[k] : t->scores[k];
+    hb_error err;
+    size_t n = 0;
+    for (size_t i = 0; i < v->n; i++) {
+        judged j = v->judged[i];
+        hb_status status = judge(v, &j, &err);
+        if (status && (i == 0 || status != HB_ERR_DATA)) {
+            v->n = n;
+            return cli_fail(&err);
+        }
+        if (!status) v->judged[n++] = j;
+        else if (!v->pass1.quiet)
+            cli_message("%s: %s is not judged: %s", v->source, j.calibrated->name, err.message);
+    }
+    v->n = n;
+    return CLI_DONE;
+}
+
+/* Their values, [n][table.n], turned so that high ones are risky, or not. NULL without memory. */
+static double *gather(const validating *v, bool turned)
+{
+    size_t n = v->table.n;
+    double *values = calloc(v->n * n, sizeof *values);
+    for (size_t i = 0; values && i < v->n; i++) {
+        bool low = turned && v->judged[i].calibrated->direction == HB_DIRECTION_LOW;
+        for (size_t k = 0; k < n; k++)
+            values[i * n + k] = low ? -v->judged[i].scores[k] : v->judged[i].scores[k];
+    }
     return values;
 }
 
-/* DeLong's test of each score against the first, on the same samples. */
-static int compare_scores(validating *v)
+/* DeLong's test of each score against the first. */
+static hb_status test_each(validating *v, hb_error *err)
 {
-    hb_error err = {HB_OK, ""};
-    size_t n = v->calibration.n_scores, n_tests = 0;
-    double *tests = calloc(n + 1, sizeof *tests), *first = oriented(v, 0);
-    hb_status status = tests && first ? HB_OK : HB_ERR_MEMORY;
-    for (size_t i = 0; i < n; i++) v->p[i] = v->p_adjusted[i] = NAN;
-    for (size_t i = 1; i < n && !status; i++) {
-        hb_auroc_difference d;
-        if (v->tables[i].n != v->tables[0].n) continue;
-        double *other = oriented(v, i);
-        if (!other) status = HB_ERR_MEMORY;
-        else status = hb_delong_compare(other, first, v->tables[0].labels, v->tables[0].n, &d, &err);
-        free(other);
-        if (!status) v->p[i] = tests[n_tests++] = d.p;
+    size_t n = v->table.n;
+    double *values = gather(v, true), *p = calloc(v->n, sizeof *p);
+    hb_status status = values && p ? HB_OK : HB_ERR_MEMORY;
+    for (size_t i = 0; i < v->n && !status; i++) {
+        hb_auroc_difference d = {.p = NAN};
+        if (i > 0) status = hb_delong_compare(values + i * n, values, v->table.labels, n, &d, err);
+        v->judged[i].p = p[i] = d.p;
     }
-    if (!status) status = hb_holm(tests, n_tests, tests, &err);
-    for (size_t i = 1, k = 0; i < n && !status; i++)
-        if (!isnan(v->p[i])) v->p_adjusted[i] = tests[k++];
-    free(tests);
-    free(first);
-    if (!status) return CLI_DONE;
-    cli_message("%s", *err.message ? err.message : "out of memory");
-    return CLI_FAILED;
+    if (!status) status = hb_holm(p, v->n, p, err);
+    for (size_t i = 0; i < v->n && !status; i++) v->judged[i].p_holm = p[i];
+    free(values);
+    free(p);
+    return status;
 }
 
-static bool is_flagged(const validating *v, size_t score, size_t sample)
+static hb_status correlate(validating *v, hb_error *err)
 {
-    const hb_calibrated_score *s = &v->calibration.scores[score];
-    double value = v->tables[score].scores[sample];
-    return s->direction == HB_DIRECTION_LOW ? value <= s->tau : value >= s->tau;
+    double *values = gather(v, false);
+    v->correlations = calloc(v->n * v->n, sizeof *v->correlations);
+    hb_status status = values && v->correlations ? HB_OK : HB_ERR_MEMORY;
+    if (!status) status = hb_spearman(values, v->n, v->table.n, v->correlations, err);
+    free(values);
+    return status;
+}
+
+static bool is_flagged(const judged *j, size_t sample)
+{
+    const hb_calibrated_score *s = j->calibrated;
+    return s->direction == HB_DIRECTION_LOW ? j->scores[sample] <= s->tau : j->scores[sample] >= s->tau;
 }
 
 static void divide(validating *v)
 {
-    size_t n = v->calibration.n_scores, hbar = n, pri = n;
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(v->calibration.scores[i].name, "hbar_s") == 0) hbar = i;
-        if (strcmp(v->calibration.scores[i].name, "pri") == 0) pri = i;
+    const judged *hbar = NULL, *pri = NULL;
+    for (size_t i = 0; i < v->n; i++) {
+        if (strcmp(v->judged[i].calibrated->name, "hbar_s") == 0) hbar = &v->judged[i];
+        if (strcmp(v->judged[i].calibrated->name, "pri") == 0) pri = &v->judged[i];
     }
-    if (hbar == n || pri == n || !v->tables[hbar].n || v->tables[hbar].n != v->tables[pri].n) return;
-    for (size_t k = 0; k < v->tables[hbar].n; k++) {
-        bool a = is_flagged(v, hbar, k), b = is_flagged(v, pri, k);
+    if (!hbar || !pri) return;
+    for (size_t k = 0; k < v->table.n; k++) {
+        bool a = is_flagged(hbar, k), b = is_flagged(pri, k);
         v->quadrants.count[a][b]++;
-        v->quadrants.hallucinated[a][b] += v->tables[hbar].labels[k];
+        v->quadrants.hallucinated[a][b] += v->table.labels[k];
     }
     v->has_quadrants = true;
 }
 
 static int judge_all(validating *v)
 {
-    size_t n = v->calibration.n_scores;
-    v->tables = calloc(n, sizeof *v->tables);
-    v->results = calloc(n, sizeof *v->results);
-    v->p = calloc(n, sizeof *v->p);
-    v->p_adjusted = calloc(n, sizeof *v->p_adjusted);
-    if (!v->tables || !v->results || !v->p || !v->p_adjusted) {
-        cli_message("out of memory");
-        return CLI_FAILED;
-    }
-    for (size_t i = 0; i < n; i++) {
-        int code = judge(v, i);
-        if (code) return code;
-    }
+    hb_error err = {HB_ERR_MEMORY, "out of memory"};
+    int code = read_scores(v);
+    if (!code) code = judge_each(v);
+    if (code) return code;
+    if (test_each(v, &err) || correlate(v, &err)) return cli_fail(&err);
     divide(v);
-    return compare_scores(v);
+    return CLI_DONE;
 }
 
 /* ---- Results ------------------------------------------------------------------------------------- */
 
-static int print_json(const validating *v)
+static const char **names_of(const validating *v)
+{
+    const char **names = calloc(v->n + 1, sizeof *names);
+    for (size_t i = 0; names && i < v->n; i++) names[i] = v->judged[i].calibrated->name;
+    return names;
+}
+
+static int print_json(const validating *v, const char *const *names)
 {
     json_t *scores = json_object();
-    for (size_t i = 0; i < v->calibration.n_scores; i++) {
-        if (!v->tables[i].n) continue;
-        json_t *score = hb_validation_json(&v->calibration.scores[i], &v->results[i]);
-        json_object_set_new(score, "p_difference", cli_number(v->p[i]));
-        json_object_set_new(score, "p_difference_holm", cli_number(v->p_adjusted[i]));
-        json_object_set_new(scores, v->calibration.scores[i].name, score);
+    for (size_t i = 0; i < v->n; i++) {
+        const judged *j = &v->judged[i];
+        json_t *score = hb_validation_json(j->calibrated, &j->result);
+        json_object_set_new(score, "p_difference", cli_number(j->p));
+        json_object_set_new(score, "p_difference_holm", cli_number(j->p_holm));
+        json_object_set_new(scores, names[i], score);
     }
-    json_t *root = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o}", "params", v->params_path, "source",
-                             v->source, "score", v->calibration.params.score, "shared_ids",
-                             (json_int_t)v->n_shared, "scores", scores, "quadrants",
-                             v->has_quadrants ? hb_quadrants_json(&v->quadrants) : json_null());
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o}", "params", v->params_path, "source", v->source,
+                  "score", v->calibration.params.score, "shared_ids", (json_int_t)v->n_shared, "scores",
+                  scores, "correlations", hb_json_correlations(names, v->correlations, v->n),
+                  "quadrants", v->has_quadrants ? hb_quadrants_json(&v->quadrants) : json_null());
     return cli_print_json(root, JSON_INDENT(2));
 }
 
-static void print_interval(const validating *v, const hb_interval *interval)
+static void print_interval(const hb_interval *interval, bool known)
 {
-    if (v->n_draws) printf(" [%.4f, %.4f]", interval->lower, interval->upper);
+    if (known) printf(" [%.4f, %.4f]", interval->lower, interval->upper);
 }
 
 /* In full the score that the parameters are about. */
 static void print_first(const validating *v)
 {
-    const hb_calibrated_score *s = &v->calibration.scores[0];
-    const hb_validation *r = &v->results[0];
+    const hb_calibrated_score *s = v->judged[0].calibrated;
+    const hb_validation *r = &v->judged[0].result;
+    const hb_bootstrap *intervals = &r->uncertainty.bootstrap;
     const hb_sweep_point *t = &r->at_tau, *b = &r->sweep.best;
+    bool drawn = v->n_draws > 0;
     printf("Score %s of %zu samples, %.1f %% of them hallucinated; %s scores are risky\n", s->name,
            r->sweep.n, 100 * r->sweep.hallucination_rate,
            s->direction == HB_DIRECTION_LOW ? "low" : "high");
     printf("  AUROC                  %.4f", r->sweep.auroc);
-    print_interval(v, &r->intervals.auroc);
-    printf(", DeLong's [%.4f, %.4f]; at calibration %.4f\n  PR-AUC                 %.4f",
-           r->sweep.auroc - 1.96 * r->auroc_se, r->sweep.auroc + 1.96 * r->auroc_se, s->auroc,
-           r->sweep.pr_auc);
-    print_interval(v, &r->intervals.pr_auc);
+    print_interval(&intervals->auroc, drawn);
+    printf(", DeLong's");
+    print_interval(&r->uncertainty.auroc_delong, true);
+    if (isfinite(s->auroc)) printf("; at calibration %.4f", s->auroc);
+    printf("\n  PR-AUC                 %.4f", r->sweep.pr_auc);
+    print_interval(&intervals->pr_auc, drawn);
     printf("\n  at tau %-15.8g precision %.4f, recall %.4f, F1 %.4f\n", t->tau, t->precision, t->recall,
            t->f1);
     printf("                         flagged %zu hallucinated, %zu faithful; passed %zu hallucinated, "
            "%zu faithful\n",
            t->tp, t->fp, t->fn, t->tn);
     printf("  best on this split     precision %.4f", b->precision);
-    print_interval(v, &r->intervals.precision_at_recall);
+    print_interval(&intervals->precision_at_recall, drawn);
     printf(" at recall %.4f, tau %.8g\n", b->recall, b->tau);
-    for (int c = 0; c < 2; c++)
-        printf("  label %d, calibration   %.6g +- %.6g (n %zu); here %.6g +- %.6g (n %zu)\n", c,
-               s->by_label[c].mean, s->by_label[c].sd, s->by_label[c].n, r->sweep.by_label[c].mean,
-               r->sweep.by_label[c].sd, r->sweep.by_label[c].n);
+    for (int c = 0; c < 2; c++) {
+        printf("  label %d               ", c);
+        if (s->by_label[c].n)
+            printf(" calibration %.6g +- %.6g (n %zu); here", s->by_label[c].mean, s->by_label[c].sd,
+                   s->by_label[c].n);
+        printf(" %.6g +- %.6g (n %zu)\n", r->sweep.by_label[c].mean, r->sweep.by_label[c].sd,
+               r->sweep.by_label[c].n);
+    }
     printf("  risk at coverage       ");
     for (int i = HB_RISK_POINTS / 5; i <= HB_RISK_POINTS; i += HB_RISK_POINTS / 5)
         printf("%s%.1f: %.4f", i > HB_RISK_POINTS / 5 ? ", " : "", (double)i / HB_RISK_POINTS,
                r->risks[i - 1]);
-    printf("\n  AURC %.4f, PRR %.4f; P_fail: ECE %.4f, Brier %.4f\n", r->aurc, r->prr, r->ece,
-           r->brier);
+    printf("\n  AURC %.4f, PRR %.4f; P_fail: ECE %.4f, Brier %.4f, log-loss %.4f\n", r->aurc, r->prr,
+           r->ece, r->brier, r->log_loss);
 }
 
 static void print_table(const validating *v)
 {
     printf("%-18s %6s %6s  %12s  %6s %6s %6s  %6s %7s  %8s\n", "all scores", "AUROC", "PR-AUC", "tau",
            "prec.", "recall", "F1", "AURC", "PRR", "p (Holm)");
-    for (size_t i = 0; i < v->calibration.n_scores; i++) {
-        const hb_validation *r = &v->results[i];
-        if (!v->tables[i].n) continue;
-        printf("%-18s %.4f %.4f  %s%11.6g  %.4f %.4f %.4f  %.4f %7.4f", v->calibration.scores[i].name,
+    for (size_t i = 0; i < v->n; i++) {
+        const judged *j = &v->judged[i];
+        const hb_validation *r = &j->result;
+        printf("%-18s %.4f %.4f  %s%11.6g  %.4f %.4f %.4f  %.4f %7.4f", j->calibrated->name,
                r->sweep.auroc, r->sweep.pr_auc, r->sweep.direction == HB_DIRECTION_LOW ? "<" : ">",
                r->at_tau.tau, r->at_tau.precision, r->at_tau.recall, r->at_tau.f1, r->aurc, r->prr);
-        if (isnan(v->p_adjusted[i])) putchar('\n');
-        else printf("  %8.4f\n", v->p_adjusted[i]);
+        if (isnan(j->p_holm)) putchar('\n');
+        else printf("  %8.2g\n", j->p_holm);
     }
 }
 
@@ -315,51 +413,68 @@ static void print_quadrants(const validating *v)
         }
 }
 
+static int print_text(const validating *v, const char *const *names)
+{
+    print_first(v);
+    if (v->n > 1) {
+        print_table(v);
+        cli_print_correlations(names, v->correlations, v->n);
+    }
+    print_quadrants(v);
+    return CLI_DONE;
+}
+
 static int validate(const cli_command *command, validating *v)
 {
     hb_error err;
     if (hb_calibration_load(v->params_path, &v->calibration, &err)) return cli_fail(&err);
     int code = open_split(command, v);
     if (!code) code = judge_all(v);
-    if (!code && v->pass1.json) return print_json(v);
-    if (!code) {
-        print_first(v);
-        if (v->calibration.n_scores > 1) print_table(v);
-        print_quadrants(v);
-    }
+    if (code) return code;
+    const char **names = names_of(v);
+    if (!names) return cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
+    code = v->pass1.json ? print_json(v, names) : print_text(v, names);
+    free(names);
     return code;
 }
 
 static void close_validating(validating *v)
 {
-    for (size_t i = 0; v->tables && v->results && i < v->calibration.n_scores; i++) {
-        hb_score_table_free(&v->tables[i]);
-        hb_validation_free(&v->results[i]);
-    }
-    free(v->tables);
-    free(v->results);
-    free(v->p);
-    free(v->p_adjusted);
+    for (size_t i = 0; i < v->n; i++) hb_validation_free(&v->judged[i].result);
+    free(v->judged);
+    free(v->correlations);
+    hb_score_table_free(&v->table);
     hb_calibration_free(&v->calibration);
     if (v->run != v->pass1.run) hb_run_close(v->run);
     cli_pass1_close(&v->pass1);
 }
 
+static int check_usage(const cli_command *command, validating *v)
+{
+    int code;
+    bool model = v->pass1.model_path, data = v->pass1.data_path, run = v->pass1.run_path;
+    if (!v->params_path) return cli_usage(command, "--params is required");
+    if (v->label && !v->scores_path) return cli_usage(command, "--label goes with --scores");
+    if (v->scores_path && v->pass1.grading.rule_given)
+        return cli_usage(command, "--grade is not for --scores, whose labels are given");
+    if (model != data || (v->scores_path ? model || run : !model && !run))
+        return cli_usage(command, "give --model and --data, or --run, or --scores");
+    if (!cli_draws_check(command, v->n_draws, &code) ||
+        !cli_grading_check(command, &v->pass1.grading, &code))
+        return code;
+    return CLI_DONE;
+}
+
 static int run(const cli_command *command, int argc, char **argv)
 {
     cli_options options = {0};
-    validating v = {.n_draws = hb_bootstrap_defaults().n_draws};
+    validating v = {0};
     const char *operand;
     int code;
     add_options(&options, &v);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
-    bool generates = v.pass1.model_path || v.pass1.data_path;
-    if (!v.params_path) return cli_usage(command, "--params is required");
-    if (v.n_draws > 0 && v.n_draws < 100) return cli_usage(command, "--draws: 0, or 100 and more");
-    if (v.label && !v.scores_path) return cli_usage(command, "--label goes with --scores");
-    if (v.scores_path ? generates || v.pass1.run_path : !generates && !v.pass1.run_path)
-        return cli_usage(command, "give --model and --data, or --run, or --scores");
-    code = validate(command, &v);
+    code = check_usage(command, &v);
+    if (!code) code = validate(command, &v);
     close_validating(&v);
     return code;
 }

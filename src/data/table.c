@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <locale.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -16,9 +17,15 @@
 /* A table being read. */
 typedef struct reading {
     const hb_table_options *options;
-    const char *path, *score_name, *label_name;
+    const char *path, *label_name;
+    bool columns_only; /* nothing but the columns' names is wanted */
+    char **columns;    /* [n_columns], the table's */
+    size_t n_columns;
+    const char *const *score_names; /* [n_scores] */
+    size_t n_scores;
+    const char *default_name; /* the one name where none was given; NULL until it is found */
     hb_breakages breakages;
-    hb_score_table table;
+    hb_score_table table; /* its scores are [n][n_scores] until all are read */
     size_t capacity;
     locale_t c_locale; /* so that 0.5 is a half whatever the program's locale */
     hb_error *err;
@@ -63,9 +70,9 @@ static bool grow(reading *reading)
 {
     hb_score_table *table = &reading->table;
     if (table->n < reading->capacity) return true;
-    if (reading->capacity > SIZE_MAX / sizeof(double) / 2) return false;
+    if (reading->capacity > SIZE_MAX / sizeof(double) / 2 / reading->n_scores) return false;
     size_t capacity = reading->capacity ? reading->capacity * 2 : 256;
-    double *scores = realloc(table->scores, capacity * sizeof *scores);
+    double *scores = realloc(table->scores, capacity * reading->n_scores * sizeof *scores);
     if (!scores) return false;
     table->scores = scores;
     uint8_t *labels = realloc(table->labels, capacity);
@@ -75,76 +82,132 @@ static bool grow(reading *reading)
     return true;
 }
 
-/* Adds a row given as two texts, or tells why not. NULL stands for a field that is not there. */
-static hb_status add_row(reading *reading, uint64_t line, const char *score_text,
+/* One score of a row, or why it is none. NULL stands for a field that is not there. */
+static hb_status read_score(const reading *reading, size_t k, const char *text, double *score,
+                            hb_error *why)
+{
+    const char *name = reading->score_names[k];
+    char shown[64];
+    if (!text) return hb_fail(why, HB_ERR_FORMAT, "field '%s' is missing", name);
+    if (!text[strspn(text, " \t")])
+        return hb_fail(why, HB_ERR_FORMAT, "%s is empty: the sample was not scored", name);
+    if (number_of(reading, text, score)) return HB_OK;
+    return hb_fail(why, HB_ERR_FORMAT, "%s '%s' is not a finite number", name,
+                   hb_printable(shown, sizeof shown, text, strlen(text)));
+}
+
+/* Adds a row given as texts [n_scores] and its label's, or tells why not. */
+static hb_status add_row(reading *reading, uint64_t line, const char *const *score_texts,
                          const char *label_text)
 {
-    hb_error why;
+    hb_error why = {HB_OK, ""};
     char shown[64];
-    double score = 0;
+    hb_score_table *table = &reading->table;
     int label = label_text ? label_of(reading, label_text) : -1;
-    bool good = false;
-    if (!score_text || !label_text)
-        hb_fail(&why, HB_ERR_FORMAT, "field '%s' is missing",
-                score_text ? reading->label_name : reading->score_name);
-    else if (!score_text[strspn(score_text, " \t")])
-        hb_fail(&why, HB_ERR_FORMAT, "score is empty: the sample was not scored");
-    else if (!number_of(reading, score_text, &score))
-        hb_fail(&why, HB_ERR_FORMAT, "score '%s' is not a finite number",
-                hb_printable(shown, sizeof shown, score_text, strlen(score_text)));
-    else if (label < 0)
+    if (!grow(reading)) return hb_fail_memory(reading->err);
+    double *scores = table->scores + table->n * reading->n_scores;
+    if (!label_text) hb_fail(&why, HB_ERR_FORMAT, "field '%s' is missing", reading->label_name);
+    for (size_t k = 0; k < reading->n_scores && !why.status; k++)
+        read_score(reading, k, score_texts[k], &scores[k], &why);
+    if (!why.status && label < 0)
         hb_fail(&why, HB_ERR_FORMAT, "label '%s' is neither 0 nor 1",
                 hb_printable(shown, sizeof shown, label_text, strlen(label_text)));
-    else good = true;
-    if (!good) return hb_breakage(&reading->breakages, line, why.message, reading->err);
-    if (!grow(reading)) return hb_fail_memory(reading->err);
-    reading->table.scores[reading->table.n] = score;
-    reading->table.labels[reading->table.n++] = (uint8_t)label;
+    if (why.status) return hb_breakage(&reading->breakages, line, why.message, reading->err);
+    table->labels[table->n++] = (uint8_t)label;
     return HB_OK;
 }
 
-static hb_status fail_column(reading *reading, const char *name, const char *columns)
+/* Turns rows of scores into one score after another. */
+static hb_status turn(reading *reading)
 {
-    if (name)
-        return hb_fail(reading->err, HB_ERR_FORMAT, "%s: no column '%s'; there are: %s", reading->path,
-                       name, columns);
-    return hb_fail(reading->err, HB_ERR_FORMAT, "%s: no column 'score' or 'hbar_s'; there are: %s",
-                   reading->path, columns);
+    hb_score_table *table = &reading->table;
+    size_t n = table->n, n_scores = table->n_scores = reading->n_scores;
+    if (n_scores == 1) return HB_OK;
+    double *turned = calloc(n * n_scores + 1, sizeof *turned);
+    if (!turned) return hb_fail_memory(reading->err);
+    for (size_t i = 0; i < n; i++)
+        for (size_t k = 0; k < n_scores; k++) turned[k * n + i] = table->scores[i * n_scores + k];
+    free(table->scores);
+    table->scores = turned;
+    return HB_OK;
+}
+
+/* ---- Columns ------------------------------------------------------------------------------------- */
+
+static bool add_name(reading *reading, const char *name)
+{
+    char **names = realloc(reading->columns, (reading->n_columns + 1) * sizeof *names);
+    if (!names) return false;
+    reading->columns = names;
+    names[reading->n_columns] = strdup(name);
+    return names[reading->n_columns++] != NULL;
+}
+
+static bool has_column(const reading *reading, const char *name)
+{
+    for (size_t i = 0; i < reading->n_columns; i++)
+        if (strcmp(reading->columns[i], name) == 0) return true;
+    return false;
+}
+
+static hb_status fail_column(const reading *reading, const char *what)
+{
+    hb_buffer list = {0};
+    char shown[200];
+    bool ok = hb_buffer_add_text(&list, "");
+    for (size_t i = 0; i < reading->n_columns && ok; i++)
+        ok = (i == 0 || hb_buffer_add_text(&list, ", ")) &&
+             hb_buffer_add_text(&list, reading->columns[i]);
+    hb_status status =
+        ok ? hb_fail(reading->err, HB_ERR_FORMAT, "%s: no column %s; there are: %s", reading->path,
+                     what, hb_printable(shown, sizeof shown, list.data, list.length))
+           : hb_fail_memory(reading->err);
+    hb_buffer_free(&list);
+    return status;
+}
+
+/* Settles which columns are read, once the table's are known. */
+static hb_status settle_columns(reading *reading)
+{
+    char what[100];
+    if (!reading->n_scores) {
+        reading->default_name = has_column(reading, "score") ? "score" : "hbar_s";
+        reading->score_names = &reading->default_name;
+        reading->n_scores = 1;
+        if (!has_column(reading, reading->default_name))
+            return fail_column(reading, "'score' or 'hbar_s'");
+    }
+    for (size_t k = 0; k <= reading->n_scores; k++) {
+        const char *name = k < reading->n_scores ? reading->score_names[k] : reading->label_name;
+        snprintf(what, sizeof what, "'%s'", name);
+        if (!has_column(reading, name)) return fail_column(reading, what);
+    }
+    return HB_OK;
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------- */
 
-/* Looks at the first records for the two columns. A record without a score does not settle the matter:
- * a sample may have been left unscored. */
+/* Gathers the columns of the first records: one record does not settle the matter, for a sample may
+ * have been left unscored. */
 static hb_status find_json_columns(reading *reading)
 {
     hb_records *records;
     hb_record record;
-    char columns[200] = "";
-    bool found = true, has_label = false, has_score = false;
+    const char *name;
+    json_t *value;
+    bool found = true, ok = true;
     hb_status status = hb_records_open(reading->path, false, &records, reading->err);
     if (status != HB_OK) return status;
-    for (int n = 0; n < DETECTION_LIMIT && !(has_label && has_score);) {
+    for (int n = 0; n < DETECTION_LIMIT && ok;) {
         status = hb_records_next(records, &record, &found, reading->err);
         if (status != HB_OK || !found) break;
         if (!record.object) continue;
-        if (n++ == 0) hb_field_names(columns, sizeof columns, record.object);
-        has_label = has_label || json_object_get(record.object, reading->label_name);
-        if (!reading->score_name && json_object_get(record.object, "score"))
-            reading->score_name = "score";
-        if (!reading->score_name && json_object_get(record.object, "hbar_s"))
-            reading->score_name = "hbar_s";
-        has_score =
-            has_score || (reading->score_name && json_object_get(record.object, reading->score_name));
+        n++;
+        json_object_foreach((json_t *)record.object, name, value) if (ok && !has_column(reading, name))
+            ok = add_name(reading, name);
     }
     hb_records_close(records);
-    if (status != HB_OK) return status;
-    if (!columns[0]) {
-        reading->score_name = reading->score_name ? reading->score_name : "score";
-        return HB_OK; /* nothing to judge by: the records will be told of one by one */
-    }
-    if (!has_score) return fail_column(reading, reading->score_name, columns);
-    return has_label ? HB_OK : fail_column(reading, reading->label_name, columns);
+    return ok ? status : hb_fail_memory(reading->err);
 }
 
 /* A field as text for add_row; *made is to be freed. A value of another kind is shown as JSON, which no
@@ -160,15 +223,21 @@ static const char *text_of(const json_t *value, char **made)
 
 static hb_status add_object(reading *reading, const hb_record *record)
 {
-    const json_t *score = json_object_get(record->object, reading->score_name);
-    const json_t *label = json_object_get(record->object, reading->label_name);
-    char *made_score, *made_label;
-    const char *score_text = text_of(score, &made_score), *label_text = text_of(label, &made_label);
-    hb_status status;
-    if ((score && !score_text) || (label && !label_text)) status = hb_fail_memory(reading->err);
-    else status = add_row(reading, record->line, score_text, label_text);
-    free(made_score);
-    free(made_label);
+    size_t n = reading->n_scores;
+    char **made = calloc(n + 1, sizeof *made);
+    const char **texts = calloc(n + 1, sizeof *texts);
+    bool ok = made && texts;
+    for (size_t k = 0; k <= n && ok; k++) {
+        const char *name = k < n ? reading->score_names[k] : reading->label_name;
+        const json_t *value = json_object_get(record->object, name);
+        texts[k] = text_of(value, &made[k]);
+        ok = !value || texts[k];
+    }
+    hb_status status =
+        ok ? add_row(reading, record->line, texts, texts[n]) : hb_fail_memory(reading->err);
+    for (size_t k = 0; k <= n && made; k++) free(made[k]);
+    free(made);
+    free(texts);
     return status;
 }
 
@@ -178,6 +247,9 @@ static hb_status read_json(reading *reading)
     hb_record record;
     bool found = true;
     hb_status status = find_json_columns(reading);
+    if (status != HB_OK || reading->columns_only) return status;
+    /* Without a record there is nothing to settle by: they will be told of one by one. */
+    if (reading->n_columns) status = settle_columns(reading);
     if (status == HB_OK) status = hb_records_open(reading->path, false, &records, reading->err);
     if (status != HB_OK) return status;
     while (status == HB_OK && found) {
@@ -199,72 +271,76 @@ typedef struct csv_reading {
     struct csv_parser parser;
     hb_status status; /* of the callbacks */
     bool has_header, at_row_start, skipping;
-    uint64_t row_line;    /* where the row starts */
-    size_t n_fields;      /* of the row so far */
-    size_t n_columns;     /* of the header */
-    hb_buffer columns;    /* the header's names, comma-separated */
-    size_t score_column;  /* SIZE_MAX until found */
-    size_t hbar_s_column; /* what stands in for a score column when none was named */
-    size_t label_column;
-    hb_buffer score_text, label_text; /* of the row */
+    uint64_t row_line;  /* where the row starts */
+    size_t n_fields;    /* of the row so far */
+    size_t *places;     /* [n_scores + 1], the columns of the scores and of the label */
+    hb_buffer *texts;   /* [n_scores + 1], of the row */
+    const char **shown; /* [n_scores + 1], the same as add_row wants it */
 } csv_reading;
 
-/* Notes where a wanted column stands; a second one of the same name makes the table ambiguous. */
-static void match_column(csv_reading *csv, const char *wanted, const char *name, size_t *column)
-{
-    if (strcmp(name, wanted) != 0 || csv->status != HB_OK) return;
-    if (*column != SIZE_MAX)
-        csv->status =
-            hb_fail(csv->reading->err, HB_ERR_FORMAT, "%s:%" PRIu64 ": column '%s' appears twice",
-                    csv->reading->path, csv->row_line, wanted);
-    *column = csv->n_fields;
-}
-
-static void on_column(csv_reading *csv, const char *text, size_t length)
+/* Finds where a column stands; a second one of the same name makes the table ambiguous. */
+static hb_status find_place(const csv_reading *csv, const char *name, size_t *place)
 {
     const reading *reading = csv->reading;
-    size_t start = csv->columns.length + (csv->n_fields ? 2 : 0);
-    if ((csv->n_fields && !hb_buffer_add_text(&csv->columns, ", ")) ||
-        !hb_buffer_add(&csv->columns, text, length)) {
-        csv->status = hb_fail_memory(reading->err);
-        return;
-    }
-    const char *name = csv->columns.data + start;
-    match_column(csv, reading->score_name ? reading->score_name : "score", name, &csv->score_column);
-    if (!reading->score_name) match_column(csv, "hbar_s", name, &csv->hbar_s_column);
-    match_column(csv, reading->label_name, name, &csv->label_column);
+    size_t n = 0;
+    for (size_t i = 0; i < reading->n_columns; i++)
+        if (strcmp(reading->columns[i], name) == 0 && n++ == 0) *place = i;
+    if (n < 2) return HB_OK;
+    return hb_fail(reading->err, HB_ERR_FORMAT, "%s:%" PRIu64 ": column '%s' appears twice",
+                   reading->path, csv->row_line, name);
 }
 
 static void on_field(void *text, size_t length, void *user)
 {
     csv_reading *csv = user;
+    reading *reading = csv->reading;
     if (csv->status != HB_OK) return;
     bool ok = true;
     if (!csv->has_header) {
-        on_column(csv, text, length);
+        hb_buffer name = {0};
+        ok = hb_buffer_add(&name, text, length) && add_name(reading, name.data);
+        hb_buffer_free(&name);
     } else {
         /* A zero byte would hide what follows it. */
         for (char *zero; (zero = memchr(text, '\0', length));) *zero = '?';
-        if (csv->n_fields == csv->score_column) ok = hb_buffer_add(&csv->score_text, text, length);
-        if (csv->n_fields == csv->label_column)
-            ok = hb_buffer_add(&csv->label_text, text, length) && ok;
+        for (size_t k = 0; k <= reading->n_scores && ok; k++)
+            if (csv->n_fields == csv->places[k]) ok = hb_buffer_add(&csv->texts[k], text, length);
     }
-    if (!ok) csv->status = hb_fail_memory(csv->reading->err);
+    if (!ok) csv->status = hb_fail_memory(reading->err);
     csv->n_fields++;
 }
 
-/* The header line is whole: settles which columns are read. */
+/* The header line is whole. */
 static hb_status end_header(csv_reading *csv)
 {
     reading *reading = csv->reading;
-    char shown[200];
-    hb_printable(shown, sizeof shown, csv->columns.data, csv->columns.length);
-    if (!reading->score_name && csv->score_column == SIZE_MAX) csv->score_column = csv->hbar_s_column;
-    if (csv->score_column == SIZE_MAX) return fail_column(reading, reading->score_name, shown);
-    if (csv->label_column == SIZE_MAX) return fail_column(reading, reading->label_name, shown);
-    csv->n_columns = csv->n_fields;
     csv->has_header = true;
-    return HB_OK;
+    if (reading->columns_only) return HB_OK;
+    hb_status status = settle_columns(reading);
+    if (status != HB_OK) return status;
+    size_t n = reading->n_scores;
+    csv->places = calloc(n + 1, sizeof *csv->places);
+    csv->texts = calloc(n + 1, sizeof *csv->texts);
+    csv->shown = calloc(n + 1, sizeof *csv->shown);
+    if (!csv->places || !csv->texts || !csv->shown) return hb_fail_memory(reading->err);
+    for (size_t k = 0; k <= n && status == HB_OK; k++)
+        status =
+            find_place(csv, k < n ? reading->score_names[k] : reading->label_name, &csv->places[k]);
+    return status;
+}
+
+static hb_status end_row(csv_reading *csv)
+{
+    reading *reading = csv->reading;
+    size_t n = reading->n_scores;
+    for (size_t k = 0; k <= n; k++) csv->shown[k] = csv->texts[k].data;
+    return add_row(reading, csv->row_line, csv->shown, csv->shown[n]);
+}
+
+static void forget_row(csv_reading *csv)
+{
+    csv->n_fields = 0;
+    for (size_t k = 0; csv->texts && k <= csv->reading->n_scores; k++) hb_buffer_clear(&csv->texts[k]);
 }
 
 static void on_row_end(int terminator, void *user)
@@ -276,17 +352,15 @@ static void on_row_end(int terminator, void *user)
     if (csv->status != HB_OK || !csv->n_fields) return; /* a blank line has no fields */
     if (!csv->has_header) {
         csv->status = end_header(csv);
-    } else if (csv->n_fields != csv->n_columns) {
+    } else if (csv->n_fields != csv->reading->n_columns) {
         hb_fail(&why, HB_ERR_FORMAT, "the row has %zu fields and the header %zu", csv->n_fields,
-                csv->n_columns);
+                csv->reading->n_columns);
         csv->status =
             hb_breakage(&csv->reading->breakages, csv->row_line, why.message, csv->reading->err);
     } else {
-        csv->status = add_row(csv->reading, csv->row_line, csv->score_text.data, csv->label_text.data);
+        csv->status = end_row(csv);
     }
-    csv->n_fields = 0;
-    hb_buffer_clear(&csv->score_text);
-    hb_buffer_clear(&csv->label_text);
+    forget_row(csv);
 }
 
 /* A quote where none may be: the row is broken, and reading goes on with the next line. */
@@ -300,9 +374,7 @@ static void on_bad_quote(csv_reading *csv)
         csv->status = hb_fail(reading->err, HB_ERR_FORMAT, "%s:%" PRIu64 ": a quote is out of place",
                               reading->path, csv->row_line);
     csv_fini(&csv->parser, NULL, NULL, NULL);
-    csv->n_fields = 0;
-    hb_buffer_clear(&csv->score_text);
-    hb_buffer_clear(&csv->label_text);
+    forget_row(csv);
     csv->skipping = true;
 }
 
@@ -330,7 +402,8 @@ static hb_status read_rows(csv_reading *csv)
 {
     hb_source *source = csv->source;
     reading *reading = csv->reading;
-    while (csv->status == HB_OK && hb_source_fill(source)) {
+    bool header_is_all = reading->columns_only;
+    while (csv->status == HB_OK && !(header_is_all && csv->has_header) && hb_source_fill(source)) {
         const char *bytes = source->block + source->at;
         size_t n = source->end - source->at;
         const char *newline = memchr(bytes, '\n', n);
@@ -352,11 +425,7 @@ static hb_status read_rows(csv_reading *csv)
 /* RFC 4180, with blank lines, and blanks around fields that are not quoted, allowed. */
 static hb_status read_csv(reading *reading)
 {
-    csv_reading csv = {.reading = reading,
-                       .at_row_start = true,
-                       .score_column = SIZE_MAX,
-                       .hbar_s_column = SIZE_MAX,
-                       .label_column = SIZE_MAX};
+    csv_reading csv = {.reading = reading, .at_row_start = true};
     if (csv_init(&csv.parser, CSV_STRICT | CSV_STRICT_FINI | CSV_REPALL_NL) != 0)
         return hb_fail_memory(reading->err);
     csv_set_blk_size(&csv.parser, 4096);
@@ -364,9 +433,10 @@ static hb_status read_csv(reading *reading)
     if (status == HB_OK) status = read_rows(&csv);
     hb_source_close(csv.source);
     csv_free(&csv.parser);
-    hb_buffer_free(&csv.columns);
-    hb_buffer_free(&csv.score_text);
-    hb_buffer_free(&csv.label_text);
+    for (size_t k = 0; csv.texts && k <= reading->n_scores; k++) hb_buffer_free(&csv.texts[k]);
+    free(csv.places);
+    free(csv.texts);
+    free(csv.shown);
     return status;
 }
 
@@ -389,18 +459,40 @@ hb_status hb_table_read(const char *path, const hb_table_options *options, hb_sc
     hb_table_options none = {0};
     if (!options) options = &none;
     reading reading = {.path = path,
-                       .score_name = options->score_column,
+                       .score_names = options->score_columns,
+                       .n_scores = options->n_scores,
                        .label_name = options->label_column ? options->label_column : "label",
                        .breakages = {path, options->strict, options->on_broken, options->user, 0},
                        .err = err};
     reading.c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!reading.c_locale) return hb_fail_memory(err);
     hb_status status = read_either(&reading);
+    if (status == HB_OK) status = turn(&reading);
     freelocale(reading.c_locale);
     reading.table.n_broken = (size_t)reading.breakages.n;
     if (status == HB_OK) *table = reading.table;
     else hb_score_table_free(&reading.table);
+    hb_table_columns_free(reading.columns, reading.n_columns);
     return status;
+}
+
+hb_status hb_table_columns(const char *path, char ***names, size_t *n, hb_error *err)
+{
+    reading reading = {.path = path, .columns_only = true, .err = err};
+    hb_status status = read_either(&reading);
+    if (status != HB_OK) {
+        hb_table_columns_free(reading.columns, reading.n_columns);
+        return status;
+    }
+    *names = reading.columns;
+    *n = reading.n_columns;
+    return HB_OK;
+}
+
+void hb_table_columns_free(char **names, size_t n)
+{
+    for (size_t i = 0; i < n; i++) free(names[i]);
+    free(names);
 }
 
 void hb_score_table_free(hb_score_table *table)

@@ -12,14 +12,10 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/utf8.h"
+#include "report/values.h"
 
 #define SCHEMA         "hbar-params"
 #define SCHEMA_VERSION 1
-
-static const char *direction_text(hb_direction direction)
-{
-    return direction == HB_DIRECTION_LOW ? "<=" : ">=";
-}
 
 /* ---- Writing ------------------------------------------------------------------------------------ */
 
@@ -33,12 +29,6 @@ static json_t *text_json(const char *text)
     json_t *string = ok ? json_string(clean.data) : NULL;
     hb_buffer_free(&clean);
     return string;
-}
-
-/* A number; null for infinity and NaN, which JSON cannot say. */
-static json_t *number_json(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
 }
 
 static json_t *model_json(const hb_run_settings *run)
@@ -93,12 +83,6 @@ static json_t *settings_json(const hb_params_source *source)
     return settings;
 }
 
-static json_t *class_json(const hb_class_summary *c)
-{
-    return json_pack("{s:I, s:o, s:o}", "n", (json_int_t)c->n, "mean", number_json(c->mean), "sd",
-                     number_json(c->sd));
-}
-
 /* What the score is of its sample: the aggregation of a run's, by name. */
 static const char *aggregation_text(const hb_params_source *source)
 {
@@ -112,20 +96,13 @@ static json_t *score_json(const hb_params_source *source, const hb_sweep_result 
     return json_pack("{s:o, s:s, s:I, s:f, s:f, s:f, s:o, s:o, s:o}", "name", text_json(source->score),
                      "aggregation", aggregation_text(source), "n", (json_int_t)r->n, "min",
                      r->score_min, "max", r->score_max, "hallucination_rate", r->hallucination_rate,
-                     "label_0", class_json(&r->by_label[0]), "label_1", class_json(&r->by_label[1]),
-                     "cohens_d", number_json(r->cohens_d));
-}
-
-static json_t *point_json(const hb_sweep_point *p)
-{
-    return json_pack("{s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I}", "tau", p->tau, "precision",
-                     p->precision, "recall", p->recall, "f1", p->f1, "tp", (json_int_t)p->tp, "fp",
-                     (json_int_t)p->fp, "fn", (json_int_t)p->fn, "tn", (json_int_t)p->tn);
+                     "label_0", hb_json_class(&r->by_label[0]), "label_1",
+                     hb_json_class(&r->by_label[1]), "cohens_d", hb_json_number(r->cohens_d));
 }
 
 static json_t *threshold_json(const hb_sweep_result *r)
 {
-    json_t *threshold = point_json(&r->best);
+    json_t *threshold = hb_json_point(&r->best);
     if (!threshold) return NULL;
     json_object_set_new(threshold, "min_recall", json_real(r->min_recall));
     json_object_set_new(threshold, "reached_min_recall",
@@ -141,9 +118,10 @@ static json_t *threshold_json(const hb_sweep_result *r)
 static json_t *calibrated_json(const hb_sweep_result *r)
 {
     return json_pack("{s:f, s:s, s:f, s:f, s:f, s:f, s:f, s:o, s:o}", "tau", r->best.tau, "direction",
-                     direction_text(r->direction), "auroc", r->auroc, "pr_auc", r->pr_auc, "precision",
-                     r->best.precision, "recall", r->best.recall, "f1", r->best.f1, "label_0",
-                     class_json(&r->by_label[0]), "label_1", class_json(&r->by_label[1]));
+                     hb_direction_sign(r->direction), "auroc", r->auroc, "pr_auc", r->pr_auc,
+                     "precision", r->best.precision, "recall", r->best.recall, "f1", r->best.f1,
+                     "label_0", hb_json_class(&r->by_label[0]), "label_1",
+                     hb_json_class(&r->by_label[1]));
 }
 
 /* Adds the calibration of another of the run's scores, unless its values cannot be calibrated: all may
@@ -167,13 +145,17 @@ static hb_status add_calibrated(const hb_params_source *source, const char *name
     return HB_OK;
 }
 
-/* The score in question, then the run's signals by their usual aggregations. */
+/* The score in question, those it was compared with, then the run's signals by their usual
+ * aggregations. */
 static hb_status scores_json(const hb_params_source *source, const hb_sweep_result *r, json_t **out,
                              hb_error *err)
 {
     json_t *scores = json_object();
     hb_status status = HB_OK;
+    const hb_comparison *c = source->comparison;
     json_object_set_new(scores, source->score, calibrated_json(r));
+    for (size_t k = 1; c && k < c->n; k++)
+        json_object_set_new(scores, c->scores[k].name, calibrated_json(&c->scores[k].sweep));
     for (int i = 0; source->store && i < HB_N_SIGNALS && !status; i++) {
         const char *name = hb_signal_get_info((hb_signal)i)->name;
         if (source->run->signals & HB_SIGNAL_BIT(i) && !json_object_get(scores, name))
@@ -189,11 +171,48 @@ static hb_status add_id(void *user, const hb_run_sample *sample)
     return json_array_append_new(user, text_json(sample->id)) ? HB_ERR_MEMORY : HB_OK;
 }
 
+static json_t *uncertainty_json(const hb_uncertainty *u)
+{
+    if (!u) return json_null();
+    return json_pack("{s:o, s:o}", "auroc_delong", hb_json_interval(&u->auroc_delong), "bootstrap",
+                     hb_json_bootstrap(u));
+}
+
+static json_t *compared_json(const hb_compared_score *s)
+{
+    const hb_sweep_result *r = &s->sweep;
+    return json_pack("{s:s, s:s, s:f, s:f, s:f, s:f, s:f, s:o, s:o, s:o}", "name", s->name, "direction",
+                     hb_direction_sign(r->direction), "auroc", r->auroc, "pr_auc", r->pr_auc, "tau",
+                     r->best.tau, "precision", r->best.precision, "recall", r->best.recall,
+                     "uncertainty", uncertainty_json(&s->uncertainty), "p_difference",
+                     hb_json_number(isnan(s->p_holm) ? NAN : s->difference.p), "p_difference_holm",
+                     hb_json_number(s->p_holm));
+}
+
+/* Adds how the score came out first: the ranking, and how the scores go together. */
+static hb_status add_comparison(const hb_comparison *c, json_t *root, hb_error *err)
+{
+    json_t *ranking = json_array();
+    const char **names = calloc(c->n + 1, sizeof *names);
+    bool ok = ranking && names;
+    for (size_t k = 0; k < c->n && ok; k++) {
+        names[k] = c->scores[k].name;
+        ok = json_array_append_new(ranking, compared_json(&c->scores[k])) == 0;
+    }
+    if (ok)
+        ok = json_object_set(root, "ranking", ranking) == 0 &&
+             json_object_set_new(root, "correlations",
+                                 hb_json_correlations(names, c->correlations, c->n)) == 0;
+    json_decref(ranking);
+    free(names);
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
 static json_t *sweep_json(const hb_sweep_result *r)
 {
     json_t *points = json_array();
     for (size_t i = 0; points && i < r->n_points; i++)
-        json_array_append_new(points, point_json(&r->points[i]));
+        json_array_append_new(points, hb_json_point(&r->points[i]));
     return points;
 }
 
@@ -206,15 +225,15 @@ static json_t *params_json(const hb_params_source *source, const hb_sweep_result
     strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     const double lambda = hb_generate_defaults().monitor.lambda;
     return json_pack(
-        "{s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:f, s:f, s:f, s:b, s:s, s:o, s:f,"
-        " s:o, s:o, s:o}",
+        "{s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:f, s:f, s:f, s:b, s:s, s:o,"
+        " s:f, s:o, s:o, s:o}",
         "schema", SCHEMA, "schema_version", SCHEMA_VERSION, "hbar_version", hb_version(), "created",
         created, "model", model_json(source->run), "data", data_json(source), "settings",
         settings_json(source), "score", score_json(source, r), "auroc", r->auroc, "pr_auc", r->pr_auc,
-        "auroc_high", r->auroc_high, "auroc_low", r->auroc_low, "auroc_null_se", r->auroc_null_se,
-        "within_noise", (int)r->within_noise, "direction", direction_text(r->direction), "threshold",
-        threshold_json(r), "lambda", lambda, "scores", scores, "sample_ids", ids, "sweep",
-        sweep_json(r));
+        "uncertainty", uncertainty_json(source->uncertainty), "auroc_high", r->auroc_high, "auroc_low",
+        r->auroc_low, "auroc_null_se", r->auroc_null_se, "within_noise", (int)r->within_noise,
+        "direction", hb_direction_sign(r->direction), "threshold", threshold_json(r), "lambda", lambda,
+        "scores", scores, "sample_ids", ids, "sweep", sweep_json(r));
 }
 
 hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *result, char **json,
@@ -231,7 +250,8 @@ hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *
         return status == HB_ERR_MEMORY ? hb_fail_memory(err) : status;
     }
     json_t *root = params_json(source, result, scores, ids);
-    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
+    if (root && source->comparison) status = add_comparison(source->comparison, root, err);
+    char *text = root && !status ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
     if (!text) return hb_fail_memory(err);
     *json = text;

@@ -1,31 +1,10 @@
 #include "report/validation.h"
 
-#include <math.h>
-
-static json_t *number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
-static json_t *interval(double lower, double upper)
-{
-    return json_pack("[o, o]", number(lower), number(upper));
-}
-
-static json_t *point(const hb_sweep_point *p)
-{
-    return json_pack("{s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I}", "tau", p->tau, "precision",
-                     p->precision, "recall", p->recall, "f1", p->f1, "tp", (json_int_t)p->tp, "fp",
-                     (json_int_t)p->fp, "fn", (json_int_t)p->fn, "tn", (json_int_t)p->tn);
-}
+#include "report/values.h"
 
 static json_t *classes(const hb_class_summary by_label[2])
 {
-    json_t *both = json_array();
-    for (int c = 0; c < 2; c++)
-        json_array_append_new(both, json_pack("{s:I, s:o, s:o}", "n", (json_int_t)by_label[c].n, "mean",
-                                              number(by_label[c].mean), "sd", number(by_label[c].sd)));
-    return both;
+    return json_pack("[o, o]", hb_json_class(&by_label[0]), hb_json_class(&by_label[1]));
 }
 
 /* The score's statistics on both splits, by label. */
@@ -44,30 +23,20 @@ static json_t *risk_curve(const hb_validation *v)
     return curve;
 }
 
-static json_t *bootstrap(const hb_validation *v)
-{
-    const hb_bootstrap *b = &v->intervals;
-    if (!v->options.bootstrap.n_draws) return json_null();
-    return json_pack("{s:I, s:I, s:o, s:o, s:o}", "draws", (json_int_t)v->options.bootstrap.n_draws,
-                     "seed", (json_int_t)v->options.bootstrap.seed, "auroc",
-                     interval(b->auroc.lower, b->auroc.upper), "pr_auc",
-                     interval(b->pr_auc.lower, b->pr_auc.upper), "precision_at_recall",
-                     interval(b->precision_at_recall.lower, b->precision_at_recall.upper));
-}
-
 json_t *hb_validation_json(const hb_calibrated_score *calibrated, const hb_validation *v)
 {
     const hb_sweep_result *r = &v->sweep;
     return json_pack("{s:s, s:I, s:f, s:f, s:o, s:f, s:o, s:o, s:o, s:o, s:b, s:f, s:o, s:f, s:f, s:o, "
-                     "s:f, s:f}",
-                     "direction", r->direction == HB_DIRECTION_LOW ? "<=" : ">=", "n", (json_int_t)r->n,
+                     "s:f, s:f, s:f}",
+                     "direction", hb_direction_sign(r->direction), "n", (json_int_t)r->n,
                      "hallucination_rate", r->hallucination_rate, "auroc", r->auroc, "auroc_delong",
-                     interval(r->auroc - 1.96 * v->auroc_se, r->auroc + 1.96 * v->auroc_se), "pr_auc",
-                     r->pr_auc, "calibration_auroc", number(calibrated->auroc), "bootstrap",
-                     bootstrap(v), "at_tau", point(&v->at_tau), "best", point(&r->best), "best_reached",
+                     hb_json_interval(&v->uncertainty.auroc_delong), "pr_auc", r->pr_auc,
+                     "calibration_auroc", hb_json_number(calibrated->auroc), "bootstrap",
+                     hb_json_bootstrap(&v->uncertainty), "at_tau", hb_json_point(&v->at_tau), "best",
+                     hb_json_point(&r->best), "best_reached",
                      (int)(r->selection == HB_SELECT_PRECISION_AT_RECALL), "min_recall", r->min_recall,
                      "risk_coverage", risk_curve(v), "aurc", v->aurc, "prr", v->prr, "drift",
-                     drift(calibrated, v), "ece", v->ece, "brier", v->brier);
+                     drift(calibrated, v), "ece", v->ece, "brier", v->brier, "log_loss", v->log_loss);
 }
 
 json_t *hb_quadrants_json(const hb_quadrants *q)
@@ -78,7 +47,7 @@ json_t *hb_quadrants_json(const hb_quadrants *q)
             double rate = (double)q->hallucinated[a][b] / (double)q->count[a][b];
             json_array_append_new(all, json_pack("{s:b, s:b, s:I, s:o}", "hbar_s", a, "pri", b, "count",
                                                  (json_int_t)q->count[a][b], "hallucination_rate",
-                                                 number(rate)));
+                                                 hb_json_number(rate)));
         }
     return all;
 }

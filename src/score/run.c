@@ -606,7 +606,7 @@ hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_s
 typedef struct gathering {
     hb_score_table *table;
     size_t room;
-    hb_score_id score;
+    hb_score_id *scores; /* [table->n_scores] */
     hb_grading grading;
 } gathering;
 
@@ -618,9 +618,11 @@ int hb_run_label(const hb_run_sample *sample, const hb_grading *grading)
 static hb_status gather(void *user, const hb_run_sample *sample)
 {
     gathering *g = user;
-    if (strcmp(sample->status, "scored") != 0 || g->table->n == g->room) return HB_OK;
-    g->table->scores[g->table->n] = hb_scores_get(&sample->scores, g->score);
-    g->table->labels[g->table->n++] = (uint8_t)hb_run_label(sample, &g->grading);
+    hb_score_table *t = g->table;
+    if (strcmp(sample->status, "scored") != 0 || t->n == g->room) return HB_OK;
+    for (size_t k = 0; k < t->n_scores; k++)
+        t->scores[k * g->room + t->n] = hb_scores_get(&sample->scores, g->scores[k]);
+    t->labels[t->n++] = (uint8_t)hb_run_label(sample, &g->grading);
     return HB_OK;
 }
 
@@ -636,18 +638,40 @@ static hb_status no_score(const hb_run *run, const char *name, hb_error *err)
     return status;
 }
 
-hb_status hb_run_scores(hb_run *run, const char *score, const hb_grading *grading,
-                        hb_score_table *table, hb_error *err)
+/* Room for every scored sample, which a run that is still being written may get more of. */
+static hb_status make_table(hb_run *run, size_t n_scores, gathering *g, hb_error *err)
 {
-    gathering g = {.table = table, .grading = grading ? *grading : hb_grading_defaults()};
-    if (!hb_score_find(score, &g.score) || !has_score(run, g.score)) return no_score(run, score, err);
     hb_run_counts counts;
     hb_status status = hb_run_count(run, &counts, err);
     if (status) return status;
-    g.room = (size_t)counts.scored;
-    *table = (hb_score_table){calloc(g.room + 1, sizeof(double)), calloc(g.room + 1, 1), 0, 0};
-    if (!table->scores || !table->labels) status = hb_fail_memory(err);
+    g->room = (size_t)counts.scored;
+    *g->table = (hb_score_table){.scores = calloc(g->room * n_scores + 1, sizeof(double)),
+                                 .labels = calloc(g->room + 1, 1),
+                                 .n_scores = n_scores};
+    return g->table->scores && g->table->labels ? HB_OK : hb_fail_memory(err);
+}
+
+hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
+                       const hb_grading *grading, hb_score_table *table, hb_error *err)
+{
+    hb_score_table t = {0};
+    gathering g = {.table = &t, .grading = grading ? *grading : hb_grading_defaults()};
+    hb_status status = HB_OK;
+    g.scores = calloc(n_scores + 1, sizeof *g.scores);
+    if (!g.scores) return hb_fail_memory(err);
+    for (size_t k = 0; k < n_scores && !status; k++)
+        if (!hb_score_find(scores[k], &g.scores[k]) || !has_score(run, g.scores[k]))
+            status = no_score(run, scores[k], err);
+    if (!status) status = make_table(run, n_scores, &g, err);
     if (!status) status = hb_run_each(run, gather, &g, err);
-    if (status) hb_score_table_free(table);
+    free(g.scores);
+    if (status) hb_score_table_free(&t);
+    else *table = t;
     return status;
+}
+
+hb_status hb_run_scores(hb_run *run, const char *score, const hb_grading *grading,
+                        hb_score_table *table, hb_error *err)
+{
+    return hb_run_table(run, &score, 1, grading, table, err);
 }

@@ -1,5 +1,8 @@
 """hbar validate: a published run's own numbers, and a calibration judged on another split."""
+import contextlib
 import json
+import re
+import sqlite3
 
 from harness import DEMO, FAILED, MODEL, SHARED, USAGE, Case
 
@@ -57,7 +60,75 @@ class Validate(Case):
         self.fails("validate", "--params", path, "--run", run, says="calibrated on another model")
         self.run_hbar("validate", "--params", path, "--run", run, "--force", "--draws", 0)
 
+    def params(self, scores, **more):
+        """A file about the first of the scores, given as (name, tau, direction)."""
+        (name, tau, direction), *others = scores
+        return self.write("p.json", json.dumps({
+            "schema": "hbar-params", "schema_version": 1, "threshold": {"tau": tau}, "lambda": 5,
+            "direction": direction, "score": {"name": name},
+            "scores": {n: {"tau": t, "direction": d} for n, t, d in others}, **more}))
+
+    def test_what_is_not_there_is_said(self):
+        params = self.params([("a", 3, ">="), ("b", 3, ">="), ("c", 1, "<="), ("same", 1, ">=")])
+        rows = [{"label": i % 2, "a": i, "c": -i, "same": 2} for i in range(20)]
+        table = self.write_rows("t.jsonl", [*rows, {"label": 1, "a": None, "c": 3, "same": 2}])
+        out, err = self.run_hbar("validate", "--params", params, "--scores", table, "--draws", 0)
+        self.assertIn("t.jsonl: calibrated, but not there, so not judged: b", err)
+        self.assertIn("t.jsonl: same is not judged: all 20 scores are 2", err)
+        self.assertIn("1 rows are broken and passed over, 20 are good", err)
+        self.assertIn("Spearman", out)
+        result = self.run_json("validate", "--params", params, "--scores", table, "--draws", 0)
+        self.assertEqual(list(result["scores"]), ["a", "c"])
+        self.assertEqual(result["correlations"]["matrix"], [[1, -1], [-1, 1]])
+        self.assertEqual(result["scores"]["c"]["p_difference"], 1)
+        other = self.params([("b", 3, ">="), ("a", 3, ">=")])
+        self.fails("validate", "--params", other, "--scores", table, says="no column 'b'; there are: label, a, c, same")
+
+    def rows(self, run):
+        return [json.loads(line) for line in self.run_hbar("export", "--run", run, "--format", "jsonl")[0].splitlines()]
+
+    def test_graded_answers(self):
+        """Every second question takes a word of the model's own text for an answer, which "contains" finds in it
+        and "exact" does not."""
+        learn, run = self.dir / "learn.db", self.dir / "r.db"
+        prompts = [f"{i} is" for i in range(40)]
+        data = self.write_rows("d.jsonl", [{"prompt": p, "label": 0} for p in prompts])
+        self.run_hbar("score", "--model", MODEL, "--data", data, "--run", learn, *FAST)
+        words = [re.findall("[a-z]{2,}", r["text"].split("\n")[0]) for r in self.rows(learn)]
+        data = self.write_rows("e.jsonl", [{"prompt": p, "answers": [w[0] if w and i % 2 else "never this"]}
+                                           for i, (p, w) in enumerate(zip(prompts, words))])
+        self.run_hbar("score", "--model", MODEL, "--data", data, "--run", run, *FAST)
+        params = self.params([("hbar_s", 2, ">=")], model=self.model_of(run))
+        rates = []
+        for rule, is_right in (("contains", lambda r: r["grade_contains"]), ("f1", lambda r: r["grade_f1"] >= 0.2)):
+            wrong = [not is_right(r) for r in self.rows(run)]
+            more = ["--min-f1", 0.2] if rule == "f1" else []
+            result = self.run_json("validate", "--params", params, "--run", run, "--grade", rule, "--draws", 0, *more)
+            rates.append(sum(wrong) / 40)
+            self.assertAlmostEqual(result["scores"]["hbar_s"]["hallucination_rate"], rates[-1])
+        self.assertTrue(0.4 < rates[0] < 1)
+        self.fails("validate", "--params", params, "--run", run, says="all 40 samples have label 1")
+        self.fails("validate", "--params", params, "--run", run, "--min-f1", 0.3, code=USAGE,
+                   says="--min-f1 goes with --grade f1")
+
+    def model_of(self, run):
+        with contextlib.closing(sqlite3.connect(run)) as db:
+            settings = dict(db.execute("SELECT key, value FROM settings WHERE key LIKE 'model%'"))
+        return {"name": settings["model_name"], "architecture": settings["model_architecture"],
+                "file_size": int(settings["model_size"])}
+
+    def test_labels_are_not_graded(self):
+        run = self.dir / "r.db"
+        self.run_hbar("score", "--model", MODEL, "--data", DEMO, "--run", run, *FAST)
+        params = self.params([("hbar_s", 2, ">=")], model=self.model_of(run))
+        self.fails("validate", "--params", params, "--run", run, "--grade", "f1",
+                   says="r.db: --grade: the run has labels, no answers")
+        self.fails("validate", "--params", params, "--scores", run, "--grade", "f1", code=USAGE, says="--grade is not for")
+
     def test_usage(self):
         self.fails("validate", "--run", "x", code=USAGE, says="--params is required")
-        self.fails("validate", "--params", "x", code=USAGE, says="give --model and --data, or --run, or --scores")
+        for split in ([], ["--model", "m"], ["--data", "d"], ["--run", "r", "--model", "m"],
+                      ["--scores", "s", "--run", "r"], ["--scores", "s", "--model", "m", "--data", "d"]):
+            self.fails("validate", "--params", "x", *split, code=USAGE,
+                       says="give --model and --data, or --run, or --scores")
         self.fails("validate", "--params", "/no/such.json", "--run", "x", code=FAILED, says="/no/such.json")
