@@ -9,17 +9,17 @@
 
 /* ---- Files that lie ------------------------------------------------------------------------------ */
 
-/* The tiny F32 model's bytes, to be spoiled and opened. */
+/* A model's bytes, to be spoiled and opened. */
 typedef struct file_bytes {
     char path[128];
     uint8_t *data;
     size_t size;
 } file_bytes;
 
-static file_bytes load_model(void **state)
+static file_bytes load(void **state, const char *model)
 {
     file_bytes f;
-    FILE *file = fopen(tiny_model("f32"), "rb");
+    FILE *file = fopen(tiny_model(model), "rb");
     snprintf(f.path, sizeof f.path, "%s/spoiled.gguf", (char *)*state);
     assert_non_null(file);
     fseek(file, 0, SEEK_END);
@@ -29,6 +29,11 @@ static file_bytes load_model(void **state)
     assert_int_equal(fread(f.data, 1, f.size, file), f.size);
     fclose(file);
     return f;
+}
+
+static file_bytes load_model(void **state)
+{
+    return load(state, "f32");
 }
 
 static void save(const file_bytes *f, size_t size)
@@ -132,7 +137,9 @@ static void test_identity_errors(void **state)
 {
     file_bytes f = load_model(state);
     memcpy(after(&f, "general.architecture") + 12, "gpt9x", 5);
-    expect(&f, HB_ERR_UNSUPPORTED, "architecture 'gpt9x' is not supported");
+    expect(
+        &f, HB_ERR_UNSUPPORTED,
+        "architecture 'gpt9x' is not supported; these are: llama, qwen2, qwen3, phi3, gemma2, gemma3");
     memcpy(after(&f, "general.architecture") + 12, "llama", 5);
     memcpy(after(&f, "tokenizer.ggml.model") + 12, "gpt2x", 5);
     expect(&f, HB_ERR_UNSUPPORTED, "tokenizer 'gpt2x'");
@@ -140,6 +147,61 @@ static void test_identity_errors(void **state)
     memcpy(after(&f, "general.architecture") - 4, "turE", 4);
     expect(&f, HB_ERR_FORMAT, "'general.architecture' is missing");
     free(f.data);
+}
+
+/* What only some architectures have, missing under its name or with an impossible value. */
+static void test_architecture_errors(void **state)
+{
+    const struct {
+        const char *model, *key;
+        uint32_t at, value; /* bytes after the key */
+        hb_status status;
+        const char *part;
+    } cases[] = {
+        {"qwen2", "blk.1.attn_k.bia", 0, 'z', HB_ERR_FORMAT, "tensor 'blk.1.attn_k.bias' is missing"},
+        {"qwen2", "blk.1.attn_k.bias", 4, 33, HB_ERR_FORMAT, "has shape 33 x 1, not 32 x 1"},
+        {"qwen3", "blk.2.attn_q_norm.weigh", 0, 'z', HB_ERR_FORMAT,
+         "'blk.2.attn_q_norm.weight' is miss"},
+        {"phi3", "blk.0.attn_qkv.weigh", 0, 'z', HB_ERR_FORMAT, "'blk.0.attn_qkv.weight' is missing"},
+        {"phi3", "rope_factors_long.weigh", 0, 'z', HB_ERR_FORMAT,
+         "'rope_factors_long.weight' is miss"},
+        {"phi3", "phi3.rope.scaling.attn_factor", 4, 0xBF800000, HB_ERR_FORMAT,
+         "not a positive number"},
+        {"phi3", "phi3.rope.scaling.original_context_length", 4, 0, HB_ERR_FORMAT, "original_context"},
+        {"phi3", "phi3.rope.scaling.type", 12, 'L', HB_ERR_UNSUPPORTED, "rope scaling 'Longrope'"},
+        {"gemma2", "blk.2.post_ffw_norm.weigh", 0, 'z', HB_ERR_FORMAT,
+         "'blk.2.post_ffw_norm.weight' is"},
+        {"gemma2", "gemma2.attention.sliding_window", 4, 0xFFFFFFFF, HB_ERR_FORMAT, "sliding_window"},
+        {"gemma2", "gemma2.final_logit_softcapping", 4, 0x7F800000, HB_ERR_FORMAT, "softcapping"},
+        {"gemma3", "blk.6.attn_k_norm.weigh", 0, 'z', HB_ERR_FORMAT,
+         "'blk.6.attn_k_norm.weight' is miss"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        file_bytes f = load(state, cases[i].model);
+        uint8_t *at = after(&f, cases[i].key) + cases[i].at;
+        if (cases[i].value < 256 && cases[i].value >= 'A') *at = (uint8_t)cases[i].value;
+        else put32(at, cases[i].value);
+        expect(&f, cases[i].status, cases[i].part);
+        free(f.data);
+    }
+}
+
+static void test_rope_factors(void **state)
+{
+    hb_error err;
+    hb_model *model;
+    const float bad[] = {0, -1, NAN, INFINITY};
+    assert_ok(hb_model_open(tiny_model("llama3"), &model, &err));
+    hb_model_close(model);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        file_bytes f = load(state, "llama3");
+        const float first[] = {1, 1.875f}; /* as tools/make_model.py writes them */
+        uint8_t *at = memmem(f.data, f.size, first, sizeof first);
+        assert_non_null(at);
+        memcpy(at, &bad[i], sizeof *bad);
+        expect(&f, HB_ERR_FORMAT, "tensor 'rope_freqs.weight' holds");
+        free(f.data);
+    }
 }
 
 static void test_vocabulary_errors(void **state)
@@ -629,6 +691,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_header_errors, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_metadata_errors, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_identity_errors, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_architecture_errors, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_rope_factors, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_vocabulary_errors, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_tensor_errors, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_truncated_everywhere, make_scratch, remove_scratch),

@@ -388,7 +388,17 @@ static void test_transpose_and_outer(void **state)
     }
 }
 
-static void test_silu(void **state)
+static double silu(double x)
+{
+    return x / (1 + exp(-x));
+}
+
+static double gelu(double x)
+{
+    return x / 2 * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+
+static void test_gates(void **state)
 {
     (void)state;
     enum { LONGEST = 40 };
@@ -405,10 +415,37 @@ static void test_silu(void **state)
             memcpy(got, gate, sizeof got);
             k->silu_mul(got, up, n);
             for (size_t i = 0; i < n; i++) {
-                double expected = gate[i] / (1 + exp(-(double)gate[i])) * up[i];
+                double expected = silu((double)gate[i]) * (double)up[i];
                 assert_near(got[i], expected, 1e-6 * fabs(expected) + 1e-30);
             }
             assert_memory_equal(&got[n], &gate[n], sizeof *got); /* must stay */
+            memcpy(got, gate, sizeof got);
+            k->gelu_mul(got, up, n);
+            for (size_t i = 0; i < n; i++) {
+                double expected = gelu((double)gate[i]) * (double)up[i];
+                assert_near(got[i], expected, 1e-6 * fabs(expected) + 3e-7);
+            }
+            assert_memory_equal(&got[n], &gate[n], sizeof *got);
+        }
+    }
+}
+
+static void test_softcap(void **state)
+{
+    (void)state;
+    enum { LONGEST = 40 };
+    const float special[] = {0, -0.0f, 1e-30f, 1e30f, -1e30f, 50, -50, 0.01f};
+    hb_rng rng = {8};
+    for (int s = 0; s < N_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s]);
+        for (size_t n = 0; k && n <= LONGEST; n++) {
+            float x[LONGEST + 1], got[LONGEST + 1];
+            for (size_t i = 0; i <= n; i++)
+                x[i] = i < sizeof special / 4 ? special[i] : 90 * random_float(&rng);
+            memcpy(got, x, sizeof got);
+            k->softcap(got, n, 30);
+            for (size_t i = 0; i < n; i++) assert_near(got[i], 30 * tanh((double)x[i] / 30), 1e-5);
+            assert_memory_equal(&got[n], &x[n], sizeof *got); /* must stay */
         }
     }
 }
@@ -439,7 +476,8 @@ int main(void)
         cmocka_unit_test(test_dots),
         cmocka_unit_test(test_panels),
         cmocka_unit_test(test_transpose_and_outer),
-        cmocka_unit_test(test_silu),
+        cmocka_unit_test(test_gates),
+        cmocka_unit_test(test_softcap),
         cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

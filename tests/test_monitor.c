@@ -14,15 +14,26 @@ typedef struct fixture {
     hb_session *session;
 } fixture;
 
-static int open_fixture(void **state)
+static int open_session(void **state, const char *name)
 {
     static fixture f;
     hb_error err;
     hb_session_options options = {.n_ctx = 700, .n_threads = 1};
     *state = &f;
     setenv("HBAR_KERNELS", "portable", 1); /* the same bits however tokens are evaluated together */
-    return hb_model_open(tiny_model("f32"), &f.model, &err) ||
+    return hb_model_open(tiny_model(name), &f.model, &err) ||
            hb_session_open(f.model, &options, &f.session, &err);
+}
+
+static int open_fixture(void **state)
+{
+    return open_session(state, "f32");
+}
+
+/* A model whose logits are capped. */
+static int open_capped_fixture(void **state)
+{
+    return open_session(state, "gemma2");
 }
 
 static int close_fixture(void **state)
@@ -535,6 +546,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_trajectory_is_what_the_signals_say, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(test_lens, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_lens, open_capped_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_chosen_signals, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_halts_before_the_risky_token, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_check_every, open_fixture, close_fixture),

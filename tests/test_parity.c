@@ -128,33 +128,39 @@ static void test_trained_model(void **state)
     assert_true(check_model(shared_file("models/stories260K.gguf"), "stories260K") >= 200);
 }
 
-static void test_type(const char *type)
+/* The models of tests/CMakeLists.txt: of each type, and of each architecture. */
+static void test_small_model(void **state)
 {
     char name[32];
-    snprintf(name, sizeof name, "tiny-%s", type);
-    assert_true(check_model(tiny_model(type), name) > 0);
+    snprintf(name, sizeof name, "tiny-%s", (const char *)*state);
+    assert_true(check_model(tiny_model(*state), name) > 0);
 }
 
-#define TYPE_TEST(type)                                                                                \
-    static void test_##type(void **state)                                                              \
+#define SMALL_MODEL(name)                                                                              \
     {                                                                                                  \
-        (void)state;                                                                                   \
-        test_type(#type);                                                                              \
+        name, test_small_model, NULL, NULL, name                                                       \
     }
-TYPE_TEST(f32)
-TYPE_TEST(f16)
-TYPE_TEST(bf16)
-TYPE_TEST(q8_0)
-TYPE_TEST(q4_0)
-TYPE_TEST(q4_k)
-TYPE_TEST(q6_k)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_trained_model), cmocka_unit_test(test_f32),  cmocka_unit_test(test_f16),
-        cmocka_unit_test(test_bf16),          cmocka_unit_test(test_q8_0), cmocka_unit_test(test_q4_0),
-        cmocka_unit_test(test_q4_k),          cmocka_unit_test(test_q6_k),
+        cmocka_unit_test(test_trained_model),
+        SMALL_MODEL("f32"),
+        SMALL_MODEL("f16"),
+        SMALL_MODEL("bf16"),
+        SMALL_MODEL("q8_0"),
+        SMALL_MODEL("q4_0"),
+        SMALL_MODEL("q4_k"),
+        SMALL_MODEL("q6_k"),
+        SMALL_MODEL("llama3"),
+        SMALL_MODEL("linear"),
+        SMALL_MODEL("yarn"),
+        SMALL_MODEL("qwen2"),
+        SMALL_MODEL("qwen3"),
+        SMALL_MODEL("phi3"),
+        SMALL_MODEL("phi3-window"),
+        SMALL_MODEL("gemma2"),
+        SMALL_MODEL("gemma3"),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

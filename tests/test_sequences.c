@@ -15,7 +15,7 @@ static int32_t token_of(int text, int i)
     return 3 + (i * 37 + i * i + (i < PREFIX ? 0 : text * 91)) % 500;
 }
 
-static int set_up(void **state)
+static int set_up(void **state, const char *name)
 {
     static fixture f;
     hb_error err;
@@ -23,7 +23,7 @@ static int set_up(void **state)
     const hb_session_options one = {.n_ctx = 256, .n_threads = 2};
     const hb_session_options several = {
         .n_ctx = 256, .n_threads = 2, .n_sequences = 5, .n_positions = 640};
-    if (hb_model_open(tiny_model("q4_0"), &f.model, &err) ||
+    if (hb_model_open(tiny_model(name), &f.model, &err) ||
         hb_session_open(f.model, &one, &f.alone, &err) ||
         hb_session_open(f.model, &several, &f.many, &err))
         fail_msg("%s", err.message);
@@ -32,6 +32,17 @@ static int set_up(void **state)
     f.state = (size_t)m->n_layers * (size_t)m->n_embd;
     *state = &f;
     return 0;
+}
+
+static int set_up_llama(void **state)
+{
+    return set_up(state, "q4_0");
+}
+
+/* With sliding windows in most blocks. */
+static int set_up_gemma(void **state)
+{
+    return set_up(state, "gemma3");
 }
 
 static int tear_down(void **state)
@@ -169,5 +180,6 @@ int main(void)
         cmocka_unit_test(test_pages_come_back),
         cmocka_unit_test(test_refusals),
     };
-    return cmocka_run_group_tests(tests, set_up, tear_down);
+    return cmocka_run_group_tests_name("llama", tests, set_up_llama, tear_down) +
+           cmocka_run_group_tests_name("gemma", tests, set_up_gemma, tear_down);
 }

@@ -40,20 +40,20 @@ def array(key, kind, values):
     return _text(key) + head + b"".join(_value(kind, v) for v in values)
 
 
-def llama_metadata(name, n_ctx, n_embd, n_layers, n_ff, n_heads, n_kv_heads, n_vocab, rms_eps=1e-5):
-    """The pairs that describe a model of the llama architecture."""
+def model_metadata(arch, name, n_ctx, n_embd, n_layers, n_ff, n_heads, n_kv_heads, n_vocab, n_rot=None, rms_eps=1e-5):
+    """The pairs that describe a model's shape."""
     return [
-        pair("general.architecture", STRING, "llama"),
+        pair("general.architecture", STRING, arch),
         pair("general.name", STRING, name),
-        number("llama.context_length", n_ctx),
-        number("llama.embedding_length", n_embd),
-        number("llama.block_count", n_layers),
-        number("llama.feed_forward_length", n_ff),
-        number("llama.attention.head_count", n_heads),
-        number("llama.attention.head_count_kv", n_kv_heads),
-        number("llama.rope.dimension_count", n_embd // n_heads),
-        number("llama.vocab_size", n_vocab),
-        pair("llama.attention.layer_norm_rms_epsilon", FLOAT32, rms_eps),
+        number(arch + ".context_length", n_ctx),
+        number(arch + ".embedding_length", n_embd),
+        number(arch + ".block_count", n_layers),
+        number(arch + ".feed_forward_length", n_ff),
+        number(arch + ".attention.head_count", n_heads),
+        number(arch + ".attention.head_count_kv", n_kv_heads),
+        number(arch + ".rope.dimension_count", n_rot or n_embd // n_heads),
+        number(arch + ".vocab_size", n_vocab),
+        pair(arch + ".attention.layer_norm_rms_epsilon", FLOAT32, rms_eps),
     ]
 
 

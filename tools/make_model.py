@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes a small GGUF model of the llama architecture with random weights.
+"""Writes a small GGUF model of any architecture with random weights.
 
 Its text means nothing, but its file and its arithmetic are those of a real model, so it is enough to
 try every command and to test the engine on every tensor type. Needs nothing but Python; the same
 options give the same file everywhere.
 
-    make_model.py OUT.gguf [--type q8_0] [--seed 1] [--embd 256] [--layers 4] ...
+    make_model.py OUT.gguf [--arch llama] [--type q8_0] [--embd 256] [--layers 4] ...
 """
 import argparse
 import random
@@ -71,6 +71,17 @@ def q6_k(rng, n, std):
 WRITERS = {"f32": f32, "f16": f16, "q4_0": q4_0, "q8_0": q8_0, "q4_k": q4_k, "q6_k": q6_k, "bf16": bf16}
 
 
+# What is in blocks of each architecture, beyond those of a llama; and whether embeddings are scaled.
+ARCHITECTURES = {
+    "llama": set(),
+    "qwen2": {"bias"},
+    "qwen3": {"qk_norm"},
+    "phi3": {"fused"},
+    "gemma2": {"post_norms", "scaled"},
+    "gemma3": {"qk_norm", "post_norms", "scaled"},
+}
+
+
 def vocabulary(chat):
     """Pieces, scores and types: three specials, all bytes, then characters and words with every prefix
     of a word, which SentencePiece's merging passes through; and ChatML's two tokens where asked for."""
@@ -92,38 +103,95 @@ def vocabulary(chat):
 
 
 def tensors(o, n_vocab):
-    """(name, [cols, rows], type, bytes) of each tensor."""
+    """(name, [cols, rows], type, bytes) of each tensor. The norms of a llama are ones; in the other
+    architectures, whose tests are newer, they differ."""
     rng = random.Random(o.seed)
     write = WRITERS[o.type]
-    kv = o.embd // o.heads * o.kv_heads
+    has = ARCHITECTURES[o.arch]
+    q, kv = o.head_dim * o.heads, o.head_dim * o.kv_heads
 
     def matrix(name, cols, rows, gain=1.0):
         return name + ".weight", [cols, rows], o.type, write(rng, cols * rows, gain / cols**0.5)
 
-    def ones(name):
-        return name + ".weight", [o.embd], "f32", struct.pack("<f", 1.0) * o.embd
+    def vector(name, values):
+        return name, [len(values)], "f32", struct.pack(f"<{len(values)}f", *values)
 
-    yield matrix("token_embd", o.embd, n_vocab, o.embd**0.5)
-    yield ones("output_norm")
+    def norm(name, n=o.embd, mean=1.0):
+        ones = o.arch == "llama"
+        return vector(name + ".weight", [1.0] * n if ones else [mean + u for u in uniform(rng, n, 0.25)])
+
+    # Embeddings are of size 1 when they enter the first block, also where the architecture scales them.
+    yield matrix("token_embd", o.embd, n_vocab, 1.0 if "scaled" in has else o.embd**0.5)
+    yield norm("output_norm", mean=4.0 if o.tied else 1.0)
     if not o.tied:
         yield matrix("output", o.embd, n_vocab, 4.0)
+    yield from rope_factors(o, vector)
     for i in range(o.layers):
         b = f"blk.{i}."
-        yield ones(b + "attn_norm")
-        yield matrix(b + "attn_q", o.embd, o.embd)
-        yield matrix(b + "attn_k", o.embd, kv)
-        yield matrix(b + "attn_v", o.embd, kv)
-        yield matrix(b + "attn_output", o.embd, o.embd)
-        yield ones(b + "ffn_norm")
-        yield matrix(b + "ffn_gate", o.embd, o.ff)
-        yield matrix(b + "ffn_up", o.embd, o.ff)
+        yield norm(b + "attn_norm")
+        if "fused" in has:
+            yield matrix(b + "attn_qkv", o.embd, q + 2 * kv)
+        else:
+            yield matrix(b + "attn_q", o.embd, q)
+            yield matrix(b + "attn_k", o.embd, kv)
+            yield matrix(b + "attn_v", o.embd, kv)
+        if "bias" in has:
+            for name, n in ("q", q), ("k", kv), ("v", kv):
+                yield vector(f"{b}attn_{name}.bias", uniform(rng, n, 0.5))
+        if "qk_norm" in has:
+            yield norm(b + "attn_q_norm", o.head_dim, 1.5)
+            yield norm(b + "attn_k_norm", o.head_dim, 1.5)
+        yield matrix(b + "attn_output", q, o.embd)
+        if "post_norms" in has:
+            yield norm(b + "post_attention_norm", mean=3.0)
+            yield norm(b + "post_ffw_norm", mean=3.0)
+        yield norm(b + "ffn_norm")
+        if "fused" in has:
+            yield matrix(b + "ffn_up", o.embd, 2 * o.ff)
+        else:
+            yield matrix(b + "ffn_gate", o.embd, o.ff)
+            yield matrix(b + "ffn_up", o.embd, o.ff)
         yield matrix(b + "ffn_down", o.ff, o.embd)
+
+
+def rope_factors(o, vector):
+    """What frequencies are divided by: more, the lower they are."""
+    n = o.rot // 2
+    if o.rope == "llama3":
+        yield vector("rope_freqs.weight", [1 + 7 * i / n for i in range(n)])
+    if o.rope == "longrope":
+        yield vector("rope_factors_long.weight", [1 + 15 * i / n for i in range(n)])
+        yield vector("rope_factors_short.weight", [1 + i / n for i in range(n)])
+
+
+def metadata(o, n_vocab):
+    def key(name):
+        return f"{o.arch}.{name}"
+
+    pairs = gguf.model_metadata(o.arch, o.name, o.context, o.embd, o.layers, o.ff, o.heads,
+                                o.kv_heads, n_vocab, o.rot)
+    if o.head_dim * o.heads != o.embd:
+        pairs += [gguf.number(key("attention.key_length"), o.head_dim),
+                  gguf.number(key("attention.value_length"), o.head_dim)]
+    if o.window:
+        pairs.append(gguf.number(key("attention.sliding_window"), o.window))
+    if o.rope in ("linear", "yarn", "longrope"):
+        pairs.append(gguf.pair(key("rope.scaling.type"), gguf.STRING, o.rope))
+    if o.rope in ("linear", "yarn"):
+        pairs.append(gguf.pair(key("rope.scaling.factor"), gguf.FLOAT32, 4.0))
+    if o.rope in ("yarn", "longrope"):
+        pairs.append(gguf.number(key("rope.scaling.original_context_length"), o.original))
+    if o.rope == "longrope":
+        pairs.append(gguf.pair(key("rope.scaling.attn_factor"), gguf.FLOAT32, 1.19))
+    if o.softcap:
+        pairs += [gguf.pair(key("attn_logit_softcapping"), gguf.FLOAT32, o.softcap),
+                  gguf.pair(key("final_logit_softcapping"), gguf.FLOAT32, 3 * o.softcap)]
+    return pairs
 
 
 def write_model(o):
     pieces, scores, types = vocabulary(o.chat_template is not None)
-    pairs = gguf.llama_metadata(o.name, o.context, o.embd, o.layers, o.ff, o.heads, o.kv_heads, len(pieces))
-    pairs += gguf.spm_metadata(pieces, scores, types)
+    pairs = metadata(o, len(pieces)) + gguf.spm_metadata(pieces, scores, types)
     if o.chat_template is not None:
         pairs.append(gguf.pair("tokenizer.chat_template", gguf.STRING, o.chat_template))
     gguf.write(o.out, pairs, tensors(o, len(pieces)), o.version)
@@ -132,6 +200,7 @@ def write_model(o):
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("out", metavar="OUT.gguf")
+    p.add_argument("--arch", choices=sorted(ARCHITECTURES), default="llama")
     p.add_argument("--type", choices=sorted(WRITERS), default="q8_0", help="of the matrices; q8_0")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--name", default="random-llama")
@@ -139,8 +208,14 @@ def main():
     p.add_argument("--layers", type=int, default=4)
     p.add_argument("--heads", type=int, default=4)
     p.add_argument("--kv-heads", type=int, default=2)
+    p.add_argument("--head-dim", type=int, help="length of a head; width / heads")
+    p.add_argument("--rot", type=int, help="dimensions of a head that are rotated; all")
     p.add_argument("--ff", type=int, default=768, help="width of the feed-forward part; 768")
     p.add_argument("--context", type=int, default=1024)
+    p.add_argument("--window", type=int, help="positions that blocks with a sliding window see")
+    p.add_argument("--rope", choices=["llama3", "linear", "yarn", "longrope"], help="how its rotation is scaled")
+    p.add_argument("--original", type=int, default=64, help="context before scaling; 64")
+    p.add_argument("--softcap", type=float, help="of attention scores; the logits' is three times that")
     p.add_argument("--tied", action="store_true", help="no output head of its own")
     p.add_argument("--chat-template", metavar="JINJA", help="put into the file, with the tokens of ChatML")
     p.add_argument("--version", type=int, choices=[2, 3], default=3, help="of GGUF; 3")
@@ -148,6 +223,8 @@ def main():
     block = 256 if o.type.endswith("_k") else 32
     if o.embd % block or o.ff % block or o.embd % o.heads or o.heads % o.kv_heads:
         p.error(f"--embd and --ff must be multiples of {block}, and heads must divide")
+    o.head_dim = o.head_dim or o.embd // o.heads
+    o.rot = o.rot or o.head_dim
     write_model(o)
 
 

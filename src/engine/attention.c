@@ -23,12 +23,26 @@ static void store(const hb_session *s, int32_t layer, const hb_span *span, int32
     }
 }
 
+/* The first position that a token sees. */
+static int32_t starts_at(int32_t position, int32_t window)
+{
+    return window && position >= window ? position - window + 1 : 0;
+}
+
+/* A position as a place in a page, or at its end that is nearer. */
+static int32_t in_page(int32_t position, int32_t page)
+{
+    int32_t place = position - page * HB_PAGE;
+    return place < 0 ? 0 : place > HB_PAGE ? HB_PAGE : place;
+}
+
 static void attend(const hb_session *s, int32_t layer, const hb_query_block *w, int32_t head)
 {
     const hb_kv_cache *c = &s->cache;
     size_t dim = (size_t)c->head_dim, heads = (size_t)s->model->info.n_heads;
     int32_t group = s->model->info.n_heads / c->n_heads, from[HB_QUERY_ROWS], to[HB_QUERY_ROWS];
-    float max[HB_QUERY_ROWS], sum[HB_QUERY_ROWS], scale = 1.0f / sqrtf((float)dim);
+    int32_t window = s->model->layers[layer].window, first = w->span->position + w->first / group;
+    float max[HB_QUERY_ROWS], sum[HB_QUERY_ROWS], scale = s->model->attention_scale;
     float *q = s->thread_heads + (size_t)omp_get_thread_num() * 2 * HB_QUERY_ROWS * c->padded;
     float *acc = q + HB_QUERY_ROWS * c->padded;
     size_t at[HB_QUERY_ROWS]; /* each query's place in s->q and s->attention */
@@ -41,11 +55,11 @@ static void attend(const hb_session *s, int32_t layer, const hb_query_block *w, 
     }
     memset(acc, 0, (size_t)w->n * c->padded * sizeof *acc);
     int32_t last = w->span->position + (w->first + w->n - 1) / group;
-    for (int32_t page = 0; page <= last / HB_PAGE; page++) {
+    for (int32_t page = starts_at(first, window) / HB_PAGE; page <= last / HB_PAGE; page++) {
         for (int32_t r = 0; r < w->n; r++) {
-            int32_t end = w->span->position + (w->first + r) / group + 1 - page * HB_PAGE;
-            from[r] = 0;
-            to[r] = end < 0 ? 0 : end > HB_PAGE ? HB_PAGE : end;
+            int32_t position = w->span->position + (w->first + r) / group;
+            from[r] = in_page(starts_at(position, window), page);
+            to[r] = in_page(position + 1, page);
         }
         int32_t stored = c->sequences[w->span->sequence].pages[page];
         const hb_attend job = {.q = q,
@@ -56,6 +70,7 @@ static void attend(const hb_session *s, int32_t layer, const hb_query_block *w, 
                                .values = hb_kv_values(c, stored, layer, head),
                                .from = from,
                                .to = to,
+                               .softcap = s->model->attention_cap,
                                .max = max,
                                .sum = sum,
                                .acc = acc};

@@ -1,11 +1,10 @@
-/* The forward pass of a llama-architecture transformer (Touvron et al., LLaMA, 2023), for a batch of
+/* The forward pass of a transformer of any architecture that architecture.c describes, for a batch of
  * tokens of any sequences. Activations are float, one row for a token. */
-#include <math.h>
 #include <string.h>
 #include "engine/norm.h"
 #include "engine/session.h"
 
-/* The row of the embedding table that belongs to a token. */
+/* The row of the embedding table that belongs to a token, scaled as the architecture asks. */
 static void embed(const hb_session *s, int32_t token, float *out)
 {
     const hb_matrix *w = &s->model->token_embd;
@@ -13,67 +12,103 @@ static void embed(const hb_session *s, int32_t token, float *out)
     hb_to_f32 *to_f32 = s->kernels->to_f32[w->type];
     if (to_f32) to_f32(row, out, (size_t)w->cols);
     else memcpy(out, row, w->row_bytes);
+    for (int32_t i = 0; s->model->embedding_scale != 1 && i < w->cols; i++)
+        out[i] *= s->model->embedding_scale;
 }
 
-/* The batch's residual stream, normed. */
-static void rms_norm(const hb_session *s, const float *weight)
+/* The batch's rows of `from`, the residual stream or s->normed itself, normed into s->normed. */
+static void rms_norm(const hb_session *s, const float *from, const float *weight)
 {
     size_t d = (size_t)s->model->info.n_embd;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
     for (int32_t row = 0; row < s->n_rows; row++)
-        hb_rms_norm(s->x + (size_t)row * d, weight, s->model->norm_eps, d, s->normed + (size_t)row * d);
+        hb_rms_norm(from + (size_t)row * d, weight, s->model->norm_eps, d, s->normed + (size_t)row * d);
 }
 
-/* Rotates neighbouring pairs of each head by its position's angles. */
-static void rotate(const hb_session *s, float *heads, int32_t n_heads, int32_t position)
+static void add(float *to, const float *bias, size_t n)
 {
-    const float *angles = s->rope + (size_t)position * (size_t)s->model->n_rot;
-    for (int32_t h = 0; h < n_heads; h++, heads += s->model->head_dim) {
-        for (int32_t i = 0; i < s->model->n_rot; i += 2) {
-            float a = heads[i], b = heads[i + 1], c = angles[i], sn = angles[i + 1];
-            heads[i] = a * c - b * sn;
-            heads[i + 1] = a * sn + b * c;
-        }
+    for (size_t i = 0; bias && i < n; i++) to[i] += bias[i];
+}
+
+/* Rotates neighbouring pairs of a head by its position's angles. */
+static void rotate_pairs(float *head, const float *angles, int32_t n_rot)
+{
+    for (int32_t i = 0; i < n_rot; i += 2) {
+        float a = head[i], b = head[i + 1], c = angles[i], sn = angles[i + 1];
+        head[i] = a * c - b * sn;
+        head[i + 1] = a * sn + b * c;
     }
 }
 
-/* Causal self-attention over all positions up to each token's own. */
-static void self_attention(hb_session *s, int32_t layer)
+/* The same where a pair's two lie half of the rotated dimensions apart. */
+static void rotate_halves(float *head, const float *angles, int32_t n_rot)
+{
+    float *upper = head + n_rot / 2;
+    for (int32_t i = 0; i < n_rot / 2; i++) {
+        float a = head[i], b = upper[i], c = angles[2 * i], sn = angles[2 * i + 1];
+        head[i] = a * c - b * sn;
+        upper[i] = a * sn + b * c;
+    }
+}
+
+/* Makes one token's heads of queries or keys ready for its position. */
+static void place_heads(const hb_session *s, const hb_layer *l, float *heads, int32_t n_heads,
+                        const float *bias, const float *norm, int32_t position)
 {
     const hb_model *m = s->model;
-    const hb_layer *l = &m->layers[layer];
-    int32_t heads = m->info.n_heads, kv_heads = m->info.n_kv_heads, dim = m->head_dim;
+    size_t dim = (size_t)m->head_dim;
+    const float *angles = s->rope[l->rope] + (size_t)position * (size_t)m->n_rot;
+    add(heads, bias, (size_t)n_heads * dim);
+    for (int32_t h = 0; h < n_heads; h++, heads += dim) {
+        if (norm) hb_rms_norm(heads, norm, m->norm_eps, dim, heads);
+        if (m->architecture->rotates_halves) rotate_halves(heads, angles, m->n_rot);
+        else rotate_pairs(heads, angles, m->n_rot);
+    }
+}
+
+/* Causal self-attention over the positions up to each token's own, all or those in a window. */
+static void self_attention(hb_session *s, int32_t layer)
+{
+    const hb_layer *l = &s->model->layers[layer];
+    int32_t heads = s->model->info.n_heads, kv_heads = s->model->info.n_kv_heads;
+    size_t q = (size_t)l->wq.rows, kv = (size_t)l->wk.rows;
     const hb_product products[] = {{&l->wq, s->q}, {&l->wk, s->k}, {&l->wv, s->v}};
     hb_matmul(s, s->normed, s->n_rows, products, 3);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
     for (int32_t row = 0; row < s->n_rows; row++) {
         const hb_span *span = s->span_of[row];
         int32_t position = span->position + row - span->row;
-        rotate(s, s->q + (size_t)row * (size_t)(heads * dim), heads, position);
-        rotate(s, s->k + (size_t)row * (size_t)(kv_heads * dim), kv_heads, position);
+        place_heads(s, l, s->q + (size_t)row * q, heads, l->bq, l->q_norm, position);
+        place_heads(s, l, s->k + (size_t)row * kv, kv_heads, l->bk, l->k_norm, position);
+        add(s->v + (size_t)row * kv, l->bv, kv);
     }
     hb_attention(s, layer);
 }
 
-/* SwiGLU (Shazeer, 2020), leaving silu(gate) * up in s->gate. */
+/* SwiGLU or GeGLU (Shazeer, GLU Variants Improve Transformer, 2020), leaving silu(gate) * up or
+ * gelu(gate) * up in s->gate. */
 static void feed_forward(hb_session *s, const hb_layer *l)
 {
     size_t ff = (size_t)s->model->n_ff;
+    void (*glu)(float *, const float *, size_t) =
+        s->model->architecture->gelu ? s->kernels->gelu_mul : s->kernels->silu_mul;
     const hb_product products[] = {{&l->w_gate, s->gate}, {&l->w_up, s->up}};
     hb_matmul(s, s->normed, s->n_rows, products, 2);
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
     for (int32_t row = 0; row < s->n_rows; row++)
-        s->kernels->silu_mul(s->gate + (size_t)row * ff, s->up + (size_t)row * ff, ff);
+        glu(s->gate + (size_t)row * ff, s->up + (size_t)row * ff, ff);
 }
 
-/* Projects back to the residual stream's width and adds to it. s->normed is free by then. */
-static void add_projected(hb_session *s, const hb_matrix *w, const float *from)
+/* Projects back to the residual stream's width, norms where there is a norm, and adds to the stream.
+ * s->normed is free by then. */
+static void add_projected(hb_session *s, const hb_matrix *w, const float *from, const float *norm)
 {
     hb_matmul(s, from, s->n_rows, &(hb_product){w, s->normed}, 1);
+    if (norm) rms_norm(s, s->normed, norm);
     size_t d = (size_t)s->model->info.n_embd;
 #pragma omp parallel for schedule(static) num_threads(s->n_threads) if (s->n_rows > 8)
     for (int32_t row = 0; row < s->n_rows; row++)
-        for (size_t i = 0; i < d; i++) s->x[(size_t)row * d + i] += s->normed[(size_t)row * d + i];
+        add(s->x + (size_t)row * d, s->normed + (size_t)row * d, d);
 }
 
 /* Copies the tapped tokens' states after a block. Rows [from, to) of the tap are in this batch, whose
@@ -99,6 +134,9 @@ static void tap_logits(hb_session *s, const hb_tap *tap, int32_t from, int32_t t
                     s->normed + (size_t)(r - from) * d);
     hb_matmul(s, s->normed, to - from, &(hb_product){&m->output, tap->logits + (size_t)from * vocab},
               1);
+    if (m->logit_cap > 0)
+        s->kernels->softcap(tap->logits + (size_t)from * vocab, (size_t)(to - from) * vocab,
+                            m->logit_cap);
 }
 
 /* Takes in the next n tokens' sequences: gives them their positions in the cache, and divides them into
@@ -138,12 +176,12 @@ static void eval_batch(hb_session *s, const int32_t *tokens, const hb_tap *tap, 
     for (int32_t t = 0; t < n; t++) embed(s, tokens[t], s->x + (size_t)t * (size_t)m->info.n_embd);
     for (int32_t i = 0; i < m->info.n_layers; i++) {
         const hb_layer *l = &m->layers[i];
-        rms_norm(s, l->attn_norm);
+        rms_norm(s, s->x, l->attn_norm);
         self_attention(s, i);
-        add_projected(s, &l->wo, s->attention);
-        rms_norm(s, l->ffn_norm);
+        add_projected(s, &l->wo, s->attention, l->attn_post_norm);
+        rms_norm(s, s->x, l->ffn_norm);
         feed_forward(s, l);
-        add_projected(s, &l->w_down, s->gate);
+        add_projected(s, &l->w_down, s->gate, l->ffn_post_norm);
         tap_states(s, tap, from, to, first, i);
     }
     tap_logits(s, tap, from, to, first);

@@ -60,4 +60,6 @@ void hb_lens_logits(const hb_kernels *kernels, const hb_model *model, const floa
         kernels->tile(rows + (size_t)t * d, d, count, normed, d, n_states, d, out + t,
                       (size_t)n_tokens);
     }
+    if (model->logit_cap > 0)
+        kernels->softcap(out, (size_t)n_states * (size_t)n_tokens, model->logit_cap);
 }

@@ -5,176 +5,145 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Bounds on what a file may claim: far above any real model, low enough that products of a few of them
- * fit 64 bits. */
-enum { MAX_WIDTH = 1 << 20, MAX_HEADS = 1 << 12, MAX_HEAD_DIM = 1 << 12 };
-
-/* ---- Shape -------------------------------------------------------------------------------------- */
-
-/* Reads "<architecture>.<name>". */
-static hb_status get_int(const hb_model *m, const char *name, bool required, int64_t max, int64_t *out,
-                         hb_error *err)
-{
-    char key[128];
-    snprintf(key, sizeof key, "%s.%s", m->architecture, name);
-    return hb_gguf_get_int(m->gguf, key, required, 1, max, out, err);
-}
-
-static hb_status get_float(const hb_model *m, const char *name, bool required, double *out,
-                           hb_error *err)
-{
-    char key[128];
-    snprintf(key, sizeof key, "%s.%s", m->architecture, name);
-    return hb_gguf_get_float(m->gguf, key, required, out, err);
-}
-
-static hb_status bad_shape(const hb_model *m, const char *why, hb_error *err)
-{
-    return hb_fail(err, HB_ERR_FORMAT, "%s: %s", m->info.path, why);
-}
-
-static hb_status read_attention(hb_model *m, hb_error *err)
-{
-    int64_t heads, kv_heads, key, value, rot;
-    hb_status status = get_int(m, "attention.head_count", true, MAX_HEADS, &heads, err);
-    if (status) return status;
-    kv_heads = heads;
-    status = get_int(m, "attention.head_count_kv", false, heads, &kv_heads, err);
-    if (status) return status;
-    if (heads % kv_heads) return bad_shape(m, "heads are not a multiple of key-value heads", err);
-    key = m->info.n_embd / heads;
-    status = get_int(m, "attention.key_length", false, MAX_HEAD_DIM, &key, err);
-    value = key;
-    if (!status) status = get_int(m, "attention.value_length", false, MAX_HEAD_DIM, &value, err);
-    rot = key;
-    if (!status) status = get_int(m, "rope.dimension_count", false, key > 0 ? key : 1, &rot, err);
-    if (status) return status;
-    if (key < 1 || key != value || key * heads > MAX_WIDTH)
-        return bad_shape(m, "the attention heads' lengths do not make sense", err);
-    if (rot % 2) return bad_shape(m, "an odd number of rotated dimensions", err);
-    m->info.n_heads = (int32_t)heads;
-    m->info.n_kv_heads = (int32_t)kv_heads;
-    m->head_dim = (int32_t)key;
-    m->n_rot = (int32_t)rot;
-    return HB_OK;
-}
-
-static hb_status read_rope(hb_model *m, hb_error *err)
-{
-    double factor = 1;
-    char key[128];
-    m->rope_base = 10000;
-    m->rope_scale = 1;
-    hb_status status = get_float(m, "rope.freq_base", false, &m->rope_base, err);
-    if (!status) status = get_float(m, "rope.scaling.factor", false, &factor, err);
-    if (status) return status;
-    snprintf(key, sizeof key, "%s.rope.scaling.type", m->architecture);
-    hb_gguf_text type = hb_gguf_get_text(m->gguf, key);
-    if (hb_gguf_text_is(type, "linear")) m->rope_scale = 1 / factor;
-    else if (type.bytes && !hb_gguf_text_is(type, "none"))
-        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: rope scaling '%.*s' is not supported",
-                       m->info.path, (int)(type.length < 32 ? type.length : 32), type.bytes);
-    return HB_OK;
-}
-
-static hb_status read_shape(hb_model *m, hb_error *err)
-{
-    int64_t layers, width, ff, context, experts = 0;
-    double eps;
-    hb_status status = get_int(m, "block_count", true, HB_MAX_LAYERS, &layers, err);
-    if (!status) status = get_int(m, "embedding_length", true, MAX_WIDTH, &width, err);
-    if (!status) status = get_int(m, "feed_forward_length", true, MAX_WIDTH, &ff, err);
-    if (!status) status = get_int(m, "context_length", true, INT32_MAX, &context, err);
-    if (!status) status = get_float(m, "attention.layer_norm_rms_epsilon", true, &eps, err);
-    char key[128];
-    snprintf(key, sizeof key, "%s.expert_count", m->architecture);
-    if (!status) status = hb_gguf_get_int(m->gguf, key, false, 0, INT32_MAX, &experts, err);
-    if (status) return status;
-    if (experts)
-        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: a mixture of %lld experts is not supported",
-                       m->info.path, (long long)experts);
-    m->info.n_layers = (int32_t)layers;
-    m->info.n_embd = (int32_t)width;
-    m->info.n_ctx_train = (int32_t)context;
-    m->n_ff = (int32_t)ff;
-    m->norm_eps = (float)eps;
-    status = read_attention(m, err);
-    return status ? status : read_rope(m, err);
-}
-
 /* ---- Weights ------------------------------------------------------------------------------------ */
 
-static hb_status take_matrix(hb_model *m, const char *name, int32_t cols, int32_t rows, bool required,
-                             hb_matrix *out, hb_error *err)
+/* Takes tensors until one cannot be had, which `status` then tells. */
+typedef struct taker {
+    hb_model *model;
+    hb_error *err;
+    hb_status status;
+    int32_t layer; /* whose block the names are in; -1: in none */
+} taker;
+
+/* The tensor "NAME.KIND" or "blk.N.NAME.KIND"; NULL when it is not to be had. */
+static const hb_gguf_tensor *take(taker *t, const char *name, const char *kind, int32_t cols,
+                                  int32_t rows, bool required)
 {
-    const hb_gguf_tensor *t;
-    hb_status status =
-        hb_gguf_take_tensor(m->gguf, name, (uint64_t)cols, (uint64_t)rows, required, &t, err);
-    if (!status && t) *out = (hb_matrix){t->data, t->row_bytes, rows, cols, (hb_type)t->type};
-    return status;
+    char full[64];
+    const hb_gguf_tensor *tensor = NULL;
+    if (t->status) return NULL;
+    if (t->layer < 0) snprintf(full, sizeof full, "%s.%s", name, kind);
+    else snprintf(full, sizeof full, "blk.%d.%s.%s", t->layer, name, kind);
+    t->status = hb_gguf_take_tensor(t->model->gguf, full, (uint64_t)cols, (uint64_t)rows, required,
+                                    &tensor, t->err);
+    return t->status ? NULL : tensor;
+}
+
+static hb_matrix take_matrix(taker *t, const char *name, int32_t cols, int32_t rows, bool required)
+{
+    const hb_gguf_tensor *w = take(t, name, "weight", cols, rows, required);
+    return w ? (hb_matrix){w->data, w->row_bytes, rows, cols, (hb_type)w->type} : (hb_matrix){0};
 }
 
 /* Vectors are read where they lie, as floats; the file's alignment makes that possible. */
-static hb_status take_vector(hb_model *m, const char *name, int32_t n, bool required, const float **out,
-                             hb_error *err)
+static const float *take_vector(taker *t, const char *name, const char *kind, int32_t n, bool required)
 {
-    const hb_gguf_tensor *t;
-    hb_status status = hb_gguf_take_tensor(m->gguf, name, (uint64_t)n, 1, required, &t, err);
-    if (status || !t) return status;
-    if (t->type != HB_TYPE_F32)
-        return hb_fail(err, HB_ERR_UNSUPPORTED,
-                       "%s: tensor '%s' is %s; only F32 is supported for vectors", m->info.path, name,
-                       hb_type_get_info(t->type)->name);
-    *out = (const float *)(const void *)t->data;
-    return HB_OK;
+    const hb_gguf_tensor *v = take(t, name, kind, n, 1, required);
+    if (!v) return NULL;
+    if (v->type != HB_TYPE_F32)
+        t->status = hb_fail(
+            t->err, HB_ERR_UNSUPPORTED, "%s: tensor '%.*s' is %s; only F32 is supported for vectors",
+            t->model->info.path, (int)v->name.length, v->name.bytes, hb_type_get_info(v->type)->name);
+    return (const float *)(const void *)v->data;
 }
 
-static hb_status take_layer(hb_model *m, int32_t index, hb_layer *l, hb_error *err)
+/* What frequencies of rotation are divided by. */
+static const float *take_rope_factors(taker *t, const char *name)
 {
-    int32_t d = m->info.n_embd, q = m->info.n_heads * m->head_dim,
-            kv = m->info.n_kv_heads * m->head_dim;
-    struct {
-        const char *name;
-        int32_t cols, rows;
-        hb_matrix *matrix;
-    } const matrices[] = {
-        {"attn_q", d, q, &l->wq},
-        {"attn_k", d, kv, &l->wk},
-        {"attn_v", d, kv, &l->wv},
-        {"attn_output", q, d, &l->wo},
-        {"ffn_gate", d, m->n_ff, &l->w_gate},
-        {"ffn_up", d, m->n_ff, &l->w_up},
-        {"ffn_down", m->n_ff, d, &l->w_down},
-    };
-    char name[64];
-    hb_status status = HB_OK;
-    for (size_t i = 0; i < sizeof matrices / sizeof *matrices && !status; i++) {
-        snprintf(name, sizeof name, "blk.%d.%s.weight", index, matrices[i].name);
-        status =
-            take_matrix(m, name, matrices[i].cols, matrices[i].rows, true, matrices[i].matrix, err);
+    int32_t n = t->model->n_rot / 2;
+    const float *factors = take_vector(t, name, "weight", n, false);
+    for (int32_t i = 0; factors && !t->status && i < n; i++)
+        if (!(factors[i] > 0 && isfinite(factors[i])))
+            t->status = hb_fail(t->err, HB_ERR_FORMAT, "%s: tensor '%s.weight' holds %g",
+                                t->model->info.path, name, (double)factors[i]);
+    return factors;
+}
+
+static hb_matrix rows_of(hb_matrix w, int32_t first, int32_t rows)
+{
+    if (w.data) w.data += (size_t)first * w.row_bytes;
+    w.rows = rows;
+    return w;
+}
+
+/* Which positions a block sees, and what rotates them. */
+static void set_window(const hb_model *m, int32_t layer, hb_layer *l)
+{
+    int32_t every = m->full_every;
+    if (every && layer % every == every - 1) return;
+    l->window = m->window;
+    l->rope = l->window && m->architecture->window_base > 0;
+}
+
+static void take_attention(taker *t, hb_layer *l)
+{
+    const hb_model *m = t->model;
+    const hb_architecture *a = m->architecture;
+    int32_t d = m->info.n_embd, dim = m->head_dim, q = m->info.n_heads * dim,
+            kv = m->info.n_kv_heads * dim;
+    if (a->fused) {
+        hb_matrix all = take_matrix(t, "attn_qkv", d, q + 2 * kv, true);
+        l->wq = rows_of(all, 0, q);
+        l->wk = rows_of(all, q, kv);
+        l->wv = rows_of(all, q + kv, kv);
+    } else {
+        l->wq = take_matrix(t, "attn_q", d, q, true);
+        l->wk = take_matrix(t, "attn_k", d, kv, true);
+        l->wv = take_matrix(t, "attn_v", d, kv, true);
     }
-    snprintf(name, sizeof name, "blk.%d.attn_norm.weight", index);
-    if (!status) status = take_vector(m, name, d, true, &l->attn_norm, err);
-    snprintf(name, sizeof name, "blk.%d.ffn_norm.weight", index);
-    if (!status) status = take_vector(m, name, d, true, &l->ffn_norm, err);
-    return status;
+    l->bq = take_vector(t, "attn_q", "bias", q, a->qkv_bias);
+    l->bk = take_vector(t, "attn_k", "bias", kv, a->qkv_bias);
+    l->bv = take_vector(t, "attn_v", "bias", kv, a->qkv_bias);
+    l->wo = take_matrix(t, "attn_output", q, d, true);
+    l->attn_norm = take_vector(t, "attn_norm", "weight", d, true);
+    if (a->qk_norm) {
+        l->q_norm = take_vector(t, "attn_q_norm", "weight", dim, true);
+        l->k_norm = take_vector(t, "attn_k_norm", "weight", dim, true);
+    }
+    if (a->post_norms) l->attn_post_norm = take_vector(t, "post_attention_norm", "weight", d, true);
+}
+
+static void take_feed_forward(taker *t, hb_layer *l)
+{
+    const hb_model *m = t->model;
+    int32_t d = m->info.n_embd, ff = m->n_ff;
+    if (m->architecture->fused) {
+        hb_matrix both = take_matrix(t, "ffn_up", d, 2 * ff, true);
+        l->w_gate = rows_of(both, 0, ff);
+        l->w_up = rows_of(both, ff, ff);
+    } else {
+        l->w_gate = take_matrix(t, "ffn_gate", d, ff, true);
+        l->w_up = take_matrix(t, "ffn_up", d, ff, true);
+    }
+    l->w_down = take_matrix(t, "ffn_down", ff, d, true);
+    l->ffn_norm = take_vector(t, "ffn_norm", "weight", d, true);
+    if (m->architecture->post_norms)
+        l->ffn_post_norm = take_vector(t, "post_ffw_norm", "weight", d, true);
 }
 
 static hb_status take_weights(hb_model *m, hb_error *err)
 {
+    taker t = {.model = m, .err = err, .layer = -1};
     int32_t d = m->info.n_embd, vocab = m->info.n_vocab;
-    hb_status status = take_matrix(m, "token_embd.weight", d, vocab, true, &m->token_embd, err);
-    if (!status) status = take_matrix(m, "output.weight", d, vocab, false, &m->output, err);
-    if (!status) status = take_vector(m, "output_norm.weight", d, true, &m->output_norm, err);
-    if (!status)
-        status = take_vector(m, "rope_freqs.weight", m->n_rot / 2, false, &m->rope_factors, err);
-    if (status) return status;
+    m->token_embd = take_matrix(&t, "token_embd", d, vocab, true);
+    m->output = take_matrix(&t, "output", d, vocab, false);
+    m->output_norm = take_vector(&t, "output_norm", "weight", d, true);
+    m->rope.factors = take_rope_factors(&t, "rope_freqs");
+    m->rope_long = take_rope_factors(&t, "rope_factors_long");
+    m->rope_short = take_rope_factors(&t, "rope_factors_short");
+    if (t.status) return t.status;
+    if (!m->rope_long != !m->rope_short)
+        return hb_fail(err, HB_ERR_FORMAT, "%s: tensor 'rope_factors_%s.weight' is missing",
+                       m->info.path, m->rope_long ? "short" : "long");
     if (!m->output.data) m->output = m->token_embd; /* a tied head */
     m->layers = calloc((size_t)m->info.n_layers, sizeof *m->layers);
     if (!m->layers) return hb_fail_memory(err);
-    for (int32_t i = 0; i < m->info.n_layers && !status; i++)
-        status = take_layer(m, i, &m->layers[i], err);
-    return status ? status : hb_gguf_check_all_used(m->gguf, err);
+    for (t.layer = 0; t.layer < m->info.n_layers && !t.status; t.layer++) {
+        set_window(m, t.layer, &m->layers[t.layer]);
+        take_attention(&t, &m->layers[t.layer]);
+        take_feed_forward(&t, &m->layers[t.layer]);
+    }
+    return t.status ? t.status : hb_gguf_check_all_used(m->gguf, err);
 }
 
 /* ---- Opening and closing ------------------------------------------------------------------------ */
@@ -194,22 +163,26 @@ static hb_status read_identity(hb_model *m, hb_error *err)
     hb_gguf_text architecture = hb_gguf_get_text(m->gguf, "general.architecture");
     hb_gguf_text name = hb_gguf_get_text(m->gguf, "general.name");
     if (!architecture.bytes)
-        return bad_shape(m, "metadata 'general.architecture' is missing or no string", err);
-    m->architecture = strndup(architecture.bytes, architecture.length);
+        return hb_fail(err, HB_ERR_FORMAT,
+                       "%s: metadata 'general.architecture' is missing or no string", m->info.path);
+    m->architecture_name = strndup(architecture.bytes, architecture.length);
     bool named =
         name.bytes && name.length > 0 && name.length < 256 && !memchr(name.bytes, 0, name.length);
     m->name = named ? strndup(name.bytes, name.length) : name_from_path(m->info.path);
-    if (!m->architecture || !m->name) return hb_fail_memory(err);
+    if (!m->architecture_name || !m->name) return hb_fail_memory(err);
     m->info.name = m->name;
-    m->info.architecture = m->architecture;
+    m->info.architecture = m->architecture_name;
     return HB_OK;
 }
 
-static hb_status check_architecture(const hb_model *m, hb_error *err)
+static hb_status find_architecture(hb_model *m, hb_error *err)
 {
-    if (strcmp(m->architecture, "llama") == 0) return HB_OK;
-    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: architecture '%.32s' is not supported (llama is)",
-                   m->info.path, m->architecture);
+    char names[256];
+    m->architecture = hb_architecture_find(m->architecture_name);
+    if (m->architecture) return HB_OK;
+    hb_architecture_names(names, sizeof names);
+    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: architecture '%.32s' is not supported; these are: %s",
+                   m->info.path, m->architecture_name, names);
 }
 
 static hb_status open_vocab(hb_model *m, hb_error *err)
@@ -225,8 +198,8 @@ static hb_status open_file(const char *path, bool weights, hb_model **model, hb_
     if (!m) return hb_fail_memory(err);
     hb_status status = hb_gguf_open(path, &m->gguf, err);
     if (!status) status = read_identity(m, err);
-    if (!status && weights) status = check_architecture(m, err);
-    if (!status && weights) status = read_shape(m, err);
+    if (!status && weights) status = find_architecture(m, err);
+    if (!status && weights) status = hb_shape_read(m, err);
     if (!status) status = open_vocab(m, err);
     if (!status && weights) status = take_weights(m, err);
     if (status) hb_model_close(m);
@@ -251,7 +224,7 @@ void hb_model_close(hb_model *model)
     hb_gguf_close(model->gguf);
     free(model->layers);
     free(model->name);
-    free(model->architecture);
+    free(model->architecture_name);
     free(model);
 }
 

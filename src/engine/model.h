@@ -2,7 +2,9 @@
 #ifndef HB_ENGINE_MODEL_H
 #define HB_ENGINE_MODEL_H
 
+#include "engine/architecture.h"
 #include "engine/gguf.h"
+#include "engine/rope.h"
 #include "engine/tokenizer.h"
 
 /* A matrix [rows][cols] as stored; an absent one has NULL data. */
@@ -13,16 +15,23 @@ typedef struct hb_matrix {
     hb_type type;
 } hb_matrix;
 
-/* One transformer block. Norm weights are [n_embd]. */
+/* One transformer block. Norm weights are [n_embd] unless said otherwise; what an architecture lacks is
+ * NULL or 0. */
 typedef struct hb_layer {
     const float *attn_norm, *ffn_norm;
+    const float *attn_post_norm, *ffn_post_norm; /* of what is added to the residual stream */
     hb_matrix wq, wk, wv, wo;       /* attention: to heads, to key-value heads, twice, and back */
+    const float *bq, *bk, *bv;      /* added to what the first three give */
+    const float *q_norm, *k_norm;   /* [head_dim], of each head */
     hb_matrix w_gate, w_up, w_down; /* feed-forward */
+    int32_t window;                 /* positions that a token sees, its own the last; 0: all */
+    int32_t rope;                   /* 0: rotated by model->rope, 1: by model->window_rope */
 } hb_layer;
 
 struct hb_model {
     hb_model_info info;
-    char *name, *architecture;
+    char *name, *architecture_name;
+    const hb_architecture *architecture; /* NULL when opened for its vocabulary only */
     hb_gguf *gguf;
     hb_tokenizer *tokenizer;
 
@@ -30,13 +39,21 @@ struct hb_model {
     int32_t n_rot;    /* dimensions of a head that are rotated, from the first */
     int32_t n_ff;
     float norm_eps;
-    double rope_base;
-    double rope_scale;         /* positions are multiplied by this */
-    const float *rope_factors; /* [n_rot / 2], frequencies are divided by these; NULL: by 1 */
+    float embedding_scale;
+    float attention_scale;          /* of scores */
+    float attention_cap, logit_cap; /* softcaps; 0: none */
+    int32_t window, full_every;     /* as in hb_architecture, for this model */
+
+    hb_rope rope, window_rope;
+    const float *rope_long, *rope_short; /* in place of rope.factors, in contexts longer than
+                                            rope.n_original and others; NULL: none */
 
     hb_matrix token_embd, output;
     const float *output_norm;
     hb_layer *layers; /* [n_layers] */
 };
+
+/* Reads what is told of a model's shape into it, once its architecture is known (shape.c). */
+hb_status hb_shape_read(hb_model *m, hb_error *err);
 
 #endif

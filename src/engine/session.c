@@ -1,6 +1,5 @@
 #include "engine/session.h"
 
-#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +48,8 @@ static size_t lay_out(hb_session *s, void *base)
     s->row_length = (longest + 31) / 32 * 32;
 
     size_t used = 0;
-    s->rope = place(base, &used, (uint64_t)s->n_ctx * (uint64_t)m->n_rot, sizeof(float));
+    for (int i = 0; i < (m->architecture->window_base > 0 ? 2 : 1); i++)
+        s->rope[i] = place(base, &used, (uint64_t)s->n_ctx * (uint64_t)m->n_rot, sizeof(float));
     s->x = place(base, &used, HB_BATCH * d, sizeof(float));
     s->normed = place(base, &used, HB_BATCH * d, sizeof(float));
     s->q = place(base, &used, HB_BATCH * q, sizeof(float));
@@ -109,21 +109,13 @@ static hb_status allocate(hb_session *s, hb_error *err)
     return hb_kv_open(&s->cache, err);
 }
 
-/* Angle of pair i at position p: p * scale * base^(-2i/n_rot) / factor_i (Su et al., RoFormer, 2021).
- */
-static void fill_rope(hb_session *s)
+static void fill_ropes(hb_session *s)
 {
     const hb_model *m = s->model;
-    int32_t pairs = m->n_rot / 2;
-    for (int32_t i = 0; i < pairs; i++) {
-        double frequency = m->rope_scale * pow(m->rope_base, -2.0 * i / m->n_rot);
-        if (m->rope_factors) frequency /= m->rope_factors[i];
-        for (int32_t p = 0; p < s->n_ctx; p++) {
-            float *at = s->rope + ((size_t)p * (size_t)pairs + (size_t)i) * 2;
-            at[0] = (float)cos(p * frequency);
-            at[1] = (float)sin(p * frequency);
-        }
-    }
+    hb_rope rope = m->rope;
+    if (m->rope_long) rope.factors = s->n_ctx > rope.n_original ? m->rope_long : m->rope_short;
+    hb_rope_fill(&rope, m->n_rot, s->n_ctx, s->rope[0]);
+    if (s->rope[1]) hb_rope_fill(&m->window_rope, m->n_rot, s->n_ctx, s->rope[1]);
 }
 
 static hb_status check_options(const hb_session_options *o, hb_error *err)
@@ -167,7 +159,7 @@ hb_status hb_session_open(const hb_model *model, const hb_session_options *optio
         hb_session_close(s);
         return status;
     }
-    fill_rope(s);
+    fill_ropes(s);
     *session = s;
     return HB_OK;
 }

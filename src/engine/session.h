@@ -59,7 +59,7 @@ struct hb_session {
     bool exact;
     void *memory; /* all the arrays below but the last */
 
-    float *rope;          /* [n_ctx][n_rot / 2][2], cosine and sine */
+    float *rope[2];       /* [n_ctx][n_rot / 2][2], cosine and sine, of the model's two hb_ropes */
     float *x, *normed;    /* [HB_BATCH][n_embd]: the residual stream; it or a part of it, normed */
     float *q, *attention; /* [HB_BATCH][n_heads * head_dim] */
     float *k, *v;         /* [HB_BATCH][n_kv_heads * head_dim], on their way to the cache */

@@ -4,7 +4,9 @@ installed: tests/peer/make_vectors.py
 
 A vector file holds, for each prompt, the prompt's tokens, the greedy tokens, and at some steps a sample
 of the logits and of each block's state with its norm. The tiny models are those of tools/make_model.py,
-unpacked to F32 by the peer, so that what is compared is our unpacking and arithmetic with exact ones.
+unpacked to F32 by the peer, so that what is compared is our unpacking and arithmetic with exact ones. Those
+of architectures are of exact.py, since the peer rounds within GELU and leaves out phi3's window;
+agreement.py says how far the peer is from it.
 """
 import json
 import subprocess
@@ -25,6 +27,19 @@ TINY = {
     "q6_k": ["--type", "q6_k", "--embd", "256", "--ff", "256"],
 }
 LAYERS = ["--layers", "3"]
+SMALL = ["--type", "f32", "--embd", "64", "--heads", "4", "--ff", "96", "--context", "512"]
+ARCHITECTURES = {
+    "llama3": ["--rope", "llama3"],
+    "linear": ["--rope", "linear"],
+    "yarn": ["--rope", "yarn"],
+    "qwen2": ["--arch", "qwen2"],
+    "qwen3": ["--arch", "qwen3", "--head-dim", "24"],
+    "phi3": ["--arch", "phi3", "--rope", "longrope", "--rot", "12"],
+    "phi3-window": ["--arch", "phi3", "--rope", "longrope", "--original", "4096", "--window", "70"],
+    "gemma2": ["--arch", "gemma2", "--tied", "--softcap", "4", "--window", "12"],
+    "gemma3": ["--arch", "gemma3", "--tied", "--head-dim", "24", "--rope", "linear", "--window", "70", "--layers",
+               "7"],
+}
 
 
 def rounded(values):
@@ -58,24 +73,39 @@ def vectors(model_inside, prompts, steps, every):
     return out
 
 
+def exact_vectors(model_inside, prompt, steps, every):
+    tokens, _ = peer.oracle(model_inside, prompt, 1)
+    walk = peer.exact(model_inside, tokens, greedy=steps - 1)
+    kept = [s for s in walk if s["step"] % every == 0 or s is walk[-1]]
+    return [{"prompt": prompt, "prompt_tokens": tokens, "tokens": [s["token"] for s in walk],
+             "samples": [sample(s) for s in kept]}]
+
+
 def write(name, content):
     target = peer.PROJECT / "tests" / "vectors" / (name + ".json")
     target.write_text(json.dumps(content, separators=(",", ":")).replace("},", "},\n") + "\n")
     print(target.name, target.stat().st_size, "bytes")
 
 
+def make(scratch, name, options):
+    """A model's path in the peer's root."""
+    model = Path(scratch) / f"tiny-{name}.gguf"
+    maker = peer.PROJECT / "tools" / "make_model.py"
+    subprocess.run([sys.executable, maker, model, *LAYERS, *options], check=True)
+    return peer.bring(model)
+
+
 def main():
     why = peer.missing()
     if why:
         sys.exit(why)
+    prompt = "What is the capital city"
     write("stories260K", vectors(peer.bring(peer.STORIES), peer.PROMPTS, peer.STEPS, 50))
     with tempfile.TemporaryDirectory() as scratch:
         for name, options in TINY.items():
-            model = Path(scratch) / f"tiny-{name}.gguf"
-            make = peer.PROJECT / "tools" / "make_model.py"
-            subprocess.run([sys.executable, make, model, *options, *LAYERS], check=True)
-            write(f"tiny-{name}",
-                  vectors(peer.dequantized(peer.bring(model)), ["What is the capital city"], 24, 12))
+            write(f"tiny-{name}", vectors(peer.dequantized(make(scratch, name, options)), [prompt], 24, 12))
+        for name, options in ARCHITECTURES.items():
+            write(f"tiny-{name}", exact_vectors(make(scratch, name, SMALL + options), prompt, 100, 50))
 
 
 if __name__ == "__main__":

@@ -62,6 +62,14 @@ def oracle(model_inside, prompt, n):
     return parse(inside("oracle", model_inside, prompt, str(n)))
 
 
+def exact(model_inside, tokens, greedy=0, steps=1):
+    """What exact.py computes for the last tokens, `steps` of them, and then for so many greedy ones."""
+    shutil.copy(HERE / "exact.py", ROOT / "tmp" / "exact.py")
+    lines = subprocess.run([str(RUN), "python3", "/tmp/exact.py", model_inside, str(steps), str(greedy)], check=True,
+                           capture_output=True, input=json.dumps(tokens).encode()).stdout
+    return [json.loads(line) for line in lines.splitlines()]
+
+
 DEQUANTIZE = """
 import sys, gguf, numpy
 from gguf import GGUFReader, GGUFWriter, dequantize

@@ -149,4 +149,6 @@ const hb_kernels hb_kernels_avx512 = {
     .outer = outer,
     .attend = attend,
     .silu_mul = silu_mul,
+    .gelu_mul = gelu_mul,
+    .softcap = softcap,
 };

@@ -50,14 +50,26 @@ static void outer(const float *a, size_t lda, int rows, const float *b, size_t l
     }
 }
 
+/* x = cap * tanh(x / cap), tanh(y) being 1 - 2 / (e^2y + 1). */
+static void softcap(float *x, size_t n, float cap)
+{
+    float rest[HB_LANES] = {0};
+    size_t whole = n / HB_LANES * HB_LANES;
+    for (size_t i = 0; i < whole; i += HB_LANES)
+        vf_store(x + i, cap - 2 * cap / (vf_exp(vf_load(x + i) * (2 / cap)) + 1.0f));
+    memcpy(rest, x + whole, (n - whole) * sizeof *rest);
+    vf_store(rest, cap - 2 * cap / (vf_exp(vf_load(rest) * (2 / cap)) + 1.0f));
+    memcpy(x + whole, rest, (n - whole) * sizeof *rest);
+}
+
 /* Scores of positions that the query does not see become -infinity; the rest are capped if asked.
  * Returns the greatest. */
-static float mask_scores(float *scores, int32_t from, int32_t to, float softcap)
+static float mask_scores(float *scores, int32_t from, int32_t to, float cap)
 {
     vf max = vf_all(-INFINITY);
     vi place;
     for (int i = 0; i < HB_LANES; i++) place[i] = i;
-    for (int j = 0; softcap > 0 && j < HB_PAGE; j++) scores[j] = softcap * tanhf(scores[j] / softcap);
+    if (cap > 0) softcap(scores, HB_PAGE, cap);
     for (int j = 0; j < HB_PAGE; j += HB_LANES, place += HB_LANES) {
         vf s = vf_select((place >= from) & (place < to), vf_load(scores + j), vf_all(-INFINITY));
         max = vf_max(max, s);
@@ -108,15 +120,37 @@ static void attend(const hb_attend *job)
     }
 }
 
-/* gate = silu(gate) * up. */
+/* x times the logistic function of itself. */
+static vf silu(vf x)
+{
+    return x / (1.0f + vf_exp(-x));
+}
+
+/* 1 + tanh(u) is twice the logistic function of 2 u; here u = sqrt(2 / pi) (x + 0.044715 x^3). */
+static vf gelu(vf x)
+{
+    return x / (1.0f + vf_exp(x * (-1.59576912f - 0.0713548163f * x * x)));
+}
+
+INLINE void glu(vf (*activation)(vf), float *gate, const float *up, size_t n)
+{
+    float rest[HB_LANES] = {0};
+    size_t whole = n / HB_LANES * HB_LANES;
+    for (size_t i = 0; i < whole; i += HB_LANES)
+        vf_store(gate + i, activation(vf_load(gate + i)) * vf_load(up + i));
+    memcpy(rest, gate + whole, (n - whole) * sizeof *rest);
+    vf_store(rest, activation(vf_load(rest)));
+    for (size_t i = whole; i < n; i++) gate[i] = rest[i - whole] * up[i];
+}
+
 static void silu_mul(float *gate, const float *up, size_t n)
 {
-    size_t i = 0;
-    for (; i + HB_LANES <= n; i += HB_LANES) {
-        vf g = vf_load(gate + i);
-        vf_store(gate + i, g / (1.0f + vf_exp(-g)) * vf_load(up + i));
-    }
-    for (; i < n; i++) gate[i] = gate[i] / (1.0f + expf(-gate[i])) * up[i];
+    glu(silu, gate, up, n);
+}
+
+static void gelu_mul(float *gate, const float *up, size_t n)
+{
+    glu(gelu, gate, up, n);
 }
 
 #endif

@@ -102,8 +102,13 @@ typedef struct hb_kernels {
 
     void (*attend)(const hb_attend *job);
 
-    /* gate = silu(gate) * up, each [n]. */
+    /* gate = silu(gate) * up, each [n]; gelu by its approximation through tanh (Hendrycks and Gimpel,
+     * Gaussian Error Linear Units, 2016). */
     void (*silu_mul)(float *gate, const float *up, size_t n);
+    void (*gelu_mul)(float *gate, const float *up, size_t n);
+
+    /* x = cap * tanh(x / cap), for x [n]. */
+    void (*softcap)(float *x, size_t n, float cap);
 } hb_kernels;
 
 /* The rows of weights `tile` is best given at a time. */

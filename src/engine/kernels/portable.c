@@ -53,4 +53,6 @@ const hb_kernels hb_kernels_portable = {
     .quantise = quantise,
     .attend = attend,
     .silu_mul = silu_mul,
+    .gelu_mul = gelu_mul,
+    .softcap = softcap,
 };

@@ -1,0 +1,37 @@
+#include "engine/rope.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#define PI 3.14159265358979323846
+
+/* The pair, as a fraction, that turns so many times within the original context. */
+static double pair_that_turns(const hb_rope *r, int32_t n_rot, double times)
+{
+    return n_rot * log(r->n_original / (times * 2 * PI)) / (2 * log(r->base));
+}
+
+/* The share of a pair's turning that is not scaled. */
+static double unscaled_share(const hb_rope *r, int32_t n_rot, int32_t pair)
+{
+    if (r->unscaled == 0) return 0;
+    double first = fmax(0, floor(pair_that_turns(r, n_rot, r->fast)));
+    double last = fmin(n_rot - 1, ceil(pair_that_turns(r, n_rot, r->slow)));
+    double way = (pair - first) / fmax(0.001, last - first);
+    return r->unscaled * (1 - fmin(1, fmax(0, way)));
+}
+
+void hb_rope_fill(const hb_rope *rope, int32_t n_rot, int32_t n_ctx, float *table)
+{
+    int32_t pairs = n_rot / 2;
+    for (int32_t i = 0; i < pairs; i++) {
+        double share = unscaled_share(rope, n_rot, i);
+        double frequency = pow(rope->base, -2.0 * i / n_rot) * (rope->scale * (1 - share) + share);
+        if (rope->factors) frequency /= rope->factors[i];
+        for (int32_t p = 0; p < n_ctx; p++) {
+            float *at = table + ((size_t)p * (size_t)pairs + (size_t)i) * 2;
+            at[0] = (float)(rope->magnitude * cos(p * frequency));
+            at[1] = (float)(rope->magnitude * sin(p * frequency));
+        }
+    }
+}

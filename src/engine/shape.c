@@ -1,0 +1,164 @@
+/* The shape of a model, from its metadata: each number is bounded before it is used. */
+#include <math.h>
+#include <stdio.h>
+#include "engine/model.h"
+
+/* Bounds on what a file may claim: far above any real model, low enough that products of a few of them
+ * fit 64 bits. */
+enum { MAX_WIDTH = 1 << 20, MAX_HEADS = 1 << 12, MAX_HEAD_DIM = 1 << 12 };
+
+/* "<architecture>.<name>" */
+typedef struct key {
+    char text[128];
+} key;
+
+static key key_of(const hb_model *m, const char *name)
+{
+    key k;
+    snprintf(k.text, sizeof k.text, "%s.%s", m->architecture->name, name);
+    return k;
+}
+
+static hb_status get_int(const hb_model *m, const char *name, bool required, int64_t min, int64_t max,
+                         int64_t *out, hb_error *err)
+{
+    return hb_gguf_get_int(m->gguf, key_of(m, name).text, required, min, max, out, err);
+}
+
+/* One that may be missing. */
+static hb_status get_float(const hb_model *m, const char *name, double *out, hb_error *err)
+{
+    return hb_gguf_get_float(m->gguf, key_of(m, name).text, false, out, err);
+}
+
+static hb_status bad_shape(const hb_model *m, const char *why, hb_error *err)
+{
+    return hb_fail(err, HB_ERR_FORMAT, "%s: %s", m->info.path, why);
+}
+
+static hb_status read_heads(hb_model *m, hb_error *err)
+{
+    int64_t heads, kv_heads, dim, value, rot;
+    hb_status status = get_int(m, "attention.head_count", true, 1, MAX_HEADS, &heads, err);
+    if (status) return status;
+    kv_heads = heads;
+    status = get_int(m, "attention.head_count_kv", false, 1, heads, &kv_heads, err);
+    if (status) return status;
+    if (heads % kv_heads) return bad_shape(m, "heads are not a multiple of key-value heads", err);
+    dim = m->info.n_embd / heads;
+    status = get_int(m, "attention.key_length", false, 1, MAX_HEAD_DIM, &dim, err);
+    value = dim;
+    if (!status) status = get_int(m, "attention.value_length", false, 1, MAX_HEAD_DIM, &value, err);
+    rot = dim;
+    if (!status) status = get_int(m, "rope.dimension_count", false, 1, dim > 0 ? dim : 1, &rot, err);
+    if (status) return status;
+    if (dim < 1 || dim != value || dim * heads > MAX_WIDTH)
+        return bad_shape(m, "the attention heads' lengths do not make sense", err);
+    if (rot % 2) return bad_shape(m, "an odd number of rotated dimensions", err);
+    m->info.n_heads = (int32_t)heads;
+    m->info.n_kv_heads = (int32_t)kv_heads;
+    m->head_dim = (int32_t)dim;
+    m->n_rot = (int32_t)rot;
+    return HB_OK;
+}
+
+static hb_status read_scales(hb_model *m, hb_error *err)
+{
+    const hb_architecture *a = m->architecture;
+    double attention_cap = (double)a->attention_cap, logit_cap = (double)a->logit_cap;
+    hb_status status = HB_OK;
+    if (a->attention_cap > 0) status = get_float(m, "attn_logit_softcapping", &attention_cap, err);
+    if (!status) status = get_float(m, "final_logit_softcapping", &logit_cap, err);
+    float width = (float)m->head_dim;
+    if (m->info.n_layers == a->wide_layers) width = (float)m->info.n_embd / (float)m->info.n_heads;
+    m->attention_scale = 1.0f / sqrtf(width);
+    m->attention_cap = (float)attention_cap;
+    m->logit_cap = (float)logit_cap;
+    m->embedding_scale = a->scaled_embedding ? sqrtf((float)m->info.n_embd) : 1;
+    return status;
+}
+
+/* Which blocks see only the last positions. */
+static hb_status read_windows(hb_model *m, hb_error *err)
+{
+    const hb_architecture *a = m->architecture;
+    int64_t window = a->window, full_every = a->full_every;
+    if (!a->windows) return HB_OK;
+    hb_status status = get_int(m, "attention.sliding_window", false, 0, INT32_MAX, &window, err);
+    if (!status && full_every)
+        status = get_int(m, "attention.sliding_window_pattern", false, 0, INT32_MAX, &full_every, err);
+    m->window = (int32_t)window;
+    m->full_every = (int32_t)full_every;
+    return status;
+}
+
+/* YaRN's numbers, and what its scaling does to the size of scores. */
+static hb_status read_yarn(hb_model *m, hb_error *err)
+{
+    hb_rope *r = &m->rope;
+    r->unscaled = 1;
+    hb_status status = get_float(m, "rope.scaling.yarn_ext_factor", &r->unscaled, err);
+    if (!status) status = get_float(m, "rope.scaling.yarn_beta_fast", &r->fast, err);
+    if (!status) status = get_float(m, "rope.scaling.yarn_beta_slow", &r->slow, err);
+    if (r->scale < 1) r->magnitude *= 1 + 0.1 * log(1 / r->scale);
+    return status;
+}
+
+static hb_status read_rope(hb_model *m, hb_error *err)
+{
+    double factor = 1, attn_factor = 1;
+    int64_t original = m->info.n_ctx_train;
+    hb_rope *r = &m->rope;
+    *r = (hb_rope){.base = 10000, .scale = 1, .fast = 32, .slow = 1};
+    hb_status status = get_float(m, "rope.freq_base", &r->base, err);
+    if (!status) status = get_float(m, "rope.scale_linear", &factor, err);
+    if (!status) status = get_float(m, "rope.scaling.factor", &factor, err);
+    if (!status) status = get_float(m, "rope.scaling.attn_factor", &attn_factor, err);
+    if (!status)
+        status =
+            get_int(m, "rope.scaling.original_context_length", false, 1, INT32_MAX, &original, err);
+    if (status) return status;
+    r->n_original = (double)original;
+    r->magnitude = attn_factor;
+    hb_gguf_text type = hb_gguf_get_text(m->gguf, key_of(m, "rope.scaling.type").text);
+    if (!hb_gguf_text_is(type, "none")) r->scale = 1 / factor;
+    if (hb_gguf_text_is(type, "yarn")) status = read_yarn(m, err);
+    else if (type.bytes && !hb_gguf_text_is(type, "none") && !hb_gguf_text_is(type, "linear") &&
+             !hb_gguf_text_is(type, "longrope"))
+        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: rope scaling '%.*s' is not supported",
+                       m->info.path, (int)(type.length < 32 ? type.length : 32), type.bytes);
+    m->window_rope = *r;
+    if (m->architecture->window_base > 0) {
+        m->window_rope =
+            (hb_rope){.base = m->architecture->window_base, .scale = 1, .magnitude = attn_factor};
+        if (!status) status = get_float(m, "rope.freq_base_swa", &m->window_rope.base, err);
+    }
+    return status;
+}
+
+hb_status hb_shape_read(hb_model *m, hb_error *err)
+{
+    int64_t layers, width, ff, context, experts = 0;
+    double eps;
+    hb_status status = get_int(m, "block_count", true, 1, HB_MAX_LAYERS, &layers, err);
+    if (!status) status = get_int(m, "embedding_length", true, 1, MAX_WIDTH, &width, err);
+    if (!status) status = get_int(m, "feed_forward_length", true, 1, MAX_WIDTH, &ff, err);
+    if (!status) status = get_int(m, "context_length", true, 1, INT32_MAX, &context, err);
+    if (!status) status = get_int(m, "expert_count", false, 0, INT32_MAX, &experts, err);
+    if (!status)
+        status = hb_gguf_get_float(m->gguf, key_of(m, "attention.layer_norm_rms_epsilon").text, true,
+                                   &eps, err);
+    if (status) return status;
+    if (experts)
+        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: a mixture of %lld experts is not supported",
+                       m->info.path, (long long)experts);
+    m->info.n_layers = (int32_t)layers;
+    m->info.n_embd = (int32_t)width;
+    m->info.n_ctx_train = (int32_t)context;
+    m->n_ff = (int32_t)ff;
+    m->norm_eps = (float)eps;
+    status = read_heads(m, err);
+    if (!status) status = read_scales(m, err);
+    if (!status) status = read_windows(m, err);
+    return status ? status : read_rope(m, err);
+}

@@ -1,0 +1,150 @@
+#!/usr/bin/env python3
+"""A transformer in double precision, written for being read beside the papers and not for speed: what the
+engine and the peer are both compared with. Weights of any type are unpacked by the peer's gguf package, so
+this runs in the peer's root:
+
+    exact.py MODEL.gguf N GREEDY < TOKENS
+
+For tokens [ids], followed by so many greedy ones, it writes a JSON line for each from the last N of those given
+on: {"step", "token": the greedy one that follows, "logits": [n_vocab], "blocks": [n_layers][n_embd]}."""
+import json
+import sys
+
+import numpy as np
+from gguf import GGUFReader, dequantize
+
+PERIODS = {"phi3": None, "gemma2": 2, "gemma3": 6}  # the last of so many blocks has no window
+
+
+def silu(x):
+    return x / (1 + np.exp(-x))
+
+
+def gelu(x):
+    return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+class Model:
+    def __init__(self, path):
+        file = GGUFReader(path)
+        self.tell = {name: field.contents() for name, field in file.fields.items()}
+        self.arch = self.tell["general.architecture"]
+        self.weights = {t.name: dequantize(t.data, t.tensor_type).astype(np.float64).reshape(t.shape[::-1])
+                        for t in file.tensors}
+        self.n_layers, self.n_embd = self.told("block_count"), self.told("embedding_length")
+        self.heads = self.told("attention.head_count")
+        self.kv_heads = self.told("attention.head_count_kv", self.heads)
+        self.head = self.told("attention.key_length", self.n_embd // self.heads)
+        self.gemma = self.arch.startswith("gemma")
+
+    def told(self, name, default=None):
+        return self.tell.get(f"{self.arch}.{name}", default)
+
+    def norm(self, x, name):
+        eps = self.told("attention.layer_norm_rms_epsilon")
+        return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * self.weights[name + ".weight"]
+
+    def linear(self, x, name):
+        return x @ self.weights[name + ".weight"].T + self.weights.get(name + ".bias", 0)
+
+    def frequencies(self, windowed):
+        """Radians a position for each pair, and what cosines and sines are multiplied by."""
+        n = self.told("rope.dimension_count", self.head)
+        pair = np.arange(n // 2)
+        magnitude = self.told("rope.scaling.attn_factor", 1.0)
+        if windowed and self.arch == "gemma3":
+            return 10000.0 ** (-2 * pair / n), magnitude
+        base, kind = self.told("rope.freq_base", 10000.0), self.told("rope.scaling.type")
+        factor, original = self.told("rope.scaling.factor", 1.0), self.told("rope.scaling.original_context_length")
+        plain = base ** (-2 * pair / n)
+        divisor = self.weights.get("rope_freqs.weight", 1.0)
+        if kind == "longrope":
+            long = self.told("context_length") > original
+            divisor = self.weights[f"rope_factors_{'long' if long else 'short'}.weight"]
+        if kind != "yarn":
+            return plain / divisor / factor, magnitude
+        # Pairs that turn 32 times or more in the original context stay, those that turn less than once are
+        # scaled by the whole factor, and between them the share falls evenly with the pair's number.
+        at = [n * np.log(original / (turns * 2 * np.pi)) / (2 * np.log(base)) for turns in (32, 1)]
+        low, high = max(0, np.floor(at[0])), min(n - 1, np.ceil(at[1]))
+        kept = 1 - np.clip((pair - low) / max(0.001, high - low), 0, 1)
+        return plain / divisor * (kept + (1 - kept) / factor), magnitude * (1 + 0.1 * np.log(factor))
+
+    def rotated(self, heads, windowed):
+        """heads [positions][heads][head]"""
+        rates, magnitude = self.frequencies(windowed)
+        turn = magnitude * np.exp(1j * np.arange(len(heads))[:, None] * rates)[:, None, :]
+        n = 2 * len(rates)
+        first, second = ((slice(0, n, 2), slice(1, n, 2)) if self.arch == "llama"
+                         else (slice(0, n // 2), slice(n // 2, n)))
+        turned = (heads[..., first] + 1j * heads[..., second]) * turn
+        out = heads.copy()
+        out[..., first], out[..., second] = turned.real, turned.imag
+        return out
+
+    def window(self, layer):
+        """Positions that a token sees; None: all."""
+        if self.arch not in PERIODS:
+            return None
+        period = PERIODS[self.arch]
+        full = period and layer % period == period - 1
+        return None if full else self.told("attention.sliding_window") or None
+
+    def attention(self, x, layer):
+        b, n, window = f"blk.{layer}.", len(x), self.window(layer)
+        sizes = np.cumsum([self.heads * self.head, self.kv_heads * self.head])
+        if b + "attn_qkv.weight" in self.weights:
+            q, k, v = np.split(self.linear(x, b + "attn_qkv"), sizes, axis=1)
+        else:
+            q, k, v = (self.linear(x, b + name) for name in ("attn_q", "attn_k", "attn_v"))
+        q, k, v = (each.reshape(n, -1, self.head) for each in (q, k, v))
+        if b + "attn_q_norm.weight" in self.weights:
+            q, k = self.norm(q, b + "attn_q_norm"), self.norm(k, b + "attn_k_norm")
+        q, k = self.rotated(q, window is not None), self.rotated(k, window is not None)
+        k, v = (each.repeat(self.heads // self.kv_heads, axis=1) for each in (k, v))
+        scores = np.einsum("ihd,jhd->hij", q, k) / np.sqrt(self.head)
+        if self.arch == "gemma2":
+            cap = self.told("attn_logit_softcapping", 50.0)
+            scores = cap * np.tanh(scores / cap)
+        behind = np.arange(n)[:, None] - np.arange(n)[None, :]
+        scores[:, (behind < 0) | (behind >= (window or n))] = -np.inf
+        weights = np.exp(scores - scores.max(-1, keepdims=True))
+        weights /= weights.sum(-1, keepdims=True)
+        return self.linear(np.einsum("hij,jhd->ihd", weights, v).reshape(n, -1), b + "attn_output")
+
+    def feed_forward(self, x, layer):
+        b = f"blk.{layer}."
+        up = self.linear(x, b + "ffn_up")
+        gate, up = (self.linear(x, b + "ffn_gate"), up) if b + "ffn_gate.weight" in self.weights else np.split(up, 2, axis=1)
+        return self.linear((gelu if self.gemma else silu)(gate) * up, b + "ffn_down")
+
+    def run(self, tokens):
+        """logits [positions][n_vocab], states [positions][n_layers][n_embd]"""
+        x = self.weights["token_embd.weight"][tokens] * (self.n_embd**0.5 if self.gemma else 1)
+        states = []
+        for layer in range(self.n_layers):
+            b = f"blk.{layer}."
+            added = self.attention(self.norm(x, b + "attn_norm"), layer)
+            x = x + (self.norm(added, b + "post_attention_norm") if self.gemma else added)
+            added = self.feed_forward(self.norm(x, b + "ffn_norm"), layer)
+            x = x + (self.norm(added, b + "post_ffw_norm") if self.gemma else added)
+            states.append(x)
+        head = self.weights.get("output.weight", self.weights["token_embd.weight"])
+        logits = self.norm(x, "output_norm") @ head.T
+        cap = self.told("final_logit_softcapping", 30.0 if self.arch == "gemma2" else None)
+        return cap * np.tanh(logits / cap) if cap else logits, np.stack(states, axis=1)
+
+
+def main():
+    tokens, n, greedy = json.load(sys.stdin), int(sys.argv[2]), int(sys.argv[3])
+    model = Model(sys.argv[1])
+    for _ in range(greedy):
+        tokens.append(int(model.run(tokens)[0][-1].argmax()))
+    logits, states = model.run(tokens)
+    for step, at in enumerate(range(len(tokens) - greedy - n, len(tokens))):
+        print(json.dumps({"step": step, "token": int(logits[at].argmax()), "logits": logits[at].tolist(),
+                          "blocks": states[at].tolist()}))
+
+
+if __name__ == "__main__":
+    main()
