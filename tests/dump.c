@@ -3,11 +3,15 @@
  *
  *   hbar_dump MODEL.gguf PROMPT N      a first line {"prompt":[ids]}, then for each greedy step
  *                                      {"step","token","logits","blocks"}
+ *   hbar_dump follow MODEL.gguf N      the same steps for the last N of the token ids that standard
+ *                                      input holds after their number, whatever is greedy; "exact" in
+ *                                      place of "follow" keeps activations as they are
  *   hbar_dump tokens MODEL.gguf        token ids, a line for each text of standard input, which come
  *                                      after lines with a 1 to parse special tokens, else a 0, and
  *                                      the text's length
  *   hbar_dump chat [MODEL.gguf]        conversations in the format of a template, or in the one named,
- * as lengths and texts (-1 for one that is not known); with a model, as token ids, a line for each
+ *                                      as lengths and texts (-1 for one that is not known); with a
+ *                                      model, as token ids, a line for each
  *   hbar_dump formats                  the names of the chat formats */
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,48 +142,90 @@ static int formats(void)
     return 0;
 }
 
+/* A model at work: the last token of each evaluation is printed as a step. */
+typedef struct walk {
+    hb_model *model;
+    hb_session *session;
+    float *logits, *states;
+} walk;
+
+static bool open_walk(walk *w, const char *path, bool exact, hb_error *err)
+{
+    const hb_session_options options = {.exact = exact};
+    if (hb_model_open(path, &w->model, err) || hb_session_open(w->model, &options, &w->session, err))
+        return false;
+    const hb_model_info *m = hb_model_get_info(w->model);
+    w->logits = malloc(sizeof *w->logits * (size_t)m->n_vocab);
+    w->states = malloc(sizeof *w->states * (size_t)m->n_layers * (size_t)m->n_embd);
+    return true;
+}
+
+static void close_walk(walk *w)
+{
+    free(w->logits);
+    free(w->states);
+    hb_session_close(w->session);
+    hb_model_close(w->model);
+}
+
+/* Evaluates tokens and prints a step; returns the greedy token, -1 on failure. */
+static int32_t take_step(walk *w, int step, const int32_t *tokens, int32_t n, hb_error *err)
+{
+    const hb_model_info *m = hb_model_get_info(w->model);
+    int32_t last = n - 1, token = 0;
+    hb_tap tap = {&last, 1, w->logits, w->states};
+    if (hb_eval(w->session, tokens, n, &tap, err)) return -1;
+    for (int32_t i = 1; i < m->n_vocab; i++)
+        if (w->logits[i] > w->logits[token]) token = i;
+    print_step(m, step, token, w->logits, w->states);
+    return token;
+}
+
+static bool follow(const char *path, bool exact, int32_t n_steps, hb_error *err)
+{
+    walk w = {0};
+    int32_t n, ids[4096], step = 0;
+    if (scanf("%d", &n) != 1 || n > 4096 || n_steps > n || !open_walk(&w, path, exact, err))
+        return false;
+    for (int32_t i = 0; i < n; i++)
+        if (scanf("%d", &ids[i]) != 1) return false;
+    for (int32_t at = 0, count = n - n_steps + 1; at < n; at += count, count = 1)
+        if (take_step(&w, step++, ids + at, count, err) < 0) return false;
+    close_walk(&w);
+    return true;
+}
+
+static bool greedy(const char *path, const char *prompt, int steps, hb_error *err)
+{
+    walk w = {0};
+    int32_t *tokens, token;
+    size_t n;
+    if (!open_walk(&w, path, false, err) ||
+        hb_tokenize(w.model, prompt, strlen(prompt), true, true, &tokens, &n, err))
+        return false;
+    printf("{\"prompt\":[");
+    for (size_t i = 0; i < n; i++) printf(i ? ",%d" : "%d", tokens[i]);
+    printf("]}\n");
+    for (int step = 0; step < steps; step++, tokens[0] = token, n = 1) {
+        token = take_step(&w, step, tokens, (int32_t)n, err);
+        if (token < 0) return false;
+        if (hb_token_is_end(w.model, token)) break;
+    }
+    free(tokens);
+    close_walk(&w);
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    hb_error err = {.message = "bad input"};
+    bool exact = argc == 4 && strcmp(argv[1], "exact") == 0;
     if (argc > 1 && argc < 4 && strcmp(argv[1], "chat") == 0) return chats(argv[2]);
     if (argc == 2 && strcmp(argv[1], "formats") == 0) return formats();
     if (argc == 3 && strcmp(argv[1], "tokens") == 0) return tokens_of_texts(argv[2]);
     if (argc != 4) return 2;
-    hb_error err;
-    hb_model *model;
-    hb_session *session;
-    int32_t *tokens;
-    size_t n;
-    if (hb_model_open(argv[1], &model, &err) || hb_session_open(model, NULL, &session, &err) ||
-        hb_tokenize(model, argv[2], strlen(argv[2]), true, true, &tokens, &n, &err)) {
-        fprintf(stderr, "%s\n", err.message);
-        return 1;
-    }
-    const hb_model_info *m = hb_model_get_info(model);
-    float *logits = malloc(sizeof *logits * (size_t)m->n_vocab);
-    float *states = malloc(sizeof *states * (size_t)m->n_layers * (size_t)m->n_embd);
-    printf("{\"prompt\":[");
-    for (size_t i = 0; i < n; i++) printf(i ? ",%d" : "%d", tokens[i]);
-    printf("]}\n");
-
-    const int32_t *next = tokens;
-    int32_t count = (int32_t)n, token, steps = atoi(argv[3]);
-    for (int step = 0; step < steps; step++, next = &token, count = 1) {
-        int32_t last = count - 1;
-        hb_tap tap = {&last, 1, logits, states};
-        if (hb_eval(session, next, count, &tap, &err)) {
-            fprintf(stderr, "%s\n", err.message);
-            return 1;
-        }
-        token = 0;
-        for (int32_t i = 1; i < m->n_vocab; i++)
-            if (logits[i] > logits[token]) token = i;
-        print_step(m, step, token, logits, states);
-        if (hb_token_is_end(model, token)) break;
-    }
-    free(tokens);
-    free(logits);
-    free(states);
-    hb_session_close(session);
-    hb_model_close(model);
-    return 0;
+    bool done = exact || strcmp(argv[1], "follow") == 0 ? follow(argv[2], exact, atoi(argv[3]), &err)
+                                                        : greedy(argv[1], argv[2], atoi(argv[3]), &err);
+    if (!done) fprintf(stderr, "%s\n", err.message);
+    return !done;
 }

@@ -8,6 +8,7 @@ options give the same file everywhere.
     make_model.py OUT.gguf [--arch llama] [--type q8_0] [--embd 256] [--layers 4] ...
 """
 import argparse
+import math
 import random
 import struct
 
@@ -48,27 +49,57 @@ def bf16(rng, n, std):
     return b"".join(full[i + 2 : i + 4] for i in range(0, len(full), 4))
 
 
-def q8_0(rng, n, std):
-    d = half(std / 73.9)
-    return b"".join(d + rng.randbytes(32) for _ in range(n // 32))
+def blocks(weights, size, deviation, head):
+    """A writer of blocks of so many weights: `head` gives what comes before and after `size` random bytes, for
+    a scale under which random bits deviate as asked, `deviation` being that of a block with a scale of 1."""
+
+    def write(rng, n, std):
+        before, after = head(std / deviation)
+        return b"".join(before + rng.randbytes(size) + after for _ in range(n // weights))
+
+    return write
 
 
-def q4_0(rng, n, std):
-    d = half(std / 4.61)
-    return b"".join(d + rng.randbytes(16) for _ in range(n // 32))
+def scale_first(d):
+    return half(d), b""
 
 
-def q4_k(rng, n, std):
-    d = std / 250
-    return b"".join(half(d) + half(7.5 * d) + rng.randbytes(12 + 128) for _ in range(n // 256))
+def scale_last(d):
+    return b"", half(d)
 
 
-def q6_k(rng, n, std):
-    d = half(std / 1366)
-    return b"".join(rng.randbytes(128 + 64 + 16) + d for _ in range(n // 256))
+def with_minimum(times, first=True):
+    """Whose weights are brought about 0 by a minimum of so many scales."""
+
+    def head(d):
+        both = half(d) + half(times * d)
+        return (both, b"") if first else (b"", both)
+
+    return head
 
 
-WRITERS = {"f32": f32, "f16": f16, "q4_0": q4_0, "q8_0": q8_0, "q4_k": q4_k, "q6_k": q6_k, "bf16": bf16}
+def power_first(d):
+    return bytes([127 + round(math.log2(d))]), b""
+
+
+WRITERS = {
+    "f32": f32,
+    "f16": f16,
+    "bf16": bf16,
+    "q8_0": blocks(32, 32, 73.9, scale_first),
+    "q4_0": blocks(32, 16, 4.61, scale_first),
+    "q4_1": blocks(32, 16, 4.61, with_minimum(-7.5)),
+    "q5_0": blocks(32, 20, 9.23, scale_first),
+    "q5_1": blocks(32, 20, 9.23, with_minimum(-15.5)),
+    "q2_k": blocks(256, 80, 13.9, with_minimum(1.5, first=False)),
+    "q3_k": blocks(256, 108, 43.3, scale_last),
+    "q4_k": blocks(256, 140, 250, with_minimum(7.5)),
+    "q5_k": blocks(256, 172, 526, with_minimum(15.5)),
+    "q6_k": blocks(256, 208, 1366, scale_last),
+    "iq4_nl": blocks(32, 16, 67.4, scale_first),
+    "iq4_xs": blocks(256, 134, 1246, scale_first),
+    "mxfp4": blocks(32, 16, 2.93, power_first),
+}
 
 
 # What is in blocks of each architecture, beyond those of a llama; and whether embeddings are scaled.
@@ -220,7 +251,7 @@ def main():
     p.add_argument("--chat-template", metavar="JINJA", help="put into the file, with the tokens of ChatML")
     p.add_argument("--version", type=int, choices=[2, 3], default=3, help="of GGUF; 3")
     o = p.parse_args()
-    block = 256 if o.type.endswith("_k") else 32
+    block = 256 if o.type.endswith("_k") or o.type == "iq4_xs" else 32
     if o.embd % block or o.ff % block or o.embd % o.heads or o.heads % o.kv_heads:
         p.error(f"--embd and --ff must be multiples of {block}, and heads must divide")
     o.head_dim = o.head_dim or o.embd // o.heads

@@ -5,8 +5,7 @@ installed: tests/peer/make_vectors.py
 A vector file holds, for each prompt, the prompt's tokens, the greedy tokens, and at some steps a sample
 of the logits and of each block's state with its norm. The tiny models are those of tools/make_model.py,
 unpacked to F32 by the peer, so that what is compared is our unpacking and arithmetic with exact ones. Those
-of architectures are of exact.py, since the peer rounds within GELU and leaves out phi3's window;
-agreement.py says how far the peer is from it.
+of architectures are of exact.py, since the peer rounds within GELU and leaves out phi3's window.
 """
 import json
 import subprocess
@@ -25,6 +24,15 @@ TINY = {
     "q4_0": ["--type", "q4_0", "--embd", "128", "--ff", "224"],
     "q4_k": ["--type", "q4_k", "--embd", "256", "--ff", "256"],
     "q6_k": ["--type", "q6_k", "--embd", "256", "--ff", "256"],
+    "q4_1": ["--type", "q4_1", "--embd", "128", "--ff", "224"],
+    "q5_0": ["--type", "q5_0", "--embd", "128", "--ff", "224"],
+    "q5_1": ["--type", "q5_1", "--embd", "128", "--ff", "224"],
+    "iq4_nl": ["--type", "iq4_nl", "--embd", "128", "--ff", "224"],
+    "mxfp4": ["--type", "mxfp4", "--embd", "128", "--ff", "224"],
+    "q2_k": ["--type", "q2_k", "--embd", "256", "--ff", "256"],
+    "q3_k": ["--type", "q3_k", "--embd", "256", "--ff", "256"],
+    "q5_k": ["--type", "q5_k", "--embd", "256", "--ff", "256"],
+    "iq4_xs": ["--type", "iq4_xs", "--embd", "256", "--ff", "256"],
 }
 LAYERS = ["--layers", "3"]
 SMALL = ["--type", "f32", "--embd", "64", "--heads", "4", "--ff", "96", "--context", "512"]

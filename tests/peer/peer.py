@@ -46,6 +46,12 @@ def differences(title, cases, ours, theirs):
     return differ
 
 
+def version():
+    told = subprocess.run([str(RUN), "llama-bench", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    lines = told.stdout.decode().splitlines()
+    return "llama.cpp " + next(line for line in lines if line.startswith("version:")).split()[1]
+
+
 def bring(model):
     """Copies a model into the peer's root; returns its path there."""
     target = ROOT / "models" / ("hbar-" + Path(model).name)
