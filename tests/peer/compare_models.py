@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""How far the engine and the peer agree, for each architecture and each tensor type: a table in Markdown.
+
+    compare_models.py HBAR_DUMP           every architecture in F32 and Q4_K, a llama in every type
+    compare_models.py HBAR_DUMP --all     every architecture in every type
+
+Models have random weights in small real shapes, with everything that their architecture knows; the peer's
+llama-quantize makes them of each type. The peer evaluates a prompt and 64 greedy tokens; the engine follows the
+same tokens, with activations as bytes as it does by default, and as they are. Where the peer's own rounding is
+the larger (of activations, and within GELU), only a third can judge: both are measured from exact.py, in double
+precision on the same weights. Exits with 1 where the engine is further from that than the peer, and with 77
+where the peer is not installed."""
+import datetime
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import peer
+from compare import relative
+
+PROMPT = "The capital city of the country was known for the river and mountain and the people of the island"
+STEPS = 64
+SHAPE = ["--type", "f32", "--embd", "256", "--heads", "4", "--kv-heads", "2", "--ff", "512", "--context", "512",
+         "--layers", "4"]
+ARCHITECTURES = {
+    "llama": ["--rope", "llama3"],
+    "qwen2": ["--arch", "qwen2"],
+    "qwen3": ["--arch", "qwen3", "--head-dim", "128"],
+    "phi3": ["--arch", "phi3", "--rope", "longrope", "--rot", "48"],
+    "gemma2": ["--arch", "gemma2", "--tied", "--head-dim", "128", "--softcap", "4", "--window", "32"],
+    "gemma3": ["--arch", "gemma3", "--tied", "--head-dim", "128", "--rope", "linear", "--window", "32", "--layers",
+               "6"],
+}
+VARIANTS = {"llama, linear": ["--rope", "linear"], "llama, YaRN": ["--rope", "yarn"]}
+TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
+         "IQ4_NL", "IQ4_XS", "MXFP4"]
+# Errors of float arithmetic alone, which no type can be below.
+FLOAT = 1e-5
+
+
+def make(scratch, options):
+    target = Path(scratch) / "agreement.gguf"
+    maker = peer.PROJECT / "tools" / "make_model.py"
+    subprocess.run([sys.executable, maker, target, *SHAPE, *options], check=True)
+    return target
+
+
+def quantised(scratch, source, name):
+    """A copy with every matrix of that type: its path, here and in the peer's root."""
+    inside = peer.bring(source)
+    target = inside.replace(".gguf", f"-{name}.gguf")
+    ftype = "MXFP4_MOE" if name == "MXFP4" else name
+    peer.inside("llama-quantize", "--pure", "--tensor-type", f".*={name}", inside, target, ftype)
+    return peer.ROOT / target.lstrip("/"), target
+
+
+def follow(dump, mode, model, tokens, steps):
+    feed = " ".join(map(str, [len(tokens), *tokens])).encode()
+    raw = subprocess.run([dump, mode, model, str(steps)], check=True, capture_output=True, input=feed).stdout
+    return [json.loads(line) for line in raw.splitlines()]
+
+
+def distance(walk, reference):
+    """Of all steps' logits, as a part of their norm."""
+    return (sum(relative(a["logits"], b["logits"]) ** 2 for a, b in zip(walk, reference)) / len(walk)) ** 0.5
+
+
+def worst(walk, reference):
+    pairs = list(zip(walk, reference))
+    return (sum(a["token"] == b["token"] for a, b in pairs),
+            max(max(abs(x - y) for x, y in zip(a["logits"], b["logits"])) for a, b in pairs),
+            max(max(relative(x, y) for x, y in zip(a["blocks"], b["blocks"])) for a, b in pairs))
+
+
+def compare(dump, title, name, here, inside):
+    prompt, theirs = peer.oracle(inside, PROMPT, STEPS)
+    tokens = prompt + [s["token"] for s in theirs[:-1]]
+    truth = peer.exact(inside, tokens, steps=len(theirs))
+    ours = {mode: follow(dump, mode, here, tokens, len(theirs)) for mode in ("follow", "exact")}
+    by_default, exactly, peers = (distance(w, truth) for w in (ours["follow"], ours["exact"], theirs))
+    cells = [title, name]
+    for mode in ("follow", "exact"):
+        equal, logit, state = worst(ours[mode], theirs)
+        cells += [f"{equal}/{len(theirs)}", f"{logit:.1e}", f"{state:.1e}"]
+    print("|", " | ".join(cells + [f"{d:.1e}" for d in (by_default, exactly, peers)]), "|", flush=True)
+    return exactly <= max(peers, FLOAT) and by_default <= max(1.1 * peers, FLOAT)
+
+
+def main():
+    why = peer.missing()
+    if why:
+        print("skipped:", why)
+        sys.exit(77)
+    dump, whole = sys.argv[1], sys.argv[2:] == ["--all"]
+    print(f"{datetime.date.today()}, {peer.version()}\n")
+    print("| | type | tokens | logit | state | exact: tokens | logit | state | error | exact: error | peer: error |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    failed = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for title, options in (ARCHITECTURES | VARIANTS).items():
+            source = make(scratch, options)
+            some = ["F32"] if title in VARIANTS else TYPES if whole or title == "llama" else ["F32", "Q4_K"]
+            for name in some:
+                if not compare(dump, title, name, *quantised(scratch, source, name)):
+                    failed.append(f"{title} {name}")
+    if failed:
+        print("\nfurther from the truth than the peer:", ", ".join(failed))
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
