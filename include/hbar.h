@@ -65,7 +65,7 @@ typedef struct hb_model_info {
     const char *path;         /* as given to hb_model_open */
     const char *name;         /* general.name, or the file's base name without its suffix */
     const char *architecture; /* general.architecture */
-    uint64_t file_size;       /* bytes */
+    uint64_t file_size;       /* bytes, of all its files */
     uint64_t n_params;        /* weights in all tensors */
     int32_t n_vocab;
     int32_t n_embd;   /* width d of the residual stream */
@@ -75,9 +75,10 @@ typedef struct hb_model_info {
     int32_t n_ctx_train; /* positions the model was trained for */
 } hb_model_info;
 
-/* Opens a GGUF v2 or v3 file. Errors name the file and, where one is at fault, the tensor or the
- * metadata key: HB_ERR_IO, HB_ERR_FORMAT (truncated, inconsistent), HB_ERR_UNSUPPORTED (architecture,
- * tensor type, tokenizer), HB_ERR_MEMORY. */
+/* Opens a GGUF v2 or v3 file. Of a model split into files NAME-00001-of-0000N.gguf, `path` is the
+ * first, and the others are opened with it. Errors name the file and, where one is at fault, the tensor
+ * or the metadata key: HB_ERR_IO, HB_ERR_FORMAT (truncated, inconsistent), HB_ERR_UNSUPPORTED
+ * (architecture, tensor type, tokenizer), HB_ERR_MEMORY. */
 HB_API hb_status hb_model_open(const char *path, hb_model **model, hb_error *err);
 HB_API void hb_model_close(hb_model *model);
 
@@ -86,6 +87,9 @@ HB_API const hb_model_info *hb_model_get_info(const hb_model *model);
 
 /* SHA-256 of the whole file, lower-case hexadecimal. Reads the file once. */
 HB_API hb_status hb_file_sha256(const char *path, char hex[65], hb_error *err);
+
+/* SHA-256 of the model's file, or of all its parts one after the other. Reads them once. */
+HB_API hb_status hb_model_sha256(const hb_model *model, char hex[65], hb_error *err);
 
 /* Opens a file for its vocabulary only: it can tokenize, but not open a session, and of hb_model_info
  * only path, name, architecture, file_size, n_params and n_vocab are set. Takes files of any
@@ -174,6 +178,17 @@ typedef struct hb_session_options {
 HB_API hb_status hb_session_open(const hb_model *model, const hb_session_options *options,
                                  hb_session **session, hb_error *err);
 HB_API void hb_session_close(hb_session *session);
+
+/* The memory that a session would claim, beside the model's file, which is mapped. */
+typedef struct hb_memory {
+    int32_t n_ctx;  /* positions a sequence may hold */
+    uint64_t cache; /* bytes for keys and values */
+    uint64_t work;  /* bytes for everything else */
+} hb_memory;
+
+/* Errors as hb_session_open, which alone tells whether the machine has so much. */
+HB_API hb_status hb_session_memory(const hb_model *model, const hb_session_options *options,
+                                   hb_memory *memory, hb_error *err);
 HB_API void hb_session_reset(hb_session *session); /* forgets every position of every sequence */
 HB_API const hb_model *hb_session_model(const hb_session *session);
 HB_API int32_t hb_session_n_ctx(const hb_session *session);
@@ -920,6 +935,14 @@ typedef struct hb_validation {
 HB_API hb_status hb_validate(const double *scores, const uint8_t *labels, size_t n,
                              const hb_validation_options *options, hb_validation *out, hb_error *err);
 HB_API void hb_validation_free(hb_validation *validation);
+
+/* ---- Report: what a model file holds ------------------------------------------------------------ */
+
+/* All that a GGUF file tells, hbar can run it or not, as JSON text (docs/usage.md), indented and plain
+ * ASCII, released with free(): metadata, tensors, types, memory for a context of n_ctx positions (0: as
+ * hb_session_open takes it), and what keeps hbar from running it. HB_ERR_IO, HB_ERR_FORMAT,
+ * HB_ERR_MEMORY for files that cannot be read. */
+HB_API hb_status hb_inspect(const char *path, int32_t n_ctx, char **json, hb_error *err);
 
 /* ---- Report: calibrated parameters -------------------------------------------------------------- */
 

@@ -45,6 +45,43 @@ static inline const char *tiny_model(const char *type)
     return path;
 }
 
+/* A file read to be spoiled. */
+typedef struct file_bytes {
+    char path[160]; /* where the spoiled one goes */
+    uint8_t *data;
+    size_t size;
+} file_bytes;
+
+static inline file_bytes load_file(const char *from, const char *dir, const char *name)
+{
+    file_bytes f;
+    FILE *file = fopen(from, "rb");
+    snprintf(f.path, sizeof f.path, "%s/%s", dir, name);
+    assert_non_null(file);
+    fseek(file, 0, SEEK_END);
+    f.size = (size_t)ftell(file);
+    rewind(file);
+    f.data = malloc(f.size);
+    assert_int_equal(fread(f.data, 1, f.size, file), f.size);
+    fclose(file);
+    return f;
+}
+
+static inline void save_file(const file_bytes *f, size_t size)
+{
+    FILE *file = fopen(f->path, "wb");
+    assert_int_equal(fwrite(f->data, 1, size, file), size);
+    fclose(file);
+}
+
+/* Just after the first occurrence of a text. */
+static inline uint8_t *after(const file_bytes *f, const char *text)
+{
+    uint8_t *at = memmem(f->data, f->size, text, strlen(text));
+    assert_non_null(at);
+    return at + strlen(text);
+}
+
 /* A file under ../shared (or $HBAR_SHARED); skips the test, saying so, where it is not there. */
 static inline const char *shared_file(const char *name)
 {

@@ -9,46 +9,14 @@
 
 /* ---- Files that lie ------------------------------------------------------------------------------ */
 
-/* A model's bytes, to be spoiled and opened. */
-typedef struct file_bytes {
-    char path[128];
-    uint8_t *data;
-    size_t size;
-} file_bytes;
-
 static file_bytes load(void **state, const char *model)
 {
-    file_bytes f;
-    FILE *file = fopen(tiny_model(model), "rb");
-    snprintf(f.path, sizeof f.path, "%s/spoiled.gguf", (char *)*state);
-    assert_non_null(file);
-    fseek(file, 0, SEEK_END);
-    f.size = (size_t)ftell(file);
-    rewind(file);
-    f.data = malloc(f.size);
-    assert_int_equal(fread(f.data, 1, f.size, file), f.size);
-    fclose(file);
-    return f;
+    return load_file(tiny_model(model), *state, "spoiled.gguf");
 }
 
 static file_bytes load_model(void **state)
 {
     return load(state, "f32");
-}
-
-static void save(const file_bytes *f, size_t size)
-{
-    FILE *file = fopen(f->path, "wb");
-    assert_int_equal(fwrite(f->data, 1, size, file), size);
-    fclose(file);
-}
-
-/* Just after the first occurrence of a text. */
-static uint8_t *after(const file_bytes *f, const char *text)
-{
-    uint8_t *at = memmem(f->data, f->size, text, strlen(text));
-    assert_non_null(at);
-    return at + strlen(text);
 }
 
 static void put32(uint8_t *at, uint32_t value)
@@ -66,7 +34,7 @@ static void expect(const file_bytes *f, hb_status status, const char *part)
 {
     hb_error err;
     hb_model *model;
-    save(f, f->size);
+    save_file(f, f->size);
     assert_fails(hb_model_open(f->path, &model, &err), status, part);
     assert_non_null(strstr(err.message, f->path));
 }
@@ -259,7 +227,7 @@ static void test_tensor_errors(void **state)
         memcpy(entry + cases[i].at, &cases[i].value, (size_t)cases[i].bytes);
         expect(&f, cases[i].status, cases[i].part);
         if (cases[i].at) { /* shifting the dimension count loses the name's place */
-            save(&f, f.size);
+            save_file(&f, f.size);
             hb_error err;
             hb_model *model;
             hb_model_open(f.path, &model, &err);
@@ -287,7 +255,7 @@ static void test_truncated_everywhere(void **state)
     hb_model *model;
     hb_rng rng = {11};
     for (size_t cut = 0; cut < f.size; cut += 1 + hb_rng_below(&rng, f.size / 400)) {
-        save(&f, cut);
+        save_file(&f, cut);
         hb_status status = hb_model_open(f.path, &model, &err);
         if (status != HB_ERR_FORMAT) fail_msg("cut at %zu of %zu gave %d", cut, f.size, (int)status);
     }
@@ -312,7 +280,7 @@ static void test_random_damage(void **state)
             was[k] = f.data[at[k]];
             f.data[at[k]] = (uint8_t)hb_rng_next(&rng);
         }
-        save(&f, f.size);
+        save_file(&f, f.size);
         if (hb_model_open(f.path, &model, &err) == HB_OK) {
             const hb_session_options options = {.n_ctx = 8, .n_threads = 1};
             const int32_t token = 5;

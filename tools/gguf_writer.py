@@ -3,7 +3,7 @@ import struct
 
 ALIGNMENT = 32
 
-UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
+UINT16, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 2, 4, 5, 6, 7, 8, 9
 
 # Tensor types by the names used here.
 TENSOR_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "q2_k": 10, "q3_k": 11,
@@ -12,7 +12,7 @@ TENSOR_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, 
 # Kinds of a token in tokenizer.ggml.token_type.
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
 
-_NUMBERS = {UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?"}
+_NUMBERS = {UINT16: "<H", UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?"}
 
 
 def half(x):
@@ -85,3 +85,14 @@ def write(path, pairs, tensors, version=3):
     head = b"GGUF" + struct.pack("<IQQ", version, len(entries), len(pairs)) + b"".join(pairs + entries)
     with open(path, "wb") as f:
         f.write(head + pad(len(head)) + data)
+
+
+def write_parts(path, pairs, tensors, n_parts, version=3):
+    """The same model as files NAME-00001-of-0000N.gguf for a path NAME.gguf; the first has the metadata."""
+    tensors = list(tensors)
+    for no in range(n_parts):
+        share = tensors[len(tensors) * no // n_parts : len(tensors) * (no + 1) // n_parts]
+        split = [pair("split.no", UINT16, no), pair("split.count", UINT16, n_parts),
+                 pair("split.tensors.count", INT32, len(tensors))]
+        name = f"{str(path).removesuffix('.gguf')}-{no + 1:05}-of-{n_parts:05}.gguf"
+        write(name, (pairs if no == 0 else []) + split, share, version)

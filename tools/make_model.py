@@ -225,7 +225,10 @@ def write_model(o):
     pairs = metadata(o, len(pieces)) + gguf.spm_metadata(pieces, scores, types)
     if o.chat_template is not None:
         pairs.append(gguf.pair("tokenizer.chat_template", gguf.STRING, o.chat_template))
-    gguf.write(o.out, pairs, tensors(o, len(pieces)), o.version)
+    if o.parts:
+        gguf.write_parts(o.out, pairs, tensors(o, len(pieces)), o.parts, o.version)
+    else:
+        gguf.write(o.out, pairs, tensors(o, len(pieces)), o.version)
 
 
 def main():
@@ -249,6 +252,7 @@ def main():
     p.add_argument("--softcap", type=float, help="of attention scores; the logits' is three times that")
     p.add_argument("--tied", action="store_true", help="no output head of its own")
     p.add_argument("--chat-template", metavar="JINJA", help="put into the file, with the tokens of ChatML")
+    p.add_argument("--parts", type=int, metavar="N", help="split it into OUT-00001-of-0000N.gguf ...")
     p.add_argument("--version", type=int, choices=[2, 3], default=3, help="of GGUF; 3")
     o = p.parse_args()
     block = 256 if o.type.endswith("_k") or o.type == "iq4_xs" else 32

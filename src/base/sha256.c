@@ -4,7 +4,6 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
-#include "base/error.h"
 
 bool hb_sha256_init(hb_sha256 *hash)
 {
@@ -35,25 +34,25 @@ void hb_sha256_free(hb_sha256 *hash)
     hash->context = NULL;
 }
 
-hb_status hb_file_sha256(const char *path, char hex[65], hb_error *err)
+hb_status hb_sha256_add_file(hb_sha256 *hash, const char *path, hb_error *err)
 {
     FILE *file = fopen(path, "rb");
     if (!file) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
-    hb_sha256 hash;
-    if (!hb_sha256_init(&hash)) {
-        fclose(file);
-        return hb_fail_memory(err);
-    }
     char block[1 << 16];
     size_t n;
-    while ((n = fread(block, 1, sizeof block, file)) > 0) hb_sha256_add(&hash, block, n);
+    while ((n = fread(block, 1, sizeof block, file)) > 0) hb_sha256_add(hash, block, n);
     bool failed = ferror(file) != 0;
     int reason = errno;
     fclose(file);
-    if (failed) {
-        hb_sha256_free(&hash);
-        return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(reason));
-    }
-    hb_sha256_finish(&hash, hex);
-    return HB_OK;
+    return failed ? hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(reason)) : HB_OK;
+}
+
+hb_status hb_file_sha256(const char *path, char hex[65], hb_error *err)
+{
+    hb_sha256 hash;
+    if (!hb_sha256_init(&hash)) return hb_fail_memory(err);
+    hb_status status = hb_sha256_add_file(&hash, path, err);
+    if (status) hb_sha256_free(&hash);
+    else hb_sha256_finish(&hash, hex);
+    return status;
 }

@@ -74,6 +74,9 @@ int cli_fail(const hb_error *err);
 /* Prints to standard output and takes the reference. Returns an exit code. */
 int cli_print_json(json_t *root, size_t flags);
 
+/* Prints bytes in quotes; those that are not printable text, and quotes, are escaped. */
+void cli_print_quoted(const char *bytes, size_t length);
+
 /* A real; null for what JSON cannot say. */
 json_t *cli_number(double value);
 
@@ -215,7 +218,7 @@ char *cli_base_name(const char *path);
 
 /* ---- The commands ------------------------------------------------------------------------------- */
 
-extern const cli_command cli_calibrate, cli_export, cli_generate, cli_score, cli_sweep, cli_tokenize,
-    cli_validate;
+extern const cli_command cli_calibrate, cli_export, cli_generate, cli_inspect, cli_score, cli_sweep,
+    cli_tokenize, cli_validate;
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "cli/cli.h"
 
 void cli_message(const char *format, ...)
@@ -32,6 +33,23 @@ int cli_print_json(json_t *root, size_t flags)
     if (!root) cli_message("out of memory");
     json_decref(root);
     return failed ? CLI_FAILED : CLI_DONE;
+}
+
+void cli_print_quoted(const char *bytes, size_t length)
+{
+    putchar('"');
+    for (size_t i = 0; i < length;) {
+        unsigned char c = (unsigned char)bytes[i];
+        int size = hb_utf8_character(bytes + i, length - i);
+        bool control = c < 0x20 || c == 0x7F || (c == 0xC2 && (unsigned char)bytes[i + 1] < 0xA0);
+        if (size < 1) size = 1, control = true;
+        if (c == '"' || c == '\\') printf("\\%c", c);
+        else if (!control) fwrite(bytes + i, 1, (size_t)size, stdout);
+        else
+            for (int k = 0; k < size; k++) printf("\\x%02X", (unsigned char)bytes[i + (size_t)k]);
+        i += (size_t)size;
+    }
+    putchar('"');
 }
 
 json_t *cli_number(double value)

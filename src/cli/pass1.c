@@ -106,7 +106,7 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
     char sha256[65];
     const hb_model_info *m = hb_model_get_info(p->model);
     const hb_dataset_info *d = hb_dataset_get_info(p->dataset);
-    hb_status status = hb_file_sha256(p->model_path, sha256, err);
+    hb_status status = hb_model_sha256(p->model, sha256, err);
     if (status) return status;
     hb_run_settings s = {.model_path = m->path,
                          .model_name = m->name,

@@ -58,24 +58,14 @@ static json_t *tokens_json(const hb_model *model, const int32_t *tokens, size_t 
     return root;
 }
 
-/* A line for each token: its id and its bytes in quotes, those that are not printable text escaped. */
+/* A line for each token: its id and its bytes. */
 static void print_token(const hb_model *model, int32_t token)
 {
     size_t length;
     const char *piece = shown(model, token, &length);
-    printf("%d\t\"", token);
-    for (size_t i = 0; i < length;) {
-        unsigned char c = (unsigned char)piece[i];
-        int size = hb_utf8_character(piece + i, length - i);
-        bool control = c < 0x20 || c == 0x7F || (c == 0xC2 && (unsigned char)piece[i + 1] < 0xA0);
-        if (size < 1) size = 1, control = true;
-        if (c == '"' || c == '\\') printf("\\%c", c);
-        else if (!control) fwrite(piece + i, 1, (size_t)size, stdout);
-        else
-            for (int k = 0; k < size; k++) printf("\\x%02X", (unsigned char)piece[i + (size_t)k]);
-        i += (size_t)size;
-    }
-    puts("\"");
+    printf("%d\t", token);
+    cli_print_quoted(piece, length);
+    putchar('\n');
 }
 
 static int encode(const tokenize_options *o, const hb_model *model, const hb_buffer *text)

@@ -22,6 +22,10 @@ struct hb_gguf {
     hb_gguf_tensor *tensors; /* sorted by name */
     uint64_t n_tensors;
     uint64_t n_weights;
+    uint32_t version;
+    hb_gguf *
+        *others; /* [n_parts - 1], the other parts of a split model, whose tensors are among ours */
+    uint32_t n_parts; /* with this one */
 };
 
 /* A place in the mapped file while its header is read. */
@@ -156,27 +160,38 @@ static hb_status take_tensor(reader *r, hb_gguf_tensor *t)
     return HB_OK;
 }
 
-/* Finds a tensor's bytes and checks that they lie in the file. */
+/* What stands in the way of a tensor of a type that is not supported. */
+static hb_status bad_type(const hb_gguf *g, const hb_gguf_tensor *t, hb_error *err)
+{
+    const hb_type_info *info = hb_type_get_info(t->type);
+    char why[64];
+    if (info->name) snprintf(why, sizeof why, "type %s is not supported", info->name);
+    else snprintf(why, sizeof why, "unknown type %u", t->type);
+    return bad_tensor(g, err, HB_ERR_UNSUPPORTED, t->name, why);
+}
+
+/* Finds a tensor's bytes and checks that they lie in the file. The size of one of a type that is not
+ * supported is not known; its place is never looked at. */
 static hb_status place_tensor(hb_gguf *g, hb_gguf_tensor *t, uint64_t data_at, uint64_t alignment,
                               hb_error *err)
 {
     const hb_type_info *info = hb_type_get_info(t->type);
     char why[128];
-    if (!info->block_bytes) {
-        if (info->name) snprintf(why, sizeof why, "type %s is not supported", info->name);
-        else snprintf(why, sizeof why, "unknown type %u", t->type);
-        return bad_tensor(g, err, HB_ERR_UNSUPPORTED, t->name, why);
-    }
+    uint64_t weights = t->dims[0];
+    for (int i = 1; i < 4; i++)
+        if (__builtin_mul_overflow(weights, t->dims[i], &weights))
+            return bad_tensor(g, err, HB_ERR_FORMAT, t->name, "size overflows");
+    g->n_weights += weights;
+    if (!info->block_bytes) return HB_OK;
     if (t->dims[0] % info->block) {
         snprintf(why, sizeof why, "rows of %llu weights are not whole %s blocks of %u",
                  (unsigned long long)t->dims[0], info->name, info->block);
         return bad_tensor(g, err, HB_ERR_FORMAT, t->name, why);
     }
     t->row_bytes = t->dims[0] / info->block * info->block_bytes;
-    uint64_t bytes = t->row_bytes;
-    for (int i = 1; i < 4; i++)
-        if (__builtin_mul_overflow(bytes, t->dims[i], &bytes))
-            return bad_tensor(g, err, HB_ERR_FORMAT, t->name, "size overflows");
+    uint64_t bytes;
+    if (__builtin_mul_overflow(weights / info->block, info->block_bytes, &bytes))
+        return bad_tensor(g, err, HB_ERR_FORMAT, t->name, "size overflows");
     if (t->offset % alignment) return bad_tensor(g, err, HB_ERR_FORMAT, t->name, "data is not aligned");
     uint64_t room = g->size - data_at;
     if (t->offset > room || bytes > room - t->offset) {
@@ -186,7 +201,6 @@ static hb_status place_tensor(hb_gguf *g, hb_gguf_tensor *t, uint64_t data_at, u
         return bad_tensor(g, err, HB_ERR_FORMAT, t->name, why);
     }
     t->data = g->map + data_at + t->offset;
-    g->n_weights += bytes / info->block_bytes * info->block;
     return HB_OK;
 }
 
@@ -215,6 +229,15 @@ static hb_status read_values(hb_gguf *g, reader *r)
     return HB_OK;
 }
 
+static hb_status sort_tensors(hb_gguf *g, hb_error *err)
+{
+    qsort(g->tensors, g->n_tensors, sizeof *g->tensors, compare_tensors);
+    for (uint64_t i = 1; i < g->n_tensors; i++)
+        if (compare_tensors(&g->tensors[i - 1], &g->tensors[i]) == 0)
+            return bad_tensor(g, err, HB_ERR_FORMAT, g->tensors[i].name, "given twice");
+    return HB_OK;
+}
+
 static hb_status read_tensors(hb_gguf *g, reader *r)
 {
     g->tensors = calloc(g->n_tensors ? g->n_tensors : 1, sizeof *g->tensors);
@@ -235,11 +258,7 @@ static hb_status read_tensors(hb_gguf *g, reader *r)
         status = place_tensor(g, &g->tensors[i], data_at, (uint64_t)alignment, r->err);
     if (status) return status;
 
-    qsort(g->tensors, g->n_tensors, sizeof *g->tensors, compare_tensors);
-    for (uint64_t i = 1; i < g->n_tensors; i++)
-        if (compare_tensors(&g->tensors[i - 1], &g->tensors[i]) == 0)
-            return bad_tensor(g, r->err, HB_ERR_FORMAT, g->tensors[i].name, "given twice");
-    return HB_OK;
+    return sort_tensors(g, r->err);
 }
 
 static hb_status read_header(hb_gguf *g, hb_error *err)
@@ -257,6 +276,7 @@ static hb_status read_header(hb_gguf *g, hb_error *err)
                                : "%s: GGUF version %u is not supported (2 and 3 are)",
                        g->path, version);
     }
+    g->version = version;
     if (!take_u64(&r, &g->n_tensors) || !take_u64(&r, &g->n_values)) return truncated(&r, "the header");
     /* The smallest entries possible: a key, a type and a byte; a name, a dimension, a type, an offset.
      */
@@ -293,15 +313,129 @@ static hb_status map_file(hb_gguf *g, hb_error *err)
     return status;
 }
 
-hb_status hb_gguf_open(const char *path, hb_gguf **gguf, hb_error *err)
+static hb_status open_part(const char *path, hb_gguf **gguf, hb_error *err)
 {
     hb_gguf *g = calloc(1, sizeof *g);
     if (!g || !(g->path = strdup(path))) {
         hb_gguf_close(g);
         return hb_fail_memory(err);
     }
+    g->n_parts = 1;
     hb_status status = map_file(g, err);
     if (!status) status = read_header(g, err);
+    if (status) hb_gguf_close(g);
+    else *gguf = g;
+    return status;
+}
+
+/* ---- Split models -------------------------------------------------------------------------------- */
+
+/* What a part says of the whole. */
+typedef struct split {
+    int64_t no, count, n_tensors;
+} split;
+
+#define MAX_PARTS 99999 /* the number in a file's name has five digits */
+
+static hb_status read_split(const hb_gguf *g, split *s, hb_error *err)
+{
+    *s = (split){0, 1, 0};
+    hb_status status = hb_gguf_get_int(g, "split.count", false, 1, MAX_PARTS, &s->count, err);
+    if (status || s->count == 1) return status;
+    status = hb_gguf_get_int(g, "split.no", true, 0, s->count - 1, &s->no, err);
+    if (status) return status;
+    return hb_gguf_get_int(g, "split.tensors.count", true, 0, INT32_MAX, &s->n_tensors, err);
+}
+
+/* The name that part `no` must have, by the name of part `have`: NAME-00001-of-0000N.gguf. Released
+ * with free(). */
+static hb_status part_path(const char *path, const split *have, int64_t no, char **out, hb_error *err)
+{
+    char ending[40];
+    int n = snprintf(ending, sizeof ending, "-%05lld-of-%05lld.gguf", (long long)have->no + 1,
+                     (long long)have->count);
+    size_t length = strlen(path), tail = (size_t)n;
+    if (length < tail || strcmp(path + length - tail, ending) != 0)
+        return hb_fail(err, HB_ERR_FORMAT, "%s: part %lld of %lld; its name must end with %s", path,
+                       (long long)have->no + 1, (long long)have->count, ending);
+    if (asprintf(out, "%.*s-%05lld-of-%05lld.gguf", (int)(length - tail), path, (long long)no + 1,
+                 (long long)have->count) < 0)
+        return hb_fail_memory(err);
+    return HB_OK;
+}
+
+/* Takes the part's tensors; they stay in its file, which g then owns. */
+static hb_status join(hb_gguf *g, hb_gguf *part, hb_error *err)
+{
+    uint64_t n = g->n_tensors + part->n_tensors;
+    hb_gguf_tensor *tensors = realloc(g->tensors, (n ? n : 1) * sizeof *tensors);
+    if (tensors) g->tensors = tensors;
+    hb_gguf **others = realloc(g->others, g->n_parts * sizeof(hb_gguf *));
+    if (others) g->others = others;
+    if (!tensors || !others) {
+        hb_gguf_close(part);
+        return hb_fail_memory(err);
+    }
+    for (uint64_t i = 0; i < part->n_tensors; i++) {
+        tensors[g->n_tensors + i] = part->tensors[i];
+        tensors[g->n_tensors + i].part = g->n_parts;
+    }
+    others[g->n_parts - 1] = part;
+    g->n_parts++;
+    g->n_tensors = n;
+    g->n_weights += part->n_weights;
+    return HB_OK;
+}
+
+/* Opens part `no`, checks that it belongs to what the first one says, and joins it. */
+static hb_status add_part(hb_gguf *g, const split *first, int64_t no, hb_error *err)
+{
+    char *path;
+    hb_gguf *part = NULL;
+    split s;
+    hb_error why;
+    hb_status status = part_path(g->path, first, no, &path, err);
+    if (status) return status;
+    status = open_part(path, &part, &why);
+    free(path);
+    if (!status) status = read_split(part, &s, &why);
+    if (!status && (s.no != no || s.count != first->count || s.n_tensors != first->n_tensors))
+        status = hb_fail(&why, HB_ERR_FORMAT, "%s: part %lld of %lld, with %lld tensors in all",
+                         part->path, (long long)s.no + 1, (long long)s.count, (long long)s.n_tensors);
+    if (!status) return join(g, part, err);
+    hb_gguf_close(part);
+    if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
+    return hb_fail(err, status, "%s, which is wanted as part %lld of %lld of a model of %lld tensors",
+                   why.message, (long long)no + 1, (long long)first->count,
+                   (long long)first->n_tensors);
+}
+
+static hb_status add_parts(hb_gguf *g, hb_error *err)
+{
+    split first;
+    char *path;
+    hb_status status = read_split(g, &first, err);
+    if (status || first.count == 1) return status;
+    status = part_path(g->path, &first, 0, &path, err);
+    if (status) return status;
+    if (first.no)
+        status = hb_fail(err, HB_ERR_ARGUMENT, "%s: part %lld of a model; open the first, %s", g->path,
+                         (long long)first.no + 1, path);
+    free(path);
+    for (int64_t no = 1; no < first.count && !status; no++) status = add_part(g, &first, no, err);
+    if (!status && g->n_tensors != (uint64_t)first.n_tensors)
+        status = hb_fail(err, HB_ERR_FORMAT, "%s: its %lld parts have %llu tensors, not %lld", g->path,
+                         (long long)first.count, (unsigned long long)g->n_tensors,
+                         (long long)first.n_tensors);
+    return status ? status : sort_tensors(g, err);
+}
+
+hb_status hb_gguf_open(const char *path, hb_gguf **gguf, hb_error *err)
+{
+    hb_gguf *g;
+    hb_status status = open_part(path, &g, err);
+    if (status) return status;
+    status = add_parts(g, err);
     if (status) hb_gguf_close(g);
     else *gguf = g;
     return status;
@@ -310,7 +444,9 @@ hb_status hb_gguf_open(const char *path, hb_gguf **gguf, hb_error *err)
 void hb_gguf_close(hb_gguf *gguf)
 {
     if (!gguf) return;
+    for (uint32_t i = 1; i < gguf->n_parts; i++) hb_gguf_close(gguf->others[i - 1]);
     if (gguf->map) munmap(gguf->map, gguf->size);
+    free(gguf->others);
     free(gguf->values);
     free(gguf->tensors);
     free(gguf->path);
@@ -324,7 +460,41 @@ const char *hb_gguf_path(const hb_gguf *gguf)
 
 uint64_t hb_gguf_file_size(const hb_gguf *gguf)
 {
-    return gguf->size;
+    uint64_t size = gguf->size;
+    for (uint32_t i = 1; i < gguf->n_parts; i++) size += gguf->others[i - 1]->size;
+    return size;
+}
+
+uint32_t hb_gguf_version(const hb_gguf *gguf)
+{
+    return gguf->version;
+}
+
+uint32_t hb_gguf_n_parts(const hb_gguf *gguf)
+{
+    return gguf->n_parts;
+}
+
+const char *hb_gguf_part_path(const hb_gguf *gguf, uint32_t part)
+{
+    return part ? gguf->others[part - 1]->path : gguf->path;
+}
+
+const hb_gguf_value *hb_gguf_values(const hb_gguf *gguf, uint64_t *n)
+{
+    *n = gguf->n_values;
+    return gguf->values;
+}
+
+const hb_gguf_tensor *hb_gguf_tensors(const hb_gguf *gguf, uint64_t *n)
+{
+    *n = gguf->n_tensors;
+    return gguf->tensors;
+}
+
+uint32_t hb_gguf_kind_bytes(hb_gguf_kind kind)
+{
+    return kind_bytes[kind];
 }
 
 uint64_t hb_gguf_n_weights(const hb_gguf *gguf)
@@ -483,6 +653,7 @@ hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, uint64_t cols, ui
         return hb_fail(err, HB_ERR_FORMAT, "%s: tensor '%s' has shape %llu x %llu, not %llu x %llu",
                        gguf->path, name, (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
                        (unsigned long long)cols, (unsigned long long)rows);
+    if (!t->data) return bad_type(gguf, t, err);
     t->used = true;
     return HB_OK;
 }

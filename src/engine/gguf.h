@@ -1,5 +1,7 @@
 /* GGUF files: metadata and tensors, memory-mapped, every count, offset and size checked against the
- * file before it is used (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). */
+ * file before it is used (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). A model may be
+ * split into parts, files named NAME-00001-of-0000N.gguf, of which the first has the metadata and each
+ * has tensors: it opens as one. */
 #ifndef HB_ENGINE_GGUF_H
 #define HB_ENGINE_GGUF_H
 
@@ -40,22 +42,32 @@ typedef struct hb_gguf_value {
 
 typedef struct hb_gguf_tensor {
     hb_gguf_text name;
-    uint32_t type; /* an hb_type that is supported */
+    uint32_t type; /* as in the file; it may be one that is not supported */
     uint32_t n_dims;
-    uint64_t dims[4]; /* fastest first: dims[0] is a row's length; unused ones are 1 */
-    const uint8_t *data;
-    uint64_t row_bytes; /* of dims[0] weights */
-    uint64_t offset;    /* in the data section */
-    bool used;          /* set by hb_gguf_take_tensor */
+    uint64_t dims[4];    /* fastest first: dims[0] is a row's length; unused ones are 1 */
+    const uint8_t *data; /* NULL where the type is not supported */
+    uint64_t row_bytes;  /* of dims[0] weights; 0 where the type is not supported */
+    uint64_t offset;     /* in the data section of its part */
+    uint32_t part;       /* the file it is in, from 0 */
+    bool used;           /* set by hb_gguf_take_tensor */
 } hb_gguf_tensor;
 
 typedef struct hb_gguf hb_gguf;
 
+/* Tensors of types that are not supported are no error yet, but hb_gguf_take_tensor will not give them.
+ */
 hb_status hb_gguf_open(const char *path, hb_gguf **gguf, hb_error *err);
 void hb_gguf_close(hb_gguf *gguf);
-const char *hb_gguf_path(const hb_gguf *gguf);
-uint64_t hb_gguf_file_size(const hb_gguf *gguf);
+const char *hb_gguf_path(const hb_gguf *gguf);   /* as given; of a split model the first part's */
+uint64_t hb_gguf_file_size(const hb_gguf *gguf); /* of all parts together */
 uint64_t hb_gguf_n_weights(const hb_gguf *gguf); /* in all tensors */
+uint32_t hb_gguf_version(const hb_gguf *gguf);   /* of the format: 2 or 3 */
+uint32_t hb_gguf_n_parts(const hb_gguf *gguf);   /* 1 for a file that is not split */
+const char *hb_gguf_part_path(const hb_gguf *gguf, uint32_t part);
+
+/* Metadata sorted by key, and tensors sorted by name. */
+const hb_gguf_value *hb_gguf_values(const hb_gguf *gguf, uint64_t *n);
+const hb_gguf_tensor *hb_gguf_tensors(const hb_gguf *gguf, uint64_t *n);
 
 /* NULL when there is no such key. */
 const hb_gguf_value *hb_gguf_find(const hb_gguf *gguf, const char *key);
@@ -71,6 +83,8 @@ hb_status hb_gguf_get_bool(const hb_gguf *gguf, const char *key, bool *out, hb_e
 hb_gguf_text hb_gguf_get_text(const hb_gguf *gguf, const char *key);
 bool hb_gguf_text_is(hb_gguf_text text, const char *expected);
 int hb_gguf_text_compare(hb_gguf_text a, hb_gguf_text b); /* by bytes, as strcmp */
+
+uint32_t hb_gguf_kind_bytes(hb_gguf_kind kind); /* of a value; 0 for strings and arrays */
 
 /* Steps through a string array: reads the text at *cursor and moves on. Start from value->data and do
  * it at most value->count times. */

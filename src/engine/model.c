@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/sha256.h"
 
 /* ---- Weights ------------------------------------------------------------------------------------ */
 
@@ -231,6 +232,18 @@ void hb_model_close(hb_model *model)
 const hb_model_info *hb_model_get_info(const hb_model *model)
 {
     return &model->info;
+}
+
+hb_status hb_model_sha256(const hb_model *model, char hex[65], hb_error *err)
+{
+    hb_sha256 hash;
+    hb_status status = HB_OK;
+    if (!hb_sha256_init(&hash)) return hb_fail_memory(err);
+    for (uint32_t i = 0; i < hb_gguf_n_parts(model->gguf) && !status; i++)
+        status = hb_sha256_add_file(&hash, hb_gguf_part_path(model->gguf, i), err);
+    if (status) hb_sha256_free(&hash);
+    else hb_sha256_finish(&hash, hex);
+    return status;
 }
 
 hb_status hb_tokenize(const hb_model *model, const char *text, size_t length, bool add_special,

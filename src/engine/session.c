@@ -136,16 +136,15 @@ static hb_status check_options(const hb_session_options *o, hb_error *err)
     return HB_OK;
 }
 
-hb_status hb_session_open(const hb_model *model, const hb_session_options *options,
-                          hb_session **session, hb_error *err)
+/* Checks what is asked for and fills in the session's sizes; claims nothing. */
+static hb_status plan(hb_session *s, const hb_model *model, const hb_session_options *options,
+                      hb_error *err)
 {
     hb_session_options o = options ? *options : (hb_session_options){0};
     hb_status status = check_options(&o, err);
     if (status) return status;
     if (!model->layers)
         return hb_fail(err, HB_ERR_ARGUMENT, "%s: opened for its vocabulary only", model->info.path);
-    hb_session *s = calloc(1, sizeof *s);
-    if (!s) return hb_fail_memory(err);
     int32_t usual = model->info.n_ctx_train < HB_DEFAULT_CTX ? model->info.n_ctx_train : HB_DEFAULT_CTX;
     s->model = model;
     s->kernels = hb_kernels_best();
@@ -154,13 +153,35 @@ hb_status hb_session_open(const hb_model *model, const hb_session_options *optio
     s->n_threads = o.n_threads ? o.n_threads : omp_get_num_procs();
     if (!o.n_sequences) o.n_sequences = 1;
     shape_cache(s, &o);
-    status = allocate(s, err);
+    return HB_OK;
+}
+
+hb_status hb_session_open(const hb_model *model, const hb_session_options *options,
+                          hb_session **session, hb_error *err)
+{
+    hb_session *s = calloc(1, sizeof *s);
+    if (!s) return hb_fail_memory(err);
+    hb_status status = plan(s, model, options, err);
+    if (!status) status = allocate(s, err);
     if (status) {
         hb_session_close(s);
         return status;
     }
     fill_ropes(s);
     *session = s;
+    return HB_OK;
+}
+
+hb_status hb_session_memory(const hb_model *model, const hb_session_options *options, hb_memory *memory,
+                            hb_error *err)
+{
+    hb_session s = {0};
+    hb_status status = plan(&s, model, options, err);
+    if (status) return status;
+    const hb_kv_cache *c = &s.cache;
+    memory->n_ctx = s.n_ctx;
+    memory->cache = (uint64_t)c->n_pages * hb_kv_page_bytes(c->n_layers, c->n_heads, c->head_dim);
+    memory->work = lay_out(&s, NULL);
     return HB_OK;
 }
 

@@ -1,7 +1,7 @@
 """Help, version, and what bad usage says."""
 from harness import DEMO, FAILED, HBAR, MODEL, USAGE, Case, subprocess
 
-COMMANDS = ["generate", "calibrate", "score", "sweep", "validate", "export", "tokenize"]
+COMMANDS = ["generate", "calibrate", "score", "sweep", "validate", "export", "tokenize", "inspect"]
 
 
 class Usage(Case):
