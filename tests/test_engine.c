@@ -459,30 +459,6 @@ static void test_tokenizer_edges(void **state)
     hb_gguf_close(gguf);
 }
 
-/* A megabyte of one letter: minutes or hours unless merging is n log n. */
-static void test_long_word(void **state)
-{
-    (void)state;
-    enum { LENGTH = 1 << 20 };
-    hb_gguf *gguf;
-    hb_error err;
-    int32_t *tokens;
-    size_t n, total = 0, length;
-    char *word = malloc(LENGTH);
-    memset(word, 'e', LENGTH);
-    hb_tokenizer *t = open_tokenizer(tiny_model("f32"), &gguf);
-    assert_ok(hb_tokenizer_encode(t, word, LENGTH, false, false, &tokens, &n, &err));
-    for (size_t i = 0; i < n; i++) {
-        hb_tokenizer_bytes(t, tokens[i], &length);
-        total += length;
-    }
-    assert_int_equal(total, LENGTH + 1);
-    free(tokens);
-    free(word);
-    hb_tokenizer_close(t);
-    hb_gguf_close(gguf);
-}
-
 /* ---- Evaluation ---------------------------------------------------------------------------------- */
 
 enum { N_TOKENS = 600 }; /* more than are evaluated together */
@@ -669,7 +645,6 @@ int main(void)
         cmocka_unit_test(test_model_info),
         cmocka_unit_test(test_published_cases),
         cmocka_unit_test(test_tokenizer_edges),
-        cmocka_unit_test(test_long_word),
         cmocka_unit_test(test_division_and_threads_change_nothing),
         cmocka_unit_test(test_bytes_are_near_exact),
         cmocka_unit_test(test_eval_errors),
