@@ -589,6 +589,10 @@ typedef struct hb_dataset_info {
     uint64_t n_selected; /* samples drawn */
 } hb_dataset_info;
 
+/* Whether an id is one that a row was given for its place in the file, having none of its own: in
+ * another file it means another sample. */
+HB_API bool hb_id_is_place(const char *id);
+
 /* The formats' names, NULL-terminated: halueval_qa, halueval_dialogue, halueval_summarization,
  * halueval_general, generic, answers. */
 HB_API const char *const *hb_dataset_formats(void);
@@ -1003,6 +1007,8 @@ typedef struct hb_calibrated_score {
 typedef struct hb_calibration {
     hb_params params;
     double min_recall;
+    int32_t max_tokens;          /* of each sample; 0 when unknown */
+    char data_sha256[65];        /* empty when unknown */
     hb_calibrated_score *scores; /* [n_scores]; params.score is among them, first */
     size_t n_scores;
     char **ids; /* [n_ids], of the samples it was calibrated on, in the order of strcmp; a calibration

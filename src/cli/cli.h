@@ -48,6 +48,8 @@ typedef struct cli_command {
 } cli_command;
 
 void cli_add(cli_options *options, cli_option option);
+/* Tells an option's help anew, for a command that means it otherwise. */
+void cli_explain(cli_options *options, const char *name, const char *help);
 /* --quiet and --json, which every command has. */
 void cli_add_common(cli_options *options, bool *quiet, bool *json);
 
@@ -154,6 +156,8 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 #define CLI_DEMO_DATA  "demo_calibration.jsonl"
 
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
+
+#define CLI_MAX_TOKENS 20 /* generated for a sample, unless told otherwise */
 
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {

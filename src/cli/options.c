@@ -12,6 +12,12 @@ void cli_add(cli_options *options, cli_option option)
     if (options->n < CLI_MAX_OPTIONS) options->list[options->n++] = option;
 }
 
+void cli_explain(cli_options *options, const char *name, const char *help)
+{
+    for (int i = 0; i < options->n; i++)
+        if (strcmp(options->list[i].name, name) == 0) options->list[i].help = help;
+}
+
 void cli_add_common(cli_options *options, bool *quiet, bool *json)
 {
     cli_add(options, (cli_option){.name = "quiet",

@@ -15,7 +15,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
 {
     *p = (cli_pass1){.n_samples = 100,
                      .seed = 42,
-                     .max_tokens = 20,
+                     .max_tokens = CLI_MAX_TOKENS,
                      .n_sequences = 128,
                      .output_dir = "calibrated_params",
                      .format = 0,

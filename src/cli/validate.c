@@ -30,6 +30,7 @@ typedef struct validating {
     double *correlations; /* [n][n] */
     hb_quadrants quadrants;
     bool has_quadrants;
+    bool same_data;              /* the calibration's samples are from the same file */
     uint64_t n_shared, n_scored; /* samples that the calibration had, too; all */
 } validating;
 
@@ -50,6 +51,15 @@ static void add_options(cli_options *options, validating *v)
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
     cli_draws_add(options, &v->n_draws);
     cli_pass1_add(options, &v->pass1);
+    v->pass1.n_samples = 0;
+    v->pass1.max_tokens = 0; /* until the calibration is read */
+    cli_explain(options, "model", "to score a held-out split: the model, GGUF");
+    cli_explain(options, "data", "and the split: prompts with labels or answers, JSON Lines or array");
+    cli_explain(options, "n-samples", "samples to draw, 0 for all; all");
+    cli_explain(options, "max-tokens", "tokens generated for a sample; as calibrated");
+    cli_explain(options, "run", "a run to judge; with --model and --data, where samples are kept");
+    cli_explain(options, "output-dir", "of the run, unless --run names it; calibrated_params");
+    cli_explain(options, "name", "begins the run's name; the model's name");
 }
 
 /* ---- The split ----------------------------------------------------------------------------------- */
@@ -89,6 +99,7 @@ static hb_status count_shared(void *user, const hb_run_sample *sample)
     const hb_calibration *c = &v->calibration;
     if (strcmp(sample->status, "scored") != 0) return HB_OK;
     v->n_scored++;
+    if (!v->same_data && hb_id_is_place(sample->id)) return HB_OK;
     if (bsearch(sample->id, c->ids, c->n_ids, sizeof *c->ids, compare_id)) v->n_shared++;
     return HB_OK;
 }
@@ -96,12 +107,22 @@ static hb_status count_shared(void *user, const hb_run_sample *sample)
 static int check_ids(validating *v)
 {
     hb_error err;
+    v->same_data = strcmp(hb_run_get_settings(v->run)->data_sha256, v->calibration.data_sha256) == 0;
     if (hb_run_each(v->run, count_shared, v, &err)) return cli_fail(&err);
     if (v->n_shared)
         cli_message("warning: %llu of %llu samples have ids that the calibration had, too: what was "
                     "calibrated on is no test",
                     (unsigned long long)v->n_shared, (unsigned long long)v->n_scored);
     return CLI_DONE;
+}
+
+/* Scores grow with the tokens they are taken over. */
+static void check_tokens(const validating *v)
+{
+    int32_t here = hb_run_get_settings(v->run)->max_tokens, there = v->calibration.max_tokens;
+    if (there && here != there)
+        cli_message("warning: samples of up to %d tokens, where the calibration's had up to %d", here,
+                    there);
 }
 
 /* Opens the split: a run that is there, or one that pass 1 makes. */
@@ -111,6 +132,8 @@ static int open_split(const cli_command *command, validating *v)
     v->source = v->scores_path;
     if (v->scores_path) return CLI_DONE;
     if (v->pass1.model_path || v->pass1.data_path) {
+        if (!v->pass1.max_tokens) v->pass1.max_tokens = v->calibration.max_tokens;
+        if (!v->pass1.max_tokens) v->pass1.max_tokens = CLI_MAX_TOKENS;
         int code = cli_pass1_run(command, &v->pass1);
         if (code) return code;
         v->run = v->pass1.run;
@@ -119,7 +142,9 @@ static int open_split(const cli_command *command, validating *v)
     }
     v->source = v->pass1.run_path;
     int code = check_model(v);
-    return code ? code : check_ids(v);
+    if (code) return code;
+    check_tokens(v);
+    return check_ids(v);
 }
 
 /* ---- The scores ---------------------------------------------------------------------------------- */

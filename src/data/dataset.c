@@ -251,6 +251,18 @@ static bool fill(hb_buffer *out, const char *text, const char *const *values)
     return hb_buffer_add_text(out, text);
 }
 
+bool hb_id_is_place(const char *id)
+{
+    for (size_t i = 0; i < N_FORMATS; i++) {
+        size_t n = strlen(formats[i].id_prefix);
+        if (strncmp(id, formats[i].id_prefix, n) != 0 || id[n] != '_') continue;
+        const char *rest = id + n + 1 + strspn(id + n + 1, "0123456789");
+        if (rest > id + n + 1 && (!*rest || strcmp(rest, "_cor") == 0 || strcmp(rest, "_hal") == 0))
+            return true;
+    }
+    return false;
+}
+
 /* The row's own id, or one that its place in the file gives it. */
 static bool make_id(hb_dataset *dataset, int k)
 {

@@ -542,6 +542,13 @@ hb_status hb_calibration_load(const char *path, hb_calibration *calibration, hb_
     status = load_fields(&l, root, &c.params);
     if (!status && !(c.min_recall > 0 && c.min_recall <= 1))
         status = bad_field(&l, "settings.min_recall", "above 0 and at most 1");
+    const json_t *data = json_object_get(root, "data");
+    const json_t *tokens = json_object_get(json_object_get(root, "settings"), "max_tokens");
+    copy_text(c.data_sha256, sizeof c.data_sha256, json_object_get(data, "sha256"));
+    json_int_t max_tokens = json_is_integer(tokens) ? json_integer_value(tokens) : 0;
+    if (!status && tokens && !(max_tokens >= 1 && max_tokens <= 1 << 24))
+        status = bad_field(&l, "settings.max_tokens", "from 1 to 16777216");
+    c.max_tokens = (int32_t)max_tokens;
     if (!status) status = load_scores(&l, root, &c);
     if (!status) status = load_ids(&l, root, &c);
     json_decref(root);

@@ -111,9 +111,12 @@ class Validate(Case):
         self.fails("validate", "--params", params, "--run", run, "--min-f1", 0.3, code=USAGE,
                    says="--min-f1 goes with --grade f1")
 
-    def model_of(self, run):
+    def settings(self, run):
         with contextlib.closing(sqlite3.connect(run)) as db:
-            settings = dict(db.execute("SELECT key, value FROM settings WHERE key LIKE 'model%'"))
+            return dict(db.execute("SELECT key, value FROM settings"))
+
+    def model_of(self, run):
+        settings = self.settings(run)
         return {"name": settings["model_name"], "architecture": settings["model_architecture"],
                 "file_size": int(settings["model_size"])}
 
@@ -124,6 +127,34 @@ class Validate(Case):
         self.fails("validate", "--params", params, "--run", run, "--grade", "f1",
                    says="r.db: --grade: the run has labels, no answers")
         self.fails("validate", "--params", params, "--scores", run, "--grade", "f1", code=USAGE, says="--grade is not for")
+
+    def test_a_split_is_scored_as_calibrated(self):
+        """With as many tokens; its rows' places in the file are no ids unless the file is the calibration's."""
+        rows = [{k: row[k] for k in ("prompt", "label")} for row in map(json.loads, DEMO.read_text().splitlines())]
+        data, split = self.write_rows("d.jsonl", rows), self.write_rows("s.jsonl", [*rows, rows[0]])
+        calibrated = self.run_json("calibrate", "--model", MODEL, "--data", data, "-o", self.dir, "--max-tokens", 3)
+        arguments = ["validate", "--params", calibrated["parameters"], "--model", MODEL, "--draws", 0, "--data"]
+        run = ["--run", self.dir / "v.db"]
+        out, err = self.run_hbar(*arguments, split, *run)
+        self.assertIn("of 61 samples", out)
+        self.assertNotIn("warning", err)
+        self.assertEqual(self.settings(self.dir / "v.db")["max_tokens"], 3)
+        _, err = self.run_hbar(*arguments, data, "-n", 20, "-o", self.dir)
+        self.assertIn("20 of 20 samples have ids that the calibration had", err)
+        _, err = self.run_hbar(*arguments, split, "-o", self.dir, "--max-tokens", 2)
+        self.assertIn("warning: samples of up to 2 tokens, where the calibration's had up to 3", err)
+        own = [{"prompt": str(i), "label": i % 2, "id": f"mine-{i % 30}"} for i in range(40)]
+        first, second = self.write_rows("a.jsonl", own[:20]), self.write_rows("b.jsonl", own[15:])
+        calibrated = self.run_json("calibrate", "--model", MODEL, "--data", first, "-o", self.dir, *FAST)
+        _, err = self.run_hbar("validate", "--params", calibrated["parameters"], "--model", MODEL, "--data", second,
+                               "-o", self.dir, "--draws", 0)
+        self.assertIn("15 of 25 samples have ids that the calibration had", err)
+
+    def test_help(self):
+        out, _ = self.run_hbar("validate", "--help")
+        for part in ("samples to draw, 0 for all; all", "a run to judge", "tokens generated for a sample; as calibrated"):
+            self.assertIn(part, out)
+        self.assertNotIn("the demo's", out)
 
     def test_usage(self):
         self.fails("validate", "--run", "x", code=USAGE, says="--params is required")

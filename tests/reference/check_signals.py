@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Checks all signals, and how they are aggregated, of a watched generation: from the logits and block states
+that hbar_dump shows for the same tokens, and the weights of the output head, by NumPy and SciPy in double
+precision, independently of hbar.
+
+    check_signals.py HBAR HBAR_DUMP MODEL     MODEL's tensors being F32
+
+Exits 77 where NumPy and SciPy are not installed (Debian: python3-numpy, python3-scipy)."""
+import json
+import os
+import struct
+import subprocess
+import sys
+
+try:
+    import numpy as np
+    from scipy.spatial.distance import cosine, jensenshannon
+    from scipy.special import log_softmax, softmax
+    from scipy.stats import entropy
+except ModuleNotFoundError as missing:
+    if os.path.realpath(sys.executable) != os.path.realpath("/usr/bin/python3") and os.path.exists("/usr/bin/python3"):
+        os.execv("/usr/bin/python3", ["/usr/bin/python3", *sys.argv])
+    print("skipped:", missing)
+    sys.exit(77)
+
+PROMPT, STEPS, LENS, ALPHA = "Hello world, once upon a time", 16, 32, 0.1
+USUAL = {"perplexity": "last", "sequence_logprob": "last"}
+
+
+def read_model(path):
+    """Metadata and F32 tensors of a GGUF file."""
+    data, at = open(path, "rb").read(), 8
+    scalars = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+
+    def take(form):
+        nonlocal at
+        (value,) = struct.unpack_from("<" + form, data, at)
+        at += struct.calcsize(form)
+        return value
+
+    def text():
+        nonlocal at
+        n = take("Q")
+        at += n
+        return data[at - n:at].decode(errors="replace")
+
+    def value(kind):
+        if kind == 8:
+            return text()
+        if kind == 9:
+            inner, n = take("I"), take("Q")
+            return [value(inner) for _ in range(n)]
+        return take(scalars[kind])
+    n_tensors, n_pairs = take("Q"), take("Q")
+    pairs = {text(): value(take("I")) for _ in range(n_pairs)}
+    infos = [(text(), [take("Q") for _ in range(take("I"))], take("I"), take("Q")) for _ in range(n_tensors)]
+    start = -(-at // 32) * 32
+    return pairs, {name: np.frombuffer(data, "<f4", int(np.prod(shape)), start + offset).reshape(shape[::-1])
+                   .astype(np.float64) for name, shape, kind, offset in infos if kind == 0}
+
+
+def of_distribution(p):
+    """Signals of a next-token distribution alone."""
+    u, best = np.full_like(p, 1 / len(p)), np.sort(p)[::-1]
+    return {"delta_mu": 1 / np.sqrt(1 - np.sum(p**2) + 0.01), "entropy": entropy(p),
+            "renyi": np.log(np.sum(p**2 / u)), "tsallis": (np.sum(p**1.5 * u**-0.5) - 1) / 0.5,
+            "fisher_rao": 2 / np.pi * np.arccos(min(1, np.sum(np.sqrt(p * u)))), "max_prob": best[0],
+            "margin": best[0] - best[1], "self_certainty": entropy(u, p)}
+
+
+def of_states(h, before):
+    unit = h / np.sqrt(np.sum(h**2, axis=1, keepdims=True) + 1e-8)
+    return {"delta_sigma": np.sqrt(np.mean(np.sum((unit - unit.mean(axis=0)) ** 2, axis=1))),
+            "delta_h": 0 if before is None else cosine(h[-1], before[-1])}
+
+
+def of_lens(logits, h, head, norm, eps):
+    """Every block read through the final norm and the head, for the most probable tokens."""
+    top = np.argsort(-logits, kind="stable")[:LENS]
+    lens = (h / np.sqrt(np.mean(h**2, axis=1, keepdims=True) + eps) * norm) @ head[top].T
+    assert np.allclose(lens[-1], logits[top], atol=1e-4)
+    middle = -(-len(h) // 2) - 1
+    settled = [row.argmax() == 0 for row in lens]
+    depth = min(l + 1 for l in range(len(h)) if all(settled[l:])) / len(h)
+    return {"lens_jsd": jensenshannon(softmax(lens[-1]), softmax(lens[middle])) ** 2, "lens_depth": depth}
+
+
+def expected_steps(steps, pairs, tensors):
+    head, norm = tensors["output.weight"], tensors["output_norm.weight"]
+    eps, before, surprises = pairs["llama.attention.layer_norm_rms_epsilon"], None, []
+    for step in steps:
+        logits, h = np.float64(step["logits"]), np.float64(step["blocks"])
+        s = {**of_distribution(softmax(logits)), **of_states(h, before), **of_lens(logits, h, head, norm, eps)}
+        s["hbar_s"] = np.sqrt(s["delta_mu"] * s["delta_sigma"])
+        s["surprise"] = -log_softmax(logits)[step["token"]]
+        s["pri"] = s["surprise"] * (1 + ALPHA * s["delta_h"])
+        surprises.append(s["surprise"])
+        s["perplexity"], s["sequence_logprob"] = np.exp(np.mean(surprises)), -np.sum(surprises)
+        before = h
+        yield s
+
+
+def aggregate(values, how):
+    values = np.array(values)
+    return {"top5": np.sort(values)[-5:].mean(), "mean": values.mean(), "max": values.max(), "min": values.min(),
+            "last": values[-1], "first": values[0], "sum": values.sum()}[how]
+
+
+def main():
+    hbar, dump, model = sys.argv[1:]
+    shown = subprocess.run([dump, model, PROMPT, str(STEPS)], check=True, capture_output=True).stdout.splitlines()
+    steps = [json.loads(line) for line in shown[1:]]
+    watched = json.loads(subprocess.run([hbar, "generate", "--model", model, "--cutoff", "1.1", "--max-tokens",
+                                         str(STEPS), "--json", PROMPT], check=True, capture_output=True).stdout)
+    trajectory = watched["trajectory"]
+    assert [s["token"] for s in trajectory] == [s["token"] for s in steps][:len(trajectory)], "other tokens"
+    expected = list(expected_steps(steps[:len(trajectory)], *read_model(model)))
+    assert len(expected) >= 8 and len(expected[0]) == 17
+    failed = 0
+    for name in sorted(expected[0]):
+        wanted = [e[name] for e in expected]
+        worst = max(abs(t[name] - w) / max(1, abs(w)) for t, w in zip(trajectory, wanted))
+        score = abs(watched["scores"][name] - aggregate(wanted, USUAL.get(name, "top5")))
+        ok = worst < 2e-5 and score < 2e-5 * max(1, abs(watched["scores"][name]))
+        failed += not ok
+        print(f"{name:18} worst difference {worst:.1e}, of the score {score:.1e}{'' if ok else '  FAILED'}")
+    sys.exit(1 if failed else 0)
+
+
+main()
