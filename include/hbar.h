@@ -840,6 +840,12 @@ typedef struct hb_auroc_difference {
 HB_API hb_status hb_delong_compare(const double *a, const double *b, const uint8_t *labels, size_t n,
                                    hb_auroc_difference *out, hb_error *err);
 
+/* The same test of each of scores [n_scores][n] against the first, and `p_holm` [n_scores], the p
+ * adjusted for all of these. What the first has of either is NaN. */
+HB_API hb_status hb_delong_compare_all(const double *scores, size_t n_scores, const uint8_t *labels,
+                                       size_t n, hb_auroc_difference *out, double *p_holm,
+                                       hb_error *err);
+
 /* p values [n] adjusted for their number (Holm, A Simple Sequentially Rejective Multiple Test
  * Procedure, 1979). NaN is no test: it stays, and does not count. In place is allowed. */
 HB_API hb_status hb_holm(const double *p, size_t n, double *adjusted, hb_error *err);
@@ -889,8 +895,8 @@ typedef struct hb_compared_score {
     size_t place;          /* in the table */
     hb_sweep_result sweep; /* without its points */
     hb_uncertainty uncertainty;
-    hb_auroc_difference difference; /* to the first one's AUROC, by DeLong's test; the first has none */
-    double p_holm;                  /* its p, adjusted for all of these tests; NaN of the first */
+    hb_auroc_difference difference; /* to the first one's AUROC, by DeLong's test; NaN of the first */
+    double p_holm;                  /* its p, adjusted for all of these tests */
 } hb_compared_score;
 
 typedef struct hb_comparison {

@@ -15,9 +15,10 @@ double hb_rng_unit(hb_rng *rng)
 
 uint64_t hb_rng_below(hb_rng *rng, uint64_t bound)
 {
-    /* Values below 2^64 mod bound are drawn again: what is left divides evenly. */
-    uint64_t reject = (0 - bound) % bound, value;
-    do value = hb_rng_next(rng);
-    while (value < reject);
+    /* Values below 2^64 mod bound, which is less than bound, are drawn again: what is left divides
+     * evenly. */
+    uint64_t value = hb_rng_next(rng);
+    if (value < bound)
+        for (uint64_t reject = (0 - bound) % bound; value < reject;) value = hb_rng_next(rng);
     return value % bound;
 }

@@ -77,7 +77,7 @@ static hb_status judge_each(const hb_score_table *t, const char *const *names,
             c->n_constant++;
             continue;
         }
-        *s = (hb_compared_score){.name = names[k], .place = k, .p_holm = NAN};
+        *s = (hb_compared_score){.name = names[k], .place = k};
         hb_status status = hb_sweep(scores, t->labels, t->n, sweep, &s->sweep, err);
         if (status) return status;
         hb_sweep_free(&s->sweep);
@@ -106,18 +106,18 @@ static double *gather(const hb_score_table *t, const hb_comparison *c, bool turn
 
 static hb_status test_each(const hb_score_table *t, hb_comparison *c, hb_error *err)
 {
-    double *values = gather(t, c, true), *p = calloc(c->n, sizeof *p);
-    hb_status status = values && p ? HB_OK : hb_fail_memory(err);
-    if (!status) p[0] = NAN;
-    for (size_t k = 1; k < c->n && !status; k++) {
-        status = hb_delong_compare(values + k * t->n, values, t->labels, t->n, &c->scores[k].difference,
-                                   err);
-        p[k] = c->scores[k].difference.p;
+    double *values = gather(t, c, true), *p_holm = calloc(c->n, sizeof *p_holm);
+    hb_auroc_difference *differences = calloc(c->n, sizeof *differences);
+    hb_status status = values && p_holm && differences ? HB_OK : hb_fail_memory(err);
+    if (!status)
+        status = hb_delong_compare_all(values, c->n, t->labels, t->n, differences, p_holm, err);
+    for (size_t k = 0; k < c->n && !status; k++) {
+        c->scores[k].difference = differences[k];
+        c->scores[k].p_holm = p_holm[k];
     }
-    if (!status) status = hb_holm(p, c->n, p, err);
-    for (size_t k = 0; k < c->n && !status; k++) c->scores[k].p_holm = p[k];
     free(values);
-    free(p);
+    free(p_holm);
+    free(differences);
     return status;
 }
 

@@ -63,27 +63,51 @@ hb_status hb_delong(const double *scores, const uint8_t *labels, size_t n, doubl
     return status;
 }
 
+/* The difference of two scores, from their placements; those of a are used up. */
+static hb_auroc_difference difference(double *of_a, const double *of_b, const uint8_t *labels, size_t n)
+{
+    hb_auroc_difference d;
+    for (size_t i = 0; i < n; i++) of_a[i] -= of_b[i];
+    d.se = sqrt(variance(of_a, labels, n, &d.difference));
+    d.z = d.difference / d.se;
+    d.p = isnan(d.se) ? NAN : d.se > 0 ? erfc(fabs(d.z) / sqrt(2)) : d.difference == 0;
+    return d;
+}
+
+static hb_status place_checked(const double *scores, const uint8_t *labels, size_t n, double *placed,
+                               hb_error *err)
+{
+    hb_status status = hb_check_scored(scores, labels, n, err);
+    return status ? status : placements(scores, labels, n, placed, err);
+}
+
 hb_status hb_delong_compare(const double *a, const double *b, const uint8_t *labels, size_t n,
                             hb_auroc_difference *out, hb_error *err)
 {
-    hb_status status = hb_check_scored(a, labels, n, err);
-    if (!status) status = hb_check_scored(b, labels, n, err);
-    if (status) return status;
-    double *of_a = calloc(n, sizeof *of_a), *of_b = calloc(n, sizeof *of_b);
-    if (!of_a || !of_b) status = hb_fail_memory(err);
-    if (!status) status = placements(a, labels, n, of_a, err);
-    if (!status) status = placements(b, labels, n, of_b, err);
-    if (!status) {
-        for (size_t i = 0; i < n; i++) of_a[i] -= of_b[i];
-        out->se = sqrt(variance(of_a, labels, n, &out->difference));
-        out->z = out->difference / out->se;
-        out->p = isnan(out->se) ? NAN
-                 : out->se > 0  ? erfc(fabs(out->z) / sqrt(2))
-                                : out->difference == 0;
-    }
+    double *of_a = calloc(n + 1, sizeof *of_a), *of_b = calloc(n + 1, sizeof *of_b);
+    hb_status status = of_a && of_b ? HB_OK : hb_fail_memory(err);
+    if (!status) status = place_checked(a, labels, n, of_a, err);
+    if (!status) status = place_checked(b, labels, n, of_b, err);
+    if (!status) *out = difference(of_a, of_b, labels, n);
     free(of_a);
     free(of_b);
     return status;
+}
+
+hb_status hb_delong_compare_all(const double *scores, size_t n_scores, const uint8_t *labels, size_t n,
+                                hb_auroc_difference *out, double *p_holm, hb_error *err)
+{
+    double *first = calloc(n + 1, sizeof *first), *other = calloc(n + 1, sizeof *other);
+    hb_status status = first && other ? HB_OK : hb_fail_memory(err);
+    for (size_t k = 0; k < n_scores && !status; k++) {
+        status = place_checked(scores + k * n, labels, n, k ? other : first, err);
+        out[k] = (hb_auroc_difference){NAN, NAN, NAN, NAN};
+        if (!status && k) out[k] = difference(other, first, labels, n);
+        p_holm[k] = out[k].p;
+    }
+    free(first);
+    free(other);
+    return status ? status : hb_holm(p_holm, n_scores, p_holm, err);
 }
 
 hb_status hb_holm(const double *p, size_t n, double *adjusted, hb_error *err)

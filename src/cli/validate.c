@@ -175,7 +175,7 @@ static int choose_scores(validating *v, const char **names)
         const hb_calibrated_score *s = &v->calibration.scores[i];
         if (i == 0 || is_there(v, s->name, &columns)) {
             names[v->n] = s->name;
-            v->judged[v->n++] = (judged){.calibrated = s, .p = NAN, .p_holm = NAN};
+            v->judged[v->n++] = (judged){.calibrated = s};
         } else {
             ok = hb_buffer_add_text(&missing, missing.length ? ", " : "") &&
                  hb_buffer_add_text(&missing, s->name);
@@ -275,21 +275,22 @@ static double *gather(const validating *v, bool turned)
     return values;
 }
 
-/* DeLong's test of each score against the first. */
+/* Each score's AUROC against the first's. */
 static hb_status test_each(validating *v, hb_error *err)
 {
-    size_t n = v->table.n;
-    double *values = gather(v, true), *p = calloc(v->n, sizeof *p);
-    hb_status status = values && p ? HB_OK : HB_ERR_MEMORY;
+    double *values = gather(v, true), *p_holm = calloc(v->n, sizeof *p_holm);
+    hb_auroc_difference *differences = calloc(v->n, sizeof *differences);
+    hb_status status = values && p_holm && differences ? HB_OK : HB_ERR_MEMORY;
+    if (!status)
+        status =
+            hb_delong_compare_all(values, v->n, v->table.labels, v->table.n, differences, p_holm, err);
     for (size_t i = 0; i < v->n && !status; i++) {
-        hb_auroc_difference d = {.p = NAN};
-        if (i > 0) status = hb_delong_compare(values + i * n, values, v->table.labels, n, &d, err);
-        v->judged[i].p = p[i] = d.p;
+        v->judged[i].p = differences[i].p;
+        v->judged[i].p_holm = p_holm[i];
     }
-    if (!status) status = hb_holm(p, v->n, p, err);
-    for (size_t i = 0; i < v->n && !status; i++) v->judged[i].p_holm = p[i];
     free(values);
-    free(p);
+    free(p_holm);
+    free(differences);
     return status;
 }
 

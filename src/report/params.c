@@ -185,8 +185,7 @@ static json_t *compared_json(const hb_compared_score *s)
                      hb_direction_sign(r->direction), "auroc", r->auroc, "pr_auc", r->pr_auc, "tau",
                      r->best.tau, "precision", r->best.precision, "recall", r->best.recall,
                      "uncertainty", uncertainty_json(&s->uncertainty), "p_difference",
-                     hb_json_number(isnan(s->p_holm) ? NAN : s->difference.p), "p_difference_holm",
-                     hb_json_number(s->p_holm));
+                     hb_json_number(s->difference.p), "p_difference_holm", hb_json_number(s->p_holm));
 }
 
 /* Adds how the score came out first: the ranking, and how the scores go together. */
