@@ -237,6 +237,69 @@ static void test_bad_files(void **state)
     assert_fails(hb_params_load(*state, &p, &err), HB_ERR_FORMAT, *state);
 }
 
+/* A calibration with one thing changed. */
+static hb_status load_calibration(const char *dir, const char *from, const char *to,
+                                  hb_calibration *calibration, hb_error *err)
+{
+    static const char good[] =
+        "{\"schema\":\"hbar-params\",\"schema_version\":1,\"threshold\":{\"tau\":2.5},\"lambda\":5,"
+        "\"direction\":\">=\",\"score\":{\"name\":\"b\",\"label_1\":{\"n\":3,\"mean\":2,\"sd\":1}},"
+        "\"settings\":{\"min_recall\":0.8,\"max_tokens\":7},\"data\":{\"sha256\":\"12ab\"},\"auroc\":0."
+        "7,"
+        "\"scores\":{\"a\":{\"tau\":1,\"direction\":\"<=\",\"auroc\":0.6},\"b\":{\"tau\":9,"
+        "\"direction\":\"<=\"}},\"sample_ids\":[\"y\",\"x\"]}";
+    char path[128], document[1024];
+    const char *at = strstr(good, from);
+    snprintf(path, sizeof path, "%s/c.json", dir);
+    snprintf(document, sizeof document, "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
+    FILE *file = fopen(path, "wb");
+    fputs(document, file);
+    fclose(file);
+    return hb_calibration_load(path, calibration, err);
+}
+
+static void test_calibration(void **state)
+{
+    hb_error err;
+    hb_calibration c;
+    assert_ok(load_calibration(*state, "", "", &c, &err));
+    assert_int_equal(c.n_scores, 2);
+    assert_string_equal(c.scores[0].name, "b"); /* the one it is about, as the threshold tells it */
+    assert_near(c.scores[0].tau, 2.5, 0);
+    assert_near(c.scores[0].auroc, 0.7, 0);
+    assert_int_equal(c.scores[0].by_label[1].n, 3);
+    assert_string_equal(c.scores[1].name, "a");
+    assert_int_equal(c.scores[1].direction, HB_DIRECTION_LOW);
+    assert_near(c.min_recall, 0.8, 0);
+    assert_int_equal(c.max_tokens, 7);
+    assert_string_equal(c.data_sha256, "12ab");
+    assert_int_equal(c.n_ids, 2);
+    assert_string_equal(c.ids[0], "x");
+    hb_calibration_free(&c);
+    hb_calibration_free(NULL);
+}
+
+static void test_bad_calibrations(void **state)
+{
+    static const char *const cases[][3] = {
+        {"0.8", "0", "settings.min_recall"},
+        {"0.8", "1.5", "settings.min_recall"},
+        {":7", ":0", "settings.max_tokens"},
+        {":7", ":\"7\"", "settings.max_tokens"},
+        {":7", ":99999999", "settings.max_tokens"},
+        {"\"tau\":1", "\"tua\":1", "scores.*.tau"},
+        {"\"<=\",\"auroc\"", "\"<\",\"auroc\"", "scores.*.direction"},
+        {"\"a\"", "\"a234567890123456789012345678901234567890123456789\"", "a name that is too long"},
+        {"\"y\"", "5", "sample_ids"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_error err;
+        hb_calibration c;
+        assert_fails(load_calibration(*state, cases[i][0], cases[i][1], &c, &err), HB_ERR_FORMAT,
+                     cases[i][2]);
+    }
+}
+
 #define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, make_scratch, remove_scratch)
 
 int main(void)
@@ -248,6 +311,8 @@ int main(void)
         WITH_SCRATCH(test_places_that_cannot_be),
         cmocka_unit_test(test_table_source),
         WITH_SCRATCH(test_bad_files),
+        WITH_SCRATCH(test_calibration),
+        WITH_SCRATCH(test_bad_calibrations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
