@@ -323,6 +323,33 @@ typedef enum hb_direction {
 /* Failure probability 1 / (1 + exp(-lambda (value - tau))), the exponent's sign turned for
  * HB_DIRECTION_LOW and its size clamped to 50. */
 HB_API double hb_p_fail(double value, double tau, double lambda, hb_direction direction);
+#define HB_DEFAULT_LAMBDA 5.0
+
+/* How a score becomes a probability of failure. */
+typedef enum hb_map_kind {
+    HB_MAP_LAMBDA,     /* hb_p_fail, lambda being given */
+    HB_MAP_FIT_LAMBDA, /* the same, lambda being the likeliest for tau */
+    HB_MAP_PLATT,      /* 1 / (1 + exp(a score + b)) (Platt, Probabilistic Outputs for Support Vector
+                          Machines, 1999) */
+    HB_MAP_ISOTONIC    /* the likeliest that never falls as the risk rises (Zadrozny and Elkan,
+                          Transforming Classifier Scores into Accurate Multiclass Probability
+                          Estimates, 2002) */
+} hb_map_kind;
+
+typedef struct hb_map {
+    hb_map_kind kind;
+    double tau, lambda;
+    hb_direction direction;
+    double a, b;        /* Platt's */
+    double *scores, *p; /* [n_knots], isotonic: straight lines between knots, level beyond; scores
+                           ascend */
+    size_t n_knots;
+} hb_map;
+
+/* "lambda", "fit-lambda", "platt", "isotonic". */
+HB_API const char *hb_map_kind_name(hb_map_kind kind);
+HB_API double hb_map_p(const hb_map *map, double score); /* in [0, 1] */
+HB_API void hb_map_free(hb_map *map);                    /* what it holds, not the map itself */
 
 /* Surprise -ln p of the chosen token in nats, p clamped to [1e-10, 1]. */
 HB_API double hb_surprise(double p);
@@ -424,16 +451,50 @@ typedef struct hb_scores {
 } hb_scores;
 HB_API double hb_scores_get(const hb_scores *scores, hb_score_id id);
 
+/* Several scores as one: a logistic regression's log-odds of label 1. */
+#define HB_JOINT_MAX         128 /* scores in a joint model */
+#define HB_JOINT_MAX_SAMPLES 10000000
+#define HB_JOINT_TRIALS      9 /* strengths of regularisation that are tried: c 1e-4, 1e-3 ... 1e4 */
+
+typedef struct hb_joint_feature {
+    char score[HB_SCORE_NAME_MAX];
+    double mean, sd, weight; /* the weight is of (value - mean) / sd */
+} hb_joint_feature;
+
+typedef struct hb_joint_options {
+    size_t n_folds; /* 2 to 100; 5 */
+    uint64_t seed;  /* of the folds; 42 */
+} hb_joint_options;
+
+/* How well one strength does out of fold. */
+typedef struct hb_joint_trial {
+    double c, log_loss, auroc;
+} hb_joint_trial;
+
+typedef struct hb_joint {
+    hb_joint_feature features[HB_JOINT_MAX];
+    size_t n_features; /* 0: there is no joint model */
+    double intercept;
+    hb_joint_options options;
+    hb_joint_trial trials[HB_JOINT_TRIALS];
+    size_t best; /* the trial chosen */
+} hb_joint;      /* one loaded from parameters has no trials and options */
+
+/* The log-odds of values [n_features]. */
+HB_API double hb_joint_log_odds(const hb_joint *joint, const double *values);
+
 /* ---- Monitor: generate, watch, halt ------------------------------------------------------------ */
 
 typedef struct hb_monitor {
     hb_signal watched;      /* the signal that decides: HB_SIGNAL_HBAR_S */
+    const hb_joint *joint;  /* instead, a joint model of the scores over the steps so far; NULL */
     hb_signal_set signals;  /* which to measure: all. hbar_s and the one watched are in any case */
     double tau;             /* threshold on the signal watched; 2.0 */
     double lambda;          /* steepness of P_fail; 5.0 */
     double cutoff;          /* halt at P_fail >= cutoff; 0.85; above 1 nothing halts */
     double alpha;           /* weight of delta-h in PRI; 0.1 */
     hb_direction direction; /* HB_DIRECTION_HIGH */
+    const hb_map *map;      /* makes P_fail instead of tau, lambda and direction; NULL */
     int32_t check_every;    /* 1: every token; k: steps 0, k, 2k ... */
 } hb_monitor;
 
@@ -449,6 +510,7 @@ typedef struct hb_step {
     int32_t step;  /* 0 for the first token after the prompt */
     int32_t token; /* the token chosen, whether or not it was then appended */
     double impurity, p_fail;
+    double watched; /* what P_fail is of: the signal watched, or the joint model's log-odds */
     double signals[HB_N_SIGNALS]; /* NaN where not asked for */
 } hb_step;
 
@@ -770,11 +832,30 @@ typedef enum hb_grid {
     HB_GRID_EXACT      /* every distinct score */
 } hb_grid;
 
+/* What a threshold promises of samples to come, which must be drawn as those of the calibration were.
+ */
+typedef enum hb_promise_kind {
+    HB_PROMISE_NONE,
+    HB_PROMISE_RISK,  /* of the accepted, those not flagged, at most `target` are hallucinated */
+    HB_PROMISE_RECALL /* of the hallucinated, at least `target` are flagged */
+} hb_promise_kind;
+
+typedef struct hb_promise {
+    hb_promise_kind kind;
+    double target; /* between 0 and 1 */
+    double delta;  /* the probability that the promise is not kept, at most; 1e-6 to 0.5 */
+    double level;  /* of the tests: delta, or half of it where the same data told the direction */
+    size_t n,
+        k;    /* the accepted, and the hallucinated among them; or the hallucinated, and the missed */
+    double p; /* exact binomial p-value of the threshold's not keeping it */
+} hb_promise;
+
 typedef struct hb_sweep_options {
     hb_grid grid;
     double start, stop, step; /* for HB_GRID_RANGE */
     double min_recall;        /* in (0, 1]; 0.9 */
     hb_direction direction;   /* HB_DIRECTION_AUTO */
+    hb_promise promise;       /* none; else its kind, target and delta choose tau among all scores */
 } hb_sweep_options;
 
 HB_API hb_sweep_options hb_sweep_defaults(void);
@@ -787,7 +868,8 @@ typedef struct hb_sweep_point {
 
 typedef enum hb_selection {
     HB_SELECT_PRECISION_AT_RECALL, /* the highest precision at recall >= min_recall */
-    HB_SELECT_BEST_F1              /* no tau reached the recall: the best F1 */
+    HB_SELECT_BEST_F1,             /* no tau reached the recall: the best F1 */
+    HB_SELECT_PROMISE              /* as many accepted, or as few flagged, as the promise allows */
 } hb_selection;
 
 typedef struct hb_sweep_result {
@@ -805,6 +887,7 @@ typedef struct hb_sweep_result {
     bool wide_grid; /* the 0.60-0.99 quantiles failed, 0.01-0.99 were used */
     hb_selection selection;
     double min_recall;
+    hb_promise promise;
     hb_sweep_point best;
     hb_sweep_point *points; /* [n_points], the whole sweep, from the fewest flagged to the most */
     size_t n_points;
@@ -812,12 +895,44 @@ typedef struct hb_sweep_result {
 
 /* Pass 2: direction, curves and the whole threshold sweep, O(n log n). Quantiles are taken of the score
  * as the direction orients it, so that negating every score and turning the direction gives the same
- * flagged samples. HB_ERR_DATA with the reason for data that cannot be calibrated: fewer than 10
- * samples, one class only, all scores equal, a score that is not finite. HB_ERR_ARGUMENT for bad
- * options. */
+ * flagged samples. A promise is by Learn then Test (Angelopoulos et al., 2021), with exact binomial
+ * p-values in a fixed sequence of thresholds. HB_ERR_DATA with the reason for data that cannot be
+ * calibrated: fewer than 10 samples, one class only, all scores equal, a score that is not finite; and
+ * for data that cannot support the promise, with the number of samples that would. HB_ERR_ARGUMENT for
+ * bad options. */
 HB_API hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
                           const hb_sweep_options *options, hb_sweep_result *result, hb_error *err);
 HB_API void hb_sweep_free(hb_sweep_result *result);
+
+/* Fits a map to labels: Platt's with targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) by Newton's method
+ * (Lin, Lin and Weng, 2007), isotonic by pooling adjacent violators (Ayer et al., 1955), lambda as the
+ * likeliest around tau. HB_ERR_DATA as hb_auroc, and when no lambda is likeliest, tau making no error,
+ * or none above 0 is. O(n log n). Released with hb_map_free. */
+HB_API hb_status hb_map_fit(const double *scores, const uint8_t *labels, size_t n, hb_map_kind kind,
+                            double tau, hb_direction direction, hb_map *map, hb_error *err);
+
+/* ---- Joint models -------------------------------------------------------------------------------- */
+
+/* L2-regularised logistic regression (Hastie, Tibshirani and Friedman, The Elements of Statistical
+ * Learning, 2009, 4.4): minimises |weights|^2 / 2 + c sum of log-losses over samples x [d][n], the
+ * intercept being free. By liblinear (Fan et al., 2008), whose own penalty of the intercept is made
+ * negligible; to about 1e-6. Takes c from 1e-9 to 1e9. HB_ERR_DATA as hb_auroc, and beyond
+ * HB_JOINT_MAX scores or HB_JOINT_MAX_SAMPLES. liblinear keeps in one variable of the process where
+ * to print to: it is set to nowhere. */
+HB_API hb_status hb_logistic_fit(const double *x, const uint8_t *labels, size_t n, size_t d, double c,
+                                 double *weights, double *intercept, hb_error *err);
+
+HB_API hb_joint_options hb_joint_defaults(void);
+
+/* Fits scores x [d][n] of these names to labels, each standardised by the samples fitted to. The
+ * strength of regularisation is the one with the least log-loss out of fold, in a cross-validation with
+ * folds stratified by label, the same on every platform. out_of_fold [n] gets each sample's log-odds by
+ * the model fitted without its fold: what AUROC and thresholds are to be found on. They flatter the
+ * model only in that the strength was chosen on them. HB_ERR_DATA as hb_auroc, and for fewer samples of
+ * a label than folds. */
+HB_API hb_status hb_joint_fit(const double *x, const uint8_t *labels, size_t n, size_t d,
+                              const char *const *names, const hb_joint_options *options,
+                              hb_joint *joint, double *out_of_fold, hb_error *err);
 
 /* ---- Uncertainty -------------------------------------------------------------------------------- */
 
@@ -921,7 +1036,17 @@ typedef struct hb_validation_options {
     double tau, lambda;
     hb_direction direction;         /* HIGH or LOW, as calibrated */
     hb_bootstrap_options bootstrap; /* its min_recall is that of the best precision, too */
+    hb_promise promise;             /* of tau; its kind, target and delta count */
+    const hb_map *map;              /* makes P_fail; NULL: tau, lambda and direction do */
 } hb_validation_options;
+
+/* How a promise fared on other samples. */
+typedef struct hb_promise_check {
+    size_t n, k;  /* as in hb_promise, on these samples */
+    double value; /* the risk or the recall; NaN when n is 0 */
+    bool held;
+    double p; /* of a value as bad as this if the threshold's own were exactly the target */
+} hb_promise_check;
 
 #define HB_RISK_POINTS 20
 
@@ -938,6 +1063,7 @@ typedef struct hb_validation {
     double log_loss; /* hb_log_loss of P_fail */
     double ece;      /* expected calibration error of P_fail in ten equal bins (Guo et al., 2017) */
     double brier;    /* mean (P_fail - label)^2 (Brier, 1950) */
+    hb_promise_check promise; /* where one was made */
 } hb_validation;
 
 /* Judges a threshold on scores it was not found on. O(n log n) without the bootstrap. Errors as
@@ -969,6 +1095,8 @@ typedef struct hb_params_source {
     const hb_sweep_options *sweep;
     const hb_uncertainty *uncertainty; /* of the score; NULL: not found */
     const hb_comparison *comparison;   /* that the score is the first of; NULL: it was named */
+    const hb_map *map;                 /* fitted to the score; NULL: lambda is HB_DEFAULT_LAMBDA */
+    const hb_joint *joint;             /* that the score is of; NULL: none */
 } hb_params_source;
 
 /* Writes DIR/<name>_<YYYYMMDD_HHMMSS>_n<N>.json (local time, N samples drawn), making DIR if needed: a
@@ -981,10 +1109,13 @@ HB_API hb_status hb_params_save(const char *dir, const char *name, const hb_para
 HB_API hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *result,
                                 char **json, hb_error *err);
 
-/* What a monitor needs of a parameters file. */
+/* What a monitor needs of a parameters file. Released with hb_params_free. */
 typedef struct hb_params {
     double tau, lambda, alpha;
     hb_direction direction;
+    hb_map map;
+    hb_promise promise; /* of tau */
+    hb_joint joint;     /* that the score is of, if it has features */
     char score[32];
     char model_name[256], model_architecture[64]; /* empty when unknown */
     uint64_t model_size;                          /* 0 when unknown */
@@ -995,6 +1126,7 @@ typedef struct hb_params {
 /* Reads a parameters file. HB_ERR_FORMAT names the file and the field; HB_ERR_UNSUPPORTED for a newer
  * schema. */
 HB_API hb_status hb_params_load(const char *path, hb_params *params, hb_error *err);
+HB_API void hb_params_free(hb_params *params);
 
 /* Whether prompts in that chat format with that system message (NULL or empty: none) are put as those
  * that the parameters were calibrated on. */

@@ -218,7 +218,7 @@ static void test_range_that_misses_the_recall_falls_to_best_f1(void **state)
     (void)state;
     const double scores[] = {1, 2, 2, 3, 4, 4, 4, 5, 6, 6};
     const uint8_t labels[] = {0, 1, 0, 0, 1, 1, 0, 1, 1, 0};
-    hb_sweep_options o = {HB_GRID_RANGE, 4, 6, 1, 0.9, HB_DIRECTION_HIGH};
+    hb_sweep_options o = {HB_GRID_RANGE, 4, 6, 1, 0.9, HB_DIRECTION_HIGH, {0}};
     hb_sweep_result r = sweep(scores, labels, 10, o);
     assert_int_equal(r.n_points, 3);
     assert_int_equal(r.selection, HB_SELECT_BEST_F1);
@@ -303,12 +303,12 @@ static void test_bad_options(void **state)
         {{.min_recall = 0, .direction = HB_DIRECTION_AUTO}, "min-recall"},
         {{.min_recall = 1.1, .direction = HB_DIRECTION_AUTO}, "min-recall"},
         {{.min_recall = NAN, .direction = HB_DIRECTION_AUTO}, "min-recall"},
-        {{HB_GRID_RANGE, 0, 1, 0, 0.9, HB_DIRECTION_AUTO}, "tau-step"},
-        {{HB_GRID_RANGE, 0, 1, -1, 0.9, HB_DIRECTION_AUTO}, "tau-step"},
-        {{HB_GRID_RANGE, NAN, 1, 1, 0.9, HB_DIRECTION_AUTO}, "tau-start"},
-        {{HB_GRID_RANGE, 0, INFINITY, 1, 0.9, HB_DIRECTION_AUTO}, "tau-stop"},
-        {{HB_GRID_RANGE, 2, 1, 1, 0.9, HB_DIRECTION_AUTO}, "below tau-start"},
-        {{HB_GRID_RANGE, 0, 1, 1e-9, 0.9, HB_DIRECTION_AUTO}, "more than"},
+        {{HB_GRID_RANGE, 0, 1, 0, 0.9, HB_DIRECTION_AUTO, {0}}, "tau-step"},
+        {{HB_GRID_RANGE, 0, 1, -1, 0.9, HB_DIRECTION_AUTO, {0}}, "tau-step"},
+        {{HB_GRID_RANGE, NAN, 1, 1, 0.9, HB_DIRECTION_AUTO, {0}}, "tau-start"},
+        {{HB_GRID_RANGE, 0, INFINITY, 1, 0.9, HB_DIRECTION_AUTO, {0}}, "tau-stop"},
+        {{HB_GRID_RANGE, 2, 1, 1, 0.9, HB_DIRECTION_AUTO, {0}}, "below tau-start"},
+        {{HB_GRID_RANGE, 0, 1, 1e-9, 0.9, HB_DIRECTION_AUTO, {0}}, "more than"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_fails(hb_sweep(d.scores, d.labels, N, &cases[i].options, &r, &err), HB_ERR_ARGUMENT,
@@ -321,7 +321,7 @@ static void test_range_ends(void **state)
 {
     (void)state;
     data d = random_data(2, 30);
-    hb_sweep_options o = {HB_GRID_RANGE, 0, 0, 1, 0.9, HB_DIRECTION_HIGH};
+    hb_sweep_options o = {HB_GRID_RANGE, 0, 0, 1, 0.9, HB_DIRECTION_HIGH, {0}};
     hb_sweep_result r = sweep(d.scores, d.labels, N, o);
     assert_int_equal(r.n_points, 1);
     hb_sweep_free(&r);

@@ -539,6 +539,42 @@ static void test_sampler(void **state)
     assert_int_equal(counts[0] + counts[4], 0);
 }
 
+/* A joint model is watched over the steps so far, so its last value is the whole answer's. */
+static void test_joint_model(void **state)
+{
+    fixture *f = *state;
+    hb_error err;
+    hb_generation g;
+    hb_joint joint = {.features = {{"hbar_s:mean", 0.7, 0.02, 1.5}, {"entropy", 4, 0.5, -0.8}},
+                      .n_features = 2,
+                      .intercept = 0.3};
+    hb_generate_options o = quiet_options(9);
+    o.monitor.joint = &joint;
+    o.monitor.signals = HB_SIGNAL_BIT(HB_SIGNAL_PRI);
+    o.monitor.tau = 0.1;
+    o.monitor.lambda = 2;
+    g = generate(f, &o);
+    double sum = 0, values[2];
+    hb_top5 entropies = {0};
+    for (size_t i = 0; i < g.n_steps; i++) {
+        const hb_step *s = &g.trajectory[i];
+        hb_top5_add(&entropies, s->signals[HB_SIGNAL_ENTROPY]);
+        sum += s->signals[HB_SIGNAL_HBAR_S];
+        double z = 0.3 + 1.5 * (sum / (double)(i + 1) - 0.7) / 0.02 -
+                   0.8 * (hb_top5_mean(&entropies) - 4) / 0.5;
+        assert_near(s->watched, z, 1e-9);
+        assert_near(s->p_fail, hb_p_fail(z, 0.1, 2, HB_DIRECTION_HIGH), 1e-9);
+    }
+    values[0] = g.scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_MEAN];
+    values[1] = g.scores.of[HB_SIGNAL_ENTROPY][HB_AGGREGATION_TOP5];
+    assert_near(g.last.watched, hb_joint_log_odds(&joint, values), 1e-12);
+    hb_generation_free(&g);
+
+    strcpy(joint.features[1].score, "mood");
+    assert_fails(hb_generate(f->session, prompt, strlen(prompt), &o, &g, &err), HB_ERR_ARGUMENT,
+                 "the score 'mood', which is none");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -554,6 +590,7 @@ int main(void)
                                         close_fixture),
         cmocka_unit_test_setup_teardown(test_score_only_heap_does_not_grow, open_fixture,
                                         close_fixture),
+        cmocka_unit_test_setup_teardown(test_joint_model, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_cancel, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_context, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_end_of_text, make_scratch, remove_scratch),

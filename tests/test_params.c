@@ -72,7 +72,7 @@ static void test_document(void **state)
     hb_sweep_result r = sweep(&o);
     json_t *root = json_load_file(path, 0, NULL);
     assert_string_equal(text(root, "schema"), "hbar-params");
-    assert_near(real(root, "schema_version"), 1, 0);
+    assert_near(real(root, "schema_version"), 2, 0);
     const json_t *model = json_object_get(root, "model"), *data = json_object_get(root, "data");
     assert_string_equal(text(model, "name"), "Tiny 1");
     assert_string_equal(text(model, "path"), "models/\xEF\xBF\xBDodd.gguf");
@@ -133,6 +133,93 @@ static void test_round_trip(void **state)
     free(path);
 }
 
+/* Maps survive the file, all digits of them. */
+static void test_maps(void **state)
+{
+    for (int kind = HB_MAP_LAMBDA; kind <= HB_MAP_ISOTONIC; kind++) {
+        hb_error err;
+        hb_params p;
+        hb_map map;
+        char *path;
+        hb_sweep_options o = hb_sweep_defaults();
+        hb_sweep_result r = sweep(&o);
+        assert_ok(
+            hb_map_fit(scores, labels, 10, (hb_map_kind)kind, r.best.tau, r.direction, &map, &err));
+        hb_params_source source = {.score = "hbar_s", .sweep = &o, .map = &map};
+        assert_ok(hb_params_save(*state, "maps", &source, &r, &path, &err));
+        assert_ok(hb_params_load(path, &p, &err));
+        assert_int_equal(p.map.kind, kind);
+        assert_near(p.lambda, map.lambda, 0);
+        for (double s = 0; s < 7; s += 0.25) assert_near(hb_map_p(&p.map, s), hb_map_p(&map, s), 0);
+        hb_params_free(&p);
+        hb_map_free(&map);
+        hb_sweep_free(&r);
+        free(path);
+    }
+}
+
+static void test_joint(void **state)
+{
+    hb_error err;
+    hb_params p;
+    char *path, bad[128];
+    hb_sweep_options o = hb_sweep_defaults();
+    hb_sweep_result r = sweep(&o);
+    hb_joint joint = {.features = {{"hbar_s", 0.1, 1.0 / 3, -2}, {"pri:mean", -5, 7, 0}},
+                      .n_features = 2,
+                      .intercept = 0.7,
+                      .options = {5, 42},
+                      .trials = {{1e-4, 0.7, 0.5}, {1e-3, 0.6, 0.8}},
+                      .best = 1};
+    hb_params_source source = {.score = "joint", .sweep = &o, .joint = &joint};
+    assert_ok(hb_params_save(*state, "joint", &source, &r, &path, &err));
+    assert_ok(hb_params_load(path, &p, &err));
+    assert_int_equal(p.joint.n_features, 2);
+    assert_near(p.joint.intercept, 0.7, 0);
+    for (int j = 0; j < 2; j++) {
+        assert_string_equal(p.joint.features[j].score, joint.features[j].score);
+        assert_near(p.joint.features[j].mean, joint.features[j].mean, 0);
+        assert_near(p.joint.features[j].sd, joint.features[j].sd, 0);
+        assert_near(p.joint.features[j].weight, joint.features[j].weight, 0);
+    }
+    json_t *root = json_load_file(path, 0, NULL), *object = json_object_get(root, "joint");
+    assert_near(real(object, "c"), 1e-3, 0);
+    assert_near(real(json_array_get(json_object_get(object, "trials"), 1), "auroc"), 0.8, 0);
+
+    const struct {
+        const char *key;
+        json_t *value;
+    } cases[] = {
+        {"sd", json_real(0)},
+        {"sd", json_real(1e-200)},
+        {"weight", json_real(-1e200)},
+        {"sd", json_string("1")},
+        {"weight", json_null()},
+        {"mean", json_true()},
+        {"score", json_real(1)},
+        {"score", json_string("")},
+        {"score", json_string("a score's name that is longer than any score's name")},
+    };
+    snprintf(bad, sizeof bad, "%s/bad.json", (char *)*state);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *copy = json_deep_copy(root),
+               *first = json_array_get(json_object_get(json_object_get(copy, "joint"), "features"), 0);
+        json_object_set_new(first, cases[i].key, cases[i].value);
+        json_dump_file(copy, bad, 0);
+        assert_fails(hb_params_load(bad, &p, &err), HB_ERR_FORMAT, cases[i].key);
+        json_decref(copy);
+    }
+    json_object_set_new(object, "features", json_array());
+    json_dump_file(root, bad, 0);
+    assert_fails(hb_params_load(bad, &p, &err), HB_ERR_FORMAT, "joint.features");
+    json_object_set_new(json_object_get(root, "score"), "name", json_string("hbar_s"));
+    json_dump_file(root, bad, 0);
+    assert_fails(hb_params_load(bad, &p, &err), HB_ERR_FORMAT, "score.name");
+    json_decref(root);
+    hb_sweep_free(&r);
+    free(path);
+}
+
 /* Two saves within a second keep two files, and no temporary one is left. */
 static void test_names(void **state)
 {
@@ -175,7 +262,7 @@ static void test_table_source(void **state)
     (void)state;
     hb_error err;
     char *document;
-    hb_sweep_options o = {HB_GRID_RANGE, 1, 6, 0.5, 0.8, HB_DIRECTION_HIGH};
+    hb_sweep_options o = {HB_GRID_RANGE, 1, 6, 0.5, 0.8, HB_DIRECTION_HIGH, {0}};
     hb_sweep_result r = sweep(&o);
     hb_params_source source = {
         .data_path = "s.csv", .data_sha256 = "123", .n_broken = 3, .score = "entropy", .sweep = &o};
@@ -207,7 +294,8 @@ static void test_bad_files(void **state)
         {"", "", HB_OK, ""},
         {"{\"schema\"", "{{\"schema\"", HB_ERR_FORMAT, ":1:"},
         {"hbar-params", "other", HB_ERR_FORMAT, "not a parameters file"},
-        {"\"schema_version\":1", "\"schema_version\":2", HB_ERR_UNSUPPORTED, "schema_version 2"},
+        {"\"schema_version\":1", "\"schema_version\":3", HB_ERR_UNSUPPORTED, "schema_version 3"},
+        {"\"schema_version\":1", "\"schema_version\":0", HB_ERR_UNSUPPORTED, "schema_version 0"},
         {"\"schema_version\":1", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
         {"\"tau\"", "\"tua\"", HB_ERR_FORMAT, "threshold.tau"},
         {"2.5", "\"2.5\"", HB_ERR_FORMAT, "threshold.tau"},
@@ -307,6 +395,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(test_document),
         WITH_SCRATCH(test_round_trip),
+        WITH_SCRATCH(test_maps),
+        WITH_SCRATCH(test_joint),
         WITH_SCRATCH(test_names),
         WITH_SCRATCH(test_places_that_cannot_be),
         cmocka_unit_test(test_table_source),

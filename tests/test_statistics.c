@@ -230,7 +230,7 @@ static void test_what_cannot_be_ranked(void **state)
     t = table();
     t.n = 9;
     assert_fails(hb_compare_scores(&t, names, &o, &none, &c, &err), HB_ERR_DATA, "9 scored samples");
-    o = (hb_sweep_options){HB_GRID_RANGE, 0, 1, 0.1, 0.9, HB_DIRECTION_AUTO};
+    o = (hb_sweep_options){HB_GRID_RANGE, 0, 1, 0.1, 0.9, HB_DIRECTION_AUTO, {0}};
     assert_fails(hb_compare_scores(&t, names, &o, &none, &c, &err), HB_ERR_ARGUMENT, "a range of tau");
     o = hb_sweep_defaults();
     t.n = MANY;

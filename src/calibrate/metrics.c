@@ -122,6 +122,16 @@ double *hb_oriented(const double *scores, size_t n, hb_direction direction)
     return oriented;
 }
 
+void hb_ranked_turn(hb_scored *ranked, size_t n)
+{
+    for (size_t i = 0; i < n / 2; i++) {
+        hb_scored other = ranked[i];
+        ranked[i] = ranked[n - 1 - i];
+        ranked[n - 1 - i] = other;
+    }
+    for (size_t i = 0; i < n; i++) ranked[i].score = -ranked[i].score;
+}
+
 /* ---- Curves -------------------------------------------------------------------------------------- */
 
 size_t hb_ranked_tie_end(const hb_scored *ranked, size_t n, size_t at)

@@ -16,6 +16,9 @@ hb_status hb_check_scored(const double *scores, const uint8_t *labels, size_t n,
 hb_status hb_rank(const double *scores, const uint8_t *labels, size_t n, hb_scored **ranked,
                   hb_error *err);
 
+/* Turns ranked samples round, so that the lowest score is the riskiest. */
+void hb_ranked_turn(hb_scored *ranked, size_t n);
+
 /* A value and where it came from. */
 typedef struct hb_place {
     double score;

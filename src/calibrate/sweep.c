@@ -2,7 +2,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
-#include "calibrate/metrics.h"
+#include "calibrate/promise.h"
 
 #define MIN_SAMPLES 10
 #define MAX_RANGE   1000000
@@ -20,7 +20,8 @@ static hb_status check_options(const hb_sweep_options *o, hb_error *err)
                        o->min_recall);
     if (o->direction > HB_DIRECTION_AUTO) return hb_fail(err, HB_ERR_ARGUMENT, "unknown direction");
     if (o->grid > HB_GRID_EXACT) return hb_fail(err, HB_ERR_ARGUMENT, "unknown grid of tau");
-    if (o->grid != HB_GRID_RANGE) return HB_OK;
+    hb_status status = hb_check_promise(&o->promise, err);
+    if (status || o->grid != HB_GRID_RANGE) return status;
     if (!isfinite(o->start) || !isfinite(o->stop) || !(o->step > 0 && isfinite(o->step)))
         return hb_fail(err, HB_ERR_ARGUMENT, "tau-start %g, tau-stop %g and tau-step %g make no range",
                        o->start, o->stop, o->step);
@@ -75,14 +76,7 @@ static void describe(hb_scored *ranked, const double *scores, const uint8_t *lab
     r->direction = o->direction;
     if (o->direction == HB_DIRECTION_AUTO)
         r->direction = r->auroc_high >= 0.5 ? HB_DIRECTION_HIGH : HB_DIRECTION_LOW;
-    if (r->direction == HB_DIRECTION_LOW) {
-        for (size_t i = 0; i < n / 2; i++) {
-            hb_scored other = ranked[i];
-            ranked[i] = ranked[n - 1 - i];
-            ranked[n - 1 - i] = other;
-        }
-        for (size_t i = 0; i < n; i++) ranked[i].score = -ranked[i].score;
-    }
+    if (r->direction == HB_DIRECTION_LOW) hb_ranked_turn(ranked, n);
     r->auroc = r->direction == HB_DIRECTION_LOW ? r->auroc_low : r->auroc_high;
     r->pr_auc = hb_ranked_average_precision(ranked, n);
     r->within_noise = fabs(r->auroc_high - 0.5) < 1.96 * r->auroc_null_se;
@@ -200,6 +194,23 @@ static hb_status sweep(const hb_scored *ranked, const hb_sweep_options *o, hb_sw
     return status;
 }
 
+/* The threshold is the promised one, whatever the grid offers. */
+static hb_status choose_promised(const hb_scored *ranked, const hb_sweep_options *o, hb_sweep_result *r,
+                                 hb_error *err)
+{
+    double tau;
+    size_t flagged = 0, tp = 0;
+    r->promise = o->promise;
+    if (o->promise.kind == HB_PROMISE_NONE) return HB_OK;
+    r->promise.level = o->direction == HB_DIRECTION_AUTO ? o->promise.delta / 2 : o->promise.delta;
+    hb_status status = hb_find_promised(ranked, r->n, &r->promise, &tau, err);
+    if (status) return status;
+    while (flagged < r->n && ranked[flagged].score >= tau) tp += ranked[flagged++].label;
+    r->best = confusion(r, tau, flagged, tp);
+    r->selection = HB_SELECT_PROMISE;
+    return HB_OK;
+}
+
 hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
                    const hb_sweep_options *options, hb_sweep_result *result, hb_error *err)
 {
@@ -220,6 +231,7 @@ hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
     } else {
         describe(ranked, scores, labels, n, o, &r);
         status = sweep(ranked, o, &r, err);
+        if (!status) status = choose_promised(ranked, o, &r, err);
     }
     free(ranked);
     if (status) hb_sweep_free(&r);

@@ -1,7 +1,8 @@
 /* A threshold found on one split, judged on another. */
 #include <math.h>
 #include <stdlib.h>
-#include "calibrate/metrics.h"
+#include "calibrate/binomial.h"
+#include "calibrate/promise.h"
 
 /* ---- Rejecting the riskiest ---------------------------------------------------------------------- */
 
@@ -46,7 +47,8 @@ static hb_status judge_probabilities(const double *scores, const uint8_t *labels
     double sum[BINS] = {0}, ones[BINS] = {0}, squares = 0, *p = calloc(n, sizeof *p);
     if (!p) return hb_fail_memory(err);
     for (size_t i = 0; i < n; i++) {
-        p[i] = hb_p_fail(scores[i], o->tau, o->lambda, o->direction);
+        p[i] = o->map ? hb_map_p(o->map, scores[i])
+                      : hb_p_fail(scores[i], o->tau, o->lambda, o->direction);
         int bin = p[i] < 1 ? (int)(p[i] * BINS) : BINS - 1;
         sum[bin] += p[i];
         ones[bin] += labels[i];
@@ -73,6 +75,22 @@ static hb_sweep_point confusion_at(const double *scores, const uint8_t *labels, 
     p.recall = (double)p.tp / (double)(p.tp + p.fn);
     if (p.tp) p.f1 = 2 * (double)p.tp / (double)(2 * p.tp + p.fp + p.fn);
     return p;
+}
+
+static hb_promise_check check_promise(const hb_promise *p, const hb_sweep_point *at_tau)
+{
+    hb_promise_check c = {.n = at_tau->tn + at_tau->fn, .k = at_tau->fn};
+    if (p->kind == HB_PROMISE_RECALL) {
+        c.n = at_tau->tp + at_tau->fn;
+        c.value = at_tau->recall;
+        c.held = c.value >= p->target;
+        c.p = hb_binomial_at_least(c.k, c.n, 1 - p->target);
+    } else {
+        c.value = (double)c.k / (double)c.n;
+        c.held = !(c.value > p->target);
+        c.p = hb_binomial_at_least(c.k, c.n, p->target);
+    }
+    return c;
 }
 
 static hb_status judge_rejection(const double *scores, const uint8_t *labels, size_t n,
@@ -105,9 +123,11 @@ hb_status hb_validate(const double *scores, const uint8_t *labels, size_t n,
     if (!isfinite(options->tau) || !(options->lambda > 0))
         return hb_fail(err, HB_ERR_ARGUMENT, "tau %g is not a number or lambda %g not above 0",
                        options->tau, options->lambda);
-    hb_status status = hb_sweep(scores, labels, n, &sweep, &v.sweep, err);
+    hb_status status = hb_check_promise(&options->promise, err);
+    if (!status) status = hb_sweep(scores, labels, n, &sweep, &v.sweep, err);
     if (status) return status;
     v.at_tau = confusion_at(scores, labels, n, options);
+    if (options->promise.kind) v.promise = check_promise(&options->promise, &v.at_tau);
     status = judge_probabilities(scores, labels, n, options, &v, err);
     if (!status) status = judge_rejection(scores, labels, n, options, &v, err);
     if (!status)

@@ -22,6 +22,7 @@ static int calibrate(const cli_command *command, cli_pass1 *pass1, const cli_pas
 {
     cli_scores scores;
     int code = cli_scores_of_run(command, list, HB_SIGNALS_ALL, &scores, &pass1->needed);
+    if (!code) code = cli_pass2_check_scores(command, pass2, &scores);
     cli_scores_free(&scores);
     if (!code) code = cli_pass1_run(command, pass1);
     if (code) return code;
@@ -36,17 +37,18 @@ static int run(const cli_command *command, int argc, char **argv)
     cli_options options = {0};
     cli_pass1 pass1;
     cli_pass2 pass2;
-    const char *operand, *score = "hbar_s";
+    const char *operand, *score = NULL;
     int code;
     cli_pass1_add(&options, &pass1);
     cli_add(&options,
             (cli_option){"score", 's', CLI_TEXT, &score, "LIST",
                          "what to calibrate: SIGNAL or SIGNAL:AGGREGATION; of several, or all, "
-                         "the best; hbar_s",
+                         "the best; hbar_s, with --joint all",
                          0, 0, NULL, NULL});
     cli_pass2_add(&options, &pass2);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!cli_pass2_check(command, &pass2, &code)) return code;
+    if (!score) score = pass2.joint ? "all" : "hbar_s";
     code = calibrate(command, &pass1, &pass2, score);
     cli_pass1_close(&pass1);
     return code;

@@ -192,8 +192,9 @@ json_t *cli_pass1_json(const cli_pass1 *pass);
 /* Pass 2 (pass2.c). */
 typedef struct cli_pass2 {
     double start, stop, step, min_recall;
-    bool start_given, stop_given, step_given;
-    int grid, direction;
+    bool start_given, stop_given, step_given, recall_given, map_given, joint;
+    int grid, direction, map;
+    const char *guarantee;
     uint64_t n_draws;
     hb_sweep_options options;
     hb_bootstrap_options bootstrap;
@@ -202,8 +203,10 @@ typedef struct cli_pass2 {
 void cli_pass2_add(cli_options *options, cli_pass2 *pass);
 /* Turns the options given into pass->options. False, with *code, for bad usage. */
 bool cli_pass2_check(const cli_command *command, cli_pass2 *pass, int *code);
-/* Sweeps the table's score, of several the one that ranks best, saves parameters under `output_dir`
- * unless it is NULL, and prints the result. */
+/* Whether what was asked for can be had of these scores. Returns an exit code. */
+int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *pass, const cli_scores *scores);
+/* Sweeps the table's score, of several their joint model or else the one that ranks best, saves
+ * parameters under `output_dir` unless it is NULL, and prints the result. */
 int cli_pass2_run(const cli_pass2 *pass, const hb_score_table *table, const cli_scores *scores,
                   hb_params_source *source, const char *output_dir, const char *name, bool json);
 

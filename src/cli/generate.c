@@ -14,6 +14,8 @@ typedef struct generate_options {
     bool tau_given, lambda_given, direction_given, quiet, json;
     double tau, lambda;
     int direction;
+    hb_params params;         /* of params_path */
+    hb_score_id score;        /* that they are about, unless they are of a joint model */
     hb_signal watched_signal; /* that --watch names */
     cli_chat chat;
     hb_generate_options engine;
@@ -35,7 +37,7 @@ static void add_options(cli_options *options, generate_options *o)
         {"model", 'm', CLI_TEXT, &o->model_path, "FILE", "the model, GGUF; the demo's", 0, 0, NULL,
          NULL},
         {"params", 'p', CLI_TEXT, &o->params_path, "FILE",
-         "signal, tau, lambda and direction as hbar calibrate found them", 0, 0, NULL, NULL},
+         "signal, tau, direction and map to P_fail as hbar calibrate found them", 0, 0, NULL, NULL},
         {"tau", 0, CLI_REAL, &o->tau, "T", "threshold on the signal watched; 2.0", -1e300, 1e300, NULL,
          &o->tau_given},
         {"lambda", 0, CLI_REAL, &o->lambda, "L", "steepness of P_fail around tau; 5.0", 1e-300, 1e300,
@@ -70,35 +72,39 @@ static void add_options(cli_options *options, generate_options *o)
 
 /* ---- Parameters ---------------------------------------------------------------------------------- */
 
-/* Takes tau, lambda, alpha and direction from the file; options given by hand win over it. */
+/* Takes tau, lambda, alpha, direction and map from the file; options given by hand win over it, and
+ * what P_fail is then of is no longer what the map was fitted to. */
 static int apply_params(generate_options *o, const hb_model_info *model)
 {
-    hb_params p;
-    hb_score_id score;
     hb_error err;
     hb_monitor *m = &o->engine.monitor;
     if (o->params_path) {
-        if (hb_params_load(o->params_path, &p, &err)) return cli_fail(&err);
-        if (!hb_score_find(p.score, &score)) {
+        if (hb_params_load(o->params_path, &o->params, &err)) return cli_fail(&err);
+        const hb_params *p = &o->params;
+        o->score = (hb_score_id){HB_SIGNAL_HBAR_S, HB_AGGREGATION_TOP5};
+        if (!p->joint.n_features && !hb_score_find(p->score, &o->score)) {
             cli_message("%s: calibrated on the score '%s', which is none that hbar measures",
-                        o->params_path, p.score);
+                        o->params_path, p->score);
             return CLI_FAILED;
         }
-        bool same = strcmp(p.model_name, model->name) == 0 && p.model_size == model->file_size &&
-                    strcmp(p.model_architecture, model->architecture) == 0;
+        bool same = strcmp(p->model_name, model->name) == 0 && p->model_size == model->file_size &&
+                    strcmp(p->model_architecture, model->architecture) == 0;
         if (!same && !o->quiet)
             cli_message(
                 "warning: %s was calibrated on another model (%s, %llu bytes), not %s, %llu bytes",
-                o->params_path, *p.model_name ? p.model_name : "unknown",
-                (unsigned long long)p.model_size, model->name, (unsigned long long)model->file_size);
-        if (!hb_params_same_chat(&p, o->chat.format, o->chat.system) && !o->quiet)
+                o->params_path, *p->model_name ? p->model_name : "unknown",
+                (unsigned long long)p->model_size, model->name, (unsigned long long)model->file_size);
+        if (!hb_params_same_chat(p, o->chat.format, o->chat.system) && !o->quiet)
             cli_message("warning: %s was calibrated on prompts put otherwise (%s)", o->params_path,
-                        *p.chat ? p.chat : "without --chat");
-        m->watched = score.signal;
-        m->tau = p.tau;
-        m->lambda = p.lambda;
-        m->alpha = p.alpha;
-        m->direction = p.direction;
+                        *p->chat ? p->chat : "without --chat");
+        m->watched = o->score.signal;
+        if (p->joint.n_features && !o->watched) m->joint = &p->joint;
+        m->tau = p->tau;
+        m->lambda = p->lambda;
+        m->alpha = p->alpha;
+        m->direction = p->direction;
+        if (!o->watched && !o->tau_given && !o->lambda_given && !o->direction_given)
+            m->map = &o->params.map;
     }
     if (o->watched) m->watched = o->watched_signal;
     if (o->tau_given) m->tau = o->tau;
@@ -156,8 +162,8 @@ static void on_token(void *user, const hb_step *step, const char *bytes, size_t 
 
 static json_t *step_json(const hb_step *s)
 {
-    json_t *step = json_pack("{s:i, s:i, s:f, s:f}", "step", s->step, "token", s->token, "impurity",
-                             s->impurity, "p_fail", s->p_fail);
+    json_t *step = json_pack("{s:i, s:i, s:f, s:f, s:f}", "step", s->step, "token", s->token,
+                             "impurity", s->impurity, "watched", s->watched, "p_fail", s->p_fail);
     for (int i = 0; i < HB_N_SIGNALS; i++)
         json_object_set_new(step, hb_signal_get_info((hb_signal)i)->name, cli_number(s->signals[i]));
     return step;
@@ -170,12 +176,44 @@ static json_t *halt_json(const hb_generation *g)
                      g->cutoff);
 }
 
+static const char *watched_name(const hb_monitor *m)
+{
+    return m->joint ? "joint" : hb_signal_get_info(m->watched)->name;
+}
+
 static json_t *monitor_json(const hb_monitor *m)
 {
-    return json_pack("{s:s, s:f, s:f, s:f, s:f, s:s, s:i}", "watched",
-                     hb_signal_get_info(m->watched)->name, "tau", m->tau, "lambda", m->lambda, "cutoff",
-                     m->cutoff, "alpha", m->alpha, "direction",
+    return json_pack("{s:s, s:f, s:f, s:s, s:f, s:f, s:s, s:i}", "watched", watched_name(m), "tau",
+                     m->tau, "lambda", m->lambda, "map",
+                     hb_map_kind_name(m->map ? m->map->kind : HB_MAP_LAMBDA), "cutoff", m->cutoff,
+                     "alpha", m->alpha, "direction",
                      m->direction == HB_DIRECTION_LOW ? "<=" : ">=", "check_every", m->check_every);
+}
+
+/* The whole answer, by the score that the parameters are about. */
+typedef struct verdict {
+    double value, p_fail;
+    bool risky;
+} verdict;
+
+/* False where there are no parameters for what is watched. */
+static bool judge(const generate_options *o, const hb_generation *g, verdict *v)
+{
+    const hb_monitor *m = &o->engine.monitor;
+    if (!o->params_path || o->watched || g->n_steps == 0) return false;
+    v->value = m->joint ? g->last.watched : hb_scores_get(&g->scores, o->score);
+    v->p_fail =
+        m->map ? hb_map_p(m->map, v->value) : hb_p_fail(v->value, m->tau, m->lambda, m->direction);
+    v->risky = m->direction == HB_DIRECTION_LOW ? v->value <= m->tau : v->value >= m->tau;
+    return true;
+}
+
+static json_t *answer_json(const generate_options *o, const hb_generation *g)
+{
+    verdict v;
+    if (!judge(o, g, &v)) return json_null();
+    return json_pack("{s:s, s:f, s:f, s:b}", "score", o->params.score, "value", v.value, "p_fail",
+                     v.p_fail, "risky", (int)v.risky);
 }
 
 /* Each signal's score by its usual aggregation. */
@@ -196,11 +234,11 @@ static int print_result(const generate_options *o, const hb_generation *g)
     for (size_t i = 0; i < g->n_steps; i++)
         json_array_append_new(trajectory, step_json(&g->trajectory[i]));
     json_t *root =
-        json_pack("{s:s, s:o, s:i, s:i, s:b, s:s, s:o, s:o, s:o, s:f, s:f, s:o}", "text", g->text,
+        json_pack("{s:s, s:o, s:i, s:i, s:b, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:o}", "text", g->text,
                   "tokens", tokens, "n_tokens", g->n_tokens, "n_prompt", g->n_prompt, "halted",
                   (int)(g->finish == HB_FINISH_HALTED), "reason", hb_finish_name(g->finish), "halt",
-                  halt_json(g), "scores", scores_json(&g->scores), "monitor",
-                  monitor_json(&o->engine.monitor), "prompt_seconds", g->prompt_seconds,
+                  halt_json(g), "answer", answer_json(o, g), "scores", scores_json(&g->scores),
+                  "monitor", monitor_json(&o->engine.monitor), "prompt_seconds", g->prompt_seconds,
                   "decode_seconds", g->decode_seconds, "trajectory", trajectory);
     return cli_print_json(root, JSON_INDENT(2));
 }
@@ -208,15 +246,18 @@ static int print_result(const generate_options *o, const hb_generation *g)
 static void print_summary(const generate_options *o, const hb_generation *g)
 {
     const hb_monitor *m = &o->engine.monitor;
-    const hb_signal_info *watched = hb_signal_get_info(m->watched);
+    double whole = g->scores.of[m->watched][hb_signal_get_info(m->watched)->usual];
+    verdict v;
     if (o->quiet) return;
     if (g->finish == HB_FINISH_HALTED)
         cli_message("halted at step %d: P_fail %.4f reached the cutoff %g (%s %.4f, tau %.4f)",
-                    g->last.step, g->last.p_fail, g->cutoff, watched->name, g->last.signals[m->watched],
-                    m->tau);
+                    g->last.step, g->last.p_fail, g->cutoff, watched_name(m), g->last.watched, m->tau);
     else
-        cli_message("%s: %d tokens, %s %.4f", hb_finish_name(g->finish), g->n_tokens, watched->name,
-                    g->scores.of[m->watched][watched->usual]);
+        cli_message("%s: %d tokens, %s %.4f", hb_finish_name(g->finish), g->n_tokens, watched_name(m),
+                    m->joint ? g->last.watched : whole);
+    if (judge(o, g, &v))
+        cli_message("the answer is %srisky: %s %.4f, tau %.4f, P_fail %.4f", v.risky ? "" : "not ",
+                    o->params.score, v.value, m->tau, v.p_fail);
 }
 
 /* Opened before generating, so that a bad path costs nothing, and emptied only after. */
@@ -304,6 +345,7 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     if (!code) code = generate(o, session, prompt, trajectory);
     hb_session_close(session);
     hb_model_close(model);
+    hb_params_free(&o->params);
     return code;
 }
 

@@ -2,9 +2,11 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include "cli/cli.h"
 
 const char *const cli_directions[] = {"high", "low", "auto", NULL};
+static const char *const maps[] = {"lambda", "fit-lambda", "platt", "isotonic", NULL};
 static const char *const grids[] = {"quantiles", "exact", NULL};
 
 void cli_draws_add(cli_options *options, uint64_t *n_draws)
@@ -34,12 +36,72 @@ void cli_pass2_add(cli_options *options, cli_pass2 *p)
         {"tau-grid", 0, CLI_CHOICE, &p->grid, "quantiles|exact",
          "which tau to try: quantiles of the scores, or every score; quantiles", 0, 0, grids, NULL},
         {"min-recall", 0, CLI_REAL, &p->min_recall, "R",
-         "choose the highest precision at this recall or more; 0.9", 1e-9, 1, NULL, NULL},
+         "choose the highest precision at this recall or more; 0.9", 1e-9, 1, NULL, &p->recall_given},
         {"direction", 0, CLI_CHOICE, &p->direction, "auto|high|low",
          "which scores are risky; auto: found from the data", 0, 0, cli_directions, NULL},
+        {"map", 0, CLI_CHOICE, &p->map, "KIND",
+         "how scores become P_fail: lambda (as given), fit-lambda, platt or isotonic; lambda", 0, 0,
+         maps, &p->map_given},
+        {"joint", 0, CLI_FLAG, &p->joint, NULL,
+         "calibrate a joint model of the scores named, or of all, instead of the best", 0, 0, NULL,
+         NULL},
+        {"guarantee", 0, CLI_TEXT, &p->guarantee, "KIND=R,delta=D",
+         "the threshold that promises, but for a probability D, a risk=R of the accepted at most, or a "
+         "recall=R at least; none",
+         0, 0, NULL, NULL},
     };
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
     cli_draws_add(options, &p->n_draws);
+}
+
+/* "risk=0.1,delta=0.05" or "recall=..."; without delta it is 0.05. */
+static bool parse_guarantee(const char *text, hb_promise *p)
+{
+    char *end;
+    if (strncmp(text, "risk=", 5) == 0) p->kind = HB_PROMISE_RISK;
+    else if (strncmp(text, "recall=", 7) == 0) p->kind = HB_PROMISE_RECALL;
+    else return false;
+    p->target = strtod(strchr(text, '=') + 1, &end);
+    p->delta = 0.05;
+    if (strncmp(end, ",delta=", 7) == 0) p->delta = strtod(end + 7, &end);
+    return !*end && p->target > 0 && p->target < 1 && p->delta >= 1e-6 && p->delta <= 0.5;
+}
+
+static int check_guarantee(const cli_command *command, cli_pass2 *p)
+{
+    if (!p->guarantee) return CLI_DONE;
+    if (!parse_guarantee(p->guarantee, &p->options.promise))
+        return cli_usage(command, "--guarantee: '%s' is not like risk=0.1,delta=0.05 or recall=0.9",
+                         p->guarantee);
+    if (p->start_given || p->stop_given || p->step_given || p->grid == 1 || p->recall_given)
+        return cli_usage(command, "--guarantee chooses tau among all scores: it excludes --min-recall "
+                                  "and what tells the grid of tau");
+    return CLI_DONE;
+}
+
+/* A joint model's log-odds rise with the risk, and need a map that was fitted to them. */
+static int check_joint(const cli_command *command, cli_pass2 *p)
+{
+    if (!p->joint) return CLI_DONE;
+    if (p->guarantee)
+        return cli_usage(command, "--guarantee needs a score that was not made from the same samples: "
+                                  "it and --joint exclude each other");
+    if (p->direction == HB_DIRECTION_LOW)
+        return cli_usage(command,
+                         "--direction: a joint model's log-odds are risky where they are high");
+    p->options.direction = HB_DIRECTION_HIGH;
+    if (!p->map_given) p->map = HB_MAP_PLATT;
+    return CLI_DONE;
+}
+
+int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *p, const cli_scores *scores)
+{
+    if (p->guarantee && scores->n > 1)
+        return cli_usage(command, "--guarantee is for one score named beforehand, not for the best of "
+                                  "several");
+    if (p->joint && scores->n > HB_JOINT_MAX)
+        return cli_usage(command, "--joint takes at most %d scores, not %zu", HB_JOINT_MAX, scores->n);
+    return CLI_DONE;
 }
 
 bool cli_pass2_check(const cli_command *command, cli_pass2 *p, int *code)
@@ -51,6 +113,9 @@ bool cli_pass2_check(const cli_command *command, cli_pass2 *p, int *code)
     p->bootstrap.n_draws = (size_t)p->n_draws;
     p->bootstrap.min_recall = p->min_recall;
     if (!cli_draws_check(command, p->n_draws, code)) return false;
+    *code = check_guarantee(command, p);
+    if (!*code) *code = check_joint(command, p);
+    if (*code) return false;
     int given = p->start_given + p->stop_given + p->step_given;
     if (!given) return true;
     *code = CLI_USAGE;
@@ -116,6 +181,19 @@ static void print_curves(const hb_params_source *source, const hb_sweep_result *
                1.96 * r->auroc_null_se);
 }
 
+static void print_promise(const hb_promise *p)
+{
+    if (p->kind == HB_PROMISE_RISK)
+        printf("  promise: at most %g of the accepted hallucinated, but for a probability of %g; here "
+               "%zu of %zu",
+               p->target, p->delta, p->k, p->n);
+    else
+        printf("  promise: at least %g of the hallucinated flagged, but for a probability of %g; here "
+               "%zu of %zu",
+               p->target, p->delta, p->n - p->k, p->n);
+    printf(" (p %.4f, level %g)\n", p->p, p->level);
+}
+
 static void print_threshold(const hb_params_source *source, const hb_sweep_result *r)
 {
     const hb_uncertainty *u = source->uncertainty;
@@ -124,6 +202,7 @@ static void print_threshold(const hb_params_source *source, const hb_sweep_resul
            b->tau);
     if (r->selection == HB_SELECT_PRECISION_AT_RECALL)
         printf(" (highest precision at recall >= %g)\n", r->min_recall);
+    else if (r->selection == HB_SELECT_PROMISE) printf(" (promised)\n");
     else printf(" (best F1: no threshold reached recall %g)\n", r->min_recall);
     printf("  precision %.4f, recall %.4f, F1 %.4f\n", b->precision, b->recall, b->f1);
     if (u->options.n_draws) {
@@ -133,9 +212,25 @@ static void print_threshold(const hb_params_source *source, const hb_sweep_resul
     }
     printf("  flagged %zu of %zu: %zu hallucinated, %zu faithful; missed %zu\n", b->tp + b->fp, r->n,
            b->tp, b->fp, b->fn);
-    if (r->wide_grid)
+    if (r->selection == HB_SELECT_PROMISE) print_promise(&r->promise);
+    else if (r->wide_grid)
         printf(
             "  no tau among the quantiles 0.60 to 0.99 reached the recall: 0.01 to 0.99 were swept\n");
+}
+
+/* How good the map's probabilities are on the samples it was fitted to. */
+static void print_map(const double *scores, const hb_score_table *table, const hb_map *map)
+{
+    double squares = 0;
+    for (size_t i = 0; i < table->n; i++) {
+        double off = hb_map_p(map, scores[i]) - table->labels[i];
+        squares += off * off;
+    }
+    printf("P_fail by %s", hb_map_kind_name(map->kind));
+    if (map->kind == HB_MAP_PLATT) printf(", 1 / (1 + exp(%.6g score + %.6g))", map->a, map->b);
+    else if (map->kind == HB_MAP_ISOTONIC) printf(", %zu knots", map->n_knots);
+    else printf(" %.6g", map->lambda);
+    printf(": Brier %.4f on these samples\n", squares / (double)table->n);
 }
 
 /* ---- Several scores, for people ------------------------------------------------------------------ */
@@ -227,7 +322,12 @@ static int run_one(const cli_pass2 *pass, const double *scores, const hb_score_t
     if (hb_sweep(scores, table->labels, table->n, &pass->options, &r, &err)) return cli_fail(&err);
     hb_status status = hb_find_uncertainty(scores, table->labels, table->n, r.direction,
                                            &pass->bootstrap, &uncertainty, &err);
+    hb_map map = {0};
+    if (!status)
+        status = hb_map_fit(scores, table->labels, table->n, (hb_map_kind)pass->map, r.best.tau,
+                            r.direction, &map, &err);
     source->sweep = &pass->options;
+    source->map = &map;
     source->uncertainty = &uncertainty;
     if (!status && output_dir) status = hb_params_save(output_dir, name, source, &r, &path, &err);
     if (status) {
@@ -238,10 +338,43 @@ static int run_one(const cli_pass2 *pass, const double *scores, const hb_score_t
         print_scores(source, &r);
         print_curves(source, &r);
         print_threshold(source, &r);
+        if (map.kind != HB_MAP_LAMBDA) print_map(scores, table, &map);
         if (path) printf("Parameters: %s\n", path);
     }
     free(path);
+    hb_map_free(&map);
     hb_sweep_free(&r);
+    return code;
+}
+
+static void print_joint(const hb_joint *joint)
+{
+    const hb_joint_trial *best = &joint->trials[joint->best];
+    printf("Joint model of %zu scores, c %g chosen by %zu folds: out of fold AUROC %.4f, log-loss "
+           "%.4f\n",
+           joint->n_features, best->c, joint->options.n_folds, best->auroc, best->log_loss);
+    for (size_t j = 0; j < joint->n_features; j++)
+        printf("  %-22s %+.4f a standard deviation (%.6g +- %.6g)\n", joint->features[j].score,
+               joint->features[j].weight, joint->features[j].mean, joint->features[j].sd);
+}
+
+/* All of the scores as one, of which what is swept are the log-odds out of fold. */
+static int run_joint(const cli_pass2 *pass, const hb_score_table *table, const cli_scores *scores,
+                     hb_params_source *source, const char *output_dir, const char *name, bool json)
+{
+    hb_error err = {HB_ERR_MEMORY, "out of memory"};
+    hb_joint joint;
+    hb_joint_options o = hb_joint_defaults();
+    double *log_odds = calloc(table->n + 1, sizeof *log_odds);
+    int code = CLI_DONE;
+    if (!log_odds || hb_joint_fit(table->scores, table->labels, table->n, table->n_scores,
+                                  (const char *const *)scores->names, &o, &joint, log_odds, &err))
+        code = cli_fail(&err);
+    source->score = "joint";
+    source->joint = &joint;
+    if (!code && !json) print_joint(&joint);
+    if (!code) code = run_one(pass, log_odds, table, source, output_dir, name, json);
+    free(log_odds);
     return code;
 }
 
@@ -250,6 +383,7 @@ int cli_pass2_run(const cli_pass2 *pass, const hb_score_table *table, const cli_
 {
     hb_error err;
     hb_comparison c;
+    if (pass->joint) return run_joint(pass, table, scores, source, output_dir, name, json);
     source->score = scores->n ? scores->names[0] : "score";
     if (table->n_scores == 1)
         return run_one(pass, table->scores, table, source, output_dir, name, json);

@@ -62,8 +62,9 @@ static int sweep_open_run(const cli_command *command, const sweep_options *o, hb
         cli_message("%s: --grade: the run has labels, no answers", o->run_path);
         return CLI_FAILED;
     }
-    int code = cli_scores_of_run(command, o->score ? o->score : "hbar_s", source.run->signals, &scores,
-                                 &named);
+    const char *list = o->score ? o->score : o->pass2.joint ? "all" : "hbar_s";
+    int code = cli_scores_of_run(command, list, source.run->signals, &scores, &named);
+    if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
     if (!code && hb_run_table(run, (const char *const *)scores.names, scores.n, &o->grading.grading,
                               &table, &err))
         code = cli_fail(&err);
@@ -90,7 +91,7 @@ static int sweep_run(const cli_command *command, const sweep_options *o)
     return code;
 }
 
-static int sweep_data(const sweep_options *o)
+static int sweep_data(const cli_command *command, const sweep_options *o)
 {
     hb_error err;
     hb_score_table table;
@@ -98,7 +99,9 @@ static int sweep_data(const sweep_options *o)
     cli_broken broken = {0};
     hb_params_source source = {.data_path = o->data_path};
     if (hb_file_sha256(o->data_path, source.data_sha256, &err)) return cli_fail(&err);
-    int code = cli_scores_of_table(o->score, o->data_path, &scores);
+    const char *list = o->score ? o->score : o->pass2.joint ? "all" : NULL;
+    int code = cli_scores_of_table(list, o->data_path, &scores);
+    if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
     hb_table_options options = {.score_columns = (const char *const *)scores.names,
                                 .n_scores = scores.n,
                                 .label_column = o->label,
@@ -131,7 +134,7 @@ static int run(const cli_command *command, int argc, char **argv)
     if (!cli_grading_check(command, &o.grading, &code)) return code;
     if (o.data_path && o.grading.rule_given) return cli_usage(command, "--grade goes with --run");
     if (o.run_path && o.label) return cli_usage(command, "--label goes with --data");
-    return o.run_path ? sweep_run(command, &o) : sweep_data(&o);
+    return o.run_path ? sweep_run(command, &o) : sweep_data(command, &o);
 }
 
 const cli_command cli_sweep = {

@@ -22,9 +22,10 @@ typedef struct validating {
     cli_pass1 pass1;
 
     hb_calibration calibration;
-    hb_run *run;        /* NULL: scores from a table */
-    const char *source; /* where the scores are from, for messages */
-    hb_score_table table;
+    hb_run *run;          /* NULL: scores from a table */
+    const char *source;   /* where the scores are from, for messages */
+    hb_score_table table; /* of the joint model's scores, if there is one, then of those judged */
+    double *log_odds;     /* [table.n], the joint model's */
     size_t n;       /* of the calibration's scores, those judged here; the one that it is about first */
     judged *judged; /* [n] */
     double *correlations; /* [n][n] */
@@ -163,18 +164,20 @@ static bool is_there(const validating *v, const char *name, const cli_scores *co
 
 /* Which of the calibration's scores to judge, telling of those that are not there. The first is asked
  * for in any case: reading will say what is wrong. */
-static int choose_scores(validating *v, const char **names)
+static int choose_scores(validating *v, const char **names, size_t *n_names)
 {
+    const hb_joint *joint = &v->calibration.params.joint;
     hb_error err;
     cli_scores columns = {0};
     hb_buffer missing = {0};
     if (!v->run && hb_table_columns(v->scores_path, &columns.names, &columns.n, &err))
         return cli_fail(&err);
     bool ok = true;
+    for (size_t j = 0; j < joint->n_features; j++) names[(*n_names)++] = joint->features[j].score;
     for (size_t i = 0; i < v->calibration.n_scores && ok; i++) {
         const hb_calibrated_score *s = &v->calibration.scores[i];
         if (i == 0 || is_there(v, s->name, &columns)) {
-            names[v->n] = s->name;
+            if (i > 0 || !joint->n_features) names[(*n_names)++] = s->name;
             v->judged[v->n++] = (judged){.calibrated = s};
         } else {
             ok = hb_buffer_add_text(&missing, missing.length ? ", " : "") &&
@@ -189,14 +192,14 @@ static int choose_scores(validating *v, const char **names)
     return ok ? CLI_DONE : CLI_FAILED;
 }
 
-static int read_table(validating *v, const char *const *names)
+static int read_table(validating *v, const char *const *names, size_t n_names)
 {
     hb_error err;
     cli_broken broken = {0};
     hb_run_counts counts;
     const hb_grading *grading = &v->pass1.grading.grading;
     const hb_table_options o = {.score_columns = names,
-                                .n_scores = v->n,
+                                .n_scores = n_names,
                                 .label_column = v->label,
                                 .strict = v->pass1.strict,
                                 .on_broken = cli_show_broken,
@@ -213,17 +216,35 @@ static int read_table(validating *v, const char *const *names)
         cli_message("%s: --grade: the run has labels, no answers", v->source);
         return CLI_FAILED;
     }
-    return hb_run_table(v->run, names, v->n, grading, &v->table, &err) ? cli_fail(&err) : CLI_DONE;
+    return hb_run_table(v->run, names, n_names, grading, &v->table, &err) ? cli_fail(&err) : CLI_DONE;
+}
+
+/* The joint model's log-odds, from the first of the table's scores. */
+static int join(validating *v)
+{
+    const hb_joint *joint = &v->calibration.params.joint;
+    double values[HB_JOINT_MAX];
+    v->log_odds = calloc(v->table.n + 1, sizeof *v->log_odds);
+    if (!v->log_odds) return cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
+    for (size_t i = 0; i < v->table.n; i++) {
+        for (size_t j = 0; j < joint->n_features; j++) values[j] = v->table.scores[j * v->table.n + i];
+        v->log_odds[i] = hb_joint_log_odds(joint, values);
+    }
+    return CLI_DONE;
 }
 
 static int read_scores(validating *v)
 {
-    const char **names = calloc(v->calibration.n_scores, sizeof *names);
+    size_t n_joint = v->calibration.params.joint.n_features, n_names = 0;
+    const char **names = calloc(v->calibration.n_scores + n_joint, sizeof *names);
     v->judged = calloc(v->calibration.n_scores, sizeof *v->judged);
     int code = names && v->judged ? CLI_DONE : cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
-    if (!code) code = choose_scores(v, names);
-    if (!code) code = read_table(v, names);
-    for (size_t i = 0; i < v->n && !code; i++) v->judged[i].scores = v->table.scores + i * v->table.n;
+    if (!code) code = choose_scores(v, names, &n_names);
+    if (!code) code = read_table(v, names, n_names);
+    if (!code && n_joint) code = join(v);
+    for (size_t i = 0; i < v->n && !code; i++)
+        v->judged[i].scores = v->table.scores + (n_joint ? n_joint + i - 1 : i) * v->table.n;
+    if (!code && n_joint) v->judged[0].scores = v->log_odds;
     free(names);
     return code;
 }
@@ -236,6 +257,10 @@ static hb_status judge(const validating *v, judged *j, hb_error *err)
                                .lambda = v->calibration.params.lambda,
                                .direction = j->calibrated->direction,
                                .bootstrap = hb_bootstrap_defaults()};
+    if (j->calibrated == &v->calibration.scores[0]) {
+        o.promise = v->calibration.params.promise;
+        o.map = &v->calibration.params.map;
+    }
     o.bootstrap.n_draws = (size_t)v->n_draws;
     o.bootstrap.min_recall = v->recall_given ? v->min_recall : v->calibration.min_recall;
     return hb_validate(j->scores, v->table.labels, v->table.n, &o, &j->result, err);
@@ -407,8 +432,24 @@ static void print_first(const validating *v)
     for (int i = HB_RISK_POINTS / 5; i <= HB_RISK_POINTS; i += HB_RISK_POINTS / 5)
         printf("%s%.1f: %.4f", i > HB_RISK_POINTS / 5 ? ", " : "", (double)i / HB_RISK_POINTS,
                r->risks[i - 1]);
-    printf("\n  AURC %.4f, PRR %.4f; P_fail: ECE %.4f, Brier %.4f, log-loss %.4f\n", r->aurc, r->prr,
-           r->ece, r->brier, r->log_loss);
+    printf("\n  AURC %.4f, PRR %.4f; P_fail by %s: ECE %.4f, Brier %.4f, log-loss %.4f\n", r->aurc,
+           r->prr, hb_map_kind_name(r->options.map->kind), r->ece, r->brier, r->log_loss);
+}
+
+static void print_promise(const validating *v)
+{
+    const hb_promise *p = &v->judged[0].result.options.promise;
+    const hb_promise_check *c = &v->judged[0].result.promise;
+    if (p->kind == HB_PROMISE_NONE) return;
+    if (p->kind == HB_PROMISE_RISK)
+        printf("Promise: at most %g of the accepted hallucinated (delta %g): %s, %zu of %zu", p->target,
+               p->delta, c->held ? "kept" : "not kept", c->k, c->n);
+    else
+        printf("Promise: at least %g of the hallucinated flagged (delta %g): %s, %zu of %zu", p->target,
+               p->delta, c->held ? "kept" : "not kept", c->n - c->k, c->n);
+    if (c->n) printf(" are, %.4f", c->value);
+    if (!c->held) printf("; as bad by chance with probability %.4f", c->p);
+    putchar('\n');
 }
 
 static void print_table(const validating *v)
@@ -442,6 +483,7 @@ static void print_quadrants(const validating *v)
 static int print_text(const validating *v, const char *const *names)
 {
     print_first(v);
+    print_promise(v);
     if (v->n > 1) {
         print_table(v);
         cli_print_correlations(names, v->correlations, v->n);
@@ -469,6 +511,7 @@ static void close_validating(validating *v)
     for (size_t i = 0; i < v->n; i++) hb_validation_free(&v->judged[i].result);
     free(v->judged);
     free(v->correlations);
+    free(v->log_odds);
     hb_score_table_free(&v->table);
     hb_calibration_free(&v->calibration);
     if (v->run != v->pass1.run) hb_run_close(v->run);

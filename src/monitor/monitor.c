@@ -32,7 +32,7 @@ hb_generate_options hb_generate_defaults(void)
         .monitor = {.watched = HB_SIGNAL_HBAR_S,
                     .signals = HB_SIGNALS_ALL,
                     .tau = 2.0,
-                    .lambda = 5.0,
+                    .lambda = HB_DEFAULT_LAMBDA,
                     .cutoff = 0.85,
                     .alpha = 0.1,
                     .direction = HB_DIRECTION_HIGH,

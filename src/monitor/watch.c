@@ -10,6 +10,7 @@ struct hb_watch {
     const hb_model *model;
     hb_monitor monitor;
     hb_aggregate scores[HB_N_SIGNALS];
+    hb_score_id joint[HB_JOINT_MAX]; /* the joint model's scores, if there is one */
     size_t n_steps;
     float previous[]; /* [n_embd], the last block's state at the step before */
 };
@@ -68,6 +69,20 @@ void hb_watch_scratch_close(hb_watch_scratch *scratch)
     free(scratch);
 }
 
+/* Finds the joint model's scores, whose signals are then measured in any case. */
+static hb_status find_joint(hb_watch *w, hb_error *err)
+{
+    const hb_joint *joint = w->monitor.joint;
+    for (size_t j = 0; joint && j < joint->n_features; j++) {
+        if (!hb_score_find(joint->features[j].score, &w->joint[j]))
+            return hb_fail(err, HB_ERR_ARGUMENT,
+                           "the joint model has the score '%s', which is none that hbar measures",
+                           joint->features[j].score);
+        w->monitor.signals |= HB_SIGNAL_BIT(w->joint[j].signal);
+    }
+    return HB_OK;
+}
+
 hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_watch **watch,
                         hb_error *err)
 {
@@ -78,8 +93,10 @@ hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_wat
     w->model = model;
     w->monitor = *monitor;
     w->monitor.signals |= HB_SIGNAL_BIT(HB_SIGNAL_HBAR_S) | HB_SIGNAL_BIT(monitor->watched);
-    *watch = w;
-    return HB_OK;
+    status = find_joint(w, err);
+    if (status) hb_watch_close(w);
+    else *watch = w;
+    return status;
 }
 
 void hb_watch_close(hb_watch *watch)
@@ -158,6 +175,17 @@ static void measure_states(const hb_watch *w, const float *states, double *v)
     v[HB_SIGNAL_PRI] = hb_pri(v[HB_SIGNAL_SURPRISE], v[HB_SIGNAL_DELTA_H], w->monitor.alpha);
 }
 
+/* The joint model's log-odds for the steps so far, this one included. */
+static double joint_log_odds(const hb_watch *w)
+{
+    double values[HB_JOINT_MAX], all[HB_N_AGGREGATIONS];
+    for (size_t j = 0; j < w->monitor.joint->n_features; j++) {
+        hb_aggregate_get(&w->scores[w->joint[j].signal], all);
+        values[j] = all[w->joint[j].aggregation];
+    }
+    return hb_joint_log_odds(w->monitor.joint, values);
+}
+
 hb_status hb_watch_measure(hb_watch *w, hb_watch_scratch *scratch, int32_t step, int32_t token,
                            const float *logits, const float *states, hb_step *out, hb_error *err)
 {
@@ -174,14 +202,15 @@ hb_status hb_watch_measure(hb_watch *w, hb_watch_scratch *scratch, int32_t step,
     if (wants(w, lens)) measure_lens(w, scratch, logits, states, s.signals);
     if (!isfinite(s.signals[HB_SIGNAL_HBAR_S]) || !isfinite(s.signals[HB_SIGNAL_PRI]))
         return not_finite(w->model, "blocks' states", step, err);
-    s.p_fail = hb_p_fail(s.signals[m->watched], m->tau, m->lambda, m->direction);
-
     memcpy(w->previous, states + (layers - 1) * d, d * sizeof *w->previous);
     for (int i = 0; i < HB_N_SIGNALS; i++) {
         hb_aggregate_add(&w->scores[i], s.signals[i]);
         if (!wants(w, HB_SIGNAL_BIT(i))) s.signals[i] = NAN;
     }
     w->n_steps++;
+    s.watched = m->joint ? joint_log_odds(w) : s.signals[m->watched];
+    s.p_fail =
+        m->map ? hb_map_p(m->map, s.watched) : hb_p_fail(s.watched, m->tau, m->lambda, m->direction);
     *out = s;
     return HB_OK;
 }

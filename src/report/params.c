@@ -12,10 +12,11 @@
 #include "base/file.h"
 #include "base/sha256.h"
 #include "base/utf8.h"
+#include "calibrate/promise.h"
 #include "report/values.h"
 
 #define SCHEMA         "hbar-params"
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2 /* 1 is the same without promises, maps and joint models */
 
 /* ---- Writing ------------------------------------------------------------------------------------ */
 
@@ -87,6 +88,7 @@ static json_t *settings_json(const hb_params_source *source)
 static const char *aggregation_text(const hb_params_source *source)
 {
     hb_score_id id;
+    if (source->joint) return "log-odds out of fold";
     if (!source->run || !hb_score_find(source->score, &id)) return "as given";
     return hb_aggregation_name(id.aggregation);
 }
@@ -100,16 +102,26 @@ static json_t *score_json(const hb_params_source *source, const hb_sweep_result 
                      hb_json_class(&r->by_label[1]), "cohens_d", hb_json_number(r->cohens_d));
 }
 
+static const char *const promise_kinds[] = {"none", "risk", "recall"};
+
+static json_t *promise_json(const hb_promise *p)
+{
+    if (p->kind == HB_PROMISE_NONE) return json_null();
+    return json_pack("{s:s, s:f, s:f, s:f, s:I, s:I, s:f}", "kind", promise_kinds[p->kind], "target",
+                     p->target, "delta", p->delta, "level", p->level, "n", (json_int_t)p->n, "k",
+                     (json_int_t)p->k, "p", p->p);
+}
+
 static json_t *threshold_json(const hb_sweep_result *r)
 {
+    static const char *const selections[] = {"precision at recall", "best F1", "promise"};
     json_t *threshold = hb_json_point(&r->best);
     if (!threshold) return NULL;
     json_object_set_new(threshold, "min_recall", json_real(r->min_recall));
     json_object_set_new(threshold, "reached_min_recall",
-                        json_boolean(r->selection == HB_SELECT_PRECISION_AT_RECALL));
-    json_object_set_new(
-        threshold, "chosen_by",
-        json_string(r->selection == HB_SELECT_BEST_F1 ? "best F1" : "precision at recall"));
+                        json_boolean(r->best.recall >= r->min_recall * (1 - 1e-12)));
+    json_object_set_new(threshold, "chosen_by", json_string(selections[r->selection]));
+    json_object_set_new(threshold, "promise", promise_json(&r->promise));
     json_object_set_new(threshold, "wide_grid", json_boolean(r->wide_grid));
     return threshold;
 }
@@ -125,7 +137,8 @@ static json_t *calibrated_json(const hb_sweep_result *r)
 }
 
 /* Adds the calibration of another of the run's scores, unless its values cannot be calibrated: all may
- * be equal. A range of tau is of the units of the score it was asked for, so here it is quantiles. */
+ * be equal. A range of tau is of the units of the score it was asked for, so here it is quantiles; and
+ * what is promised is promised of that one's threshold alone. */
 static hb_status add_calibrated(const hb_params_source *source, const char *name, json_t *scores,
                                 hb_error *err)
 {
@@ -134,6 +147,7 @@ static hb_status add_calibrated(const hb_params_source *source, const char *name
     hb_sweep_result r;
     hb_error why;
     o.direction = HB_DIRECTION_AUTO;
+    o.promise.kind = HB_PROMISE_NONE;
     if (o.grid == HB_GRID_RANGE) o.grid = HB_GRID_QUANTILES;
     hb_status status = hb_run_scores(source->store, name, source->grading, &table, err);
     if (status) return status;
@@ -215,6 +229,46 @@ static json_t *sweep_json(const hb_sweep_result *r)
     return points;
 }
 
+static json_t *reals_json(const double *values, size_t n)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < n; i++) json_array_append_new(list, json_real(values[i]));
+    return list;
+}
+
+static json_t *map_json(const hb_map *map)
+{
+    json_t *object = json_pack("{s:s}", "kind", hb_map_kind_name(map ? map->kind : HB_MAP_LAMBDA));
+    if (map && map->kind == HB_MAP_PLATT) {
+        json_object_set_new(object, "a", json_real(map->a));
+        json_object_set_new(object, "b", json_real(map->b));
+    }
+    if (map && map->kind == HB_MAP_ISOTONIC) {
+        json_object_set_new(object, "scores", reals_json(map->scores, map->n_knots));
+        json_object_set_new(object, "p", reals_json(map->p, map->n_knots));
+    }
+    return object;
+}
+
+static json_t *joint_json(const hb_joint *joint)
+{
+    if (!joint) return json_null();
+    json_t *features = json_array(), *trials = json_array();
+    for (size_t j = 0; j < joint->n_features; j++) {
+        const hb_joint_feature *f = &joint->features[j];
+        json_array_append_new(features, json_pack("{s:o, s:f, s:f, s:f}", "score", text_json(f->score),
+                                                  "mean", f->mean, "sd", f->sd, "weight", f->weight));
+    }
+    for (int t = 0; t < HB_JOINT_TRIALS; t++)
+        json_array_append_new(trials,
+                              json_pack("{s:f, s:f, s:f}", "c", joint->trials[t].c, "log_loss",
+                                        joint->trials[t].log_loss, "auroc", joint->trials[t].auroc));
+    return json_pack("{s:o, s:f, s:f, s:I, s:I, s:o}", "features", features, "intercept",
+                     joint->intercept, "c", joint->trials[joint->best].c, "folds",
+                     (json_int_t)joint->options.n_folds, "seed", (json_int_t)joint->options.seed,
+                     "trials", trials);
+}
+
 static json_t *params_json(const hb_params_source *source, const hb_sweep_result *r, json_t *scores,
                            json_t *ids)
 {
@@ -222,17 +276,18 @@ static json_t *params_json(const hb_params_source *source, const hb_sweep_result
     time_t now = time(NULL);
     struct tm utc;
     strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    const double lambda = hb_generate_defaults().monitor.lambda;
+    const double lambda = source->map ? source->map->lambda : HB_DEFAULT_LAMBDA;
     return json_pack(
         "{s:s, s:i, s:s, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:o, s:f, s:f, s:f, s:b, s:s, s:o,"
-        " s:f, s:o, s:o, s:o}",
+        " s:f, s:o, s:o, s:o, s:o, s:o}",
         "schema", SCHEMA, "schema_version", SCHEMA_VERSION, "hbar_version", hb_version(), "created",
         created, "model", model_json(source->run), "data", data_json(source), "settings",
         settings_json(source), "score", score_json(source, r), "auroc", r->auroc, "pr_auc", r->pr_auc,
         "uncertainty", uncertainty_json(source->uncertainty), "auroc_high", r->auroc_high, "auroc_low",
         r->auroc_low, "auroc_null_se", r->auroc_null_se, "within_noise", (int)r->within_noise,
         "direction", hb_direction_sign(r->direction), "threshold", threshold_json(r), "lambda", lambda,
-        "scores", scores, "sample_ids", ids, "sweep", sweep_json(r));
+        "map", map_json(source->map), "joint", joint_json(source->joint), "scores", scores,
+        "sample_ids", ids, "sweep", sweep_json(r));
 }
 
 hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *result, char **json,
@@ -369,6 +424,139 @@ static hb_status load_direction(const loading *l, const json_t *object, const ch
     return HB_OK;
 }
 
+static hb_status load_count(const loading *l, const json_t *object, const char *shown, const char *key,
+                            size_t *out)
+{
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_integer(value) || json_integer_value(value) < 0)
+        return bad_field(l, shown, "a whole number");
+    *out = (size_t)json_integer_value(value);
+    return HB_OK;
+}
+
+/* One may be missing, or null. */
+static hb_status load_promise(const loading *l, const json_t *promise, hb_promise *p)
+{
+    const json_t *kind = json_object_get(promise, "kind");
+    const char *text = json_is_string(kind) ? json_string_value(kind) : "";
+    if (!promise || json_is_null(promise)) return HB_OK;
+    if (strcmp(text, "risk") == 0) p->kind = HB_PROMISE_RISK;
+    else if (strcmp(text, "recall") == 0) p->kind = HB_PROMISE_RECALL;
+    else return bad_field(l, "threshold.promise.kind", "\"risk\" or \"recall\"");
+    hb_status status = load_number(l, promise, "threshold.promise.target", "target", &p->target);
+    if (!status) status = load_number(l, promise, "threshold.promise.delta", "delta", &p->delta);
+    if (!status) status = load_number(l, promise, "threshold.promise.level", "level", &p->level);
+    if (!status) status = load_number(l, promise, "threshold.promise.p", "p", &p->p);
+    if (!status) status = load_count(l, promise, "threshold.promise.n", "n", &p->n);
+    if (!status) status = load_count(l, promise, "threshold.promise.k", "k", &p->k);
+    if (status) return status;
+    hb_error why;
+    if (hb_check_promise(p, &why))
+        return hb_fail(l->err, HB_ERR_FORMAT, "%s: 'threshold.promise': %s", l->path, why.message);
+    if (!(p->level > 0 && p->level <= p->delta))
+        return bad_field(l, "threshold.promise.level", "above 0 and at most delta");
+    if (!(p->p >= 0 && p->p <= p->level))
+        return bad_field(l, "threshold.promise.p", "from 0 to the level");
+    if (p->k > p->n) return bad_field(l, "threshold.promise.k", "at most n");
+    return HB_OK;
+}
+
+/* A list of numbers, released with free(). */
+static hb_status load_reals(const loading *l, const json_t *list, const char *shown, double **out,
+                            size_t *n)
+{
+    const json_t *value;
+    size_t i;
+    *n = json_array_size(list);
+    *out = calloc(*n + 1, sizeof **out);
+    if (!*out) return hb_fail_memory(l->err);
+    json_array_foreach(list, i, value)
+    {
+        if (!json_is_number(value)) return bad_field(l, shown, "a list of numbers");
+        (*out)[i] = json_number_value(value);
+    }
+    return *n ? HB_OK : bad_field(l, shown, "a list of numbers");
+}
+
+/* Scores ascend; probabilities rise with the risk. */
+static hb_status load_isotonic(const loading *l, const json_t *object, hb_map *map)
+{
+    size_t n_p = 0;
+    double sign = map->direction == HB_DIRECTION_LOW ? -1 : 1;
+    hb_status status =
+        load_reals(l, json_object_get(object, "scores"), "map.scores", &map->scores, &map->n_knots);
+    if (!status) status = load_reals(l, json_object_get(object, "p"), "map.p", &map->p, &n_p);
+    if (status) return status;
+    if (n_p != map->n_knots) return bad_field(l, "map.p", "as long as map.scores");
+    for (size_t i = 0; i < n_p; i++) {
+        if (i > 0 && !(map->scores[i] > map->scores[i - 1]))
+            return bad_field(l, "map.scores", "ascending");
+        if (!(map->p[i] >= 0 && map->p[i] <= 1)) return bad_field(l, "map.p", "between 0 and 1");
+        if (i > 0 && sign * map->p[i] < sign * map->p[i - 1])
+            return bad_field(l, "map.p", "rising with the risk");
+    }
+    return HB_OK;
+}
+
+/* One may be missing: then it is lambda. */
+static hb_status load_map(const loading *l, const json_t *object, const hb_params *p, hb_map *map)
+{
+    const json_t *kind = json_object_get(object, "kind");
+    const char *text = json_is_string(kind) ? json_string_value(kind) : "";
+    int k = HB_MAP_LAMBDA;
+    *map = (hb_map){.tau = p->tau, .lambda = p->lambda, .direction = p->direction};
+    if (!object) return HB_OK;
+    while (k <= HB_MAP_ISOTONIC && strcmp(text, hb_map_kind_name((hb_map_kind)k)) != 0) k++;
+    if (k > HB_MAP_ISOTONIC)
+        return bad_field(l, "map.kind", "\"lambda\", \"fit-lambda\", \"platt\" or \"isotonic\"");
+    map->kind = (hb_map_kind)k;
+    if (map->kind == HB_MAP_ISOTONIC) return load_isotonic(l, object, map);
+    if (map->kind != HB_MAP_PLATT) return HB_OK;
+    hb_status status = load_number(l, object, "map.a", "a", &map->a);
+    return status ? status : load_number(l, object, "map.b", "b", &map->b);
+}
+
+/* Numbers of a size that no product of them overflows. */
+static hb_status load_moderate(const loading *l, const json_t *object, const char *shown,
+                               const char *key, double *out)
+{
+    hb_status status = load_number(l, object, shown, key, out);
+    return status || fabs(*out) <= 1e100 ? status : bad_field(l, shown, "from -1e100 to 1e100");
+}
+
+static hb_status load_feature(const loading *l, const json_t *object, hb_joint_feature *f)
+{
+    const json_t *score = json_object_get(object, "score");
+    const char *name = json_is_string(score) ? json_string_value(score) : "";
+    if (!*name || strlen(name) >= sizeof f->score)
+        return bad_field(l, "joint.features.*.score", "the name of a score");
+    strcpy(f->score, name);
+    hb_status status = load_moderate(l, object, "joint.features.*.mean", "mean", &f->mean);
+    if (!status) status = load_moderate(l, object, "joint.features.*.sd", "sd", &f->sd);
+    if (!status) status = load_moderate(l, object, "joint.features.*.weight", "weight", &f->weight);
+    if (!status && !(f->sd >= 1e-100)) status = bad_field(l, "joint.features.*.sd", "at least 1e-100");
+    return status;
+}
+
+/* One may be missing, or null. */
+static hb_status load_joint(const loading *l, const json_t *object, const hb_params *p, hb_joint *joint)
+{
+    const json_t *features = json_object_get(object, "features"), *feature;
+    size_t j;
+    if (!object || json_is_null(object)) return HB_OK;
+    if (strcmp(p->score, "joint") != 0)
+        return bad_field(l, "score.name", "\"joint\" with a joint model");
+    if (json_array_size(features) < 1 || json_array_size(features) > HB_JOINT_MAX)
+        return bad_field(l, "joint.features", "a list of 1 to 128 scores");
+    hb_status status = load_moderate(l, object, "joint.intercept", "intercept", &joint->intercept);
+    json_array_foreach(features, j, feature)
+    {
+        if (!status) status = load_feature(l, feature, &joint->features[j]);
+    }
+    joint->n_features = json_array_size(features);
+    return status;
+}
+
 static void copy_text(char *out, size_t size, const json_t *value)
 {
     snprintf(out, size, "%s", json_is_string(value) ? json_string_value(value) : "");
@@ -401,21 +589,26 @@ static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
     if (!json_is_string(schema) || strcmp(json_string_value(schema), SCHEMA) != 0)
         return hb_fail(l->err, HB_ERR_FORMAT, "%s: not a parameters file of hbar", l->path);
     if (!json_is_integer(version)) return bad_field(l, "schema_version", "an integer");
-    if (json_integer_value(version) != SCHEMA_VERSION)
-        return hb_fail(l->err, HB_ERR_UNSUPPORTED, "%s: schema_version %lld is not supported (%d is)",
-                       l->path, (long long)json_integer_value(version), SCHEMA_VERSION);
-    hb_status status =
-        load_number(l, json_object_get(root, "threshold"), "threshold.tau", "tau", &p->tau);
+    if (json_integer_value(version) < 1 || json_integer_value(version) > SCHEMA_VERSION)
+        return hb_fail(l->err, HB_ERR_UNSUPPORTED,
+                       "%s: schema_version %lld is not supported (1 to %d are)", l->path,
+                       (long long)json_integer_value(version), SCHEMA_VERSION);
+    const json_t *threshold = json_object_get(root, "threshold");
+    hb_status status = load_number(l, threshold, "threshold.tau", "tau", &p->tau);
+    if (!status) status = load_promise(l, json_object_get(threshold, "promise"), &p->promise);
     if (!status) status = load_number(l, root, "lambda", "lambda", &p->lambda);
     if (status) return status;
     if (!(p->lambda > 0)) return bad_field(l, "lambda", "above 0");
 
     status = load_direction(l, root, "direction", &p->direction);
+    if (!status) status = load_map(l, json_object_get(root, "map"), p, &p->map);
     if (status) return status;
 
     const json_t *score = json_object_get(json_object_get(root, "score"), "name");
     if (!json_is_string(score)) return bad_field(l, "score.name", "a string");
     copy_text(p->score, sizeof p->score, score);
+    status = load_joint(l, json_object_get(root, "joint"), p, &p->joint);
+    if (status) return status;
 
     const json_t *alpha = json_object_get(json_object_get(root, "settings"), "alpha");
     p->alpha = json_is_number(alpha) ? json_number_value(alpha) : hb_generate_defaults().monitor.alpha;
@@ -451,7 +644,8 @@ hb_status hb_params_load(const char *path, hb_params *params, hb_error *err)
     hb_params p = {0};
     status = load_fields(&l, root, &p);
     json_decref(root);
-    if (!status) *params = p;
+    if (status) hb_params_free(&p);
+    else *params = p;
     return status;
 }
 
@@ -460,6 +654,11 @@ bool hb_params_same_chat(const hb_params *params, const char *chat, const char *
     char sha256[65];
     return strcmp(params->chat, chat ? chat : "") == 0 && hash_text(system ? system : "", sha256) &&
            strcmp(params->system_sha256, sha256) == 0;
+}
+
+void hb_params_free(hb_params *params)
+{
+    if (params) hb_map_free(&params->map);
 }
 
 /* ---- A whole calibration ------------------------------------------------------------------------- */
@@ -562,5 +761,6 @@ void hb_calibration_free(hb_calibration *calibration)
     for (size_t i = 0; i < calibration->n_ids; i++) free(calibration->ids[i]);
     free(calibration->ids);
     free(calibration->scores);
+    hb_params_free(&calibration->params);
     *calibration = (hb_calibration){0};
 }

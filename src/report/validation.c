@@ -23,20 +23,32 @@ static json_t *risk_curve(const hb_validation *v)
     return curve;
 }
 
+static json_t *promise(const hb_validation *v)
+{
+    const hb_promise *asked = &v->options.promise;
+    const hb_promise_check *c = &v->promise;
+    if (asked->kind == HB_PROMISE_NONE) return json_null();
+    return json_pack("{s:s, s:f, s:f, s:I, s:I, s:o, s:b, s:f}", "kind",
+                     asked->kind == HB_PROMISE_RISK ? "risk" : "recall", "target", asked->target,
+                     "delta", asked->delta, "n", (json_int_t)c->n, "k", (json_int_t)c->k, "value",
+                     hb_json_number(c->value), "held", (int)c->held, "p", c->p);
+}
+
 json_t *hb_validation_json(const hb_calibrated_score *calibrated, const hb_validation *v)
 {
     const hb_sweep_result *r = &v->sweep;
-    return json_pack("{s:s, s:I, s:f, s:f, s:o, s:f, s:o, s:o, s:o, s:o, s:b, s:f, s:o, s:f, s:f, s:o, "
-                     "s:f, s:f, s:f}",
-                     "direction", hb_direction_sign(r->direction), "n", (json_int_t)r->n,
-                     "hallucination_rate", r->hallucination_rate, "auroc", r->auroc, "auroc_delong",
-                     hb_json_interval(&v->uncertainty.auroc_delong), "pr_auc", r->pr_auc,
-                     "calibration_auroc", hb_json_number(calibrated->auroc), "bootstrap",
-                     hb_json_bootstrap(&v->uncertainty), "at_tau", hb_json_point(&v->at_tau), "best",
-                     hb_json_point(&r->best), "best_reached",
-                     (int)(r->selection == HB_SELECT_PRECISION_AT_RECALL), "min_recall", r->min_recall,
-                     "risk_coverage", risk_curve(v), "aurc", v->aurc, "prr", v->prr, "drift",
-                     drift(calibrated, v), "ece", v->ece, "brier", v->brier, "log_loss", v->log_loss);
+    return json_pack(
+        "{s:s, s:I, s:f, s:f, s:o, s:f, s:o, s:o, s:o, s:o, s:b, s:f, s:o, s:f, s:f, s:o, "
+        "s:s, s:f, s:f, s:f, s:o}",
+        "direction", hb_direction_sign(r->direction), "n", (json_int_t)r->n, "hallucination_rate",
+        r->hallucination_rate, "auroc", r->auroc, "auroc_delong",
+        hb_json_interval(&v->uncertainty.auroc_delong), "pr_auc", r->pr_auc, "calibration_auroc",
+        hb_json_number(calibrated->auroc), "bootstrap", hb_json_bootstrap(&v->uncertainty), "at_tau",
+        hb_json_point(&v->at_tau), "best", hb_json_point(&r->best), "best_reached",
+        (int)(r->selection == HB_SELECT_PRECISION_AT_RECALL), "min_recall", r->min_recall,
+        "risk_coverage", risk_curve(v), "aurc", v->aurc, "prr", v->prr, "drift", drift(calibrated, v),
+        "map", hb_map_kind_name(v->options.map ? v->options.map->kind : HB_MAP_LAMBDA), "ece", v->ece,
+        "brier", v->brier, "log_loss", v->log_loss, "promise", promise(v));
 }
 
 json_t *hb_quadrants_json(const hb_quadrants *q)

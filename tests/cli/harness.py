@@ -71,5 +71,10 @@ class Case(unittest.TestCase):
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         return path
 
+    @staticmethod
+    def read(path):
+        """A JSON file."""
+        return json.loads(Path(path).read_text())
+
     def write_rows(self, name, rows):
         return self.write(name, "".join(json.dumps(row) + "\n" for row in rows))

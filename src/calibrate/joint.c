@@ -1,0 +1,307 @@
+/* Logistic regression on several scores, by liblinear (Fan, Chang, Hsieh, Wang and Lin, 2008): its
+ * solver for L2-regularised logistic loss is a trust region Newton method that draws no random numbers.
+ */
+#include <linear.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/rng.h"
+#include "calibrate/metrics.h"
+
+/* ---- One fit ------------------------------------------------------------------------------------- */
+
+static void print_nothing(const char *text)
+{
+    (void)text;
+}
+
+/* A problem of liblinear's: each row's features, then the bias, then the end. */
+typedef struct rows {
+    struct feature_node *nodes; /* [n][d + 2] */
+    struct feature_node **x;    /* [n] */
+    double *y;                  /* [n] */
+    size_t n, d;
+} rows;
+
+static void free_rows(rows *r)
+{
+    free(r->nodes);
+    free(r->x);
+    free(r->y);
+    *r = (rows){0};
+}
+
+static hb_status make_rows(rows *r, size_t n, size_t d, hb_error *err)
+{
+    *r = (rows){.nodes = calloc(n * (d + 2), sizeof *r->nodes),
+                .x = calloc(n, sizeof *r->x),
+                .y = calloc(n, sizeof *r->y),
+                .d = d};
+    if (r->nodes && r->x && r->y) return HB_OK;
+    free_rows(r);
+    return hb_fail_memory(err);
+}
+
+/* Adds a row of values [d], each less its mean and divided by its standard deviation. */
+static void add_row(rows *r, const double *values, const double *mean, const double *sd, uint8_t label)
+{
+    struct feature_node *nodes = r->nodes + r->n * (r->d + 2);
+    for (size_t j = 0; j < r->d; j++)
+        nodes[j] = (struct feature_node){(int)j + 1, (values[j] - mean[j]) / sd[j]};
+    nodes[r->d].index = (int)r->d + 1;
+    nodes[r->d + 1].index = -1;
+    r->y[r->n] = label ? 1 : -1;
+    r->x[r->n++] = nodes;
+}
+
+/* Minimises |w|^2 / 2 + c sum of log-losses. liblinear knows a bias only as one more feature, whose
+ * weight it penalises like the others'. An intercept should cost nothing; so the feature is made so
+ * large, and its weight so small, that the penalty moves the intercept by some 1e-8 of itself. */
+static hb_status fit(rows *r, double c, double *weights, double *intercept, hb_error *err)
+{
+    struct parameter parameter = {.solver_type = L2R_LR, .eps = 1e-10, .C = c};
+    struct problem problem = {.l = (int)r->n, .n = (int)r->d + 1, .y = r->y, .x = r->x, .bias = -1};
+    double bias = 1e4 / sqrt(c * (double)r->n);
+    for (size_t i = 0; i < r->n; i++) r->x[i][r->d].value = bias;
+    set_print_string_function(print_nothing);
+    struct model *model = train(&problem, &parameter);
+    if (!model) return hb_fail_memory(err);
+    double sign = model->label[0] == 1 ? 1 : -1;
+    for (size_t j = 0; j < r->d; j++) weights[j] = sign * model->w[j];
+    *intercept = sign * bias * model->w[r->d];
+    free_and_destroy_model(&model);
+    return HB_OK;
+}
+
+/* Values beyond this would make sums of squares overflow. */
+#define MAX_VALUE 1e100
+
+static hb_status check_column(const double *x, const uint8_t *labels, size_t n, const char *name,
+                              hb_error *err)
+{
+    hb_error why;
+    hb_status status = hb_check_scored(x, labels, n, &why);
+    for (size_t i = 0; i < n && !status; i++)
+        if (fabs(x[i]) > MAX_VALUE)
+            status = hb_fail(&why, HB_ERR_DATA, "the score of sample %zu is %g, too large", i, x[i]);
+    return status ? hb_fail(err, status, "%s: %s", name, why.message) : HB_OK;
+}
+
+hb_status hb_logistic_fit(const double *x, const uint8_t *labels, size_t n, size_t d, double c,
+                          double *weights, double *intercept, hb_error *err)
+{
+    if (n < 2 || n > HB_JOINT_MAX_SAMPLES || d < 1 || d > HB_JOINT_MAX)
+        return hb_fail(err, HB_ERR_DATA, "%zu samples of %zu scores cannot be fitted: at most %d of %d",
+                       n, d, HB_JOINT_MAX_SAMPLES, HB_JOINT_MAX);
+    if (!(c >= 1e-9 && c <= 1e9))
+        return hb_fail(err, HB_ERR_ARGUMENT, "c %g is not from 1e-9 to 1e9", c);
+    for (size_t j = 0; j < d; j++) {
+        char name[32];
+        snprintf(name, sizeof name, "score %zu", j);
+        hb_status status = check_column(x + j * n, labels, n, name, err);
+        if (status) return status;
+    }
+    double ones[HB_JOINT_MAX], zeros[HB_JOINT_MAX] = {0}, values[HB_JOINT_MAX];
+    rows r;
+    hb_status status = make_rows(&r, n, d, err);
+    if (status) return status;
+    for (size_t j = 0; j < d; j++) ones[j] = 1;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < d; j++) values[j] = x[j * n + i];
+        add_row(&r, values, zeros, ones, labels[i]);
+    }
+    status = fit(&r, c, weights, intercept, err);
+    free_rows(&r);
+    return status;
+}
+
+/* ---- Folds --------------------------------------------------------------------------------------- */
+
+/* What cross-validation works on. */
+typedef struct joining {
+    const double *x; /* [d][n] */
+    const uint8_t *labels;
+    size_t n, d;
+    const hb_joint_options *options;
+    uint32_t *fold;      /* [n], the fold that holds the sample out */
+    double *out_of_fold; /* [HB_JOINT_TRIALS][n], log-odds */
+    rows rows;
+} joining;
+
+/* Deals each class, shuffled (Fisher and Yates), onto the folds in turn. */
+static hb_status deal(joining *w, hb_error *err)
+{
+    hb_rng rng = {w->options->seed};
+    size_t *members = calloc(w->n, sizeof *members), dealt = 0;
+    if (!members) return hb_fail_memory(err);
+    for (int label = 0; label < 2; label++) {
+        size_t count = 0;
+        for (size_t i = 0; i < w->n; i++)
+            if (w->labels[i] == label) members[count++] = i;
+        for (size_t i = count; i > 1; i--) {
+            size_t j = (size_t)hb_rng_below(&rng, i), other = members[i - 1];
+            members[i - 1] = members[j];
+            members[j] = other;
+        }
+        for (size_t i = 0; i < count; i++)
+            w->fold[members[i]] = (uint32_t)(dealt++ % w->options->n_folds);
+    }
+    free(members);
+    return HB_OK;
+}
+
+/* Mean and standard deviation (with n) of each score over the samples not held out by `fold`; a score
+ * that is constant there keeps its unit, and so gets the weight 0. */
+static void standardise(const joining *w, size_t fold, double *mean, double *sd)
+{
+    for (size_t j = 0; j < w->d; j++) {
+        const double *x = w->x + j * w->n;
+        double sum = 0, squares = 0, count = 0;
+        for (size_t i = 0; i < w->n; i++)
+            if (w->fold[i] != fold) sum += x[i], count++;
+        mean[j] = sum / count;
+        for (size_t i = 0; i < w->n; i++)
+            if (w->fold[i] != fold) squares += (x[i] - mean[j]) * (x[i] - mean[j]);
+        sd[j] = sqrt(squares / count);
+        if (!(sd[j] > 1e-12 * fabs(mean[j]))) sd[j] = 1;
+    }
+}
+
+static void gather(const joining *w, size_t i, double *values)
+{
+    for (size_t j = 0; j < w->d; j++) values[j] = w->x[j * w->n + i];
+}
+
+/* The samples that `fold` does not hold out, standardised by themselves. */
+static void fill(joining *w, size_t fold, double *mean, double *sd)
+{
+    double values[HB_JOINT_MAX];
+    standardise(w, fold, mean, sd);
+    w->rows.n = 0;
+    for (size_t i = 0; i < w->n; i++) {
+        if (w->fold[i] == fold) continue;
+        gather(w, i, values);
+        add_row(&w->rows, values, mean, sd, w->labels[i]);
+    }
+}
+
+static const double strengths[HB_JOINT_TRIALS] = {1e-4, 1e-3, 1e-2, 1e-1, 1, 1e1, 1e2, 1e3, 1e4};
+
+static hb_status cross_validate(joining *w, hb_error *err)
+{
+    double mean[HB_JOINT_MAX], sd[HB_JOINT_MAX], weights[HB_JOINT_MAX], values[HB_JOINT_MAX], z;
+    for (size_t fold = 0; fold < w->options->n_folds; fold++) {
+        fill(w, fold, mean, sd);
+        for (int t = 0; t < HB_JOINT_TRIALS; t++) {
+            double intercept;
+            hb_status status = fit(&w->rows, strengths[t], weights, &intercept, err);
+            if (status) return status;
+            for (size_t i = 0; i < w->n; i++) {
+                if (w->fold[i] != fold) continue;
+                gather(w, i, values);
+                z = intercept;
+                for (size_t j = 0; j < w->d; j++) z += weights[j] * (values[j] - mean[j]) / sd[j];
+                w->out_of_fold[(size_t)t * w->n + i] = z;
+            }
+        }
+    }
+    return HB_OK;
+}
+
+/* Mean of -ln of the probability given to what was, from log-odds. */
+static double log_loss(const double *z, const uint8_t *labels, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) {
+        double against = labels[i] ? -z[i] : z[i];
+        sum += against > 0 ? against + log1p(exp(-against)) : log1p(exp(against));
+    }
+    return sum / (double)n;
+}
+
+/* ---- The joint model ----------------------------------------------------------------------------- */
+
+/* The strength with the least log-loss out of fold, among equals the strongest; then the model of all
+ * samples with it. */
+static hb_status choose(joining *w, const char *const *names, hb_joint *joint, hb_error *err)
+{
+    double mean[HB_JOINT_MAX], sd[HB_JOINT_MAX], weights[HB_JOINT_MAX];
+    size_t best = 0;
+    for (size_t t = 0; t < HB_JOINT_TRIALS; t++) {
+        hb_joint_trial *trial = &joint->trials[t];
+        const double *z = w->out_of_fold + t * w->n;
+        trial->c = strengths[t];
+        trial->log_loss = log_loss(z, w->labels, w->n);
+        hb_status status = hb_auroc(z, w->labels, w->n, &trial->auroc, err);
+        if (status) return status;
+        if (trial->log_loss < joint->trials[best].log_loss) best = t;
+    }
+    joint->best = best;
+    memmove(w->out_of_fold, w->out_of_fold + best * w->n, w->n * sizeof *w->out_of_fold);
+    fill(w, w->options->n_folds, mean, sd);
+    hb_status status = fit(&w->rows, strengths[best], weights, &joint->intercept, err);
+    for (size_t j = 0; j < w->d && !status; j++) {
+        hb_joint_feature *f = &joint->features[j];
+        snprintf(f->score, sizeof f->score, "%s", names[j]);
+        f->mean = mean[j];
+        f->sd = sd[j];
+        f->weight = weights[j];
+    }
+    return status;
+}
+
+static hb_status check_joint(const joining *w, const char *const *names, hb_error *err)
+{
+    size_t count[2] = {0}, folds = w->options->n_folds;
+    if (folds < 2 || folds > 100)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%zu folds are not from 2 to 100", folds);
+    if (w->d < 1 || w->d > HB_JOINT_MAX)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a joint model takes 1 to %d scores, not %zu",
+                       HB_JOINT_MAX, w->d);
+    if (w->n > HB_JOINT_MAX_SAMPLES)
+        return hb_fail(err, HB_ERR_DATA, "%zu samples are too many for a joint model; %d are not", w->n,
+                       HB_JOINT_MAX_SAMPLES);
+    for (size_t j = 0; j < w->d; j++) {
+        if (strlen(names[j]) >= HB_SCORE_NAME_MAX)
+            return hb_fail(err, HB_ERR_ARGUMENT, "the score's name '%.60s' is too long", names[j]);
+        hb_status status = check_column(w->x + j * w->n, w->labels, w->n, names[j], err);
+        if (status) return status;
+    }
+    for (size_t i = 0; i < w->n; i++) count[w->labels[i]]++;
+    if (count[0] >= folds && count[1] >= folds) return HB_OK;
+    return hb_fail(err, HB_ERR_DATA,
+                   "%zu folds need as many samples of either label; %zu are faithful (0), %zu "
+                   "hallucinated (1)",
+                   folds, count[0], count[1]);
+}
+
+hb_joint_options hb_joint_defaults(void)
+{
+    return (hb_joint_options){.n_folds = 5, .seed = 42};
+}
+
+hb_status hb_joint_fit(const double *x, const uint8_t *labels, size_t n, size_t d,
+                       const char *const *names, const hb_joint_options *options, hb_joint *joint,
+                       double *out_of_fold, hb_error *err)
+{
+    joining w = {.x = x, .labels = labels, .n = n, .d = d, .options = options};
+    hb_status status = check_joint(&w, names, err);
+    if (status) return status;
+    hb_joint j = {.n_features = d, .options = *options};
+    w.fold = calloc(n, sizeof *w.fold);
+    w.out_of_fold = calloc(HB_JOINT_TRIALS * n, sizeof *w.out_of_fold);
+    status = make_rows(&w.rows, n, d, err);
+    if (!status && (!w.fold || !w.out_of_fold)) status = hb_fail_memory(err);
+    if (!status) status = deal(&w, err);
+    if (!status) status = cross_validate(&w, err);
+    if (!status) status = choose(&w, names, &j, err);
+    if (!status) {
+        memcpy(out_of_fold, w.out_of_fold, n * sizeof *out_of_fold);
+        *joint = j;
+    }
+    free(w.fold);
+    free(w.out_of_fold);
+    free_rows(&w.rows);
+    return status;
+}
