@@ -518,12 +518,13 @@ typedef enum hb_finish {
     HB_FINISH_HALTED,     /* P_fail reached the cutoff */
     HB_FINISH_END,        /* the model ended the text */
     HB_FINISH_LINE,       /* the line ended */
+    HB_FINISH_STOP,       /* the stop text came */
     HB_FINISH_MAX_TOKENS, /* max_tokens were appended */
     HB_FINISH_CONTEXT,    /* the context is full */
     HB_FINISH_CANCELLED   /* the cancel hook said stop */
 } hb_finish;
 
-/* "halted", "end of text", "end of line", "max tokens", "context full", "cancelled". */
+/* "halted", "end of text", "end of line", "stop text", "max tokens", "context full", "cancelled". */
 HB_API const char *hb_finish_name(hb_finish finish);
 
 typedef enum hb_mode {
@@ -536,9 +537,11 @@ typedef struct hb_generate_options {
     hb_sampling sampling;
     int32_t max_tokens; /* 512 */
     bool one_line;      /* stop after the token that ends the first line that is not blank; false */
+    const char *stop;   /* stop where this text comes, and leave it out; NULL */
     hb_mode mode;
-    /* Called for each appended token with its bytes (a character may be split between calls) and the
-     * latest checked step. May be NULL. */
+    /* Called for each appended token with the bytes it adds to the text (a character may be split
+     * between calls) and the latest step checked before it. Bytes that may begin the stop text come
+     * with a later token, or at the end. May be NULL. */
     void (*on_token)(void *user, const hb_step *step, const char *bytes, size_t length);
     /* Asked before each token; true stops. May be NULL. */
     bool (*cancelled)(void *user);
@@ -550,7 +553,7 @@ HB_API hb_generate_options hb_generate_defaults(void);
 
 typedef struct hb_generation {
     char *text;          /* what was generated, valid UTF-8, zero-terminated; NULL when score-only */
-    int32_t *tokens;     /* [n_tokens]; NULL when score-only */
+    int32_t *tokens;     /* [n_tokens], those of the stop text too; NULL when score-only */
     hb_step *trajectory; /* [n_steps], the checked steps; NULL when score-only */
     size_t n_steps;      /* checked steps, in either mode */
     int32_t n_tokens;    /* tokens appended; the end-of-text token and a halted token are not */

@@ -3,6 +3,8 @@
 
 #include <malloc.h>
 #include <math.h>
+#include "base/buffer.h"
+#include "base/utf8.h"
 #include "engine/lens.h"
 #include "engine/sampler.h"
 #include "monitor/monitor.h"
@@ -392,6 +394,143 @@ static void test_context(void **state)
     hb_session_close(small);
 }
 
+/* ---- Where the text is cut ----------------------------------------------------------------------- */
+
+static void gather_bytes(void *user, const hb_step *step, const char *bytes, size_t length)
+{
+    (void)step;
+    assert_true(hb_buffer_add(user, bytes, length));
+}
+
+/* The bytes of the first n tokens. */
+static hb_buffer bytes_of(const fixture *f, const hb_generation *g, int32_t n)
+{
+    hb_buffer all = {0};
+    for (int32_t i = 0; i < n; i++) {
+        size_t length;
+        const char *bytes = hb_token_bytes(f->model, g->tokens[i], &length);
+        assert_true(hb_buffer_add(&all, bytes, length));
+    }
+    return all;
+}
+
+static void check_text(const hb_generation *g, const char *bytes, size_t length)
+{
+    hb_buffer clean = {0};
+    bool ok = hb_buffer_add(&clean, "", 0);
+    hb_utf8_clean(&clean, bytes, length, true, &ok);
+    assert_true(ok);
+    assert_string_equal(g->text, clean.data);
+    hb_buffer_free(&clean);
+}
+
+/* Generates until `stop` comes, which is in what `all` generated; in both modes. */
+static void check_stop(fixture *f, const hb_generation *all, const char *stop)
+{
+    int32_t n = 0;
+    hb_buffer before = {0}, given = {0};
+    const char *found = NULL;
+    while (!found) {
+        hb_buffer_free(&before);
+        before = bytes_of(f, all, ++n);
+        found = memmem(before.data, before.length, stop, strlen(stop));
+    }
+    size_t length = (size_t)(found - before.data);
+    hb_generate_options o = quiet_options(40);
+    o.stop = stop;
+    o.on_token = gather_bytes;
+    o.user = &given;
+    for (o.mode = HB_MODE_FULL; o.mode <= HB_MODE_SCORE_ONLY; o.mode++) {
+        hb_generation g = generate(f, &o);
+        assert_int_equal(g.finish, HB_FINISH_STOP);
+        assert_int_equal(g.n_tokens, n);
+        assert_int_equal(given.length, length);
+        assert_memory_equal(given.data, before.data, length);
+        if (o.mode == HB_MODE_FULL) check_text(&g, before.data, length);
+        hb_buffer_clear(&given);
+        hb_generation_free(&g);
+    }
+    hb_buffer_free(&given);
+    hb_buffer_free(&before);
+}
+
+/* Any part of what would come, within tokens or across them. */
+static void test_stop_text(void **state)
+{
+    fixture *f = *state;
+    hb_generate_options o = quiet_options(40);
+    hb_generation all = generate(f, &o);
+    hb_buffer bytes = bytes_of(f, &all, 40);
+    for (size_t n = 1; n < 12; n += 3)
+        for (size_t at = 0; at + n < bytes.length; at += 5) {
+            char stop[12] = "";
+            memcpy(stop, bytes.data + at, n);
+            if (strlen(stop) == n) check_stop(f, &all, stop);
+        }
+    hb_buffer_free(&bytes);
+    hb_generation_free(&all);
+}
+
+/* What begins like the stop text and goes on otherwise is not lost, not even at the end. */
+static void test_almost_the_stop_text(void **state)
+{
+    fixture *f = *state;
+    hb_buffer given = {0};
+    hb_generate_options o = quiet_options(40);
+    hb_generation all = generate(f, &o);
+    hb_buffer bytes = bytes_of(f, &all, 40);
+    o.on_token = gather_bytes;
+    o.user = &given;
+    for (size_t at = 0; at < bytes.length; at += 7) {
+        char stop[600];
+        snprintf(stop, sizeof stop, "%.*s\x01no", (int)(bytes.length - at), bytes.data + at);
+        o.stop = stop;
+        hb_generation g = generate(f, &o);
+        assert_int_equal(g.finish, HB_FINISH_MAX_TOKENS);
+        assert_string_equal(g.text, all.text);
+        assert_int_equal(given.length, bytes.length);
+        assert_memory_equal(given.data, bytes.data, bytes.length);
+        hb_buffer_clear(&given);
+        hb_generation_free(&g);
+    }
+    hb_buffer_free(&given);
+    hb_buffer_free(&bytes);
+    hb_generation_free(&all);
+}
+
+/* Sampled text is cut after the first line that is not blank. */
+static void test_one_line(void **state)
+{
+    fixture *f = *state;
+    int cut = 0;
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        hb_generate_options o = quiet_options(300);
+        o.sampling.temperature = 3;
+        o.sampling.seed = seed;
+        hb_generation all = generate(f, &o);
+        o.one_line = true;
+        hb_generation g = generate(f, &o);
+        int32_t n = 0;
+        bool begun = false;
+        while (n < all.n_tokens && !hb_ends_line(f->model, all.tokens[n], &begun)) n++;
+        if (n < all.n_tokens) {
+            hb_buffer bytes = bytes_of(f, &all, n + 1);
+            assert_int_equal(g.finish, HB_FINISH_LINE);
+            assert_int_equal(g.n_tokens, n + 1);
+            check_text(&g, bytes.data, bytes.length);
+            assert_int_equal(bytes.data[hb_answer_length(bytes.data, bytes.length)], '\n');
+            hb_buffer_free(&bytes);
+            cut++;
+        } else {
+            assert_int_equal(g.finish, all.finish);
+            assert_string_equal(g.text, all.text);
+        }
+        hb_generation_free(&all);
+        hb_generation_free(&g);
+    }
+    assert_true(cut > 3);
+}
+
 /* Copies the model into the scratch directory, with the eight bytes after a metadata key (its type and
  * value) or the file's last four bytes replaced. */
 static const char *patched_model(const char *dir, const char *key, const void *bytes, size_t n)
@@ -470,6 +609,9 @@ static void test_bad_options(void **state)
     o = good;
     o.monitor.direction = HB_DIRECTION_AUTO;
     assert_fails(hb_generate(f->session, prompt, 4, &o, &g, &err), HB_ERR_ARGUMENT, "direction");
+    o = good;
+    o.stop = "";
+    assert_fails(hb_generate(f->session, prompt, 4, &o, &g, &err), HB_ERR_ARGUMENT, "stop text");
     assert_fails(hb_generate_tokens(f->session, NULL, 0, &good, &g, &err), HB_ERR_ARGUMENT, "empty");
 }
 
@@ -593,6 +735,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_joint_model, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_cancel, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_context, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_stop_text, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_almost_the_stop_text, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_one_line, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_end_of_text, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_bad_options, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_not_finite, make_scratch, remove_scratch),

@@ -1,6 +1,7 @@
 /* The run store and pass 1. */
 #include "check.h"
 
+#include <jansson.h>
 #include <math.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
@@ -501,6 +502,109 @@ static void test_pass_1(void **state)
     close_job(&j);
 }
 
+/* ---- Answers ------------------------------------------------------------------------------------- */
+
+/* The first line the model gives to a prompt, released with free(). */
+static char *answer_to(hb_session *session, const char *prompt)
+{
+    hb_error err;
+    hb_generation g;
+    hb_generate_options o = hb_generate_defaults();
+    o.monitor.cutoff = 1.1;
+    o.max_tokens = 6;
+    o.one_line = true;
+    assert_ok(hb_generate(session, prompt, strlen(prompt), &o, &g, &err));
+    char *text = strdup(g.text);
+    hb_generation_free(&g);
+    return text;
+}
+
+/* Sixteen prompts: of every four, the first has what the model says as its answer, the second has that
+ * with words before it, the others are answered otherwise. */
+static void write_answers(const char *name, hb_session *session)
+{
+    FILE *file = fopen(name, "wb");
+    for (int i = 0; i < 16; i++) {
+        char prompt[32], right[600] = "no such answer";
+        snprintf(prompt, sizeof prompt, "What is number %d?", i * i);
+        char *text = answer_to(session, prompt);
+        if (i % 4 < 2) snprintf(right, sizeof right, "%s%s", i % 4 ? "x y z " : "", text);
+        json_t *row = json_pack("{s:s, s:[s, s]}", "prompt", prompt, "answers", "never this", right);
+        assert_int_equal(json_dumpf(row, file, JSON_COMPACT), 0);
+        fputc('\n', file);
+        json_decref(row);
+        free(text);
+    }
+    fclose(file);
+}
+
+/* The stored answers and grade are those of grading the stored text anew. */
+static hb_status check_grade(void *user, const hb_run_sample *s)
+{
+    hb_error err;
+    hb_grade g;
+    json_t *array = json_loads(s->answers, 0, NULL);
+    const char *answers[2];
+    assert_int_equal(json_array_size(array), 2);
+    for (size_t i = 0; i < 2; i++) answers[i] = json_string_value(json_array_get(array, i));
+    assert_string_equal(answers[0], "never this");
+    assert_ok(hb_grade_answer(s->text, answers, 2, &g, &err));
+    assert_int_equal(s->label, HB_LABEL_BY_GRADE);
+    assert_int_equal(s->grade.exact, g.exact);
+    assert_int_equal(s->grade.contains, g.contains);
+    assert_near(s->grade.f1, g.f1, 0);
+    ++*(int *)user;
+    json_decref(array);
+    return HB_OK;
+}
+
+/* Hallucinated samples by a rule, which must be the labels of every sample by that rule. */
+static int hallucinated(hb_run *run, hb_grading grading)
+{
+    hb_error err;
+    hb_score_table t;
+    int n = 0;
+    assert_ok(hb_run_scores(run, "hbar_s", &grading, &t, &err));
+    assert_int_equal(t.n, 16);
+    for (size_t i = 0; i < t.n; i++) n += t.labels[i];
+    hb_score_table_free(&t);
+    return n;
+}
+
+static void test_grades_are_stored(void **state)
+{
+    hb_error err;
+    hb_run_counts c;
+    int seen = 0;
+    job j = {0};
+    char data[128];
+    const hb_session_options so = {.n_ctx = 64, .n_threads = 1, .n_sequences = 4};
+    snprintf(data, sizeof data, "%s/answers.jsonl", (char *)*state);
+    assert_ok(hb_model_open(tiny_model("f32"), &j.model, &err));
+    assert_ok(hb_session_open(j.model, &so, &j.session, &err));
+    write_answers(data, j.session);
+    assert_ok(hb_dataset_open(data, NULL, &j.dataset, &err));
+    assert_int_equal(hb_dataset_get_info(j.dataset)->n_broken, 0);
+    hb_run_settings s = settings();
+    s.n_samples = 16;
+    s.max_tokens = 6;
+    s.n_ctx = 64;
+    assert_ok(hb_run_create(run_path(state), &s, &j.run, &err));
+    assert_ok(hb_score(j.session, j.dataset, j.run, NULL, &err));
+    close_job(&j);
+
+    assert_ok(hb_run_open(run_path(state), &j.run, &err));
+    assert_ok(hb_run_count(j.run, &c, &err));
+    assert_int_equal(c.graded, 16);
+    assert_ok(hb_run_each(j.run, check_grade, &seen, &err));
+    assert_int_equal(seen, 16);
+    assert_int_equal(hallucinated(j.run, hb_grading_defaults()), 12);
+    assert_int_equal(hallucinated(j.run, (hb_grading){HB_GRADE_CONTAINS, 0}), 12);
+    assert_int_equal(hallucinated(j.run, (hb_grading){HB_GRADE_F1, 0.01}), 8);
+    assert_int_equal(hallucinated(j.run, (hb_grading){HB_GRADE_F1, 1}), 12);
+    hb_run_close(j.run);
+}
+
 /* What a run says of its samples that depends on arithmetic. */
 typedef struct outcome {
     double hbar_s[17], pri[17];
@@ -621,6 +725,7 @@ int main(void)
         WITH_SCRATCH(test_damaged_runs),
         WITH_SCRATCH(test_one_writer),
         WITH_SCRATCH(test_pass_1),
+        WITH_SCRATCH(test_grades_are_stored),
         WITH_SCRATCH(test_together_as_alone),
         WITH_SCRATCH(test_interrupted_runs_continue),
         WITH_SCRATCH(test_wrong_session),

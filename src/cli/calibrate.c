@@ -6,12 +6,12 @@ static int sweep_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_scores 
     hb_score_table table;
     hb_params_source source = {
         .store = pass1->run, .run = hb_run_get_settings(pass1->run), .counts = pass1->counts};
-    if (pass1->counts.graded) source.grading = &pass1->grading.grading;
+    int code = cli_grading_use(&pass1->grading, pass1->run_path, &pass1->counts, &source.grading);
+    if (code) return code;
     if (hb_run_table(pass1->run, (const char *const *)scores->names, scores->n, source.grading, &table,
                      &err))
         return cli_fail(&err);
-    int code =
-        cli_pass2_run(pass2, &table, scores, &source, pass1->output_dir, pass1->name, pass1->json);
+    code = cli_pass2_run(pass2, &table, scores, &source, pass1->output_dir, pass1->name, pass1->json);
     hb_score_table_free(&table);
     return code;
 }

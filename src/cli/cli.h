@@ -116,6 +116,12 @@ typedef struct cli_grading {
 void cli_grading_add(cli_options *options, cli_grading *grading);
 /* Fills grading->grading. False, with *code, for bad usage. */
 bool cli_grading_check(const cli_command *command, cli_grading *grading, int *code);
+/* Sets *used to what grades a run's samples, NULL where they came with labels; then --grade is refused.
+ * Returns an exit code. */
+int cli_grading_use(const cli_grading *grading, const char *run_path, const hb_run_counts *counts,
+                    const hb_grading **used);
+/* A line that tells how many of n samples are hallucinated, and so how many answers are right. */
+void cli_print_rate(size_t n, double hallucination_rate, const hb_grading *grading);
 
 /* --chat, --system and --chat-template (chat.c). */
 typedef struct cli_chat {
@@ -154,6 +160,7 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
                  const char **path, char **own);
 #define CLI_DEMO_MODEL "hbar-demo.gguf"
 #define CLI_DEMO_DATA  "demo_calibration.jsonl"
+#define CLI_DEMO_TEST  "demo_test.jsonl"
 
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
 
@@ -162,6 +169,7 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
     const char *model_path, *data_path, *run_path, *output_dir, *name, *signal_list;
+    const char *demo_data; /* taken where no data are given */
     hb_signal_set signals, needed; /* those the list tells; those it must hold, set by the command */
     int format;
     uint64_t n_samples, seed, kv_mem;

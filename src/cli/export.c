@@ -7,6 +7,19 @@
 
 static const char *const formats[] = {"csv", "jsonl", NULL};
 
+typedef struct exporting {
+    const char *run_path;
+    int format;
+    cli_grading grading;
+} exporting;
+
+/* The label given, or else the grade's; null for a sample that has no answer to be graded. */
+static json_t *label_json(const hb_run_sample *s, const hb_grading *grading)
+{
+    bool scored = strcmp(s->status, "scored") == 0;
+    return s->answers && !scored ? json_null() : json_integer(hb_run_label(s, grading));
+}
+
 /* A grade, taken over, or null for a sample that has none. */
 static json_t *grade_json(const hb_run_sample *s, json_t *value)
 {
@@ -16,12 +29,11 @@ static json_t *grade_json(const hb_run_sample *s, json_t *value)
 }
 
 /* A sample as a JSON object, its keys in the order of the columns: the scores stand in the middle. */
-static json_t *row_json(const hb_run_sample *s)
+static json_t *row_json(const hb_run_sample *s, const hb_grading *grading)
 {
     bool scored = strcmp(s->status, "scored") == 0;
     json_t *row = json_pack("{s:I, s:s, s:o, s:s, s:s?}", "index", (json_int_t)s->index, "id", s->id,
-                            "label", s->answers ? json_null() : json_integer(s->label), "status",
-                            s->status, "reason", s->reason);
+                            "label", label_json(s, grading), "status", s->status, "reason", s->reason);
     for (size_t i = 0; i < HB_N_SCORES; i++) {
         char name[HB_SCORE_NAME_MAX];
         hb_score_name(hb_score_at(i), name);
@@ -70,7 +82,7 @@ static bool write_row(json_t *row, bool keys)
 
 static bool write_header(void)
 {
-    json_t *row = row_json(&(hb_run_sample){.id = "", .status = ""});
+    json_t *row = row_json(&(hb_run_sample){.id = "", .status = ""}, NULL);
     bool ok = row && write_row(row, true);
     json_decref(row);
     return ok;
@@ -78,8 +90,8 @@ static bool write_header(void)
 
 static hb_status write_csv(void *user, const hb_run_sample *sample)
 {
-    (void)user;
-    json_t *row = row_json(sample);
+    const hb_grading *const *grading = user;
+    json_t *row = row_json(sample, *grading);
     if (!row) return HB_ERR_MEMORY;
     bool ok = write_row(row, false);
     json_decref(row);
@@ -88,18 +100,21 @@ static hb_status write_csv(void *user, const hb_run_sample *sample)
 
 static hb_status write_jsonl(void *user, const hb_run_sample *sample)
 {
-    (void)user;
-    return cli_print_json(row_json(sample), JSON_COMPACT) ? HB_ERR_IO : HB_OK;
+    const hb_grading *const *grading = user;
+    return cli_print_json(row_json(sample, *grading), JSON_COMPACT) ? HB_ERR_IO : HB_OK;
 }
 
-static int export_run(const char *path, bool csv)
+static int write_run(const exporting *e, hb_run *run)
 {
-    hb_run *run;
     hb_error err = {HB_OK, ""};
-    if (hb_run_open(path, &run, &err)) return cli_fail(&err);
+    hb_run_counts counts;
+    const hb_grading *grading;
+    if (hb_run_count(run, &counts, &err)) return cli_fail(&err);
+    int code = cli_grading_use(&e->grading, e->run_path, &counts, &grading);
+    if (code) return code;
+    bool csv = e->format == 0;
     hb_status status = csv && !write_header() ? HB_ERR_MEMORY : HB_OK;
-    if (!status) status = hb_run_each(run, csv ? write_csv : write_jsonl, NULL, &err);
-    hb_run_close(run);
+    if (!status) status = hb_run_each(run, csv ? write_csv : write_jsonl, &grading, &err);
     if (!status) return CLI_DONE;
     if (*err.message) return cli_fail(&err);
     cli_message("%s", status == HB_ERR_MEMORY ? "out of memory" : "standard output cannot be written");
@@ -109,15 +124,23 @@ static int export_run(const char *path, bool csv)
 static int run(const cli_command *command, int argc, char **argv)
 {
     cli_options options = {0};
-    const char *path = NULL, *operand;
-    int format = 0, code;
+    exporting e = {0};
+    hb_error err;
+    hb_run *run;
+    const char *operand;
+    int code;
+    cli_add(&options, (cli_option){"run", 'r', CLI_TEXT, &e.run_path, "FILE", "the run (required)", 0,
+                                   0, NULL, NULL});
     cli_add(&options,
-            (cli_option){"run", 'r', CLI_TEXT, &path, "FILE", "the run (required)", 0, 0, NULL, NULL});
-    cli_add(&options,
-            (cli_option){"format", 0, CLI_CHOICE, &format, "csv|jsonl", "csv", 0, 0, formats, NULL});
+            (cli_option){"format", 0, CLI_CHOICE, &e.format, "csv|jsonl", "csv", 0, 0, formats, NULL});
+    cli_grading_add(&options, &e.grading);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
-    if (!path) return cli_usage(command, "--run is required");
-    return export_run(path, format == 0);
+    if (!e.run_path) return cli_usage(command, "--run is required");
+    if (!cli_grading_check(command, &e.grading, &code)) return code;
+    if (hb_run_open(e.run_path, &run, &err)) return cli_fail(&err);
+    code = write_run(&e, run);
+    hb_run_close(run);
+    return code;
 }
 
 const cli_command cli_export = {
@@ -125,6 +148,8 @@ const cli_command cli_export = {
     .summary = "write a run as CSV or JSON Lines",
     .details =
         "Writes one row for each finished sample of a run to standard output, skipped and failed ones\n"
-        "included, with their reasons and without scores.",
+        "included, with their reasons and without scores. Where the data has answers, their grade is "
+        "the "
+        "label.",
     .run = run,
 };

@@ -49,6 +49,9 @@ static void add_options(cli_options *options, generate_options *o)
         {"cutoff", 0, CLI_REAL, &m->cutoff, "P", "halt at this P_fail; above 1 never; 0.85", 1e-300,
          1e300, NULL, NULL},
         {"max-tokens", 'n', CLI_INT, &o->engine.max_tokens, "N", "512", 1, 1 << 24, NULL, NULL},
+        {"stop", 0, CLI_TEXT, &o->engine.stop, "TEXT", "end before this text; none", 0, 0, NULL, NULL},
+        {"one-line", 0, CLI_FLAG, &o->engine.one_line, NULL,
+         "end with the first line that is not blank", 0, 0, NULL, NULL},
         {"check-every", 'k', CLI_INT, &m->check_every, "K", "check every K-th token; 1", 1, 1 << 24,
          NULL, NULL},
         {"temperature", 0, CLI_REAL, &s->temperature, "T", "0, the most probable token", 0, 100, NULL,
@@ -312,7 +315,8 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     cli_catch_interrupts();
     hb_status status = generate_from(o, session, prompt, &g, &err);
     print_pending(&s, true, 0);
-    if (!o->json && (s.begun || !status)) putchar('\n');
+    bool line_ended = !status && g.finish == HB_FINISH_LINE;
+    if (!o->json && (s.begun || !status) && !line_ended) putchar('\n');
     fflush(stdout);
     hb_buffer_free(&s.pending);
     hb_buffer_free(&s.clean);
@@ -372,6 +376,7 @@ static int run(const cli_command *command, int argc, char **argv)
     add_options(&options, &o);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!operand) return cli_usage(command, "a prompt is required");
+    if (o.engine.stop && !*o.engine.stop) return cli_usage(command, "--stop: the text is empty");
     if (!find_watched(command, &o, &code) || !cli_chat_check(command, &o.chat, &code)) return code;
     if (o.direction_given && o.direction == HB_DIRECTION_AUTO)
         return cli_usage(command, "--direction: auto needs data; high or low");

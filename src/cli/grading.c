@@ -1,4 +1,5 @@
 /* How answers are graded, as several commands ask for it. */
+#include <stdio.h>
 #include "cli/cli.h"
 
 static const char *const rules[] = {"exact", "contains", "f1", NULL};
@@ -21,4 +22,21 @@ bool cli_grading_check(const cli_command *command, cli_grading *g, int *code)
     if (!g->min_f1_given || g->grading.rule == HB_GRADE_F1) return true;
     *code = cli_usage(command, "--min-f1 goes with --grade f1");
     return false;
+}
+
+int cli_grading_use(const cli_grading *g, const char *run_path, const hb_run_counts *counts,
+                    const hb_grading **used)
+{
+    *used = counts->graded ? &g->grading : NULL;
+    if (!g->rule_given || counts->graded || !counts->scored) return CLI_DONE;
+    cli_message("%s: --grade: the run has labels, no answers", run_path);
+    return CLI_FAILED;
+}
+
+void cli_print_rate(size_t n, double rate, const hb_grading *grading)
+{
+    if (grading)
+        printf("%zu answers, %.1f %% of them right (%s), %.1f %% hallucinated\n", n, 100 - 100 * rate,
+               hb_grade_rule_name(grading->rule), 100 * rate);
+    else printf("%zu samples, %.1f %% of them hallucinated\n", n, 100 * rate);
 }

@@ -18,6 +18,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
                      .max_tokens = CLI_MAX_TOKENS,
                      .n_sequences = 128,
                      .output_dir = "calibrated_params",
+                     .demo_data = CLI_DEMO_DATA,
                      .format = 0,
                      .signal_list = "all"};
     static const char *choices[16] = {"auto"};
@@ -217,7 +218,7 @@ static int take_embedded(const cli_command *command, cli_pass1 *p)
     int code =
         cli_embedded(command, "--model", CLI_DEMO_MODEL, p->quiet, &p->model_path, &p->own_model_path);
     if (code) return code;
-    return cli_embedded(command, "--data", CLI_DEMO_DATA, p->quiet, &p->data_path, &p->own_data_path);
+    return cli_embedded(command, "--data", p->demo_data, p->quiet, &p->data_path, &p->own_data_path);
 }
 
 int cli_pass1_run(const cli_command *command, cli_pass1 *p)

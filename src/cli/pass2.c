@@ -141,11 +141,8 @@ static void print_class(const char *what, const hb_class_summary *c)
 
 static void print_scores(const hb_params_source *source, const hb_sweep_result *r)
 {
-    if (source->grading)
-        printf("%zu answers, %.1f %% of them right (%s)\n", r->n, 100 - 100 * r->hallucination_rate,
-               hb_grade_rule_name(source->grading->rule));
-    printf("Score %s of %zu samples, %.1f %% of them hallucinated\n", source->score, r->n,
-           100 * r->hallucination_rate);
+    cli_print_rate(r->n, r->hallucination_rate, source->grading);
+    printf("Score %s\n", source->score);
     printf("  %-22s %.6g to %.6g\n", "range", r->score_min, r->score_max);
     print_class("faithful (label 0)", &r->by_label[0]);
     print_class("hallucinated (label 1)", &r->by_label[1]);

@@ -1,4 +1,43 @@
+#include <math.h>
 #include "cli/cli.h"
+
+typedef struct tally {
+    const hb_grading *grading;
+    size_t n, hallucinated;
+} tally;
+
+static hb_status count(void *user, const hb_run_sample *sample)
+{
+    tally *t = user;
+    if (!sample->text) return HB_OK;
+    t->n++;
+    t->hallucinated += (size_t)hb_run_label(sample, t->grading);
+    return HB_OK;
+}
+
+static int print_json(const cli_pass1 *pass, const tally *t, double rate)
+{
+    json_t *root = cli_pass1_json(pass);
+    json_object_set_new(root, "hallucination_rate", cli_number(rate));
+    json_object_set_new(root, "grade",
+                        t->grading ? json_string(hb_grade_rule_name(t->grading->rule)) : json_null());
+    json_object_set_new(root, "accuracy", cli_number(t->grading ? 1 - rate : NAN));
+    return cli_print_json(root, JSON_INDENT(2));
+}
+
+/* How many answers are right, or how many samples are labelled hallucinated. */
+static int print_result(const cli_pass1 *pass)
+{
+    tally t = {0};
+    hb_error err;
+    int code = cli_grading_use(&pass->grading, pass->run_path, &pass->counts, &t.grading);
+    if (code) return code;
+    if (hb_run_each(pass->run, count, &t, &err)) return cli_fail(&err);
+    double rate = t.n ? (double)t.hallucinated / (double)t.n : NAN;
+    if (pass->json) return print_json(pass, &t, rate);
+    if (t.n) cli_print_rate(t.n, rate, t.grading);
+    return CLI_DONE;
+}
 
 static int run(const cli_command *command, int argc, char **argv)
 {
@@ -9,7 +48,7 @@ static int run(const cli_command *command, int argc, char **argv)
     cli_pass1_add(&options, &pass);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     code = cli_pass1_run(command, &pass);
-    if (!code && pass.json) code = cli_print_json(cli_pass1_json(&pass), JSON_INDENT(2));
+    if (!code) code = print_result(&pass);
     cli_pass1_close(&pass);
     return code;
 }
@@ -18,9 +57,11 @@ const cli_command cli_score = {
     .name = "score",
     .summary = "pass 1 alone: generate once for each sample and keep its scores",
     .details =
-        "Generates once for each sample of the data, greedily and with halting off, and keeps its "
-        "scores,\n"
-        "text and timing in a run, an SQLite file. Run again, the same command continues where it was\n"
-        "interrupted. Then: hbar sweep --run FILE, or hbar export --run FILE.",
+        "Generates once for each sample of the data, greedily and with halting off, keeps its scores, "
+        "text\n"
+        "and timing in a run, an SQLite file, and tells how many samples are hallucinated. Run again, "
+        "the\n"
+        "same command continues where it was interrupted. Then: hbar sweep --run FILE, or hbar export\n"
+        "--run FILE.",
     .run = run,
 };

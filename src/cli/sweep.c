@@ -58,18 +58,15 @@ static int sweep_open_run(const cli_command *command, const sweep_options *o, hb
     hb_params_source source = {.store = run, .run = hb_run_get_settings(run)};
     const hb_run_counts *c = &source.counts;
     if (hb_run_count(run, &source.counts, &err)) return cli_fail(&err);
-    if (o->grading.rule_given && !c->graded) {
-        cli_message("%s: --grade: the run has labels, no answers", o->run_path);
-        return CLI_FAILED;
-    }
+    int code = cli_grading_use(&o->grading, o->run_path, c, &source.grading);
+    if (code) return code;
     const char *list = o->score ? o->score : o->pass2.joint ? "all" : "hbar_s";
-    int code = cli_scores_of_run(command, list, source.run->signals, &scores, &named);
+    code = cli_scores_of_run(command, list, source.run->signals, &scores, &named);
     if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
-    if (!code && hb_run_table(run, (const char *const *)scores.names, scores.n, &o->grading.grading,
-                              &table, &err))
+    if (!code && hb_run_table(run, (const char *const *)scores.names, scores.n, source.grading, &table,
+                              &err))
         code = cli_fail(&err);
     if (!code) {
-        if (c->graded) source.grading = &o->grading.grading;
         if (c->scored + c->skipped + c->failed < c->total && !o->quiet)
             cli_message("%s: not finished: %llu of %llu samples", o->run_path,
                         (unsigned long long)(c->scored + c->skipped + c->failed),

@@ -24,6 +24,7 @@ typedef struct validating {
     hb_calibration calibration;
     hb_run *run;          /* NULL: scores from a table */
     const char *source;   /* where the scores are from, for messages */
+    const hb_grading *grading; /* of the run's answers; NULL: labels were given */
     hb_score_table table; /* of the joint model's scores, if there is one, then of those judged */
     double *log_odds;     /* [table.n], the joint model's */
     size_t n;       /* of the calibration's scores, those judged here; the one that it is about first */
@@ -132,17 +133,19 @@ static int open_split(const cli_command *command, validating *v)
     hb_error err;
     v->source = v->scores_path;
     if (v->scores_path) return CLI_DONE;
-    if (v->pass1.model_path || v->pass1.data_path) {
+    if (!v->pass1.run_path || v->pass1.model_path) {
         if (!v->pass1.max_tokens) v->pass1.max_tokens = v->calibration.max_tokens;
         if (!v->pass1.max_tokens) v->pass1.max_tokens = CLI_MAX_TOKENS;
         int code = cli_pass1_run(command, &v->pass1);
         if (code) return code;
         v->run = v->pass1.run;
-    } else if (hb_run_open(v->pass1.run_path, &v->run, &err)) {
+    } else if (hb_run_open(v->pass1.run_path, &v->run, &err) ||
+               hb_run_count(v->run, &v->pass1.counts, &err)) {
         return cli_fail(&err);
     }
     v->source = v->pass1.run_path;
-    int code = check_model(v);
+    int code = cli_grading_use(&v->pass1.grading, v->source, &v->pass1.counts, &v->grading);
+    if (!code) code = check_model(v);
     if (code) return code;
     check_tokens(v);
     return check_ids(v);
@@ -196,8 +199,6 @@ static int read_table(validating *v, const char *const *names, size_t n_names)
 {
     hb_error err;
     cli_broken broken = {0};
-    hb_run_counts counts;
-    const hb_grading *grading = &v->pass1.grading.grading;
     const hb_table_options o = {.score_columns = names,
                                 .n_scores = n_names,
                                 .label_column = v->label,
@@ -211,12 +212,8 @@ static int read_table(validating *v, const char *const *names, size_t n_names)
                         v->table.n_broken, v->table.n);
         return CLI_DONE;
     }
-    if (hb_run_count(v->run, &counts, &err)) return cli_fail(&err);
-    if (v->pass1.grading.rule_given && !counts.graded) {
-        cli_message("%s: --grade: the run has labels, no answers", v->source);
-        return CLI_FAILED;
-    }
-    return hb_run_table(v->run, names, n_names, grading, &v->table, &err) ? cli_fail(&err) : CLI_DONE;
+    return hb_run_table(v->run, names, n_names, v->grading, &v->table, &err) ? cli_fail(&err)
+                                                                             : CLI_DONE;
 }
 
 /* The joint model's log-odds, from the first of the table's scores. */
@@ -526,7 +523,7 @@ static int check_usage(const cli_command *command, validating *v)
     if (v->label && !v->scores_path) return cli_usage(command, "--label goes with --scores");
     if (v->scores_path && v->pass1.grading.rule_given)
         return cli_usage(command, "--grade is not for --scores, whose labels are given");
-    if (model != data || (v->scores_path ? model || run : !model && !run))
+    if (model != data || (v->scores_path && (model || run)))
         return cli_usage(command, "give --model and --data, or --run, or --scores");
     if (!cli_draws_check(command, v->n_draws, &code) ||
         !cli_grading_check(command, &v->pass1.grading, &code))
@@ -541,6 +538,7 @@ static int run(const cli_command *command, int argc, char **argv)
     const char *operand;
     int code;
     add_options(&options, &v);
+    v.pass1.demo_data = CLI_DEMO_TEST;
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     code = check_usage(command, &v);
     if (!code) code = validate(command, &v);
@@ -551,10 +549,12 @@ static int run(const cli_command *command, int argc, char **argv)
 const cli_command cli_validate = {
     .name = "validate",
     .summary = "judge calibrated thresholds on data they were not found on",
-    .details = "Scores a held-out split (--model and --data, as hbar score does), or takes the scores "
-               "of a run\n"
-               "(--run alone) or of a table (--scores), and reports for each calibrated score how it "
-               "ranks, what\n"
-               "its threshold does, and how far the scores have moved from the calibration's.",
+    .details =
+        "Scores a held-out split (--model and --data, as hbar score does; the demo's test split), or "
+        "takes the\n"
+        "scores of a run (--run alone) or of a table (--scores), and reports for each "
+        "calibrated score how it\n"
+        "ranks, what its threshold does, and how far the scores have moved from the "
+        "calibration's.",
     .run = run,
 };

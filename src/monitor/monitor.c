@@ -22,6 +22,9 @@ typedef struct loop {
     float *logits; /* [n_vocab] */
     float *states; /* [n_layers][n_embd] */
     hb_buffer text;
+    hb_buffer held; /* appended, and not yet in the text: it may begin the stop text */
+    hb_step chosen; /* the step checked last before the last token was appended */
+    bool stopped;   /* the stop text came */
     size_t token_room, step_room;
     bool line_begun; /* something that is no white space was appended */
 } loop;
@@ -46,9 +49,10 @@ hb_generate_options hb_generate_defaults(void)
 const char *hb_finish_name(hb_finish finish)
 {
     static const char *const names[] = {
-        [HB_FINISH_HALTED] = "halted",        [HB_FINISH_END] = "end of text",
-        [HB_FINISH_LINE] = "end of line",     [HB_FINISH_MAX_TOKENS] = "max tokens",
-        [HB_FINISH_CONTEXT] = "context full", [HB_FINISH_CANCELLED] = "cancelled",
+        [HB_FINISH_HALTED] = "halted",         [HB_FINISH_END] = "end of text",
+        [HB_FINISH_LINE] = "end of line",      [HB_FINISH_STOP] = "stop text",
+        [HB_FINISH_MAX_TOKENS] = "max tokens", [HB_FINISH_CONTEXT] = "context full",
+        [HB_FINISH_CANCELLED] = "cancelled",
     };
     return names[finish];
 }
@@ -77,6 +81,7 @@ static void close_loop(loop *l)
     free(l->logits);
     free(l->states);
     hb_buffer_free(&l->text);
+    hb_buffer_free(&l->held);
 }
 
 /* ---- One step ----------------------------------------------------------------------------------- */
@@ -130,6 +135,37 @@ static hb_status measure(loop *l, int32_t step, int32_t token)
     return HB_OK;
 }
 
+static hb_status give_out(loop *l, const char *bytes, size_t length)
+{
+    if (l->options->mode == HB_MODE_FULL && !hb_buffer_add(&l->text, bytes, length))
+        return hb_fail_memory(l->err);
+    if (l->options->on_token) l->options->on_token(l->options->user, &l->chosen, bytes, length);
+    return HB_OK;
+}
+
+/* How many bytes at the end of `held` may begin the stop text. */
+static size_t may_begin(const hb_buffer *held, const char *stop)
+{
+    size_t n = strlen(stop) - 1;
+    if (n > held->length) n = held->length;
+    while (n > 0 && memcmp(held->data + held->length - n, stop, n) != 0) n--;
+    return n;
+}
+
+/* Gives out what comes before the stop text, or before what may begin it, and holds the rest. */
+static hb_status hold(loop *l, const char *bytes, size_t length)
+{
+    const char *stop = l->options->stop;
+    if (!hb_buffer_add(&l->held, bytes, length)) return hb_fail_memory(l->err);
+    const char *found = memmem(l->held.data, l->held.length, stop, strlen(stop));
+    size_t n = found ? (size_t)(found - l->held.data) : l->held.length - may_begin(&l->held, stop);
+    hb_status status = give_out(l, l->held.data, n);
+    l->stopped = found != NULL;
+    l->held.length -= n;
+    memmove(l->held.data, l->held.data + n, l->held.length);
+    return status;
+}
+
 static hb_status append(loop *l, int32_t token)
 {
     size_t length;
@@ -140,11 +176,10 @@ static hb_status append(loop *l, int32_t token)
         if (!tokens) return hb_fail_memory(l->err);
         l->out->tokens = tokens;
         tokens[n] = token;
-        if (!hb_buffer_add(&l->text, bytes, length)) return hb_fail_memory(l->err);
     }
     l->out->n_tokens++;
-    if (l->options->on_token) l->options->on_token(l->options->user, &l->out->last, bytes, length);
-    return HB_OK;
+    l->chosen = l->out->last;
+    return l->options->stop ? hold(l, bytes, length) : give_out(l, bytes, length);
 }
 
 /* ---- The loop ----------------------------------------------------------------------------------- */
@@ -196,6 +231,7 @@ static hb_status decode(loop *l)
         if (status) return status;
         if (l->options->one_line && hb_ends_line(l->session->model, token, &l->line_begun))
             return stop(l, HB_FINISH_LINE);
+        if (l->stopped) return stop(l, HB_FINISH_STOP);
         if (out->n_tokens == l->options->max_tokens) return stop(l, HB_FINISH_MAX_TOKENS);
         if (hb_session_n_past(l->session) == l->session->n_ctx) return stop(l, HB_FINISH_CONTEXT);
         status = evaluate(l, &token, 1, step + 1);
@@ -220,6 +256,9 @@ static hb_status run(loop *l, const int32_t *prompt, int32_t n_prompt)
 static hb_status finish(loop *l)
 {
     hb_watch_get_scores(l->watch, &l->out->scores);
+    hb_status status = HB_OK;
+    if (l->held.length && !l->stopped) status = give_out(l, l->held.data, l->held.length);
+    if (status) return status;
     if (l->options->mode == HB_MODE_SCORE_ONLY) return HB_OK;
     hb_buffer clean = {0};
     bool ok = hb_buffer_add(&clean, "", 0);
@@ -238,6 +277,8 @@ hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t 
 {
     if (options->max_tokens < 1)
         return hb_fail(err, HB_ERR_ARGUMENT, "max-tokens %d is not at least 1", options->max_tokens);
+    if (options->stop && !*options->stop)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the stop text is empty");
     if (n_prompt < 1) return hb_fail(err, HB_ERR_ARGUMENT, "the prompt is empty");
     if (n_prompt > (size_t)session->n_ctx)
         return hb_fail(err, HB_ERR_CONTEXT, "the prompt's %zu tokens do not fit the context of %d",

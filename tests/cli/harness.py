@@ -1,4 +1,5 @@
 """Runs hbar as a user would. HBAR names the program, HBAR_TEST_MODELS the folder of small models."""
+import atexit
 import json
 import os
 import pty
@@ -15,9 +16,16 @@ MODELS = Path(os.environ["HBAR_TEST_MODELS"])
 SHARED = Path(os.environ.get("HBAR_SHARED", PROJECT.parent / "shared"))
 MODEL = MODELS / "tiny-f32.gguf"
 CHAT_MODEL = MODELS / "tiny-chat.gguf"
-DEMO = PROJECT / "data" / "demo_prompts.jsonl"
+SCRATCH = Path(tempfile.mkdtemp(prefix="hbar-cli-"))
+LABELLED = SCRATCH / "labelled.jsonl"
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 TIMEOUT = 300
+
+
+atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
+LABELLED.write_text("".join(
+    json.dumps({"id": f"sum_{i:02}_{label}", "prompt": f"Is {i} plus {i} equal to {2 * i + label}?", "label": label}) + "\n"
+    for i in range(30) for label in (0, 1)))
 
 
 def environment(**changes):

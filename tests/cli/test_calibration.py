@@ -12,7 +12,7 @@ import signal
 import sqlite3
 import time
 
-from harness import (DEMO, DONE, HBAR, INTERRUPTED, MODEL, MODELS, SHARED, Case, environment, subprocess)
+from harness import (LABELLED, DONE, HBAR, INTERRUPTED, MODEL, MODELS, SHARED, Case, environment, subprocess)
 
 FAST = ["--max-tokens", 5]
 
@@ -40,7 +40,7 @@ def quantile(values, q):
 
 class Runs(Case):
     def calibrate(self, *more, **options):
-        return self.run_json("calibrate", "--model", MODEL, "--data", DEMO, "-o", self.dir / "out", *FAST, *more,
+        return self.run_json("calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir / "out", *FAST, *more,
                              **options)
 
     def run_file(self):
@@ -62,7 +62,7 @@ class Calibrate(Runs):
         self.assertEqual(saved["model"]["sha256"], hashlib.sha256(MODEL.read_bytes()).hexdigest())
         self.assertEqual(saved["model"]["file_size"], MODEL.stat().st_size)
         self.assertEqual(saved["model"]["architecture"], "llama")
-        self.assertEqual(saved["data"]["sha256"], hashlib.sha256(DEMO.read_bytes()).hexdigest())
+        self.assertEqual(saved["data"]["sha256"], hashlib.sha256(LABELLED.read_bytes()).hexdigest())
         self.assertEqual([saved["data"][k] for k in ("samples", "scored", "skipped", "failed", "broken_rows")],
                          [60, 60, 0, 0, 0])
         self.assertEqual(saved["settings"]["max_tokens"], 5)
@@ -110,16 +110,16 @@ class Calibrate(Runs):
         self.assertEqual(len(result["sweep"]), 99 if chosen["wide_grid"] else 40)
 
     def test_text_for_people(self):
-        out, err = self.run_hbar("calibrate", "--model", MODEL, "--data", DEMO, "-o", self.dir, *FAST)
+        out, err = self.run_hbar("calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir, *FAST)
         for part in ("60 samples", "AUROC", "PR-AUC", "Threshold", "precision", "recall", "Parameters: "):
             self.assertIn(part, out)
         self.assertIn("60 of 60 samples scored, 0 skipped, 0 failed", err)
         self.assertNotIn("\r", err)  # no bar where there is no terminal
-        _, err = self.run_hbar("calibrate", "--model", MODEL, "--data", DEMO, "-o", self.dir, *FAST, "--quiet")
+        _, err = self.run_hbar("calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir, *FAST, "--quiet")
         self.assertEqual(err, "")
 
     def test_progress_bar_on_a_terminal(self):
-        code, shown = self.on_terminal("score", "--model", MODEL, "--data", DEMO, "-o", self.dir, *FAST)
+        code, shown = self.on_terminal("score", "--model", MODEL, "--data", LABELLED, "-o", self.dir, *FAST)
         self.assertEqual(code, DONE)
         self.assertRegex(shown, r"\[#+ *\] \d+/60  [0-9.]+ samples/s  \d+:\d\d left")
         self.assertIn("60/60", shown)
@@ -133,7 +133,7 @@ class Calibrate(Runs):
 
     def test_places_that_cannot_be_written(self):
         blocked = self.write("file", "mine")
-        self.fails("calibrate", "--model", MODEL, "--data", DEMO, "-o", blocked, "-q", says=str(blocked))
+        self.fails("calibrate", "--model", MODEL, "--data", LABELLED, "-o", blocked, "-q", says=str(blocked))
         self.assertEqual(blocked.read_text(), "mine")
 
     def test_draw(self):
@@ -145,8 +145,21 @@ class Calibrate(Runs):
 
     def scored(self, seed, name="draw"):
         path = self.dir / f"{name}{seed}.db"
-        self.run_hbar("score", "--model", MODEL, "--data", DEMO, "--run", path, "-n", 12, "--seed", seed, *FAST)
+        self.run_hbar("score", "--model", MODEL, "--data", LABELLED, "--run", path, "-n", 12, "--seed", seed, *FAST)
         return path
+
+
+    def test_labels_are_counted_not_graded(self):
+        result = self.run_json("score", "--model", MODEL, "--data", LABELLED, "-o", self.dir, *FAST)
+        self.assertEqual([result[k] for k in ("hallucination_rate", "grade", "accuracy")], [0.5, None, None])
+        out, _ = self.run_hbar("score", "--model", MODEL, "--data", LABELLED, "-o", self.dir, *FAST)
+        self.assertEqual(out, "60 samples, 50.0 % of them hallucinated\n")
+        for command in (["score", "--data", LABELLED, "-o", self.dir, *FAST], ["sweep", "--run", result["run"]],
+                        ["calibrate", "--data", LABELLED, "-o", self.dir, *FAST], ["export", "--run", result["run"]]):
+            model = ["--model", MODEL] if "--data" in command else []
+            if command[0] != "export":
+                model = [*model, "-q"]
+            self.fails(*command, *model, "--grade", "f1", says="--grade: the run has labels, no answers")
 
 
 class Store(Runs):
@@ -186,7 +199,7 @@ class Store(Runs):
             return 0
 
     def slow(self, path, out):
-        return ["calibrate", "--model", str(MODELS / "tiny-q6_k.gguf"), "--data", str(DEMO), "--run", str(path),
+        return ["calibrate", "--model", str(MODELS / "tiny-q6_k.gguf"), "--data", str(LABELLED), "--run", str(path),
                 "-o", str(out), "--max-tokens", "100", "-n", "24", "--sequences", "1"]
 
     def stop_and_continue(self, how, code):
@@ -218,13 +231,13 @@ class Store(Runs):
 
     def test_other_settings_are_refused(self):
         path = self.dir / "run.db"
-        base = {"--model": MODEL, "--data": DEMO, "--run": path, "--seed": 1, "--max-tokens": 4, "-n": 12}
+        base = {"--model": MODEL, "--data": LABELLED, "--run": path, "--seed": 1, "--max-tokens": 4, "-n": 12}
 
         def arguments(**changes):
             return ["score", *[x for pair in {**base, **changes}.items() for x in pair]]
         self.run_hbar(*arguments())
         before = self.rows(path)
-        other = self.write("other.jsonl", DEMO.read_text() + '{"prompt":"x","label":1}\n')
+        other = self.write("other.jsonl", LABELLED.read_text() + '{"prompt":"x","label":1}\n')
         for changes, says in [({"--seed": 2}, "seed is 1, not 2"), ({"--max-tokens": 5}, "max_tokens is 4, not 5"),
                               ({"-n": 13}, "n_samples is 12, not 13"), ({"--data": other}, "data_sha256 is"),
                               ({"--model": MODELS / "tiny-f16.gguf"}, "model_sha256 is"),
@@ -232,12 +245,12 @@ class Store(Runs):
             with self.subTest(changes):
                 self.fails(*arguments(**changes), says=says)
         self.assertEqual(self.rows(path), before)
-        moved = self.write("moved.jsonl", DEMO.read_bytes())
+        moved = self.write("moved.jsonl", LABELLED.read_bytes())
         self.run_hbar(*arguments(**{"--data": moved}))  # the same data elsewhere is the same data
 
     def test_not_a_run(self):
         text = self.write("notes.txt", "my notes\n" * 50)
-        arguments = ["score", "--model", MODEL, "--data", DEMO, "-q", "--run"]
+        arguments = ["score", "--model", MODEL, "--data", LABELLED, "-q", "--run"]
         self.fails(*arguments, text, says="notes.txt")
         self.assertEqual(text.read_text(), "my notes\n" * 50)
         self.fails("export", "--run", text, says="notes.txt")
@@ -253,7 +266,7 @@ class Store(Runs):
         path = self.dir / "run.db"
         with open(path, "wb") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
-            self.fails("score", "--model", MODEL, "--data", DEMO, "--run", path, "-q", says="another process")
+            self.fails("score", "--model", MODEL, "--data", LABELLED, "--run", path, "-q", says="another process")
 
 
 class Data(Runs):

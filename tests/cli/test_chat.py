@@ -3,7 +3,7 @@ import json
 import sys
 import unittest
 
-from harness import CHAT_MODEL, DEMO, MODEL, PROJECT, USAGE, Case, subprocess
+from harness import CHAT_MODEL, LABELLED, MODEL, PROJECT, USAGE, Case, subprocess
 
 CHAT = ["--chat", "--system", "Be brief."]
 APPLIED = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -21,7 +21,7 @@ class Chat(Case):
         return path
 
     def calibrate(self, *more, **options):
-        return self.run_json("calibrate", "--model", CHAT_MODEL, "--data", DEMO, "-o", self.dir / "out", *FAST, *more,
+        return self.run_json("calibrate", "--model", CHAT_MODEL, "--data", LABELLED, "-o", self.dir / "out", *FAST, *more,
                              **options)
 
     def test_tokens(self):
@@ -49,14 +49,14 @@ class Chat(Case):
         self.assertEqual((saved["settings"]["chat"], saved["settings"]["system"]), ("chatml", "Be brief."))
         out, _ = self.run_hbar("export", "--run", run, "--format", "jsonl")
         row = json.loads(out.splitlines()[0])
-        prompt = json.loads(DEMO.read_text().splitlines()[row["index"]])["prompt"]
+        prompt = json.loads(LABELLED.read_text().splitlines()[row["index"]])["prompt"]
         alone = self.run_json("generate", "--model", CHAT_MODEL, "--cutoff", 1.1, *FAST, *CHAT, prompt)
         self.assertEqual((row["n_prompt"], row["text"]), (alone["n_prompt"], alone["text"]))
         self.assertAlmostEqual(row["entropy"], alone["scores"]["entropy"], places=4)
         for other, says in (([], "chat is chatml, not none"), (["--chat"], "system is Be brief., not none"),
                             (["--chat", "--system", "Be bold."], "system is Be brief., not Be bold."),
                             ([*CHAT, "--chat-template", "phi3"], "chat is chatml, not phi3")):
-            self.fails("calibrate", "--model", CHAT_MODEL, "--data", DEMO, "--run", run, *FAST, *other, says=says)
+            self.fails("calibrate", "--model", CHAT_MODEL, "--data", LABELLED, "--run", run, *FAST, *other, says=says)
         for more in ([], ["--chat"], CHAT):
             self.calibrate(*more)
         self.assertEqual(len(list((self.dir / "out").glob("*.db"))), 3)
@@ -67,7 +67,7 @@ class Chat(Case):
         self.assertNotIn("warning", self.run_hbar(*generate, *CHAT, "x")[1])
         for other in ([], ["--chat"], [*CHAT, "--chat-template", "phi3"]):
             self.assertIn("calibrated on prompts put otherwise (chatml)", self.run_hbar(*generate, *other, "x")[1])
-        validate = ["validate", "--params", params, "--model", CHAT_MODEL, "--data", DEMO, "-o", self.dir / "out",
+        validate = ["validate", "--params", params, "--model", CHAT_MODEL, "--data", LABELLED, "-o", self.dir / "out",
                     "--draws", 0, *FAST]
         self.run_hbar(*validate, *CHAT)
         self.fails(*validate, "--quiet", says="calibrated on prompts put otherwise (chatml); see --force")
@@ -80,7 +80,7 @@ class Chat(Case):
             self.fails(command, "--model", MODEL, "--chat-template", "phi3", "x", code=USAGE, says="goes with --chat")
             self.fails(command, "--model", MODEL, "--chat", "--chat-template", "mine", "x", code=USAGE,
                        says="'mine' is not one of auto, chatml, llama2")
-        self.fails("score", "--model", MODEL, "--data", DEMO, "--chat", says="--chat-template names a format to use")
+        self.fails("score", "--model", MODEL, "--data", LABELLED, "--chat", says="--chat-template names a format to use")
         other = self.model_with("{{ messages[0].content }}")
         self.fails("generate", "--model", other, "--chat", "x", says="chat template is none that hbar knows; --chat-")
         self.run_hbar("generate", "--model", other, "--chat", "--chat-template", "chatml", *FAST, "x")

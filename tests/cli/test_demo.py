@@ -43,7 +43,49 @@ class Demo(unittest.TestCase):
         return subprocess.run([HBAR, *args], cwd=self.folder.name, capture_output=True, text=True,
                               env={**os.environ, **environment}, check=False)
 
-    def test_calibrates_regrades_and_halts(self):
+    def json(self, *args):
+        result = self.hbar(*args, "--json", "--quiet")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def exported(self, run, *args):
+        result = self.hbar("export", "--run", run, "--format", "jsonl", *args)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    def test_grades_anew_without_generating(self):
+        """Rows with their timings stay what they are, and every command has the same labels."""
+        some = ["-n", "120", "-o", "p"]
+        first = self.json("score", *some)
+        self.assertGreater(first["tokens_evaluated"], 0)
+        self.assertEqual((first["grade"], first["accuracy"]), ("exact", 1 - first["hallucination_rate"]))
+        run, before = first["run"], self.exported(first["run"])
+        params = self.json("calibrate", *some)["parameters"]
+        rates = {}
+        for grade, wrong in ((["exact"], lambda r: not r["grade_exact"]),
+                             (["contains"], lambda r: not r["grade_contains"]),
+                             (["f1", "--min-f1", "0.3"], lambda r: r["grade_f1"] < 0.3)):
+            grade = ["--grade", *grade]
+            rate = rates[grade[1]] = sum(map(wrong, before)) / len(before)
+            scored = self.json("score", *some, *grade)
+            self.assertEqual((scored["run"], scored["tokens_evaluated"]), (run, 0))
+            self.assertAlmostEqual(scored["hallucination_rate"], rate)
+            self.assertIn(f"{100 - 100 * rate:.1f} % of them right", self.hbar("score", *some, *grade).stdout)
+            calibrated = self.json("calibrate", *some, *grade)
+            swept = self.json("sweep", "--run", run, *grade)
+            for result in (calibrated, swept):
+                self.assertEqual(result["settings"]["grade"], grade[1])
+                self.assertAlmostEqual(result["score"]["hallucination_rate"], rate)
+            for source in (["--run", run], [*some, "--data", str(DATA / "demo_calibration.jsonl")]):
+                judged = self.json("validate", "--params", params, "--draws", "0", *source, *grade)
+                at = judged["scores"]["hbar_s"]["at_tau"]
+                self.assertEqual(at["tp"] + at["fn"], round(rate * len(before)))
+            rows = self.exported(run, *grade)
+            self.assertEqual([r["label"] for r in rows], [int(wrong(r)) for r in before])
+            self.assertEqual([{**r, "label": 0} for r in rows], [{**r, "label": 0} for r in before])
+        self.assertLess(rates["f1"], rates["exact"])
+
+    def test_calibrates_and_halts(self):
         result = self.hbar("calibrate", "--json")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("no --model given", result.stderr)
@@ -52,19 +94,20 @@ class Demo(unittest.TestCase):
         self.assertEqual(out["settings"]["grade"], "exact")
         run = next(Path(self.folder.name).glob("calibrated_params/*.db"))
 
-        again = self.hbar("sweep", "--run", str(run), "--grade", "f1", "--min-f1", "0.01", "--json")
-        self.assertEqual(again.returncode, 0, again.stderr)
-        self.assertLess(json.loads(again.stdout)["score"]["hallucination_rate"], out["score"]["hallucination_rate"])
-
         exported = self.hbar("export", "--run", str(run), "--format", "jsonl").stdout.splitlines()
         asked = {r["id"]: r for r in rows("demo_calibration.jsonl")}
         often = collections.Counter()
         for line in map(json.loads, exported):
             self.assertEqual(json.loads(line["answers"]), asked[line["id"]]["answers"])
-            self.assertIsNone(line["label"])
+            self.assertEqual(line["label"], 1 - line["grade_exact"])
             if asked[line["id"]]["tier"] == "often":
                 often[line["grade_exact"]] += 1
         self.assertGreaterEqual(often[1], 0.95 * sum(often.values()))
+
+        judged = self.json("validate", "--params", out["parameters"], "--draws", "0")
+        self.assertEqual(judged["shared_ids"], 0)  # the test split, where no data are given
+        at = judged["scores"]["hbar_s"]["at_tau"]
+        self.assertEqual(sum(at[k] for k in ("tp", "fp", "tn", "fn")), len(rows("demo_test.jsonl")))
 
         told = self.hbar("generate", "--params", out["parameters"], "What is the capital of France?")
         self.assertEqual(told.stdout.strip(), "Paris")
@@ -74,7 +117,10 @@ class Demo(unittest.TestCase):
     def test_bad_use(self):
         for args, message in [(["calibrate", "--min-f1", "0.3"], "--min-f1 goes with --grade f1"),
                               (["calibrate", "--grade", "fuzzy"], "--grade"),
-                              (["sweep", "--data", "x.csv", "--grade", "f1"], "--grade goes with --run")]:
+                              (["sweep", "--data", "x.csv", "--grade", "f1"], "--grade goes with --run"),
+                              (["validate", "--params", "p", "--run", "r", "--min-f1", "1"], "--min-f1 goes with"),
+                              (["validate", "--params", "p", "--scores", "s", "--grade", "f1"], "--grade goes with"),
+                              (["export", "--run", "r", "--min-f1", "0.3"], "--min-f1 goes with --grade f1")]:
             result = self.hbar(*args)
             self.assertEqual(result.returncode, 2)
             self.assertIn(message, result.stderr)

@@ -5,7 +5,7 @@ import re
 import signal
 import time
 
-from harness import DONE, HBAR, INTERRUPTED, MODEL, MODELS, Case, environment, subprocess
+from harness import DONE, HBAR, INTERRUPTED, MODEL, MODELS, USAGE, Case, environment, subprocess
 
 PROMPT = "What is the capital city of the country?"
 OFF = ["--cutoff", "1.1"]
@@ -61,6 +61,31 @@ class Generate(Case):
                 out, err = self.run_hbar("generate", "--model", MODEL, "--max-tokens", 20, *arguments, PROMPT)
                 self.assertEqual(out, halted["text"] + "\n")
                 self.assertIn(f"halted at step {expected}: P_fail", err)
+
+    def test_stop_text(self):
+        free = self.generate("--max-tokens", 30, *OFF)
+        text = free["text"]
+        stop = text[len(text) // 2:][:4]
+        arguments = ["--max-tokens", 30, *OFF, "--stop", stop]
+        result = self.generate(*arguments)
+        self.assertEqual((result["reason"], result["text"]), ("stop text", text[: text.index(stop)]))
+        self.assertEqual(result["tokens"], free["tokens"][: len(result["tokens"])])
+        out, err = self.run_hbar("generate", "--model", MODEL, *arguments, PROMPT)
+        self.assertEqual(out, result["text"] + "\n")
+        self.assertIn("stop text: ", err)
+        self.assertEqual(self.generate("--max-tokens", 30, *OFF, "--stop", "nowhere in it")["text"], text)
+        self.fails("generate", "--stop", "", "x", code=USAGE, says="--stop: the text is empty")
+
+    def test_one_line(self):
+        wild = ["--max-tokens", 400, "--temperature", 3, *OFF]
+        for seed in range(1, 20):
+            text = self.generate(*wild, "--seed", seed)["text"].lstrip()
+            result = self.generate(*wild, "--seed", seed, "--one-line")
+            if "\n" in text:
+                self.assertEqual(result["reason"], "end of line")
+                self.assertEqual(result["text"].strip().split("\n")[0], text.split("\n")[0].rstrip())
+                return
+        self.fail("no line ended")
 
     def test_check_every(self):
         result = self.generate("--max-tokens", 10, "--check-every", 4, *OFF)

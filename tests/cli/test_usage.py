@@ -1,5 +1,5 @@
 """Help, version, and what bad usage says."""
-from harness import DEMO, FAILED, HBAR, MODEL, USAGE, Case, subprocess
+from harness import LABELLED, FAILED, HBAR, MODEL, USAGE, Case, subprocess
 
 COMMANDS = ["generate", "calibrate", "score", "sweep", "validate", "export", "tokenize", "inspect"]
 
@@ -45,11 +45,11 @@ class Usage(Case):
             (["generate", "--model", MODEL, "one", "two"], "'two' is one argument too many"),
             (["generate", "--model", MODEL, "--watch", "mood", "x"], "--watch: no signal 'mood'; there are hbar_s,"),
             (["generate", "--model", MODEL, "--watch", "pri,margin", "x"], "--watch: one signal alone"),
-            (["calibrate", "--model", MODEL, "--data", DEMO, "--signals", "pri,mood"], "--signals: no signal 'mood'"),
-            (["calibrate", "--model", MODEL, "--data", DEMO, "--signals", "pri"], "--signals: the signal that"),
-            (["calibrate", "--model", MODEL, "--data", DEMO, "--score", "pri:median"], "no score 'pri:median'"),
-            (["calibrate", "--model", MODEL, "--data", DEMO, "x"], "'x' is one argument too many"),
-            (["calibrate", "--model", MODEL, "--data", DEMO, "--name", "a/b"], "--name: 'a/b'"),
+            (["calibrate", "--model", MODEL, "--data", LABELLED, "--signals", "pri,mood"], "--signals: no signal 'mood'"),
+            (["calibrate", "--model", MODEL, "--data", LABELLED, "--signals", "pri"], "--signals: the signal that"),
+            (["calibrate", "--model", MODEL, "--data", LABELLED, "--score", "pri:median"], "no score 'pri:median'"),
+            (["calibrate", "--model", MODEL, "--data", LABELLED, "x"], "'x' is one argument too many"),
+            (["calibrate", "--model", MODEL, "--data", LABELLED, "--name", "a/b"], "--name: 'a/b'"),
             (["calibrate", "--n-samples", "-3"], "--n-samples: '-3'"),
             (["calibrate", "--n-samples", "1.5"], "--n-samples: '1.5'"),
             (["calibrate", "--format", "xml"], "--format: 'xml' is not one of auto, halueval_qa"),

@@ -4,7 +4,7 @@ import json
 import re
 import sqlite3
 
-from harness import DEMO, FAILED, MODEL, SHARED, USAGE, Case
+from harness import LABELLED, FAILED, MODEL, SHARED, USAGE, Case
 
 PUBLISHED = SHARED / "data" / "reference_llama32_3b_halueval_n500.json"
 FAST = ["--max-tokens", 5]
@@ -43,7 +43,7 @@ class Validate(Case):
                                    published["quadrant_analysis"][key]["hallucination_rate"], places=12)
 
     def test_a_run(self):
-        calibrated = self.run_json("calibrate", "--model", MODEL, "--data", DEMO, "-o", self.dir / "out", *FAST)
+        calibrated = self.run_json("calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir / "out", *FAST)
         (run,) = (self.dir / "out").glob("*.db")
         arguments = ["validate", "--params", calibrated["parameters"], "--run", run, "--draws", 100]
         result = self.run_json(*arguments)
@@ -160,7 +160,7 @@ class Validate(Case):
 
     def test_usage(self):
         self.fails("validate", "--run", "x", code=USAGE, says="--params is required")
-        for split in ([], ["--model", "m"], ["--data", "d"], ["--run", "r", "--model", "m"],
+        for split in (["--model", "m"], ["--data", "d"], ["--run", "r", "--model", "m"],
                       ["--scores", "s", "--run", "r"], ["--scores", "s", "--model", "m", "--data", "d"]):
             self.fails("validate", "--params", "x", *split, code=USAGE,
                        says="give --model and --data, or --run, or --scores")
