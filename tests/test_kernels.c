@@ -7,8 +7,8 @@
 #include "engine/kernels/kernels.h"
 #include "reference/blocks_reference.h"
 
-static const char *const sets[] = {"portable", "avx2", "avxvnni", "avx512", "avx512vnni"};
-#define N_SETS  5
+static const char *const sets[] = {"portable", "avx2", "avxvnni", "avx512", "avx512vnni", "neon"};
+#define N_SETS  6
 #define N_CASES (sizeof block_cases / sizeof *block_cases)
 
 static float random_float(hb_rng *rng)
@@ -104,24 +104,52 @@ static void test_sets_agree_on_blocks(void **state)
     }
 }
 
-/* Tiles of every size and awkward lengths against sums in double. */
+/* A float of the type with few enough digits for all of them, and how it is stored. */
+static float stored_float(hb_rng *rng, hb_type type, void *to)
+{
+    float value = (float)(hb_rng_below(rng, 255)) / 128 - 1;
+    uint16_t half;
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (type == HB_TYPE_F32) {
+        memcpy(to, &value, sizeof value);
+        return value;
+    }
+    half = (uint16_t)(bits >> 16);
+    if (type == HB_TYPE_F16) {
+        int exponent = (int)(bits >> 23 & 255) - 112;
+        half = (uint16_t)((bits >> 16 & 0x8000) | (value == 0 ? 0 : (uint32_t)exponent << 10) |
+                          (bits >> 13 & 1023));
+    }
+    memcpy(to, &half, sizeof half);
+    return value;
+}
+
+/* Tiles of every size and awkward lengths, of each type that rows lie in, against sums in double. */
 static void test_tiles(void **state)
 {
     (void)state;
-    enum { LONGEST = 523, TOKENS = 9 };
-    static float w[4][LONGEST + 5], x[TOKENS][LONGEST + 3];
+    enum { LONGEST = 523, STRIDE = (LONGEST + 5) * 4, TOKENS = 9 };
+    static float w[4][LONGEST], x[TOKENS][LONGEST + 3];
+    static _Alignas(4) uint8_t stored[4][STRIDE];
     hb_rng rng = {4};
-    for (int r = 0; r < 4; r++)
-        for (int i = 0; i < LONGEST; i++) w[r][i] = random_float(&rng);
+    const hb_type types[] = {HB_TYPE_F32, HB_TYPE_F16, HB_TYPE_BF16};
     for (int t = 0; t < TOKENS; t++)
         for (int i = 0; i < LONGEST; i++) x[t][i] = random_float(&rng);
     const size_t lengths[] = {1, 7, 8, 15, 16, 17, 64, 100, LONGEST};
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
-        for (size_t l = 0; k && l < sizeof lengths / sizeof *lengths; l++) {
+    for (int s = 0; s < 3 * N_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s / 3]);
+        hb_type type = types[s % 3];
+        size_t size_of = hb_type_get_info(type)->block_bytes;
+        hb_tile *tile = k ? k->tile[type] : NULL;
+        assert_true(!k || type != HB_TYPE_F32 || tile);
+        for (int r = 0; r < 4; r++)
+            for (size_t i = 0; i < LONGEST; i++)
+                w[r][i] = stored_float(&rng, type, stored[r] + i * size_of);
+        for (size_t l = 0; tile && l < sizeof lengths / sizeof *lengths; l++) {
             for (int rows = 1; rows <= 4; rows++) {
                 float y[TOKENS][6], alone;
-                k->tile(w[0], LONGEST + 5, rows, x[0], LONGEST + 3, TOKENS, lengths[l], y[0], 6);
+                tile(stored, STRIDE, rows, x[0], LONGEST + 3, TOKENS, lengths[l], y[0], 6);
                 for (int t = 0; t < TOKENS; t++) {
                     for (int r = 0; r < rows; r++) {
                         double sum = 0, size = 0;
@@ -131,7 +159,7 @@ static void test_tiles(void **state)
                         }
                         assert_near(y[t][r], sum, 1e-6 * size + 1e-7);
                         /* The same bits in any company. */
-                        k->tile(w[r], LONGEST, 1, x[t], LONGEST, 1, lengths[l], &alone, 1);
+                        tile(stored[r], STRIDE, 1, x[t], LONGEST, 1, lengths[l], &alone, 1);
                         assert_memory_equal(&alone, &y[t][r], sizeof alone);
                     }
                 }
@@ -359,6 +387,46 @@ static void test_panels(void **state)
     }
 }
 
+static void assert_same(float a, float b)
+{
+    if (!(a == b || (isnan(a) && isnan(b)))) fail_msg("%.9g is not %.9g", (double)a, (double)b);
+}
+
+/* Panels filled at once are what the portable unpackers give, row by row; fewer rows than there is room
+ * for change nothing of those that are there. */
+static void test_fills(void **state)
+{
+    (void)state;
+    enum { COLUMNS = HB_PANEL_DEPTH, STRIDE = 4 * COLUMNS, GROUPS = COLUMNS / 16 };
+    static uint8_t rows[HB_PANEL_ROWS * STRIDE], u[COLUMNS * HB_PANEL_ROWS], expected[COLUMNS];
+    static float d[GROUPS * HB_PANEL_ROWS], m[GROUPS * HB_PANEL_ROWS];
+    float expected_d[GROUPS], expected_m[GROUPS];
+    hb_rng rng = {12};
+    for (size_t i = 0; i < sizeof rows; i++) rows[i] = (uint8_t)hb_rng_next(&rng);
+    for (int s = 0; s < N_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s]);
+        for (int type = 0; k && type < HB_TYPE_COUNT; type++) {
+            const hb_type_info *info = hb_type_get_info((uint32_t)type);
+            if (!k->fill[type]) continue;
+            for (size_t kind = 0; kind < 4; kind++) {
+                size_t n = kind & 1 ? COLUMNS : 256, lanes = (size_t)k->panel_rows;
+                size_t count = kind & 2 ? lanes : 11;
+                k->fill[type](rows, STRIDE, (int)count, n, u, d, m);
+                for (size_t r = 0; r < count; r++) {
+                    hb_kernels_portable.unpack[type](rows + r * STRIDE, n, expected, expected_d,
+                                                     expected_m);
+                    for (size_t i = 0; i < n; i++)
+                        assert_int_equal(u[(i / 4 * lanes + r) * 4 + i % 4], expected[i]);
+                    for (size_t g = 0; g < n / info->group; g++) {
+                        assert_same(d[g * lanes + r], expected_d[g]);
+                        if (!info->offset) assert_same(m[g * lanes + r], expected_m[g]);
+                    }
+                }
+            }
+        }
+    }
+}
+
 static void test_transpose_and_outer(void **state)
 {
     (void)state;
@@ -475,6 +543,7 @@ int main(void)
         cmocka_unit_test(test_quantise),
         cmocka_unit_test(test_dots),
         cmocka_unit_test(test_panels),
+        cmocka_unit_test(test_fills),
         cmocka_unit_test(test_transpose_and_outer),
         cmocka_unit_test(test_gates),
         cmocka_unit_test(test_softcap),

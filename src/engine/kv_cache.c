@@ -2,10 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-/* Memory is asked for in the largest pages of the machine, which spares the processor page walks. */
-#define HUGE_PAGE ((size_t)2 << 20)
+#include "base/memory.h"
 
 static size_t pad(int32_t head_dim)
 {
@@ -27,18 +24,6 @@ int32_t hb_kv_pages(int32_t n)
     return (n + HB_PAGE - 1) / HB_PAGE;
 }
 
-static hb_status claim(hb_kv_cache *c, hb_error *err)
-{
-    size_t bytes = (size_t)c->n_pages * c->page_size * sizeof(float);
-    bytes = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
-    c->memory = aligned_alloc(HUGE_PAGE, bytes);
-    if (!c->memory) return hb_fail_memory(err);
-    madvise(c->memory, bytes, MADV_HUGEPAGE);
-    /* A write to each page, which the compiler may not take for a mere zeroed allocation. */
-    for (size_t i = 0; i < bytes; i += 4096) ((volatile char *)c->memory)[i] = 0;
-    return HB_OK;
-}
-
 hb_status hb_kv_open(hb_kv_cache *c, hb_error *err)
 {
     c->padded = pad(c->head_dim);
@@ -54,7 +39,8 @@ hb_status hb_kv_open(hb_kv_cache *c, hb_error *err)
     }
     c->n_free = c->n_pages;
     for (int32_t p = 0; p < c->n_pages; p++) c->free[p] = c->n_pages - 1 - p;
-    return claim(c, err);
+    c->memory = hb_reserve((size_t)c->n_pages * c->page_size * sizeof(float));
+    return c->memory ? HB_OK : hb_fail_memory(err);
 }
 
 void hb_kv_close(hb_kv_cache *c)

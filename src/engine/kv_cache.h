@@ -33,8 +33,7 @@ uint64_t hb_kv_page_bytes(int32_t n_layers, int32_t n_heads, int32_t head_dim);
 /* Pages that n positions take. */
 int32_t hb_kv_pages(int32_t n);
 
-/* Fills in the cache's tables for the shape already in it, and its memory, which is claimed page by
- * page so that a cache too large for the machine fails here. */
+/* Fills in the cache's tables for the shape already in it, and reserves its memory. */
 hb_status hb_kv_open(hb_kv_cache *cache, hb_error *err);
 void hb_kv_close(hb_kv_cache *cache);
 

@@ -57,8 +57,8 @@ void hb_lens_logits(const hb_kernels *kernels, const hb_model *model, const floa
                     normed + (size_t)s * d);
     for (int32_t t = 0; t < n_tokens; t += HB_TILE_ROWS) {
         int count = n_tokens - t < HB_TILE_ROWS ? n_tokens - t : HB_TILE_ROWS;
-        kernels->tile(rows + (size_t)t * d, d, count, normed, d, n_states, d, out + t,
-                      (size_t)n_tokens);
+        kernels->tile[HB_TYPE_F32](rows + (size_t)t * d, d * sizeof *rows, count, normed, d, n_states,
+                                   d, out + t, (size_t)n_tokens);
     }
     if (model->logit_cap > 0)
         kernels->softcap(out, (size_t)n_states * (size_t)n_tokens, model->logit_cap);

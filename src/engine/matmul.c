@@ -10,6 +10,10 @@
 /* Multiplications below which waking the other threads costs more than they bring. */
 #define PARALLEL_FROM (1 << 17)
 
+/* Rows that a thread takes at a time when it reads them where they lie: few enough to divide a matrix
+ * evenly, enough that most of what is read ahead is read by the same thread. */
+#define DIRECT_ROWS 64
+
 /* What the threads of one call share. */
 typedef struct call {
     const hb_session *s;
@@ -103,21 +107,22 @@ static void direct_bytes(const call *c, const hb_product *p, size_t first, size_
 
 static void direct_floats(const call *c, const hb_product *p, size_t first, size_t count)
 {
+    hb_tile *tile = c->k->tile[p->w->type];
     hb_to_f32 *to_f32 = c->k->to_f32[p->w->type];
     float *scratch = c->s->thread_rows + (size_t)omp_get_thread_num() * HB_TILE_ROWS * c->s->row_length;
     for (size_t r = first, rows; r < first + count; r += rows) {
         rows = first + count - r < HB_TILE_ROWS ? first + count - r : HB_TILE_ROWS;
-        const uint8_t *stored = p->w->data + r * p->w->row_bytes;
-        const float *weights = (const float *)(const void *)stored;
-        size_t stride = c->cols;
-        if (to_f32) {
-            weights = scratch;
-            stride = c->s->row_length;
-            for (size_t i = 0; i < rows; i++)
-                to_f32(stored + i * p->w->row_bytes, scratch + i * stride, c->cols);
+        const uint8_t *weights = p->w->data + r * p->w->row_bytes;
+        float *y = p->y + r;
+        if (tile) {
+            tile(weights, p->w->row_bytes, (int)rows, c->x, c->cols, c->n, c->cols, y,
+                 (size_t)p->w->rows);
+            continue;
         }
-        c->k->tile(weights, stride, (int)rows, c->x, c->cols, c->n, c->cols, p->y + r,
-                   (size_t)p->w->rows);
+        for (size_t i = 0; i < rows; i++)
+            to_f32(weights + i * p->w->row_bytes, scratch + i * c->s->row_length, c->cols);
+        c->k->tile[HB_TYPE_F32](scratch, c->s->row_length * sizeof *scratch, (int)rows, c->x, c->cols,
+                                c->n, c->cols, y, (size_t)p->w->rows);
     }
 }
 
@@ -130,15 +135,12 @@ static size_t row_offset(const hb_matrix *w, size_t at)
     return at / type->block * type->block_bytes;
 }
 
-/* Columns [at, at + width) of up to panel_rows rows, against all tokens, added to space->acc. */
-static void panel_bytes(const call *c, int number, size_t first, size_t count, size_t at, size_t width,
-                        hb_panel_space *space)
+/* Puts columns of rows into the panel: unpacked row by row, and then turned. */
+static void unpack_rows(const call *c, const hb_matrix *w, const uint8_t *stored, size_t count,
+                        size_t width, hb_panel_space *space)
 {
-    const hb_matrix *w = c->products[number].w;
     const hb_type_info *type = hb_type_get_info(w->type);
-    const hb_byte_space *b = &c->s->bytes;
-    size_t group = type->group, groups = width / group, from = place(c, 0, at);
-    const uint8_t *stored = w->data + first * w->row_bytes + row_offset(w, at);
+    size_t groups = width / type->group;
     uint8_t *rows = (uint8_t *)space->rows;
     for (size_t r = 0; r < count; r++)
         c->k->unpack[w->type](stored + r * w->row_bytes, width, rows + r * HB_PANEL_DEPTH, space->d[r],
@@ -148,6 +150,22 @@ static void panel_bytes(const call *c, int number, size_t first, size_t count, s
     if (!type->offset)
         c->k->transpose((const uint32_t *)space->m, HB_PANEL_GROUPS, groups,
                         (uint32_t *)space->turned_m);
+}
+
+/* Columns [at, at + width) of up to panel_rows rows, against all tokens, added to space->acc. */
+static void panel_bytes(const call *c, int number, size_t first, size_t count, size_t at, size_t width,
+                        hb_panel_space *space)
+{
+    const hb_matrix *w = c->products[number].w;
+    const hb_type_info *type = hb_type_get_info(w->type);
+    const hb_byte_space *b = &c->s->bytes;
+    size_t group = type->group, from = place(c, 0, at);
+    const uint8_t *stored = w->data + first * w->row_bytes + row_offset(w, at);
+    hb_fill *fill = c->k->fill[w->type];
+    if (fill)
+        fill(stored, w->row_bytes, (int)count, width, (uint8_t *)space->panel, space->turned_d,
+             space->turned_m);
+    else unpack_rows(c, w, stored, count, width, space);
     const hb_panel panel = {.depth = width,
                             .group = group,
                             .wide = type->offset > 64,
@@ -216,13 +234,12 @@ void hb_matmul(const hb_session *s, const float *x, int32_t n, const hb_product 
 {
     call c = {.s = s, .k = s->kernels, .products = products, .count = count, .x = x, .n = n};
     c.cols = (size_t)products[0].w->cols;
-    c.panels = c.k->panel_rows && n > c.k->direct;
-    c.depth = c.panels ? HB_PANEL_DEPTH : c.cols;
     bool bytes = false, floats = false;
-    size_t rows_each = c.panels ? (size_t)c.k->panel_rows : 16, stripes = 0, rows = 0;
+    for (int p = 0; p < count; p++) *(in_bytes(s, products[p].w) ? &bytes : &floats) = true;
+    c.panels = c.k->panel_rows && n > (bytes ? c.k->direct : c.k->direct_floats);
+    c.depth = c.panels ? HB_PANEL_DEPTH : c.cols;
+    size_t rows_each = c.panels ? (size_t)c.k->panel_rows : DIRECT_ROWS, stripes = 0, rows = 0;
     for (int p = 0; p < count; p++) {
-        if (in_bytes(s, products[p].w)) bytes = true;
-        else floats = c.panels;
         rows += (size_t)products[p].w->rows;
         stripes += ((size_t)products[p].w->rows + rows_each - 1) / rows_each;
     }
@@ -232,7 +249,7 @@ void hb_matmul(const hb_session *s, const float *x, int32_t n, const hb_product 
 #pragma omp for schedule(static)
         for (int32_t t = 0; t < n; t++) {
             if (bytes) prepare_bytes(&c, t);
-            if (floats) prepare_floats(&c, t);
+            if (floats && c.panels) prepare_floats(&c, t);
         }
 #pragma omp for schedule(dynamic)
         for (size_t i = 0; i < stripes; i++) stripe(&c, i, rows_each);

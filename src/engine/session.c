@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/memory.h"
 
 #define CACHE_LINE 64
 _Static_assert(HB_SESSION_PAGE == HB_PAGE, "the public header tells the size of a page");
@@ -98,14 +99,12 @@ static hb_status allocate(hb_session *s, hb_error *err)
                        "a context of %lld positions needs %.2f GiB, and this machine has %.2f GiB",
                        (long long)c->n_pages * HB_PAGE, gib, machine);
     size_t blocks = (size_t)HB_BATCH * ((size_t)s->model->info.n_heads / HB_QUERY_ROWS + 1);
-    s->memory = aligned_alloc(CACHE_LINE, bytes);
+    s->memory = hb_reserve(bytes);
     s->spans = calloc(HB_BATCH, sizeof *s->spans);
     s->span_of = calloc(HB_BATCH, sizeof *s->span_of);
     s->blocks = calloc(blocks, sizeof *s->blocks);
     if (!s->memory || !s->spans || !s->span_of || !s->blocks) return hb_fail_memory(err);
     lay_out(s, s->memory);
-    /* Claimed now, so that nothing fails later; the compiler may not turn this into mere promises. */
-    for (size_t i = 0; i < bytes; i += 4096) ((volatile char *)s->memory)[i] = 0;
     return hb_kv_open(&s->cache, err);
 }
 

@@ -45,6 +45,7 @@ static inline vf spread(const float *values, size_t group)
 #define OWN_DOTS
 #endif
 #include "engine/kernels/bytes.h"
+#include "engine/kernels/fills.h"
 #ifdef HB_VNNI
 #include "engine/kernels/vnni_dots.h"
 #endif
@@ -107,27 +108,35 @@ static void f16_zmm_to_f32(const void *blocks, float *out, size_t n)
 
 #define TILE_TOKENS 4
 
-/* R rows by T tokens held in registers; R and T are constants where this is inlined. */
-static inline __attribute__((always_inline)) void block(const int R, const int T, const float *w,
-                                                        size_t ldw, const float *x, size_t ldx,
-                                                        size_t n, float *y, size_t ldy)
+/* Up to sixteen weights of a type of floats, from number i on. */
+INLINE __m512 weights(const hb_type type, const uint8_t *row, size_t i, __mmask16 m)
+{
+    if (type == HB_TYPE_F32) return _mm512_maskz_loadu_ps(m, row + 4 * i);
+    __m256i halves = _mm256_maskz_loadu_epi16(m, row + 2 * i);
+    if (type == HB_TYPE_F16) return _mm512_cvtph_ps(halves);
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+}
+
+/* R rows by T tokens held in registers. */
+INLINE void block(const hb_type type, const int R, const int T, const uint8_t *w, size_t ldw,
+                  const float *x, size_t ldx, size_t n, float *y, size_t ldy)
 {
     __m512 acc[HB_TILE_ROWS][TILE_TOKENS];
-    for (int r = 0; r < R; r++)
-        for (int t = 0; t < T; t++) acc[r][t] = _mm512_setzero_ps();
+    EACH(r, R) EACH(t, T) acc[r][t] = _mm512_setzero_ps();
     for (size_t i = 0; i < n; i += 16) {
         __mmask16 m = lanes(i, n);
         __m512 xv[TILE_TOKENS];
-        for (int t = 0; t < T; t++) xv[t] = _mm512_maskz_loadu_ps(m, x + (size_t)t * ldx + i);
-        for (int r = 0; r < R; r++) {
-            __m512 wv = _mm512_maskz_loadu_ps(m, w + (size_t)r * ldw + i);
-            for (int t = 0; t < T; t++) acc[r][t] = _mm512_fmadd_ps(wv, xv[t], acc[r][t]);
+        EACH(t, T) xv[t] = _mm512_maskz_loadu_ps(m, x + (size_t)t * ldx + i);
+        EACH(r, R)
+        {
+            __m512 wv = weights(type, w + (size_t)r * ldw, i, m);
+            EACH(t, T) acc[r][t] = _mm512_fmadd_ps(wv, xv[t], acc[r][t]);
         }
     }
-    for (int r = 0; r < R; r++)
-        for (int t = 0; t < T; t++) y[(size_t)t * ldy + (size_t)r] = _mm512_reduce_add_ps(acc[r][t]);
+    EACH(r, R) EACH(t, T) y[(size_t)t * ldy + (size_t)r] = _mm512_reduce_add_ps(acc[r][t]);
 }
 
+#define OWN_BLOCK
 #include "engine/kernels/tile.h"
 
 #ifdef HB_VNNI
@@ -140,10 +149,15 @@ const hb_kernels hb_kernels_avx512 = {
     .to_f32 = {[HB_TYPE_F16] = f16_zmm_to_f32, COMMON_TO_F32},
     .unpack = {COMMON_UNPACK},
     .dot = {COMMON_DOT},
-    .tile = tile,
+    .tile = {EACH_TILE},
     .quantise = quantise,
     .panel_rows = HB_PANEL_ROWS,
     .direct = 3,
+    .direct_floats = 24,
+    .fill = {[HB_TYPE_Q4_0] = q4_0_fill,
+             [HB_TYPE_Q8_0] = q8_0_fill,
+             [HB_TYPE_Q4_K] = q4_k_fill,
+             [HB_TYPE_Q6_K] = q6_k_fill},
     .transpose = transpose,
     .panel = panel_product,
     .outer = outer,

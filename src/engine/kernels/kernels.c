@@ -27,6 +27,15 @@ static int has_avx512(void)
 }
 #endif
 
+#ifdef HB_HAVE_NEON
+#include <sys/auxv.h>
+
+static int has_dot_products(void)
+{
+    return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
+}
+#endif
+
 const hb_kernels *hb_kernels_named(const char *name)
 {
 #ifdef HB_HAVE_X86
@@ -36,12 +45,15 @@ const hb_kernels *hb_kernels_named(const char *name)
     if (strcmp(name, "avx512") == 0 && has_avx512()) return &hb_kernels_avx512;
     if (strcmp(name, "avx2") == 0 && has_avx2()) return &hb_kernels_avx2;
 #endif
+#ifdef HB_HAVE_NEON
+    if (strcmp(name, "neon") == 0 && has_dot_products()) return &hb_kernels_neon;
+#endif
     return strcmp(name, "portable") == 0 ? &hb_kernels_portable : NULL;
 }
 
 const hb_kernels *hb_kernels_best(void)
 {
-    static const char *const names[] = {"avx512vnni", "avxvnni", "avx512", "avx2", "portable"};
+    static const char *const names[] = {"avx512vnni", "avxvnni", "avx512", "avx2", "neon", "portable"};
     const char *wanted = getenv("HBAR_KERNELS");
     const hb_kernels *kernels = wanted ? hb_kernels_named(wanted) : NULL;
     for (int i = 0; !kernels; i++) kernels = hb_kernels_named(names[i]);

@@ -21,6 +21,12 @@ typedef void hb_to_f32(const void *blocks, float *out, size_t n);
  * weight i is d[g] * u[i] - m[g], where g = i / group. */
 typedef void hb_unpack(const void *blocks, size_t n, uint8_t *u, float *d, float *m);
 
+/* Multiplies a few rows of weights, `ldw` bytes apart, by many tokens: y[t * ldy + r] = sum_i w[r][i] *
+ * x[t * ldx + i], for r < rows and t < tokens. Each sum is accumulated in an order that depends on n
+ * alone, so a token's result is the same in any company. */
+typedef void hb_tile(const void *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens,
+                     size_t n, float *y, size_t ldy);
+
 /* Queries of one head against one page, in a softmax that runs over pages (Milakov and Gimelshein,
  * Online normalizer calculation for softmax, 2018; Dao et al., FlashAttention, 2022): afterwards
  * acc / sum is the attention over the pages seen. */
@@ -73,6 +79,11 @@ typedef struct hb_panel {
     bool add;
 } hb_panel;
 
+/* Makes the weights of a panel from n columns of `count` rows of quantised weights, `row_bytes` apart:
+ * u, d and, for types without an offset, m, as in hb_panel. Rows beyond `count` may hold anything. */
+typedef void hb_fill(const uint8_t *rows, size_t row_bytes, int count, size_t n, uint8_t *u, float *d,
+                     float *m);
+
 typedef struct hb_kernels {
     const char *name;
 
@@ -81,20 +92,20 @@ typedef struct hb_kernels {
     hb_unpack *unpack[HB_TYPE_COUNT]; /* NULL for types that are not quantised */
     hb_dot *dot[HB_TYPE_COUNT];       /* likewise */
 
-    /* y[t * ldy + r] = sum_i w[r * ldw + i] * x[t * ldx + i], for r < rows and t < tokens: a few weight
-     * rows against many tokens. Each sum is accumulated in an order that depends on n alone, so a
-     * token's result is the same in any company. */
-    void (*tile)(const float *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens, size_t n,
-                 float *y, size_t ldy);
+    /* By hb_type, for rows of floats as they lie: F32 always; NULL where rows are best made F32 before.
+     */
+    hb_tile *tile[HB_TYPE_COUNT];
 
     /* Bytes for n activations, a multiple of 32: q [n], d [n / 32], and sums of q [n / 16]. */
     void (*quantise)(const float *x, size_t n, int8_t *q, float *d, int32_t *sums);
 
-    /* Panels, for calls with more than `direct` tokens; panel_rows is 0 and the functions are NULL
+    /* Panels, for calls with more than `direct` tokens, or than `direct_floats` where no weights meet
+     * bytes; panel_rows is 0 and the functions are NULL
      * where there are none. `transpose` turns panel_rows rows of n 32-bit words, `stride` words apart,
      * into [n][panel_rows]. `outer` multiplies floats: c [rows][width] = c (if add) + a [rows][depth]
-     * b [depth][width]. */
-    int panel_rows, direct;
+     * b [depth][width]. `fill` is NULL for types that are unpacked by rows and then transposed. */
+    int panel_rows, direct, direct_floats;
+    hb_fill *fill[HB_TYPE_COUNT];
     void (*transpose)(const uint32_t *from, size_t stride, size_t n, uint32_t *to);
     void (*panel)(const hb_panel *panel);
     void (*outer)(const float *a, size_t lda, int rows, const float *b, size_t ldb, size_t depth,
@@ -114,8 +125,8 @@ typedef struct hb_kernels {
 /* The rows of weights `tile` is best given at a time. */
 #define HB_TILE_ROWS 4
 
-/* "portable", "avx2", "avxvnni", "avx512", "avx512vnni"; NULL when unknown or when this processor lacks
- * it. */
+/* "portable", "neon", "avx2", "avxvnni", "avx512", "avx512vnni"; NULL when unknown or when this
+ * processor lacks it. */
 const hb_kernels *hb_kernels_named(const char *name);
 
 /* The best this processor has, or the one the environment variable HBAR_KERNELS names. */
@@ -124,6 +135,9 @@ const hb_kernels *hb_kernels_best(void);
 extern const hb_kernels hb_kernels_portable;
 #ifdef HB_HAVE_X86
 extern const hb_kernels hb_kernels_avx2, hb_kernels_avxvnni, hb_kernels_avx512, hb_kernels_avx512vnni;
+#endif
+#ifdef HB_HAVE_NEON
+extern const hb_kernels hb_kernels_neon;
 #endif
 
 #endif

@@ -36,12 +36,14 @@ static float dot(const float *a, const float *b, size_t n)
     return sum;
 }
 
-static void tile(const float *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens, size_t n,
+static void tile(const void *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens, size_t n,
                  float *y, size_t ldy)
 {
     for (int t = 0; t < tokens; t++)
-        for (int r = 0; r < rows; r++)
-            y[(size_t)t * ldy + (size_t)r] = dot(w + (size_t)r * ldw, x + (size_t)t * ldx, n);
+        for (int r = 0; r < rows; r++) {
+            const void *row = (const uint8_t *)w + (size_t)r * ldw;
+            y[(size_t)t * ldy + (size_t)r] = dot(row, x + (size_t)t * ldx, n);
+        }
 }
 
 const hb_kernels hb_kernels_portable = {
@@ -49,7 +51,7 @@ const hb_kernels hb_kernels_portable = {
     .to_f32 = {[HB_TYPE_F16] = f16_to_f32, COMMON_TO_F32},
     .unpack = {COMMON_UNPACK},
     .dot = {COMMON_DOT},
-    .tile = tile,
+    .tile = {[HB_TYPE_F32] = tile},
     .quantise = quantise,
     .attend = attend,
     .silu_mul = silu_mul,

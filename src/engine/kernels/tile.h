@@ -1,22 +1,71 @@
-/* The walk over a tile, for a file that has defined TILE_TOKENS and block(R, T, ...), which multiplies
- * R rows by T tokens in registers. */
+/* Rows of floats against tokens, for a file that has defined, beside what float.h needs, TILE_TOKENS
+ * and vf weights(type, row, i), the weights of a type of floats from number i on; or, with OWN_BLOCK,
+ * all of block. */
 #ifndef HB_ENGINE_KERNELS_TILE_H
 #define HB_ENGINE_KERNELS_TILE_H
 
-#include "engine/kernels/kernels.h"
+#include "engine/kernels/dequantize.h"
+#include "engine/kernels/vector.h"
 
-static void tile(const float *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens, size_t n,
-                 float *y, size_t ldy)
+#ifndef OWN_BLOCK
+INLINE float weight(const hb_type type, const uint8_t *row, size_t i)
 {
-    int t = 0;
-    if (rows == HB_TILE_ROWS) {
-        for (; t + TILE_TOKENS <= tokens;
-             t += TILE_TOKENS, x += TILE_TOKENS * ldx, y += TILE_TOKENS * ldy)
-            block(HB_TILE_ROWS, TILE_TOKENS, w, ldw, x, ldx, n, y, ldy);
-        for (; t < tokens; t++, x += ldx, y += ldy) block(HB_TILE_ROWS, 1, w, ldw, x, ldx, n, y, ldy);
-    }
-    for (; t < tokens; t++, x += ldx, y += ldy)
-        for (int r = 0; r < rows; r++) block(1, 1, w + (size_t)r * ldw, ldw, x, ldx, n, y + r, ldy);
+    float wide;
+    uint16_t half;
+    memcpy(&half, row + 2 * i, sizeof half);
+    if (type == HB_TYPE_F16) return f16_f32(half);
+    if (type == HB_TYPE_BF16) return bits_f32((uint32_t)half << 16);
+    memcpy(&wide, row + 4 * i, sizeof wide);
+    return wide;
 }
+
+/* R rows by T tokens held in registers; R, T and the type are constants where this is inlined. */
+INLINE void block(const hb_type type, const int R, const int T, const uint8_t *w, size_t ldw,
+                  const float *x, size_t ldx, size_t n, float *y, size_t ldy)
+{
+    vf acc[HB_TILE_ROWS][TILE_TOKENS];
+    EACH(r, R) EACH(t, T) acc[r][t] = vf_all(0);
+    size_t i = 0;
+    for (; i + HB_LANES <= n; i += HB_LANES) {
+        vf xv[TILE_TOKENS];
+        EACH(t, T) xv[t] = vf_load(x + (size_t)t * ldx + i);
+        EACH(r, R)
+        {
+            vf wv = weights(type, w + (size_t)r * ldw, i);
+            EACH(t, T) acc[r][t] += wv * xv[t];
+        }
+    }
+    EACH(r, R) EACH(t, T)
+    {
+        float sum = vf_sum(acc[r][t]);
+        for (size_t k = i; k < n; k++)
+            sum += weight(type, w + (size_t)r * ldw, k) * x[(size_t)t * ldx + k];
+        y[(size_t)t * ldy + (size_t)r] = sum;
+    }
+}
+#endif
+
+/* Walks over a tile. */
+#define TILE(name, type)                                                                               \
+    static void name##_tile(const void *w, size_t ldw, int rows, const float *x, size_t ldx,           \
+                            int tokens, size_t n, float *y, size_t ldy)                                \
+    {                                                                                                  \
+        const uint8_t *row = w;                                                                        \
+        int t = 0;                                                                                     \
+        if (rows == HB_TILE_ROWS) {                                                                    \
+            for (; t + TILE_TOKENS <= tokens;                                                          \
+                 t += TILE_TOKENS, x += TILE_TOKENS * ldx, y += TILE_TOKENS * ldy)                     \
+                block(type, HB_TILE_ROWS, TILE_TOKENS, row, ldw, x, ldx, n, y, ldy);                   \
+            for (; t < tokens; t++, x += ldx, y += ldy)                                                \
+                block(type, HB_TILE_ROWS, 1, row, ldw, x, ldx, n, y, ldy);                             \
+        }                                                                                              \
+        for (; t < tokens; t++, x += ldx, y += ldy)                                                    \
+            for (int r = 0; r < rows; r++)                                                             \
+                block(type, 1, 1, row + (size_t)r * ldw, ldw, x, ldx, n, y + r, ldy);                  \
+    }
+TILE(f32, HB_TYPE_F32)
+TILE(f16, HB_TYPE_F16)
+TILE(bf16, HB_TYPE_BF16)
+#define EACH_TILE [HB_TYPE_F32] = f32_tile, [HB_TYPE_F16] = f16_tile, [HB_TYPE_BF16] = bf16_tile
 
 #endif

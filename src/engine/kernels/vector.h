@@ -44,20 +44,28 @@ static inline vf vf_max(vf a, vf b)
     return vf_select(a > b, a, b);
 }
 
+/* Each lane given the one whose number differs in the bit `half`. */
+static inline vf vf_swap(vf v, int half)
+{
+    static const int32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    vi lane;
+    memcpy(&lane, numbers, sizeof lane);
+    return __builtin_shuffle(v, lane ^ half);
+}
+
 /* Halves are added to each other until one lane is left: the same tree on every instruction set of this
  * width. */
 static inline float vf_sum(vf v)
 {
-    for (int half = HB_LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) v[i] += v[i + half];
+    _Pragma("GCC unroll 4") for (int half = HB_LANES / 2; half > 0; half /= 2) v += vf_swap(v, half);
     return v[0];
 }
 
 static inline float vf_greatest(vf v)
 {
-    float greatest = v[0];
-    for (int i = 1; i < HB_LANES; i++) greatest = v[i] > greatest ? v[i] : greatest;
-    return greatest;
+    _Pragma("GCC unroll 4") for (int half = HB_LANES / 2; half > 0; half /= 2) v =
+        vf_max(v, vf_swap(v, half));
+    return v[0];
 }
 
 /* e^x within 2 units of the last place; 0 below -87.3, and the largest finite powers of two from 88 on.

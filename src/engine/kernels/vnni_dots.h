@@ -141,26 +141,54 @@ INLINE void q8_0_row(const int T, const void *row, const hb_bytes *x, float *y, 
     EACH(t, T) y[(size_t)t * ldy] = sum8(acc[t]);
 }
 
+/* The nibbles of two blocks of 32, in the order of their weights. */
+INLINE __m512i q4_0_pair(const block_q4_0 *b)
+{
+    const __m512i by = _mm512_set_epi64(0x0004000400040004, 0x0004000400040004, 0, 0,
+                                        0x0004000400040004, 0x0004000400040004, 0, 0);
+    __m128i first = _mm_loadu_si128((const __m128i *)(const void *)b[0].qs);
+    __m128i second = _mm_loadu_si128((const __m128i *)(const void *)b[1].qs);
+    __m512i both = _mm512_mask_broadcast_i32x4(_mm512_broadcast_i32x4(first), 0xFF00, second);
+    return _mm512_and_si512(_mm512_srlv_epi16(both, by), _mm512_set1_epi8(0xF));
+}
+
 INLINE void q4_0_row(const int T, const void *row, const hb_bytes *x, float *y, size_t ldy)
 {
-    const __m256i by = _mm256_set_m128i(_mm_set1_epi16(4), _mm_setzero_si128());
-    __m256 acc[HB_DIRECT];
-    EACH(t, T) acc[t] = _mm256_setzero_ps();
+    const __m512i first = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+    __m512 acc[HB_DIRECT];
+    __m256 low[HB_DIRECT];
+    EACH(t, T) acc[t] = _mm512_setzero_ps();
+    EACH(t, T) low[t] = _mm256_setzero_ps();
     const block_q4_0 *b = row;
-    for (size_t at = 0; at < x->cols; at += 32, b++) {
-        ask_ahead(b, sizeof *b);
-        __m256i both =
-            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)b->qs));
-        __m256i w = _mm256_and_si256(_mm256_srlv_epi16(both, by), _mm256_set1_epi8(0xF));
-        w = _mm256_sub_epi8(w, _mm256_set1_epi8(8));
-        float d = _cvtsh_ss(b->d);
+    for (size_t at = 0; at < x->cols; at += 256, b += 8) {
+        /* A last part of fewer blocks takes those that are not there as zeros. */
+        block_q4_0 part[8] = {{0}};
+        const block_q4_0 *eight = b;
+        __mmask8 there = 0xFF;
+        if (x->cols - at < 256) {
+            memcpy(part, b, (x->cols - at) / 32 * sizeof *b);
+            eight = part;
+            there = (__mmask8)((1u << (x->cols - at) / 32) - 1);
+        }
+        uint16_t h[8];
+        EACH(j, 8) h[j] = eight[j].d;
+        ask_ahead(b, 8 * sizeof *b);
+        __m256 scale = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)h));
+        __m512i u[4];
+        EACH(j, 4) u[j] = q4_0_pair(eight + 2 * j);
         EACH(t, T)
         {
             size_t place = (size_t)t * x->cols + at;
-            acc[t] = add_signed(acc[t], w, x->q + place, d * x->d[1][place / 32]);
+            __m256 dx = _mm256_maskz_loadu_ps(there, x->d[1] + place / 32);
+            __m256 sums = _mm256_maskz_loadu_ps(there, x->scaled[1] + place / 32);
+            __m512 s = _mm512_castps256_ps512(_mm256_mul_ps(scale, dx));
+            low[t] = _mm256_fmadd_ps(scale, sums, low[t]);
+            EACH(j, 4)
+            acc[t] = add_scaled(acc[t], u[j], x->q + place + 64 * j, s,
+                                _mm512_add_epi32(first, _mm512_set1_epi32(2 * j)));
         }
     }
-    EACH(t, T) y[(size_t)t * ldy] = sum8(acc[t]);
+    EACH(t, T) y[(size_t)t * ldy] = _mm512_reduce_add_ps(acc[t]) - 8 * sum8(low[t]);
 }
 
 #define OWN_DOT(type, block, group, wide)                                                              \
