@@ -60,6 +60,16 @@ static void describe_groups(const hb_byte_space *b, size_t from, size_t n)
     }
 }
 
+/* What the sums of groups over the n activations from `from` on start from, for weights of the type. */
+static void undo_offset(const hb_type_info *type, const hb_byte_space *b, size_t from, size_t n,
+                        int32_t *start)
+{
+    const size_t group = type->group;
+    if (!group) return;
+    const int32_t offset = type->offset, *sums = b->sums[group / 32] + from / group;
+    for (size_t g = 0; g < n / group; g++) start[from / group + g] = -offset * sums[g];
+}
+
 static void prepare_bytes(const call *c, int32_t t)
 {
     const hb_byte_space *b = &c->s->bytes;
@@ -68,12 +78,8 @@ static void prepare_bytes(const call *c, int32_t t)
         c->k->quantise(c->x + (size_t)t * c->cols + at, width, b->q + to, b->d[1] + to / 32,
                        b->sums[0] + to / 16);
         describe_groups(b, to, width);
-        for (int p = 0; c->panels && p < c->count; p++) {
-            const hb_type_info *type = hb_type_get_info(c->products[p].w->type);
-            if (!type->group) continue;
-            for (size_t g = to / type->group; g < (to + width) / type->group; g++)
-                b->start[p][g] = -type->offset * b->sums[type->group / 32][g];
-        }
+        for (int p = 0; c->panels && p < c->count; p++)
+            undo_offset(hb_type_get_info(c->products[p].w->type), b, to, width, b->start[p]);
     }
 }
 

@@ -12,6 +12,8 @@
 
 #define STEP ((size_t)HB_LANES * 4) /* weights in a vector */
 
+typedef int8_t lane_bytes __attribute__((vector_size(HB_LANES))); /* one for each lane of floats */
+
 static inline vb vb_load(const void *from)
 {
     vb v;
@@ -22,25 +24,28 @@ static inline vb vb_load(const void *from)
 /* Groups of 32 activations over their greatest size, which becomes 127. */
 static void quantise(const float *x, size_t n, int8_t *q, float *d, int32_t *sums)
 {
+    enum { EACH_HALF = 16 / HB_LANES };
     const vf round = vf_all(0x1.8p23f);
     for (size_t g = 0; g < n / 32; g++, x += 32, q += 32) {
         vf max = vf_all(0);
-        for (int i = 0; i < 32; i += HB_LANES) {
-            vf v = vf_load(x + i);
+        EACH(i, 2 * EACH_HALF)
+        {
+            vf v = vf_load(x + i * HB_LANES);
             max = vf_max(max, vf_max(v, -v));
         }
         float greatest = vf_greatest(max);
         float inverse = greatest > 0 ? 127 / greatest : 0;
         d[g] = greatest / 127;
-        int32_t whole[32];
-        for (int i = 0; i < 32; i += HB_LANES) {
-            vi v = __builtin_convertvector((vf_load(x + i) * inverse + round) - round, vi);
-            memcpy(whole + i, &v, sizeof v);
-        }
-        for (int i = 0; i < 32; i++) q[i] = (int8_t)whole[i];
-        for (int h = 0; h < 2; h++) {
-            sums[2 * g + (size_t)h] = 0;
-            for (int i = 0; i < 16; i++) sums[2 * g + (size_t)h] += whole[16 * h + i];
+        EACH(half, 2)
+        {
+            vf sum = vf_all(0); /* of whole numbers, and exact */
+            for (int i = half * 16; i < half * 16 + 16; i += HB_LANES) {
+                vf v = (vf_load(x + i) * inverse + round) - round;
+                lane_bytes bytes = __builtin_convertvector(__builtin_convertvector(v, vi), lane_bytes);
+                memcpy(q + i, &bytes, sizeof bytes);
+                sum += v;
+            }
+            sums[2 * g + (size_t)half] = (int32_t)vf_sum(sum);
         }
     }
 }
