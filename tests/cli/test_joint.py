@@ -3,7 +3,7 @@ import json
 import math
 import random
 
-from harness import DEMO, FAILED, MODEL, USAGE, Case
+from harness import LABELLED, FAILED, MODEL, USAGE, Case
 
 FAST = ["--max-tokens", 5]
 
@@ -89,7 +89,7 @@ class Table(Case):
 
 class Run(Case):
     def test_calibrate_generate_validate(self):
-        calibrate = ["calibrate", "--model", MODEL, "--data", DEMO, "-o", self.dir, *FAST]
+        calibrate = ["calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir, *FAST]
         result = self.run_json(*calibrate, "--joint", "--signals", "hbar_s,pri,entropy")
         self.assertEqual([f["score"] for f in result["joint"]["features"]], ["hbar_s", "pri", "entropy"])
         self.assertIn("hbar_s", result["scores"])

@@ -2,7 +2,7 @@
 import json
 import random
 
-from harness import DEMO, FAILED, MODEL, USAGE, Case
+from harness import LABELLED, FAILED, MODEL, USAGE, Case
 from test_calibration import auroc
 
 
@@ -78,7 +78,7 @@ class Ranking(Case):
         self.assertIsNone(self.run_json(*arguments, "--draws", 0)["uncertainty"]["bootstrap"])
 
     def test_a_run(self):
-        result = self.run_json("calibrate", "--model", MODEL, "--data", DEMO, "--max-tokens", 5, "-o", self.dir / "out",
+        result = self.run_json("calibrate", "--model", MODEL, "--data", LABELLED, "--max-tokens", 5, "-o", self.dir / "out",
                                "--signals", "entropy,margin,pri", "--score", "all:max", "--draws", 100)
         names = {"entropy:max", "margin:max", "pri:max"}
         self.assertEqual({r["name"] for r in result["ranking"]}, names)

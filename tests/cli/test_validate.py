@@ -124,7 +124,7 @@ class Validate(Case):
 
     def test_labels_are_not_graded(self):
         run = self.dir / "r.db"
-        self.run_hbar("score", "--model", MODEL, "--data", DEMO, "--run", run, *FAST)
+        self.run_hbar("score", "--model", MODEL, "--data", LABELLED, "--run", run, *FAST)
         params = self.params([("hbar_s", 2, ">=")], model=self.model_of(run))
         self.fails("validate", "--params", params, "--run", run, "--grade", "f1",
                    says="r.db: --grade: the run has labels, no answers")
@@ -132,7 +132,7 @@ class Validate(Case):
 
     def test_a_split_is_scored_as_calibrated(self):
         """With as many tokens; its rows' places in the file are no ids unless the file is the calibration's."""
-        rows = [{k: row[k] for k in ("prompt", "label")} for row in map(json.loads, DEMO.read_text().splitlines())]
+        rows = [{k: row[k] for k in ("prompt", "label")} for row in map(json.loads, LABELLED.read_text().splitlines())]
         data, split = self.write_rows("d.jsonl", rows), self.write_rows("s.jsonl", [*rows, rows[0]])
         calibrated = self.run_json("calibrate", "--model", MODEL, "--data", data, "-o", self.dir, "--max-tokens", 3)
         arguments = ["validate", "--params", calibrated["parameters"], "--model", MODEL, "--draws", 0, "--data"]
