@@ -300,17 +300,18 @@ HB_API double hb_jensen_shannon(const float *a, const float *b, size_t n);
  * greatest first. */
 HB_API double hb_prediction_depth(const float *lens, size_t n_layers, size_t n);
 
-/* Precision delta-mu = 1 / sqrt(I + 0.01), in (0.99, 10]. */
+/* Precision delta-mu = 1 / sqrt(I + 0.01), in (0.99, 10]; as hbar defines it. */
 HB_API double hb_delta_mu(double impurity);
 
 #define HB_MAX_LAYERS 4096 /* blocks in a model */
 
 /* Flexibility delta-sigma in [0, 1]: the root mean square distance of the unit-normalised rows of
- * states [n_layers][n_embd] from their centroid; each row is divided by sqrt(sum h^2 + 1e-8). NaN for
- * no layer or more than HB_MAX_LAYERS. */
+ * states [n_layers][n_embd] from their centroid; each row is divided by sqrt(sum h^2 + 1e-8). With R
+ * the length of the mean direction it is sqrt(1 - R^2) (R: Mardia, Statistics of Directional Data,
+ * 1972). NaN for no layer or more than HB_MAX_LAYERS. */
 HB_API double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd);
 
-/* Semantic uncertainty hbar_s = sqrt(delta-mu * delta-sigma). */
+/* Semantic uncertainty hbar_s = sqrt(delta-mu * delta-sigma); as hbar defines it. */
 HB_API double hb_hbar_s(double delta_mu, double delta_sigma);
 
 /* Which side of the threshold is risky. */
@@ -351,13 +352,15 @@ HB_API const char *hb_map_kind_name(hb_map_kind kind);
 HB_API double hb_map_p(const hb_map *map, double score); /* in [0, 1] */
 HB_API void hb_map_free(hb_map *map);                    /* what it holds, not the map itself */
 
-/* Surprise -ln p of the chosen token in nats, p clamped to [1e-10, 1]. */
+/* Surprise -ln p of the chosen token in nats, p clamped to [1e-10, 1] (self-information: Shannon, A
+ * Mathematical Theory of Communication, 1948). */
 HB_API double hb_surprise(double p);
 
-/* Cosine distance 1 - a.b / (|a||b|) in [0, 2] between two vectors [n]; 0 when either is zero. */
+/* Cosine distance 1 - a.b / (|a||b|) in [0, 2] between two vectors [n]; 0 when either is zero
+ * (Salton, Wong and Yang, A Vector Space Model for Automatic Indexing, 1975). */
 HB_API double hb_cosine_distance(const float *a, const float *b, size_t n);
 
-/* Predictive rupture index: surprise * (1 + alpha * delta_h). */
+/* Predictive rupture index: surprise * (1 + alpha * delta_h); as hbar defines it. */
 HB_API double hb_pri(double surprise, double delta_h, double alpha);
 
 /* Mean of the five largest values seen (of all, while there are fewer), in constant space. Start from a
