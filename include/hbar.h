@@ -785,6 +785,18 @@ HB_API hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_s
 HB_API hb_status hb_run_scores(hb_run *run, const char *score, const hb_grading *grading,
                                hb_score_table *table, hb_error *err);
 
+/* What halting would have done to samples that were generated with it off. */
+typedef struct hb_halting {
+    double cutoff;
+    size_t n[2], halted[2]; /* by label; halted: P_fail reached the cutoff at a step */
+} hb_halting;
+
+/* Halts the run's scored samples as hb_generate would have with this monitor, checking every token. The
+ * signal watched must be the run's; a joint model is not for it (HB_ERR_ARGUMENT), because its scores of
+ * the steps are not kept. `grading` as for hb_run_scores. */
+HB_API hb_status hb_run_halting(hb_run *run, const hb_monitor *monitor, const hb_grading *grading,
+                                hb_halting *halting, hb_error *err);
+
 typedef struct hb_table_options {
     const char *const *score_columns; /* [n_scores] */
     size_t n_scores;                  /* 0: one, "score", else "hbar_s" */
@@ -1103,6 +1115,7 @@ typedef struct hb_params_source {
     const hb_comparison *comparison;   /* that the score is the first of; NULL: it was named */
     const hb_map *map;                 /* fitted to the score; NULL: lambda is HB_DEFAULT_LAMBDA */
     const hb_joint *joint;             /* that the score is of; NULL: none */
+    const hb_halting *halting;         /* of the run by the score's signal; NULL: not found */
 } hb_params_source;
 
 /* Writes DIR/<name>_<YYYYMMDD_HHMMSS>_n<N>.json (local time, N samples drawn), making DIR if needed: a

@@ -502,6 +502,64 @@ static void test_pass_1(void **state)
     close_job(&j);
 }
 
+/* Prompts of label `label` that are halted when generated with that monitor. */
+static size_t halted(hb_session *session, const hb_monitor *monitor, int label)
+{
+    size_t n = 0;
+    for (int i = label; i < 16; i += 2) {
+        hb_error err;
+        hb_generation g;
+        char prompt[32];
+        hb_generate_options o = hb_generate_defaults();
+        o.monitor = *monitor;
+        o.max_tokens = 6;
+        snprintf(prompt, sizeof prompt, "What is number %d?", i * i);
+        assert_ok(hb_generate(session, prompt, strlen(prompt), &o, &g, &err));
+        n += g.finish == HB_FINISH_HALTED;
+        hb_generation_free(&g);
+    }
+    return n;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    const double *x = a, *y = b;
+    return (*x > *y) - (*x < *y);
+}
+
+/* What a run says that halting would have done is what it does. */
+static void test_halting(void **state)
+{
+    static const hb_signal watched[] = {HB_SIGNAL_HBAR_S, HB_SIGNAL_PRI, HB_SIGNAL_ENTROPY};
+    hb_error err;
+    size_t some = 0;
+    job j = open_job(state);
+    assert_ok(score(&j, &err));
+    for (size_t k = 0; k < 6; k++) {
+        hb_halting h;
+        hb_score_table t;
+        hb_monitor m = hb_generate_defaults().monitor;
+        m.watched = watched[k / 2];
+        m.direction = k % 2 ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH;
+        char name[HB_SCORE_NAME_MAX];
+        hb_score_name((hb_score_id){m.watched, k % 2 ? HB_AGGREGATION_MIN : HB_AGGREGATION_MAX}, name);
+        assert_ok(hb_run_scores(j.run, name, NULL, &t, &err));
+        qsort(t.scores, t.n, sizeof *t.scores, compare_doubles);
+        m.tau = (t.scores[7] + t.scores[8]) / 2; /* between the samples in the middle */
+        m.lambda = 1e6;
+        hb_score_table_free(&t);
+        assert_ok(hb_run_halting(j.run, &m, NULL, &h, &err));
+        assert_near(h.cutoff, 0.85, 0);
+        for (int label = 0; label < 2; label++) {
+            assert_int_equal(h.n[label], 8);
+            assert_int_equal(h.halted[label], halted(j.session, &m, label));
+            some += h.halted[label] > 0 && h.halted[label] < 8;
+        }
+    }
+    assert_true(some > 2);
+    close_job(&j);
+}
+
 /* ---- Answers ------------------------------------------------------------------------------------- */
 
 /* The first line the model gives to a prompt, released with free(). */
@@ -725,6 +783,7 @@ int main(void)
         WITH_SCRATCH(test_damaged_runs),
         WITH_SCRATCH(test_one_writer),
         WITH_SCRATCH(test_pass_1),
+        WITH_SCRATCH(test_halting),
         WITH_SCRATCH(test_grades_are_stored),
         WITH_SCRATCH(test_together_as_alone),
         WITH_SCRATCH(test_interrupted_runs_continue),

@@ -17,8 +17,7 @@ static int sweep_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_scores 
 }
 
 /* The list is read once more when it is known what is measured: that is what "all" means. */
-static int calibrate(const cli_command *command, cli_pass1 *pass1, const cli_pass2 *pass2,
-                     const char *list)
+static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pass2, const char *list)
 {
     cli_scores scores;
     int code = cli_scores_of_run(command, list, HB_SIGNALS_ALL, &scores, &pass1->needed);
@@ -26,6 +25,7 @@ static int calibrate(const cli_command *command, cli_pass1 *pass1, const cli_pas
     cli_scores_free(&scores);
     if (!code) code = cli_pass1_run(command, pass1);
     if (code) return code;
+    pass2->demo = pass1->own_model_path != NULL;
     code = cli_scores_of_run(command, list, pass1->signals, &scores, &pass1->needed);
     if (!code) code = sweep_run(pass1, pass2, &scores);
     cli_scores_free(&scores);

@@ -169,7 +169,7 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
     const char *model_path, *data_path, *run_path, *output_dir, *name, *signal_list;
-    const char *demo_data; /* taken where no data are given */
+    const char *demo_data;         /* taken where no data are given */
     hb_signal_set signals, needed; /* those the list tells; those it must hold, set by the command */
     int format;
     uint64_t n_samples, seed, kv_mem;
@@ -206,6 +206,7 @@ typedef struct cli_pass2 {
     uint64_t n_draws;
     hb_sweep_options options;
     hb_bootstrap_options bootstrap;
+    bool demo; /* the model is the demo's */
 } cli_pass2;
 
 void cli_pass2_add(cli_options *options, cli_pass2 *pass);
@@ -224,6 +225,12 @@ bool cli_draws_check(const cli_command *command, uint64_t n_draws, int *code);
 
 /* Rank correlations [n][n] with a line for each name. */
 void cli_print_correlations(const char *const *names, const double *correlations, size_t n);
+
+/* What halting by the signal of a score would have done to a run's samples, by generate's defaults but
+ * for tau, the direction and the map. Returns an exit code. */
+int cli_find_halting(hb_run *run, const char *score, double tau, hb_direction direction,
+                     const hb_map *map, const hb_grading *grading, hb_halting *halting);
+void cli_print_halting(const hb_halting *halting);
 
 /* Directions as options name them: "high", "low", "auto". */
 extern const char *const cli_directions[];

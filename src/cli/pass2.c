@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "report/validation.h"
 
 const char *const cli_directions[] = {"high", "low", "auto", NULL};
 static const char *const maps[] = {"lambda", "fit-lambda", "platt", "isotonic", NULL};
@@ -166,6 +167,9 @@ static void print_curves(const hb_params_source *source, const hb_sweep_result *
     print_interval(&u->bootstrap.pr_auc, drawn);
     printf(": %s scores are risky (%s)\n", low ? "low" : "high",
            source->sweep->direction == HB_DIRECTION_AUTO ? "found from the data" : "as asked");
+    printf("  of a hallucinated and a faithful sample, the hallucinated one scores %s in %.0f of 100 "
+           "pairs\n",
+           low ? "lower" : "higher", 100 * r->auroc);
     printf("  %-22s high %.4f, low %.4f", "AUROC by direction", r->auroc_high, r->auroc_low);
     if (isfinite(u->auroc_se)) {
         printf("; DeLong's interval");
@@ -195,8 +199,8 @@ static void print_threshold(const hb_params_source *source, const hb_sweep_resul
 {
     const hb_uncertainty *u = source->uncertainty;
     const hb_sweep_point *b = &r->best;
-    printf("Threshold: %s %.10g is risky", r->direction == HB_DIRECTION_LOW ? "at most" : "at least",
-           b->tau);
+    printf("Threshold tau: a score of %s %.10g is risky",
+           r->direction == HB_DIRECTION_LOW ? "at most" : "at least", b->tau);
     if (r->selection == HB_SELECT_PRECISION_AT_RECALL)
         printf(" (highest precision at recall >= %g)\n", r->min_recall);
     else if (r->selection == HB_SELECT_PROMISE) printf(" (promised)\n");
@@ -207,8 +211,8 @@ static void print_threshold(const hb_params_source *source, const hb_sweep_resul
         print_interval(&u->bootstrap.precision_at_recall, true);
         putchar('\n');
     }
-    printf("  flagged %zu of %zu: %zu hallucinated, %zu faithful; missed %zu\n", b->tp + b->fp, r->n,
-           b->tp, b->fp, b->fn);
+    printf("  it flags %zu of the %zu hallucinated, and %zu of the %zu faithful\n", b->tp,
+           b->tp + b->fn, b->fp, b->fp + b->tn);
     if (r->selection == HB_SELECT_PROMISE) print_promise(&r->promise);
     else if (r->wide_grid)
         printf(
@@ -228,6 +232,60 @@ static void print_map(const double *scores, const hb_score_table *table, const h
     else if (map->kind == HB_MAP_ISOTONIC) printf(", %zu knots", map->n_knots);
     else printf(" %.6g", map->lambda);
     printf(": Brier %.4f on these samples\n", squares / (double)table->n);
+}
+
+static double percent(size_t part, size_t whole)
+{
+    return whole ? 100 * (double)part / (double)whole : 0;
+}
+
+void cli_print_halting(const hb_halting *h)
+{
+    printf("Halting at the first token whose P_fail reaches %g would stop\n"
+           "  %zu of the %zu hallucinated (%.1f %%), and %zu of the %zu faithful (%.1f %%)\n",
+           h->cutoff, h->halted[1], h->n[1], percent(h->halted[1], h->n[1]), h->halted[0], h->n[0],
+           percent(h->halted[0], h->n[0]));
+}
+
+int cli_find_halting(hb_run *run, const char *score, double tau, hb_direction direction,
+                     const hb_map *map, const hb_grading *grading, hb_halting *halting)
+{
+    hb_error err;
+    hb_score_id id;
+    hb_monitor m = hb_generate_defaults().monitor;
+    if (!hb_score_find(score, &id)) {
+        cli_message("there is no score '%s'", score);
+        return CLI_FAILED;
+    }
+    m.watched = id.signal;
+    m.tau = tau;
+    m.direction = direction;
+    m.map = map;
+    return hb_run_halting(run, &m, grading, halting, &err) ? cli_fail(&err) : CLI_DONE;
+}
+
+static void print_next(bool demo, const char *model, const char *path)
+{
+    printf("Next, to watch with these, and to judge them on other data:\n");
+    if (demo) {
+        printf("  hbar generate --params %s \"What is the capital of France?\"\n", path);
+        printf("  hbar validate --params %s\n", path);
+    } else {
+        printf("  hbar generate --model %s --params %s \"Who wrote Faust?\"\n", model, path);
+        printf("  hbar validate --model %s --params %s --data FILE\n", model, path);
+    }
+}
+
+static void print_text(const cli_pass2 *pass, const double *scores, const hb_score_table *table,
+                       const hb_params_source *source, const hb_sweep_result *r, const char *path)
+{
+    print_scores(source, r);
+    print_curves(source, r);
+    print_threshold(source, r);
+    if (source->map->kind != HB_MAP_LAMBDA) print_map(scores, table, source->map);
+    if (source->halting) cli_print_halting(source->halting);
+    if (path) printf("Parameters: %s\n", path);
+    if (path && source->run) print_next(pass->demo, source->run->model_path, path);
 }
 
 /* ---- Several scores, for people ------------------------------------------------------------------ */
@@ -314,30 +372,28 @@ static int run_one(const cli_pass2 *pass, const double *scores, const hb_score_t
     hb_error err;
     hb_sweep_result r;
     hb_uncertainty uncertainty;
-    char *path = NULL;
-    int code = CLI_DONE;
-    if (hb_sweep(scores, table->labels, table->n, &pass->options, &r, &err)) return cli_fail(&err);
-    hb_status status = hb_find_uncertainty(scores, table->labels, table->n, r.direction,
-                                           &pass->bootstrap, &uncertainty, &err);
+    hb_halting halting;
     hb_map map = {0};
-    if (!status)
-        status = hb_map_fit(scores, table->labels, table->n, (hb_map_kind)pass->map, r.best.tau,
-                            r.direction, &map, &err);
+    char *path = NULL;
+    if (hb_sweep(scores, table->labels, table->n, &pass->options, &r, &err)) return cli_fail(&err);
     source->sweep = &pass->options;
     source->map = &map;
     source->uncertainty = &uncertainty;
-    if (!status && output_dir) status = hb_params_save(output_dir, name, source, &r, &path, &err);
-    if (status) {
+    int code = CLI_DONE;
+    if (hb_find_uncertainty(scores, table->labels, table->n, r.direction, &pass->bootstrap,
+                            &uncertainty, &err) ||
+        hb_map_fit(scores, table->labels, table->n, (hb_map_kind)pass->map, r.best.tau, r.direction,
+                   &map, &err))
         code = cli_fail(&err);
-    } else if (json) {
-        code = print_json(source, &r, path);
-    } else {
-        print_scores(source, &r);
-        print_curves(source, &r);
-        print_threshold(source, &r);
-        if (map.kind != HB_MAP_LAMBDA) print_map(scores, table, &map);
-        if (path) printf("Parameters: %s\n", path);
+    if (!code && source->store && !source->joint) {
+        source->halting = &halting;
+        code = cli_find_halting(source->store, source->score, r.best.tau, r.direction, &map,
+                                source->grading, &halting);
     }
+    if (!code && output_dir && hb_params_save(output_dir, name, source, &r, &path, &err))
+        code = cli_fail(&err);
+    if (!code && json) code = print_json(source, &r, path);
+    else if (!code) print_text(pass, scores, table, source, &r, path);
     free(path);
     hb_map_free(&map);
     hb_sweep_free(&r);

@@ -33,6 +33,8 @@ typedef struct validating {
     hb_quadrants quadrants;
     bool has_quadrants;
     bool same_data;              /* the calibration's samples are from the same file */
+    hb_halting halting;          /* of a run, by the signal of the first score */
+    bool has_halting;            /* not of a joint model */
     uint64_t n_shared, n_scored; /* samples that the calibration had, too; all */
 } validating;
 
@@ -356,7 +358,11 @@ static int judge_all(validating *v)
     if (code) return code;
     if (test_each(v, &err) || correlate(v, &err)) return cli_fail(&err);
     divide(v);
-    return CLI_DONE;
+    const hb_calibrated_score *first = v->judged[0].calibrated;
+    v->has_halting = v->run && !v->calibration.params.joint.n_features;
+    if (!v->has_halting) return CLI_DONE;
+    return cli_find_halting(v->run, first->name, first->tau, first->direction,
+                            &v->calibration.params.map, v->grading, &v->halting);
 }
 
 /* ---- Results ------------------------------------------------------------------------------------- */
@@ -379,10 +385,11 @@ static int print_json(const validating *v, const char *const *names)
         json_object_set_new(scores, names[i], score);
     }
     json_t *root =
-        json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o}", "params", v->params_path, "source", v->source,
+        json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "params", v->params_path, "source", v->source,
                   "score", v->calibration.params.score, "shared_ids", (json_int_t)v->n_shared, "scores",
                   scores, "correlations", hb_json_correlations(names, v->correlations, v->n),
-                  "quadrants", v->has_quadrants ? hb_quadrants_json(&v->quadrants) : json_null());
+                  "quadrants", v->has_quadrants ? hb_quadrants_json(&v->quadrants) : json_null(),
+                  "halting", v->has_halting ? hb_halting_json(&v->halting) : json_null());
     return cli_print_json(root, JSON_INDENT(2));
 }
 
@@ -481,6 +488,7 @@ static int print_text(const validating *v, const char *const *names)
 {
     print_first(v);
     print_promise(v);
+    if (v->has_halting) cli_print_halting(&v->halting);
     if (v->n > 1) {
         print_table(v);
         cli_print_correlations(names, v->correlations, v->n);

@@ -13,6 +13,7 @@
 #include "base/sha256.h"
 #include "base/utf8.h"
 #include "calibrate/promise.h"
+#include "report/validation.h"
 #include "report/values.h"
 
 #define SCHEMA         "hbar-params"
@@ -304,9 +305,11 @@ hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *
         return status == HB_ERR_MEMORY ? hb_fail_memory(err) : status;
     }
     json_t *root = params_json(source, result, scores, ids);
+    if (root && source->halting) json_object_set_new(root, "halting", hb_halting_json(source->halting));
     if (root && source->comparison) status = add_comparison(source->comparison, root, err);
     char *text = root && !status ? json_dumps(root, JSON_INDENT(2)) : NULL;
     json_decref(root);
+    if (status) return status;
     if (!text) return hb_fail_memory(err);
     *json = text;
     return HB_OK;

@@ -63,3 +63,10 @@ json_t *hb_quadrants_json(const hb_quadrants *q)
         }
     return all;
 }
+
+json_t *hb_halting_json(const hb_halting *h)
+{
+    return json_pack("{s:f, s:I, s:I, s:I, s:I}", "cutoff", h->cutoff, "hallucinated",
+                     (json_int_t)h->n[1], "hallucinated_halted", (json_int_t)h->halted[1], "faithful",
+                     (json_int_t)h->n[0], "faithful_halted", (json_int_t)h->halted[0]);
+}

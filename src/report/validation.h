@@ -16,4 +16,6 @@ typedef struct hb_quadrants {
 /* [{"hbar_s", "pri", "count", "hallucination_rate"}, ...], the rate null where there is no sample. */
 json_t *hb_quadrants_json(const hb_quadrants *quadrants);
 
+json_t *hb_halting_json(const hb_halting *halting);
+
 #endif

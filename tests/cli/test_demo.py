@@ -1,7 +1,10 @@
 """The demo that comes with the program: no model and no data given."""
 import collections
 import json
+import math
 import os
+import re
+import shlex
 import subprocess
 import tempfile
 import unittest
@@ -85,6 +88,31 @@ class Demo(unittest.TestCase):
             self.assertEqual([{**r, "label": 0} for r in rows], [{**r, "label": 0} for r in before])
         self.assertLess(rates["f1"], rates["exact"])
 
+    def check_card(self, judged, accuracy):
+        """What the card says is what comes out, but for the rounding of other kernels."""
+        card = (DATA.parent / "models" / "README.md").read_text(encoding="utf-8")
+        told = {name: (float(auroc), risky) for name, auroc, risky in
+                re.findall(r"\| `(\w+)` \| ([0-9.]+) \|[^|]*\| (low|high) \|", card)}
+        self.assertEqual(set(told), set(judged["scores"]))
+        for name, score in judged["scores"].items():
+            self.assertAlmostEqual(told[name][0], score["auroc"], delta=0.01, msg=name)
+            self.assertEqual(told[name][1], {"<=": "low", ">=": "high"}[score["direction"]], name)
+        wrong = re.search(r"So ([0-9.]+) % of the test split's answers and ([0-9.]+) % of the calibration", card)
+        rate = judged["scores"]["hbar_s"]["hallucination_rate"]
+        self.assertAlmostEqual(float(wrong[1]), 100 * rate, delta=0.5)
+        self.assertAlmostEqual(float(wrong[2]), 100 * (1 - accuracy), delta=0.5)
+
+    def test_text_says_what_to_expect_and_what_to_do_next(self):
+        shown = self.hbar("calibrate")
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertRegex(shown.stdout, r"flags \d+ of the \d+ hallucinated, and \d+ of the \d+ faithful")
+        self.assertRegex(shown.stdout, r"Halting at the first token whose P_fail reaches 0.85 would stop\n")
+        told = re.findall(r"^  hbar (\S+) (.*)$", shown.stdout, re.MULTILINE)
+        self.assertEqual([command for command, _ in told], ["generate", "validate"])
+        for command, rest in told:
+            done = self.hbar(command, *shlex.split(rest))
+            self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_calibrates_and_halts(self):
         result = self.hbar("calibrate", "--json")
         self.assertEqual(result.returncode, 0, result.stderr)
@@ -104,7 +132,16 @@ class Demo(unittest.TestCase):
                 often[line["grade_exact"]] += 1
         self.assertGreaterEqual(often[1], 0.95 * sum(often.values()))
 
+        halting, lines = out["halting"], [json.loads(line) for line in exported]
+        for kind, label in (("faithful", 0), ("hallucinated", 1)):
+            riskiest = [r["hbar_s:min"] for r in lines if r["label"] == label]
+            self.assertEqual(halting[kind], len(riskiest))
+            stopped = sum(1 / (1 + math.exp(5 * (v - out["threshold"]["tau"]))) >= 0.85 for v in riskiest)
+            self.assertEqual(halting[kind + "_halted"], stopped)
+
         judged = self.json("validate", "--params", out["parameters"], "--draws", "0")
+        self.check_card(judged, 1 - out["score"]["hallucination_rate"])
+        self.assertGreater(judged["halting"]["hallucinated_halted"], judged["halting"]["faithful_halted"])
         self.assertEqual(judged["shared_ids"], 0)  # the test split, where no data are given
         at = judged["scores"]["hbar_s"]["at_tau"]
         self.assertEqual(sum(at[k] for k in ("tp", "fp", "tn", "fn")), len(rows("demo_test.jsonl")))

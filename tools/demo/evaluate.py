@@ -1,50 +1,125 @@
 #!/usr/bin/env python3
-"""How often the demo's model answers right, by how often it has seen the fact:
+"""Measures the demo's model by hbar itself, and prints what models/README.md says of it:
 
-    evaluate.py HBAR MODEL.gguf DATA.jsonl [PEER_COUNT]
+    evaluate.py HBAR            to standard output
+    evaluate.py HBAR --write    into the card, between its two marks
 
-With PEER_COUNT, that many of the questions are also put to llama.cpp, where it is installed, whose greedy tokens
-must be the same."""
+The program's own demo is measured: the model and data sets that lie beside HBAR."""
 import collections
 import json
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "tests" / "peer"))
-import peer  # noqa: E402
+PROJECT = Path(__file__).resolve().parent.parent.parent
+CARD = PROJECT / "models" / "README.md"
+MARKS = "<!-- By tools/demo/evaluate.py: -->\n", "<!-- As far as here. -->\n"
+TIMES = {64: "64 times (often)", 16: "16 times", 8: "8 times", 4: "4 times", 2: "twice", 0: "never"}
+HALTING = "hbar_s", "pri", "entropy"
+DIRECTIONS = {"<=": "low", ">=": "high"}
 
 
-def generate(hbar, model, prompt):
-    command = [hbar, "generate", "--model", model, "--cutoff", "1.1", "--max-tokens", "20", "--threads", "1", "--json"]
-    return json.loads(subprocess.run([*command, prompt], check=True, capture_output=True).stdout)
+class Product:
+    """hbar, with its files in a folder of their own."""
+
+    def __init__(self, hbar, folder):
+        self.hbar, self.folder = str(Path(hbar).resolve()), folder
+
+    def out(self, *arguments):
+        return subprocess.run([self.hbar, *arguments], cwd=self.folder, check=True, stdout=subprocess.PIPE).stdout
+
+    def json(self, *arguments):
+        return json.loads(self.out(*arguments, "--json", "--quiet"))
+
+    def rows(self, *arguments):
+        """The finished samples of a run over all of the data."""
+        run = self.json("score", "-n", "0", *arguments)["run"]
+        return [json.loads(line) for line in self.out("export", "--run", run, "--format", "jsonl").splitlines()]
 
 
-def same_as_peer(hbar_dump, model, model_inside, prompt):
-    theirs_prompt, theirs = peer.oracle(model_inside, prompt, 20)
-    raw = subprocess.run([hbar_dump, model, prompt, "20"], check=True, capture_output=True).stdout
-    ours_prompt, ours = peer.parse(raw)
-    return ours_prompt == theirs_prompt and [s["token"] for s in ours] == [s["token"] for s in theirs]
+def data(name):
+    return PROJECT / "data" / f"demo_{name}.jsonl"
+
+
+def share(part, whole):
+    return f"{100 * part / whole:.1f}".removesuffix(".0") + " %"
+
+
+def accuracy(hbar):
+    splits = []
+    for name in ("test", "calibration"):
+        seen = {row["id"]: row["seen"] for row in map(json.loads, data(name).read_text(encoding="utf-8").splitlines())}
+        right, asked = collections.Counter(), collections.Counter()
+        for row in hbar.rows("--data", str(data(name))):
+            asked[seen[row["id"]]] += 1
+            right[seen[row["id"]]] += 1 - row["label"]
+        splits.append((right, asked))
+    yield "| the fact was seen | test | calibration |\n| --- | --- | --- |\n"
+    for times, words in TIMES.items():
+        cells = [f"{share(right[times], asked[times])} of {asked[times]}" for right, asked in splits]
+        yield f"| {words} | {' | '.join(cells)} |\n"
+    wrong = [share(asked.total() - right.total(), asked.total()) for right, asked in splits]
+    yield (f"\nSo {wrong[0]} of the test split's answers and {wrong[1]} of the calibration split's are hallucinations, "
+           "told\nas fluently as the rest.\n")
+
+
+def judgements(hbar):
+    """The label says whether the answer shown is the hallucinated one, which the model should say No to."""
+    said = collections.Counter()
+    for row in hbar.rows("--data", str(data("judgements"))):
+        said[row["text"].strip().split("\n")[0], row["label"]] += 1
+    n, right = said.total(), said["Yes", 0] + said["No", 1]
+    yes, no = said["Yes", 0] + said["Yes", 1], said["No", 0] + said["No", 1]
+    yield (f"\nAsked for a judgement, whether an answer is faithful to the context shown with it, it is right in "
+           f"{share(right, n)} of {n:,},\nsaying Yes to {share(yes, n)} and No to {share(no, n)}; guessing is right in "
+           "50 %.\n")
+
+
+def judged_by(hbar, score):
+    """The test split judged by what was calibrated on the other."""
+    params = hbar.json("calibrate", "--score", score)["parameters"]
+    return hbar.json("validate", "--params", params, "--draws", "0")
+
+
+def halting(hbar):
+    yield ("\nHalting at the first token whose P_fail reaches 0.85, by what was calibrated for one signal, would stop "
+           "on the test\nsplit:\n\n| signal | of the hallucinated | of the right answers |\n| --- | --- | --- |\n")
+    for score in HALTING:
+        h = judged_by(hbar, score)["halting"]
+        yield (f"| `{score}` | {share(h['hallucinated_halted'], h['hallucinated'])} | "
+               f"{share(h['faithful_halted'], h['faithful'])} |\n")
+
+
+def signals(hbar):
+    judged = judged_by(hbar, "hbar_s")
+    yield "| signal | AUROC | DeLong's 95 % | risky |\n| --- | --- | --- | --- |\n"
+    for name, score in judged["scores"].items():
+        low, high = score["auroc_delong"]
+        yield (f"| `{name}` | {score['auroc']:.3f} | {low:.3f} to {high:.3f} | "
+               f"{DIRECTIONS[score['direction']]} |\n")
+
+
+def card(hbar):
+    yield "## How often it is right\n\nGreedy answers, word for word a right one:\n\n"
+    yield from accuracy(hbar)
+    yield from judgements(hbar)
+    yield ("\n## What the signals tell\n\nArea under the ROC curve of each signal's usual aggregation on the test "
+           "split, graded exact, as it came out. Which\nvalues are the risky ones was found on the calibration "
+           "split; for ℏₛ the low ones, the other way round than its\ndefinition has it.\n\n")
+    yield from signals(hbar)
+    yield from halting(hbar)
 
 
 def main():
-    hbar, model, data = sys.argv[1:4]
-    rows = [json.loads(line) for line in open(data, encoding="utf-8")]
-    if len(sys.argv) > 4:
-        inside = peer.bring(model)
-        picked = rows[: int(sys.argv[4])]
-        dump = str(Path(hbar).parent / "tests" / "hbar_dump")
-        same = sum(same_as_peer(dump, model, inside, row["prompt"]) for row in picked)
-        print(f"the peer's tokens: {same} of {len(picked)} the same")
-    right, asked = collections.Counter(), collections.Counter()
-    for row in rows:
-        answer = generate(hbar, model, row["prompt"])["text"].strip().split("\n")[0]
-        ok = answer.casefold() in [a.casefold() for a in row["answers"]]
-        for key in ("all", row["tier"], f"seen {row['seen']}"):
-            right[key] += ok
-            asked[key] += 1
-    for key in sorted(asked):
-        print(f"{key:10} {right[key]:5} of {asked[key]:5}  {100 * right[key] / asked[key]:.1f} %")
+    with tempfile.TemporaryDirectory() as folder:
+        text = "".join(card(Product(sys.argv[1], folder)))
+    if sys.argv[2:] != ["--write"]:
+        print(text, end="")
+        return
+    before, rest = CARD.read_text(encoding="utf-8").split(MARKS[0])
+    after = rest.split(MARKS[1])[1]
+    CARD.write_text(before + MARKS[0] + text + MARKS[1] + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
     train.py WORLD_DIR WORK_DIR OUT.gguf
 
 reads WORLD_DIR/corpus.jsonl, each text once and in order, and keeps its state in WORK_DIR: run again after an
-interruption, it goes on from the last one kept. Seeds are fixed. Needs Debian 12's python3-torch, and goes three
-times as fast with libopenblas0-openmp."""
+interruption, with the same corpus, it goes on from the last one kept. Seeds are fixed. Needs Debian 12's
+python3-torch, and goes three times as fast with libopenblas0-openmp."""
+import hashlib
 import json
 import math
 import os
@@ -157,12 +158,14 @@ def rate(step, n_steps):
     return LAST_RATE + (PEAK_RATE - LAST_RATE) * (1 + math.cos(math.pi * part)) / 2
 
 
-def keep(path, model, optimizer, step):
-    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, f"{path}.new")
+def keep(path, model, optimizer, step, corpus):
+    torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "corpus": corpus},
+               f"{path}.new")
     os.replace(f"{path}.new", path)
 
 
-def train(model, encoded, state):
+def train(model, encoded, state, corpus):
+    """`corpus` is its hash."""
     matrices = [p for p in model.parameters() if p.ndim == 2]
     vectors = [p for p in model.parameters() if p.ndim == 1]
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": WEIGHT_DECAY},
@@ -170,13 +173,13 @@ def train(model, encoded, state):
     rows = packed(encoded)
     work = [rows[i : i + BATCH_ROWS] for i in range(0, len(rows), BATCH_ROWS)]
     first = 0
-    if state.exists():
-        kept = torch.load(state)
+    kept = torch.load(state) if state.exists() else {}
+    if kept.get("corpus") == corpus:
         model.load_state_dict(kept["model"])
         optimizer.load_state_dict(kept["optimizer"])
         first = kept["step"]
     print(f"{len(work)} steps, from {first}", flush=True)
-    total, started, tokens = 0.0, time.time(), 0
+    total, counted, started, tokens = 0.0, 0, time.time(), 0
     for step in range(first, len(work)):
         for group in optimizer.param_groups:
             group["lr"] = rate(step, len(work))
@@ -186,12 +189,13 @@ def train(model, encoded, state):
         nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         optimizer.step()
         total += loss.item()
+        counted += 1
         tokens += sum(len(ids) for row in work[step] for ids, _ in row)
         if (step + 1) % KEEP_EVERY == 0 or step + 1 == len(work):
-            keep(state, model, optimizer, step + 1)
-            print(f"step {step + 1}: loss {total / KEEP_EVERY:.4f}, {tokens / (time.time() - started):.0f} tokens/s",
+            keep(state, model, optimizer, step + 1, corpus)
+            print(f"step {step + 1}: loss {total / counted:.4f}, {tokens / (time.time() - started):.0f} tokens/s",
                   flush=True)
-            total = 0.0
+            total, counted = 0.0, 0
 
 
 # ---- Writing ----------------------------------------------------------------------------------------
@@ -221,17 +225,14 @@ def main():
     torch.manual_seed(SEED)
     torch.set_num_threads(2)
     work.mkdir(parents=True, exist_ok=True)
-    with open(world / "corpus.jsonl", encoding="utf-8") as f:
-        texts = [json.loads(line) for line in f]
-    pieces = work / "pieces.json"
-    if not pieces.exists():
-        pieces.write_text(json.dumps(bpe.train([prompt + rest for prompt, rest in texts], N_VOCAB)))
-    tokenizer = bpe.Tokenizer(json.loads(pieces.read_text()))
+    raw = (world / "corpus.jsonl").read_bytes()
+    texts = [json.loads(line) for line in raw.splitlines()]
+    tokenizer = bpe.Tokenizer(bpe.train([prompt + rest for prompt, rest in texts], N_VOCAB))
     encoded = [encode(tokenizer, prompt, rest) for prompt, rest in texts]
     model = Model(len(tokenizer.pieces))
     print(f"{len(texts)} texts, {sum(len(ids) for ids, _ in encoded)} tokens, "
           f"{sum(p.numel() for p in model.parameters())} parameters", flush=True)
-    train(model, encoded, work / "state.pt")
+    train(model, encoded, work / "state.pt", hashlib.sha256(raw).hexdigest())
     export(out, model, tokenizer)
     print(out, out.stat().st_size, "bytes")
 
