@@ -1,12 +1,11 @@
 /* What a model file holds, as JSON. Files are hostile: texts are cleaned and cut, arrays shown by their
  * first elements. */
-#include <jansson.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
 #include "base/utf8.h"
 #include "engine/gguf.h"
+#include "report/values.h"
 
 enum { SHOWN_ELEMENTS = 8, SHOWN_ELEMENT_BYTES = 200, SHOWN_TEXT_BYTES = 1 << 16 };
 
@@ -30,11 +29,6 @@ static json_t *text_json(hb_gguf_text text, size_t most)
     return string;
 }
 
-static json_t *real_json(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
-}
-
 /* A number of up to 8 bytes, little-endian as in the file. */
 static json_t *number_json(hb_gguf_kind kind, const uint8_t *data)
 {
@@ -49,10 +43,10 @@ static json_t *number_json(hb_gguf_kind kind, const uint8_t *data)
         return json_boolean(bits != 0);
     case HB_GGUF_FLOAT32:
         memcpy(&single, data, sizeof single);
-        return real_json((double)single);
+        return hb_json_number((double)single);
     case HB_GGUF_FLOAT64:
         memcpy(&full, data, sizeof full);
-        return real_json(full);
+        return hb_json_number(full);
     case HB_GGUF_UINT64:
         if (bits > INT64_MAX) return json_real((double)bits);
         return json_integer((json_int_t)bits);
