@@ -792,8 +792,8 @@ typedef struct hb_halting {
 } hb_halting;
 
 /* Halts the run's scored samples as hb_generate would have with this monitor, checking every token. The
- * signal watched must be the run's; a joint model is not for it (HB_ERR_ARGUMENT), because its scores of
- * the steps are not kept. `grading` as for hb_run_scores. */
+ * signal watched must be the run's; a joint model is not for it (HB_ERR_ARGUMENT), because its scores
+ * of the steps are not kept. `grading` as for hb_run_scores. */
 HB_API hb_status hb_run_halting(hb_run *run, const hb_monitor *monitor, const hb_grading *grading,
                                 hb_halting *halting, hb_error *err);
 

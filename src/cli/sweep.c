@@ -63,8 +63,8 @@ static int sweep_open_run(const cli_command *command, const sweep_options *o, hb
     const char *list = o->score ? o->score : o->pass2.joint ? "all" : "hbar_s";
     code = cli_scores_of_run(command, list, source.run->signals, &scores, &named);
     if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
-    if (!code && hb_run_table(run, (const char *const *)scores.names, scores.n, source.grading, &table,
-                              &err))
+    if (!code &&
+        hb_run_table(run, (const char *const *)scores.names, scores.n, source.grading, &table, &err))
         code = cli_fail(&err);
     if (!code) {
         if (c->scored + c->skipped + c->failed < c->total && !o->quiet)

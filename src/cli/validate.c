@@ -22,11 +22,11 @@ typedef struct validating {
     cli_pass1 pass1;
 
     hb_calibration calibration;
-    hb_run *run;          /* NULL: scores from a table */
-    const char *source;   /* where the scores are from, for messages */
+    hb_run *run;               /* NULL: scores from a table */
+    const char *source;        /* where the scores are from, for messages */
     const hb_grading *grading; /* of the run's answers; NULL: labels were given */
-    hb_score_table table; /* of the joint model's scores, if there is one, then of those judged */
-    double *log_odds;     /* [table.n], the joint model's */
+    hb_score_table table;      /* of the joint model's scores, if there is one, then of those judged */
+    double *log_odds;          /* [table.n], the joint model's */
     size_t n;       /* of the calibration's scores, those judged here; the one that it is about first */
     judged *judged; /* [n] */
     double *correlations; /* [n][n] */
@@ -384,12 +384,12 @@ static int print_json(const validating *v, const char *const *names)
         json_object_set_new(score, "p_difference_holm", cli_number(j->p_holm));
         json_object_set_new(scores, names[i], score);
     }
-    json_t *root =
-        json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "params", v->params_path, "source", v->source,
-                  "score", v->calibration.params.score, "shared_ids", (json_int_t)v->n_shared, "scores",
-                  scores, "correlations", hb_json_correlations(names, v->correlations, v->n),
-                  "quadrants", v->has_quadrants ? hb_quadrants_json(&v->quadrants) : json_null(),
-                  "halting", v->has_halting ? hb_halting_json(&v->halting) : json_null());
+    json_t *root = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "params", v->params_path,
+                             "source", v->source, "score", v->calibration.params.score, "shared_ids",
+                             (json_int_t)v->n_shared, "scores", scores, "correlations",
+                             hb_json_correlations(names, v->correlations, v->n), "quadrants",
+                             v->has_quadrants ? hb_quadrants_json(&v->quadrants) : json_null(),
+                             "halting", v->has_halting ? hb_halting_json(&v->halting) : json_null());
     return cli_print_json(root, JSON_INDENT(2));
 }
 

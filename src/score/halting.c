@@ -1,5 +1,5 @@
-/* Halting, as it would have been: P_fail rises or falls with the signal watched, so it reached the cutoff
- * at a step if it does at one of the extremes, which a run keeps of every signal. */
+/* Halting, as it would have been: P_fail rises or falls with the signal watched, so it reached the
+ * cutoff at a step if it does at one of the extremes, which a run keeps of every signal. */
 #include <math.h>
 #include "base/error.h"
 #include "hbar.h"
