@@ -531,7 +531,7 @@ static int check_usage(const cli_command *command, validating *v)
     if (v->label && !v->scores_path) return cli_usage(command, "--label goes with --scores");
     if (v->scores_path && v->pass1.grading.rule_given)
         return cli_usage(command, "--grade is not for --scores, whose labels are given");
-    if (model != data || (v->scores_path && (model || run)))
+    if ((run && model != data) || (v->scores_path && (model || data || run)))
         return cli_usage(command, "give --model and --data, or --run, or --scores");
     if (!cli_draws_check(command, v->n_draws, &code) ||
         !cli_grading_check(command, &v->pass1.grading, &code))

@@ -156,7 +156,7 @@ class Demo(unittest.TestCase):
                               (["calibrate", "--grade", "fuzzy"], "--grade"),
                               (["sweep", "--data", "x.csv", "--grade", "f1"], "--grade goes with --run"),
                               (["validate", "--params", "p", "--run", "r", "--min-f1", "1"], "--min-f1 goes with"),
-                              (["validate", "--params", "p", "--scores", "s", "--grade", "f1"], "--grade goes with"),
+                              (["validate", "--params", "p", "--scores", "s", "--grade", "f1"], "--grade is not for --scores"),
                               (["export", "--run", "r", "--min-f1", "0.3"], "--min-f1 goes with --grade f1")]:
             result = self.hbar(*args)
             self.assertEqual(result.returncode, 2)

@@ -73,7 +73,7 @@ class Table(Case):
         broken = self.write_rows("b.jsonl", rows)
         out, err = self.run_hbar("sweep", "--data", broken, "--joint", "--score", "a,b")
         self.assertIn("1 rows are broken and passed over, 299 are good", err)
-        self.assertIn("Score joint of 299 samples", out)
+        self.assertIn("299 samples, 49.8 % of them hallucinated\nScore joint\n", out)
         rows[7]["b"] = 0
         few = self.write_rows("c.jsonl", rows[:4] + [{**r, "label": 0} for r in rows[10:30]])
         self.fails("sweep", "--data", few, "--joint", "--score", "a,noise", code=FAILED, says="5 folds need as many samples")

@@ -88,4 +88,6 @@ const hb_kernels hb_kernels_neon = {
     .outer = outer,
     .attend = attend,
     .silu_mul = silu_mul,
+    .gelu_mul = gelu_mul,
+    .softcap = softcap,
 };
