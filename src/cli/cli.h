@@ -158,9 +158,10 @@ void cli_scores_free(cli_scores *scores);
  * code; CLI_USAGE when `option` was not given and there is no such file. */
 int cli_embedded(const cli_command *command, const char *option, const char *name, bool quiet,
                  const char **path, char **own);
-#define CLI_DEMO_MODEL "hbar-demo.gguf"
-#define CLI_DEMO_DATA  "demo_calibration.jsonl"
-#define CLI_DEMO_TEST  "demo_test.jsonl"
+#define CLI_DEMO_MODEL  "hbar-demo.gguf"
+#define CLI_DEMO_DATA   "demo_calibration.jsonl"
+#define CLI_DEMO_TEST   "demo_test.jsonl"
+#define CLI_DEMO_PARAMS "demo_params.json"
 
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
 

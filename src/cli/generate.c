@@ -37,7 +37,9 @@ static void add_options(cli_options *options, generate_options *o)
         {"model", 'm', CLI_TEXT, &o->model_path, "FILE", "the model, GGUF; the demo's", 0, 0, NULL,
          NULL},
         {"params", 'p', CLI_TEXT, &o->params_path, "FILE",
-         "signal, tau, direction and map to P_fail as hbar calibrate found them", 0, 0, NULL, NULL},
+         "signal, tau, direction and map to P_fail as hbar calibrate found them; the demo's for its "
+         "model",
+         0, 0, NULL, NULL},
         {"tau", 0, CLI_REAL, &o->tau, "T", "threshold on the signal watched; 2.0", -1e300, 1e300, NULL,
          &o->tau_given},
         {"lambda", 0, CLI_REAL, &o->lambda, "L", "steepness of P_fail around tau; 5.0", 1e-300, 1e300,
@@ -367,6 +369,17 @@ static bool find_watched(const cli_command *command, generate_options *o, int *c
     return *code == CLI_DONE;
 }
 
+/* The demo's model where none is given, with what was calibrated for it unless anything is told of
+ * that. */
+static int take_embedded(const cli_command *command, generate_options *o, char **own_model,
+                         char **own_params)
+{
+    bool told = o->model_path || o->watched || o->tau_given || o->lambda_given || o->direction_given;
+    int code = cli_embedded(command, "--model", CLI_DEMO_MODEL, o->quiet, &o->model_path, own_model);
+    if (code || told) return code;
+    return cli_embedded(command, "--params", CLI_DEMO_PARAMS, o->quiet, &o->params_path, own_params);
+}
+
 static int run(const cli_command *command, int argc, char **argv)
 {
     cli_options options = {0};
@@ -380,14 +393,14 @@ static int run(const cli_command *command, int argc, char **argv)
     if (!find_watched(command, &o, &code) || !cli_chat_check(command, &o.chat, &code)) return code;
     if (o.direction_given && o.direction == HB_DIRECTION_AUTO)
         return cli_usage(command, "--direction: auto needs data; high or low");
-    char *own_model = NULL;
-    code = cli_embedded(command, "--model", CLI_DEMO_MODEL, o.quiet, &o.model_path, &own_model);
-    if (code) return code;
+    char *own_model = NULL, *own_params = NULL;
     hb_buffer prompt = {0};
-    code = cli_read_operand(operand, &prompt);
+    code = take_embedded(command, &o, &own_model, &own_params);
+    if (!code) code = cli_read_operand(operand, &prompt);
     if (!code) code = open_and_generate(&o, &prompt);
     hb_buffer_free(&prompt);
     free(own_model);
+    free(own_params);
     return code;
 }
 

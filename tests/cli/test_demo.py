@@ -148,8 +148,24 @@ class Demo(unittest.TestCase):
 
         told = self.hbar("generate", "--params", out["parameters"], "What is the capital of France?")
         self.assertEqual(told.stdout.strip(), "Paris")
-        halted = self.hbar("generate", "--params", out["parameters"], "--json", "What is the capital of Cuba?")
-        self.assertTrue(json.loads(halted.stdout)["halted"])
+        halted = self.json("generate", "--params", out["parameters"], "What is the capital of Cuba?")
+        self.assertTrue(halted["halted"])
+        shipped = json.loads((DATA / "demo_params.json").read_text(encoding="utf-8"))
+        self.assertAlmostEqual(shipped["threshold"]["tau"], out["threshold"]["tau"], delta=0.05)
+        for field in ("name", "file_size", "sha256"):
+            self.assertEqual(shipped["model"][field], out["model"][field])
+
+    def test_generates_by_the_shipped_parameters(self):
+        shipped = json.loads((DATA / "demo_params.json").read_text(encoding="utf-8"))
+        told = self.hbar("generate", "What is the capital of France?")
+        self.assertEqual(told.stdout.strip(), "Paris")
+        self.assertIn("no --params given: the demo's", told.stderr)
+        self.assertNotIn("warning", told.stderr)
+        halted = self.json("generate", "What is the capital of Cuba?")
+        self.assertTrue(halted["halted"])
+        self.assertEqual(halted["monitor"]["tau"], shipped["threshold"]["tau"])
+        by_hand = self.json("generate", "--tau", "1", "What is the capital of Cuba?")
+        self.assertEqual((by_hand["monitor"]["tau"], by_hand["monitor"]["direction"]), (1, ">="))
 
     def test_bad_use(self):
         for args, message in [(["calibrate", "--min-f1", "0.3"], "--min-f1 goes with --grade f1"),

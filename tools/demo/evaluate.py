@@ -2,7 +2,8 @@
 """Measures the demo's model by hbar itself, and prints what models/README.md says of it:
 
     evaluate.py HBAR            to standard output
-    evaluate.py HBAR --write    into the card, between its two marks
+    evaluate.py HBAR --write    into the card, between its two marks; and writes data/demo_params.json,
+                                by which hbar generate watches the demo's model where nothing is told
 
 The program's own demo is measured: the model and data sets that lie beside HBAR."""
 import collections
@@ -64,6 +65,16 @@ def accuracy(hbar):
            "told\nas fluently as the rest.\n")
 
 
+def parameters(hbar):
+    """What was calibrated, without what differs from one machine to another or is long."""
+    calibrated = hbar.json("calibrate")
+    for field in ("created", "parameters", "scores", "sample_ids", "sweep"):
+        del calibrated[field]
+    for source in ("model", "data"):
+        calibrated[source]["path"] = Path(calibrated[source]["path"]).name
+    return json.dumps(calibrated, indent=2) + "\n"
+
+
 def judgements(hbar):
     """The label says whether the answer shown is the hallucinated one, which the model should say No to."""
     said = collections.Counter()
@@ -113,10 +124,12 @@ def card(hbar):
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        text = "".join(card(Product(sys.argv[1], folder)))
+        hbar = Product(sys.argv[1], folder)
+        text, params = "".join(card(hbar)), parameters(hbar)
     if sys.argv[2:] != ["--write"]:
         print(text, end="")
         return
+    (PROJECT / "data" / "demo_params.json").write_text(params, encoding="utf-8")
     before, rest = CARD.read_text(encoding="utf-8").split(MARKS[0])
     after = rest.split(MARKS[1])[1]
     CARD.write_text(before + MARKS[0] + text + MARKS[1] + after, encoding="utf-8")
