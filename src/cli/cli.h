@@ -39,6 +39,9 @@ typedef struct cli_options {
     int n;
 } cli_options;
 
+/* The program, as it was called (main.c). */
+extern const char *cli_program;
+
 typedef struct cli_command {
     const char *name;
     const char *operand; /* as help shows it; NULL: the command takes none */

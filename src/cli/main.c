@@ -21,8 +21,11 @@ static void print_help(FILE *out)
             "Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted.\n");
 }
 
+const char *cli_program = "hbar";
+
 int main(int argc, char **argv)
 {
+    if (argc > 0) cli_program = argv[0];
     if (argc < 2) {
         print_help(stderr);
         return CLI_USAGE;

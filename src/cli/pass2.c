@@ -143,7 +143,10 @@ static void print_class(const char *what, const hb_class_summary *c)
 static void print_scores(const hb_params_source *source, const hb_sweep_result *r)
 {
     cli_print_rate(r->n, r->hallucination_rate, source->grading);
-    printf("Score %s\n", source->score);
+    hb_score_id id;
+    if (source->store && hb_score_find(source->score, &id))
+        printf("Score %s (%s)\n", source->score, hb_signal_get_info(id.signal)->about);
+    else printf("Score %s\n", source->score);
     printf("  %-22s %.6g to %.6g\n", "range", r->score_min, r->score_max);
     print_class("faithful (label 0)", &r->by_label[0]);
     print_class("hallucinated (label 1)", &r->by_label[1]);
@@ -268,11 +271,11 @@ static void print_next(bool demo, const char *model, const char *path)
 {
     printf("Next, to watch with these, and to judge them on other data:\n");
     if (demo) {
-        printf("  hbar generate --params %s \"What is the capital of France?\"\n", path);
-        printf("  hbar validate --params %s\n", path);
+        printf("  %s generate --params %s \"What is the capital of France?\"\n", cli_program, path);
+        printf("  %s validate --params %s\n", cli_program, path);
     } else {
-        printf("  hbar generate --model %s --params %s \"Who wrote Faust?\"\n", model, path);
-        printf("  hbar validate --model %s --params %s --data FILE\n", model, path);
+        printf("  %s generate --model %s --params %s \"Who wrote Faust?\"\n", cli_program, model, path);
+        printf("  %s validate --model %s --params %s --data FILE\n", cli_program, model, path);
     }
 }
 
