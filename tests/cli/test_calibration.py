@@ -11,6 +11,7 @@ import re
 import signal
 import sqlite3
 import time
+from pathlib import Path
 
 from harness import (LABELLED, DONE, HBAR, INTERRUPTED, MODEL, MODELS, SHARED, Case, environment, subprocess)
 
@@ -57,7 +58,7 @@ class Calibrate(Runs):
         shown = self.calibrate()
         path = shown.pop("parameters")
         self.assertRegex(path, r"/random-llama_\d{8}_\d{6}_n60\.json$")
-        saved = json.loads(open(path).read())
+        saved = json.loads(Path(path).read_text())
         self.assertEqual({**saved, "created": 0}, {**shown, "created": 0})
         self.assertEqual(saved["model"]["sha256"], hashlib.sha256(MODEL.read_bytes()).hexdigest())
         self.assertEqual(saved["model"]["file_size"], MODEL.stat().st_size)
@@ -200,7 +201,7 @@ class Store(Runs):
 
     def slow(self, path, out):
         return ["calibrate", "--model", str(MODELS / "tiny-q6_k.gguf"), "--data", str(LABELLED), "--run", str(path),
-                "-o", str(out), "--max-tokens", "100", "-n", "24", "--sequences", "1"]
+                "-o", str(out), "--max-tokens", "30", "-n", "12", "--sequences", "1"]
 
     def stop_and_continue(self, how, code):
         path, whole = self.dir / "run.db", self.dir / "whole.db"
@@ -211,7 +212,7 @@ class Store(Runs):
         _, err = process.communicate(timeout=120)
         self.assertEqual(process.returncode, code, err)
         kept = self.rows(path)
-        self.assertTrue(3 <= len(kept) < 24)
+        self.assertTrue(3 <= len(kept) < 12)
         self.assertFalse(list(self.dir.glob("*.json")))
         self.run_hbar(*self.slow(path, self.dir))
         self.run_hbar(*self.slow(whole, self.dir))

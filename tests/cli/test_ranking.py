@@ -1,6 +1,7 @@
 """--score with several scores: ranked, compared and correlated; and the intervals of one."""
 import json
 import random
+from pathlib import Path
 
 from harness import LABELLED, FAILED, MODEL, USAGE, Case
 from test_calibration import auroc
@@ -84,7 +85,7 @@ class Ranking(Case):
         self.assertEqual({r["name"] for r in result["ranking"]}, names)
         self.assertEqual(result["score"]["name"], result["ranking"][0]["name"])
         self.assertTrue(names < set(result["scores"]))  # which has the usual aggregations, too
-        saved = json.loads(open(result["parameters"]).read())
+        saved = json.loads(Path(result["parameters"]).read_text())
         self.assertEqual(saved["ranking"], result["ranking"])
         (run,) = (self.dir / "out").glob("*.db")
         again = self.run_json("sweep", "--run", run, "--score", "all:max", "--draws", 100)

@@ -3,6 +3,7 @@ import contextlib
 import json
 import re
 import sqlite3
+from pathlib import Path
 
 from harness import LABELLED, FAILED, MODEL, SHARED, USAGE, Case
 
@@ -54,7 +55,7 @@ class Validate(Case):
         out, err = self.run_hbar(*arguments)
         self.assertIn("60 of 60 samples have ids that the calibration had", err)
         self.assertIn("AURC", out)
-        other = json.loads(open(calibrated["parameters"]).read())
+        other = json.loads(Path(calibrated["parameters"]).read_text())
         other["model"]["name"] = "other"
         path = self.write("other.json", json.dumps(other))
         self.fails("validate", "--params", path, "--run", run, says="calibrated on another model")

@@ -11,6 +11,7 @@ import os
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 try:
     import numpy as np
@@ -29,7 +30,7 @@ USUAL = {"perplexity": "last", "sequence_logprob": "last"}
 
 def read_model(path):
     """Metadata and F32 tensors of a GGUF file."""
-    data, at = open(path, "rb").read(), 8
+    data, at = Path(path).read_bytes(), 8
     scalars = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 
     def take(form):
