@@ -107,10 +107,12 @@ class Demo(unittest.TestCase):
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertRegex(shown.stdout, r"flags \d+ of the \d+ hallucinated, and \d+ of the \d+ faithful")
         self.assertRegex(shown.stdout, r"Halting at the first token whose P_fail reaches 0.85 would stop\n")
-        told = re.findall(r"^  hbar (\S+) (.*)$", shown.stdout, re.MULTILINE)
-        self.assertEqual([command for command, _ in told], ["generate", "validate"])
-        for command, rest in told:
-            done = self.hbar(command, *shlex.split(rest))
+        told = re.findall(r"^  (\S+ (?:generate|validate) .*)$", shown.stdout, re.MULTILINE)
+        self.assertEqual(len(told), 2)
+        for line in told:
+            program, *arguments = shlex.split(line)
+            self.assertEqual(program, HBAR)
+            done = self.hbar(*arguments)
             self.assertEqual(done.returncode, 0, done.stderr)
 
     def test_calibrates_and_halts(self):
