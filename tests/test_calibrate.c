@@ -16,6 +16,8 @@ typedef struct reference {
     double quantiles[5]; /* 0, 0.123, 0.5, 0.6, 1 */
     double best_high[6]; /* tau, precision, recall, F1, wide grid or not, best F1 or not */
     double best_low[6];
+    size_t n_curve;                                              /* different scores */
+    double curve_precision[80], curve_recall[80], curve_tau[80]; /* from the highest score down */
 } reference;
 #include "reference/calibrate_reference.h"
 
@@ -45,6 +47,24 @@ static void check_best(const reference *f, hb_direction direction, const double 
     assert_near(r.pr_auc,
                 direction == HB_DIRECTION_LOW ? f->average_precision_low : f->average_precision, 1e-9);
     hb_sweep_free(&r);
+}
+
+/* The exact sweep's points are the precision-recall curve. */
+static void test_curves(void **state)
+{
+    (void)state;
+    for (size_t k = 0; k < N_REFERENCES; k++) {
+        const reference *f = &references[k];
+        hb_sweep_options o = {.grid = HB_GRID_EXACT, .min_recall = 0.9, .direction = HB_DIRECTION_HIGH};
+        hb_sweep_result r = sweep(f->scores, f->labels, f->n, o);
+        assert_int_equal(r.n_points, f->n_curve);
+        for (size_t i = 0; i < r.n_points; i++) {
+            assert_near(r.points[i].tau, f->curve_tau[i], 1e-9);
+            assert_near(r.points[i].precision, f->curve_precision[i], 1e-9);
+            assert_near(r.points[i].recall, f->curve_recall[i], 1e-9);
+        }
+        hb_sweep_free(&r);
+    }
 }
 
 static void test_references(void **state)
@@ -403,6 +423,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_references),
+        cmocka_unit_test(test_curves),
         cmocka_unit_test(test_brute_force),
         cmocka_unit_test(test_mirror),
         cmocka_unit_test(test_exact_grid_is_every_distinct_score),

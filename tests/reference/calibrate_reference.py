@@ -7,7 +7,8 @@
 from pathlib import Path
 
 import numpy as np
-from sklearn.metrics import average_precision_score, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import (average_precision_score, precision_recall_curve, precision_recall_fscore_support,
+                             roc_auc_score)
 
 rng = np.random.default_rng(7)
 
@@ -39,6 +40,12 @@ def best(scores, labels, low):
     return (*max(points, key=lambda q: (q[3], q[2])), 1, 1)
 
 
+def curve(scores, labels):
+    """Precision, recall and threshold from the highest threshold down, and how many there are."""
+    precision, recall, tau = precision_recall_curve(labels, scores)
+    return [str(len(tau)), *(numbers(v[len(tau) - 1::-1]) for v in (precision, recall, tau))]
+
+
 def numbers(values):
     return "{" + ", ".join(f"{float(v):.17g}" for v in values) + "}"
 
@@ -54,7 +61,7 @@ def main():
             repr(float(average_precision_score(labels, -scores))), numbers(g.mean() for g in groups),
             numbers(g.std(ddof=1) for g in groups),
             numbers(np.quantile(scores, [0, 0.123, 0.5, 0.6, 1])), numbers(best(scores, labels, False)),
-            numbers(best(scores, labels, True))]) + "},\n"
+            numbers(best(scores, labels, True)), *curve(scores, labels)]) + "},\n"
     Path(__file__).with_suffix(".h").write_text(out + "};\n")
 
 
