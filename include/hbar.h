@@ -169,12 +169,14 @@ typedef struct hb_session_options {
     int64_t cache_bytes; /* the cache takes no more, but has room for one sequence; 0: no bound */
     bool exact;          /* multiply quantised weights by activations as they are, not rounded to 8
                             bits: slower, and free of that rounding */
+    bool claim;          /* take all memory from the machine at the start, so that a long job cannot
+                            find it gone and its peak does not depend on the work; false: as it is used */
 } hb_session_options;
 
 #define HB_DEFAULT_CTX 4096
 
-/* Allocates and touches all the memory the session will ever use, so that a run too large for the
- * machine fails here. `model` must outlive the session. `options` may be NULL. */
+/* Reserves all the memory the session will ever use, so that one too large for the machine fails here.
+ * `model` must outlive the session. `options` may be NULL. */
 HB_API hb_status hb_session_open(const hb_model *model, const hb_session_options *options,
                                  hb_session **session, hb_error *err);
 HB_API void hb_session_close(hb_session *session);

@@ -158,6 +158,7 @@ static hb_status open_all(cli_pass1 *p, hb_error *err)
     hb_session_options o = {.n_ctx = p->n_ctx,
                             .n_threads = p->n_threads,
                             .n_sequences = p->n_sequences,
+                            .claim = true,
                             .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : free_memory() / 2)};
     if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > p->n_ctx ? USEFUL_POSITIONS : p->n_ctx;
     hb_status status = hb_model_open(p->model_path, &p->model, err);

@@ -24,7 +24,7 @@ int32_t hb_kv_pages(int32_t n)
     return (n + HB_PAGE - 1) / HB_PAGE;
 }
 
-hb_status hb_kv_open(hb_kv_cache *c, hb_error *err)
+hb_status hb_kv_open(hb_kv_cache *c, bool claim, hb_error *err)
 {
     c->padded = pad(c->head_dim);
     c->head_size = head_floats(c->head_dim);
@@ -39,7 +39,7 @@ hb_status hb_kv_open(hb_kv_cache *c, hb_error *err)
     }
     c->n_free = c->n_pages;
     for (int32_t p = 0; p < c->n_pages; p++) c->free[p] = c->n_pages - 1 - p;
-    c->memory = hb_reserve((size_t)c->n_pages * c->page_size * sizeof(float));
+    c->memory = hb_reserve((size_t)c->n_pages * c->page_size * sizeof(float), claim);
     return c->memory ? HB_OK : hb_fail_memory(err);
 }
 

@@ -33,8 +33,8 @@ uint64_t hb_kv_page_bytes(int32_t n_layers, int32_t n_heads, int32_t head_dim);
 /* Pages that n positions take. */
 int32_t hb_kv_pages(int32_t n);
 
-/* Fills in the cache's tables for the shape already in it, and reserves its memory. */
-hb_status hb_kv_open(hb_kv_cache *cache, hb_error *err);
+/* Fills in the cache's tables for the shape already in it, and reserves or claims its memory. */
+hb_status hb_kv_open(hb_kv_cache *cache, bool claim, hb_error *err);
 void hb_kv_close(hb_kv_cache *cache);
 
 /* Pages a sequence lacks to hold n more positions. */

@@ -87,7 +87,7 @@ static void shape_cache(hb_session *s, const hb_session_options *o)
     s->cache.n_pages = (int32_t)(wanted < all ? wanted : all);
 }
 
-static hb_status allocate(hb_session *s, hb_error *err)
+static hb_status allocate(hb_session *s, bool claim, hb_error *err)
 {
     const hb_kv_cache *c = &s->cache;
     size_t bytes = lay_out(s, NULL);
@@ -99,13 +99,13 @@ static hb_status allocate(hb_session *s, hb_error *err)
                        "a context of %lld positions needs %.2f GiB, and this machine has %.2f GiB",
                        (long long)c->n_pages * HB_PAGE, gib, machine);
     size_t blocks = (size_t)HB_BATCH * ((size_t)s->model->info.n_heads / HB_QUERY_ROWS + 1);
-    s->memory = hb_reserve(bytes);
+    s->memory = hb_reserve(bytes, claim);
     s->spans = calloc(HB_BATCH, sizeof *s->spans);
     s->span_of = calloc(HB_BATCH, sizeof *s->span_of);
     s->blocks = calloc(blocks, sizeof *s->blocks);
     if (!s->memory || !s->spans || !s->span_of || !s->blocks) return hb_fail_memory(err);
     lay_out(s, s->memory);
-    return hb_kv_open(&s->cache, err);
+    return hb_kv_open(&s->cache, claim, err);
 }
 
 static void fill_ropes(hb_session *s)
@@ -161,7 +161,7 @@ hb_status hb_session_open(const hb_model *model, const hb_session_options *optio
     hb_session *s = calloc(1, sizeof *s);
     if (!s) return hb_fail_memory(err);
     hb_status status = plan(s, model, options, err);
-    if (!status) status = allocate(s, err);
+    if (!status) status = allocate(s, options && options->claim, err);
     if (status) {
         hb_session_close(s);
         return status;

@@ -180,6 +180,20 @@ class Store(Runs):
         self.assertNotEqual(first["parameters"], second["parameters"])
         self.assertEqual(first["threshold"], second["threshold"])
 
+    def peak_memory(self, n):
+        """KiB that `n` samples take at most; freed memory does not count, which sanitizers keep a while."""
+        process = subprocess.Popen([HBAR, "score", "--quiet", "--model", str(MODEL), "--data", str(LABELLED), "-n", str(n),
+                                    "-o", str(self.dir / str(n)), "--max-tokens", "5"], stdout=subprocess.DEVNULL,
+                                   env=environment(ASAN_OPTIONS="quarantine_size_mb=0"))
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        self.assertEqual(process.returncode, DONE)
+        return usage.ru_maxrss
+
+    def test_memory_does_not_grow_with_samples(self):
+        few, many = self.peak_memory(6), self.peak_memory(60)
+        self.assertLess(abs(many - few), 0.05 * few)
+
     def start(self, path, out):
         """A run slow enough to be stopped midway, once it has rows."""
         process = subprocess.Popen([HBAR, *self.slow(path, out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
