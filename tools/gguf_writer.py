@@ -41,7 +41,8 @@ def array(key, kind, values):
     return _text(key) + head + b"".join(_value(kind, v) for v in values)
 
 
-def model_metadata(arch, name, n_ctx, n_embd, n_layers, n_ff, n_heads, n_kv_heads, n_vocab, n_rot=None, rms_eps=1e-5):
+def model_metadata(arch, name, n_ctx, n_embd, n_layers, n_ff, n_heads, n_kv_heads, n_vocab, *, n_rot=None,
+                   rms_eps=1e-5):
     """The pairs that describe a model's shape."""
     return [
         pair("general.architecture", STRING, arch),

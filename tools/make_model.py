@@ -200,7 +200,7 @@ def metadata(o, n_vocab):
         return f"{o.arch}.{name}"
 
     pairs = gguf.model_metadata(o.arch, o.name, o.context, o.embd, o.layers, o.ff, o.heads,
-                                o.kv_heads, n_vocab, o.rot)
+                                o.kv_heads, n_vocab, n_rot=o.rot)
     if o.head_dim * o.heads != o.embd:
         pairs += [gguf.number(key("attention.key_length"), o.head_dim),
                   gguf.number(key("attention.value_length"), o.head_dim)]

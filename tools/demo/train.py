@@ -215,7 +215,7 @@ def export(path, model, tokenizer):
     types = [gguf.UNKNOWN, gguf.CONTROL, gguf.CONTROL] + [gguf.BYTE] * 256
     types += [gguf.NORMAL] * (len(tokenizer.pieces) - len(types))
     pairs = gguf.model_metadata("llama", NAME, N_CTX, N_EMBD, N_LAYERS, N_FF, N_HEADS, N_KV_HEADS,
-                                len(tokenizer.pieces), RMS_EPS)
+                                len(tokenizer.pieces), rms_eps=RMS_EPS)
     pairs += gguf.spm_metadata(tokenizer.pieces, tokenizer.scores, types)
     gguf.write(path, pairs, tensors(model))
 

@@ -129,6 +129,7 @@ INLINE void block(const hb_type type, const int R, const int T, const uint8_t *w
         EACH(t, T) xv[t] = _mm512_maskz_loadu_ps(m, x + (size_t)t * ldx + i);
         EACH(r, R)
         {
+            if (T == 1 && R > 1) ask_for(w + (size_t)(r + R) * ldw, i * (type == HB_TYPE_F32 ? 4 : 2));
             __m512 wv = weights(type, w + (size_t)r * ldw, i, m);
             EACH(t, T) acc[r][t] = _mm512_fmadd_ps(wv, xv[t], acc[r][t]);
         }

@@ -31,6 +31,7 @@ INLINE void block(const hb_type type, const int R, const int T, const uint8_t *w
         EACH(t, T) xv[t] = vf_load(x + (size_t)t * ldx + i);
         EACH(r, R)
         {
+            if (T == 1 && R > 1) ask_for(w + (size_t)(r + R) * ldw, i * (type == HB_TYPE_F32 ? 4 : 2));
             vf wv = weights(type, w + (size_t)r * ldw, i);
             EACH(t, T) acc[r][t] += wv * xv[t];
         }

@@ -12,6 +12,13 @@
 /* A loop over registers: always unrolled, so that an array indexed by it needs no memory. */
 #define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
+/* Asks for the memory line at a row's byte `at`, once for each line. Of a row that is used next: what a
+ * processor foresees by itself ends with the page. */
+INLINE void ask_for(const uint8_t *row, size_t at)
+{
+    if (at % 64 == 0) __builtin_prefetch(row + at);
+}
+
 typedef float vf __attribute__((vector_size(HB_LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(HB_LANES * 4)));
 typedef int8_t vb __attribute__((vector_size(HB_LANES * 4)));
