@@ -352,7 +352,10 @@ typedef struct hb_map {
 /* "lambda", "fit-lambda", "platt", "isotonic". */
 HB_API const char *hb_map_kind_name(hb_map_kind kind);
 HB_API double hb_map_p(const hb_map *map, double score); /* in [0, 1] */
-HB_API void hb_map_free(hb_map *map);                    /* what it holds, not the map itself */
+/* P_fail by the map, or where that is NULL by hb_p_fail of the rest. */
+HB_API double hb_p_fail_by(const hb_map *map, double value, double tau, double lambda,
+                           hb_direction direction);
+HB_API void hb_map_free(hb_map *map); /* what it holds, not the map itself */
 
 /* Surprise -ln p of the chosen token in nats, p clamped to [1e-10, 1] (self-information: Shannon, A
  * Mathematical Theory of Communication, 1948). */

@@ -47,8 +47,7 @@ static hb_status judge_probabilities(const double *scores, const uint8_t *labels
     double sum[BINS] = {0}, ones[BINS] = {0}, squares = 0, *p = calloc(n, sizeof *p);
     if (!p) return hb_fail_memory(err);
     for (size_t i = 0; i < n; i++) {
-        p[i] = o->map ? hb_map_p(o->map, scores[i])
-                      : hb_p_fail(scores[i], o->tau, o->lambda, o->direction);
+        p[i] = hb_p_fail_by(o->map, scores[i], o->tau, o->lambda, o->direction);
         int bin = p[i] < 1 ? (int)(p[i] * BINS) : BINS - 1;
         sum[bin] += p[i];
         ones[bin] += labels[i];

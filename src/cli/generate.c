@@ -207,8 +207,7 @@ static bool judge(const generate_options *o, const hb_generation *g, verdict *v)
     const hb_monitor *m = &o->engine.monitor;
     if (!o->params_path || o->watched || g->n_steps == 0) return false;
     v->value = m->joint ? g->last.watched : hb_scores_get(&g->scores, o->score);
-    v->p_fail =
-        m->map ? hb_map_p(m->map, v->value) : hb_p_fail(v->value, m->tau, m->lambda, m->direction);
+    v->p_fail = hb_p_fail_by(m->map, v->value, m->tau, m->lambda, m->direction);
     v->risky = m->direction == HB_DIRECTION_LOW ? v->value <= m->tau : v->value >= m->tau;
     return true;
 }

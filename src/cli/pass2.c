@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
-#include "report/validation.h"
 
 const char *const cli_directions[] = {"high", "low", "auto", NULL};
 static const char *const maps[] = {"lambda", "fit-lambda", "platt", "isotonic", NULL};

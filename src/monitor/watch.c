@@ -209,8 +209,7 @@ hb_status hb_watch_measure(hb_watch *w, hb_watch_scratch *scratch, int32_t step,
     }
     w->n_steps++;
     s.watched = m->joint ? joint_log_odds(w) : s.signals[m->watched];
-    s.p_fail =
-        m->map ? hb_map_p(m->map, s.watched) : hb_p_fail(s.watched, m->tau, m->lambda, m->direction);
+    s.p_fail = hb_p_fail_by(m->map, s.watched, m->tau, m->lambda, m->direction);
     *out = s;
     return HB_OK;
 }

@@ -6,7 +6,7 @@
 
 static double p_fail(const hb_monitor *m, double value)
 {
-    return m->map ? hb_map_p(m->map, value) : hb_p_fail(value, m->tau, m->lambda, m->direction);
+    return hb_p_fail_by(m->map, value, m->tau, m->lambda, m->direction);
 }
 
 hb_status hb_run_halting(hb_run *run, const hb_monitor *m, const hb_grading *grading,

@@ -39,6 +39,11 @@ static double between_knots(const hb_map *map, double score)
     return map->p[low] + part * (map->p[high] - map->p[low]);
 }
 
+double hb_p_fail_by(const hb_map *map, double value, double tau, double lambda, hb_direction direction)
+{
+    return map ? hb_map_p(map, value) : hb_p_fail(value, tau, lambda, direction);
+}
+
 double hb_map_p(const hb_map *map, double score)
 {
     if (map->kind == HB_MAP_PLATT) return falling_logistic(map->a * score + map->b);
