@@ -3,6 +3,7 @@
 #include "base/buffer.h"
 #include "base/rng.h"
 #include "base/sha256.h"
+#include "base/text.h"
 #include "base/utf8.h"
 
 /* SplitMix64 from seed 1234567: the values its authors' reference program gives. */
@@ -126,9 +127,74 @@ static void test_version(void **state)
     assert_string_equal(hb_version(), expected);
 }
 
+static void test_printable(void **state)
+{
+    (void)state;
+    char out[8];
+    assert_string_equal(hb_printable(out, 8, "1234567", 7), "1234567");
+    assert_string_equal(hb_printable(out, 8, "12345678", 8), "1234...");
+    assert_string_equal(hb_printable(out, 8, "123\xC3\xA9\xC3\xA9\xC3\xA9", 9), "123...");
+    assert_string_equal(hb_printable(out, 8, "a\nb\x7F\xFF\0c", 7), "a b ? c");
+    assert_string_equal(hb_printable(out, 8, "", 0), "");
+}
+
+/* Each control character leaves one space, whatever its length: terminals act on C1 controls as they do
+ * on escape sequences, and overrides of direction show a text that is not there. */
+static void test_printable_stops_what_acts(void **state)
+{
+    (void)state;
+    static const char *const acting[] = {
+        "\x1B",         "\r",           "\x7F",         "\xC2\x80",     "\xC2\x85",
+        "\xC2\x9B",     "\xC2\x9F",     "\xE2\x80\xA8", "\xE2\x80\xA9", "\xE2\x80\xAA",
+        "\xE2\x80\xAE", "\xE2\x81\xA6", "\xE2\x81\xA9",
+    };
+    static const char *const shown[] = {
+        " ",
+        "~",
+        "\xC2\xA0",
+        "\xC2\xA9",
+        "\xC3\x9B",
+        "\xE2\x80\xA7",
+        "\xE2\x80\xAF",
+        "\xE2\x81\xA5",
+        "\xE2\x81\xAA",
+        "\xE2\x82\xA8",
+        "\xE1\x80\xA8",
+        "\xF0\x9F\x98\x80",
+    };
+    char out[16], text[16], expected[16];
+    for (size_t i = 0; i < sizeof acting / sizeof *acting; i++) {
+        snprintf(text, sizeof text, "a%sb", acting[i]);
+        assert_string_equal(hb_printable(out, sizeof out, text, strlen(text)), "a b");
+    }
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        snprintf(expected, sizeof expected, "a%sb", shown[i]);
+        assert_string_equal(hb_printable(out, sizeof out, expected, strlen(expected)), expected);
+    }
+    /* A long run of them is measured by what is written, not by what is read. */
+    const char *run = "\xE2\x80\xAE\xE2\x80\xAE\xE2\x80\xAE\xE2\x80\xAE\xE2\x80\xAE";
+    assert_string_equal(hb_printable(out, 8, run, 15), "     ");
+    /* Bytes that a terminal of one-byte characters would act on are malformed here. */
+    assert_string_equal(hb_printable(out, 8,
+                                     "a\x9B"
+                                     "1m",
+                                     4),
+                        "a?1m");
+}
+
+static void test_white_space(void **state)
+{
+    (void)state;
+    for (int c = 0; c < 256; c++)
+        assert_int_equal(hb_is_space((char)c), c != 0 && strchr(" \t\n\v\f\r", c) != NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_printable),
+        cmocka_unit_test(test_printable_stops_what_acts),
+        cmocka_unit_test(test_white_space),
         cmocka_unit_test(test_rng_is_the_published_one),
         cmocka_unit_test(test_rng_ranges),
         cmocka_unit_test(test_buffer),

@@ -652,17 +652,6 @@ static void test_hash(void **state)
     hb_dataset_close(dataset);
 }
 
-static void test_printable(void **state)
-{
-    (void)state;
-    char out[8];
-    assert_string_equal(hb_printable(out, 8, "1234567", 7), "1234567");
-    assert_string_equal(hb_printable(out, 8, "12345678", 8), "1234...");
-    assert_string_equal(hb_printable(out, 8, "123\xC3\xA9\xC3\xA9\xC3\xA9", 9), "123...");
-    assert_string_equal(hb_printable(out, 8, "a\nb\x7F\xFF\0c", 7), "a b ? c");
-    assert_string_equal(hb_printable(out, 8, "", 0), "");
-}
-
 /* ---- Drawing ----------------------------------------------------------------------------------- */
 
 /* The expected rows were computed apart from the library, in Python: SplitMix64 from its paper (state
@@ -1277,7 +1266,6 @@ int main(void)
         cmocka_unit_test(test_huge_record),
         cmocka_unit_test(test_constant_memory),
         cmocka_unit_test(test_hash),
-        cmocka_unit_test(test_printable),
         cmocka_unit_test(test_draw_is_fixed),
         cmocka_unit_test(test_draw_passes_over_broken),
         cmocka_unit_test(test_draw_sizes),

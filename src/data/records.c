@@ -6,7 +6,7 @@
 #include <string.h>
 #include "base/buffer.h"
 #include "base/error.h"
-#include "base/utf8.h"
+#include "base/text.h"
 
 /* Where in the file the reader stands. */
 typedef enum place {
@@ -34,27 +34,6 @@ struct hb_records {
     bool too_large;
     char reason[256];
 };
-
-const char *hb_printable(char *out, size_t size, const char *text, size_t length)
-{
-    size_t used = 0, mark = 0; /* mark: where "..." still fits */
-    for (size_t i = 0; i < length;) {
-        int n = hb_utf8_character(text + i, length - i);
-        size_t step = n > 0 ? (size_t)n : 1;
-        if (used + 4 <= size) mark = used;
-        if (used + step >= size) {
-            memcpy(out + mark, "...", 4);
-            return out;
-        }
-        memcpy(out + used, text + i, step);
-        if (n <= 0) out[used] = '?';
-        if (n == 1 && ((unsigned char)text[i] < 0x20 || text[i] == 0x7F)) out[used] = ' ';
-        used += step;
-        i += step;
-    }
-    out[used] = '\0';
-    return out;
-}
 
 const char *hb_field_names(char *out, size_t size, const json_t *object)
 {

@@ -1,6 +1,6 @@
 /* JSON records from a file, one at a time: JSON Lines or one JSON array of objects, told apart by the
  * first character. Memory is that of one record. Also what the readers of this room share: telling of
- * broken records, and putting text from a file into a message.
+ * broken records, and the names of fields for messages.
  */
 #ifndef HB_DATA_RECORDS_H
 #define HB_DATA_RECORDS_H
@@ -45,10 +45,6 @@ typedef struct hb_breakages {
 /* Counts one and tells of it as "PATH:LINE: reason": to on_broken, or with `strict` as HB_ERR_FORMAT.
  */
 hb_status hb_breakage(hb_breakages *breakages, uint64_t line, const char *reason, hb_error *err);
-
-/* Copies text into `out` [size], size >= 8, fit for a one-line message: control characters become
- * spaces, malformed bytes '?', and what does not fit is cut at a character and marked "...". */
-const char *hb_printable(char *out, size_t size, const char *text, size_t length);
 
 /* The names of an object's fields, comma-separated, as hb_printable. */
 const char *hb_field_names(char *out, size_t size, const json_t *object);

@@ -10,6 +10,7 @@
 #include <strings.h>
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/text.h"
 #include "data/records.h"
 
 #define DETECTION_LIMIT 100 /* JSON records looked at to tell the columns */

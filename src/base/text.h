@@ -1,0 +1,22 @@
+/* Text that came from outside: from files, models and command lines. */
+#ifndef HB_BASE_TEXT_H
+#define HB_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Whether the byte is ASCII white space: space, \t, \n, \v, \f or \r. Does not depend on the locale. */
+bool hb_is_space(char byte);
+
+/* Whether a well-formed UTF-8 character of `size` bytes acts on a terminal or on the line around it
+ * instead of being shown: C0, DEL and C1 controls, U+2028 and U+2029, which break lines, and the
+ * characters that embed, override or isolate a direction of writing (U+202A to U+202E, U+2066 to
+ * U+2069). */
+bool hb_is_control(const char *character, size_t size);
+
+/* Copies text into `out` [size], size >= 8, as one line that is safe to print: each control character
+ * (hb_is_control) becomes a space and each malformed byte '?'. Text that does not fit is cut between
+ * two characters and ends in "...". Returns `out`. */
+const char *hb_printable(char *out, size_t size, const char *text, size_t length);
+
+#endif
