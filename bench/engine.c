@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/rng.h"
-#include "engine/session.h"
+#include "engine/engine.h"
 
 #define MAX_REPEAT 100
 
@@ -88,7 +88,7 @@ static double prefill(engine *e, int32_t n)
 {
     hb_error err;
     int32_t last = n - 1;
-    const hb_tap tap = {&last, 1, e->logits, NULL};
+    const hb_tap tap = {.rows = &last, .n_rows = 1, .logits = e->logits};
     hb_session_reset(e->session);
     draw_tokens(e, n);
     double start = bench_now();
@@ -99,7 +99,7 @@ static double prefill(engine *e, int32_t n)
 static double decode(engine *e, int32_t n, int32_t n_sequences)
 {
     hb_error err;
-    const hb_tap tap = {e->rows, n_sequences, e->logits, NULL};
+    const hb_tap tap = {.rows = e->rows, .n_rows = n_sequences, .logits = e->logits};
     hb_session_reset(e->session);
     double start = bench_now();
     for (int32_t i = 0; i < n; i++) {
@@ -115,7 +115,7 @@ static void report(const engine *e, const char *name, int32_t n, int32_t n_seque
     json_t *all = json_array();
     for (int i = 0; i < e->repeat; i++) json_array_append_new(all, json_real(rates[i]));
     bench_print(json_pack("{s:s, s:s, s:s, s:i, s:i, s:i, s:f, s:o}", "model", e->path, "measure", name,
-                          "kernels", e->session->kernels->name, "threads", e->n_threads, "tokens", n,
+                          "kernels", e->session->kernels, "threads", e->n_threads, "tokens", n,
                           "sequences", n_sequences, "per_second", bench_median(rates, e->repeat),
                           "repeats", all));
 }
@@ -138,13 +138,25 @@ static void measure_decode(engine *e, int32_t n_sequences)
     report(e, n_sequences == 1 ? "decode" : "decode_together", e->n_decode, n_sequences, rates);
 }
 
-/* Weights that every token of a prefill is multiplied by: all but the embedding table and the output
- * head.
- */
-static uint64_t weights_per_token(const hb_model *m)
+static bool is_named(const hb_file_tensor *t, const char *name)
 {
-    uint64_t table = (uint64_t)m->info.n_vocab * (uint64_t)m->info.n_embd;
-    return m->info.n_params - (m->output.data == m->token_embd.data ? table : 2 * table);
+    return t->name.length == strlen(name) && memcmp(t->name.bytes, name, t->name.length) == 0;
+}
+
+/* Weights that every token of a prefill is multiplied by: all but the embedding table and the output
+ * head, which a file may have as one tensor. */
+static int64_t weights_per_token(const engine *e)
+{
+    hb_error err;
+    hb_file_description *file;
+    bench_check(hb_describe_file(e->path, &file, &err), &err);
+    int64_t left = file->n_weights;
+    for (size_t i = 0; i < file->n_tensors; i++)
+        if (is_named(&file->tensors[i], "token_embd.weight") ||
+            is_named(&file->tensors[i], "output.weight"))
+            left -= file->tensors[i].n_weights;
+    hb_describe_free(file);
+    return left;
 }
 
 /* Opens what `hbar generate` opens, and evaluates once, so that memory is at its highest. */
@@ -156,7 +168,9 @@ static void measure_start(engine *e)
     double opened = bench_now();
     open_session(e, 0, 1);
     double ready = bench_now();
-    const hb_kv_cache *c = &e->session->cache;
+    hb_memory memory;
+    const hb_session_options usual = {.n_threads = e->n_threads};
+    bench_check(hb_session_memory(e->model, &usual, &memory, &err), &err);
     make_room(e);
     int32_t n = e->n_prompt ? e->n_prompt : 1;
     prefill(e, n < e->session->n_ctx ? n : e->session->n_ctx);
@@ -164,10 +178,8 @@ static void measure_start(engine *e)
         "{s:s, s:s, s:f, s:f, s:i, s:I, s:I, s:I, s:I}", "model", e->path, "measure", "start",
         "model_seconds", opened - start, "session_seconds", ready - opened, "context",
         e->session->n_ctx, "file_bytes", (json_int_t)hb_model_get_info(e->model)->file_size,
-        "cache_bytes",
-        (json_int_t)((uint64_t)c->n_pages * hb_kv_page_bytes(c->n_layers, c->n_heads, c->head_dim)),
-        "peak_memory_bytes", (json_int_t)bench_peak_memory(), "weights_per_token",
-        (json_int_t)weights_per_token(e->model)));
+        "cache_bytes", (json_int_t)memory.cache, "peak_memory_bytes", (json_int_t)bench_peak_memory(),
+        "weights_per_token", (json_int_t)weights_per_token(e)));
     hb_session_close(e->session);
 }
 

@@ -85,6 +85,11 @@ HB_API void hb_model_close(hb_model *model);
 /* Valid as long as the model. */
 HB_API const hb_model_info *hb_model_get_info(const hb_model *model);
 
+/* What the file leaves open so that hbar had to guess, and what a wrong guess would do: one line for
+ * people, which names the file. Number i, from 0; NULL beyond the last. Most models have none. Valid as
+ * long as the model. */
+HB_API const char *hb_model_warning(const hb_model *model, size_t i);
+
 /* SHA-256 of the whole file, lower-case hexadecimal. Reads the file once. */
 HB_API hb_status hb_file_sha256(const char *path, char hex[65], hb_error *err);
 
@@ -196,12 +201,13 @@ HB_API const hb_model *hb_session_model(const hb_session *session);
 HB_API int32_t hb_session_n_ctx(const hb_session *session);
 HB_API int32_t hb_session_n_sequences(const hb_session *session);
 HB_API int32_t hb_session_n_past(const hb_session *session); /* positions of sequence 0 */
-/* Positions that the cache has left. They are given out in pages of HB_SESSION_PAGE. */
+
+/* Positions that the cache has left. Sequences take them in pages of hb_session_page positions. */
 HB_API int64_t hb_session_n_free(const hb_session *session);
+HB_API int32_t hb_session_page(const hb_session *session);
 
-#define HB_SESSION_PAGE 64
-
-/* Sequences are numbered from 0, start empty and grow by evaluation. */
+/* Sequences are numbered from 0, start empty and grow by evaluation. A number that the session does not
+ * have counts as an empty sequence: it has no positions, and dropping it does nothing. */
 HB_API int32_t hb_sequence_n_past(const hb_session *session, int32_t sequence);
 HB_API void hb_sequence_drop(hb_session *session, int32_t sequence); /* empties it */
 
@@ -211,20 +217,39 @@ HB_API void hb_sequence_drop(hb_session *session, int32_t sequence); /* empties 
 HB_API hb_status hb_sequence_fork(hb_session *session, int32_t from, int32_t n, int32_t to,
                                   hb_error *err);
 
-/* What to keep of an evaluation. `rows` are indices into the tokens of the same call, ascending. */
+/* A request: what an evaluation must give for some of its tokens, the tapped rows. Each output has a
+ * name; one that is NULL is neither computed nor copied. Later versions add outputs behind the others:
+ * set fields by name, so that those you do not know stay NULL. hb_tap_defaults asks for nothing. */
 typedef struct hb_tap {
-    const int32_t *rows;
+    const int32_t *rows; /* [n_rows], indices into the tokens of the call, ascending */
     int32_t n_rows;
-    float *logits; /* [n_rows][n_vocab], before softmax; NULL: not wanted */
-    float *states; /* [n_rows][n_layers][n_embd], the residual stream after each block, before the
-                      final norm; NULL: not wanted */
+
+    /* [n_rows][n_vocab]: logits of the next token, before softmax. */
+    float *logits;
+
+    /* [n_rows][n_blocks][n_embd]: the residual stream after each of the chosen blocks, before the final
+     * norm. `blocks` [n_blocks] are their numbers from 0, ascending; NULL chooses all blocks of the
+     * model, and n_blocks is then ignored. */
+    float *states;
+    const int32_t *blocks;
+    int32_t n_blocks;
+
+    /* [n_rows][n_blocks][n_lens]: the logit lens (nostalgebraist, 2020). It gives the logits that the
+     * output head makes of each chosen block's state, for the row's n_lens most probable tokens alone;
+     * for the last block these are the row's own logits. lens_tokens [n_rows][n_lens] gets those
+     * tokens, from the most probable on, the lower id first among equals. The lens is read from the
+     * other outputs: it needs logits, states and lens_tokens, and n_lens from 1 to n_vocab. */
+    float *lens;
+    int32_t *lens_tokens;
+    int32_t n_lens;
 } hb_tap;
+HB_API hb_tap hb_tap_defaults(void);
 
 /* Evaluates `n_tokens` tokens after those already in sequence 0, once, filling `tap` (NULL: nothing
- * kept). HB_ERR_CONTEXT, with the session unchanged, when they do not fit; HB_ERR_ARGUMENT for a token
- * or row out of range. Results do not depend on the number of threads, and with the portable kernels
- * not on how a text is divided into calls, bit by bit; other kernels round differently for few and for
- * many tokens. */
+ * kept). HB_ERR_CONTEXT, with the session unchanged, when they do not fit; HB_ERR_ARGUMENT for a token,
+ * row or block out of range or order. Results do not depend on the number of threads, and with the
+ * portable kernels not on how a text is divided into calls, bit by bit; other kernels round differently
+ * for few and for many tokens. */
 HB_API hb_status hb_eval(hb_session *session, const int32_t *tokens, int32_t n_tokens,
                          const hb_tap *tap, hb_error *err);
 

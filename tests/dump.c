@@ -173,7 +173,7 @@ static int32_t take_step(walk *w, int step, const int32_t *tokens, int32_t n, hb
 {
     const hb_model_info *m = hb_model_get_info(w->model);
     int32_t last = n - 1, token = 0;
-    hb_tap tap = {&last, 1, w->logits, w->states};
+    hb_tap tap = {.rows = &last, .n_rows = 1, .logits = w->logits, .states = w->states};
     if (hb_eval(w->session, tokens, n, &tap, err)) return -1;
     for (int32_t i = 1; i < m->n_vocab; i++)
         if (w->logits[i] > w->logits[token]) token = i;

@@ -4,8 +4,6 @@
 #include <math.h>
 #include <sys/stat.h>
 #include "base/rng.h"
-#include "engine/gguf.h"
-#include "engine/tokenizer.h"
 
 /* ---- Files that lie ------------------------------------------------------------------------------ */
 
@@ -338,13 +336,12 @@ static void test_model_info(void **state)
 
 /* ---- The tokenizer ------------------------------------------------------------------------------- */
 
-static hb_tokenizer *open_tokenizer(const char *path, hb_gguf **gguf)
+static hb_model *open_vocab(const char *path)
 {
     hb_error err;
-    hb_tokenizer *t;
-    assert_ok(hb_gguf_open(path, gguf, &err));
-    assert_ok(hb_tokenizer_open(*gguf, &t, &err));
-    return t;
+    hb_model *model;
+    assert_ok(hb_model_open_vocab(path, &model, &err));
+    return model;
 }
 
 static char *read_text(const char *path)
@@ -358,20 +355,19 @@ static char *read_text(const char *path)
 }
 
 /* Compares one case with a line of token ids, and its bytes with the text they stand for. */
-static void check_case(const char *kind, const hb_tokenizer *t, const char *text, size_t length,
-                       char *line)
+static void check_case(const char *kind, const hb_model *t, const char *text, size_t length, char *line)
 {
     hb_error err;
     int32_t *tokens;
     size_t n, i = 0, at = 0;
-    assert_ok(hb_tokenizer_encode(t, text, length, false, false, &tokens, &n, &err));
+    assert_ok(hb_tokenize(t, text, length, false, false, &tokens, &n, &err));
     for (char *id = strtok(line, " "); id; id = strtok(NULL, " "), i++) {
         if (i >= n || tokens[i] != atoi(id)) fail_msg("token %zu of '%.*s'", i, (int)length, text);
     }
     assert_int_equal(i, n);
     for (i = 0; i < n; i++) {
         size_t size;
-        const char *bytes = hb_tokenizer_bytes(t, tokens[i], &size);
+        const char *bytes = hb_token_bytes(t, tokens[i], &size);
         bool in_front = i == 0 && size && bytes[0] == ' ' && strcmp(kind, "gpt-2") != 0;
         if (in_front) { /* the space that SentencePiece puts there */
             bytes++;
@@ -389,9 +385,8 @@ static void check_published(const char *name)
 {
     char path[64];
     static const char separator[] = "\n__ggml_vocab_test__\n";
-    hb_gguf *gguf;
-    hb_tokenizer *t = open_tokenizer(
-        (snprintf(path, sizeof path, "models/ggml-vocab-%s.gguf", name), shared_file(path)), &gguf);
+    snprintf(path, sizeof path, "models/ggml-vocab-%s.gguf", name);
+    hb_model *t = open_vocab(shared_file(path));
     char *cases = read_text((strcat(path, ".inp"), shared_file(path)));
     memcpy(strstr(path, ".inp"), ".out", 4);
     char *lines = read_text(shared_file(path)), *line = lines;
@@ -406,8 +401,7 @@ static void check_published(const char *name)
     assert_true(n >= 40);
     free(cases);
     free(lines);
-    hb_tokenizer_close(t);
-    hb_gguf_close(gguf);
+    hb_model_close(t);
 }
 
 static void test_published_cases(void **state)
@@ -421,42 +415,40 @@ static void test_published_cases(void **state)
 static void test_tokenizer_edges(void **state)
 {
     (void)state;
-    hb_gguf *gguf;
     hb_error err;
     int32_t *tokens;
     size_t n, length;
-    hb_tokenizer *t = open_tokenizer(tiny_model("f32"), &gguf);
+    hb_model *t = open_vocab(tiny_model("f32"));
 
-    assert_ok(hb_tokenizer_encode(t, "", 0, true, false, &tokens, &n, &err));
+    assert_ok(hb_tokenize(t, "", 0, true, false, &tokens, &n, &err));
     assert_int_equal(n, 1);
     assert_int_equal(tokens[0], 1); /* the beginning of text alone */
     free(tokens);
 
     /* Bytes that are no text, a zero among them, fall to the byte tokens. */
-    assert_ok(hb_tokenizer_encode(t, "\xFF\x00\xE2", 3, false, false, &tokens, &n, &err));
+    assert_ok(hb_tokenize(t, "\xFF\x00\xE2", 3, false, false, &tokens, &n, &err));
     assert_int_equal(n, 4);
     assert_int_equal(tokens[1], 3 + 0xFF);
     assert_int_equal(tokens[2], 3 + 0x00);
     assert_int_equal(tokens[3], 3 + 0xE2);
-    const char *bytes = hb_tokenizer_bytes(t, tokens[1], &length);
+    const char *bytes = hb_token_bytes(t, tokens[1], &length);
     assert_int_equal(length, 1);
     assert_int_equal((unsigned char)bytes[0], 0xFF);
     free(tokens);
 
     /* Text that spells a control token is only text. */
-    assert_ok(hb_tokenizer_encode(t, "</s>", 4, false, false, &tokens, &n, &err));
-    for (size_t i = 0; i < n; i++) assert_false(hb_tokenizer_is_end(t, tokens[i]));
+    assert_ok(hb_tokenize(t, "</s>", 4, false, false, &tokens, &n, &err));
+    for (size_t i = 0; i < n; i++) assert_false(hb_token_is_end(t, tokens[i]));
     free(tokens);
 
-    hb_tokenizer_bytes(t, -1, &length);
+    hb_token_bytes(t, -1, &length);
     assert_int_equal(length, 0);
-    hb_tokenizer_bytes(t, 1 << 30, &length);
+    hb_token_bytes(t, 1 << 30, &length);
     assert_int_equal(length, 0);
-    hb_tokenizer_bytes(t, 2, &length); /* a control token */
+    hb_token_bytes(t, 2, &length); /* a control token */
     assert_int_equal(length, 0);
-    assert_true(hb_tokenizer_is_end(t, 2));
-    hb_tokenizer_close(t);
-    hb_gguf_close(gguf);
+    assert_true(hb_token_is_end(t, 2));
+    hb_model_close(t);
 }
 
 /* ---- Evaluation ---------------------------------------------------------------------------------- */
@@ -490,7 +482,10 @@ static outcome evaluate(const hb_model *model, int32_t part, int32_t threads)
             rows[n_rows++] = wanted[i] - at;
         }
         size_t place = first < 0 ? 0 : (size_t)first;
-        hb_tap tap = {rows, n_rows, o.logits + place * vocab, o.states + place * state};
+        hb_tap tap = {.rows = rows,
+                      .n_rows = n_rows,
+                      .logits = o.logits + place * vocab,
+                      .states = o.states + place * state};
         assert_ok(hb_eval(s, tokens + at, n, &tap, &err));
         assert_int_equal(hb_session_n_past(s), at + n);
     }
@@ -561,7 +556,7 @@ static void test_bytes_are_near_exact(void **state)
         for (int exact = 0; exact < 2; exact++) {
             const hb_session_options o = {.n_ctx = 8, .exact = exact == 1};
             logits[exact] = calloc(n, sizeof(float));
-            const hb_tap tap = {&last, 1, logits[exact], NULL};
+            const hb_tap tap = {.rows = &last, .n_rows = 1, .logits = logits[exact]};
             assert_ok(hb_session_open(model, &o, &s, &err));
             assert_ok(hb_eval(s, tokens, 7, &tap, &err));
             hb_session_close(s);
@@ -592,12 +587,13 @@ static void test_eval_errors(void **state)
     assert_fails(hb_eval(s, tokens, 0, NULL, &err), HB_ERR_ARGUMENT, "no tokens");
     assert_fails(hb_eval(s, bad, 2, NULL, &err), HB_ERR_ARGUMENT, "token -1");
     assert_fails(hb_eval(s, beyond, 2, NULL, &err), HB_ERR_ARGUMENT, "outside the vocabulary");
-    assert_fails(hb_eval(s, tokens, 2, &(hb_tap){unordered, 2, logits, NULL}, &err), HB_ERR_ARGUMENT,
-                 "row 1");
-    assert_fails(hb_eval(s, tokens, 2, &(hb_tap){outside, 1, logits, NULL}, &err), HB_ERR_ARGUMENT,
-                 "row 2");
-    assert_fails(hb_eval(s, tokens, 2, &(hb_tap){below, 1, logits, NULL}, &err), HB_ERR_ARGUMENT,
-                 "row -1");
+    assert_fails(
+        hb_eval(s, tokens, 2, &(hb_tap){.rows = unordered, .n_rows = 2, .logits = logits}, &err),
+        HB_ERR_ARGUMENT, "row 1");
+    assert_fails(hb_eval(s, tokens, 2, &(hb_tap){.rows = outside, .n_rows = 1, .logits = logits}, &err),
+                 HB_ERR_ARGUMENT, "row 2");
+    assert_fails(hb_eval(s, tokens, 2, &(hb_tap){.rows = below, .n_rows = 1, .logits = logits}, &err),
+                 HB_ERR_ARGUMENT, "row -1");
     assert_int_equal(hb_session_n_past(s), 0);
     assert_ok(hb_eval(s, tokens, 4, NULL, &err));
     assert_int_equal(hb_eval(s, tokens, 1, NULL, NULL), HB_ERR_CONTEXT);

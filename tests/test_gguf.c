@@ -42,7 +42,7 @@ static float *logits_of(const hb_model *model)
     const int32_t tokens[] = {1, 300, 412, 77}, last = 3;
     float *logits = calloc((size_t)hb_model_get_info(model)->n_vocab, sizeof *logits);
     const hb_session_options o = {.n_ctx = 8, .n_threads = 1};
-    const hb_tap tap = {&last, 1, logits, NULL};
+    const hb_tap tap = {.rows = &last, .n_rows = 1, .logits = logits};
     assert_ok(hb_session_open(model, &o, &s, &err));
     assert_ok(hb_eval(s, tokens, 4, &tap, &err));
     hb_session_close(s);
@@ -218,7 +218,7 @@ static void test_inspect(void **state)
     assert_int_equal(json_integer_value(at(root, "memory", "total", NULL)),
                      info->file_size + m.cache + m.work);
     /* 100 positions take two pages; each has keys and values of 2 heads of 64 in 3 blocks. */
-    assert_int_equal(m.cache, 2 * HB_SESSION_PAGE * 3 * 2 * 2 * 64 * sizeof(float));
+    assert_int_equal(m.cache, 2 * 64 * 3 * 2 * 2 * 64 * sizeof(float));
     assert_string_equal(json_string_value(at(root, "metadata", "general.architecture", "value")),
                         "llama");
     assert_int_equal(json_integer_value(at(root, "metadata", "llama.block_count", "value")), 3);

@@ -518,17 +518,31 @@ static void test_softcap(void **state)
     }
 }
 
+/* What the environment names, or the best there is; a name that is none is an error that lists those
+ * there are. */
 static void test_choice(void **state)
 {
     (void)state;
+    hb_error err;
+    const hb_kernels *k, *best;
     assert_non_null(hb_kernels_named("portable"));
     assert_null(hb_kernels_named("mmx"));
-    setenv("HBAR_KERNELS", "portable", 1);
-    assert_string_equal(hb_kernels_best()->name, "portable");
-    setenv("HBAR_KERNELS", "no such set", 1);
-    const hb_kernels *best = hb_kernels_best();
     unsetenv("HBAR_KERNELS");
-    assert_ptr_equal(best, hb_kernels_best());
+    assert_ok(hb_kernels_choose(&best, &err));
+    setenv("HBAR_KERNELS", "portable", 1);
+    assert_ok(hb_kernels_choose(&k, &err));
+    assert_string_equal(k->name, "portable");
+    setenv("HBAR_KERNELS", best->name, 1);
+    assert_ok(hb_kernels_choose(&k, &err));
+    assert_ptr_equal(k, best);
+    setenv("HBAR_KERNELS", "", 1);
+    assert_ok(hb_kernels_choose(&k, &err));
+    assert_ptr_equal(k, best);
+    setenv("HBAR_KERNELS", "no\x1Bset", 1);
+    assert_fails(hb_kernels_choose(&k, &err), HB_ERR_ARGUMENT, "HBAR_KERNELS is 'no set'");
+    assert_non_null(strstr(err.message, "portable"));
+    assert_non_null(strstr(err.message, best->name));
+    unsetenv("HBAR_KERNELS");
 }
 
 int main(void)

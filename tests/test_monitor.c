@@ -5,8 +5,7 @@
 #include <math.h>
 #include "base/buffer.h"
 #include "base/utf8.h"
-#include "engine/lens.h"
-#include "engine/sampler.h"
+#include "decode/sampler.h"
 #include "monitor/monitor.h"
 
 static const char prompt[] = "What is the capital city of the country?";
@@ -30,12 +29,6 @@ static int open_session(void **state, const char *name)
 static int open_fixture(void **state)
 {
     return open_session(state, "f32");
-}
-
-/* A model whose logits are capped. */
-static int open_capped_fixture(void **state)
-{
-    return open_session(state, "gemma2");
 }
 
 static int close_fixture(void **state)
@@ -97,7 +90,7 @@ static void test_trajectory_is_what_the_signals_say(void **state)
     for (int i = 0; i < 12; i++) rows[i] = (int32_t)n - 1 + i;
     float *logits = malloc(12 * vocab * sizeof *logits),
           *states = malloc(12 * layers * d * sizeof *states);
-    hb_tap tap = {rows, 12, logits, states};
+    hb_tap tap = {.rows = rows, .n_rows = 12, .logits = logits, .states = states};
     hb_session_reset(f->session);
     assert_ok(hb_eval(f->session, tokens, (int32_t)n + 12, &tap, &err));
     double total = 0, entropies = 0;
@@ -141,46 +134,6 @@ static void test_trajectory_is_what_the_signals_say(void **state)
     free(logits);
     free(states);
     hb_generation_free(&g);
-}
-
-/* The lens reads the last block's state as the model itself does, and the most probable tokens are
- * found as sorting finds them. */
-static void test_lens(void **state)
-{
-    fixture *f = *state;
-    hb_error err;
-    const hb_model_info *m = hb_model_get_info(f->model);
-    size_t d = (size_t)m->n_embd, layers = (size_t)m->n_layers, vocab = (size_t)m->n_vocab;
-    const int32_t tokens[] = {5, 9, 33, 70}, row = 3;
-    float *logits = malloc(vocab * sizeof *logits), *states = malloc(layers * d * sizeof *states);
-    hb_tap tap = {&row, 1, logits, states};
-    hb_session_reset(f->session);
-    assert_ok(hb_eval(f->session, tokens, 4, &tap, &err));
-
-    enum { K = 13 };
-    int32_t ids[K];
-    hb_greatest(logits, m->n_vocab, ids, K);
-    for (int k = 0; k < K; k++) {
-        size_t above = 0;
-        for (size_t i = 0; i < vocab; i++) above += logits[i] > logits[ids[k]];
-        assert_int_equal(above, k);
-    }
-    float *scratch = malloc(hb_lens_scratch(f->model, (int32_t)layers, K) * sizeof *scratch);
-    float *lens = malloc(layers * K * sizeof *lens);
-    hb_lens_logits(hb_kernels_best(), f->model, states, (int32_t)layers, ids, K, scratch, lens);
-    for (int k = 0; k < K; k++) {
-        assert_near(lens[(layers - 1) * K + (size_t)k], logits[ids[k]], 1e-5);
-        assert_true(fabsf(lens[k] - logits[ids[k]]) > 1e-3f); /* the first block is far from done */
-    }
-    free(logits);
-    free(states);
-    free(scratch);
-    free(lens);
-    const float tied[] = {1, 3, 2, 3, 3, -5};
-    hb_greatest(tied, 6, ids, 4);
-    assert_memory_equal(ids, ((int32_t[]){1, 3, 4, 2}), 4 * sizeof *ids);
-    hb_greatest(tied, 6, ids, 6);
-    assert_memory_equal(ids, ((int32_t[]){1, 3, 4, 2, 0, 5}), 6 * sizeof *ids);
 }
 
 /* Only what was asked for is measured, and what decides; and any signal may decide. */
@@ -723,8 +676,6 @@ int main(void)
         cmocka_unit_test(test_defaults),
         cmocka_unit_test_setup_teardown(test_trajectory_is_what_the_signals_say, open_fixture,
                                         close_fixture),
-        cmocka_unit_test_setup_teardown(test_lens, open_fixture, close_fixture),
-        cmocka_unit_test_setup_teardown(test_lens, open_capped_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_chosen_signals, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_halts_before_the_risky_token, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_check_every, open_fixture, close_fixture),

@@ -77,7 +77,7 @@ static size_t check_prompt(walk *w, const hb_model *model, const json_t *vector)
     hb_session_reset(w->session);
     for (size_t step = 0; step < json_array_size(expected); step++) {
         int32_t last = (int32_t)n - 1;
-        hb_tap tap = {&last, 1, w->logits, w->states};
+        hb_tap tap = {.rows = &last, .n_rows = 1, .logits = w->logits, .states = w->states};
         assert_ok(hb_eval(w->session, tokens, (int32_t)n, &tap, &err));
         const json_t *sample = json_array_get(samples, next_sample);
         if (json_integer_value(json_object_get(sample, "step")) == (json_int_t)step) {

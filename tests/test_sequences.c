@@ -59,7 +59,7 @@ static void evaluate_alone(const fixture *f, int text, float *logits, float *sta
 {
     int32_t tokens[LENGTH], last = LENGTH - 1;
     hb_error err;
-    hb_tap tap = {&last, 1, logits, states};
+    hb_tap tap = {.rows = &last, .n_rows = 1, .logits = logits, .states = states};
     for (int i = 0; i < LENGTH; i++) tokens[i] = token_of(text, i);
     hb_session_reset(f->alone);
     assert_ok(hb_eval(f->alone, tokens, LENGTH, &tap, &err));
@@ -94,7 +94,7 @@ static void test_forked_and_mixed_as_alone(void **state)
         tokens[i] = token_of(text, PREFIX + at);
         sequences[i] = text;
     }
-    hb_tap tap = {rows, N_TEXTS, logits, states};
+    hb_tap tap = {.rows = rows, .n_rows = N_TEXTS, .logits = logits, .states = states};
     assert_ok(hb_eval_sequences(f->many, tokens, sequences, ALL, &tap, &err));
     for (int t = 0; t < N_TEXTS; t++) {
         assert_int_equal(hb_sequence_n_past(f->many, t), LENGTH);

@@ -5,6 +5,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Bytes that belong to somebody else; not zero-terminated. NULL bytes: there is no text. */
+typedef struct hb_text {
+    const char *bytes;
+    size_t length;
+} hb_text;
+
 /* Whether the byte is ASCII white space: space, \t, \n, \v, \f or \r. Does not depend on the locale. */
 bool hb_is_space(char byte);
 

@@ -36,6 +36,16 @@ int hb_utf8_character(const char *bytes, size_t length)
     return n;
 }
 
+bool hb_utf8_valid(const char *bytes, size_t length)
+{
+    for (size_t i = 0; i < length;) {
+        int n = hb_utf8_character(bytes + i, length - i);
+        if (n <= 0) return false;
+        i += (size_t)n;
+    }
+    return true;
+}
+
 size_t hb_utf8_clean(hb_buffer *out, const char *bytes, size_t length, bool final, bool *ok)
 {
     size_t i = 0;

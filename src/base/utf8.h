@@ -10,6 +10,9 @@
  * are malformed; -1 when they are the well-formed beginning of a character that `length` cuts off. */
 int hb_utf8_character(const char *bytes, size_t length);
 
+/* Whether all the bytes are well-formed characters. */
+bool hb_utf8_valid(const char *bytes, size_t length);
+
 /* Appends `bytes` to `out`, each malformed byte becoming U+FFFD, and each zero byte, which would end a
  * C string. With `final` false a cut-off character
  * at the end is left for later. Returns how many bytes were consumed; *ok turns false when memory runs

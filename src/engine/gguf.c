@@ -13,6 +13,10 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF files are read i
 
 #define MAX_NAME 256 /* longest key or tensor name accepted */
 
+/* Weights in all tensors together: far above any real model, low enough that sums of weights and of
+ * their bytes fit 64 bits. */
+#define MAX_WEIGHTS (UINT64_C(1) << 60)
+
 struct hb_gguf {
     char *path;
     uint8_t *map;
@@ -181,6 +185,8 @@ static hb_status place_tensor(hb_gguf *g, hb_gguf_tensor *t, uint64_t data_at, u
     for (int i = 1; i < 4; i++)
         if (__builtin_mul_overflow(weights, t->dims[i], &weights))
             return bad_tensor(g, err, HB_ERR_FORMAT, t->name, "size overflows");
+    if (weights > MAX_WEIGHTS - g->n_weights)
+        return bad_tensor(g, err, HB_ERR_FORMAT, t->name, "more weights than any model has");
     g->n_weights += weights;
     if (!info->block_bytes) return HB_OK;
     if (t->dims[0] % info->block) {
@@ -368,6 +374,12 @@ static hb_status part_path(const char *path, const split *have, int64_t no, char
 static hb_status join(hb_gguf *g, hb_gguf *part, hb_error *err)
 {
     uint64_t n = g->n_tensors + part->n_tensors;
+    if (part->n_weights > MAX_WEIGHTS - g->n_weights) {
+        hb_status status =
+            hb_fail(err, HB_ERR_FORMAT, "%s: more weights than any model has", part->path);
+        hb_gguf_close(part);
+        return status;
+    }
     hb_gguf_tensor *tensors = realloc(g->tensors, (n ? n : 1) * sizeof *tensors);
     if (tensors) g->tensors = tensors;
     hb_gguf **others = realloc(g->others, g->n_parts * sizeof(hb_gguf *));

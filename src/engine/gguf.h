@@ -60,7 +60,7 @@ hb_status hb_gguf_open(const char *path, hb_gguf **gguf, hb_error *err);
 void hb_gguf_close(hb_gguf *gguf);
 const char *hb_gguf_path(const hb_gguf *gguf);   /* as given; of a split model the first part's */
 uint64_t hb_gguf_file_size(const hb_gguf *gguf); /* of all parts together */
-uint64_t hb_gguf_n_weights(const hb_gguf *gguf); /* in all tensors */
+uint64_t hb_gguf_n_weights(const hb_gguf *gguf); /* in all tensors; at most 2^60 */
 uint32_t hb_gguf_version(const hb_gguf *gguf);   /* of the format: 2 or 3 */
 uint32_t hb_gguf_n_parts(const hb_gguf *gguf);   /* 1 for a file that is not split */
 const char *hb_gguf_part_path(const hb_gguf *gguf, uint32_t part);

@@ -1,65 +1,53 @@
 #include "engine/lens.h"
 
-#include <math.h>
+#include <omp.h>
 #include <string.h>
+#include "base/greatest.h"
 #include "engine/norm.h"
 
-/* Whether any of n values is above the bar: most stretches of a vocabulary have none. */
-static bool any_above(const float *x, int32_t n, float bar)
+/* out [n_states][n_tokens]: the output head applied to states [n_states][n_embd], for `tokens` alone.
+ * Their rows of the head are unpacked once for all states, a few at a time. */
+static void apply_head(const hb_workspace *w, const hb_native_model *m, const float *states,
+                       int32_t n_states, const int32_t *tokens, int32_t n_tokens, float *out)
 {
-    int above = 0;
-#pragma omp simd reduction(| : above)
-    for (int32_t i = 0; i < n; i++) above |= x[i] > bar;
-    return above;
-}
-
-/* Puts an id in its place among the `held` before it, dropping the last when there are k. */
-static int32_t insert(const float *logits, int32_t *ids, int32_t held, int32_t k, int32_t id)
-{
-    int32_t at = held < k ? held : k - 1;
-    for (; at > 0 && logits[id] > logits[ids[at - 1]]; at--) ids[at] = ids[at - 1];
-    ids[at] = id;
-    return held < k ? held + 1 : k;
-}
-
-void hb_greatest(const float *logits, int32_t n, int32_t *ids, int32_t k)
-{
-    enum { STRETCH = 64 };
-    int32_t held = 0;
-    for (int32_t start = 0; start < n; start += STRETCH) {
-        int32_t end = n - start < STRETCH ? n : start + STRETCH;
-        if (held == k && !any_above(logits + start, end - start, logits[ids[k - 1]])) continue;
-        for (int32_t id = start; id < end; id++)
-            if (held < k || logits[id] > logits[ids[k - 1]]) held = insert(logits, ids, held, k, id);
-    }
-}
-
-size_t hb_lens_scratch(const hb_model *model, int32_t n_states, int32_t n_tokens)
-{
-    return (size_t)(n_states + n_tokens) * (size_t)model->info.n_embd;
-}
-
-void hb_lens_logits(const hb_kernels *kernels, const hb_model *model, const float *states,
-                    int32_t n_states, const int32_t *tokens, int32_t n_tokens, float *scratch,
-                    float *out)
-{
-    const hb_matrix *head = &model->output;
-    hb_to_f32 *to_f32 = kernels->to_f32[head->type];
-    size_t d = (size_t)model->info.n_embd;
-    float *rows = scratch, *normed = scratch + (size_t)n_tokens * d;
-    for (int32_t t = 0; t < n_tokens; t++) {
-        const uint8_t *stored = head->data + (size_t)tokens[t] * head->row_bytes;
-        if (to_f32) to_f32(stored, rows + (size_t)t * d, d);
-        else memcpy(rows + (size_t)t * d, stored, d * sizeof *rows);
-    }
+    const hb_matrix *head = &m->output;
+    hb_to_f32 *to_f32 = w->kernels->to_f32[head->type];
+    size_t d = (size_t)m->base.info.n_embd;
+    float *rows = w->thread_lens + (size_t)omp_get_thread_num() * w->lens_length;
+    float *normed = rows + HB_TILE_ROWS * d;
     for (int32_t s = 0; s < n_states; s++)
-        hb_rms_norm(states + (size_t)s * d, model->output_norm, model->norm_eps, d,
-                    normed + (size_t)s * d);
+        hb_rms_norm(states + (size_t)s * d, m->output_norm, m->norm_eps, d, normed + (size_t)s * d);
     for (int32_t t = 0; t < n_tokens; t += HB_TILE_ROWS) {
         int count = n_tokens - t < HB_TILE_ROWS ? n_tokens - t : HB_TILE_ROWS;
-        kernels->tile[HB_TYPE_F32](rows + (size_t)t * d, d * sizeof *rows, count, normed, d, n_states,
-                                   d, out + t, (size_t)n_tokens);
+        for (int i = 0; i < count; i++) {
+            const uint8_t *stored = head->data + (size_t)tokens[t + i] * head->row_bytes;
+            if (to_f32) to_f32(stored, rows + (size_t)i * d, d);
+            else memcpy(rows + (size_t)i * d, stored, d * sizeof *rows);
+        }
+        w->kernels->tile[HB_TYPE_F32](rows, d * sizeof *rows, count, normed, d, n_states, d, out + t,
+                                      (size_t)n_tokens);
     }
-    if (model->logit_cap > 0)
-        kernels->softcap(out, (size_t)n_states * (size_t)n_tokens, model->logit_cap);
+    if (m->logit_cap > 0) w->kernels->softcap(out, (size_t)n_states * (size_t)n_tokens, m->logit_cap);
+}
+
+/* The last block's row of the lens is the model's own logits. */
+static void read_row(const hb_workspace *w, const hb_native_model *m, const hb_tap *tap, int32_t row)
+{
+    size_t k = (size_t)tap->n_lens, blocks = (size_t)tap->n_blocks;
+    const float *logits = tap->logits + (size_t)row * (size_t)m->base.info.n_vocab;
+    int32_t *tokens = tap->lens_tokens + (size_t)row * k;
+    float *out = tap->lens + (size_t)row * blocks * k;
+    hb_greatest(logits, m->base.info.n_vocab, tokens, tap->n_lens);
+    bool with_last =
+        tap->n_blocks > 0 && hb_tapped_block(tap, tap->n_blocks - 1) == m->base.info.n_layers - 1;
+    apply_head(w, m, tap->states + (size_t)row * blocks * (size_t)m->base.info.n_embd,
+               tap->n_blocks - with_last, tokens, tap->n_lens, out);
+    for (size_t t = 0; with_last && t < k; t++) out[(blocks - 1) * k + t] = logits[tokens[t]];
+}
+
+void hb_lens(const hb_workspace *w, const hb_native_model *model, const hb_tap *tap, int32_t from,
+             int32_t to)
+{
+#pragma omp parallel for schedule(dynamic) num_threads(w->n_threads) if (to - from > 1)
+    for (int32_t row = from; row < to; row++) read_row(w, model, tap, row);
 }

@@ -3,9 +3,10 @@
  * their columns at a time, into an order that suits registers, and used for all tokens while they are
  * in the cache. Weights of quantised types meet activations quantised to bytes, unless the session is
  * exact. */
+#include "engine/matmul.h"
+
 #include <omp.h>
 #include <string.h>
-#include "engine/session.h"
 
 /* Multiplications below which waking the other threads costs more than they bring. */
 #define PARALLEL_FROM (1 << 17)
@@ -16,7 +17,7 @@
 
 /* What the threads of one call share. */
 typedef struct call {
-    const hb_session *s;
+    const hb_workspace *space;
     const hb_kernels *k;
     const hb_product *products;
     int count;
@@ -27,9 +28,9 @@ typedef struct call {
     size_t depth; /* columns taken together: activations are laid out as [cols / depth][n][depth] */
 } call;
 
-static bool in_bytes(const hb_session *s, const hb_matrix *w)
+static bool in_bytes(const hb_workspace *space, const hb_matrix *w)
 {
-    return !s->exact && s->kernels->dot[w->type];
+    return !space->exact && space->kernels->dot[w->type];
 }
 
 /* Where columns of token t are, from `at` on, a multiple of the depth. */
@@ -72,7 +73,7 @@ static void undo_offset(const hb_type_info *type, const hb_byte_space *b, size_t
 
 static void prepare_bytes(const call *c, int32_t t)
 {
-    const hb_byte_space *b = &c->s->bytes;
+    const hb_byte_space *b = &c->space->bytes;
     for (size_t at = 0; at < c->cols; at += c->depth) {
         size_t width = width_at(c, at), to = place(c, t, at);
         c->k->quantise(c->x + (size_t)t * c->cols + at, width, b->q + to, b->d[1] + to / 32,
@@ -87,7 +88,7 @@ static void prepare_floats(const call *c, int32_t t)
 {
     for (size_t at = 0; at < c->cols; at += c->depth) {
         size_t width = width_at(c, at);
-        memcpy(c->s->laid_out + place(c, t, at), c->x + (size_t)t * c->cols + at,
+        memcpy(c->space->laid_out + place(c, t, at), c->x + (size_t)t * c->cols + at,
                width * sizeof(float));
     }
 }
@@ -96,7 +97,7 @@ static void prepare_floats(const call *c, int32_t t)
 
 static void direct_bytes(const call *c, const hb_product *p, size_t first, size_t count)
 {
-    const hb_byte_space *b = &c->s->bytes;
+    const hb_byte_space *b = &c->space->bytes;
     const uint8_t *row = p->w->data + first * p->w->row_bytes;
     for (size_t r = first; r < first + count; r++, row += p->w->row_bytes)
         for (int32_t t = 0; t < c->n; t += HB_DIRECT) {
@@ -115,7 +116,8 @@ static void direct_floats(const call *c, const hb_product *p, size_t first, size
 {
     hb_tile *tile = c->k->tile[p->w->type];
     hb_to_f32 *to_f32 = c->k->to_f32[p->w->type];
-    float *scratch = c->s->thread_rows + (size_t)omp_get_thread_num() * HB_TILE_ROWS * c->s->row_length;
+    float *scratch =
+        c->space->thread_rows + (size_t)omp_get_thread_num() * HB_TILE_ROWS * c->space->row_length;
     for (size_t r = first, rows; r < first + count; r += rows) {
         rows = first + count - r < HB_TILE_ROWS ? first + count - r : HB_TILE_ROWS;
         const uint8_t *weights = p->w->data + r * p->w->row_bytes;
@@ -126,9 +128,9 @@ static void direct_floats(const call *c, const hb_product *p, size_t first, size
             continue;
         }
         for (size_t i = 0; i < rows; i++)
-            to_f32(weights + i * p->w->row_bytes, scratch + i * c->s->row_length, c->cols);
-        c->k->tile[HB_TYPE_F32](scratch, c->s->row_length * sizeof *scratch, (int)rows, c->x, c->cols,
-                                c->n, c->cols, y, (size_t)p->w->rows);
+            to_f32(weights + i * p->w->row_bytes, scratch + i * c->space->row_length, c->cols);
+        c->k->tile[HB_TYPE_F32](scratch, c->space->row_length * sizeof *scratch, (int)rows, c->x,
+                                c->cols, c->n, c->cols, y, (size_t)p->w->rows);
     }
 }
 
@@ -151,11 +153,9 @@ static void unpack_rows(const call *c, const hb_matrix *w, const uint8_t *stored
     for (size_t r = 0; r < count; r++)
         c->k->unpack[w->type](stored + r * w->row_bytes, width, rows + r * HB_PANEL_DEPTH, space->d[r],
                               space->m[r]);
-    c->k->transpose((const uint32_t *)space->rows, HB_PANEL_DEPTH / 4, width / 4, space->panel);
-    c->k->transpose((const uint32_t *)space->d, HB_PANEL_GROUPS, groups, (uint32_t *)space->turned_d);
-    if (!type->offset)
-        c->k->transpose((const uint32_t *)space->m, HB_PANEL_GROUPS, groups,
-                        (uint32_t *)space->turned_m);
+    c->k->transpose(space->rows, HB_PANEL_DEPTH / 4, width / 4, space->panel);
+    c->k->transpose(space->d, HB_PANEL_GROUPS, groups, space->turned_d);
+    if (!type->offset) c->k->transpose(space->m, HB_PANEL_GROUPS, groups, space->turned_m);
 }
 
 /* Columns [at, at + width) of up to panel_rows rows, against all tokens, added to space->acc. */
@@ -164,7 +164,7 @@ static void panel_bytes(const call *c, int number, size_t first, size_t count, s
 {
     const hb_matrix *w = c->products[number].w;
     const hb_type_info *type = hb_type_get_info(w->type);
-    const hb_byte_space *b = &c->s->bytes;
+    const hb_byte_space *b = &c->space->bytes;
     size_t group = type->group, from = place(c, 0, at);
     const uint8_t *stored = w->data + first * w->row_bytes + row_offset(w, at);
     hb_fill *fill = c->k->fill[w->type];
@@ -200,17 +200,17 @@ static void panel_floats(const call *c, int number, size_t first, size_t count, 
         if (to_f32) to_f32(stored + r * w->row_bytes, row, width);
         else memcpy(row, stored + r * w->row_bytes, width * sizeof *row);
     }
-    c->k->transpose((const uint32_t *)space->rows, HB_PANEL_DEPTH, width, space->panel);
-    c->k->outer(c->s->laid_out + place(c, 0, at), c->depth, c->n, (const float *)space->panel, lanes,
-                width, lanes, at > 0, space->acc, lanes);
+    c->k->transpose(space->rows, HB_PANEL_DEPTH, width, space->panel);
+    c->k->outer(c->space->laid_out + place(c, 0, at), c->depth, c->n, space->panel, lanes, width, lanes,
+                at > 0, space->acc, lanes);
 }
 
 static void panel(const call *c, int number, size_t first, size_t count)
 {
     const hb_product *p = &c->products[number];
     size_t lanes = (size_t)c->k->panel_rows;
-    hb_panel_space *space = &c->s->panel_space[omp_get_thread_num()];
-    bool bytes = in_bytes(c->s, p->w);
+    hb_panel_space *space = &c->space->panel_space[omp_get_thread_num()];
+    bool bytes = in_bytes(c->space, p->w);
     for (size_t at = 0; at < c->cols; at += c->depth)
         (bytes ? panel_bytes : panel_floats)(c, number, first, count, at, width_at(c, at), space);
     for (int32_t t = 0; t < c->n; t++)
@@ -232,16 +232,18 @@ static void stripe(const call *c, size_t number, size_t rows_each)
     size_t first = number * rows_each, left = (size_t)c->products[p].w->rows - first;
     size_t count = left < rows_each ? left : rows_each;
     if (c->panels) panel(c, p, first, count);
-    else if (in_bytes(c->s, c->products[p].w)) direct_bytes(c, &c->products[p], first, count);
+    else if (in_bytes(c->space, c->products[p].w)) direct_bytes(c, &c->products[p], first, count);
     else direct_floats(c, &c->products[p], first, count);
 }
 
-void hb_matmul(const hb_session *s, const float *x, int32_t n, const hb_product *products, int count)
+void hb_matmul(const hb_workspace *space, const float *x, int32_t n, const hb_product *products,
+               int count)
 {
-    call c = {.s = s, .k = s->kernels, .products = products, .count = count, .x = x, .n = n};
+    call c = {
+        .space = space, .k = space->kernels, .products = products, .count = count, .x = x, .n = n};
     c.cols = (size_t)products[0].w->cols;
     bool bytes = false, floats = false;
-    for (int p = 0; p < count; p++) *(in_bytes(s, products[p].w) ? &bytes : &floats) = true;
+    for (int p = 0; p < count; p++) *(in_bytes(space, products[p].w) ? &bytes : &floats) = true;
     c.panels = c.k->panel_rows && n > (bytes ? c.k->direct : c.k->direct_floats);
     c.depth = c.panels ? HB_PANEL_DEPTH : c.cols;
     size_t rows_each = c.panels ? (size_t)c.k->panel_rows : DIRECT_ROWS, stripes = 0, rows = 0;
@@ -250,7 +252,7 @@ void hb_matmul(const hb_session *s, const float *x, int32_t n, const hb_product 
         stripes += ((size_t)products[p].w->rows + rows_each - 1) / rows_each;
     }
     bool parallel = (double)c.cols * (double)rows * n > PARALLEL_FROM;
-#pragma omp parallel num_threads(s->n_threads) if (parallel)
+#pragma omp parallel num_threads(space->n_threads) if (parallel)
     {
 #pragma omp for schedule(static)
         for (int32_t t = 0; t < n; t++) {

@@ -4,13 +4,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/buffer.h"
 #include "base/sha256.h"
+#include "base/utf8.h"
 
 /* ---- Weights ------------------------------------------------------------------------------------ */
 
 /* Takes tensors until one cannot be had, which `status` then tells. */
 typedef struct taker {
-    hb_model *model;
+    hb_native_model *model;
     hb_error *err;
     hb_status status;
     int32_t layer; /* whose block the names are in; -1: in none */
@@ -42,9 +44,10 @@ static const float *take_vector(taker *t, const char *name, const char *kind, in
     const hb_gguf_tensor *v = take(t, name, kind, n, 1, required);
     if (!v) return NULL;
     if (v->type != HB_TYPE_F32)
-        t->status = hb_fail(
-            t->err, HB_ERR_UNSUPPORTED, "%s: tensor '%.*s' is %s; only F32 is supported for vectors",
-            t->model->info.path, (int)v->name.length, v->name.bytes, hb_type_get_info(v->type)->name);
+        t->status = hb_fail(t->err, HB_ERR_UNSUPPORTED,
+                            "%s: tensor '%.*s' is %s; only F32 is supported for vectors",
+                            t->model->base.info.path, (int)v->name.length, v->name.bytes,
+                            hb_type_get_info(v->type)->name);
     return (const float *)(const void *)v->data;
 }
 
@@ -56,7 +59,7 @@ static const float *take_rope_factors(taker *t, const char *name)
     for (int32_t i = 0; factors && !t->status && i < n; i++)
         if (!(factors[i] > 0 && isfinite(factors[i])))
             t->status = hb_fail(t->err, HB_ERR_FORMAT, "%s: tensor '%s.weight' holds %g",
-                                t->model->info.path, name, (double)factors[i]);
+                                t->model->base.info.path, name, (double)factors[i]);
     return factors;
 }
 
@@ -68,7 +71,7 @@ static hb_matrix rows_of(hb_matrix w, int32_t first, int32_t rows)
 }
 
 /* Which positions a block sees, and what rotates them. */
-static void set_window(const hb_model *m, int32_t layer, hb_layer *l)
+static void set_window(const hb_native_model *m, int32_t layer, hb_layer *l)
 {
     int32_t every = m->full_every;
     if (every && layer % every == every - 1) return;
@@ -78,10 +81,10 @@ static void set_window(const hb_model *m, int32_t layer, hb_layer *l)
 
 static void take_attention(taker *t, hb_layer *l)
 {
-    const hb_model *m = t->model;
+    const hb_native_model *m = t->model;
     const hb_architecture *a = m->architecture;
-    int32_t d = m->info.n_embd, dim = m->head_dim, q = m->info.n_heads * dim,
-            kv = m->info.n_kv_heads * dim;
+    int32_t d = m->base.info.n_embd, dim = m->head_dim, q = m->base.info.n_heads * dim,
+            kv = m->base.info.n_kv_heads * dim;
     if (a->fused) {
         hb_matrix all = take_matrix(t, "attn_qkv", d, q + 2 * kv, true);
         l->wq = rows_of(all, 0, q);
@@ -106,8 +109,8 @@ static void take_attention(taker *t, hb_layer *l)
 
 static void take_feed_forward(taker *t, hb_layer *l)
 {
-    const hb_model *m = t->model;
-    int32_t d = m->info.n_embd, ff = m->n_ff;
+    const hb_native_model *m = t->model;
+    int32_t d = m->base.info.n_embd, ff = m->n_ff;
     if (m->architecture->fused) {
         hb_matrix both = take_matrix(t, "ffn_up", d, 2 * ff, true);
         l->w_gate = rows_of(both, 0, ff);
@@ -122,10 +125,10 @@ static void take_feed_forward(taker *t, hb_layer *l)
         l->ffn_post_norm = take_vector(t, "post_ffw_norm", "weight", d, true);
 }
 
-static hb_status take_weights(hb_model *m, hb_error *err)
+static hb_status take_weights(hb_native_model *m, hb_error *err)
 {
     taker t = {.model = m, .err = err, .layer = -1};
-    int32_t d = m->info.n_embd, vocab = m->info.n_vocab;
+    int32_t d = m->base.info.n_embd, vocab = m->base.info.n_vocab;
     m->token_embd = take_matrix(&t, "token_embd", d, vocab, true);
     m->output = take_matrix(&t, "output", d, vocab, false);
     m->output_norm = take_vector(&t, "output_norm", "weight", d, true);
@@ -135,11 +138,11 @@ static hb_status take_weights(hb_model *m, hb_error *err)
     if (t.status) return t.status;
     if (!m->rope_long != !m->rope_short)
         return hb_fail(err, HB_ERR_FORMAT, "%s: tensor 'rope_factors_%s.weight' is missing",
-                       m->info.path, m->rope_long ? "short" : "long");
+                       m->base.info.path, m->rope_long ? "short" : "long");
     if (!m->output.data) m->output = m->token_embd; /* a tied head */
-    m->layers = calloc((size_t)m->info.n_layers, sizeof *m->layers);
+    m->layers = calloc((size_t)m->base.info.n_layers, sizeof *m->layers);
     if (!m->layers) return hb_fail_memory(err);
-    for (t.layer = 0; t.layer < m->info.n_layers && !t.status; t.layer++) {
+    for (t.layer = 0; t.layer < m->base.info.n_layers && !t.status; t.layer++) {
         set_window(m, t.layer, &m->layers[t.layer]);
         take_attention(&t, &m->layers[t.layer]);
         take_feed_forward(&t, &m->layers[t.layer]);
@@ -149,121 +152,122 @@ static hb_status take_weights(hb_model *m, hb_error *err)
 
 /* ---- Opening and closing ------------------------------------------------------------------------ */
 
+enum { MAX_NAME = 255 }; /* bytes */
+
+/* The text as UTF-8, cut to MAX_NAME bytes. Released with free(); NULL without memory. */
+static char *as_name(const char *bytes, size_t length)
+{
+    hb_buffer clean = {0};
+    bool ok = hb_buffer_add(&clean, "", 0);
+    size_t n = 0, next;
+    hb_utf8_clean(&clean, bytes, length < MAX_NAME ? length : MAX_NAME, true, &ok);
+    for (; ok && n < clean.length; n = next) { /* malformed bytes become three each */
+        next = n + (size_t)hb_utf8_character(clean.data + n, clean.length - n);
+        if (next > MAX_NAME) break;
+    }
+    char *name = ok ? strndup(clean.data, n) : NULL;
+    hb_buffer_free(&clean);
+    return name;
+}
+
 /* The file's base name without its suffix, for models that carry no name. */
 static char *name_from_path(const char *path)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
-    return strndup(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
+    return as_name(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
 }
 
-static hb_status read_identity(hb_model *m, hb_error *err)
+static bool is_name(hb_gguf_text name)
 {
-    m->info.path = hb_gguf_path(m->gguf);
-    m->info.file_size = hb_gguf_file_size(m->gguf);
-    m->info.n_params = hb_gguf_n_weights(m->gguf);
+    return name.bytes && name.length > 0 && name.length <= MAX_NAME &&
+           !memchr(name.bytes, 0, name.length) && hb_utf8_valid(name.bytes, name.length);
+}
+
+static hb_status read_identity(hb_native_model *m, hb_error *err)
+{
+    hb_model_info *info = &m->base.info;
     hb_gguf_text architecture = hb_gguf_get_text(m->gguf, "general.architecture");
     hb_gguf_text name = hb_gguf_get_text(m->gguf, "general.name");
+    info->path = hb_gguf_path(m->gguf);
+    info->file_size = hb_gguf_file_size(m->gguf);
+    info->n_params = hb_gguf_n_weights(m->gguf);
     if (!architecture.bytes)
         return hb_fail(err, HB_ERR_FORMAT,
-                       "%s: metadata 'general.architecture' is missing or no string", m->info.path);
-    m->architecture_name = strndup(architecture.bytes, architecture.length);
-    bool named =
-        name.bytes && name.length > 0 && name.length < 256 && !memchr(name.bytes, 0, name.length);
-    m->name = named ? strndup(name.bytes, name.length) : name_from_path(m->info.path);
+                       "%s: metadata 'general.architecture' is missing or no string", info->path);
+    m->architecture_name = as_name(architecture.bytes, architecture.length);
+    m->name = is_name(name) ? strndup(name.bytes, name.length) : name_from_path(info->path);
     if (!m->architecture_name || !m->name) return hb_fail_memory(err);
-    m->info.name = m->name;
-    m->info.architecture = m->architecture_name;
+    info->name = m->name;
+    info->architecture = m->architecture_name;
     return HB_OK;
 }
 
-static hb_status find_architecture(hb_model *m, hb_error *err)
+static hb_status find_architecture(hb_native_model *m, hb_error *err)
 {
-    char names[256];
+    char names[256], shown[48];
     m->architecture = hb_architecture_find(m->architecture_name);
     if (m->architecture) return HB_OK;
     hb_architecture_names(names, sizeof names);
-    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: architecture '%.32s' is not supported; these are: %s",
-                   m->info.path, m->architecture_name, names);
+    hb_printable(shown, sizeof shown, m->architecture_name, strlen(m->architecture_name));
+    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: architecture '%s' is not supported; these are: %s",
+                   m->base.info.path, shown, names);
 }
 
-static hb_status open_vocab(hb_model *m, hb_error *err)
+static hb_status open_vocab(hb_native_model *m, hb_error *err)
 {
     hb_status status = hb_tokenizer_open(m->gguf, &m->tokenizer, err);
-    if (!status) m->info.n_vocab = hb_tokenizer_n_vocab(m->tokenizer);
-    return status;
+    if (status) return status;
+    m->base.info.n_vocab = hb_tokenizer_n_vocab(m->tokenizer);
+    if (!hb_tokenizer_guesses_words(m->tokenizer)) return HB_OK;
+    if (asprintf(&m->warning,
+                 "%s: metadata 'tokenizer.ggml.pre' is missing: text is cut into words by the default "
+                 "rules, and if the model was trained with others, its answers and scores are worse "
+                 "than they could be; convert the model again with a current converter",
+                 m->base.info.path) < 0) {
+        m->warning = NULL;
+        return hb_fail_memory(err);
+    }
+    m->base.warnings = (const char *const *)&m->warning;
+    m->base.n_warnings = 1;
+    return HB_OK;
 }
 
-static hb_status open_file(const char *path, bool weights, hb_model **model, hb_error *err)
+hb_status hb_native_open(const char *path, bool vocab_only, hb_model **model, hb_error *err)
 {
-    hb_model *m = calloc(1, sizeof *m);
+    hb_native_model *m = calloc(1, sizeof *m);
     if (!m) return hb_fail_memory(err);
     hb_status status = hb_gguf_open(path, &m->gguf, err);
     if (!status) status = read_identity(m, err);
-    if (!status && weights) status = find_architecture(m, err);
-    if (!status && weights) status = hb_shape_read(m, err);
+    if (!status && !vocab_only) status = find_architecture(m, err);
+    if (!status && !vocab_only) status = hb_shape_read(m, err);
     if (!status) status = open_vocab(m, err);
-    if (!status && weights) status = take_weights(m, err);
-    if (status) hb_model_close(m);
-    else *model = m;
+    if (!status && !vocab_only) status = take_weights(m, err);
+    if (status) hb_native_close(&m->base);
+    else *model = &m->base;
     return status;
 }
 
-hb_status hb_model_open(const char *path, hb_model **model, hb_error *err)
+void hb_native_close(hb_model *model)
 {
-    return open_file(path, true, model, err);
+    hb_native_model *m = (hb_native_model *)(void *)model;
+    hb_tokenizer_close(m->tokenizer);
+    hb_gguf_close(m->gguf);
+    free(m->layers);
+    free(m->name);
+    free(m->architecture_name);
+    free(m->warning);
+    free(m);
 }
 
-hb_status hb_model_open_vocab(const char *path, hb_model **model, hb_error *err)
+hb_status hb_native_sha256(const hb_model *model, char hex[65], hb_error *err)
 {
-    return open_file(path, false, model, err);
-}
-
-void hb_model_close(hb_model *model)
-{
-    if (!model) return;
-    hb_tokenizer_close(model->tokenizer);
-    hb_gguf_close(model->gguf);
-    free(model->layers);
-    free(model->name);
-    free(model->architecture_name);
-    free(model);
-}
-
-const hb_model_info *hb_model_get_info(const hb_model *model)
-{
-    return &model->info;
-}
-
-hb_status hb_model_sha256(const hb_model *model, char hex[65], hb_error *err)
-{
+    const hb_gguf *g = hb_native(model)->gguf;
     hb_sha256 hash;
     hb_status status = HB_OK;
     if (!hb_sha256_init(&hash)) return hb_fail_memory(err);
-    for (uint32_t i = 0; i < hb_gguf_n_parts(model->gguf) && !status; i++)
-        status = hb_sha256_add_file(&hash, hb_gguf_part_path(model->gguf, i), err);
+    for (uint32_t i = 0; i < hb_gguf_n_parts(g) && !status; i++)
+        status = hb_sha256_add_file(&hash, hb_gguf_part_path(g, i), err);
     if (status) hb_sha256_free(&hash);
     else hb_sha256_finish(&hash, hex);
     return status;
-}
-
-hb_status hb_tokenize(const hb_model *model, const char *text, size_t length, bool add_special,
-                      bool parse_special, int32_t **tokens, size_t *n_tokens, hb_error *err)
-{
-    return hb_tokenizer_encode(model->tokenizer, text, length, add_special, parse_special, tokens,
-                               n_tokens, err);
-}
-
-const char *hb_token_bytes(const hb_model *model, int32_t token, size_t *length)
-{
-    return hb_tokenizer_bytes(model->tokenizer, token, length);
-}
-
-const char *hb_token_piece(const hb_model *model, int32_t token, size_t *length)
-{
-    return hb_tokenizer_piece(model->tokenizer, token, length);
-}
-
-bool hb_token_is_end(const hb_model *model, int32_t token)
-{
-    return hb_tokenizer_is_end(model->tokenizer, token);
 }

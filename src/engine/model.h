@@ -1,8 +1,9 @@
-/* A model: its shape and its weights, which stay in the mapped file. */
+/* The native engine's model: its shape and its weights, which stay in the mapped file. */
 #ifndef HB_ENGINE_MODEL_H
 #define HB_ENGINE_MODEL_H
 
 #include "engine/architecture.h"
+#include "engine/engine.h"
 #include "engine/gguf.h"
 #include "engine/rope.h"
 #include "engine/tokenizer.h"
@@ -28,9 +29,10 @@ typedef struct hb_layer {
     int32_t rope;                   /* 0: rotated by model->rope, 1: by model->window_rope */
 } hb_layer;
 
-struct hb_model {
-    hb_model_info info;
+typedef struct hb_native_model {
+    hb_model base;
     char *name, *architecture_name;
+    char *warning;                       /* the one there can be; NULL: none */
     const hb_architecture *architecture; /* NULL when opened for its vocabulary only */
     hb_gguf *gguf;
     hb_tokenizer *tokenizer;
@@ -51,9 +53,19 @@ struct hb_model {
     hb_matrix token_embd, output;
     const float *output_norm;
     hb_layer *layers; /* [n_layers] */
-};
+} hb_native_model;
+
+static inline const hb_native_model *hb_native(const hb_model *model)
+{
+    return (const hb_native_model *)(const void *)model;
+}
 
 /* Reads what is told of a model's shape into it, once its architecture is known (shape.c). */
-hb_status hb_shape_read(hb_model *m, hb_error *err);
+hb_status hb_shape_read(hb_native_model *m, hb_error *err);
+
+/* The table's operations (model.c). */
+hb_status hb_native_open(const char *path, bool vocab_only, hb_model **model, hb_error *err);
+void hb_native_close(hb_model *model);
+hb_status hb_native_sha256(const hb_model *model, char hex[65], hb_error *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/text.h"
 #include "base/utf8.h"
 
 /* ---- The expressions ----------------------------------------------------------------------------- */
@@ -126,14 +127,14 @@ static const struct recipe *find_recipe(hb_gguf_text name)
 
 static hb_status unknown(hb_gguf_text name, const char *path, hb_error *err)
 {
-    char known[320] = "";
+    char known[320] = "", shown[48];
     for (size_t i = 0; i < N_RECIPES; i++) {
         size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s", recipes[i].names);
     }
     known[strlen(known) - 1] = '\0';
-    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: pre-tokenizer '%.*s' is not supported (these are: %s)",
-                   path, (int)(name.length < 32 ? name.length : 32), name.bytes, known);
+    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: pre-tokenizer '%s' is not supported (these are: %s)",
+                   path, hb_printable(shown, sizeof shown, name.bytes, name.length), known);
 }
 
 hb_status hb_pretokenizer_open(hb_gguf_text name, const char *path, hb_pretokenizer **pretokenizer,

@@ -1,7 +1,6 @@
 #include "engine/rope.h"
 
 #include <math.h>
-#include <stddef.h>
 
 #define PI 3.14159265358979323846
 
@@ -21,17 +20,20 @@ static double unscaled_share(const hb_rope *r, int32_t n_rot, int32_t pair)
     return r->unscaled * (1 - fmin(1, fmax(0, way)));
 }
 
-void hb_rope_fill(const hb_rope *rope, int32_t n_rot, int32_t n_ctx, float *table)
+void hb_rope_frequencies(const hb_rope *rope, int32_t n_rot, double *frequencies)
 {
-    int32_t pairs = n_rot / 2;
-    for (int32_t i = 0; i < pairs; i++) {
+    for (int32_t i = 0; i < n_rot / 2; i++) {
         double share = unscaled_share(rope, n_rot, i);
-        double frequency = pow(rope->base, -2.0 * i / n_rot) * (rope->scale * (1 - share) + share);
-        if (rope->factors) frequency /= rope->factors[i];
-        for (int32_t p = 0; p < n_ctx; p++) {
-            float *at = table + ((size_t)p * (size_t)pairs + (size_t)i) * 2;
-            at[0] = (float)(rope->magnitude * cos(p * frequency));
-            at[1] = (float)(rope->magnitude * sin(p * frequency));
-        }
+        frequencies[i] = pow(rope->base, -2.0 * i / n_rot) * (rope->scale * (1 - share) + share);
+        if (rope->factors) frequencies[i] /= rope->factors[i];
+    }
+}
+
+void hb_rope_angles(const double *frequencies, double magnitude, int32_t n_rot, int32_t position,
+                    float *angles)
+{
+    for (int32_t i = 0; i < n_rot / 2; i++) {
+        angles[2 * i] = (float)(magnitude * cos(position * frequencies[i]));
+        angles[2 * i + 1] = (float)(magnitude * sin(position * frequencies[i]));
     }
 }

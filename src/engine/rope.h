@@ -15,7 +15,12 @@ typedef struct hb_rope {
     double magnitude;  /* cosines and sines are multiplied by this */
 } hb_rope;
 
-/* Fills table [n_ctx][n_rot / 2][2] with cosines and sines. */
-void hb_rope_fill(const hb_rope *rope, int32_t n_rot, int32_t n_ctx, float *table);
+/* The radians that each pair turns by with a position: frequencies [n_rot / 2]. */
+void hb_rope_frequencies(const hb_rope *rope, int32_t n_rot, double *frequencies);
+
+/* The angles of one position, as cosines and sines times the rope's magnitude: angles [n_rot / 2][2].
+ */
+void hb_rope_angles(const double *frequencies, double magnitude, int32_t n_rot, int32_t position,
+                    float *angles);
 
 #endif

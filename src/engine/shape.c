@@ -12,31 +12,31 @@ typedef struct key {
     char text[128];
 } key;
 
-static key key_of(const hb_model *m, const char *name)
+static key key_of(const hb_native_model *m, const char *name)
 {
     key k;
     snprintf(k.text, sizeof k.text, "%s.%s", m->architecture->name, name);
     return k;
 }
 
-static hb_status get_int(const hb_model *m, const char *name, bool required, int64_t min, int64_t max,
-                         int64_t *out, hb_error *err)
+static hb_status get_int(const hb_native_model *m, const char *name, bool required, int64_t min,
+                         int64_t max, int64_t *out, hb_error *err)
 {
     return hb_gguf_get_int(m->gguf, key_of(m, name).text, required, min, max, out, err);
 }
 
 /* One that may be missing. */
-static hb_status get_float(const hb_model *m, const char *name, double *out, hb_error *err)
+static hb_status get_float(const hb_native_model *m, const char *name, double *out, hb_error *err)
 {
     return hb_gguf_get_float(m->gguf, key_of(m, name).text, false, out, err);
 }
 
-static hb_status bad_shape(const hb_model *m, const char *why, hb_error *err)
+static hb_status bad_shape(const hb_native_model *m, const char *why, hb_error *err)
 {
-    return hb_fail(err, HB_ERR_FORMAT, "%s: %s", m->info.path, why);
+    return hb_fail(err, HB_ERR_FORMAT, "%s: %s", m->base.info.path, why);
 }
 
-static hb_status read_heads(hb_model *m, hb_error *err)
+static hb_status read_heads(hb_native_model *m, hb_error *err)
 {
     int64_t heads, kv_heads, dim, value, rot;
     hb_status status = get_int(m, "attention.head_count", true, 1, MAX_HEADS, &heads, err);
@@ -45,7 +45,7 @@ static hb_status read_heads(hb_model *m, hb_error *err)
     status = get_int(m, "attention.head_count_kv", false, 1, heads, &kv_heads, err);
     if (status) return status;
     if (heads % kv_heads) return bad_shape(m, "heads are not a multiple of key-value heads", err);
-    dim = m->info.n_embd / heads;
+    dim = m->base.info.n_embd / heads;
     status = get_int(m, "attention.key_length", false, 1, MAX_HEAD_DIM, &dim, err);
     value = dim;
     if (!status) status = get_int(m, "attention.value_length", false, 1, MAX_HEAD_DIM, &value, err);
@@ -55,14 +55,14 @@ static hb_status read_heads(hb_model *m, hb_error *err)
     if (dim < 1 || dim != value || dim * heads > MAX_WIDTH)
         return bad_shape(m, "the attention heads' lengths do not make sense", err);
     if (rot % 2) return bad_shape(m, "an odd number of rotated dimensions", err);
-    m->info.n_heads = (int32_t)heads;
-    m->info.n_kv_heads = (int32_t)kv_heads;
+    m->base.info.n_heads = (int32_t)heads;
+    m->base.info.n_kv_heads = (int32_t)kv_heads;
     m->head_dim = (int32_t)dim;
     m->n_rot = (int32_t)rot;
     return HB_OK;
 }
 
-static hb_status read_scales(hb_model *m, hb_error *err)
+static hb_status read_scales(hb_native_model *m, hb_error *err)
 {
     const hb_architecture *a = m->architecture;
     double attention_cap = (double)a->attention_cap, logit_cap = (double)a->logit_cap;
@@ -70,16 +70,17 @@ static hb_status read_scales(hb_model *m, hb_error *err)
     if (a->attention_cap > 0) status = get_float(m, "attn_logit_softcapping", &attention_cap, err);
     if (!status) status = get_float(m, "final_logit_softcapping", &logit_cap, err);
     float width = (float)m->head_dim;
-    if (m->info.n_layers == a->wide_layers) width = (float)m->info.n_embd / (float)m->info.n_heads;
+    if (m->base.info.n_layers == a->wide_layers)
+        width = (float)m->base.info.n_embd / (float)m->base.info.n_heads;
     m->attention_scale = 1.0f / sqrtf(width);
     m->attention_cap = (float)attention_cap;
     m->logit_cap = (float)logit_cap;
-    m->embedding_scale = a->scaled_embedding ? sqrtf((float)m->info.n_embd) : 1;
+    m->embedding_scale = a->scaled_embedding ? sqrtf((float)m->base.info.n_embd) : 1;
     return status;
 }
 
 /* Which blocks see only the last positions. */
-static hb_status read_windows(hb_model *m, hb_error *err)
+static hb_status read_windows(hb_native_model *m, hb_error *err)
 {
     const hb_architecture *a = m->architecture;
     int64_t window = a->window, full_every = a->full_every;
@@ -93,7 +94,7 @@ static hb_status read_windows(hb_model *m, hb_error *err)
 }
 
 /* YaRN's numbers, and what its scaling does to the size of scores. */
-static hb_status read_yarn(hb_model *m, hb_error *err)
+static hb_status read_yarn(hb_native_model *m, hb_error *err)
 {
     hb_rope *r = &m->rope;
     r->unscaled = 1;
@@ -104,10 +105,11 @@ static hb_status read_yarn(hb_model *m, hb_error *err)
     return status;
 }
 
-static hb_status read_rope(hb_model *m, hb_error *err)
+static hb_status read_rope(hb_native_model *m, hb_error *err)
 {
     double factor = 1, attn_factor = 1;
-    int64_t original = m->info.n_ctx_train;
+    char shown[48];
+    int64_t original = m->base.info.n_ctx_train;
     hb_rope *r = &m->rope;
     *r = (hb_rope){.base = 10000, .scale = 1, .fast = 32, .slow = 1};
     hb_status status = get_float(m, "rope.freq_base", &r->base, err);
@@ -125,8 +127,8 @@ static hb_status read_rope(hb_model *m, hb_error *err)
     if (hb_gguf_text_is(type, "yarn")) status = read_yarn(m, err);
     else if (type.bytes && !hb_gguf_text_is(type, "none") && !hb_gguf_text_is(type, "linear") &&
              !hb_gguf_text_is(type, "longrope"))
-        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: rope scaling '%.*s' is not supported",
-                       m->info.path, (int)(type.length < 32 ? type.length : 32), type.bytes);
+        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: rope scaling '%s' is not supported",
+                       m->base.info.path, hb_printable(shown, sizeof shown, type.bytes, type.length));
     m->window_rope = *r;
     if (m->architecture->window_base > 0) {
         m->window_rope =
@@ -136,7 +138,7 @@ static hb_status read_rope(hb_model *m, hb_error *err)
     return status;
 }
 
-hb_status hb_shape_read(hb_model *m, hb_error *err)
+hb_status hb_shape_read(hb_native_model *m, hb_error *err)
 {
     int64_t layers, width, ff, context, experts = 0;
     double eps;
@@ -151,10 +153,10 @@ hb_status hb_shape_read(hb_model *m, hb_error *err)
     if (status) return status;
     if (experts)
         return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: a mixture of %lld experts is not supported",
-                       m->info.path, (long long)experts);
-    m->info.n_layers = (int32_t)layers;
-    m->info.n_embd = (int32_t)width;
-    m->info.n_ctx_train = (int32_t)context;
+                       m->base.info.path, (long long)experts);
+    m->base.info.n_layers = (int32_t)layers;
+    m->base.info.n_embd = (int32_t)width;
+    m->base.info.n_ctx_train = (int32_t)context;
     m->n_ff = (int32_t)ff;
     m->norm_eps = (float)eps;
     status = read_heads(m, err);

@@ -4,7 +4,20 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include "engine/tokenizer_kinds.h"
+#include "base/text.h"
+#include "engine/tokenizer_bpe.h"
+#include "engine/tokenizer_spm.h"
+
+struct hb_tokenizer {
+    hb_vocab vocab;
+    bool byte_level; /* byte-level BPE, by `bpe`; else SentencePiece's */
+    hb_bpe bpe;
+    int32_t bos, eos; /* HB_NO_TOKEN where there is none */
+    bool add_bos, add_eos;
+    bool add_space;   /* SentencePiece: one before the text, and one after each special token */
+    bool strip_after; /* white space after most special tokens belongs to them */
+    bool guesses_words;
+};
 
 /* ---- Opening ------------------------------------------------------------------------------------ */
 
@@ -37,11 +50,11 @@ static hb_status read_ends(hb_tokenizer *t, const hb_gguf *g, hb_error *err)
  * and a space; in byte-level BPE it is the pre-tokenizer's custom. */
 static hb_status read_specials(hb_tokenizer *t, const hb_gguf *g, hb_error *err)
 {
-    bool spm = !t->pretokenizer;
+    bool spm = !t->byte_level;
     t->add_space = spm;
-    t->add_bos = spm || hb_pretokenizer_add_bos(t->pretokenizer);
+    t->add_bos = spm || hb_pretokenizer_add_bos(t->bpe.pretokenizer);
     hb_status status = read_special(t, g, "bos", spm ? 1 : HB_NO_TOKEN, &t->bos, err);
-    if (!status) status = read_special(t, g, "unknown", spm ? 0 : HB_NO_TOKEN, &t->unknown, err);
+    if (!status) status = read_special(t, g, "unknown", spm ? 0 : HB_NO_TOKEN, &t->vocab.unknown, err);
     if (!status) status = read_special(t, g, "eos", spm ? 2 : HB_NO_TOKEN, &t->eos, err);
     if (!status) status = read_ends(t, g, err);
     if (!status) status = hb_gguf_get_bool(g, "tokenizer.ggml.add_bos_token", &t->add_bos, err);
@@ -62,25 +75,34 @@ static bool is_phi3(const hb_gguf *g)
     return false;
 }
 
-hb_status hb_tokenizer_open(const hb_gguf *gguf, hb_tokenizer **tokenizer, hb_error *err)
+/* Which kind of tokenizer the file has. */
+static hb_status read_kind(const hb_gguf *g, bool *byte_level, hb_error *err)
 {
-    hb_gguf_text model = hb_gguf_get_text(gguf, "tokenizer.ggml.model");
-    bool byte_level = hb_gguf_text_is(model, "gpt2");
+    hb_gguf_text model = hb_gguf_get_text(g, "tokenizer.ggml.model");
+    char shown[48];
+    *byte_level = hb_gguf_text_is(model, "gpt2");
     if (!model.bytes)
         return hb_fail(err, HB_ERR_FORMAT,
-                       "%s: metadata 'tokenizer.ggml.model' is missing or no string",
-                       hb_gguf_path(gguf));
-    if (!byte_level && !hb_gguf_text_is(model, "llama"))
-        return hb_fail(err, HB_ERR_UNSUPPORTED,
-                       "%s: tokenizer '%.*s' is not supported (llama and gpt2 are)", hb_gguf_path(gguf),
-                       (int)(model.length < 32 ? model.length : 32), model.bytes);
+                       "%s: metadata 'tokenizer.ggml.model' is missing or no string", hb_gguf_path(g));
+    if (*byte_level || hb_gguf_text_is(model, "llama")) return HB_OK;
+    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: tokenizer '%s' is not supported (llama and gpt2 are)",
+                   hb_gguf_path(g), hb_printable(shown, sizeof shown, model.bytes, model.length));
+}
+
+hb_status hb_tokenizer_open(const hb_gguf *gguf, hb_tokenizer **tokenizer, hb_error *err)
+{
+    bool byte_level;
+    hb_status status = read_kind(gguf, &byte_level, err);
+    if (status) return status;
     hb_tokenizer *t = calloc(1, sizeof *t);
     if (!t) return hb_fail_memory(err);
-    hb_status status =
+    t->byte_level = byte_level;
+    status =
         hb_vocab_read(&t->vocab, gguf, byte_level ? HB_SPELLING_BYTE_LEVEL : HB_SPELLING_MARKED, err);
-    if (!status && byte_level) status = hb_bpe_read(t, gguf, err);
+    if (!status && byte_level) status = hb_bpe_read(&t->bpe, &t->vocab, gguf, err);
     if (!status) status = read_specials(t, gguf, err);
     t->strip_after = is_phi3(gguf);
+    t->guesses_words = byte_level && !hb_gguf_get_text(gguf, "tokenizer.ggml.pre").bytes;
     if (status) hb_tokenizer_close(t);
     else *tokenizer = t;
     return status;
@@ -89,10 +111,8 @@ hb_status hb_tokenizer_open(const hb_gguf *gguf, hb_tokenizer **tokenizer, hb_er
 void hb_tokenizer_close(hb_tokenizer *tokenizer)
 {
     if (!tokenizer) return;
+    hb_bpe_free(&tokenizer->bpe);
     hb_vocab_free(&tokenizer->vocab);
-    hb_pretokenizer_close(tokenizer->pretokenizer);
-    free(tokenizer->rules);
-    free(tokenizer->first_rule);
     free(tokenizer);
 }
 
@@ -103,45 +123,29 @@ int32_t hb_tokenizer_n_vocab(const hb_tokenizer *tokenizer)
     return tokenizer->vocab.n;
 }
 
-static const hb_vocab_entry *entry(const hb_tokenizer *t, int32_t token)
+bool hb_tokenizer_guesses_words(const hb_tokenizer *tokenizer)
 {
-    static const hb_vocab_entry none = {.piece = {"", 0}, .bytes = {"", 0}};
-    return token >= 0 && token < t->vocab.n ? &t->vocab.entries[token] : &none;
+    return tokenizer->guesses_words;
 }
 
-const char *hb_tokenizer_bytes(const hb_tokenizer *tokenizer, int32_t token, size_t *length)
+hb_text hb_tokenizer_bytes(const hb_tokenizer *tokenizer, int32_t token)
 {
-    hb_gguf_text bytes = entry(tokenizer, token)->bytes;
-    *length = bytes.length;
-    return bytes.bytes;
+    hb_gguf_text bytes = tokenizer->vocab.entries[token].bytes;
+    return (hb_text){bytes.bytes, bytes.length};
 }
 
-const char *hb_tokenizer_piece(const hb_tokenizer *tokenizer, int32_t token, size_t *length)
+hb_text hb_tokenizer_piece(const hb_tokenizer *tokenizer, int32_t token)
 {
-    hb_gguf_text piece = entry(tokenizer, token)->piece;
-    *length = piece.length;
-    return piece.bytes;
+    hb_gguf_text piece = tokenizer->vocab.entries[token].piece;
+    return (hb_text){piece.bytes, piece.length};
 }
 
 bool hb_tokenizer_is_end(const hb_tokenizer *tokenizer, int32_t token)
 {
-    return entry(tokenizer, token)->ends;
+    return tokenizer->vocab.entries[token].ends;
 }
 
 /* ---- Encoding ----------------------------------------------------------------------------------- */
-
-hb_status hb_ids_add(hb_ids *ids, int32_t token, hb_error *err)
-{
-    if (ids->n == ids->room) {
-        size_t room = ids->room ? 2 * ids->room : 64;
-        int32_t *grown = realloc(ids->ids, room * sizeof *grown);
-        if (!grown) return hb_fail_memory(err);
-        ids->ids = grown;
-        ids->room = room;
-    }
-    ids->ids[ids->n++] = token;
-    return HB_OK;
-}
 
 /* Bytes of white space at the start of a text that belong to the special token before it. */
 static size_t stripped(const hb_tokenizer *t, int32_t token, const char *text, size_t length)
@@ -151,7 +155,7 @@ static size_t stripped(const hb_tokenizer *t, int32_t token, const char *text, s
     if (!t->strip_after) return 0;
     for (int i = 0; i < 3; i++)
         if (hb_gguf_text_is(t->vocab.entries[token].piece, exempt[i])) return 0;
-    while (n < length && memchr(" \t\n\v\f\r", text[n], 6)) n++;
+    while (n < length && hb_is_space(text[n])) n++;
     return n;
 }
 
@@ -167,8 +171,9 @@ static hb_status encode(const hb_tokenizer *t, const char *text, const hb_text_s
             hb_vocab_special_at(&t->vocab, text + at, spans[span].end - at, spans[span].parse_special);
         if (special == HB_NO_TOKEN && at < length) continue;
         if (at > from)
-            status = t->pretokenizer ? hb_bpe_encode(t, text + from, at - from, out, err)
-                                     : hb_spm_encode(t, text + from, at - from, out, err);
+            status = t->byte_level
+                         ? hb_bpe_encode(&t->bpe, text + from, at - from, out, err)
+                         : hb_spm_encode(&t->vocab, t->add_space, text + from, at - from, out, err);
         if (status || special == HB_NO_TOKEN) break;
         status = hb_ids_add(out, special, err);
         from = at + t->vocab.entries[special].piece.length;
@@ -178,14 +183,11 @@ static hb_status encode(const hb_tokenizer *t, const char *text, const hb_text_s
     return status;
 }
 
-hb_status hb_tokenizer_encode_spans(const hb_tokenizer *tokenizer, const char *text,
-                                    const hb_text_span *spans, size_t n, bool add_bos, bool add_eos,
-                                    int32_t **tokens, size_t *n_tokens, hb_error *err)
+hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text,
+                              const hb_text_span *spans, size_t n, bool add_bos, bool add_eos,
+                              int32_t **tokens, size_t *n_tokens, hb_error *err)
 {
     const hb_tokenizer *t = tokenizer;
-    size_t length = spans[n - 1].end;
-    if (length > INT32_MAX / 16)
-        return hb_fail(err, HB_ERR_ARGUMENT, "a text of %zu bytes is too long to tokenize", length);
     hb_ids out = {0};
     hb_status status = HB_OK;
     if (add_bos && t->add_bos && t->bos != HB_NO_TOKEN) status = hb_ids_add(&out, t->bos, err);
@@ -200,13 +202,4 @@ hb_status hb_tokenizer_encode_spans(const hb_tokenizer *tokenizer, const char *t
     *tokens = out.ids;
     *n_tokens = out.n;
     return HB_OK;
-}
-
-hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text, size_t length,
-                              bool add_special, bool parse_special, int32_t **tokens, size_t *n_tokens,
-                              hb_error *err)
-{
-    const hb_text_span whole = {length, parse_special};
-    return hb_tokenizer_encode_spans(tokenizer, text, &whole, 1, add_special, add_special, tokens,
-                                     n_tokens, err);
 }

@@ -2,6 +2,7 @@
 #ifndef HB_ENGINE_TOKENIZER_H
 #define HB_ENGINE_TOKENIZER_H
 
+#include "engine/engine.h"
 #include "engine/gguf.h"
 
 typedef struct hb_tokenizer hb_tokenizer;
@@ -13,24 +14,17 @@ void hb_tokenizer_close(hb_tokenizer *tokenizer);
 
 int32_t hb_tokenizer_n_vocab(const hb_tokenizer *tokenizer);
 
-/* See hb_tokenize, hb_token_bytes, hb_token_piece and hb_token_is_end. */
-hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text, size_t length,
-                              bool add_special, bool parse_special, int32_t **tokens, size_t *n_tokens,
-                              hb_error *err);
+/* Whether the file does not say how text is cut into words, so that the default is used. */
+bool hb_tokenizer_guesses_words(const hb_tokenizer *tokenizer);
 
-/* A part of a text, from the end of the one before it (or the start) to `end`. */
-typedef struct hb_text_span {
-    size_t end;
-    bool parse_special;
-} hb_text_span;
+/* See hb_tokenize_spans. */
+hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text,
+                              const hb_text_span *spans, size_t n, bool add_bos, bool add_eos,
+                              int32_t **tokens, size_t *n_tokens, hb_error *err);
 
-/* Tokens of a text of n >= 1 spans, as of one text, but that a special token is only found within a
- * span, and control tokens only in those that are parsed for them. */
-hb_status hb_tokenizer_encode_spans(const hb_tokenizer *tokenizer, const char *text,
-                                    const hb_text_span *spans, size_t n, bool add_bos, bool add_eos,
-                                    int32_t **tokens, size_t *n_tokens, hb_error *err);
-const char *hb_tokenizer_bytes(const hb_tokenizer *tokenizer, int32_t token, size_t *length);
-const char *hb_tokenizer_piece(const hb_tokenizer *tokenizer, int32_t token, size_t *length);
+/* See hb_token_bytes, hb_token_piece and hb_token_is_end; 0 <= token < n_vocab. */
+hb_text hb_tokenizer_bytes(const hb_tokenizer *tokenizer, int32_t token);
+hb_text hb_tokenizer_piece(const hb_tokenizer *tokenizer, int32_t token);
 bool hb_tokenizer_is_end(const hb_tokenizer *tokenizer, int32_t token);
 
 #endif

@@ -1,8 +1,10 @@
 /* Byte-level BPE (Sennrich et al., 2016; Radford et al., GPT-2, 2019): within each word, bytes are
  * joined by the rules of the file, in the order in which training found them. */
+#include "engine/tokenizer_bpe.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include "engine/tokenizer_kinds.h"
+#include "engine/merge.h"
 
 /* ---- Reading the rules -------------------------------------------------------------------------- */
 
@@ -44,21 +46,21 @@ static bool read_rule(const hb_vocab *v, hb_gguf_text text, int32_t rank, full_r
 }
 
 /* Sorts the rules by their left token and notes where each token's begin. */
-static hb_status index_rules(hb_tokenizer *t, full_rule *full, size_t n, hb_error *err)
+static hb_status index_rules(hb_bpe *b, full_rule *full, size_t n, hb_error *err)
 {
     qsort(full, n, sizeof *full, compare_rules);
-    t->rules = malloc((n + 1) * sizeof *t->rules);
-    t->first_rule = calloc((size_t)t->vocab.n + 1, sizeof *t->first_rule);
-    if (!t->rules || !t->first_rule) return hb_fail_memory(err);
+    b->rules = malloc((n + 1) * sizeof *b->rules);
+    b->first_rule = calloc((size_t)b->vocab->n + 1, sizeof *b->first_rule);
+    if (!b->rules || !b->first_rule) return hb_fail_memory(err);
     for (size_t i = 0; i < n; i++) {
-        t->rules[i] = full[i].rule;
-        t->first_rule[full[i].left + 1]++;
+        b->rules[i] = full[i].rule;
+        b->first_rule[full[i].left + 1]++;
     }
-    for (int32_t id = 0; id < t->vocab.n; id++) t->first_rule[id + 1] += t->first_rule[id];
+    for (int32_t id = 0; id < b->vocab->n; id++) b->first_rule[id + 1] += b->first_rule[id];
     return HB_OK;
 }
 
-static hb_status read_rules(hb_tokenizer *t, const hb_gguf *gguf, hb_error *err)
+static hb_status read_rules(hb_bpe *b, const hb_gguf *gguf, hb_error *err)
 {
     const hb_gguf_value *merges = hb_gguf_find(gguf, "tokenizer.ggml.merges");
     if (!merges || merges->kind != HB_GGUF_ARRAY || merges->element != HB_GGUF_STRING ||
@@ -72,21 +74,29 @@ static hb_status read_rules(hb_tokenizer *t, const hb_gguf *gguf, hb_error *err)
     hb_status status = HB_OK;
     size_t n = 0;
     for (uint64_t i = 0; i < merges->count && !status; i++) {
-        if (!read_rule(&t->vocab, hb_gguf_next_text(&cursor), (int32_t)i, &full[n]))
+        if (!read_rule(b->vocab, hb_gguf_next_text(&cursor), (int32_t)i, &full[n]))
             status = hb_fail(err, HB_ERR_FORMAT, "%s: merge %llu does not join tokens into a token",
                              hb_gguf_path(gguf), (unsigned long long)i);
         else n += full[n].rule.joined != HB_NO_TOKEN;
     }
-    if (!status) status = index_rules(t, full, n, err);
+    if (!status) status = index_rules(b, full, n, err);
     free(full);
     return status;
 }
 
-hb_status hb_bpe_read(hb_tokenizer *t, const hb_gguf *gguf, hb_error *err)
+hb_status hb_bpe_read(hb_bpe *bpe, const hb_vocab *vocab, const hb_gguf *gguf, hb_error *err)
 {
+    bpe->vocab = vocab;
     hb_status status = hb_pretokenizer_open(hb_gguf_get_text(gguf, "tokenizer.ggml.pre"),
-                                            hb_gguf_path(gguf), &t->pretokenizer, err);
-    return status ? status : read_rules(t, gguf, err);
+                                            hb_gguf_path(gguf), &bpe->pretokenizer, err);
+    return status ? status : read_rules(bpe, gguf, err);
+}
+
+void hb_bpe_free(hb_bpe *bpe)
+{
+    hb_pretokenizer_close(bpe->pretokenizer);
+    free(bpe->rules);
+    free(bpe->first_rule);
 }
 
 /* ---- Encoding ----------------------------------------------------------------------------------- */
@@ -94,23 +104,23 @@ hb_status hb_bpe_read(hb_tokenizer *t, const hb_gguf *gguf, hb_error *err)
 static bool joins(const void *rules, const char *text, const hb_symbol *left, const hb_symbol *right,
                   int32_t *token, float *priority)
 {
-    const hb_tokenizer *t = rules;
+    const hb_bpe *b = rules;
     (void)text;
     if (left->token == HB_NO_TOKEN || right->token == HB_NO_TOKEN) return false;
-    uint32_t low = t->first_rule[left->token], end = t->first_rule[left->token + 1], high = end;
+    uint32_t low = b->first_rule[left->token], end = b->first_rule[left->token + 1], high = end;
     while (low < high) {
         uint32_t mid = low + (high - low) / 2;
-        if (t->rules[mid].right < right->token) low = mid + 1;
+        if (b->rules[mid].right < right->token) low = mid + 1;
         else high = mid;
     }
-    if (low == end || t->rules[low].right != right->token) return false;
-    *token = t->rules[low].joined;
-    *priority = -(float)t->rules[low].rank; /* exact: there are at most 2^24 */
+    if (low == end || b->rules[low].right != right->token) return false;
+    *token = b->rules[low].joined;
+    *priority = -(float)b->rules[low].rank; /* exact: there are at most 2^24 */
     return true;
 }
 
 typedef struct encoder {
-    const hb_tokenizer *tokenizer;
+    const hb_bpe *bpe;
     hb_merger merger;
     hb_ids *out;
     const int32_t *letters; /* the token of each byte */
@@ -119,9 +129,9 @@ typedef struct encoder {
 static hb_status encode_word(void *user, const char *word, size_t length, hb_error *err)
 {
     encoder *e = user;
-    const hb_tokenizer *t = e->tokenizer;
-    if (hb_pretokenizer_whole_words(t->pretokenizer)) {
-        int32_t whole = hb_vocab_find(&t->vocab, word, length);
+    const hb_vocab *vocab = e->bpe->vocab;
+    if (hb_pretokenizer_whole_words(e->bpe->pretokenizer)) {
+        int32_t whole = hb_vocab_find(vocab, word, length);
         if (whole != HB_NO_TOKEN) return hb_ids_add(e->out, whole, err);
     }
     hb_status status = hb_merger_reserve(&e->merger, length, err);
@@ -132,23 +142,21 @@ static hb_status encode_word(void *user, const char *word, size_t length, hb_err
             (hb_symbol){.at = (uint32_t)i, .length = 1, .token = e->letters[(unsigned char)word[i]]};
     hb_merge(&e->merger, word, (int32_t)length);
     for (int32_t i = 0; i >= 0 && !status; i = symbols[i].next) {
-        int32_t id = symbols[i].token == HB_NO_TOKEN ? t->unknown : symbols[i].token;
+        int32_t id = symbols[i].token == HB_NO_TOKEN ? vocab->unknown : symbols[i].token;
         if (id != HB_NO_TOKEN) status = hb_ids_add(e->out, id, err);
     }
     return status;
 }
 
-hb_status hb_bpe_encode(const hb_tokenizer *t, const char *text, size_t length, hb_ids *out,
-                        hb_error *err)
+hb_status hb_bpe_encode(const hb_bpe *bpe, const char *text, size_t length, hb_ids *out, hb_error *err)
 {
     int32_t letters[256];
     for (int i = 0; i < 256; i++) {
         char byte = (char)i;
-        letters[i] = hb_vocab_find(&t->vocab, &byte, 1);
+        letters[i] = hb_vocab_find(bpe->vocab, &byte, 1);
     }
-    encoder e = {
-        .tokenizer = t, .merger = {.joins = joins, .rules = t}, .out = out, .letters = letters};
-    hb_status status = hb_pretokenize(t->pretokenizer, text, length, encode_word, &e, err);
+    encoder e = {.bpe = bpe, .merger = {.joins = joins, .rules = bpe}, .out = out, .letters = letters};
+    hb_status status = hb_pretokenize(bpe->pretokenizer, text, length, encode_word, &e, err);
     hb_merger_free(&e.merger);
     return status;
 }

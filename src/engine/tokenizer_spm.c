@@ -1,8 +1,9 @@
 /* SentencePiece's BPE (Kudo and Richardson, 2018): characters are joined where the vocabulary has them
  * joined, the best score first; what it lacks falls to the byte tokens. */
-#include <string.h>
+#include "engine/tokenizer_spm.h"
+
 #include "base/buffer.h"
-#include "engine/tokenizer_kinds.h"
+#include "engine/merge.h"
 
 /* U+2581, which stands for a space inside the vocabulary. */
 static const char space_mark[] = "\xE2\x96\x81";
@@ -33,41 +34,41 @@ static int32_t cut(const hb_vocab *vocab, hb_symbol *symbols, const char *text, 
 }
 
 /* A symbol's token, or those of its bytes. */
-static hb_status emit(const hb_tokenizer *t, const char *text, const hb_symbol *s, hb_ids *out,
+static hb_status emit(const hb_vocab *vocab, const char *text, const hb_symbol *s, hb_ids *out,
                       hb_error *err)
 {
     if (s->token != HB_NO_TOKEN) return hb_ids_add(out, s->token, err);
     hb_status status = HB_OK;
     for (uint32_t i = s->at; i < s->at + s->length && !status; i++) {
-        int32_t id = t->vocab.byte_tokens[(unsigned char)text[i]];
-        if (id == HB_NO_TOKEN) id = hb_vocab_find(&t->vocab, text + i, 1);
-        if (id == HB_NO_TOKEN) id = t->unknown;
+        int32_t id = vocab->byte_tokens[(unsigned char)text[i]];
+        if (id == HB_NO_TOKEN) id = hb_vocab_find(vocab, text + i, 1);
+        if (id == HB_NO_TOKEN) id = vocab->unknown;
         if (id != HB_NO_TOKEN) status = hb_ids_add(out, id, err);
     }
     return status;
 }
 
 /* The text with its spaces marked, and one more in front where the vocabulary wants that. */
-static bool mark_spaces(const hb_tokenizer *t, const char *text, size_t length, hb_buffer *marked)
+static bool mark_spaces(bool add_space, const char *text, size_t length, hb_buffer *marked)
 {
-    bool ok = !t->add_space || hb_buffer_add_text(marked, space_mark);
+    bool ok = !add_space || hb_buffer_add_text(marked, space_mark);
     for (size_t i = 0; i < length && ok; i++)
         ok = text[i] == ' ' ? hb_buffer_add_text(marked, space_mark)
                             : hb_buffer_add(marked, text + i, 1);
     return ok;
 }
 
-hb_status hb_spm_encode(const hb_tokenizer *t, const char *text, size_t length, hb_ids *out,
-                        hb_error *err)
+hb_status hb_spm_encode(const hb_vocab *vocab, bool add_space, const char *text, size_t length,
+                        hb_ids *out, hb_error *err)
 {
     hb_buffer marked = {0};
-    hb_merger m = {.joins = joins, .rules = &t->vocab};
-    hb_status status = mark_spaces(t, text, length, &marked) ? HB_OK : hb_fail_memory(err);
+    hb_merger m = {.joins = joins, .rules = vocab};
+    hb_status status = mark_spaces(add_space, text, length, &marked) ? HB_OK : hb_fail_memory(err);
     if (!status) status = hb_merger_reserve(&m, marked.length, err);
     if (!status) {
-        hb_merge(&m, marked.data, cut(&t->vocab, m.symbols, marked.data, marked.length));
+        hb_merge(&m, marked.data, cut(vocab, m.symbols, marked.data, marked.length));
         for (int32_t i = 0; i >= 0 && !status; i = m.symbols[i].next)
-            status = emit(t, marked.data, &m.symbols[i], out, err);
+            status = emit(vocab, marked.data, &m.symbols[i], out, err);
     }
     hb_merger_free(&m);
     hb_buffer_free(&marked);

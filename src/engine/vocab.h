@@ -45,11 +45,13 @@ typedef struct hb_vocab {
     int32_t n_by_text, n_special;
     bool special_first[256];       /* the bytes that those begin with */
     int32_t byte_tokens[256];      /* HB_NO_TOKEN where there is none */
+    int32_t unknown;               /* stands for text that the rest lacks; HB_NO_TOKEN: none does */
     uint64_t longest;              /* piece, in bytes */
     int16_t alphabet[HB_ALPHABET]; /* GPT-2's: the byte that a character stands for, or -1 */
 } hb_vocab;
 
-/* Start from a zeroed struct; to be freed whatever is returned. `gguf` must outlive it. */
+/* Start from a zeroed struct; to be freed whatever is returned. `gguf` must outlive it. `unknown` is
+ * the caller's to set, after. */
 hb_status hb_vocab_read(hb_vocab *vocab, const hb_gguf *gguf, hb_spelling spelling, hb_error *err);
 void hb_vocab_free(hb_vocab *vocab);
 

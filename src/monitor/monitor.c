@@ -4,9 +4,10 @@
 #include <string.h>
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "base/utf8.h"
-#include "engine/sampler.h"
-#include "engine/session.h"
+#include "decode/sampler.h"
+#include "engine/engine.h"
 #include "monitor/watch.h"
 
 /* The state of one generation. Its arrays are sized by the model alone; only in full mode do text,
@@ -18,9 +19,10 @@ typedef struct loop {
     hb_error *err;
     hb_sampler sampler;
     hb_watch *watch;
-    hb_watch_scratch *scratch;
     float *logits; /* [n_vocab] */
     float *states; /* [n_layers][n_embd] */
+    float *lens;   /* [n_layers][n_lens]; NULL where it is not wanted */
+    int32_t *lens_tokens, n_lens;
     hb_buffer text;
     hb_buffer held; /* appended, and not yet in the text: it may begin the stop text */
     hb_step chosen; /* the step checked last before the last token was appended */
@@ -64,22 +66,27 @@ static hb_status open_loop(loop *l)
     const hb_model *model = l->session->model;
     size_t d = (size_t)model->info.n_embd, layers = (size_t)model->info.n_layers;
     hb_status status = hb_watch_open(model, &l->options->monitor, &l->watch, l->err);
-    if (!status) status = hb_watch_scratch_open(model, &l->scratch, l->err);
     if (!status)
         status = hb_sampler_open(&l->sampler, &l->options->sampling, model->info.n_vocab, l->err);
     if (status) return status;
     l->logits = malloc((size_t)model->info.n_vocab * sizeof *l->logits);
     l->states = malloc(layers * d * sizeof *l->states);
-    return l->logits && l->states ? HB_OK : hb_fail_memory(l->err);
+    if (!l->logits || !l->states) return hb_fail_memory(l->err);
+    if (!hb_watch_wants_lens(l->watch)) return HB_OK;
+    l->n_lens = hb_watch_n_lens(model);
+    l->lens = malloc(layers * (size_t)l->n_lens * sizeof *l->lens);
+    l->lens_tokens = malloc((size_t)l->n_lens * sizeof *l->lens_tokens);
+    return l->lens && l->lens_tokens ? HB_OK : hb_fail_memory(l->err);
 }
 
 static void close_loop(loop *l)
 {
     hb_watch_close(l->watch);
-    hb_watch_scratch_close(l->scratch);
     hb_sampler_close(&l->sampler);
     free(l->logits);
     free(l->states);
+    free(l->lens);
+    free(l->lens_tokens);
     hb_buffer_free(&l->text);
     hb_buffer_free(&l->held);
 }
@@ -96,12 +103,19 @@ static bool is_cancelled(const loop *l)
     return l->options->cancelled && l->options->cancelled(l->options->user);
 }
 
-/* Evaluates tokens, keeping the last one's logits and, for a step to be checked, its blocks' states. */
+/* Evaluates tokens, keeping the last one's logits and, for a step to be checked, its blocks' states and
+ * their lens. */
 static hb_status evaluate(loop *l, const int32_t *tokens, int32_t n, int32_t step)
 {
     int32_t last = n - 1;
     bool checked = is_checked(l, step);
-    hb_tap tap = {&last, 1, l->logits, checked ? l->states : NULL};
+    hb_tap tap = {.rows = &last, .n_rows = 1, .logits = l->logits};
+    if (checked) {
+        tap.states = l->states;
+        tap.lens = l->lens;
+        tap.lens_tokens = l->lens_tokens;
+        tap.n_lens = l->n_lens;
+    }
     hb_status status = hb_eval(l->session, tokens, n, &tap, l->err);
     if (!status && !checked) status = hb_check_logits(l->session->model, step, l->logits, l->err);
     return status;
@@ -122,8 +136,8 @@ static void *grow(void *array, size_t *room, size_t n, size_t size)
 static hb_status measure(loop *l, int32_t step, int32_t token)
 {
     hb_generation *out = l->out;
-    hb_status status =
-        hb_watch_measure(l->watch, l->scratch, step, token, l->logits, l->states, &out->last, l->err);
+    const hb_tapped_row row = {l->logits, l->states, l->lens};
+    hb_status status = hb_watch_measure(l->watch, step, token, &row, &out->last, l->err);
     if (status) return status;
     if (l->options->mode == HB_MODE_FULL) {
         hb_step *steps = grow(out->trajectory, &l->step_room, out->n_steps, sizeof *steps);
@@ -188,10 +202,11 @@ static hb_status append(loop *l, int32_t token)
 static hb_status evaluate_prompt(loop *l, const int32_t *prompt, int32_t n, bool *cancelled)
 {
     hb_status status = HB_OK;
-    for (int32_t at = 0; at < n && !status; at += HB_BATCH) {
+    int32_t part = l->session->n_batch;
+    for (int32_t at = 0; at < n && !status; at += part) {
         *cancelled = is_cancelled(l);
         if (*cancelled) return HB_OK;
-        if (n - at > HB_BATCH) status = hb_eval(l->session, prompt + at, HB_BATCH, NULL, l->err);
+        if (n - at > part) status = hb_eval(l->session, prompt + at, part, NULL, l->err);
         else status = evaluate(l, prompt + at, n - at, 0);
     }
     return status;
@@ -203,7 +218,7 @@ bool hb_ends_line(const hb_model *model, int32_t token, bool *begun)
     const char *bytes = hb_token_bytes(model, token, &length);
     for (size_t i = 0; i < length; i++) {
         if (bytes[i] == '\n' && *begun) return true;
-        if (!memchr(" \t\r\n\f\v", bytes[i], 6)) *begun = true;
+        if (!hb_is_space(bytes[i])) *begun = true;
     }
     return false;
 }

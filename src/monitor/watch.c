@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "engine/lens.h"
+#include "engine/engine.h"
 #include "signals/scores.h"
 
 struct hb_watch {
@@ -13,15 +13,6 @@ struct hb_watch {
     hb_score_id joint[HB_JOINT_MAX]; /* the joint model's scores, if there is one */
     size_t n_steps;
     float previous[]; /* [n_embd], the last block's state at the step before */
-};
-
-/* For the lens: the most probable tokens, and what each block makes of them. */
-struct hb_watch_scratch {
-    const hb_kernels *kernels; /* found once: asking the processor is slow */
-    int32_t n_tokens;
-    int32_t tokens[HB_LENS_TOKENS];
-    float *logits;  /* [n_layers][n_tokens] */
-    float *lensing; /* of hb_lens_logits */
 };
 
 /* ---- Opening and closing ------------------------------------------------------------------------ */
@@ -42,31 +33,6 @@ static hb_status check_monitor(const hb_monitor *m, hb_error *err)
     if (m->check_every < 1)
         return hb_fail(err, HB_ERR_ARGUMENT, "check-every %d is not at least 1", m->check_every);
     return HB_OK;
-}
-
-hb_status hb_watch_scratch_open(const hb_model *model, hb_watch_scratch **scratch, hb_error *err)
-{
-    hb_watch_scratch *s = calloc(1, sizeof *s);
-    if (!s) return hb_fail_memory(err);
-    s->kernels = hb_kernels_best();
-    int32_t layers = model->info.n_layers, vocab = model->info.n_vocab;
-    s->n_tokens = vocab < HB_LENS_TOKENS ? vocab : HB_LENS_TOKENS;
-    s->logits = malloc((size_t)layers * (size_t)s->n_tokens * sizeof *s->logits);
-    s->lensing = malloc(hb_lens_scratch(model, layers, s->n_tokens) * sizeof *s->lensing);
-    if (!s->logits || !s->lensing) {
-        hb_watch_scratch_close(s);
-        return hb_fail_memory(err);
-    }
-    *scratch = s;
-    return HB_OK;
-}
-
-void hb_watch_scratch_close(hb_watch_scratch *scratch)
-{
-    if (!scratch) return;
-    free(scratch->logits);
-    free(scratch->lensing);
-    free(scratch);
 }
 
 /* Finds the joint model's scores, whose signals are then measured in any case. */
@@ -131,6 +97,16 @@ static bool wants(const hb_watch *w, hb_signal_set any)
     return w->monitor.signals & any;
 }
 
+int32_t hb_watch_n_lens(const hb_model *model)
+{
+    return model->info.n_vocab < HB_LENS_TOKENS ? model->info.n_vocab : HB_LENS_TOKENS;
+}
+
+bool hb_watch_wants_lens(const hb_watch *watch)
+{
+    return wants(watch, HB_SIGNAL_BIT(HB_SIGNAL_LENS_JSD) | HB_SIGNAL_BIT(HB_SIGNAL_LENS_DEPTH));
+}
+
 /* The signals of the distribution and the token chosen from it. */
 static void measure_distribution(const hb_watch *w, const hb_distribution *d, float chosen, double *v)
 {
@@ -149,19 +125,13 @@ static void measure_distribution(const hb_watch *w, const hb_distribution *d, fl
     v[HB_SIGNAL_SEQUENCE_LOGPROB] = 0 - total;
 }
 
-/* The last block's row of the lens is the model's own logits. */
-static void measure_lens(const hb_watch *w, hb_watch_scratch *s, const float *logits,
-                         const float *states, double *v)
+/* Blocks are compared with the last one, whose row of the lens is the model's own logits. */
+static void measure_lens(const hb_watch *w, const float *lens, double *v)
 {
-    const hb_model *model = w->model;
-    int32_t layers = model->info.n_layers, k = s->n_tokens;
-    float *last = s->logits + (size_t)(layers - 1) * (size_t)k;
-    hb_greatest(logits, model->info.n_vocab, s->tokens, k);
-    hb_lens_logits(s->kernels, model, states, layers - 1, s->tokens, k, s->lensing, s->logits);
-    for (int32_t t = 0; t < k; t++) last[t] = logits[s->tokens[t]];
-    const float *middle = s->logits + (size_t)((layers + 1) / 2 - 1) * (size_t)k;
-    v[HB_SIGNAL_LENS_JSD] = hb_jensen_shannon(last, middle, (size_t)k);
-    v[HB_SIGNAL_LENS_DEPTH] = hb_prediction_depth(s->logits, (size_t)layers, (size_t)k);
+    size_t layers = (size_t)w->model->info.n_layers, k = (size_t)hb_watch_n_lens(w->model);
+    const float *last = lens + (layers - 1) * k, *middle = lens + ((layers + 1) / 2 - 1) * k;
+    v[HB_SIGNAL_LENS_JSD] = hb_jensen_shannon(last, middle, k);
+    v[HB_SIGNAL_LENS_DEPTH] = hb_prediction_depth(lens, layers, k);
 }
 
 /* The signals of the blocks' states; those of the distribution are there. */
@@ -186,23 +156,22 @@ static double joint_log_odds(const hb_watch *w)
     return hb_joint_log_odds(w->monitor.joint, values);
 }
 
-hb_status hb_watch_measure(hb_watch *w, hb_watch_scratch *scratch, int32_t step, int32_t token,
-                           const float *logits, const float *states, hb_step *out, hb_error *err)
+hb_status hb_watch_measure(hb_watch *w, int32_t step, int32_t token, const hb_tapped_row *row,
+                           hb_step *out, hb_error *err)
 {
-    const hb_signal_set lens = HB_SIGNAL_BIT(HB_SIGNAL_LENS_JSD) | HB_SIGNAL_BIT(HB_SIGNAL_LENS_DEPTH);
     const hb_monitor *m = &w->monitor;
     size_t d = (size_t)w->model->info.n_embd, layers = (size_t)w->model->info.n_layers;
     hb_distribution distribution;
     hb_step s = {.step = step, .token = token};
-    if (!hb_distribution_gather(logits, (size_t)w->model->info.n_vocab, &distribution))
+    if (!hb_distribution_gather(row->logits, (size_t)w->model->info.n_vocab, &distribution))
         return not_finite(w->model, "logits", step, err);
     s.impurity = hb_gini_impurity(&distribution);
-    measure_distribution(w, &distribution, logits[token], s.signals);
-    measure_states(w, states, s.signals);
-    if (wants(w, lens)) measure_lens(w, scratch, logits, states, s.signals);
+    measure_distribution(w, &distribution, row->logits[token], s.signals);
+    measure_states(w, row->states, s.signals);
+    if (hb_watch_wants_lens(w)) measure_lens(w, row->lens, s.signals);
     if (!isfinite(s.signals[HB_SIGNAL_HBAR_S]) || !isfinite(s.signals[HB_SIGNAL_PRI]))
         return not_finite(w->model, "blocks' states", step, err);
-    memcpy(w->previous, states + (layers - 1) * d, d * sizeof *w->previous);
+    memcpy(w->previous, row->states + (layers - 1) * d, d * sizeof *w->previous);
     for (int i = 0; i < HB_N_SIGNALS; i++) {
         hb_aggregate_add(&w->scores[i], s.signals[i]);
         if (!wants(w, HB_SIGNAL_BIT(i))) s.signals[i] = NAN;

@@ -106,6 +106,26 @@ static hb_status score_all(hb_scorer *s)
 
 /* ---- Setting up ---------------------------------------------------------------------------------- */
 
+static bool open_batch(hb_scorer *s)
+{
+    size_t n = (size_t)s->session->n_batch;
+    s->tokens = calloc(n, sizeof *s->tokens);
+    s->sequences = calloc(n, sizeof *s->sequences);
+    s->rows = calloc(n, sizeof *s->rows);
+    return s->tokens && s->sequences && s->rows;
+}
+
+/* Room for the lens, where the watches, which are all alike, want it. */
+static hb_status open_lens(hb_scorer *s)
+{
+    size_t n = (size_t)s->n_slots, layers = (size_t)s->model->info.n_layers;
+    if (!hb_watch_wants_lens(s->slots[0].watch)) return HB_OK;
+    s->n_lens = hb_watch_n_lens(s->model);
+    s->lens = calloc(n * layers * (size_t)s->n_lens, sizeof *s->lens);
+    s->lens_tokens = calloc(n * (size_t)s->n_lens, sizeof *s->lens_tokens);
+    return s->lens && s->lens_tokens ? HB_OK : hb_fail_memory(s->err);
+}
+
 static hb_status open_scorer(hb_scorer *s)
 {
     const hb_model_info *m = &s->model->info;
@@ -114,21 +134,16 @@ static hb_status open_scorer(hb_scorer *s)
     o.monitor.alpha = s->settings->alpha;
     o.monitor.signals = s->settings->signals;
     s->n_slots = hb_session_n_sequences(s->session);
-    if (s->n_slots > HB_BATCH) s->n_slots = HB_BATCH;
+    if (s->n_slots > s->session->n_batch) s->n_slots = s->session->n_batch;
     size_t n = (size_t)s->n_slots;
-    int32_t threads = s->session->n_threads;
-    s->scratch = calloc((size_t)threads, sizeof *s->scratch);
     s->slots = calloc(n, sizeof *s->slots);
     s->logits = calloc(n * (size_t)m->n_vocab, sizeof *s->logits);
     s->states = calloc(n * (size_t)m->n_layers * (size_t)m->n_embd, sizeof *s->states);
-    if (!s->scratch || !s->slots || !s->logits || !s->states) return hb_fail_memory(s->err);
-    hb_status status = HB_OK;
-    for (int32_t t = 0; t < threads && !status; t++)
-        status = hb_watch_scratch_open(s->model, &s->scratch[t], s->err);
-    if (!status) status = hb_sampler_open(&s->sampler, &o.sampling, m->n_vocab, s->err);
+    if (!s->slots || !s->logits || !s->states || !open_batch(s)) return hb_fail_memory(s->err);
+    hb_status status = hb_sampler_open(&s->sampler, &o.sampling, m->n_vocab, s->err);
     for (size_t k = 0; k < n && !status; k++)
         status = hb_watch_open(s->model, &o.monitor, &s->slots[k].watch, s->err);
-    return status;
+    return status ? status : open_lens(s);
 }
 
 static void close_scorer(hb_scorer *s)
@@ -139,14 +154,16 @@ static void close_scorer(hb_scorer *s)
         hb_buffer_free(&s->slots[k].raw);
     }
     hb_pending_free(&s->pending);
-    for (int32_t t = 0; s->scratch && t < s->session->n_threads; t++)
-        hb_watch_scratch_close(s->scratch[t]);
     hb_sampler_close(&s->sampler);
     hb_buffer_free(&s->text);
-    free(s->scratch);
     free(s->slots);
+    free(s->tokens);
+    free(s->sequences);
+    free(s->rows);
     free(s->logits);
     free(s->states);
+    free(s->lens);
+    free(s->lens_tokens);
     free(s);
 }
 

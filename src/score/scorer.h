@@ -5,8 +5,8 @@
 #define HB_SCORE_SCORER_H
 
 #include "base/buffer.h"
-#include "engine/sampler.h"
-#include "engine/session.h"
+#include "decode/sampler.h"
+#include "engine/engine.h"
 #include "monitor/watch.h"
 #include "score/pending.h"
 
@@ -48,20 +48,15 @@ typedef struct hb_scorer {
     hb_pending pending;
     hb_slot *slots;
     int32_t n_slots;
-    hb_sampler sampler;         /* greedy, so that threads may share it */
-    hb_watch_scratch **scratch; /* [the session's n_threads] */
+    hb_sampler sampler; /* greedy, so that threads may share it */
     hb_buffer text;
-    int32_t tokens[HB_BATCH], sequences[HB_BATCH], rows[HB_BATCH];
+    int32_t *tokens, *sequences, *rows; /* [the session's n_batch] */
     int32_t n_tokens, n_rows;
     float *logits, *states; /* [n_slots][n_vocab], [n_slots][n_layers][n_embd] */
+    float *lens;            /* [n_slots][n_layers][n_lens]; NULL where it is not wanted */
+    int32_t *lens_tokens, n_lens;
     hb_error *err;
 } hb_scorer;
-
-/* Positions of the pages that n positions take. */
-static inline int64_t hb_whole_pages(int32_t n)
-{
-    return (int64_t)hb_kv_pages(n) * HB_PAGE;
-}
 
 /* Records a sample that has no scores (recording.c). */
 hb_status hb_record_reason(hb_scorer *scorer, const hb_pending_sample *sample, const char *status,

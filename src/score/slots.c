@@ -95,8 +95,8 @@ static hb_slot *find_empty(const hb_scorer *s)
 static hb_status begin(hb_scorer *s, int32_t i, int32_t parent, int32_t have, bool *began)
 {
     const hb_pending_sample *p = &s->pending.list[i];
-    int64_t shared_pages = have / HB_PAGE * HB_PAGE;
-    int64_t needed = hb_whole_pages(p->n + s->settings->max_tokens - 1) - shared_pages;
+    int64_t shared_pages = have / s->session->page * s->session->page;
+    int64_t needed = hb_session_paged(s->session, p->n + s->settings->max_tokens - 1) - shared_pages;
     int32_t spare = 2 * have > p->n || !hb_slots_count(s, HB_SLOT_RUNNING) ? 0 : s->n_slots / 4;
     while (hb_slots_count(s, HB_SLOT_EMPTY) <= spare || unclaimed(s) < needed) {
         *began = false;
@@ -114,7 +114,7 @@ static hb_status begin(hb_scorer *s, int32_t i, int32_t parent, int32_t have, bo
     q->step = 0;
     q->line_begun = false;
     q->prompt_seconds = q->decode_seconds = 0;
-    q->reserved = needed - (hb_whole_pages(have) - shared_pages);
+    q->reserved = needed - (hb_session_paged(s->session, have) - shared_pages);
     hb_watch_reset(q->watch);
     hb_buffer_clear(&q->raw);
     s->work.tokens_shared += (uint64_t)have;

@@ -1,5 +1,4 @@
 /* A step: one evaluation for all running samples, and what each makes of it. */
-#include <omp.h>
 #include "base/clock.h"
 #include "monitor/monitor.h"
 #include "score/scorer.h"
@@ -28,9 +27,9 @@ static void fill_batch(hb_scorer *s)
         q->tap = -1;
         if (q->state == HB_SLOT_RUNNING && q->step) put(s, q, &q->token, 1, true);
     }
-    for (int32_t k = 0; k < s->n_slots && s->n_tokens < HB_BATCH; k++) {
+    for (int32_t k = 0; k < s->n_slots && s->n_tokens < s->session->n_batch; k++) {
         hb_slot *q = &s->slots[k];
-        int32_t room = HB_BATCH - s->n_tokens, left = q->sample.n - q->evaluated;
+        int32_t room = s->session->n_batch - s->n_tokens, left = q->sample.n - q->evaluated;
         if (q->state != HB_SLOT_RUNNING || q->step) continue;
         int32_t n = left < room ? left : room;
         put(s, q, q->sample.tokens + q->evaluated, n, n == left);
@@ -47,7 +46,13 @@ static hb_status finish(hb_scorer *s, hb_slot *q, hb_finish why)
 
 static hb_status evaluate_batch(hb_scorer *s)
 {
-    const hb_tap tap = {s->rows, s->n_rows, s->logits, s->states};
+    const hb_tap tap = {.rows = s->rows,
+                        .n_rows = s->n_rows,
+                        .logits = s->logits,
+                        .states = s->states,
+                        .lens = s->lens,
+                        .lens_tokens = s->lens_tokens,
+                        .n_lens = s->n_lens};
     double start = hb_seconds();
     hb_status status =
         hb_eval_sequences(s->session, s->tokens, s->sequences, s->n_tokens, &tap, s->err);
@@ -58,7 +63,8 @@ static hb_status evaluate_batch(hb_scorer *s)
         hb_slot *q = &s->slots[k];
         if (!q->n_rows) continue;
         int32_t past = hb_sequence_n_past(s->session, k);
-        q->reserved -= hb_whole_pages(past) - hb_whole_pages(past - q->n_rows);
+        q->reserved -=
+            hb_session_paged(s->session, past) - hb_session_paged(s->session, past - q->n_rows);
         *(q->step ? &q->decode_seconds : &q->prompt_seconds) += each * q->n_rows;
         if (!q->step) q->evaluated += q->n_rows;
     }
@@ -66,15 +72,16 @@ static hb_status evaluate_batch(hb_scorer *s)
 }
 
 /* Chooses and measures the next token of a sample, from its row of the taps. */
-static void measure(hb_scorer *s, hb_slot *q, hb_watch_scratch *scratch)
+static void measure(hb_scorer *s, hb_slot *q)
 {
     const hb_model_info *m = &s->model->info;
-    const float *logits = s->logits + (size_t)q->tap * (size_t)m->n_vocab;
-    const float *states = s->states + (size_t)q->tap * (size_t)m->n_layers * (size_t)m->n_embd;
+    size_t tap = (size_t)q->tap, layers = (size_t)m->n_layers;
+    const hb_tapped_row row = {s->logits + tap * (size_t)m->n_vocab,
+                               s->states + tap * layers * (size_t)m->n_embd,
+                               s->lens ? s->lens + tap * layers * (size_t)s->n_lens : NULL};
     hb_step step;
-    q->token = hb_sampler_choose(&s->sampler, logits);
-    q->measured =
-        hb_watch_measure(q->watch, scratch, q->step, q->token, logits, states, &step, &q->why);
+    q->token = hb_sampler_choose(&s->sampler, row.logits);
+    q->measured = hb_watch_measure(q->watch, q->step, q->token, &row, &step, &q->why);
 }
 
 static bool is_tapped(const hb_slot *q)
@@ -86,7 +93,7 @@ static void measure_all(hb_scorer *s)
 {
 #pragma omp parallel for schedule(dynamic) num_threads(s->session->n_threads) if (s->n_rows > 1)
     for (int32_t k = 0; k < s->n_slots; k++)
-        if (is_tapped(&s->slots[k])) measure(s, &s->slots[k], s->scratch[omp_get_thread_num()]);
+        if (is_tapped(&s->slots[k])) measure(s, &s->slots[k]);
 }
 
 /* Appends the token that was measured, or ends the sample. */

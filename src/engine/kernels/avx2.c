@@ -40,12 +40,14 @@ static inline vf spread(const float *values, size_t group)
 
 #include "engine/kernels/bytes.h"
 
+#define ROWS ((size_t)BYTE_VECTORS * HB_LANES) /* in a panel */
+
 /* Eight rows of eight words, turned. */
-static void turn8(const uint32_t *from, size_t stride, uint32_t *to)
+static void turn8(const uint8_t *from, size_t stride, uint8_t *to)
 {
     __m256i a[8], b[8];
-    for (int i = 0; i < 8; i++)
-        a[i] = _mm256_loadu_si256((const __m256i *)(const void *)(from + (size_t)i * stride));
+    for (size_t i = 0; i < 8; i++)
+        a[i] = _mm256_loadu_si256((const __m256i *)(const void *)(from + i * stride * WORD));
     for (int i = 0; i < 8; i += 2) {
         b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
         b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
@@ -56,21 +58,25 @@ static void turn8(const uint32_t *from, size_t stride, uint32_t *to)
         a[i + 2] = _mm256_unpacklo_epi64(b[i + 1], b[i + 3]);
         a[i + 3] = _mm256_unpackhi_epi64(b[i + 1], b[i + 3]);
     }
-    for (int i = 0; i < 4; i++) {
-        _mm256_storeu_si256((__m256i *)(void *)(to + i * 16),
+    for (size_t i = 0; i < 4; i++) {
+        _mm256_storeu_si256((__m256i *)(void *)(to + i * ROWS * WORD),
                             _mm256_permute2x128_si256(a[i], a[i + 4], 0x20));
-        _mm256_storeu_si256((__m256i *)(void *)(to + (i + 4) * 16),
+        _mm256_storeu_si256((__m256i *)(void *)(to + (i + 4) * ROWS * WORD),
                             _mm256_permute2x128_si256(a[i], a[i + 4], 0x31));
     }
 }
 
-static void transpose(const uint32_t *from, size_t stride, size_t n, uint32_t *to)
+static void transpose(const void *from, size_t stride, size_t n, void *to)
 {
+    const uint8_t *words = from;
+    uint8_t *turned = to;
     size_t i = 0;
     for (; i + 8 <= n; i += 8)
-        for (size_t r = 0; r < 16; r += 8) turn8(from + r * stride + i, stride, to + i * 16 + r);
+        for (size_t r = 0; r < ROWS; r += 8)
+            turn8(words + (r * stride + i) * WORD, stride, turned + (i * ROWS + r) * WORD);
     for (; i < n; i++)
-        for (size_t r = 0; r < 16; r++) to[i * 16 + r] = from[r * stride + i];
+        for (size_t r = 0; r < ROWS; r++)
+            memcpy(turned + (i * ROWS + r) * WORD, words + (r * stride + i) * WORD, WORD);
 }
 
 static void f16c_to_f32(const void *blocks, float *out, size_t n)
@@ -107,7 +113,7 @@ const hb_kernels hb_kernels_avx2 = {
     .dot = {COMMON_DOT},
     .tile = {EACH_TILE},
     .quantise = quantise,
-    .panel_rows = 16,
+    .panel_rows = ROWS,
     .direct = 3,
     .direct_floats = 24,
     .transpose = transpose,

@@ -57,11 +57,11 @@ static inline __mmask16 lanes(size_t i, size_t n)
 }
 
 /* Sixteen rows of up to sixteen words, turned. */
-static void turn16(const uint32_t *from, size_t stride, size_t n, uint32_t *to)
+static void turn16(const uint8_t *from, size_t stride, size_t n, uint8_t *to)
 {
     __m512i a[16], b[16];
     __mmask16 some = lanes(0, n);
-    for (int i = 0; i < 16; i++) a[i] = _mm512_maskz_loadu_epi32(some, from + (size_t)i * stride);
+    for (size_t i = 0; i < 16; i++) a[i] = _mm512_maskz_loadu_epi32(some, from + i * stride * WORD);
     for (int i = 0; i < 16; i += 2) {
         b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
         b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
@@ -86,15 +86,18 @@ static void turn16(const uint32_t *from, size_t stride, size_t n, uint32_t *to)
                                    _mm512_shuffle_i32x4(b[j], b[8 + j], 0xDD),
                                    _mm512_shuffle_i32x4(b[4 + j], b[12 + j], 0xDD)};
         for (size_t k = 0; k < 4; k++)
-            if (j + 4 * k < n) _mm512_storeu_si512(to + (j + 4 * k) * HB_PANEL_ROWS, turned[k]);
+            if (j + 4 * k < n) _mm512_storeu_si512(to + (j + 4 * k) * HB_PANEL_ROWS * WORD, turned[k]);
     }
 }
 
-static void transpose(const uint32_t *from, size_t stride, size_t n, uint32_t *to)
+static void transpose(const void *from, size_t stride, size_t n, void *to)
 {
+    const uint8_t *words = from;
+    uint8_t *turned = to;
     for (size_t i = 0; i < n; i += 16)
         for (size_t r = 0; r < HB_PANEL_ROWS; r += 16)
-            turn16(from + r * stride + i, stride, n - i, to + i * HB_PANEL_ROWS + r);
+            turn16(words + (r * stride + i) * WORD, stride, n - i,
+                   turned + (i * HB_PANEL_ROWS + r) * WORD);
 }
 
 static void f16_zmm_to_f32(const void *blocks, float *out, size_t n)

@@ -1,7 +1,9 @@
 #include "engine/kernels/kernels.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/text.h"
 
 #ifdef HB_HAVE_X86
 #include <cpuid.h>
@@ -51,11 +53,30 @@ const hb_kernels *hb_kernels_named(const char *name)
     return strcmp(name, "portable") == 0 ? &hb_kernels_portable : NULL;
 }
 
-const hb_kernels *hb_kernels_best(void)
+/* From the fastest on. */
+static const char *const names[] = {"avx512vnni", "avxvnni", "avx512", "avx2", "neon", "portable"};
+enum { N_NAMES = sizeof names / sizeof *names };
+
+static hb_status unknown(const char *wanted, hb_error *err)
 {
-    static const char *const names[] = {"avx512vnni", "avxvnni", "avx512", "avx2", "neon", "portable"};
+    char shown[32], known[80] = "";
+    for (int i = 0; i < N_NAMES; i++) {
+        size_t used = strlen(known);
+        if (hb_kernels_named(names[i]))
+            snprintf(known + used, sizeof known - used, used ? ", %s" : "%s", names[i]);
+    }
+    return hb_fail(err, HB_ERR_ARGUMENT,
+                   "the environment variable HBAR_KERNELS is '%s'; this processor has %s",
+                   hb_printable(shown, sizeof shown, wanted, strlen(wanted)), known);
+}
+
+hb_status hb_kernels_choose(const hb_kernels **kernels, hb_error *err)
+{
     const char *wanted = getenv("HBAR_KERNELS");
-    const hb_kernels *kernels = wanted ? hb_kernels_named(wanted) : NULL;
-    for (int i = 0; !kernels; i++) kernels = hb_kernels_named(names[i]);
-    return kernels;
+    bool named = wanted && *wanted;
+    const hb_kernels *found = named ? hb_kernels_named(wanted) : NULL;
+    if (named && !found) return unknown(wanted, err);
+    for (int i = 0; !found; i++) found = hb_kernels_named(names[i]);
+    *kernels = found;
+    return HB_OK;
 }

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/error.h"
 #include "engine/types.h"
 
 /* Positions in a page of the KV cache. */
@@ -101,12 +102,13 @@ typedef struct hb_kernels {
 
     /* Panels, for calls with more than `direct` tokens, or than `direct_floats` where no weights meet
      * bytes; panel_rows is 0 and the functions are NULL
-     * where there are none. `transpose` turns panel_rows rows of n 32-bit words, `stride` words apart,
-     * into [n][panel_rows]. `outer` multiplies floats: c [rows][width] = c (if add) + a [rows][depth]
-     * b [depth][width]. `fill` is NULL for types that are unpacked by rows and then transposed. */
+     * where there are none. `transpose` turns panel_rows rows of n 32-bit words of any type, `stride`
+     * words apart, into [n][panel_rows]. `outer` multiplies floats: c [rows][width] = c (if add) + a
+     * [rows][depth] b [depth][width]. `fill` is NULL for types that are unpacked by rows and then
+     * transposed. */
     int panel_rows, direct, direct_floats;
     hb_fill *fill[HB_TYPE_COUNT];
-    void (*transpose)(const uint32_t *from, size_t stride, size_t n, uint32_t *to);
+    void (*transpose)(const void *from, size_t stride, size_t n, void *to);
     void (*panel)(const hb_panel *panel);
     void (*outer)(const float *a, size_t lda, int rows, const float *b, size_t ldb, size_t depth,
                   size_t width, bool add, float *c, size_t ldc);
@@ -129,8 +131,9 @@ typedef struct hb_kernels {
  * processor lacks it. */
 const hb_kernels *hb_kernels_named(const char *name);
 
-/* The best this processor has, or the one the environment variable HBAR_KERNELS names. */
-const hb_kernels *hb_kernels_best(void);
+/* The best this processor has, or those that the environment variable HBAR_KERNELS names.
+ * HB_ERR_ARGUMENT, with the names there are, when it names none that this processor has. */
+hb_status hb_kernels_choose(const hb_kernels **kernels, hb_error *err);
 
 extern const hb_kernels hb_kernels_portable;
 #ifdef HB_HAVE_X86

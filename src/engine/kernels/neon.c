@@ -28,28 +28,32 @@ static inline vf spread(const float *values, size_t group)
 
 #include "engine/kernels/bytes.h"
 
-#define ROWS (BYTE_VECTORS * HB_LANES)
+#define ROWS ((size_t)BYTE_VECTORS * HB_LANES) /* in a panel */
 
 /* Four rows of four words, turned. */
-static void turn4(const uint32_t *from, size_t stride, uint32_t *to)
+static void turn4(const uint8_t *from, size_t stride, uint8_t *to)
 {
     uint32x4_t a[4];
-    for (size_t i = 0; i < 4; i++) a[i] = vld1q_u32(from + i * stride);
+    for (size_t i = 0; i < 4; i++) a[i] = vreinterpretq_u32_u8(vld1q_u8(from + i * stride * WORD));
     uint32x4x2_t low = vtrnq_u32(a[0], a[1]), high = vtrnq_u32(a[2], a[3]);
     for (size_t i = 0; i < 2; i++) {
         uint64x2_t b = vreinterpretq_u64_u32(low.val[i]), c = vreinterpretq_u64_u32(high.val[i]);
-        vst1q_u32(to + i * ROWS, vreinterpretq_u32_u64(vtrn1q_u64(b, c)));
-        vst1q_u32(to + (i + 2) * ROWS, vreinterpretq_u32_u64(vtrn2q_u64(b, c)));
+        vst1q_u8(to + i * ROWS * WORD, vreinterpretq_u8_u64(vtrn1q_u64(b, c)));
+        vst1q_u8(to + (i + 2) * ROWS * WORD, vreinterpretq_u8_u64(vtrn2q_u64(b, c)));
     }
 }
 
-static void transpose(const uint32_t *from, size_t stride, size_t n, uint32_t *to)
+static void transpose(const void *from, size_t stride, size_t n, void *to)
 {
+    const uint8_t *words = from;
+    uint8_t *turned = to;
     size_t i = 0;
     for (; i + 4 <= n; i += 4)
-        for (size_t r = 0; r < ROWS; r += 4) turn4(from + r * stride + i, stride, to + i * ROWS + r);
+        for (size_t r = 0; r < ROWS; r += 4)
+            turn4(words + (r * stride + i) * WORD, stride, turned + (i * ROWS + r) * WORD);
     for (; i < n; i++)
-        for (size_t r = 0; r < ROWS; r++) to[i * ROWS + r] = from[r * stride + i];
+        for (size_t r = 0; r < ROWS; r++)
+            memcpy(turned + (i * ROWS + r) * WORD, words + (r * stride + i) * WORD, WORD);
 }
 
 static void f16_neon_to_f32(const void *blocks, float *out, size_t n)

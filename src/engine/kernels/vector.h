@@ -19,6 +19,10 @@ INLINE void ask_for(const uint8_t *row, size_t at)
     if (at % 64 == 0) __builtin_prefetch(row + at);
 }
 
+/* Bytes of a word, as transposes move them. Rows hold floats or bytes: a word is never read as another
+ * type, only copied. */
+#define WORD sizeof(uint32_t)
+
 typedef float vf __attribute__((vector_size(HB_LANES * 4)));
 typedef int32_t vi __attribute__((vector_size(HB_LANES * 4)));
 typedef int8_t vb __attribute__((vector_size(HB_LANES * 4)));
@@ -51,27 +55,43 @@ static inline vf vf_max(vf a, vf b)
     return vf_select(a > b, a, b);
 }
 
-/* Each lane given the one whose number differs in the bit `half`. */
-static inline vf vf_swap(vf v, int half)
-{
-    static const int32_t numbers[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    vi lane;
-    memcpy(&lane, numbers, sizeof lane);
-    return __builtin_shuffle(v, lane ^ half);
-}
+/* Each lane given the one whose number differs in the bit `half`, a constant. */
+#define LANES4(half, at)  (at) ^ (half), ((at) + 1) ^ (half), ((at) + 2) ^ (half), ((at) + 3) ^ (half)
+#define LANES8(half, at)  LANES4(half, at), LANES4(half, (at) + 4)
+#define LANES16(half, at) LANES8(half, at), LANES8(half, (at) + 8)
+#if HB_LANES == 4
+#define SWAP(v, half) __builtin_shufflevector(v, v, LANES4(half, 0))
+#elif HB_LANES == 8
+#define SWAP(v, half) __builtin_shufflevector(v, v, LANES8(half, 0))
+#else
+#define SWAP(v, half) __builtin_shufflevector(v, v, LANES16(half, 0))
+#endif
 
 /* Halves are added to each other until one lane is left: the same tree on every instruction set of this
  * width. */
 static inline float vf_sum(vf v)
 {
-    _Pragma("GCC unroll 4") for (int half = HB_LANES / 2; half > 0; half /= 2) v += vf_swap(v, half);
+#if HB_LANES > 8
+    v += SWAP(v, 8);
+#endif
+#if HB_LANES > 4
+    v += SWAP(v, 4);
+#endif
+    v += SWAP(v, 2);
+    v += SWAP(v, 1);
     return v[0];
 }
 
 static inline float vf_greatest(vf v)
 {
-    _Pragma("GCC unroll 4") for (int half = HB_LANES / 2; half > 0; half /= 2) v =
-        vf_max(v, vf_swap(v, half));
+#if HB_LANES > 8
+    v = vf_max(v, SWAP(v, 8));
+#endif
+#if HB_LANES > 4
+    v = vf_max(v, SWAP(v, 4));
+#endif
+    v = vf_max(v, SWAP(v, 2));
+    v = vf_max(v, SWAP(v, 1));
     return v[0];
 }
 

@@ -1,6 +1,6 @@
 /* Choosing the next token from logits. */
-#ifndef HB_ENGINE_SAMPLER_H
-#define HB_ENGINE_SAMPLER_H
+#ifndef HB_DECODE_SAMPLER_H
+#define HB_DECODE_SAMPLER_H
 
 #include "base/error.h"
 #include "base/rng.h"

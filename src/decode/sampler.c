@@ -1,8 +1,8 @@
-#include "engine/sampler.h"
+#include "decode/sampler.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include "engine/lens.h"
+#include "base/greatest.h"
 
 typedef struct candidate {
     float logit;

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
-#include "engine/model.h"
+#include "engine/engine.h"
 
 enum { TRIM = 1, TRIM_ANSWERS = 2, SYSTEM_OPENS = 4 };
 
@@ -204,7 +204,7 @@ const char *hb_chat_recognise(const char *template, size_t length)
 
 hb_status hb_chat_format(const hb_model *model, const char **format, hb_error *err)
 {
-    hb_gguf_text template = hb_gguf_get_text(model->gguf, "tokenizer.chat_template");
+    hb_text template = hb_model_chat_template(model);
     if (!template.bytes)
         return hb_fail(err, HB_ERR_UNSUPPORTED,
                        "%s: the model has no chat template (metadata 'tokenizer.chat_template')",
@@ -247,12 +247,12 @@ static hb_status check_messages(const hb_message *messages, size_t n, hb_error *
 }
 
 /* What the format keeps of a message. */
-static hb_gguf_text kept(const chat_format *f, const hb_message *m)
+static hb_text kept(const chat_format *f, const hb_message *m)
 {
-    hb_gguf_text t = {m->text, m->length};
+    hb_text t = {m->text, m->length};
     if (!(f->flags & TRIM) && !(f->flags & TRIM_ANSWERS && m->role == HB_ROLE_ASSISTANT)) return t;
-    while (t.length && memchr(" \t\n\v\f\r", t.bytes[0], 6)) t.bytes++, t.length--;
-    while (t.length && memchr(" \t\n\v\f\r", t.bytes[t.length - 1], 6)) t.length--;
+    while (t.length && hb_is_space(t.bytes[0])) t.bytes++, t.length--;
+    while (t.length && hb_is_space(t.bytes[t.length - 1])) t.length--;
     return t;
 }
 
@@ -266,7 +266,7 @@ static bool add_messages(const chat_format *f, const hb_message *messages, size_
     bool ok = true;
     for (size_t i = 0; i < n && ok; i++) {
         const hb_message *m = &messages[i];
-        hb_gguf_text text = kept(f, m);
+        hb_text text = kept(f, m);
         bool opened = i > 0 && m[-1].role == HB_ROLE_SYSTEM && f->flags & SYSTEM_OPENS;
         ok = opened || hb_buffer_add_text(&s->text, f->before[m->role]);
         end_span(s, true);
@@ -311,8 +311,8 @@ hb_status hb_chat_tokenize(const hb_model *model, const char *format, const hb_m
     script s;
     hb_status status = write_script(format, messages, n, &s, err);
     if (status) return status;
-    status = hb_tokenizer_encode_spans(model->tokenizer, s.text.data, s.spans, s.n_spans, true, false,
-                                       tokens, n_tokens, err);
+    status =
+        hb_tokenize_spans(model, s.text.data, s.spans, s.n_spans, true, false, tokens, n_tokens, err);
     free_script(&s);
     return status;
 }

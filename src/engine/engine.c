@@ -1,0 +1,301 @@
+/* The public functions of models and sessions: they check their arguments and call the operation of the
+ * model's engine. */
+#include "engine/engine.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CTX       (1 << 24)
+#define MAX_THREADS   1024
+#define MAX_SEQUENCES 4096
+#define MAX_TEXT      (INT32_MAX / 16) /* bytes of a text to tokenize */
+
+/* ---- Models -------------------------------------------------------------------------------------- */
+
+hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_only, hb_model **model,
+                         hb_error *err)
+{
+    hb_model *m;
+    hb_status status = engine->open(path, vocab_only, &m, err);
+    if (status) return status;
+    m->engine = engine;
+    m->vocab_only = vocab_only;
+    *model = m;
+    return HB_OK;
+}
+
+hb_status hb_model_open(const char *path, hb_model **model, hb_error *err)
+{
+    return hb_engine_open(&hb_engine_native, path, false, model, err);
+}
+
+hb_status hb_model_open_vocab(const char *path, hb_model **model, hb_error *err)
+{
+    return hb_engine_open(&hb_engine_native, path, true, model, err);
+}
+
+void hb_model_close(hb_model *model)
+{
+    if (model) model->engine->close(model);
+}
+
+const hb_model_info *hb_model_get_info(const hb_model *model)
+{
+    return &model->info;
+}
+
+const char *hb_model_warning(const hb_model *model, size_t i)
+{
+    return i < model->n_warnings ? model->warnings[i] : NULL;
+}
+
+hb_status hb_model_sha256(const hb_model *model, char hex[65], hb_error *err)
+{
+    return model->engine->sha256(model, hex, err);
+}
+
+hb_text hb_model_chat_template(const hb_model *model)
+{
+    return model->engine->chat_template(model);
+}
+
+/* ---- Tokens -------------------------------------------------------------------------------------- */
+
+hb_status hb_tokenize_spans(const hb_model *model, const char *text, const hb_text_span *spans,
+                            size_t n, bool add_bos, bool add_eos, int32_t **tokens, size_t *n_tokens,
+                            hb_error *err)
+{
+    size_t length = spans[n - 1].end;
+    if (length > MAX_TEXT)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a text of %zu bytes is too long to tokenize", length);
+    return model->engine->tokenize(model, text, spans, n, add_bos, add_eos, tokens, n_tokens, err);
+}
+
+hb_status hb_tokenize(const hb_model *model, const char *text, size_t length, bool add_special,
+                      bool parse_special, int32_t **tokens, size_t *n_tokens, hb_error *err)
+{
+    const hb_text_span whole = {length, parse_special};
+    return hb_tokenize_spans(model, text, &whole, 1, add_special, add_special, tokens, n_tokens, err);
+}
+
+static bool is_token(const hb_model *model, int32_t token)
+{
+    return token >= 0 && token < model->info.n_vocab;
+}
+
+const char *hb_token_bytes(const hb_model *model, int32_t token, size_t *length)
+{
+    hb_text bytes = {"", 0};
+    if (is_token(model, token)) bytes = model->engine->token_bytes(model, token);
+    *length = bytes.length;
+    return bytes.bytes;
+}
+
+const char *hb_token_piece(const hb_model *model, int32_t token, size_t *length)
+{
+    hb_text piece = {"", 0};
+    if (is_token(model, token)) piece = model->engine->token_piece(model, token);
+    *length = piece.length;
+    return piece.bytes;
+}
+
+bool hb_token_is_end(const hb_model *model, int32_t token)
+{
+    return is_token(model, token) && model->engine->token_is_end(model, token);
+}
+
+/* ---- Sessions ------------------------------------------------------------------------------------ */
+
+static hb_status check_options(const hb_session_options *o, hb_error *err)
+{
+    if (o->n_ctx < 0 || o->n_ctx > MAX_CTX)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a context of %d positions; 1 to %d can be asked for",
+                       o->n_ctx, MAX_CTX);
+    if (o->n_threads < 0 || o->n_threads > MAX_THREADS)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%d threads; 1 to %d can be asked for", o->n_threads,
+                       MAX_THREADS);
+    if (o->n_sequences < 0 || o->n_sequences > MAX_SEQUENCES)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%d sequences; 1 to %d can be asked for", o->n_sequences,
+                       MAX_SEQUENCES);
+    if (o->n_positions < 0)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a cache of %lld positions", (long long)o->n_positions);
+    if (o->cache_bytes < 0)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a cache of %lld bytes", (long long)o->cache_bytes);
+    return HB_OK;
+}
+
+/* Checks what is asked for, and puts in *out what 0 stands for. */
+static hb_status resolve(const hb_model *model, const hb_session_options *options,
+                         hb_session_options *out, hb_error *err)
+{
+    hb_session_options o = options ? *options : (hb_session_options){0};
+    hb_status status = check_options(&o, err);
+    if (status) return status;
+    if (model->vocab_only)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%s: opened for its vocabulary only", model->info.path);
+    int32_t trained = model->info.n_ctx_train;
+    if (!o.n_ctx) o.n_ctx = trained < HB_DEFAULT_CTX ? trained : HB_DEFAULT_CTX;
+    if (!o.n_threads) o.n_threads = omp_get_num_procs();
+    if (!o.n_sequences) o.n_sequences = 1;
+    *out = o;
+    return HB_OK;
+}
+
+hb_status hb_session_open(const hb_model *model, const hb_session_options *options,
+                          hb_session **session, hb_error *err)
+{
+    hb_session_options o;
+    hb_session *s;
+    hb_status status = resolve(model, options, &o, err);
+    if (!status) status = model->engine->open_session(model, &o, &s, err);
+    if (status) return status;
+    s->engine = model->engine;
+    s->model = model;
+    *session = s;
+    return HB_OK;
+}
+
+hb_status hb_session_memory(const hb_model *model, const hb_session_options *options, hb_memory *memory,
+                            hb_error *err)
+{
+    hb_session_options o;
+    hb_status status = resolve(model, options, &o, err);
+    return status ? status : model->engine->memory(model, &o, memory, err);
+}
+
+void hb_session_close(hb_session *session)
+{
+    if (session) session->engine->close_session(session);
+}
+
+const hb_model *hb_session_model(const hb_session *session)
+{
+    return session->model;
+}
+
+int32_t hb_session_n_ctx(const hb_session *session)
+{
+    return session->n_ctx;
+}
+
+int32_t hb_session_n_sequences(const hb_session *session)
+{
+    return session->n_sequences;
+}
+
+int32_t hb_session_page(const hb_session *session)
+{
+    return session->page;
+}
+
+int64_t hb_session_n_free(const hb_session *session)
+{
+    return session->engine->n_free(session);
+}
+
+void hb_session_reset(hb_session *session)
+{
+    for (int32_t q = 0; q < session->n_sequences; q++) session->engine->drop(session, q);
+}
+
+/* ---- Sequences ----------------------------------------------------------------------------------- */
+
+static bool is_sequence(const hb_session *session, int32_t sequence)
+{
+    return sequence >= 0 && sequence < session->n_sequences;
+}
+
+int32_t hb_sequence_n_past(const hb_session *session, int32_t sequence)
+{
+    return is_sequence(session, sequence) ? session->engine->n_past(session, sequence) : 0;
+}
+
+int32_t hb_session_n_past(const hb_session *session)
+{
+    return hb_sequence_n_past(session, 0);
+}
+
+void hb_sequence_drop(hb_session *session, int32_t sequence)
+{
+    if (is_sequence(session, sequence)) session->engine->drop(session, sequence);
+}
+
+hb_status hb_sequence_fork(hb_session *session, int32_t from, int32_t n, int32_t to, hb_error *err)
+{
+    if (!is_sequence(session, from) || !is_sequence(session, to) || from == to)
+        return hb_fail(err, HB_ERR_ARGUMENT, "sequence %d cannot be forked to %d: there are %d", from,
+                       to, session->n_sequences);
+    int32_t has = hb_sequence_n_past(session, from), there = hb_sequence_n_past(session, to);
+    if (n < 0 || n > has || there)
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "%d positions of sequence %d's %d cannot be forked to sequence %d, which has %d",
+                       n, from, has, to, there);
+    return session->engine->fork(session, from, n, to, err);
+}
+
+/* ---- Evaluation ---------------------------------------------------------------------------------- */
+
+hb_tap hb_tap_defaults(void)
+{
+    return (hb_tap){0};
+}
+
+/* Whether numbers ascend within 0 <= number < end; the first that does not is put in *bad. */
+static bool ascends(const int32_t *numbers, int32_t n, int32_t end, int32_t *bad)
+{
+    for (int32_t i = 0, least = 0; i < n; i++) {
+        *bad = numbers[i];
+        if (numbers[i] < least || numbers[i] >= end) return false;
+        least = numbers[i] + 1;
+    }
+    return true;
+}
+
+static hb_status check_tap(const hb_session *s, int32_t n_tokens, const hb_tap *t, hb_error *err)
+{
+    const hb_model_info *m = &s->model->info;
+    int32_t bad;
+    if (!ascends(t->rows, t->n_rows, n_tokens, &bad))
+        return hb_fail(err, HB_ERR_ARGUMENT, "tapped row %d is out of range or order", bad);
+    if (t->blocks && !ascends(t->blocks, t->n_blocks, m->n_layers, &bad))
+        return hb_fail(err, HB_ERR_ARGUMENT, "tapped block %d is out of range or order", bad);
+    if (t->lens && !(t->logits && t->states && t->lens_tokens))
+        return hb_fail(err, HB_ERR_ARGUMENT, "a lens needs logits, states and room for its tokens");
+    if (t->lens && (t->n_lens < 1 || t->n_lens > m->n_vocab))
+        return hb_fail(err, HB_ERR_ARGUMENT, "a lens of %d tokens of a vocabulary of %d", t->n_lens,
+                       m->n_vocab);
+    return HB_OK;
+}
+
+static hb_status check_tokens(const hb_session *s, const int32_t *tokens, const int32_t *sequences,
+                              int32_t n, hb_error *err)
+{
+    if (n < 1) return hb_fail(err, HB_ERR_ARGUMENT, "no tokens to evaluate");
+    for (int32_t i = 0; i < n; i++)
+        if (!is_token(s->model, tokens[i]))
+            return hb_fail(err, HB_ERR_ARGUMENT, "token %d is outside the vocabulary of %d", tokens[i],
+                           s->model->info.n_vocab);
+    for (int32_t i = 0; sequences && i < n; i++)
+        if (!is_sequence(s, sequences[i]))
+            return hb_fail(err, HB_ERR_ARGUMENT, "sequence %d is not among the session's %d",
+                           sequences[i], s->n_sequences);
+    return HB_OK;
+}
+
+hb_status hb_eval_sequences(hb_session *session, const int32_t *tokens, const int32_t *sequences,
+                            int32_t n_tokens, const hb_tap *tap, hb_error *err)
+{
+    hb_tap t = tap ? *tap : hb_tap_defaults();
+    hb_status status = check_tokens(session, tokens, sequences, n_tokens, err);
+    if (!status) status = check_tap(session, n_tokens, &t, err);
+    if (status) return status;
+    if (!t.blocks) t.n_blocks = session->model->info.n_layers;
+    return session->engine->eval(session, tokens, sequences, n_tokens, &t, err);
+}
+
+hb_status hb_eval(hb_session *session, const int32_t *tokens, int32_t n_tokens, const hb_tap *tap,
+                  hb_error *err)
+{
+    return hb_eval_sequences(session, tokens, NULL, n_tokens, tap, err);
+}
