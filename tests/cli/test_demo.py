@@ -89,7 +89,7 @@ class Demo(unittest.TestCase):
         self.assertLess(rates["f1"], rates["exact"])
 
     def check_card(self, judged, accuracy):
-        """What the card says is what comes out, but for the rounding of other kernels."""
+        """The card states what hbar measures, up to the rounding of other kernels."""
         card = (DATA.parent / "models" / "README.md").read_text(encoding="utf-8")
         told = {name: (float(auroc), risky) for name, auroc, risky in
                 re.findall(r"\| `(\w+)` \| ([0-9.]+) \|[^|]*\| (low|high) \|", card)}
@@ -97,7 +97,7 @@ class Demo(unittest.TestCase):
         for name, score in judged["scores"].items():
             self.assertAlmostEqual(told[name][0], score["auroc"], delta=0.01, msg=name)
             self.assertEqual(told[name][1], {"<=": "low", ">=": "high"}[score["direction"]], name)
-        wrong = re.search(r"So ([0-9.]+) % of the test split's answers and ([0-9.]+) % of the calibration", card)
+        wrong = re.search(r"hallucinations: ([0-9.]+) % of the test split and ([0-9.]+) % of the calibration", card)
         rate = judged["scores"]["hbar_s"]["hallucination_rate"]
         self.assertAlmostEqual(float(wrong[1]), 100 * rate, delta=0.5)
         self.assertAlmostEqual(float(wrong[2]), 100 * (1 - accuracy), delta=0.5)

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Measures the demo's model by hbar itself, and prints what models/README.md says of it:
+"""Measures the demo model with hbar and writes the measured part of its card, models/README.md:
 
-    evaluate.py HBAR            to standard output
-    evaluate.py HBAR --write    into the card, between its two marks; and writes data/demo_params.json,
-                                by which hbar generate watches the demo's model where nothing is told
+    evaluate.py HBAR            prints the text
+    evaluate.py HBAR --write    writes it into the card, between two marks, and writes data/demo_params.json,
+                                the parameters that hbar generate uses by default
 
-The program's own demo is measured: the model and data sets that lie beside HBAR."""
+It measures the model and data sets that lie next to the program HBAR."""
 import collections
 import json
 import subprocess
@@ -22,7 +22,7 @@ DIRECTIONS = {"<=": "low", ">=": "high"}
 
 
 class Product:
-    """hbar, with its files in a folder of their own."""
+    """Runs hbar in a folder of its own."""
 
     def __init__(self, hbar, folder):
         self.hbar, self.folder = str(Path(hbar).resolve()), folder
@@ -34,7 +34,7 @@ class Product:
         return json.loads(self.out(*arguments, "--json", "--quiet"))
 
     def rows(self, *arguments):
-        """The finished samples of a run over all of the data."""
+        """All samples of a run over the data."""
         run = self.json("score", "-n", "0", *arguments)["run"]
         return [json.loads(line) for line in self.out("export", "--run", run, "--format", "jsonl").splitlines()]
 
@@ -61,12 +61,12 @@ def accuracy(hbar):
         cells = [f"{share(right[times], asked[times])} of {asked[times]}" for right, asked in splits]
         yield f"| {words} | {' | '.join(cells)} |\n"
     wrong = [share(asked.total() - right.total(), asked.total()) for right, asked in splits]
-    yield (f"\nSo {wrong[0]} of the test split's answers and {wrong[1]} of the calibration split's are hallucinations, "
-           "told\nas fluently as the rest.\n")
+    yield (f"\nThe other answers are hallucinations: {wrong[0]} of the test split and {wrong[1]} of the calibration "
+           "split. They are\nas fluent as the right ones.\n")
 
 
 def parameters(hbar):
-    """What was calibrated, without what differs from one machine to another or is long."""
+    """The parameters, without long lists and without fields that depend on the machine."""
     calibrated = hbar.json("calibrate")
     for field in ("created", "parameters", "scores", "sample_ids", "sweep"):
         del calibrated[field]
@@ -76,26 +76,26 @@ def parameters(hbar):
 
 
 def judgements(hbar):
-    """The label says whether the answer shown is the hallucinated one, which the model should say No to."""
+    """A label of 1 marks a hallucinated answer, to which the model should say No."""
     said = collections.Counter()
     for row in hbar.rows("--data", str(data("judgements"))):
         said[row["text"].strip().split("\n")[0], row["label"]] += 1
     n, right = said.total(), said["Yes", 0] + said["No", 1]
     yes, no = said["Yes", 0] + said["Yes", 1], said["No", 0] + said["No", 1]
-    yield (f"\nAsked for a judgement, whether an answer is faithful to the context shown with it, it is right in "
-           f"{share(right, n)} of {n:,},\nsaying Yes to {share(yes, n)} and No to {share(no, n)}; guessing is right in "
-           "50 %.\n")
+    yield ("\nThe judgement questions ask whether a shown answer is faithful to a shown context. The model judges "
+           f"{share(right, n)} of {n:,}\nright (it says Yes to {share(yes, n)} and No to {share(no, n)}). Guessing "
+           "gives 50 %.\n")
 
 
 def judged_by(hbar, score):
-    """The test split judged by what was calibrated on the other."""
+    """The validation of the calibrated score on the test split."""
     params = hbar.json("calibrate", "--score", score)["parameters"]
     return hbar.json("validate", "--params", params, "--draws", "0")
 
 
 def halting(hbar):
-    yield ("\nHalting at the first token whose P_fail reaches 0.85, by what was calibrated for one signal, would stop "
-           "on the test\nsplit:\n\n| signal | of the hallucinated | of the right answers |\n| --- | --- | --- |\n")
+    yield ("\nHalting at the first token with P_fail ≥ 0.85, with the parameters calibrated for one signal, would stop "
+           "these shares\nof the test split:\n\n| signal | hallucinated answers | right answers |\n| --- | --- | --- |\n")
     for score in HALTING:
         h = judged_by(hbar, score)["halting"]
         yield (f"| `{score}` | {share(h['hallucinated_halted'], h['hallucinated'])} | "
@@ -112,12 +112,12 @@ def signals(hbar):
 
 
 def card(hbar):
-    yield "## How often it is right\n\nGreedy answers, word for word a right one:\n\n"
+    yield "## Accuracy\n\nShare of greedy answers that equal a right answer:\n\n"
     yield from accuracy(hbar)
     yield from judgements(hbar)
-    yield ("\n## What the signals tell\n\nArea under the ROC curve of each signal's usual aggregation on the test "
-           "split, graded exact, as it came out. Which\nvalues are the risky ones was found on the calibration "
-           "split; for ℏₛ the low ones, the other way round than its\ndefinition has it.\n\n")
+    yield ("\n## Detection\n\nAUROC of each signal with its usual aggregation, on the test split, graded `exact`. The "
+           "direction (which values are\nrisky) comes from the calibration split. Low values of ℏₛ are risky here, "
+           "the opposite of its definition.\n\n")
     yield from signals(hbar)
     yield from halting(hbar)
 
