@@ -882,8 +882,8 @@ static void test_table_layouts(void **state)
         "{\"score\":0.5,\"label\":0}\n{\"score\":-2.25,\"label\":1}\n",
         "\xEF\xBB\xBF[{\"score\":0.5,\"label\":0},\r\n{\"score\":-2.25,\"label\":1}]",
         "{\"hbar_s\":0.5,\"label\":false}\n\n{\"hbar_s\":-2.25,\"label\":true}\n",
-        "{\"hbar_s\":7,\"score\":\"0.5\",\"label\":\"No\"}\n{\"hbar_s\":7,\"score\":-2.25,\"label\":1."
-        "0}\n",
+        ("{\"hbar_s\":7,\"score\":\"0.5\",\"label\":\"No\"}\n"
+         "{\"hbar_s\":7,\"score\":-2.25,\"label\":1.0}\n"),
     };
     for (size_t i = 0; i < sizeof layouts / sizeof layouts[0]; i++) {
         put(layouts[i]);

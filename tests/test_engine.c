@@ -170,6 +170,40 @@ static void test_rope_factors(void **state)
     }
 }
 
+/* A model's name is UTF-8 whatever the file says: parameters that name the model can then be read. */
+static void test_names(void **state)
+{
+    hb_error err;
+    hb_model *model;
+    const struct {
+        const char *in_file, *name; /* of 12 bytes, as the one that is there */
+    } cases[] = {{"Llama 3.2 1B", "Llama 3.2 1B"},
+                 {"\xC3\xA9t\xC3\xA9 2026 f", "\xC3\xA9t\xC3\xA9 2026 f"},
+                 {"bad \xFF bytes", "spoiled"},
+                 {"cut short \xE2\x82", "spoiled"},
+                 {"surrogate\xED\xA0\x80", "spoiled"}};
+    file_bytes f = load_model(state);
+    uint8_t *at = after(&f, "general.name") + 12;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        memcpy(at, cases[i].in_file, 12);
+        save_file(&f, f.size);
+        assert_ok(hb_model_open(f.path, &model, &err));
+        assert_string_equal(hb_model_get_info(model)->name, cases[i].name);
+        hb_model_close(model);
+    }
+    /* Nor does a file's name have to be UTF-8. */
+    snprintf(f.path, sizeof f.path, "%s/\xFFodd\x80.gguf", (char *)*state);
+    save_file(&f, f.size);
+    assert_ok(hb_model_open(f.path, &model, &err));
+    assert_string_equal(hb_model_get_info(model)->name, "\xEF\xBF\xBDodd\xEF\xBF\xBD");
+    hb_model_close(model);
+    /* An architecture's name is any text of the file's, and is shown. */
+    memcpy(after(&f, "general.architecture") + 12, "\x1B[2J\xFF", 5);
+    save_file(&f, f.size);
+    assert_fails(hb_model_open(f.path, &model, &err), HB_ERR_UNSUPPORTED, "architecture ' [2J");
+    free(f.data);
+}
+
 static void test_vocabulary_errors(void **state)
 {
     file_bytes f = load_model(state);
@@ -633,6 +667,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_identity_errors, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_architecture_errors, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_rope_factors, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_names, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_vocabulary_errors, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_tensor_errors, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_truncated_everywhere, make_scratch, remove_scratch),

@@ -311,9 +311,66 @@ static void test_inspect_damaged(void **state)
     free(f.data);
 }
 
+/* Files claim what they like: sums over their tensors must not overflow. Types that are not supported
+ * have no size to check against the file. A tensor's entry is its name, then dims (count, cols, rows)
+ * and type. */
+static void test_more_weights_than_any(void **state)
+{
+    hb_error err;
+    hb_model *model;
+    char *json;
+    file_bytes f = load_file(tiny_model("f32"), *state, "spoiled.gguf");
+    static const char *const names[] = {"blk.0.ffn_down.weight", "blk.1.ffn_down.weight",
+                                        "blk.2.ffn_down.weight"};
+    for (int i = 0; i < 3; i++) {
+        const uint64_t huge = INT32_MAX;
+        const uint32_t unknown = 99;
+        uint8_t *entry = after(&f, names[i]);
+        memcpy(entry + 4, &huge, 8);
+        memcpy(entry + 12, &huge, 8);
+        memcpy(entry + 20, &unknown, 4);
+    }
+    save_file(&f, f.size);
+    assert_fails(hb_inspect(f.path, 0, &json, &err), HB_ERR_FORMAT, "more weights than any model has");
+    assert_non_null(strstr(err.message, names[0]));
+    assert_fails(hb_model_open_vocab(f.path, &model, &err), HB_ERR_FORMAT, "more weights than");
+    free(f.data);
+}
+
+/* The same where no part alone has too many. */
+static void test_more_weights_than_any_in_parts(void **state)
+{
+    hb_error err;
+    hb_model *model;
+    const char *path = copy_parts(state);
+    for (int no = 0; no < PARTS; no++) {
+        const uint64_t cols = INT32_MAX, rows = 400000000;
+        const uint32_t unknown = 99;
+        file_bytes f = load_part(state, no);
+        char name[] = "blk.0.ffn_down.weight";
+        uint8_t *entry = NULL;
+        for (name[4] = '0'; !entry && name[4] < '3'; name[4]++)
+            entry = memmem(f.data, f.size, name, strlen(name));
+        if (!entry) {
+            free(f.data);
+            continue;
+        }
+        entry += strlen(name);
+        memcpy(entry + 4, &cols, 8);
+        memcpy(entry + 12, &rows, 8);
+        memcpy(entry + 20, &unknown, 4);
+        save_file(&f, f.size);
+        free(f.data);
+    }
+    assert_fails(hb_model_open(path, &model, &err), HB_ERR_FORMAT, "more weights than any model has");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_more_weights_than_any, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_more_weights_than_any_in_parts, make_scratch,
+                                        remove_scratch),
         cmocka_unit_test_setup_teardown(test_parts_open_as_one, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_hash_covers_all_parts, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_missing_and_misplaced_parts, make_scratch, remove_scratch),

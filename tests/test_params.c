@@ -56,7 +56,10 @@ static char *save(const char *dir, const char *name)
     hb_sweep_options o = hb_sweep_defaults();
     o.direction = HB_DIRECTION_LOW;
     hb_sweep_result r = sweep(&o);
-    hb_params_source source = {.run = &run, .counts = {12, 10, 1, 1}, .score = "hbar_s", .sweep = &o};
+    hb_params_source source = {.run = &run,
+                               .counts = {.total = 12, .scored = 10, .skipped = 1, .failed = 1},
+                               .score = "hbar_s",
+                               .sweep = &o};
     assert_ok(hb_params_save(dir, name, &source, &r, &path, &err));
     hb_sweep_free(&r);
     return path;
@@ -322,7 +325,7 @@ static void test_bad_files(void **state)
     hb_error err;
     hb_params p;
     assert_fails(hb_params_load("/no/such.json", &p, &err), HB_ERR_IO, "/no/such.json");
-    assert_fails(hb_params_load(*state, &p, &err), HB_ERR_FORMAT, *state);
+    assert_fails(hb_params_load(*state, &p, &err), HB_ERR_FORMAT, (const char *)*state);
 }
 
 /* A calibration with one thing changed. */

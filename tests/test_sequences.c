@@ -117,6 +117,7 @@ static void test_pages_come_back(void **state)
     for (int i = 0; i < LENGTH; i++) tokens[i] = token_of(0, i);
     hb_session_reset(f->many);
     assert_int_equal(hb_session_n_free(f->many), 640);
+    assert_int_equal(hb_session_page(f->many), 64);
     assert_int_equal(hb_session_n_sequences(f->many), 5);
     assert_ok(hb_eval(f->many, tokens, 128, NULL, &err));
     assert_ok(hb_sequence_fork(f->many, 0, 128, 1, &err));
@@ -173,12 +174,60 @@ static void test_refusals(void **state)
     assert_fails(hb_session_open(f->model, &o, &s, &err), HB_ERR_ARGUMENT, "cache of -1");
 }
 
+/* Numbers that the session does not have are empty sequences. */
+static void test_sequences_that_are_not_there(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    const int32_t token = token_of(0, 0);
+    hb_session_reset(f->many);
+    assert_ok(hb_eval(f->many, &token, 1, NULL, &err));
+    const int32_t none[] = {-1, 5, 1 << 30, INT32_MAX, INT32_MIN};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_int_equal(hb_sequence_n_past(f->many, none[i]), 0);
+        hb_sequence_drop(f->many, none[i]);
+    }
+    assert_int_equal(hb_sequence_n_past(f->many, 0), 1);
+}
+
+/* More positions than the sequences can hold are as many as they can hold. */
+static void test_more_positions_than_any(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    hb_memory all, most;
+    hb_session_options o = {.n_ctx = 65, .n_threads = 1, .n_sequences = 3};
+    assert_ok(hb_session_memory(f->model, &o, &all, &err));
+    for (int64_t less = 0; less < 130; less += 43) {
+        o.n_positions = INT64_MAX - less;
+        assert_ok(hb_session_memory(f->model, &o, &most, &err));
+        assert_int_equal(most.cache, all.cache);
+    }
+}
+
+/* All that a longer context takes is its cache, and what the machine has is not asked for until it is
+ * used: opening costs the same whatever the context. */
+static void test_context_costs_cache_alone(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    hb_memory small, large;
+    const hb_session_options a = {.n_ctx = 64, .n_threads = 2}, b = {.n_ctx = 1 << 20, .n_threads = 2};
+    assert_ok(hb_session_memory(f->model, &a, &small, &err));
+    assert_ok(hb_session_memory(f->model, &b, &large, &err));
+    assert_int_equal(small.work, large.work);
+    assert_int_equal(small.cache << 14, large.cache);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_forked_and_mixed_as_alone),
         cmocka_unit_test(test_pages_come_back),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_sequences_that_are_not_there),
+        cmocka_unit_test(test_more_positions_than_any),
+        cmocka_unit_test(test_context_costs_cache_alone),
     };
     return cmocka_run_group_tests_name("llama", tests, set_up_llama, tear_down) +
            cmocka_run_group_tests_name("gemma", tests, set_up_gemma, tear_down);

@@ -200,6 +200,31 @@ static void test_merges_that_lie(void **state)
                  "'tokenizer.ggml.merges': truncated");
 }
 
+/* A byte-level file that does not say how text is split is an old conversion: it opens, and the guess
+ * is told. */
+static void test_missing_pretokenizer_is_told(void **state)
+{
+    static const char *const merges[] = {"a b"};
+    hb_model *model = open_bpe(state, letters, N_LETTERS, merges, 1);
+    assert_null(hb_model_warning(model, 0));
+    hb_model_close(model);
+    model = open_spm(state, letters, N_LETTERS);
+    assert_null(hb_model_warning(model, 0));
+    hb_model_close(model);
+    for (int number = 0; number < 2; number++) { /* or says it by something that is no name */
+        vocab_file f = begin("gpt2");
+        if (number) add_int(&f, "tokenizer.ggml.pre", 7);
+        add_pieces(&f, letters, N_LETTERS);
+        add_texts(&f, "tokenizer.ggml.merges", merges, 1);
+        model = must_open(state, &f);
+        assert_non_null(hb_model_warning(model, 0));
+        assert_non_null(strstr(hb_model_warning(model, 0), "vocab.gguf: "));
+        assert_non_null(strstr(hb_model_warning(model, 0), "'tokenizer.ggml.pre' is missing"));
+        assert_null(hb_model_warning(model, 1));
+        hb_model_close(model);
+    }
+}
+
 /* The first rule wins, among several for one pair, too, and one that would make a special token is
  * passed over. */
 static void test_order_of_merges(void **state)
@@ -489,6 +514,8 @@ static void test_long_runs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_missing_pretokenizer_is_told, make_scratch,
+                                        remove_scratch),
         cmocka_unit_test_setup_teardown(test_merges_that_lie, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_order_of_merges, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_special_tokens, make_scratch, remove_scratch),

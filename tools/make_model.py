@@ -220,15 +220,42 @@ def metadata(o, n_vocab):
     return pairs
 
 
-def write_model(o):
+def byte_alphabet():
+    """The character that byte-level vocabularies spell each byte with (Radford et al., GPT-2, 2019)."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = iter(range(0x100, 0x200))
+    return [chr(b if b in plain else next(others)) for b in range(256)]
+
+
+def byte_level_metadata():
+    """A vocabulary of the 256 bytes, "the" with what leads to it, and a token that ends texts."""
+    pieces = byte_alphabet() + ["th", "the", "\u0120the", "<|endoftext|>"]
+    types = [gguf.NORMAL] * (len(pieces) - 1) + [gguf.CONTROL]
+    return len(pieces), [gguf.pair("tokenizer.ggml.model", gguf.STRING, "gpt2"),
+                         gguf.pair("tokenizer.ggml.pre", gguf.STRING, "gpt-2"),
+                         gguf.array("tokenizer.ggml.tokens", gguf.STRING, pieces),
+                         gguf.array("tokenizer.ggml.token_type", gguf.INT32, types),
+                         gguf.array("tokenizer.ggml.merges", gguf.STRING, ["t h", "th e", "\u0120 the"]),
+                         gguf.number("tokenizer.ggml.eos_token_id", len(pieces) - 1)]
+
+
+def tokenizer_metadata(o):
+    """The number of tokens, and the pairs that describe them."""
+    if o.byte_level:
+        return byte_level_metadata()
     pieces, scores, types = vocabulary(o.chat_template is not None)
-    pairs = metadata(o, len(pieces)) + gguf.spm_metadata(pieces, scores, types)
+    return len(pieces), gguf.spm_metadata(pieces, scores, types)
+
+
+def write_model(o):
+    n_vocab, tokenizer = tokenizer_metadata(o)
+    pairs = metadata(o, n_vocab) + tokenizer
     if o.chat_template is not None:
         pairs.append(gguf.pair("tokenizer.chat_template", gguf.STRING, o.chat_template))
     if o.parts:
-        gguf.write_parts(o.out, pairs, tensors(o, len(pieces)), o.parts, o.version)
+        gguf.write_parts(o.out, pairs, tensors(o, n_vocab), o.parts, o.version)
     else:
-        gguf.write(o.out, pairs, tensors(o, len(pieces)), o.version)
+        gguf.write(o.out, pairs, tensors(o, n_vocab), o.version)
 
 
 def main():
@@ -251,6 +278,7 @@ def main():
     p.add_argument("--original", type=int, default=64, help="context before scaling; 64")
     p.add_argument("--softcap", type=float, help="of attention scores; the logits' is three times that")
     p.add_argument("--tied", action="store_true", help="no output head of its own")
+    p.add_argument("--byte-level", action="store_true", help="a byte-level vocabulary of 260 tokens")
     p.add_argument("--chat-template", metavar="JINJA", help="put into the file, with the tokens of ChatML")
     p.add_argument("--parts", type=int, metavar="N", help="split it into OUT-00001-of-0000N.gguf ...")
     p.add_argument("--version", type=int, choices=[2, 3], default=3, help="of GGUF; 3")

@@ -239,8 +239,13 @@ void cli_print_halting(const hb_halting *halting);
 /* Directions as options name them: "high", "low", "auto". */
 extern const char *const cli_directions[];
 
-/* A file's base name without its suffix, fit for a file name; released with free(). */
+/* A text, such as a model's name, made fit to begin a file's name; and the same for a file's base name
+ * without its suffix. Released with free(). */
+char *cli_file_name(const char *text);
 char *cli_base_name(const char *path);
+
+/* Shows what hbar had to guess about a model, also with --quiet. */
+void cli_show_warnings(const hb_model *model);
 
 /* ---- The commands ------------------------------------------------------------------------------- */
 

@@ -342,6 +342,7 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     FILE *trajectory = NULL;
     int code = CLI_DONE;
     if (hb_model_open(o->model_path, &model, &err)) return cli_fail(&err);
+    cli_show_warnings(model);
     if (cli_chat_find(&o->chat, model, &err)) code = cli_fail(&err);
     if (!code) code = apply_params(o, hb_model_get_info(model));
     if (!code && hb_session_open(model, &so, &session, &err)) code = cli_fail(&err);

@@ -92,6 +92,14 @@ static void print_verdict(const json_t *root)
         cli_print_quoted(json_string_value(why), json_string_length(why));
         putchar('\n');
     }
+    size_t i;
+    json_t *warning;
+    json_array_foreach(json_object_get(root, "warnings"), i, warning)
+    {
+        printf("Warning       ");
+        cli_print_quoted(json_string_value(warning), json_string_length(warning));
+        putchar('\n');
+    }
     if (!json_is_object(memory)) return;
     printf("Memory        %s for a context of %" JSON_INTEGER_FORMAT
            ": the file, mapped, %s, keys and values %s, work %s\n",

@@ -127,13 +127,31 @@ void cli_show_broken(void *broken, const char *message)
     if (b->shown == 11) cli_message("more broken rows follow; only their number will be shown");
 }
 
-char *cli_base_name(const char *path)
+void cli_show_warnings(const hb_model *model)
 {
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
-    char *name = strndup(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
+    const char *warning;
+    for (size_t i = 0; (warning = hb_model_warning(model, i)); i++) cli_message("warning: %s", warning);
+}
+
+/* ASCII letters in lower case; what else may trouble a shell or a file system becomes '_'. */
+static char *file_name(const char *text, size_t length)
+{
+    enum { MOST = 128 }; /* leaves room for what comes after it in a file's name */
+    char *name = strndup(text, length < MOST ? length : MOST);
     for (char *c = name; c && *c; c++) {
         if (isalnum((unsigned char)*c)) *c = (char)tolower((unsigned char)*c);
         else if (c == name || !strchr("._-", *c)) *c = '_';
     }
     return name;
+}
+
+char *cli_file_name(const char *text)
+{
+    return file_name(text, strlen(text));
+}
+
+char *cli_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    return file_name(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
 }

@@ -127,7 +127,7 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .signals = p->signals,
                          .chat = p->chat.format,
                          .system = p->chat.system};
-    if (!p->name) p->name = p->own_name = cli_base_name(m->name);
+    if (!p->name) p->name = p->own_name = cli_file_name(m->name);
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
         if (status) return status;
@@ -162,6 +162,7 @@ static hb_status open_all(cli_pass1 *p, hb_error *err)
                             .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : free_memory() / 2)};
     if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > p->n_ctx ? USEFUL_POSITIONS : p->n_ctx;
     hb_status status = hb_model_open(p->model_path, &p->model, err);
+    if (!status) cli_show_warnings(p->model);
     if (!status) status = cli_chat_find(&p->chat, p->model, err);
     if (!status) status = hb_session_open(p->model, &o, &p->session, err);
     if (!status) status = open_dataset(p, err);

@@ -38,14 +38,13 @@ static void add_options(cli_options *options, sweep_options *o)
     cli_add_common(options, &o->quiet, &o->json);
 }
 
-/* Sweeps, naming the parameters after `path` unless a name was given. */
+/* Sweeps; the parameters are named `usual_name`, which it frees, unless a name was given. */
 static int sweep_table(const sweep_options *o, const hb_score_table *table, const cli_scores *scores,
-                       hb_params_source *source, const char *path)
+                       hb_params_source *source, char *usual_name)
 {
-    char *own_name = o->name ? NULL : cli_base_name(path);
-    const char *name = o->name ? o->name : own_name ? own_name : "scores";
+    const char *name = o->name ? o->name : usual_name ? usual_name : "scores";
     int code = cli_pass2_run(&o->pass2, table, scores, source, o->output_dir, name, o->json);
-    free(own_name);
+    free(usual_name);
     return code;
 }
 
@@ -71,7 +70,7 @@ static int sweep_open_run(const cli_command *command, const sweep_options *o, hb
             cli_message("%s: not finished: %llu of %llu samples", o->run_path,
                         (unsigned long long)(c->scored + c->skipped + c->failed),
                         (unsigned long long)c->total);
-        code = sweep_table(o, &table, &scores, &source, source.run->model_name);
+        code = sweep_table(o, &table, &scores, &source, cli_file_name(source.run->model_name));
         hb_score_table_free(&table);
     }
     cli_scores_free(&scores);
@@ -111,7 +110,7 @@ static int sweep_data(const cli_command *command, const sweep_options *o)
         if (table.n_broken)
             cli_message("%s: %zu rows are broken and passed over, %zu are good", o->data_path,
                         table.n_broken, table.n);
-        code = sweep_table(o, &table, &scores, &source, o->data_path);
+        code = sweep_table(o, &table, &scores, &source, cli_base_name(o->data_path));
         hb_score_table_free(&table);
     }
     cli_scores_free(&scores);

@@ -138,6 +138,7 @@ static int run(const cli_command *command, int argc, char **argv)
     if (o.chat.on && (o.no_special || o.parse_special || o.decode))
         return cli_usage(command, "--chat goes without --no-special, --parse-special and --decode");
     if (hb_model_open_vocab(o.model_path, &model, &err)) return cli_fail(&err);
+    cli_show_warnings(model);
     hb_buffer text = {0};
     code = cli_chat_find(&o.chat, model, &err) ? cli_fail(&err) : CLI_DONE;
     if (!code) code = cli_read_operand(operand, &text);

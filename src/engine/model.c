@@ -220,9 +220,9 @@ static hb_status open_vocab(hb_native_model *m, hb_error *err)
     m->base.info.n_vocab = hb_tokenizer_n_vocab(m->tokenizer);
     if (!hb_tokenizer_guesses_words(m->tokenizer)) return HB_OK;
     if (asprintf(&m->warning,
-                 "%s: metadata 'tokenizer.ggml.pre' is missing: text is cut into words by the default "
-                 "rules, and if the model was trained with others, its answers and scores are worse "
-                 "than they could be; convert the model again with a current converter",
+                 "%s: metadata 'tokenizer.ggml.pre' is missing, so hbar splits text by the default "
+                 "rules; if the model was trained with other rules, its answers and scores get worse; "
+                 "convert the model again with a current converter",
                  m->base.info.path) < 0) {
         m->warning = NULL;
         return hb_fail_memory(err);

@@ -26,8 +26,8 @@ static const char *const enders[] = {
     "<|EOT|>",
     "[|endofturn|]",
     "<|END_OF_TURN_TOKEN|>",
-    "<\xEF\xBD\x9C"
-    "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+    ("<\xEF\xBD\x9C"
+     "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"),
 };
 
 /* Tokens that mark turns. Some files have them as user-defined tokens, which any text may spell; here
@@ -60,8 +60,8 @@ static const char *const markers[] = {
     "[|user|]",
     "[|assistant|]",
     "<\xEF\xBD\x9CUser\xEF\xBD\x9C>",
-    "<\xEF\xBD\x9C"
-    "Assistant\xEF\xBD\x9C>",
+    ("<\xEF\xBD\x9C"
+     "Assistant\xEF\xBD\x9C>"),
 };
 
 /* ---- Spelling ----------------------------------------------------------------------------------- */

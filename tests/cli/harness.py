@@ -16,6 +16,7 @@ MODELS = Path(os.environ["HBAR_TEST_MODELS"])
 SHARED = Path(os.environ.get("HBAR_SHARED", PROJECT.parent / "shared"))
 MODEL = MODELS / "tiny-f32.gguf"
 CHAT_MODEL = MODELS / "tiny-chat.gguf"
+BYTE_MODEL = MODELS / "tiny-bytes.gguf"
 SCRATCH = Path(tempfile.mkdtemp(prefix="hbar-cli-"))
 LABELLED = SCRATCH / "labelled.jsonl"
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130

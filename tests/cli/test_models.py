@@ -1,0 +1,63 @@
+"""What the commands make of a model's file: its name, what it leaves open, and the kernels that run it."""
+import os
+import subprocess
+import sys
+import unittest
+
+from harness import BYTE_MODEL, FAILED, LABELLED, MODEL, PROJECT, Case
+
+
+class Models(Case):
+    def test_names_are_not_cut_at_a_dot(self):
+        """A model's name is no path: what comes after its last dot or slash belongs to it."""
+        for name, shown in (b"Llama 3.2 1B", "llama_3.2_1b"), (b"org/Model.v2", "org_model.v2"):
+            model = self.write("model.gguf", MODEL.read_bytes().replace(b"random-llama", name))
+            told = self.run_json("score", "--quiet", "--model", model, "--data", LABELLED, "-n", 2, "--max-tokens", 1,
+                                 "--output-dir", self.dir)
+            self.assertRegex(told["run"], rf"/{shown}_run_[0-9a-f]{{8}}\.db$")
+
+    def test_long_names(self):
+        model = self.dir / "long.gguf"
+        subprocess.run([sys.executable, PROJECT / "tools" / "make_model.py", model, "--type", "f32", "--embd", "32",
+                        "--ff", "32", "--heads", "2", "--name", "n" * 200], check=True)
+        told = self.run_json("score", "--quiet", "--model", model, "--data", LABELLED, "-n", 2, "--max-tokens", 1,
+                             "--output-dir", self.dir)
+        self.assertRegex(told["run"], r"/n{128}_run_[0-9a-f]{8}\.db$")
+
+    def test_a_missing_pretokenizer_is_told(self):
+        """By each command that opens the model, also by those that are told to be quiet."""
+        raw = BYTE_MODEL.read_bytes()
+        old = self.write("old.gguf", raw.replace(b"tokenizer.ggml.pre", b"tokenizer.ggml.was"))
+        warning = f"hbar: warning: {old}: metadata 'tokenizer.ggml.pre' is missing"
+        short = ["--max-tokens", 1, "--output-dir", self.dir]
+        data = ["--data", LABELLED, "-n", 20]
+        for arguments in (["generate", "--cutoff", 1.1, "-n", 2, "the"], ["tokenize", "the"],
+                          ["score", *data, *short], ["calibrate", *data, *short, "--draws", 0]):
+            _, err = self.run_hbar(*arguments, "--model", old, "--quiet")
+            self.assertIn(warning, err, arguments)
+            _, err = self.run_hbar(*arguments, "--model", BYTE_MODEL, "--quiet")
+            self.assertNotIn("tokenizer.ggml.pre", err, arguments)
+        params = next(p for p in self.dir.glob("*.json"))
+        _, err = self.run_hbar("validate", "--params", params, "--model", old, *data, *short, "--draws", 0, "--force")
+        self.assertIn(warning, err)
+        out, _ = self.run_hbar("inspect", old)
+        self.assertIn("\nWarning       ", out)
+        self.assertIn("'tokenizer.ggml.pre' is missing", out)
+        told = self.run_json("inspect", old)
+        self.assertEqual((told["runs"], len(told["warnings"])), (True, 1))
+        self.assertIn(str(old), told["warnings"][0])
+        self.assertEqual(self.run_json("inspect", BYTE_MODEL)["warnings"], [])
+
+    def test_unknown_kernels(self):
+        """A name that stands for none is an error, and not the best kernels in silence."""
+        self.addCleanup(os.environ.pop, "HBAR_KERNELS")
+        for name in "protable", "avx1024":
+            os.environ["HBAR_KERNELS"] = name
+            for command in (["generate", "--model", MODEL, "x"], ["inspect", MODEL]):
+                self.fails(*command, code=FAILED, says=f"HBAR_KERNELS is '{name}'; this processor has ")
+        os.environ["HBAR_KERNELS"] = "portable"
+        self.run_hbar("generate", "--model", MODEL, "--cutoff", 1.1, "-n", 1, "x")
+
+
+if __name__ == "__main__":
+    unittest.main()

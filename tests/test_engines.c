@@ -1,0 +1,359 @@
+/* A second engine behind the same functions: a model of five tokens that only counts. What it does not
+ * give itself, checks of arguments above all, the functions of hbar.h must. */
+#include "check.h"
+
+#include "engine/engine.h"
+
+enum { A, B, C, END, SPACE, N_VOCAB, N_LAYERS = 2, N_EMBD = 3, PAGE = 4 };
+
+typedef struct counter {
+    hb_session base;
+    int32_t last[2], n[2]; /* of each sequence */
+    int evaluations;
+} counter;
+
+static const char *const warnings[] = {"counting: it only counts"};
+static const char pieces[] = "abc| ";
+static hb_session_options seen; /* by the last session */
+
+static hb_status open_model(const char *path, bool vocab_only, hb_model **model, hb_error *err)
+{
+    (void)vocab_only;
+    if (strcmp(path, "none") == 0) return hb_fail(err, HB_ERR_IO, "none: not there");
+    hb_model *m = calloc(1, sizeof *m);
+    assert_non_null(m);
+    m->info = (hb_model_info){.path = "counting",
+                              .name = "counting",
+                              .architecture = "counter",
+                              .n_vocab = N_VOCAB,
+                              .n_embd = N_EMBD,
+                              .n_layers = N_LAYERS,
+                              .n_heads = 1,
+                              .n_kv_heads = 1,
+                              .n_ctx_train = 16};
+    m->warnings = warnings;
+    m->n_warnings = 1;
+    *model = m;
+    return HB_OK;
+}
+
+static void close_model(hb_model *model)
+{
+    free(model);
+}
+
+static hb_status sha256(const hb_model *model, char hex[65], hb_error *err)
+{
+    (void)model;
+    (void)err;
+    memset(hex, '0', 64);
+    hex[64] = '\0';
+    return HB_OK;
+}
+
+static hb_text chat_template(const hb_model *model)
+{
+    (void)model;
+    return (hb_text){"<|im_start|>", 12};
+}
+
+/* Control tokens ('|') only in spans that are parsed for them. */
+static hb_status tokenize(const hb_model *model, const char *text, const hb_text_span *spans, size_t n,
+                          bool add_bos, bool add_eos, int32_t **tokens, size_t *n_tokens, hb_error *err)
+{
+    (void)model;
+    (void)add_bos;
+    (void)add_eos;
+    (void)err;
+    size_t length = spans[n - 1].end, span = 0, count = 0;
+    *tokens = malloc((length + 1) * sizeof **tokens);
+    for (size_t i = 0; i < length; i++) {
+        while (i >= spans[span].end) span++;
+        const char *piece = strchr(pieces, text[i]);
+        if (!piece || (*piece == '|' && !spans[span].parse_special)) continue;
+        (*tokens)[count++] = (int32_t)(piece - pieces);
+    }
+    *n_tokens = count;
+    return HB_OK;
+}
+
+static hb_text token_piece(const hb_model *model, int32_t token)
+{
+    (void)model;
+    assert_in_range(token, 0, N_VOCAB - 1);
+    return (hb_text){pieces + token, 1};
+}
+
+static hb_text token_bytes(const hb_model *model, int32_t token)
+{
+    return token == END ? (hb_text){"", 0} : token_piece(model, token);
+}
+
+static bool token_is_end(const hb_model *model, int32_t token)
+{
+    (void)model;
+    assert_in_range(token, 0, N_VOCAB - 1);
+    return token == END;
+}
+
+static hb_status memory(const hb_model *model, const hb_session_options *options, hb_memory *out,
+                        hb_error *err)
+{
+    (void)model;
+    (void)err;
+    *out = (hb_memory){.n_ctx = options->n_ctx, .cache = 1, .work = 2};
+    return HB_OK;
+}
+
+static hb_status open_session(const hb_model *model, const hb_session_options *options,
+                              hb_session **session, hb_error *err)
+{
+    (void)model;
+    (void)err;
+    seen = *options;
+    counter *c = calloc(1, sizeof *c);
+    assert_non_null(c);
+    c->base = (hb_session){.n_ctx = options->n_ctx,
+                           .n_threads = options->n_threads,
+                           .n_sequences = options->n_sequences,
+                           .n_batch = 3,
+                           .page = PAGE,
+                           .kernels = "fingers"};
+    *session = &c->base;
+    return HB_OK;
+}
+
+static counter *of(hb_session *session)
+{
+    return (counter *)(void *)session;
+}
+
+static void close_session(hb_session *session)
+{
+    free(of(session));
+}
+
+static int64_t n_free(const hb_session *session)
+{
+    (void)session;
+    return 1000;
+}
+
+static int32_t n_past(const hb_session *session, int32_t sequence)
+{
+    assert_in_range(sequence, 0, session->n_sequences - 1);
+    return ((const counter *)(const void *)session)->n[sequence];
+}
+
+static void drop(hb_session *session, int32_t sequence)
+{
+    assert_in_range(sequence, 0, session->n_sequences - 1);
+    of(session)->n[sequence] = 0;
+}
+
+static hb_status fork_sequence(hb_session *session, int32_t from, int32_t n, int32_t to, hb_error *err)
+{
+    (void)err;
+    counter *c = of(session);
+    assert_int_equal(n_past(session, to), 0);
+    assert_in_range(n, 0, n_past(session, from));
+    c->n[to] = n;
+    c->last[to] = c->last[from];
+    return HB_OK;
+}
+
+/* The successor of each token is likely; states are the token, and 1 more in each block. */
+static void fill_row(const hb_tap *tap, int32_t row, int32_t token)
+{
+    for (int32_t i = 0; tap->logits && i < N_VOCAB; i++)
+        tap->logits[row * N_VOCAB + i] = i == (token + 1) % N_VOCAB ? 4 : 0;
+    for (int32_t b = 0; tap->states && b < tap->n_blocks; b++)
+        for (int32_t i = 0; i < N_EMBD; i++)
+            tap->states[(row * tap->n_blocks + b) * N_EMBD + i] =
+                (float)(token + 1 + (tap->blocks ? tap->blocks[b] : b) + i);
+}
+
+static hb_status eval(hb_session *session, const int32_t *tokens, const int32_t *sequences,
+                      int32_t n_tokens, const hb_tap *tap, hb_error *err)
+{
+    counter *c = of(session);
+    c->evaluations++;
+    if (tap->lens) return hb_fail(err, HB_ERR_UNSUPPORTED, "counting: it has no lens");
+    for (int32_t i = 0, row = 0; i < n_tokens; i++) {
+        int32_t q = sequences ? sequences[i] : 0;
+        assert_in_range(tokens[i], 0, N_VOCAB - 1);
+        assert_in_range(q, 0, session->n_sequences - 1);
+        if (c->n[q] == session->n_ctx) return hb_fail(err, HB_ERR_CONTEXT, "counting: full");
+        c->n[q]++;
+        c->last[q] = tokens[i];
+        if (row < tap->n_rows && tap->rows[row] == i) fill_row(tap, row++, tokens[i]);
+    }
+    return HB_OK;
+}
+
+static const hb_engine counting = {.name = "counting",
+                                   .open = open_model,
+                                   .close = close_model,
+                                   .sha256 = sha256,
+                                   .chat_template = chat_template,
+                                   .tokenize = tokenize,
+                                   .token_bytes = token_bytes,
+                                   .token_piece = token_piece,
+                                   .token_is_end = token_is_end,
+                                   .memory = memory,
+                                   .open_session = open_session,
+                                   .close_session = close_session,
+                                   .n_free = n_free,
+                                   .n_past = n_past,
+                                   .drop = drop,
+                                   .fork = fork_sequence,
+                                   .eval = eval};
+
+typedef struct fixture {
+    hb_model *model;
+    hb_session *session;
+} fixture;
+
+static int set_up(void **state)
+{
+    static fixture f;
+    hb_error err;
+    const hb_session_options o = {.n_sequences = 2};
+    *state = &f;
+    return hb_engine_open(&counting, "counting", false, &f.model, &err) ||
+           hb_session_open(f.model, &o, &f.session, &err);
+}
+
+static int tear_down(void **state)
+{
+    fixture *f = *state;
+    hb_session_close(f->session);
+    hb_model_close(f->model);
+    return 0;
+}
+
+static void test_models(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    hb_model *model;
+    const char *format;
+    char hex[65];
+    size_t length;
+    assert_fails(hb_engine_open(&counting, "none", false, &model, &err), HB_ERR_IO, "not there");
+    assert_string_equal(hb_model_get_info(f->model)->name, "counting");
+    assert_string_equal(hb_model_warning(f->model, 0), warnings[0]);
+    assert_null(hb_model_warning(f->model, 1));
+    assert_ok(hb_model_sha256(f->model, hex, &err));
+    assert_ok(hb_chat_format(f->model, &format, &err));
+    assert_string_equal(format, "chatml");
+    assert_int_equal(hb_token_piece(f->model, END, &length)[0], '|');
+    hb_token_bytes(f->model, END, &length);
+    assert_int_equal(length, 0);
+    hb_token_bytes(f->model, -1, &length);
+    hb_token_piece(f->model, N_VOCAB, &length);
+    assert_int_equal(length, 0);
+    assert_true(hb_token_is_end(f->model, END));
+    assert_false(hb_token_is_end(f->model, N_VOCAB));
+}
+
+static void test_tokens(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    int32_t *tokens;
+    size_t n;
+    const hb_text_span spans[] = {{2, true}, {4, false}};
+    assert_ok(hb_tokenize(f->model, "ab|", 3, true, false, &tokens, &n, &err));
+    assert_int_equal(n, 2);
+    free(tokens);
+    assert_ok(hb_tokenize_spans(f->model, "a|b|", spans, 2, false, false, &tokens, &n, &err));
+    assert_int_equal(n, 3);
+    assert_int_equal(tokens[1], END);
+    free(tokens);
+}
+
+static void test_sessions(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    hb_session *s;
+    hb_memory m;
+    hb_model *vocab;
+    assert_int_equal(seen.n_ctx, 16); /* what the model was trained for */
+    assert_int_equal(seen.n_sequences, 2);
+    assert_true(seen.n_threads >= 1);
+    assert_int_equal(hb_session_page(f->session), PAGE);
+    assert_int_equal(hb_session_paged(f->session, 9), 12);
+    assert_int_equal(hb_session_n_free(f->session), 1000);
+    assert_ok(hb_session_memory(f->model, NULL, &m, &err));
+    assert_int_equal(m.n_ctx, 16);
+    const hb_session_options bad = {.n_threads = -1};
+    assert_fails(hb_session_open(f->model, &bad, &s, &err), HB_ERR_ARGUMENT, "-1 threads");
+    assert_ok(hb_engine_open(&counting, "counting", true, &vocab, &err));
+    assert_fails(hb_session_open(vocab, NULL, &s, &err), HB_ERR_ARGUMENT, "vocabulary only");
+    hb_model_close(vocab);
+}
+
+/* What is wrong never reaches the engine. */
+static void test_arguments(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    const int32_t good[] = {A, B}, bad[] = {A, N_VOCAB}, sequences[] = {0, 2}, back[] = {1, 0};
+    float logits[2 * N_VOCAB];
+    const hb_tap tap = {.rows = back, .n_rows = 2, .logits = logits};
+    hb_session_reset(f->session);
+    int before = of(f->session)->evaluations;
+    assert_fails(hb_eval(f->session, bad, 2, NULL, &err), HB_ERR_ARGUMENT, "token 5");
+    assert_fails(hb_eval_sequences(f->session, good, sequences, 2, NULL, &err), HB_ERR_ARGUMENT,
+                 "sequence 2");
+    assert_fails(hb_eval(f->session, good, 2, &tap, &err), HB_ERR_ARGUMENT, "row 0");
+    assert_fails(hb_sequence_fork(f->session, 0, 1, 1, &err), HB_ERR_ARGUMENT, "1 positions");
+    assert_int_equal(of(f->session)->evaluations, before);
+    assert_ok(hb_eval(f->session, good, 2, NULL, &err));
+    assert_ok(hb_sequence_fork(f->session, 0, 2, 1, &err));
+    assert_int_equal(hb_sequence_n_past(f->session, 1), 2);
+    hb_session_reset(f->session);
+    assert_int_equal(hb_session_n_past(f->session), 0);
+}
+
+static void test_tap(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    const int32_t tokens[] = {A, B, C}, rows[] = {0, 2}, block = 1;
+    float states[2 * N_EMBD];
+    const hb_tap tap = {.rows = rows, .n_rows = 2, .states = states, .blocks = &block, .n_blocks = 1};
+    hb_session_reset(f->session);
+    assert_ok(hb_eval(f->session, tokens, 3, &tap, &err));
+    assert_true(states[0] == A + 2 && states[N_EMBD] == C + 2);
+}
+
+/* The token loop works with it, in parts of its batch, until its end token; without the lens, which it
+ * cannot give. */
+static void test_generation(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    hb_generation g;
+    hb_generate_options o = hb_generate_defaults();
+    o.monitor.cutoff = 1.1;
+    assert_fails(hb_generate(f->session, "aa a", 4, &o, &g, &err), HB_ERR_UNSUPPORTED, "no lens");
+    assert_ok(hb_signals_parse("hbar_s,entropy", &o.monitor.signals, &err));
+    assert_ok(hb_generate(f->session, "ca caba", 7, &o, &g, &err));
+    assert_string_equal(g.text, "bc");
+    assert_int_equal(g.finish, HB_FINISH_END);
+    assert_int_equal(g.n_prompt, 7); /* three evaluations */
+    hb_generation_free(&g);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_models),   cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_sessions), cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_tap),      cmocka_unit_test(test_generation),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
