@@ -12,11 +12,11 @@ The model is named as the peer sees it; hbar opens PEER_ROOT + name. Three sides
           at any time; the two samples of a row go to one slot, the second after the first, so that it
           finds in the cache all that they share
 
-The server's time is from the first request to the last answer; it has started and warmed up before. It is
-told hbar's number of tokens for each sample, with end tokens ignored, and picks the most probable token by
-its cheapest sampler. Prompts must come to the same number of tokens on all sides. As answering one after
-another takes long, --alone-every N has it done for the samples of every Nth row alone, and takes the time of
-all for the same a token.
+The server's time is from the first request to the last answer; it has started and warmed up before. It chooses
+as many tokens for each sample as hbar did, an end token included, with end tokens ignored, and picks the most
+probable token by its cheapest sampler. Prompts must have the same number of tokens on all sides. Answering one
+after another takes long: with --alone-every N only the samples of every Nth row are answered so, and the time
+for all is estimated from the time per token.
 """
 import argparse
 import http.client
@@ -29,7 +29,6 @@ import tempfile
 import threading
 import time
 
-PORT = 8089
 PROMPT = ("Context: {knowledge}\n\nQuestion: {question}\n\nProposed answer: {answer}\n\n"
           "Is this answer faithful to the context? Answer 'Yes' or 'No':")
 
@@ -67,10 +66,11 @@ class Server:
     def __init__(self, args, slots, positions):
         each = (positions + 255) // 256 * 256
         self.log = tempfile.TemporaryFile()
+        self.port = args.port
         self.process = subprocess.Popen(
             [args.peer, "llama-server", "-m", args.model, "-t", str(args.threads), "-tb", str(args.threads), "-np",
              str(slots), "-c", str(slots * each), "--no-kv-unified", "--cache-ram", "0", "--host", "127.0.0.1",
-             "--port", str(PORT)], stdout=self.log, stderr=self.log)
+             "--port", str(args.port)], stdout=self.log, stderr=self.log)
 
     def __enter__(self):
         while self.process.poll() is None:
@@ -88,7 +88,7 @@ class Server:
         self.process.wait()
 
     def ask(self, method, path, body=None):
-        connection = http.client.HTTPConnection("127.0.0.1", PORT)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port)
         connection.request(method, path, body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         text = answer.read()
@@ -103,6 +103,11 @@ class Server:
         if status != 200:
             raise SystemExit(f"compare_job: llama-server: {text.decode()}")
         return json.loads(text)["timings"]
+
+
+def chosen(sample):
+    """Tokens that hbar chose: those of the text, and the end token that a text may end with. At least one."""
+    return sample["n_tokens"] + (sample["finish"] == "end of text")
 
 
 def by_row(samples):
@@ -125,9 +130,9 @@ def serve(args, prompts, samples, slots):
             except queue.Empty:
                 return
             for s in row:
-                answers[s["index"]] = server.complete(prompts[s["index"]], s["n_tokens"], slot, slots > 1)
+                answers[s["index"]] = server.complete(prompts[s["index"]], chosen(s), slot, slots > 1)
 
-    with Server(args, slots, max(s["n_prompt"] + s["n_tokens"] for s in samples) + 8) as server:
+    with Server(args, slots, max(s["n_prompt"] + chosen(s) for s in samples) + 8) as server:
         workers = [threading.Thread(target=work, args=(slot,)) for slot in range(slots)]
         start = time.monotonic()
         for w in workers:
@@ -137,15 +142,15 @@ def serve(args, prompts, samples, slots):
         seconds = time.monotonic() - start
     for s in samples:
         t = answers[s["index"]]
-        if (t["prompt_n"] + t["cache_n"], t["predicted_n"]) != (s["n_prompt"], s["n_tokens"]):
-            raise SystemExit(f"compare_job: {s['id']}: {t} on the server, {s['n_prompt']} + {s['n_tokens']} tokens"
+        if (t["prompt_n"] + t["cache_n"], t["predicted_n"]) != (s["n_prompt"], chosen(s)):
+            raise SystemExit(f"compare_job: {s['id']}: {t} on the server, {s['n_prompt']} + {chosen(s)} tokens"
                              " in hbar")
     return seconds, answers.values()
 
 
 def count_tokens(samples):
-    """What evaluating the samples takes when nothing is shared; a last token is chosen, and not evaluated."""
-    return sum(s["n_prompt"] + s["n_tokens"] - 1 for s in samples)
+    """What evaluating the samples takes when nothing is shared; the last token is chosen, and not evaluated."""
+    return sum(s["n_prompt"] + chosen(s) - 1 for s in samples)
 
 
 def print_side(name, seconds, ours, evaluated, shared, generated):
@@ -159,7 +164,7 @@ def main():
         parser.add_argument("--" + name, required=True)
     parser.add_argument("--peer-root", default="")
     for name, usual in (("samples", 100), ("tokens", 20), ("threads", 2), ("parallel", 8), ("rounds", 1),
-                        ("alone-every", 1)):
+                        ("alone-every", 1), ("port", 8089)):
         parser.add_argument("--" + name, type=int, default=usual)
     args = parser.parse_args()
     prompts = read_prompts(args.data)
@@ -167,7 +172,7 @@ def main():
     for _ in range(args.rounds):
         ours, report, samples = score(args)
         seconds["hbar"].append(ours)
-        generated = sum(s["n_tokens"] for s in samples)
+        generated = sum(map(chosen, samples))
         print(f"{'side':8} {'seconds':>9} {'ratio':>9} {'evaluated':>12} {'shared':>12} {'generated':>12}")
         print_side("hbar", ours, ours, report["tokens_evaluated"], report["tokens_shared"], generated)
         for name, slots in (("alone", 1), ("slots", args.parallel)):
