@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 #define HB_VERSION_MAJOR 0
-#define HB_VERSION_MINOR 1
+#define HB_VERSION_MINOR 2
 #define HB_VERSION_PATCH 0
 
 #if defined(__GNUC__)
@@ -48,8 +48,12 @@ typedef enum hb_status {
     HB_ERR_MISMATCH,    /* a run or parameters file belongs to other settings, model or data */
     HB_ERR_BUSY,        /* another process is using the file */
     HB_ERR_DATA,        /* the data cannot support what was asked (one class, too few samples ...) */
-    HB_ERR_CANCELLED    /* the caller's cancel hook said stop */
+    HB_ERR_CANCELLED,   /* the caller's cancel hook said stop */
+    HB_ERR_CALLBACK     /* a function of the caller's, a visitor, failed */
 } hb_status;
+
+/* A few words: "ok", "bad argument" ...; "unknown" for a number that is none. */
+HB_API const char *hb_status_name(hb_status status);
 
 typedef struct hb_error {
     hb_status status;
@@ -374,7 +378,7 @@ typedef struct hb_map {
     size_t n_knots;
 } hb_map;
 
-/* "lambda", "fit-lambda", "platt", "isotonic". */
+/* "lambda", "fit-lambda", "platt", "isotonic"; "unknown" for a number that is none. */
 HB_API const char *hb_map_kind_name(hb_map_kind kind);
 HB_API double hb_map_p(const hb_map *map, double score); /* in [0, 1] */
 /* P_fail by the map, or where that is NULL by hb_p_fail of the rest. */
@@ -402,39 +406,7 @@ typedef struct hb_top5 {
 HB_API void hb_top5_add(hb_top5 *top, double value);
 HB_API double hb_top5_mean(const hb_top5 *top);
 
-/* ---- Scores: signals aggregated over a sample's steps ------------------------------------------- */
-
-/* What is measured at each checked step; docs/signals.md has the formulas. Perplexity and the logarithm
- * of the sequence's probability are those of the tokens up to the step (Fadeeva et al., LM-Polygraph,
- * 2023). The lens reads blocks' states through the output head (nostalgebraist, Interpreting GPT: the
- * Logit Lens, 2020), for the HB_LENS_TOKENS most probable tokens alone, renormalised. */
-typedef enum hb_signal {
-    HB_SIGNAL_HBAR_S,
-    HB_SIGNAL_PRI,
-    HB_SIGNAL_DELTA_MU,
-    HB_SIGNAL_DELTA_SIGMA,
-    HB_SIGNAL_DELTA_H,
-    HB_SIGNAL_SURPRISE,
-    HB_SIGNAL_ENTROPY,
-    HB_SIGNAL_RENYI,
-    HB_SIGNAL_TSALLIS,
-    HB_SIGNAL_FISHER_RAO,
-    HB_SIGNAL_MAX_PROB,
-    HB_SIGNAL_MARGIN,
-    HB_SIGNAL_SELF_CERTAINTY,
-    HB_SIGNAL_PERPLEXITY,
-    HB_SIGNAL_SEQUENCE_LOGPROB,
-    HB_SIGNAL_LENS_JSD,   /* between the last block and the one in the middle, the ceil(L / 2)-th */
-    HB_SIGNAL_LENS_DEPTH, /* hb_prediction_depth */
-    HB_N_SIGNALS
-} hb_signal;
-
-#define HB_LENS_TOKENS 32
-
-/* A set of signals, a bit for each. */
-typedef uint32_t hb_signal_set;
-#define HB_SIGNAL_BIT(signal) (UINT32_C(1) << (signal))
-#define HB_SIGNALS_ALL        (HB_SIGNAL_BIT(HB_N_SIGNALS) - 1)
+/* ---- Signals: what is measured at a step -------------------------------------------------------- */
 
 /* How a sample's per-step values become one score. */
 typedef enum hb_aggregation {
@@ -444,53 +416,86 @@ typedef enum hb_aggregation {
     HB_AGGREGATION_MIN,
     HB_AGGREGATION_LAST,
     HB_AGGREGATION_FIRST,
-    HB_AGGREGATION_SUM,
-    HB_N_AGGREGATIONS
+    HB_AGGREGATION_SUM
 } hb_aggregation;
 
-typedef struct hb_signal_info {
-    const char *name;
-    const char *about;    /* a few words for people, with the unit */
-    hb_aggregation usual; /* the aggregation meant where none is named */
-} hb_signal_info;
-HB_API const hb_signal_info *hb_signal_get_info(hb_signal signal);
-HB_API const char *hb_aggregation_name(hb_aggregation aggregation); /* "top5", "mean" ... */
+HB_API size_t hb_aggregation_count(void); /* aggregations are numbered from 0 */
+/* "top5", "mean" ...; "unknown" for a number that is none. */
+HB_API const char *hb_aggregation_name(hb_aggregation aggregation);
+HB_API bool hb_aggregation_find(const char *name, hb_aggregation *aggregation);
 
-/* The set that a list of names tells, separated by commas, or "all". HB_ERR_ARGUMENT, naming what is
- * there, for an unknown name. */
-HB_API hb_status hb_signals_parse(const char *list, hb_signal_set *signals, hb_error *err);
-/* The list of a set, in order; for all signals as well. Released with free(); NULL without memory. */
-HB_API char *hb_signals_list(hb_signal_set signals);
+/* A signal: a value that is measured at each checked step. docs/signals.md has the formulas. A handle
+ * is immutable and may be shared by threads; those of the built-in signals are valid forever.
+ *
+ * Perplexity and the logarithm of the sequence's probability are those of the tokens up to the step
+ * (Fadeeva et al., LM-Polygraph, 2023). The lens signals read blocks' states through the output head
+ * (nostalgebraist, Interpreting GPT: the Logit Lens, 2020), for the HB_LENS_TOKENS most probable tokens
+ * alone, renormalised. */
+typedef struct hb_signal hb_signal;
+#define HB_LENS_TOKENS 32
+
+/* The built-in signals, by number from 0 ("hbar_s", "pri" ...) or by name; NULL beyond the last, or for
+ * an unknown name. */
+HB_API const hb_signal *hb_signal_at(size_t i);
+HB_API const hb_signal *hb_signal_find(const char *name);
+
+/* Valid as long as the signal. */
+HB_API const char *hb_signal_name(const hb_signal *signal);
+HB_API const char *hb_signal_about(const hb_signal *signal); /* a few words for people */
+HB_API const char *hb_signal_unit(const hb_signal *signal);  /* "nats"; "" for none */
+/* The aggregation that is meant where none is named. */
+HB_API hb_aggregation hb_signal_usual(const hb_signal *signal);
+
+/* A set of signals, of any size. Built-in signals come in the order of hb_signal_at, others after them.
+ * Where a set is expected, NULL stands for all built-in signals. */
+typedef struct hb_signal_set hb_signal_set;
+
+HB_API hb_status hb_signal_set_new(hb_signal_set **set, hb_error *err); /* an empty one */
+/* The set that a list of names gives, separated by commas, or "all". HB_ERR_ARGUMENT, naming the
+ * signals there are, for an unknown name. */
+HB_API hb_status hb_signal_set_parse(const char *list, hb_signal_set **set, hb_error *err);
+HB_API hb_status hb_signal_set_copy(const hb_signal_set *from, hb_signal_set **set, hb_error *err);
+HB_API void hb_signal_set_free(hb_signal_set *set);
+/* Adds a signal, which must outlive the set; one that is there already is fine. */
+HB_API hb_status hb_signal_set_add(hb_signal_set *set, const hb_signal *signal, hb_error *err);
+HB_API size_t hb_signal_set_count(const hb_signal_set *set);
+HB_API const hb_signal *hb_signal_set_at(const hb_signal_set *set, size_t i); /* NULL beyond the last */
+HB_API bool hb_signal_set_has(const hb_signal_set *set, const hb_signal *signal);
+/* The names, separated by commas. Released with free(); NULL without memory. */
+HB_API char *hb_signal_set_names(const hb_signal_set *set);
+
+/* ---- Scores: signals aggregated over a sample's steps ------------------------------------------- */
 
 /* A signal by one of the aggregations. */
 typedef struct hb_score_id {
-    hb_signal signal;
+    const hb_signal *signal;
     hb_aggregation aggregation;
 } hb_score_id;
-#define HB_N_SCORES       (HB_N_SIGNALS * HB_N_AGGREGATIONS)
-#define HB_SCORE_NAME_MAX 48 /* bytes of a score's name with the final zero, at most */
 
-/* The score a name means: "entropy" is the signal by its usual aggregation, "entropy:mean" by the one
- * named. False for any other text. */
+/* The score that a name means: "entropy" is the signal by its usual aggregation, "entropy:mean" by the
+ * one named. False, with *id unset, for any other text. */
 HB_API bool hb_score_find(const char *name, hb_score_id *id);
-/* The score's name, the usual aggregation left out. */
-HB_API void hb_score_name(hb_score_id id, char name[HB_SCORE_NAME_MAX]);
-/* All scores in order: `i` < HB_N_SCORES runs through the aggregations of each signal in turn. */
-HB_API hb_score_id hb_score_at(size_t i);
+/* The score's name, without the usual aggregation. Released with free(); NULL without memory. */
+HB_API char *hb_score_name(hb_score_id id);
+/* The scores of a set by number from 0: each signal by all aggregations in turn. False beyond the last.
+ */
+HB_API bool hb_score_at(const hb_signal_set *set, size_t i, hb_score_id *id);
 
-/* A sample's scores; NaN where there is nothing to aggregate. */
-typedef struct hb_scores {
-    double of[HB_N_SIGNALS][HB_N_AGGREGATIONS];
-} hb_scores;
+/* A sample's scores, each a name and a value. A value is NaN where there was nothing to aggregate. NULL
+ * is a sample without scores. */
+typedef struct hb_scores hb_scores;
+HB_API size_t hb_scores_count(const hb_scores *scores);
+HB_API const char *hb_scores_name(const hb_scores *scores, size_t i); /* NULL beyond the last */
+HB_API double hb_scores_at(const hb_scores *scores, size_t i);        /* NaN beyond the last */
+/* By name, or by signal and aggregation; NaN where there is no such score. */
+HB_API double hb_scores_value(const hb_scores *scores, const char *name);
 HB_API double hb_scores_get(const hb_scores *scores, hb_score_id id);
 
 /* Several scores as one: a logistic regression's log-odds of label 1. */
-#define HB_JOINT_MAX         128 /* scores in a joint model */
 #define HB_JOINT_MAX_SAMPLES 10000000
-#define HB_JOINT_TRIALS      9 /* strengths of regularisation that are tried: c 1e-4, 1e-3 ... 1e4 */
 
 typedef struct hb_joint_feature {
-    char score[HB_SCORE_NAME_MAX];
+    char *score;             /* its name */
     double mean, sd, weight; /* the weight is of (value - mean) / sd */
 } hb_joint_feature;
 
@@ -499,19 +504,22 @@ typedef struct hb_joint_options {
     uint64_t seed;  /* of the folds; 42 */
 } hb_joint_options;
 
-/* How well one strength does out of fold. */
+/* How well one strength of regularisation does out of fold. */
 typedef struct hb_joint_trial {
     double c, log_loss, auroc;
 } hb_joint_trial;
 
+/* Released with hb_joint_free. One loaded from parameters has no trials and options. */
 typedef struct hb_joint {
-    hb_joint_feature features[HB_JOINT_MAX];
-    size_t n_features; /* 0: there is no joint model */
+    hb_joint_feature *features; /* [n_features] */
+    size_t n_features;          /* 0: there is no joint model */
     double intercept;
     hb_joint_options options;
-    hb_joint_trial trials[HB_JOINT_TRIALS];
+    hb_joint_trial *trials; /* [n_trials], the strengths that were tried: c 1e-4, 1e-3 ... 1e4 */
+    size_t n_trials;
     size_t best; /* the trial chosen */
-} hb_joint;      /* one loaded from parameters has no trials and options */
+} hb_joint;
+HB_API void hb_joint_free(hb_joint *joint); /* what it holds, not the joint model itself */
 
 /* The log-odds of values [n_features]. */
 HB_API double hb_joint_log_odds(const hb_joint *joint, const double *values);
@@ -519,45 +527,54 @@ HB_API double hb_joint_log_odds(const hb_joint *joint, const double *values);
 /* ---- Monitor: generate, watch, halt ------------------------------------------------------------ */
 
 typedef struct hb_monitor {
-    hb_signal watched;      /* the signal that decides: HB_SIGNAL_HBAR_S */
-    const hb_joint *joint;  /* instead, a joint model of the scores over the steps so far; NULL */
-    hb_signal_set signals;  /* which to measure: all. hbar_s and the one watched are in any case */
-    double tau;             /* threshold on the signal watched; 2.0 */
-    double lambda;          /* steepness of P_fail; 5.0 */
-    double cutoff;          /* halt at P_fail >= cutoff; 0.85; above 1 nothing halts */
-    double alpha;           /* weight of delta-h in PRI; 0.1 */
-    hb_direction direction; /* HB_DIRECTION_HIGH */
-    const hb_map *map;      /* makes P_fail instead of tau, lambda and direction; NULL */
-    int32_t check_every;    /* 1: every token; k: steps 0, k, 2k ... */
+    const hb_signal *watched; /* the signal that decides: hbar_s. NULL: nothing halts, P_fail is NaN */
+    const hb_joint *joint;    /* instead, a joint model of the scores over the steps so far; NULL */
+    const hb_signal_set *signals; /* which to measure: NULL, all. Those that decide are measured in any
+                                     case */
+    double tau;                   /* threshold on the signal watched; 2.0 */
+    double lambda;                /* steepness of P_fail; 5.0 */
+    double cutoff;                /* halt at P_fail >= cutoff; 0.85; above 1 nothing halts */
+    double alpha;                 /* weight of delta-h in PRI; 0.1 */
+    hb_direction direction;       /* HB_DIRECTION_HIGH */
+    const hb_map *map;            /* makes P_fail instead of tau, lambda and direction; NULL */
+    int32_t check_every;          /* 1: every token; k: steps 0, k, 2k ... */
 } hb_monitor;
+HB_API hb_monitor hb_monitor_defaults(void); /* those named above */
 
 typedef struct hb_sampling {
     double temperature; /* 0: greedy, the most probable token (the lowest id among equals) */
     int32_t top_k;      /* keep the k most probable; 0: all */
     double top_p;       /* then the fewest whose probability reaches p; 1: all */
-    uint64_t seed;
+    uint64_t seed;      /* 42 */
 } hb_sampling;
+HB_API hb_sampling hb_sampling_defaults(void); /* greedy */
 
 /* One checked step: the state in which a token was chosen. */
 typedef struct hb_step {
-    int32_t step;  /* 0 for the first token after the prompt */
-    int32_t token; /* the token chosen, whether or not it was then appended */
-    double impurity, p_fail;
+    int32_t step;    /* 0 for the first token after the prompt */
+    int32_t token;   /* the token chosen, whether or not it was then appended */
+    double impurity; /* NaN where no signal needs the distribution */
+    double p_fail;
     double watched; /* what P_fail is of: the signal watched, or the joint model's log-odds */
-    double signals[HB_N_SIGNALS]; /* NaN where not asked for */
+    const hb_signal_set *signals; /* those measured */
+    const double *values;         /* of these signals, in the set's order */
 } hb_step;
+
+/* A signal's value at the step; NaN where it was not measured. */
+HB_API double hb_step_value(const hb_step *step, const hb_signal *signal);
 
 typedef enum hb_finish {
     HB_FINISH_HALTED,     /* P_fail reached the cutoff */
     HB_FINISH_END,        /* the model ended the text */
     HB_FINISH_LINE,       /* the line ended */
-    HB_FINISH_STOP,       /* the stop text came */
+    HB_FINISH_STOP,       /* a stop text came */
     HB_FINISH_MAX_TOKENS, /* max_tokens were appended */
     HB_FINISH_CONTEXT,    /* the context is full */
     HB_FINISH_CANCELLED   /* the cancel hook said stop */
 } hb_finish;
 
-/* "halted", "end of text", "end of line", "stop text", "max tokens", "context full", "cancelled". */
+/* "halted", "end of text", "end of line", "stop text", "max tokens", "context full", "cancelled";
+ * "unknown" for a number that is none. */
 HB_API const char *hb_finish_name(hb_finish finish);
 
 typedef enum hb_mode {
@@ -570,11 +587,13 @@ typedef struct hb_generate_options {
     hb_sampling sampling;
     int32_t max_tokens; /* 512 */
     bool one_line;      /* stop after the token that ends the first line that is not blank; false */
-    const char *stop;   /* stop where this text comes, and leave it out; NULL */
+    const char *const
+        *stops;     /* [n_stops]: stop where the first of these texts comes, and leave it out */
+    size_t n_stops; /* 0 */
     hb_mode mode;
     /* Called for each appended token with the bytes it adds to the text (a character may be split
-     * between calls) and the latest step checked before it. Bytes that may begin the stop text come
-     * with a later token, or at the end. May be NULL. */
+     * between calls) and the latest step checked before it, which is valid during the call. Bytes that
+     * may begin a stop text come with a later token, or at the end. May be NULL. */
     void (*on_token)(void *user, const hb_step *step, const char *bytes, size_t length);
     /* Asked before each token; true stops. May be NULL. */
     bool (*cancelled)(void *user);
@@ -586,15 +605,17 @@ HB_API hb_generate_options hb_generate_defaults(void);
 
 typedef struct hb_generation {
     char *text;          /* what was generated, valid UTF-8, zero-terminated; NULL when score-only */
-    int32_t *tokens;     /* [n_tokens], those of the stop text too; NULL when score-only */
+    int32_t *tokens;     /* [n_tokens], those of the stop text, too; NULL when score-only */
     hb_step *trajectory; /* [n_steps], the checked steps; NULL when score-only */
     size_t n_steps;      /* checked steps, in either mode */
     int32_t n_tokens;    /* tokens appended; the end-of-text token and a halted token are not */
     int32_t n_prompt;    /* tokens of the prompt */
     hb_finish finish;
-    hb_step last;  /* the last checked step; when halted, the one that halted */
+    hb_step last;  /* the last checked step, if there is one; when halted, the one that halted */
     double cutoff; /* the cutoff in force */
-    hb_scores scores;
+    hb_signal_set *signals; /* those measured */
+    double *values;         /* of the steps above, which point into it */
+    hb_scores *scores;      /* of `signals` by every aggregation */
     double prompt_seconds, decode_seconds;
 } hb_generation;
 
@@ -723,9 +744,9 @@ typedef struct hb_run_settings {
     int32_t max_tokens;
     int32_t n_ctx;
     double alpha;
-    hb_signal_set signals; /* measured, and so stored */
-    const char *chat;      /* the format in which each prompt is one user's message; "" or NULL: none */
-    const char *system;    /* with a chat format, the system message; "" or NULL: none */
+    const hb_signal_set *signals; /* measured, and so stored; NULL: all */
+    const char *chat;   /* the format in which each prompt is one user's message; "" or NULL: none */
+    const char *system; /* with a chat format, the system message; "" or NULL: none */
 } hb_run_settings;
 
 /* A run: one SQLite file holding the settings and one row for each finished sample. */
@@ -739,36 +760,50 @@ typedef struct hb_run_counts {
     uint64_t graded;  /* of the scored, those whose label is by their grade */
 } hb_run_counts;
 
-/* Creates the run, or opens it to continue. HB_ERR_MISMATCH, saying what differs, when it was made
- * with other settings; HB_ERR_BUSY when another process is writing it; HB_ERR_FORMAT when the file is
- * something else. */
+/* Creates the run, or opens it to continue. HB_ERR_MISMATCH, saying what differs, when it was created
+ * with other settings; HB_ERR_BUSY when it is open for writing elsewhere, in this process or another;
+ * HB_ERR_FORMAT when the file is something else. While it is open, a file PATH-lock is beside it. */
 HB_API hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run,
                                hb_error *err);
-/* Opens an existing run for reading; it may be one that is still being written. */
+/* Opens an existing run for reading. It may be one that is still being written, and one in a folder
+ * where nothing can be written. */
 HB_API hb_status hb_run_open(const char *path, hb_run **run, hb_error *err);
 HB_API void hb_run_close(hb_run *run);
 /* Valid as long as the run. */
 HB_API const hb_run_settings *hb_run_get_settings(const hb_run *run);
+/* The run's scores by number from 0; NULL beyond the last. */
+HB_API const char *hb_run_score_name(const hb_run *run, size_t i);
+/* Whether the run has a score of that name, or of that long form of a name ("entropy:top5"). */
+HB_API bool hb_run_has_score(const hb_run *run, const char *name);
 HB_API hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err);
 
-/* One finished sample; text fields are valid during the call that hands them out. */
+typedef enum hb_sample_status {
+    HB_SAMPLE_SCORED,
+    HB_SAMPLE_SKIPPED, /* the prompt does not fit the context */
+    HB_SAMPLE_FAILED
+} hb_sample_status;
+
+/* "scored", "skipped", "failed"; "unknown" for a number that is none. */
+HB_API const char *hb_sample_status_name(hb_sample_status status);
+
+/* One finished sample; texts and scores are valid during the call that hands them out. */
 typedef struct hb_run_sample {
     uint64_t index;
     const char *id;
     int label;           /* as in hb_sample */
     const char *answers; /* the right ones, a JSON array, for HB_LABEL_BY_GRADE; else NULL */
     hb_grade grade;      /* of a scored one with answers */
-    const char *status;  /* "scored", "skipped" or "failed" */
-    const char *reason;  /* why not scored; NULL when scored */
-    hb_scores scores;    /* only of a scored one */
-    const char *text;    /* what was generated; NULL when not scored */
-    const char *finish;  /* hb_finish_name; NULL when not scored */
+    hb_sample_status status;
+    const char *reason;      /* why not scored; NULL when scored */
+    const hb_scores *scores; /* the run's; NULL when not scored */
+    const char *text;        /* what was generated; NULL when not scored */
+    hb_finish finish;        /* of a scored one */
     int32_t n_prompt, n_tokens;
     double prompt_seconds, decode_seconds;
 } hb_run_sample;
 
-/* Calls `visit` for each finished sample, by index, until it returns a status other than HB_OK, which
- * is then returned. */
+/* Calls `visit` for each finished sample, by index, until it returns a status other than HB_OK. That
+ * ends the walk with HB_ERR_CALLBACK, whose message names the sample and the visitor's status. */
 HB_API hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_sample *sample),
                              void *user, hb_error *err);
 
@@ -807,7 +842,7 @@ typedef struct hb_score_table {
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
-/* The scored samples' values of scores, by their names (hb_score_find). `grading` decides the labels
+/* The scored samples' values of scores, by their names (hb_run_has_score). `grading` decides the labels
  * that are by grade; NULL: hb_grading_defaults(). HB_ERR_ARGUMENT when the run has no such score. */
 HB_API hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
                               const hb_grading *grading, hb_score_table *table, hb_error *err);
@@ -965,7 +1000,7 @@ HB_API hb_status hb_map_fit(const double *scores, const uint8_t *labels, size_t 
  * Learning, 2009, 4.4): minimises |weights|^2 / 2 + c sum of log-losses over samples x [d][n], the
  * intercept being free. By liblinear (Fan et al., 2008), whose own penalty of the intercept is made
  * negligible; to about 1e-6. Takes c from 1e-9 to 1e9. HB_ERR_DATA as hb_auroc, and beyond
- * HB_JOINT_MAX scores or HB_JOINT_MAX_SAMPLES. liblinear keeps in one variable of the process where
+ * HB_JOINT_MAX_SAMPLES. liblinear keeps in one variable of the process where
  * to print to: it is set to nowhere. */
 HB_API hb_status hb_logistic_fit(const double *x, const uint8_t *labels, size_t n, size_t d, double c,
                                  double *weights, double *intercept, hb_error *err);
@@ -1158,54 +1193,46 @@ HB_API hb_status hb_params_save(const char *dir, const char *name, const hb_para
 HB_API hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *result,
                                 char **json, hb_error *err);
 
-/* What a monitor needs of a parameters file. Released with hb_params_free. */
-typedef struct hb_params {
-    double tau, lambda, alpha;
-    hb_direction direction;
-    hb_map map;
-    hb_promise promise; /* of tau */
-    hb_joint joint;     /* that the score is of, if it has features */
-    char score[32];
-    char model_name[256], model_architecture[64]; /* empty when unknown */
-    uint64_t model_size;                          /* 0 when unknown */
-    char chat[32];                                /* the format that prompts were put in; empty: none */
-    char system_sha256[65];                       /* of the system message; empty: none */
-} hb_params;
-
-/* Reads a parameters file. HB_ERR_FORMAT names the file and the field; HB_ERR_UNSUPPORTED for a newer
- * schema. */
-HB_API hb_status hb_params_load(const char *path, hb_params *params, hb_error *err);
-HB_API void hb_params_free(hb_params *params);
-
-/* Whether prompts in that chat format with that system message (NULL or empty: none) are put as those
- * that the parameters were calibrated on. */
-HB_API bool hb_params_same_chat(const hb_params *params, const char *chat, const char *system);
-
 /* One score as it was calibrated. */
 typedef struct hb_calibrated_score {
-    char name[HB_SCORE_NAME_MAX];
+    const char *name;
     double tau;
     hb_direction direction;
     double auroc;
     hb_class_summary by_label[2];
 } hb_calibrated_score;
 
-/* What a validation needs of a parameters file. */
-typedef struct hb_calibration {
-    hb_params params;
+/* A parameters file: what a monitor needs, and what judging the parameters on other data does. Only
+ * hb_params_load makes one, so that later versions can add fields at its end. */
+typedef struct hb_params {
+    double tau, lambda, alpha;
+    hb_direction direction;
+    hb_map map;
+    hb_promise promise;                          /* of tau */
+    hb_joint joint;                              /* that the score is of, if it has features */
+    const char *score;                           /* its name */
+    const char *model_name, *model_architecture; /* "" when unknown */
+    uint64_t model_size;                         /* 0 when unknown */
+    const char *chat;                            /* the format that prompts were put in; "": none */
+    char system_sha256[65];                      /* of the system message; "": none */
     double min_recall;
     int32_t max_tokens;          /* of each sample; 0 when unknown */
-    char data_sha256[65];        /* empty when unknown */
-    hb_calibrated_score *scores; /* [n_scores]; params.score is among them, first */
+    char data_sha256[65];        /* "" when unknown */
+    hb_calibrated_score *scores; /* [n_scores]; `score` is the first */
     size_t n_scores;
     char **ids; /* [n_ids], of the samples it was calibrated on, in the order of strcmp; a calibration
                    from a table has none */
     size_t n_ids;
-} hb_calibration;
+} hb_params;
 
-/* Errors as hb_params_load. */
-HB_API hb_status hb_calibration_load(const char *path, hb_calibration *calibration, hb_error *err);
-HB_API void hb_calibration_free(hb_calibration *calibration);
+/* Reads a parameters file. HB_ERR_FORMAT names the file and the field; HB_ERR_UNSUPPORTED for a newer
+ * schema. */
+HB_API hb_status hb_params_load(const char *path, hb_params **params, hb_error *err);
+HB_API void hb_params_free(hb_params *params);
+
+/* Whether prompts in that chat format with that system message (NULL or empty: none) are put as those
+ * that the parameters were calibrated on. */
+HB_API bool hb_params_same_chat(const hb_params *params, const char *chat, const char *system);
 
 #ifdef __cplusplus
 }

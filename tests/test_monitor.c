@@ -56,6 +56,19 @@ static hb_generation generate(fixture *f, const hb_generate_options *o)
     return g;
 }
 
+static double value(const hb_step *step, const char *signal)
+{
+    return hb_step_value(step, hb_signal_find(signal));
+}
+
+static hb_signal_set *parse(const char *list)
+{
+    hb_error err;
+    hb_signal_set *set;
+    assert_ok(hb_signal_set_parse(list, &set, &err));
+    return set;
+}
+
 static void test_defaults(void **state)
 {
     (void)state;
@@ -97,7 +110,6 @@ static void test_trajectory_is_what_the_signals_say(void **state)
     hb_top5 hbar = {0};
     for (int i = 0; i < 12; i++) {
         const hb_step *s = &g.trajectory[i];
-        const double *v = s->signals;
         const float *x = logits + (size_t)i * vocab;
         const float *h = states + (size_t)i * layers * d, *last = h + (layers - 1) * d;
         hb_distribution p;
@@ -107,29 +119,29 @@ static void test_trajectory_is_what_the_signals_say(void **state)
         assert_int_equal(s->step, i);
         assert_int_equal(s->token, g.tokens[i]);
         assert_near(s->impurity, hb_gini_impurity(&p), 1e-9);
-        assert_near(v[HB_SIGNAL_DELTA_MU], mu, 1e-9);
-        assert_near(v[HB_SIGNAL_DELTA_SIGMA], sigma, 1e-9);
-        assert_near(v[HB_SIGNAL_HBAR_S], hb_hbar_s(mu, sigma), 1e-9);
-        assert_near(s->p_fail, hb_p_fail(v[HB_SIGNAL_HBAR_S], 2, 5, HB_DIRECTION_HIGH), 1e-12);
-        assert_near(v[HB_SIGNAL_SURPRISE], hb_surprise(hb_probability(&p, x[g.tokens[i]])), 1e-9);
-        assert_near(v[HB_SIGNAL_DELTA_H], delta_h, 1e-9);
-        assert_near(v[HB_SIGNAL_PRI], hb_pri(v[HB_SIGNAL_SURPRISE], delta_h, 0.1), 1e-9);
-        assert_near(v[HB_SIGNAL_ENTROPY], hb_entropy(&p), 1e-9);
-        assert_near(v[HB_SIGNAL_RENYI], hb_renyi_divergence(&p), 1e-9);
-        assert_near(v[HB_SIGNAL_TSALLIS], hb_tsallis_divergence(&p), 1e-9);
-        assert_near(v[HB_SIGNAL_FISHER_RAO], hb_fisher_rao_distance(&p), 1e-9);
-        assert_near(v[HB_SIGNAL_MAX_PROB], hb_max_probability(&p), 1e-9);
-        assert_near(v[HB_SIGNAL_MARGIN], hb_margin(&p), 1e-9);
-        assert_near(v[HB_SIGNAL_SELF_CERTAINTY], hb_self_certainty(&p), 1e-9);
-        total += v[HB_SIGNAL_SURPRISE];
-        entropies += v[HB_SIGNAL_ENTROPY];
-        assert_near(v[HB_SIGNAL_SEQUENCE_LOGPROB], -total, 1e-9);
-        assert_near(v[HB_SIGNAL_PERPLEXITY], exp(total / (i + 1)), 1e-9);
-        hb_top5_add(&hbar, v[HB_SIGNAL_HBAR_S]);
+        assert_near(value(s, "delta_mu"), mu, 1e-9);
+        assert_near(value(s, "delta_sigma"), sigma, 1e-9);
+        assert_near(value(s, "hbar_s"), hb_hbar_s(mu, sigma), 1e-9);
+        assert_near(s->p_fail, hb_p_fail(value(s, "hbar_s"), 2, 5, HB_DIRECTION_HIGH), 1e-12);
+        assert_near(value(s, "surprise"), hb_surprise(hb_probability(&p, x[g.tokens[i]])), 1e-9);
+        assert_near(value(s, "delta_h"), delta_h, 1e-9);
+        assert_near(value(s, "pri"), hb_pri(value(s, "surprise"), delta_h, 0.1), 1e-9);
+        assert_near(value(s, "entropy"), hb_entropy(&p), 1e-9);
+        assert_near(value(s, "renyi"), hb_renyi_divergence(&p), 1e-9);
+        assert_near(value(s, "tsallis"), hb_tsallis_divergence(&p), 1e-9);
+        assert_near(value(s, "fisher_rao"), hb_fisher_rao_distance(&p), 1e-9);
+        assert_near(value(s, "max_prob"), hb_max_probability(&p), 1e-9);
+        assert_near(value(s, "margin"), hb_margin(&p), 1e-9);
+        assert_near(value(s, "self_certainty"), hb_self_certainty(&p), 1e-9);
+        total += value(s, "surprise");
+        entropies += value(s, "entropy");
+        assert_near(value(s, "sequence_logprob"), -total, 1e-9);
+        assert_near(value(s, "perplexity"), exp(total / (i + 1)), 1e-9);
+        hb_top5_add(&hbar, value(s, "hbar_s"));
     }
-    assert_near(g.scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5], hb_top5_mean(&hbar), 1e-12);
-    assert_near(g.scores.of[HB_SIGNAL_ENTROPY][HB_AGGREGATION_MEAN], entropies / 12, 1e-12);
-    assert_near(g.scores.of[HB_SIGNAL_PERPLEXITY][HB_AGGREGATION_LAST], exp(total / 12), 1e-9);
+    assert_near(hb_scores_value(g.scores, "hbar_s"), hb_top5_mean(&hbar), 1e-12);
+    assert_near(hb_scores_value(g.scores, "entropy:mean"), entropies / 12, 1e-12);
+    assert_near(hb_scores_value(g.scores, "perplexity"), exp(total / 12), 1e-9);
     free(tokens);
     free(logits);
     free(states);
@@ -142,20 +154,24 @@ static void test_chosen_signals(void **state)
     fixture *f = *state;
     hb_generate_options o = quiet_options(8);
     hb_generation all = generate(f, &o);
-    o.monitor.signals = HB_SIGNAL_BIT(HB_SIGNAL_MARGIN);
-    o.monitor.watched = HB_SIGNAL_ENTROPY;
+    o.monitor.signals = parse("margin");
+    o.monitor.watched = hb_signal_find("entropy");
     o.monitor.tau = 1;
     hb_generation some = generate(f, &o);
+    const hb_signal *signal;
     for (size_t i = 0; i < 8; i++)
-        for (int k = 0; k < HB_N_SIGNALS; k++) {
-            bool kept = k == HB_SIGNAL_HBAR_S || k == HB_SIGNAL_MARGIN || k == HB_SIGNAL_ENTROPY;
-            double value = some.trajectory[i].signals[k];
-            if (kept) assert_near(value, all.trajectory[i].signals[k], 0);
-            else assert_true(isnan(value));
-            assert_true(isnan(some.scores.of[k][HB_AGGREGATION_MEAN]) == !kept);
+        for (size_t k = 0; (signal = hb_signal_at(k)) != NULL; k++) {
+            const char *name = hb_signal_name(signal);
+            bool kept = strcmp(name, "margin") == 0 || strcmp(name, "entropy") == 0;
+            double got = hb_step_value(&some.trajectory[i], signal);
+            if (kept) assert_near(got, hb_step_value(&all.trajectory[i], signal), 0);
+            else assert_true(isnan(got));
+            assert_true(isnan(hb_scores_value(some.scores, name)) == !kept);
         }
+    assert_int_equal(hb_signal_set_count(some.signals), 2);
     const hb_step *s = &some.trajectory[3];
-    assert_near(s->p_fail, hb_p_fail(s->signals[HB_SIGNAL_ENTROPY], 1, 5, HB_DIRECTION_HIGH), 0);
+    assert_near(s->p_fail, hb_p_fail(value(s, "entropy"), 1, 5, HB_DIRECTION_HIGH), 0);
+    hb_signal_set_free((hb_signal_set *)(uintptr_t)o.monitor.signals);
     hb_generation_free(&all);
     hb_generation_free(&some);
 }
@@ -165,7 +181,7 @@ static const hb_step *riskiest(const hb_generation *g, int sign)
 {
     const hb_step *best = &g->trajectory[1];
     for (size_t i = 2; i < g->n_steps; i++)
-        if (sign * g->trajectory[i].signals[HB_SIGNAL_HBAR_S] > sign * best->signals[HB_SIGNAL_HBAR_S])
+        if (sign * value(&g->trajectory[i], "hbar_s") > sign * value(best, "hbar_s"))
             best = &g->trajectory[i];
     return best;
 }
@@ -176,13 +192,12 @@ static void check_halt(fixture *f, hb_direction direction)
     hb_generation free_run = generate(f, &o);
     const hb_step *risky = riskiest(&free_run, direction == HB_DIRECTION_LOW ? -1 : 1);
     o.monitor.direction = direction;
-    o.monitor.tau = risky->signals[HB_SIGNAL_HBAR_S];
+    o.monitor.tau = value(risky, "hbar_s");
     o.monitor.cutoff = 0.5; /* reached where hbar_s reaches tau */
     int32_t expected = 0;
     for (;; expected++) {
-        double h = free_run.trajectory[expected].signals[HB_SIGNAL_HBAR_S];
-        if (direction == HB_DIRECTION_LOW ? h <= risky->signals[HB_SIGNAL_HBAR_S]
-                                          : h >= risky->signals[HB_SIGNAL_HBAR_S])
+        double h = value(&free_run.trajectory[expected], "hbar_s");
+        if (direction == HB_DIRECTION_LOW ? h <= value(risky, "hbar_s") : h >= value(risky, "hbar_s"))
             break;
     }
     hb_generation g = generate(f, &o);
@@ -216,9 +231,9 @@ static void test_check_every(void **state)
     for (int i = 0; i < 4; i++) {
         const hb_step *a = &all.trajectory[6 * i], *b = &some.trajectory[i];
         assert_int_equal(b->step, 6 * i);
-        assert_near(b->signals[HB_SIGNAL_HBAR_S], a->signals[HB_SIGNAL_HBAR_S], 1e-12);
+        assert_near(value(b, "hbar_s"), value(a, "hbar_s"), 1e-12);
         if (i)
-            assert_true(fabs(b->signals[HB_SIGNAL_DELTA_H] - a->signals[HB_SIGNAL_DELTA_H]) >
+            assert_true(fabs(value(b, "delta_h") - value(a, "delta_h")) >
                         1e-9); /* against another earlier step */
     }
     assert_memory_equal(all.tokens, some.tokens, 20 * sizeof(int32_t));
@@ -239,7 +254,10 @@ static void test_score_only_gives_the_same_scores(void **state)
     assert_null(scored.trajectory);
     assert_int_equal(scored.n_tokens, 20);
     assert_int_equal(scored.n_steps, 20);
-    assert_memory_equal(&scored.scores, &full.scores, sizeof full.scores);
+    assert_int_equal(hb_scores_count(scored.scores), hb_scores_count(full.scores));
+    for (size_t i = 0; i < hb_scores_count(full.scores); i++)
+        assert_near(hb_scores_at(scored.scores, i), hb_scores_at(full.scores, i), 0);
+    assert_near(value(&scored.last, "entropy"), value(&full.last, "entropy"), 0);
     hb_generation_free(&full);
     hb_generation_free(&scored);
 }
@@ -309,7 +327,7 @@ static void test_cancel(void **state)
     hb_generation g = generate(f, &o);
     assert_int_equal(g.finish, HB_FINISH_CANCELLED);
     assert_int_equal(g.n_steps, 0);
-    assert_true(isnan(g.scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5]));
+    assert_true(isnan(hb_scores_value(g.scores, "hbar_s")));
     assert_string_equal(g.text, "");
     hb_generation_free(&g);
     int asked = 0;
@@ -390,7 +408,8 @@ static void check_stop(fixture *f, const hb_generation *all, const char *stop)
     }
     size_t length = (size_t)(found - before.data);
     hb_generate_options o = quiet_options(40);
-    o.stop = stop;
+    const char *const stops[] = {stop};
+    o.stops = stops, o.n_stops = 1;
     o.on_token = gather_bytes;
     o.user = &given;
     for (o.mode = HB_MODE_FULL; o.mode <= HB_MODE_SCORE_ONLY; o.mode++) {
@@ -437,7 +456,8 @@ static void test_almost_the_stop_text(void **state)
     for (size_t at = 0; at < bytes.length; at += 7) {
         char stop[600];
         snprintf(stop, sizeof stop, "%.*s\x01no", (int)(bytes.length - at), bytes.data + at);
-        o.stop = stop;
+        const char *const stops[] = {stop};
+        o.stops = stops, o.n_stops = 1;
         hb_generation g = generate(f, &o);
         assert_int_equal(g.finish, HB_FINISH_MAX_TOKENS);
         assert_string_equal(g.text, all.text);
@@ -563,7 +583,8 @@ static void test_bad_options(void **state)
     o.monitor.direction = HB_DIRECTION_AUTO;
     assert_fails(hb_generate(f->session, prompt, 4, &o, &g, &err), HB_ERR_ARGUMENT, "direction");
     o = good;
-    o.stop = "";
+    const char *const empty[] = {"a", ""};
+    o.stops = empty, o.n_stops = 2;
     assert_fails(hb_generate(f->session, prompt, 4, &o, &g, &err), HB_ERR_ARGUMENT, "stop text");
     assert_fails(hb_generate_tokens(f->session, NULL, 0, &good, &g, &err), HB_ERR_ARGUMENT, "empty");
 }
@@ -640,12 +661,12 @@ static void test_joint_model(void **state)
     fixture *f = *state;
     hb_error err;
     hb_generation g;
-    hb_joint joint = {.features = {{"hbar_s:mean", 0.7, 0.02, 1.5}, {"entropy", 4, 0.5, -0.8}},
-                      .n_features = 2,
-                      .intercept = 0.3};
+    hb_joint_feature features[] = {{"hbar_s:mean", 0.7, 0.02, 1.5}, {"entropy", 4, 0.5, -0.8}};
+    hb_joint joint = {.features = features, .n_features = 2, .intercept = 0.3};
     hb_generate_options o = quiet_options(9);
     o.monitor.joint = &joint;
-    o.monitor.signals = HB_SIGNAL_BIT(HB_SIGNAL_PRI);
+    hb_signal_set *signals = parse("pri");
+    o.monitor.signals = signals;
     o.monitor.tau = 0.1;
     o.monitor.lambda = 2;
     g = generate(f, &o);
@@ -653,21 +674,83 @@ static void test_joint_model(void **state)
     hb_top5 entropies = {0};
     for (size_t i = 0; i < g.n_steps; i++) {
         const hb_step *s = &g.trajectory[i];
-        hb_top5_add(&entropies, s->signals[HB_SIGNAL_ENTROPY]);
-        sum += s->signals[HB_SIGNAL_HBAR_S];
+        hb_top5_add(&entropies, value(s, "entropy"));
+        sum += value(s, "hbar_s");
         double z = 0.3 + 1.5 * (sum / (double)(i + 1) - 0.7) / 0.02 -
                    0.8 * (hb_top5_mean(&entropies) - 4) / 0.5;
         assert_near(s->watched, z, 1e-9);
         assert_near(s->p_fail, hb_p_fail(z, 0.1, 2, HB_DIRECTION_HIGH), 1e-9);
     }
-    values[0] = g.scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_MEAN];
-    values[1] = g.scores.of[HB_SIGNAL_ENTROPY][HB_AGGREGATION_TOP5];
+    values[0] = hb_scores_value(g.scores, "hbar_s:mean");
+    values[1] = hb_scores_value(g.scores, "entropy");
     assert_near(g.last.watched, hb_joint_log_odds(&joint, values), 1e-12);
     hb_generation_free(&g);
 
-    strcpy(joint.features[1].score, "mood");
+    joint.features[1].score = "mood";
     assert_fails(hb_generate(f->session, prompt, strlen(prompt), &o, &g, &err), HB_ERR_ARGUMENT,
-                 "the score 'mood', which is none");
+                 "the score 'mood', which hbar does not measure");
+    joint.n_features = 0;
+    assert_fails(hb_generate(f->session, prompt, strlen(prompt), &o, &g, &err), HB_ERR_ARGUMENT,
+                 "the joint model has no scores");
+    hb_signal_set_free(signals);
+}
+
+/* A joint model may have any number of scores. */
+static void test_large_joint_model(void **state)
+{
+    enum { N = 700 };
+    fixture *f = *state;
+    hb_joint_feature features[N];
+    for (int j = 0; j < N; j++)
+        features[j] = (hb_joint_feature){j % 2 ? "entropy:last" : "margin:last", 0, 1, j};
+    const hb_joint joint = {.features = features, .n_features = N};
+    hb_generate_options o = quiet_options(3);
+    o.monitor.joint = &joint;
+    hb_generation g = generate(f, &o);
+    const double margins = 349.0 * 350, entropies = 350.0 * 350;
+    assert_near(g.last.watched,
+                margins * value(&g.last, "margin") + entropies * value(&g.last, "entropy"), 1e-6);
+    hb_generation_free(&g);
+}
+
+/* Where nothing is watched, nothing halts. */
+static void test_nothing_watched(void **state)
+{
+    fixture *f = *state;
+    hb_generate_options o = quiet_options(5);
+    o.monitor.watched = NULL;
+    o.monitor.cutoff = 1e-9;
+    hb_generation g = generate(f, &o);
+    assert_int_equal(g.finish, HB_FINISH_MAX_TOKENS);
+    assert_true(isnan(g.last.p_fail) && isnan(g.last.watched));
+    assert_false(isnan(value(&g.last, "hbar_s")));
+    hb_generation_free(&g);
+}
+
+/* A signal alone has the value it has beside all others, whichever blocks are then read, and signals of
+ * the distribution alone are measured without any states. */
+static void test_each_signal_alone(void **state)
+{
+    fixture *f = *state;
+    hb_error err;
+    hb_generate_options o = quiet_options(6);
+    hb_generation all = generate(f, &o);
+    const hb_signal *signal;
+    o.monitor.watched = NULL;
+    for (size_t k = 0; (signal = hb_signal_at(k)) != NULL; k++) {
+        hb_signal_set *one;
+        assert_ok(hb_signal_set_new(&one, &err));
+        assert_ok(hb_signal_set_add(one, signal, &err));
+        o.monitor.signals = one;
+        hb_generation g = generate(f, &o);
+        assert_int_equal(g.n_steps, 6);
+        for (size_t i = 0; i < 6; i++)
+            assert_near(hb_step_value(&g.trajectory[i], signal),
+                        hb_step_value(&all.trajectory[i], signal), 0);
+        hb_generation_free(&g);
+        hb_signal_set_free(one);
+    }
+    hb_generation_free(&all);
 }
 
 int main(void)
@@ -684,6 +767,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_score_only_heap_does_not_grow, open_fixture,
                                         close_fixture),
         cmocka_unit_test_setup_teardown(test_joint_model, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_large_joint_model, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_nothing_watched, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_each_signal_alone, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_cancel, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_context, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_stop_text, open_fixture, close_fixture),

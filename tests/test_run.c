@@ -5,7 +5,8 @@
 #include <math.h>
 #include <sqlite3.h>
 #include <sys/wait.h>
-#include "score/run.h"
+#include "signals/scores.h"
+#include "store/run.h"
 
 static char path[128];
 
@@ -31,8 +32,7 @@ static hb_run_settings settings(void)
                              .seed = UINT64_MAX - 5,
                              .max_tokens = 20,
                              .n_ctx = 512,
-                             .alpha = 0.1,
-                             .signals = HB_SIGNALS_ALL};
+                             .alpha = 0.1};
 }
 
 /* A value for every sample and score, all different. */
@@ -41,26 +41,35 @@ static double score_of(uint64_t index, size_t score)
     return (double)index + 0.001 * (double)score;
 }
 
+/* The scores of a sample, of all signals: each call gives the next of a few. */
+static const hb_scores *scores_of(uint64_t index)
+{
+    static hb_scores *few[4];
+    static int next;
+    hb_error err;
+    hb_scores **s = &few[next++ % 4];
+    if (!*s) assert_ok(hb_scores_of_set(NULL, s, &err));
+    for (size_t i = 0; i < hb_scores_count(*s); i++) hb_scores_set(*s, i, score_of(index, i));
+    return *s;
+}
+
 static hb_run_sample scored(uint64_t index)
 {
     hb_run_sample sample = {.index = index,
                             .id = "qa_7_hal",
                             .label = (int)(index % 2),
-                            .status = "scored",
+                            .status = HB_SAMPLE_SCORED,
+                            .scores = scores_of(index),
                             .text = "caf\xC3\xA9 \"quoted\"\n",
-                            .finish = "max tokens",
+                            .finish = HB_FINISH_MAX_TOKENS,
                             .n_prompt = 33,
                             .n_tokens = 20,
                             .prompt_seconds = 0.25,
                             .decode_seconds = 0.5};
-    for (size_t i = 0; i < HB_N_SCORES; i++) {
-        hb_score_id id = hb_score_at(i);
-        sample.scores.of[id.signal][id.aggregation] = score_of(index, i);
-    }
     return sample;
 }
 
-static hb_run_sample left_out(uint64_t index, const char *status)
+static hb_run_sample left_out(uint64_t index, hb_sample_status status)
 {
     return (hb_run_sample){.index = index, .id = "qa_8_cor", .status = status, .reason = "because"};
 }
@@ -84,15 +93,18 @@ static void add(hb_run *run, hb_run_sample sample)
 static hb_status check_rows(void *user, const hb_run_sample *s)
 {
     int *seen = user;
-    hb_run_sample expected = *seen < 2 ? scored((uint64_t)(2 * *seen + 1)) : left_out(9, "skipped");
+    hb_run_sample expected =
+        *seen < 2 ? scored((uint64_t)(2 * *seen + 1)) : left_out(9, HB_SAMPLE_SKIPPED);
     assert_true(s->index == expected.index);
     assert_string_equal(s->id, expected.id);
     assert_int_equal(s->label, expected.label);
-    assert_string_equal(s->status, expected.status);
+    assert_int_equal(s->status, expected.status);
     if (*seen < 2) {
-        assert_memory_equal(&s->scores, &expected.scores, sizeof s->scores);
+        assert_int_equal(hb_scores_count(s->scores), 17 * 7);
+        for (size_t i = 0; i < 17 * 7; i++)
+            assert_near(hb_scores_at(s->scores, i), hb_scores_at(expected.scores, i), 0);
         assert_string_equal(s->text, expected.text);
-        assert_string_equal(s->finish, expected.finish);
+        assert_int_equal(s->finish, expected.finish);
         assert_null(s->reason);
         assert_int_equal(s->n_prompt, 33);
         assert_int_equal(s->n_tokens, 20);
@@ -100,8 +112,7 @@ static hb_status check_rows(void *user, const hb_run_sample *s)
         assert_near(s->decode_seconds, 0.5, 0);
     } else {
         assert_string_equal(s->reason, "because");
-        for (size_t i = 0; i < HB_N_SCORES; i++)
-            assert_true(isnan(hb_scores_get(&s->scores, hb_score_at(i))));
+        assert_null(s->scores);
         assert_null(s->text);
     }
     ++*seen;
@@ -114,7 +125,7 @@ static void test_what_goes_in_comes_out(void **state)
     bool has;
     hb_run *run = create(state);
     add(run, scored(3));
-    add(run, left_out(9, "skipped"));
+    add(run, left_out(9, HB_SAMPLE_SKIPPED));
     add(run, scored(1));
     assert_ok(hb_run_has(run, 3, &has, &err));
     assert_true(has);
@@ -188,10 +199,9 @@ static void test_scores_by_name(void **state)
     hb_error err;
     hb_score_table t;
     hb_run *run = create(state);
-    for (uint64_t i = 0; i < 12; i++) add(run, i == 5 ? left_out(i, "failed") : scored(i));
-    for (size_t k = 0; k < HB_N_SCORES; k++) {
-        char name[HB_SCORE_NAME_MAX];
-        hb_score_name(hb_score_at(k), name);
+    for (uint64_t i = 0; i < 12; i++) add(run, i == 5 ? left_out(i, HB_SAMPLE_FAILED) : scored(i));
+    const char *name;
+    for (size_t k = 0; (name = hb_run_score_name(run, k)) != NULL; k++) {
         assert_ok(hb_run_scores(run, name, NULL, &t, &err));
         assert_int_equal(t.n, 11); /* what was not scored is left out, not 0 */
         for (size_t i = 0; i < t.n; i++) {
@@ -234,14 +244,23 @@ static void test_chosen_signals(void **state)
     hb_run *run;
     hb_score_table t;
     hb_run_settings s = settings();
-    s.signals = HB_SIGNAL_BIT(HB_SIGNAL_PRI) | HB_SIGNAL_BIT(HB_SIGNAL_ENTROPY);
+    hb_signal_set *signals;
+    assert_ok(hb_signal_set_parse("entropy,pri", &signals, &err));
+    s.signals = signals;
     assert_ok(hb_run_create(run_path(state), &s, &run, &err));
+    hb_signal_set_free(signals); /* the run has its own */
     for (uint64_t i = 0; i < 3; i++) add(run, scored(i));
     hb_run_close(run);
     assert_ok(hb_run_open(path, &run, &err));
-    assert_true(hb_run_get_settings(run)->signals == s.signals);
+    char *list = hb_signal_set_names(hb_run_get_settings(run)->signals);
+    assert_string_equal(list, "pri,entropy");
+    free(list);
+    assert_string_equal(hb_run_score_name(run, 7), "entropy");
+    assert_null(hb_run_score_name(run, 14));
+    assert_true(hb_run_has_score(run, "entropy:top5"));
+    assert_false(hb_run_has_score(run, "hbar_s"));
     assert_ok(hb_run_scores(run, "entropy:min", NULL, &t, &err));
-    const size_t place = HB_SIGNAL_ENTROPY * HB_N_AGGREGATIONS + HB_AGGREGATION_MIN;
+    const size_t place = 6 * 7 + HB_AGGREGATION_MIN; /* among the scores of all signals */
     for (size_t i = 0; i < 3; i++) assert_near(t.scores[i], score_of(i, place), 0);
     hb_score_table_free(&t);
     assert_fails(hb_run_scores(run, "hbar_s", NULL, &t, &err), HB_ERR_ARGUMENT,
@@ -263,7 +282,8 @@ static void test_each_stops_when_asked(void **state)
     int seen = 0;
     hb_run *run = create(state);
     for (uint64_t i = 0; i < 5; i++) add(run, scored(i));
-    assert_int_equal(hb_run_each(run, stop_at_second, &seen, &err), HB_ERR_CANCELLED);
+    assert_fails(hb_run_each(run, stop_at_second, &seen, &err), HB_ERR_CALLBACK,
+                 "the visitor stopped at sample 1: cancelled");
     assert_int_equal(seen, 2);
     hb_run_close(run);
 }
@@ -282,12 +302,12 @@ static void test_other_settings_are_refused(void **state)
     hb_run_close(run);
     s = settings(), s.model_sha256 = "other";
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
-                 "model_sha256 is 0123");
+                 "model_sha256 is \"0123");
     s = settings(), s.data_sha256 = "other";
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "data_sha256");
     s = settings(), s.data_format = "halueval_qa";
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
-                 "data_format is generic, not halueval_qa");
+                 "data_format is \"generic\", not \"halueval_qa\"");
     s = settings(), s.n_samples = 21;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "n_samples is 20, not 21");
@@ -297,14 +317,19 @@ static void test_other_settings_are_refused(void **state)
     assert_non_null(strstr(err.message, "seed is"));
     s = settings(), s.n_ctx = 1;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "n_ctx");
-    s = settings(), s.signals = HB_SIGNAL_BIT(HB_SIGNAL_PRI);
-    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "not pri");
+    hb_signal_set *signals;
+    assert_ok(hb_signal_set_parse("pri", &signals, &err));
+    s = settings(), s.signals = signals;
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
+                 "signals is \"hbar_s,pri,delta_mu,delta_sigma,delta_h,...\", not \"pri\"");
+    hb_signal_set_free(signals);
     s = settings(), s.chat = "";
     assert_ok(hb_run_create(run_path(state), &s, &run, &err)); /* as none */
     hb_run_close(run);
     s = settings(), s.chat = "chatml", s.system = "Be\nbrief";
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
-                 "chat is none, not chatml; system is none, not Be brief");
+                 "created with different settings: chat is none, not \"chatml\"; system is none, not "
+                 "\"Be\\nbrief\"");
     s = settings(), s.alpha = 0.2;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "alpha is 0.1, not 0.2");
@@ -468,8 +493,8 @@ static hb_status compare_text(void *user, const hb_run_sample *s)
 {
     char *all = user;
     snprintf(all + strlen(all), 8192 - strlen(all), "%s %d %s %.17g %.17g %d|", s->id, s->label,
-             s->text ? s->text : s->reason, s->scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5],
-             s->scores.of[HB_SIGNAL_PRI][HB_AGGREGATION_MEAN], s->n_tokens);
+             s->text ? s->text : s->reason, hb_scores_value(s->scores, "hbar_s"),
+             hb_scores_value(s->scores, "pri:mean"), s->n_tokens);
     return HB_OK;
 }
 
@@ -495,8 +520,7 @@ static void test_pass_1(void **state)
     o.max_tokens = 6;
     assert_ok(hb_generate(j.session, "What is number 9?", 17, &o, &g, &err));
     snprintf(expected, sizeof expected, "s3 1 %s %.17g %.17g %d|", g.text,
-             g.scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5],
-             g.scores.of[HB_SIGNAL_PRI][HB_AGGREGATION_MEAN], g.n_tokens);
+             hb_scores_value(g.scores, "hbar_s"), hb_scores_value(g.scores, "pri:mean"), g.n_tokens);
     assert_non_null(strstr(all, expected));
     hb_generation_free(&g);
     close_job(&j);
@@ -530,7 +554,7 @@ static int compare_doubles(const void *a, const void *b)
 /* What a run says that halting would have done is what it does. */
 static void test_halting(void **state)
 {
-    static const hb_signal watched[] = {HB_SIGNAL_HBAR_S, HB_SIGNAL_PRI, HB_SIGNAL_ENTROPY};
+    static const char *const watched[] = {"hbar_s", "pri", "entropy"};
     hb_error err;
     size_t some = 0;
     job j = open_job(state);
@@ -539,10 +563,10 @@ static void test_halting(void **state)
         hb_halting h;
         hb_score_table t;
         hb_monitor m = hb_generate_defaults().monitor;
-        m.watched = watched[k / 2];
+        m.watched = hb_signal_find(watched[k / 2]);
         m.direction = k % 2 ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH;
-        char name[HB_SCORE_NAME_MAX];
-        hb_score_name((hb_score_id){m.watched, k % 2 ? HB_AGGREGATION_MIN : HB_AGGREGATION_MAX}, name);
+        char name[32];
+        snprintf(name, sizeof name, "%s:%s", watched[k / 2], k % 2 ? "min" : "max");
         assert_ok(hb_run_scores(j.run, name, NULL, &t, &err));
         qsort(t.scores, t.n, sizeof *t.scores, compare_doubles);
         m.tau = (t.scores[7] + t.scores[8]) / 2; /* between the samples in the middle */
@@ -672,8 +696,8 @@ typedef struct outcome {
 static hb_status gather_outcome(void *user, const hb_run_sample *s)
 {
     outcome *o = user;
-    o->hbar_s[o->n] = s->scores.of[HB_SIGNAL_HBAR_S][HB_AGGREGATION_TOP5];
-    o->pri[o->n] = s->scores.of[HB_SIGNAL_PRI][HB_AGGREGATION_MEAN];
+    o->hbar_s[o->n] = hb_scores_value(s->scores, "hbar_s");
+    o->pri[o->n] = hb_scores_value(s->scores, "pri:mean");
     o->n_tokens[o->n++] = s->n_tokens;
     return HB_OK;
 }

@@ -3,7 +3,10 @@
 
 #include <math.h>
 #include "reference/signals_reference.h"
+#include "signals/aggregate.h"
 #include "signals/scores.h"
+#include "signals/set.h"
+#include "signals/signal.h"
 
 enum { N_LOGITS = 4, VOCAB = 17, N_STATES = 3, LAYERS = 5, WIDTH = 11 };
 
@@ -202,42 +205,84 @@ static void test_aggregations(void **state)
 {
     (void)state;
     const double values[] = {3, -1, 4, 1, -5, 9, 2};
-    double got[HB_N_AGGREGATIONS];
     hb_aggregate a = {0};
-    hb_aggregate_get(&a, got);
-    for (int i = 0; i < HB_N_AGGREGATIONS; i++) assert_true(isnan(got[i]));
+    hb_aggregation found;
+    assert_int_equal(hb_aggregation_count(), 7);
+    for (size_t i = 0; i < 7; i++) assert_true(isnan(hb_aggregate_value(&a, (hb_aggregation)i)));
     hb_aggregate_add(&a, values[0]);
-    hb_aggregate_get(&a, got);
-    for (int i = 0; i < HB_N_AGGREGATIONS; i++) assert_near(got[i], 3, 0);
+    for (size_t i = 0; i < 7; i++) assert_near(hb_aggregate_value(&a, (hb_aggregation)i), 3, 0);
     for (int i = 1; i < 7; i++) hb_aggregate_add(&a, values[i]);
-    hb_aggregate_get(&a, got);
-    assert_near(got[HB_AGGREGATION_TOP5], 19.0 / 5, 1e-15);
-    assert_near(got[HB_AGGREGATION_MEAN], 13.0 / 7, 1e-15);
-    assert_near(got[HB_AGGREGATION_MAX], 9, 0);
-    assert_near(got[HB_AGGREGATION_MIN], -5, 0);
-    assert_near(got[HB_AGGREGATION_LAST], 2, 0);
-    assert_near(got[HB_AGGREGATION_FIRST], 3, 0);
-    assert_near(got[HB_AGGREGATION_SUM], 13, 0);
+    assert_near(hb_aggregate_value(&a, HB_AGGREGATION_TOP5), 19.0 / 5, 1e-15);
+    assert_near(hb_aggregate_value(&a, HB_AGGREGATION_MEAN), 13.0 / 7, 1e-15);
+    assert_near(hb_aggregate_value(&a, HB_AGGREGATION_MAX), 9, 0);
+    assert_near(hb_aggregate_value(&a, HB_AGGREGATION_MIN), -5, 0);
+    assert_near(hb_aggregate_value(&a, HB_AGGREGATION_LAST), 2, 0);
+    assert_near(hb_aggregate_value(&a, HB_AGGREGATION_FIRST), 3, 0);
+    assert_near(hb_aggregate_value(&a, HB_AGGREGATION_SUM), 13, 0);
+    assert_true(isnan(hb_aggregate_value(&a, (hb_aggregation)99)));
+    assert_true(hb_aggregation_find("last", &found));
+    assert_int_equal(found, HB_AGGREGATION_LAST);
+    assert_false(hb_aggregation_find("las", &found));
+}
+
+static void test_names_of_what_is_not_there(void **state)
+{
+    (void)state;
+    assert_string_equal(hb_aggregation_name((hb_aggregation)99), "unknown");
+    assert_string_equal(hb_aggregation_name((hb_aggregation)-1), "unknown");
+    assert_string_equal(hb_map_kind_name((hb_map_kind)99), "unknown");
+    assert_string_equal(hb_finish_name((hb_finish)99), "unknown");
+    assert_string_equal(hb_finish_name((hb_finish)-1), "unknown");
+    assert_string_equal(hb_status_name((hb_status)99), "unknown");
+    assert_string_equal(hb_sample_status_name((hb_sample_status)99), "unknown");
+    assert_string_equal(hb_grade_rule_name((hb_grade_rule)99), "unknown");
+    assert_string_equal(hb_status_name(HB_OK), "ok");
+    assert_string_equal(hb_status_name(HB_ERR_CALLBACK), "callback failed");
+    assert_null(hb_signal_at(99));
+    assert_null(hb_signal_find("pr"));
+    assert_null(hb_signal_set_at(NULL, 99));
+    assert_null(hb_scores_name(NULL, 0));
+    assert_true(isnan(hb_scores_at(NULL, 0)));
+    assert_true(isnan(hb_scores_value(NULL, "pri")));
+}
+
+static void test_registry(void **state)
+{
+    (void)state;
+    const hb_signal *signal;
+    size_t n = 0;
+    for (; (signal = hb_signal_at(n)) != NULL; n++) {
+        assert_ptr_equal(hb_signal_find(hb_signal_name(signal)), signal);
+        assert_true(*hb_signal_about(signal) && hb_signal_unit(signal));
+    }
+    assert_int_equal(n, 17);
+    assert_string_equal(hb_signal_unit(hb_signal_find("entropy")), "nats");
+    assert_int_equal(hb_signal_usual(hb_signal_find("perplexity")), HB_AGGREGATION_LAST);
 }
 
 static void test_score_names(void **state)
 {
     (void)state;
-    hb_score_id id;
-    char name[HB_SCORE_NAME_MAX], seen[HB_N_SCORES][HB_SCORE_NAME_MAX];
-    for (size_t i = 0; i < HB_N_SCORES; i++) {
-        hb_score_name(hb_score_at(i), seen[i]);
-        assert_true(hb_score_find(seen[i], &id));
-        assert_int_equal(id.signal * HB_N_AGGREGATIONS + id.aggregation, i);
-        for (size_t j = 0; j < i; j++) assert_string_not_equal(seen[i], seen[j]);
+    hb_score_id id, found;
+    char *seen[200];
+    size_t n = 0;
+    for (; hb_score_at(NULL, n, &id); n++) {
+        seen[n] = hb_score_name(id);
+        assert_true(hb_score_find(seen[n], &found));
+        assert_ptr_equal(found.signal, id.signal);
+        assert_int_equal(found.aggregation, id.aggregation);
+        for (size_t j = 0; j < n; j++) assert_string_not_equal(seen[n], seen[j]);
     }
+    assert_int_equal(n, 17 * 7);
+    for (size_t i = 0; i < n; i++) free(seen[i]);
     assert_true(hb_score_find("pri", &id));
     assert_int_equal(id.aggregation, HB_AGGREGATION_TOP5);
     assert_true(hb_score_find("pri:top5", &id)); /* the long form of the same */
-    hb_score_name(id, name);
+    char *name = hb_score_name(id);
     assert_string_equal(name, "pri");
+    free(name);
     assert_true(hb_score_find("delta_h:last", &id));
-    assert_int_equal(id.signal, HB_SIGNAL_DELTA_H);
+    assert_ptr_equal(id.signal, hb_signal_find("delta_h"));
     assert_int_equal(id.aggregation, HB_AGGREGATION_LAST);
     assert_true(hb_score_find("perplexity", &id));
     assert_int_equal(id.aggregation, HB_AGGREGATION_LAST); /* its usual one */
@@ -246,25 +291,154 @@ static void test_score_names(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(hb_score_find(bad[i], &id));
 }
 
+static void check_names(const hb_signal_set *set, const char *names)
+{
+    char *list = hb_signal_set_names(set);
+    assert_string_equal(list, names);
+    free(list);
+}
+
 static void test_signal_sets(void **state)
 {
     (void)state;
     hb_error err;
-    hb_signal_set set;
-    assert_ok(hb_signals_parse("all", &set, &err));
-    assert_true(set == HB_SIGNALS_ALL);
-    char *list = hb_signals_list(set);
-    assert_ok(hb_signals_parse(list, &set, &err));
-    assert_true(set == HB_SIGNALS_ALL);
+    hb_signal_set *set, *again;
+    assert_ok(hb_signal_set_parse("all", &set, &err));
+    assert_int_equal(hb_signal_set_count(set), hb_signal_set_count(NULL));
+    char *list = hb_signal_set_names(NULL);
+    check_names(set, list);
+    assert_ok(hb_signal_set_parse(list, &again, &err));
+    check_names(again, list);
     free(list);
-    assert_ok(hb_signals_parse("entropy,hbar_s,entropy", &set, &err));
-    assert_true(set == (HB_SIGNAL_BIT(HB_SIGNAL_HBAR_S) | HB_SIGNAL_BIT(HB_SIGNAL_ENTROPY)));
-    list = hb_signals_list(set);
-    assert_string_equal(list, "hbar_s,entropy");
-    free(list);
-    assert_fails(hb_signals_parse("", &set, &err), HB_ERR_ARGUMENT, "no signal ''");
-    assert_fails(hb_signals_parse("pri,entrop", &set, &err), HB_ERR_ARGUMENT, "no signal 'entrop'");
-    assert_fails(hb_signals_parse("pri:mean", &set, &err), HB_ERR_ARGUMENT, "there are hbar_s,pri,");
+    hb_signal_set_free(set);
+    hb_signal_set_free(again);
+    hb_signal_set_free(NULL);
+
+    assert_ok(hb_signal_set_parse("entropy,hbar_s,entropy", &set, &err));
+    check_names(set, "hbar_s,entropy");
+    assert_true(hb_signal_set_has(set, hb_signal_find("entropy")));
+    assert_false(hb_signal_set_has(set, hb_signal_find("pri")));
+    assert_true(hb_signal_set_has(NULL, hb_signal_find("pri")));
+    assert_ok(hb_signal_set_add(set, hb_signal_find("pri"), &err));
+    check_names(set, "hbar_s,pri,entropy");
+    hb_signal_set_free(set);
+    assert_ok(hb_signal_set_new(&set, &err));
+    check_names(set, "");
+    hb_signal_set_free(set);
+    assert_fails(hb_signal_set_parse("", &set, &err), HB_ERR_ARGUMENT, "no signal ''");
+    assert_fails(hb_signal_set_parse("pri,entrop", &set, &err), HB_ERR_ARGUMENT, "no signal 'entrop'");
+    assert_fails(hb_signal_set_parse("pri:mean", &set, &err), HB_ERR_ARGUMENT, "there are hbar_s,pri,");
+}
+
+static double twice(const hb_signal *signal, hb_measuring *m, void *state)
+{
+    (void)state;
+    return *(const double *)signal->parameters * hb_measured_surprise(m);
+}
+
+/* Signals that are not built in, as probes will be, are instances with parameters of their own; a set
+ * has room for any number of them. */
+static void test_instances(void **state)
+{
+    (void)state;
+    enum { N = 500 };
+    static hb_signal many[N];
+    hb_error err;
+    hb_signal_set *set;
+    const double two = 2;
+    assert_ok(hb_signal_set_parse("surprise", &set, &err));
+    for (int i = 0; i < N; i++) {
+        many[i] = (hb_signal){.name = "probe", .measure = twice, .parameters = &two};
+        assert_ok(hb_signal_set_add(set, &many[i], &err));
+    }
+    assert_ok(hb_signal_set_add(set, hb_signal_find("hbar_s"), &err));
+    assert_int_equal(hb_signal_set_count(set), N + 2);
+    assert_ptr_equal(hb_signal_set_at(set, 0), hb_signal_find("hbar_s"));
+    assert_ptr_equal(hb_signal_set_at(set, N + 1), &many[N - 1]);
+    const float logits[] = {0, 1, 2};
+    const hb_reading reading = {.logits = logits};
+    hb_measuring m = {.n_vocab = 3, .reading = &reading, .token = 1};
+    assert_true(hb_distribution_gather(logits, 3, &m.distribution));
+    assert_near(many[7].measure(&many[7], &m, NULL), 2 * hb_measured_surprise(&m), 0);
+    hb_signal_set_free(set);
+}
+
+/* "0,1,4" */
+static void check_blocks(const int32_t *blocks, int32_t n, const char *expected)
+{
+    char text[64] = "";
+    for (int32_t i = 0; i < n; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%d", i ? "," : "", blocks[i]);
+    assert_string_equal(text, expected);
+}
+
+/* A set needs of an evaluation only what its signals read. */
+static void test_needs(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *list, *blocks;
+        bool distribution, previous, lens;
+    } cases[] = {
+        {"entropy", "", true, false, false},
+        {"entropy,perplexity,max_prob", "", true, false, false},
+        {"delta_h", "4", false, true, false},
+        {"pri", "4", true, true, false},
+        {"delta_sigma", "0,1,2,3,4", false, false, false},
+        {"hbar_s", "0,1,2,3,4", true, false, false},
+        {"lens_jsd", "2,4", false, false, true},
+        {"lens_depth", "0,1,2,3,4", false, false, true},
+        {"entropy,lens_jsd,delta_h", "2,4", true, true, true},
+        {"all", "0,1,2,3,4", true, true, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_error err;
+        hb_signal_set *set;
+        hb_needs n;
+        assert_ok(hb_signal_set_parse(cases[i].list, &set, &err));
+        assert_ok(hb_signal_set_needs(set, 5, &n, &err));
+        check_blocks(n.blocks, n.n_blocks, cases[i].blocks);
+        assert_int_equal(n.lens, cases[i].lens);
+        assert_int_equal(n.distribution, cases[i].distribution);
+        assert_int_equal(n.previous, cases[i].previous);
+        hb_needs_free(&n);
+        hb_signal_set_free(set);
+    }
+}
+
+/* Scores are values by name, whoever named them. */
+static void test_scores(void **state)
+{
+    (void)state;
+    hb_error err;
+    hb_signal_set *set;
+    hb_scores *scores;
+    size_t place;
+    assert_ok(hb_signal_set_parse("pri,entropy", &set, &err));
+    assert_ok(hb_scores_of_set(set, &scores, &err));
+    assert_int_equal(hb_scores_count(scores), 14);
+    assert_string_equal(hb_scores_name(scores, 8), "entropy:mean");
+    assert_true(isnan(hb_scores_at(scores, 8)));
+    hb_scores_set(scores, 8, 0.5);
+    hb_scores_set(scores, 0, 3);
+    assert_near(hb_scores_value(scores, "entropy:mean"), 0.5, 0);
+    assert_near(hb_scores_value(scores, "pri:top5"), 3, 0);
+    assert_near(hb_scores_get(scores, (hb_score_id){hb_signal_find("pri"), HB_AGGREGATION_TOP5}), 3, 0);
+    assert_true(isnan(hb_scores_value(scores, "margin")));
+    assert_true(isnan(hb_scores_value(scores, "what else")));
+    assert_null(hb_scores_name(scores, 14));
+    hb_scores_free(scores);
+    hb_signal_set_free(set);
+
+    static const char *const names[] = {"pri", "semantic_entropy"};
+    assert_ok(hb_scores_of_names(names, 2, &scores, &err));
+    hb_scores_set(scores, 1, 7);
+    assert_near(hb_scores_value(scores, "semantic_entropy"), 7, 0);
+    assert_true(hb_scores_find(scores, "pri:top5", &place));
+    assert_int_equal(place, 0);
+    assert_false(hb_scores_find(scores, "pri:mean", &place));
+    hb_scores_free(scores);
+    hb_scores_free(NULL);
 }
 
 int main(void)
@@ -282,6 +456,11 @@ int main(void)
         cmocka_unit_test(test_aggregations),
         cmocka_unit_test(test_score_names),
         cmocka_unit_test(test_signal_sets),
+        cmocka_unit_test(test_names_of_what_is_not_there),
+        cmocka_unit_test(test_registry),
+        cmocka_unit_test(test_instances),
+        cmocka_unit_test(test_needs),
+        cmocka_unit_test(test_scores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

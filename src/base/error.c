@@ -20,6 +20,26 @@ hb_status hb_fail_memory(hb_error *err)
     return hb_fail(err, HB_ERR_MEMORY, "out of memory");
 }
 
+const char *hb_status_name(hb_status status)
+{
+    static const char *const names[] = {
+        [HB_OK] = "ok",
+        [HB_ERR_ARGUMENT] = "bad argument",
+        [HB_ERR_MEMORY] = "out of memory",
+        [HB_ERR_IO] = "input or output failed",
+        [HB_ERR_FORMAT] = "bad format",
+        [HB_ERR_UNSUPPORTED] = "not supported",
+        [HB_ERR_CONTEXT] = "context full",
+        [HB_ERR_NUMERIC] = "not finite",
+        [HB_ERR_MISMATCH] = "mismatch",
+        [HB_ERR_BUSY] = "busy",
+        [HB_ERR_DATA] = "unsuitable data",
+        [HB_ERR_CANCELLED] = "cancelled",
+        [HB_ERR_CALLBACK] = "callback failed",
+    };
+    return (size_t)status < sizeof names / sizeof *names ? names[status] : "unknown";
+}
+
 const char *hb_version(void)
 {
 #define TEXT_(x) #x

@@ -1,6 +1,7 @@
 /* Logistic regression on several scores, by liblinear (Fan, Chang, Hsieh, Wang and Lin, 2008): its
  * solver for L2-regularised logistic loss is a trust region Newton method that draws no random numbers.
  */
+#include <limits.h>
 #include <linear.h>
 #include <math.h>
 #include <stdio.h>
@@ -15,6 +16,9 @@ static void print_nothing(const char *text)
 {
     (void)text;
 }
+
+/* liblinear numbers features by int. */
+#define MAX_SCORES (INT_MAX - 2)
 
 /* A problem of liblinear's: each row's features, then the bias, then the end. */
 typedef struct rows {
@@ -34,7 +38,9 @@ static void free_rows(rows *r)
 
 static hb_status make_rows(rows *r, size_t n, size_t d, hb_error *err)
 {
-    *r = (rows){.nodes = calloc(n * (d + 2), sizeof *r->nodes),
+    size_t cells;
+    if (__builtin_mul_overflow(n, d + 2, &cells)) return hb_fail_memory(err);
+    *r = (rows){.nodes = calloc(cells, sizeof *r->nodes),
                 .x = calloc(n, sizeof *r->x),
                 .y = calloc(n, sizeof *r->y),
                 .d = d};
@@ -43,12 +49,33 @@ static hb_status make_rows(rows *r, size_t n, size_t d, hb_error *err)
     return hb_fail_memory(err);
 }
 
-/* Adds a row of values [d], each less its mean and divided by its standard deviation. */
-static void add_row(rows *r, const double *values, const double *mean, const double *sd, uint8_t label)
+/* What standardises the scores, the model of them so standardised, and room for one sample's values. */
+typedef struct units {
+    double *mean, *sd, *weights, *values; /* [d] each, in one block of memory */
+    double intercept;
+} units;
+
+static hb_status make_units(units *u, size_t d, hb_error *err)
+{
+    double *block = calloc(4 * d, sizeof *block);
+    *u = (units){0};
+    if (!block) return hb_fail_memory(err);
+    *u = (units){.mean = block, .sd = block + d, .weights = block + 2 * d, .values = block + 3 * d};
+    return HB_OK;
+}
+
+static void free_units(units *u)
+{
+    free(u->mean);
+    *u = (units){0};
+}
+
+/* Adds a row of u->values, each less its mean and divided by its standard deviation. */
+static void add_row(rows *r, const units *u, uint8_t label)
 {
     struct feature_node *nodes = r->nodes + r->n * (r->d + 2);
     for (size_t j = 0; j < r->d; j++)
-        nodes[j] = (struct feature_node){(int)j + 1, (values[j] - mean[j]) / sd[j]};
+        nodes[j] = (struct feature_node){(int)j + 1, (u->values[j] - u->mean[j]) / u->sd[j]};
     nodes[r->d].index = (int)r->d + 1;
     nodes[r->d + 1].index = -1;
     r->y[r->n] = label ? 1 : -1;
@@ -91,9 +118,11 @@ static hb_status check_column(const double *x, const uint8_t *labels, size_t n, 
 hb_status hb_logistic_fit(const double *x, const uint8_t *labels, size_t n, size_t d, double c,
                           double *weights, double *intercept, hb_error *err)
 {
-    if (n < 2 || n > HB_JOINT_MAX_SAMPLES || d < 1 || d > HB_JOINT_MAX)
-        return hb_fail(err, HB_ERR_DATA, "%zu samples of %zu scores cannot be fitted: at most %d of %d",
-                       n, d, HB_JOINT_MAX_SAMPLES, HB_JOINT_MAX);
+    if (n < 2 || n > HB_JOINT_MAX_SAMPLES || d < 1 || d > MAX_SCORES)
+        return hb_fail(
+            err, HB_ERR_DATA,
+            "%zu samples of %zu scores cannot be fitted: at most %d samples, at least 1 score", n, d,
+            HB_JOINT_MAX_SAMPLES);
     if (!(c >= 1e-9 && c <= 1e9))
         return hb_fail(err, HB_ERR_ARGUMENT, "c %g is not from 1e-9 to 1e9", c);
     for (size_t j = 0; j < d; j++) {
@@ -102,16 +131,22 @@ hb_status hb_logistic_fit(const double *x, const uint8_t *labels, size_t n, size
         hb_status status = check_column(x + j * n, labels, n, name, err);
         if (status) return status;
     }
-    double ones[HB_JOINT_MAX], zeros[HB_JOINT_MAX] = {0}, values[HB_JOINT_MAX];
     rows r;
+    units u;
     hb_status status = make_rows(&r, n, d, err);
     if (status) return status;
-    for (size_t j = 0; j < d; j++) ones[j] = 1;
-    for (size_t i = 0; i < n; i++) {
-        for (size_t j = 0; j < d; j++) values[j] = x[j * n + i];
-        add_row(&r, values, zeros, ones, labels[i]);
+    status = make_units(&u, d, err);
+    for (size_t j = 0; j < d && !status; j++) u.sd[j] = 1;
+    for (size_t i = 0; i < n && !status; i++) {
+        for (size_t j = 0; j < d; j++) u.values[j] = x[j * n + i];
+        add_row(&r, &u, labels[i]);
     }
-    status = fit(&r, c, weights, intercept, err);
+    if (!status) status = fit(&r, c, u.weights, &u.intercept, err);
+    if (!status) {
+        memcpy(weights, u.weights, d * sizeof *weights);
+        *intercept = u.intercept;
+    }
+    free_units(&u);
     free_rows(&r);
     return status;
 }
@@ -125,8 +160,9 @@ typedef struct joining {
     size_t n, d;
     const hb_joint_options *options;
     uint32_t *fold;      /* [n], the fold that holds the sample out */
-    double *out_of_fold; /* [HB_JOINT_TRIALS][n], log-odds */
+    double *out_of_fold; /* [N_TRIALS][n], log-odds */
     rows rows;
+    units units;
 } joining;
 
 /* Deals each class, shuffled (Fisher and Yates), onto the folds in turn. */
@@ -153,8 +189,9 @@ static hb_status deal(joining *w, hb_error *err)
 
 /* Mean and standard deviation (with n) of each score over the samples not held out by `fold`; a score
  * that is constant there keeps its unit, and so gets the weight 0. */
-static void standardise(const joining *w, size_t fold, double *mean, double *sd)
+static void standardise(const joining *w, size_t fold)
 {
+    double *mean = w->units.mean, *sd = w->units.sd;
     for (size_t j = 0; j < w->d; j++) {
         const double *x = w->x + j * w->n;
         double sum = 0, squares = 0, count = 0;
@@ -168,42 +205,39 @@ static void standardise(const joining *w, size_t fold, double *mean, double *sd)
     }
 }
 
-static void gather(const joining *w, size_t i, double *values)
-{
-    for (size_t j = 0; j < w->d; j++) values[j] = w->x[j * w->n + i];
-}
-
 /* The samples that `fold` does not hold out, standardised by themselves. */
-static void fill(joining *w, size_t fold, double *mean, double *sd)
+static void fill(joining *w, size_t fold)
 {
-    double values[HB_JOINT_MAX];
-    standardise(w, fold, mean, sd);
+    standardise(w, fold);
     w->rows.n = 0;
     for (size_t i = 0; i < w->n; i++) {
         if (w->fold[i] == fold) continue;
-        gather(w, i, values);
-        add_row(&w->rows, values, mean, sd, w->labels[i]);
+        for (size_t j = 0; j < w->d; j++) w->units.values[j] = w->x[j * w->n + i];
+        add_row(&w->rows, &w->units, w->labels[i]);
     }
 }
 
-static const double strengths[HB_JOINT_TRIALS] = {1e-4, 1e-3, 1e-2, 1e-1, 1, 1e1, 1e2, 1e3, 1e4};
+static const double strengths[] = {1e-4, 1e-3, 1e-2, 1e-1, 1, 1e1, 1e2, 1e3, 1e4};
+#define N_TRIALS (sizeof strengths / sizeof *strengths)
+
+/* Sample i's log-odds by the model fitted last. */
+static double log_odds(const joining *w, size_t i)
+{
+    const units *u = &w->units;
+    double z = u->intercept;
+    for (size_t j = 0; j < w->d; j++) z += u->weights[j] * (w->x[j * w->n + i] - u->mean[j]) / u->sd[j];
+    return z;
+}
 
 static hb_status cross_validate(joining *w, hb_error *err)
 {
-    double mean[HB_JOINT_MAX], sd[HB_JOINT_MAX], weights[HB_JOINT_MAX], values[HB_JOINT_MAX], z;
     for (size_t fold = 0; fold < w->options->n_folds; fold++) {
-        fill(w, fold, mean, sd);
-        for (int t = 0; t < HB_JOINT_TRIALS; t++) {
-            double intercept;
-            hb_status status = fit(&w->rows, strengths[t], weights, &intercept, err);
+        fill(w, fold);
+        for (size_t t = 0; t < N_TRIALS; t++) {
+            hb_status status = fit(&w->rows, strengths[t], w->units.weights, &w->units.intercept, err);
             if (status) return status;
-            for (size_t i = 0; i < w->n; i++) {
-                if (w->fold[i] != fold) continue;
-                gather(w, i, values);
-                z = intercept;
-                for (size_t j = 0; j < w->d; j++) z += weights[j] * (values[j] - mean[j]) / sd[j];
-                w->out_of_fold[(size_t)t * w->n + i] = z;
-            }
+            for (size_t i = 0; i < w->n; i++)
+                if (w->fold[i] == fold) w->out_of_fold[t * w->n + i] = log_odds(w, i);
         }
     }
     return HB_OK;
@@ -226,9 +260,9 @@ static double log_loss(const double *z, const uint8_t *labels, size_t n)
  * samples with it. */
 static hb_status choose(joining *w, const char *const *names, hb_joint *joint, hb_error *err)
 {
-    double mean[HB_JOINT_MAX], sd[HB_JOINT_MAX], weights[HB_JOINT_MAX];
+    const units *u = &w->units;
     size_t best = 0;
-    for (size_t t = 0; t < HB_JOINT_TRIALS; t++) {
+    for (size_t t = 0; t < N_TRIALS; t++) {
         hb_joint_trial *trial = &joint->trials[t];
         const double *z = w->out_of_fold + t * w->n;
         trial->c = strengths[t];
@@ -239,14 +273,13 @@ static hb_status choose(joining *w, const char *const *names, hb_joint *joint, h
     }
     joint->best = best;
     memmove(w->out_of_fold, w->out_of_fold + best * w->n, w->n * sizeof *w->out_of_fold);
-    fill(w, w->options->n_folds, mean, sd);
-    hb_status status = fit(&w->rows, strengths[best], weights, &joint->intercept, err);
+    fill(w, w->options->n_folds);
+    hb_status status = fit(&w->rows, strengths[best], u->weights, &joint->intercept, err);
     for (size_t j = 0; j < w->d && !status; j++) {
-        hb_joint_feature *f = &joint->features[j];
-        snprintf(f->score, sizeof f->score, "%s", names[j]);
-        f->mean = mean[j];
-        f->sd = sd[j];
-        f->weight = weights[j];
+        char *name = strdup(names[j]);
+        if (!name) return hb_fail_memory(err);
+        joint->features[joint->n_features++] =
+            (hb_joint_feature){name, u->mean[j], u->sd[j], u->weights[j]};
     }
     return status;
 }
@@ -256,15 +289,12 @@ static hb_status check_joint(const joining *w, const char *const *names, hb_erro
     size_t count[2] = {0}, folds = w->options->n_folds;
     if (folds < 2 || folds > 100)
         return hb_fail(err, HB_ERR_ARGUMENT, "%zu folds are not from 2 to 100", folds);
-    if (w->d < 1 || w->d > HB_JOINT_MAX)
-        return hb_fail(err, HB_ERR_ARGUMENT, "a joint model takes 1 to %d scores, not %zu",
-                       HB_JOINT_MAX, w->d);
+    if (w->d < 1 || w->d > MAX_SCORES)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a joint model cannot take %zu scores", w->d);
     if (w->n > HB_JOINT_MAX_SAMPLES)
         return hb_fail(err, HB_ERR_DATA, "%zu samples are too many for a joint model; %d are not", w->n,
                        HB_JOINT_MAX_SAMPLES);
     for (size_t j = 0; j < w->d; j++) {
-        if (strlen(names[j]) >= HB_SCORE_NAME_MAX)
-            return hb_fail(err, HB_ERR_ARGUMENT, "the score's name '%.60s' is too long", names[j]);
         hb_status status = check_column(w->x + j * w->n, w->labels, w->n, names[j], err);
         if (status) return status;
     }
@@ -288,18 +318,26 @@ hb_status hb_joint_fit(const double *x, const uint8_t *labels, size_t n, size_t 
     joining w = {.x = x, .labels = labels, .n = n, .d = d, .options = options};
     hb_status status = check_joint(&w, names, err);
     if (status) return status;
-    hb_joint j = {.n_features = d, .options = *options};
+    hb_joint j = {.features = calloc(d, sizeof *j.features),
+                  .options = *options,
+                  .trials = calloc(N_TRIALS, sizeof *j.trials),
+                  .n_trials = N_TRIALS};
     w.fold = calloc(n, sizeof *w.fold);
-    w.out_of_fold = calloc(HB_JOINT_TRIALS * n, sizeof *w.out_of_fold);
+    w.out_of_fold = calloc(N_TRIALS * n, sizeof *w.out_of_fold);
     status = make_rows(&w.rows, n, d, err);
-    if (!status && (!w.fold || !w.out_of_fold)) status = hb_fail_memory(err);
+    if (!status) status = make_units(&w.units, d, err);
+    if (!status && (!w.fold || !w.out_of_fold || !j.features || !j.trials))
+        status = hb_fail_memory(err);
     if (!status) status = deal(&w, err);
     if (!status) status = cross_validate(&w, err);
     if (!status) status = choose(&w, names, &j, err);
     if (!status) {
         memcpy(out_of_fold, w.out_of_fold, n * sizeof *out_of_fold);
         *joint = j;
+    } else {
+        hb_joint_free(&j);
     }
+    free_units(&w.units);
     free(w.fold);
     free(w.out_of_fold);
     free_rows(&w.rows);

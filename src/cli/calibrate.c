@@ -20,13 +20,13 @@ static int sweep_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_scores 
 static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pass2, const char *list)
 {
     cli_scores scores;
-    int code = cli_scores_of_run(command, list, HB_SIGNALS_ALL, &scores, &pass1->needed);
+    int code = cli_scores_of_run(command, list, NULL, &scores, &pass1->needed);
     if (!code) code = cli_pass2_check_scores(command, pass2, &scores);
     cli_scores_free(&scores);
     if (!code) code = cli_pass1_run(command, pass1);
     if (code) return code;
     pass2->demo = pass1->own_model_path != NULL;
-    code = cli_scores_of_run(command, list, pass1->signals, &scores, &pass1->needed);
+    code = cli_scores_of_run(command, list, pass1->run, &scores, NULL);
     if (!code) code = sweep_run(pass1, pass2, &scores);
     cli_scores_free(&scores);
     return code;

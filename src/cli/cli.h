@@ -145,10 +145,11 @@ typedef struct cli_scores {
     size_t n;
 } cli_scores;
 
-/* Of a run: "all" in the place of a signal stands for those measured, in that of an aggregation for all
- * of them. *named are the signals that the list names. Returns an exit code. */
-int cli_scores_of_run(const cli_command *command, const char *list, hb_signal_set measured,
-                      cli_scores *scores, hb_signal_set *named);
+/* Of a run, or where that is NULL of one that is yet to be made: "all" in the place of a signal stands
+ * for those measured, in that of an aggregation for all of them. *named, unless it is NULL, becomes the
+ * set of signals that the list names, released with hb_signal_set_free. Returns an exit code. */
+int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run,
+                      cli_scores *scores, hb_signal_set **named);
 /* Of a table: names of columns; "all" stands for those named as scores of hbar's are. Without a list,
  * the usual one, or none when the table lacks it. Returns an exit code. */
 int cli_scores_of_table(const char *list, const char *path, cli_scores *scores);
@@ -173,8 +174,9 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
     const char *model_path, *data_path, *run_path, *output_dir, *name, *signal_list;
-    const char *demo_data;         /* taken where no data are given */
-    hb_signal_set signals, needed; /* those the list tells; those it must hold, set by the command */
+    const char *demo_data;  /* taken where no data are given */
+    hb_signal_set *signals; /* those the list names */
+    hb_signal_set *needed;  /* those it must have, set by the command; NULL: none */
     int format;
     uint64_t n_samples, seed, kv_mem;
     int32_t max_tokens, n_ctx, n_threads, n_sequences;

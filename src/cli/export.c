@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
 
@@ -16,38 +17,52 @@ typedef struct exporting {
 /* The label given, or else the grade's; null for a sample that has no answer to be graded. */
 static json_t *label_json(const hb_run_sample *s, const hb_grading *grading)
 {
-    bool scored = strcmp(s->status, "scored") == 0;
-    return s->answers && !scored ? json_null() : json_integer(hb_run_label(s, grading));
+    return s->answers && s->status != HB_SAMPLE_SCORED ? json_null()
+                                                       : json_integer(hb_run_label(s, grading));
 }
 
 /* A grade, taken over, or null for a sample that has none. */
 static json_t *grade_json(const hb_run_sample *s, json_t *value)
 {
-    if (s->answers && strcmp(s->status, "scored") == 0) return value;
+    if (s->answers && s->status == HB_SAMPLE_SCORED) return value;
     json_decref(value);
     return json_null();
 }
 
-/* A sample as a JSON object, its keys in the order of the columns: the scores stand in the middle. */
-static json_t *row_json(const hb_run_sample *s, const hb_grading *grading)
+/* Adds the scores: those of all signals, so that runs have the same columns whatever they measured,
+ * then the run's others. */
+static bool add_scores(json_t *row, const hb_run *run, const hb_scores *scores)
 {
-    bool scored = strcmp(s->status, "scored") == 0;
-    json_t *row = json_pack("{s:I, s:s, s:o, s:s, s:s?}", "index", (json_int_t)s->index, "id", s->id,
-                            "label", label_json(s, grading), "status", s->status, "reason", s->reason);
-    for (size_t i = 0; i < HB_N_SCORES; i++) {
-        char name[HB_SCORE_NAME_MAX];
-        hb_score_name(hb_score_at(i), name);
-        json_object_set_new(row, name,
-                            cli_number(scored ? hb_scores_get(&s->scores, hb_score_at(i)) : NAN));
+    hb_score_id id, other;
+    const char *own;
+    bool ok = true;
+    for (size_t i = 0; ok && hb_score_at(NULL, i, &id); i++) {
+        char *name = hb_score_name(id);
+        ok = name && json_object_set_new(row, name, cli_number(hb_scores_get(scores, id))) == 0;
+        free(name);
     }
+    for (size_t i = 0; ok && (own = hb_run_score_name(run, i)) != NULL; i++)
+        if (!hb_score_find(own, &other))
+            ok = json_object_set_new(row, own, cli_number(hb_scores_at(scores, i))) == 0;
+    return ok;
+}
+
+/* A sample as a JSON object, its keys in the order of the columns: the scores stand in the middle. */
+static json_t *row_json(const hb_run *run, const hb_run_sample *s, const hb_grading *grading)
+{
+    bool scored = s->status == HB_SAMPLE_SCORED;
+    json_t *row = json_pack("{s:I, s:s, s:o, s:s, s:s?}", "index", (json_int_t)s->index, "id", s->id,
+                            "label", label_json(s, grading), "status", hb_sample_status_name(s->status),
+                            "reason", s->reason);
     json_t *rest =
         json_pack("{s:s?, s:s?, s:i, s:i, s:o, s:o, s:s?, s:o, s:o, s:o}", "text", s->text, "finish",
-                  s->finish, "n_prompt", s->n_prompt, "n_tokens", s->n_tokens, "prompt_seconds",
-                  cli_number(s->prompt_seconds), "decode_seconds", cli_number(s->decode_seconds),
-                  "answers", s->answers, "grade_exact", grade_json(s, json_integer(s->grade.exact)),
-                  "grade_contains", grade_json(s, json_integer(s->grade.contains)), "grade_f1",
+                  scored ? hb_finish_name(s->finish) : NULL, "n_prompt", s->n_prompt, "n_tokens",
+                  s->n_tokens, "prompt_seconds", cli_number(s->prompt_seconds), "decode_seconds",
+                  cli_number(s->decode_seconds), "answers", s->answers, "grade_exact",
+                  grade_json(s, json_integer(s->grade.exact)), "grade_contains",
+                  grade_json(s, json_integer(s->grade.contains)), "grade_f1",
                   grade_json(s, cli_number(s->grade.f1)));
-    bool ok = row && rest && json_object_update(row, rest) == 0;
+    bool ok = row && rest && add_scores(row, run, s->scores) && json_object_update(row, rest) == 0;
     json_decref(rest);
     if (ok) return row;
     json_decref(row);
@@ -74,15 +89,23 @@ static bool write_row(json_t *row, bool keys)
     json_object_foreach(row, key, value)
     {
         if (n++ > 0) putchar(',');
-        if (keys) fputs(key, stdout);
+        if (keys && strpbrk(key, ",\"\r\n")) csv_fwrite(stdout, key, strlen(key));
+        else if (keys) fputs(key, stdout);
         else if (!write_field(value)) return false;
     }
     return putchar('\n') != EOF;
 }
 
-static bool write_header(void)
+/* A run on its way to standard output. */
+typedef struct writing {
+    const hb_run *run;
+    const hb_grading *grading;
+    hb_status why; /* a row could not be written */
+} writing;
+
+static bool write_header(const hb_run *run)
 {
-    json_t *row = row_json(&(hb_run_sample){.id = "", .status = ""}, NULL);
+    json_t *row = row_json(run, &(hb_run_sample){.id = "", .reason = ""}, NULL);
     bool ok = row && write_row(row, true);
     json_decref(row);
     return ok;
@@ -90,34 +113,34 @@ static bool write_header(void)
 
 static hb_status write_csv(void *user, const hb_run_sample *sample)
 {
-    const hb_grading *const *grading = user;
-    json_t *row = row_json(sample, *grading);
-    if (!row) return HB_ERR_MEMORY;
-    bool ok = write_row(row, false);
+    writing *w = user;
+    json_t *row = row_json(w->run, sample, w->grading);
+    bool ok = row && write_row(row, false);
+    w->why = ok ? HB_OK : row ? HB_ERR_IO : HB_ERR_MEMORY;
     json_decref(row);
-    return ok ? HB_OK : HB_ERR_IO;
+    return w->why;
 }
 
 static hb_status write_jsonl(void *user, const hb_run_sample *sample)
 {
-    const hb_grading *const *grading = user;
-    return cli_print_json(row_json(sample, *grading), JSON_COMPACT) ? HB_ERR_IO : HB_OK;
+    writing *w = user;
+    w->why = cli_print_json(row_json(w->run, sample, w->grading), JSON_COMPACT) ? HB_ERR_IO : HB_OK;
+    return w->why;
 }
 
 static int write_run(const exporting *e, hb_run *run)
 {
-    hb_error err = {HB_OK, ""};
+    hb_error err;
     hb_run_counts counts;
-    const hb_grading *grading;
+    writing w = {.run = run};
     if (hb_run_count(run, &counts, &err)) return cli_fail(&err);
-    int code = cli_grading_use(&e->grading, e->run_path, &counts, &grading);
+    int code = cli_grading_use(&e->grading, e->run_path, &counts, &w.grading);
     if (code) return code;
     bool csv = e->format == 0;
-    hb_status status = csv && !write_header() ? HB_ERR_MEMORY : HB_OK;
-    if (!status) status = hb_run_each(run, csv ? write_csv : write_jsonl, &grading, &err);
-    if (!status) return CLI_DONE;
-    if (*err.message) return cli_fail(&err);
-    cli_message("%s", status == HB_ERR_MEMORY ? "out of memory" : "standard output cannot be written");
+    if (csv && !write_header(run)) w.why = HB_ERR_MEMORY;
+    if (!w.why && !hb_run_each(run, csv ? write_csv : write_jsonl, &w, &err)) return CLI_DONE;
+    if (!w.why) return cli_fail(&err);
+    cli_message("%s", w.why == HB_ERR_MEMORY ? "out of memory" : "standard output cannot be written");
     return CLI_FAILED;
 }
 

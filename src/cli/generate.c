@@ -9,14 +9,14 @@
 #include "cli/cli.h"
 
 typedef struct generate_options {
-    const char *model_path, *params_path, *trajectory_path, *watched;
+    const char *model_path, *params_path, *trajectory_path, *watched, *stop;
     int32_t n_ctx, n_threads;
     bool tau_given, lambda_given, direction_given, quiet, json;
     double tau, lambda;
     int direction;
-    hb_params params;         /* of params_path */
-    hb_score_id score;        /* that they are about, unless they are of a joint model */
-    hb_signal watched_signal; /* that --watch names */
+    hb_params *params;               /* of params_path */
+    hb_score_id score;               /* that they are about, unless they are of a joint model */
+    const hb_signal *watched_signal; /* that --watch names */
     cli_chat chat;
     hb_generate_options engine;
 } generate_options;
@@ -51,7 +51,7 @@ static void add_options(cli_options *options, generate_options *o)
         {"cutoff", 0, CLI_REAL, &m->cutoff, "P", "halt at this P_fail; above 1 never; 0.85", 1e-300,
          1e300, NULL, NULL},
         {"max-tokens", 'n', CLI_INT, &o->engine.max_tokens, "N", "512", 1, 1 << 24, NULL, NULL},
-        {"stop", 0, CLI_TEXT, &o->engine.stop, "TEXT", "end before this text; none", 0, 0, NULL, NULL},
+        {"stop", 0, CLI_TEXT, &o->stop, "TEXT", "end before this text; none", 0, 0, NULL, NULL},
         {"one-line", 0, CLI_FLAG, &o->engine.one_line, NULL,
          "end with the first line that is not blank", 0, 0, NULL, NULL},
         {"check-every", 'k', CLI_INT, &m->check_every, "K", "check every K-th token; 1", 1, 1 << 24,
@@ -85,11 +85,11 @@ static int apply_params(generate_options *o, const hb_model_info *model)
     hb_monitor *m = &o->engine.monitor;
     if (o->params_path) {
         if (hb_params_load(o->params_path, &o->params, &err)) return cli_fail(&err);
-        const hb_params *p = &o->params;
-        o->score = (hb_score_id){HB_SIGNAL_HBAR_S, HB_AGGREGATION_TOP5};
+        const hb_params *p = o->params;
+        hb_score_find("hbar_s", &o->score);
         if (!p->joint.n_features && !hb_score_find(p->score, &o->score)) {
-            cli_message("%s: calibrated on the score '%s', which is none that hbar measures",
-                        o->params_path, p->score);
+            cli_message("%s: calibrated on the score '%s', which hbar does not measure", o->params_path,
+                        p->score);
             return CLI_FAILED;
         }
         bool same = strcmp(p->model_name, model->name) == 0 && p->model_size == model->file_size &&
@@ -108,8 +108,7 @@ static int apply_params(generate_options *o, const hb_model_info *model)
         m->lambda = p->lambda;
         m->alpha = p->alpha;
         m->direction = p->direction;
-        if (!o->watched && !o->tau_given && !o->lambda_given && !o->direction_given)
-            m->map = &o->params.map;
+        if (!o->watched && !o->tau_given && !o->lambda_given && !o->direction_given) m->map = &p->map;
     }
     if (o->watched) m->watched = o->watched_signal;
     if (o->tau_given) m->tau = o->tau;
@@ -169,8 +168,9 @@ static json_t *step_json(const hb_step *s)
 {
     json_t *step = json_pack("{s:i, s:i, s:f, s:f, s:f}", "step", s->step, "token", s->token,
                              "impurity", s->impurity, "watched", s->watched, "p_fail", s->p_fail);
-    for (int i = 0; i < HB_N_SIGNALS; i++)
-        json_object_set_new(step, hb_signal_get_info((hb_signal)i)->name, cli_number(s->signals[i]));
+    const hb_signal *signal;
+    for (size_t i = 0; (signal = hb_signal_set_at(s->signals, i)) != NULL; i++)
+        json_object_set_new(step, hb_signal_name(signal), cli_number(s->values[i]));
     return step;
 }
 
@@ -183,7 +183,7 @@ static json_t *halt_json(const hb_generation *g)
 
 static const char *watched_name(const hb_monitor *m)
 {
-    return m->joint ? "joint" : hb_signal_get_info(m->watched)->name;
+    return m->joint ? "joint" : hb_signal_name(m->watched);
 }
 
 static json_t *monitor_json(const hb_monitor *m)
@@ -206,7 +206,7 @@ static bool judge(const generate_options *o, const hb_generation *g, verdict *v)
 {
     const hb_monitor *m = &o->engine.monitor;
     if (!o->params_path || o->watched || g->n_steps == 0) return false;
-    v->value = m->joint ? g->last.watched : hb_scores_get(&g->scores, o->score);
+    v->value = m->joint ? g->last.watched : hb_scores_get(g->scores, o->score);
     v->p_fail = hb_p_fail_by(m->map, v->value, m->tau, m->lambda, m->direction);
     v->risky = m->direction == HB_DIRECTION_LOW ? v->value <= m->tau : v->value >= m->tau;
     return true;
@@ -216,17 +216,18 @@ static json_t *answer_json(const generate_options *o, const hb_generation *g)
 {
     verdict v;
     if (!judge(o, g, &v)) return json_null();
-    return json_pack("{s:s, s:f, s:f, s:b}", "score", o->params.score, "value", v.value, "p_fail",
+    return json_pack("{s:s, s:f, s:f, s:b}", "score", o->params->score, "value", v.value, "p_fail",
                      v.p_fail, "risky", (int)v.risky);
 }
 
 /* Each signal's score by its usual aggregation. */
-static json_t *scores_json(const hb_scores *scores)
+static json_t *scores_json(const hb_generation *g)
 {
+    const hb_signal *signal;
     json_t *object = json_object();
-    for (int i = 0; i < HB_N_SIGNALS; i++) {
-        const hb_signal_info *signal = hb_signal_get_info((hb_signal)i);
-        json_object_set_new(object, signal->name, cli_number(scores->of[i][signal->usual]));
+    for (size_t i = 0; (signal = hb_signal_set_at(g->signals, i)) != NULL; i++) {
+        hb_score_id id = {signal, hb_signal_usual(signal)};
+        json_object_set_new(object, hb_signal_name(signal), cli_number(hb_scores_get(g->scores, id)));
     }
     return object;
 }
@@ -241,8 +242,8 @@ static int print_result(const generate_options *o, const hb_generation *g)
         json_pack("{s:s, s:o, s:i, s:i, s:b, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:o}", "text", g->text,
                   "tokens", tokens, "n_tokens", g->n_tokens, "n_prompt", g->n_prompt, "halted",
                   (int)(g->finish == HB_FINISH_HALTED), "reason", hb_finish_name(g->finish), "halt",
-                  halt_json(g), "answer", answer_json(o, g), "scores", scores_json(&g->scores),
-                  "monitor", monitor_json(&o->engine.monitor), "prompt_seconds", g->prompt_seconds,
+                  halt_json(g), "answer", answer_json(o, g), "scores", scores_json(g), "monitor",
+                  monitor_json(&o->engine.monitor), "prompt_seconds", g->prompt_seconds,
                   "decode_seconds", g->decode_seconds, "trajectory", trajectory);
     return cli_print_json(root, JSON_INDENT(2));
 }
@@ -250,7 +251,7 @@ static int print_result(const generate_options *o, const hb_generation *g)
 static void print_summary(const generate_options *o, const hb_generation *g)
 {
     const hb_monitor *m = &o->engine.monitor;
-    double whole = g->scores.of[m->watched][hb_signal_get_info(m->watched)->usual];
+    double whole = hb_scores_value(g->scores, hb_signal_name(m->watched));
     verdict v;
     if (o->quiet) return;
     if (g->finish == HB_FINISH_HALTED)
@@ -261,7 +262,7 @@ static void print_summary(const generate_options *o, const hb_generation *g)
                     m->joint ? g->last.watched : whole);
     if (judge(o, g, &v))
         cli_message("the answer is %srisky: %s %.4f, tau %.4f, P_fail %.4f", v.risky ? "" : "not ",
-                    o->params.score, v.value, m->tau, v.p_fail);
+                    o->params->score, v.value, m->tau, v.p_fail);
 }
 
 /* Opened before generating, so that a bad path costs nothing, and emptied only after. */
@@ -351,7 +352,7 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     if (!code) code = generate(o, session, prompt, trajectory);
     hb_session_close(session);
     hb_model_close(model);
-    hb_params_free(&o->params);
+    hb_params_free(o->params);
     return code;
 }
 
@@ -359,13 +360,15 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
 static bool find_watched(const cli_command *command, generate_options *o, int *code)
 {
     hb_error err;
-    hb_signal_set set;
+    hb_signal_set *set = NULL;
+    *code = CLI_DONE;
     if (!o->watched) return true;
-    if (hb_signals_parse(o->watched, &set, &err))
+    if (hb_signal_set_parse(o->watched, &set, &err))
         *code = cli_usage(command, "--watch: %s", err.message);
-    else if (set & (set - 1)) *code = cli_usage(command, "--watch: one signal alone can be watched");
-    else
-        while (HB_SIGNAL_BIT(o->watched_signal) != set) o->watched_signal++;
+    else if (hb_signal_set_count(set) > 1)
+        *code = cli_usage(command, "--watch: one signal alone can be watched");
+    else o->watched_signal = hb_signal_set_at(set, 0);
+    hb_signal_set_free(set);
     return *code == CLI_DONE;
 }
 
@@ -389,7 +392,9 @@ static int run(const cli_command *command, int argc, char **argv)
     add_options(&options, &o);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!operand) return cli_usage(command, "a prompt is required");
-    if (o.engine.stop && !*o.engine.stop) return cli_usage(command, "--stop: the text is empty");
+    o.engine.stops = &o.stop;
+    o.engine.n_stops = o.stop != NULL;
+    if (o.stop && !*o.stop) return cli_usage(command, "--stop: the text is empty");
     if (!find_watched(command, &o, &code) || !cli_chat_check(command, &o.chat, &code)) return code;
     if (o.direction_given && o.direction == HB_DIRECTION_AUTO)
         return cli_usage(command, "--direction: auto needs data; high or low");

@@ -85,12 +85,15 @@ static hb_status open_dataset(cli_pass1 *p, hb_error *err)
  * and another command starts another. */
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
-    char *identity, *path, hex[65];
-    if (asprintf(&identity, "%s %s %s %llu %llu %d %d %.17g %x %s %s", s->model_sha256, s->data_sha256,
-                 s->data_format, (unsigned long long)s->n_samples, (unsigned long long)s->seed,
-                 s->max_tokens, s->n_ctx, s->alpha, s->signals, s->chat ? s->chat : "",
-                 s->system ? s->system : "") < 0)
-        return NULL;
+    char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
+    int length = signals
+                     ? asprintf(&identity, "%s %s %s %llu %llu %d %d %.17g %s %s %s", s->model_sha256,
+                                s->data_sha256, s->data_format, (unsigned long long)s->n_samples,
+                                (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha, signals,
+                                s->chat ? s->chat : "", s->system ? s->system : "")
+                     : -1;
+    free(signals);
+    if (length < 0) return NULL;
     hb_sha256 hash;
     bool ok = hb_sha256_init(&hash);
     if (ok) {
@@ -181,7 +184,7 @@ static hb_status show_reason(void *user, const hb_run_sample *sample)
 {
     (void)user;
     if (!sample->reason) return HB_OK;
-    cli_message("%s %s: %s", sample->status, sample->id, sample->reason);
+    cli_message("%s %s: %s", hb_sample_status_name(sample->status), sample->id, sample->reason);
     return HB_ERR_CANCELLED;
 }
 
@@ -206,10 +209,12 @@ static int check_usage(const cli_command *command, cli_pass1 *p)
     hb_error err;
     if (p->name && (!*p->name || *p->name == '.' || strchr(p->name, '/') || strlen(p->name) > 128))
         return cli_usage(command, "--name: '%s' cannot be part of a file name", p->name);
-    if (hb_signals_parse(p->signal_list, &p->signals, &err))
+    if (hb_signal_set_parse(p->signal_list, &p->signals, &err))
         return cli_usage(command, "--signals: %s", err.message);
-    if (p->needed & ~p->signals)
-        return cli_usage(command, "--signals: the signal that --score names is not among them");
+    const hb_signal *needed;
+    for (size_t i = 0; p->needed && (needed = hb_signal_set_at(p->needed, i)) != NULL; i++)
+        if (!hb_signal_set_has(p->signals, needed))
+            return cli_usage(command, "--signals: the signal that --score names is not among them");
     return CLI_DONE;
 }
 
@@ -255,6 +260,8 @@ void cli_pass1_close(cli_pass1 *p)
     hb_dataset_close(p->dataset);
     hb_session_close(p->session);
     hb_model_close(p->model);
+    hb_signal_set_free(p->signals);
+    hb_signal_set_free(p->needed);
     free(p->own_model_path);
     free(p->own_data_path);
     free(p->own_run_path);

@@ -99,8 +99,6 @@ int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *p, const
     if (p->guarantee && scores->n > 1)
         return cli_usage(command, "--guarantee is for one score named beforehand, not for the best of "
                                   "several");
-    if (p->joint && scores->n > HB_JOINT_MAX)
-        return cli_usage(command, "--joint takes at most %d scores, not %zu", HB_JOINT_MAX, scores->n);
     return CLI_DONE;
 }
 
@@ -144,7 +142,8 @@ static void print_scores(const hb_params_source *source, const hb_sweep_result *
     cli_print_rate(r->n, r->hallucination_rate, source->grading);
     hb_score_id id;
     if (source->store && hb_score_find(source->score, &id))
-        printf("Score %s (%s)\n", source->score, hb_signal_get_info(id.signal)->about);
+        printf("Score %s (%s%s%s)\n", source->score, hb_signal_about(id.signal),
+               *hb_signal_unit(id.signal) ? ", " : "", hb_signal_unit(id.signal));
     else printf("Score %s\n", source->score);
     printf("  %-22s %.6g to %.6g\n", "range", r->score_min, r->score_max);
     print_class("faithful (label 0)", &r->by_label[0]);
@@ -418,7 +417,7 @@ static int run_joint(const cli_pass2 *pass, const hb_score_table *table, const c
                      hb_params_source *source, const char *output_dir, const char *name, bool json)
 {
     hb_error err = {HB_ERR_MEMORY, "out of memory"};
-    hb_joint joint;
+    hb_joint joint = {0};
     hb_joint_options o = hb_joint_defaults();
     double *log_odds = calloc(table->n + 1, sizeof *log_odds);
     int code = CLI_DONE;
@@ -429,6 +428,7 @@ static int run_joint(const cli_pass2 *pass, const hb_score_table *table, const c
     source->joint = &joint;
     if (!code && !json) print_joint(&joint);
     if (!code) code = run_one(pass, log_odds, table, source, output_dir, name, json);
+    hb_joint_free(&joint);
     free(log_odds);
     return code;
 }

@@ -32,11 +32,10 @@ static bool matches(const char *part, size_t length, const char *name)
  */
 static bool means(const char *item, size_t length, hb_score_id id)
 {
-    const hb_signal_info *signal = hb_signal_get_info(id.signal);
     const char *colon = memchr(item, ':', length);
     size_t first = colon ? (size_t)(colon - item) : length;
-    if (!matches(item, first, signal->name)) return false;
-    if (!colon) return id.aggregation == signal->usual;
+    if (!matches(item, first, hb_signal_name(id.signal))) return false;
+    if (!colon) return id.aggregation == hb_signal_usual(id.signal);
     return matches(colon + 1, length - first - 1, hb_aggregation_name(id.aggregation));
 }
 
@@ -45,24 +44,47 @@ static bool is_all(const char *item, size_t length)
     return matches(item, strcspn(item, ":,") < length ? strcspn(item, ":,") : length, "all");
 }
 
-int cli_scores_of_run(const cli_command *command, const char *list, hb_signal_set measured,
-                      cli_scores *scores, hb_signal_set *named)
+/* Adds the scores of signals that an item means, and to `named` the signals that it names. False when
+ * memory runs out. */
+static bool add_scores(const char *item, size_t length, const hb_run *run, cli_scores *scores,
+                       hb_signal_set *named, size_t *found)
 {
+    const hb_signal_set *measured = run ? hb_run_get_settings(run)->signals : NULL;
+    hb_score_id id;
+    bool ok = true, all = is_all(item, length);
+    for (size_t i = 0; ok && hb_score_at(NULL, i, &id); i++) {
+        if (!means(item, length, id)) continue;
+        ++*found;
+        if (all && !hb_signal_set_has(measured, id.signal)) continue;
+        char *name = hb_score_name(id);
+        ok = name && add(scores, name) &&
+             (all || !named || hb_signal_set_add(named, id.signal, NULL) == HB_OK);
+        free(name);
+    }
+    return ok;
+}
+
+/* Adds the run's score of that name, where it has one that is not of a signal. */
+static bool add_other(const char *item, size_t length, const hb_run *run, cli_scores *scores,
+                      size_t *found)
+{
+    char *name = strndup(item, length);
+    bool ok = name != NULL;
+    if (ok && run && !*found && hb_run_has_score(run, name)) ++*found, ok = add(scores, name);
+    free(name);
+    return ok;
+}
+
+int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run,
+                      cli_scores *scores, hb_signal_set **named)
+{
+    hb_error err;
     *scores = (cli_scores){0};
-    *named = 0;
+    if (named && hb_signal_set_new(named, &err)) return cli_fail(&err);
     for (const char *item = list;;) {
         size_t length = strcspn(item, ","), found = 0;
-        bool ok = true;
-        for (size_t i = 0; i < HB_N_SCORES && ok; i++) {
-            hb_score_id id = hb_score_at(i);
-            char name[HB_SCORE_NAME_MAX];
-            if (!means(item, length, id)) continue;
-            found++;
-            if (!is_all(item, length)) *named |= HB_SIGNAL_BIT(id.signal);
-            else if (!(measured & HB_SIGNAL_BIT(id.signal))) continue;
-            hb_score_name(id, name);
-            ok = add(scores, name);
-        }
+        bool ok = add_scores(item, length, run, scores, named ? *named : NULL, &found) &&
+                  add_other(item, length, run, scores, &found);
         if (!ok) return cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
         if (!found) return cli_usage(command, "--score: there is no score '%.*s'", (int)length, item);
         if (!item[length]) return CLI_DONE;
@@ -76,12 +98,15 @@ static bool add_columns(const char *item, size_t length, const cli_scores *colum
     char *name = strndup(item, length);
     bool ok = name != NULL;
     if (ok && (has(columns, name) || !is_all(item, length))) ok = add(scores, name);
-    else
-        for (size_t i = 0; i < HB_N_SCORES && ok; i++) {
-            char known[HB_SCORE_NAME_MAX];
-            hb_score_name(hb_score_at(i), known);
-            if (means(item, length, hb_score_at(i)) && has(columns, known)) ok = add(scores, known);
+    else {
+        hb_score_id id;
+        for (size_t i = 0; ok && hb_score_at(NULL, i, &id); i++) {
+            if (!means(item, length, id)) continue;
+            char *known = hb_score_name(id);
+            ok = known && (!has(columns, known) || add(scores, known));
+            free(known);
         }
+    }
     free(name);
     return ok;
 }

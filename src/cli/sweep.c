@@ -53,14 +53,13 @@ static int sweep_open_run(const cli_command *command, const sweep_options *o, hb
     hb_error err;
     hb_score_table table;
     cli_scores scores = {0};
-    hb_signal_set named;
     hb_params_source source = {.store = run, .run = hb_run_get_settings(run)};
     const hb_run_counts *c = &source.counts;
     if (hb_run_count(run, &source.counts, &err)) return cli_fail(&err);
     int code = cli_grading_use(&o->grading, o->run_path, c, &source.grading);
     if (code) return code;
     const char *list = o->score ? o->score : o->pass2.joint ? "all" : "hbar_s";
-    code = cli_scores_of_run(command, list, source.run->signals, &scores, &named);
+    code = cli_scores_of_run(command, list, run, &scores, NULL);
     if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
     if (!code &&
         hb_run_table(run, (const char *const *)scores.names, scores.n, source.grading, &table, &err))

@@ -21,7 +21,7 @@ typedef struct validating {
     uint64_t n_draws;
     cli_pass1 pass1;
 
-    hb_calibration calibration;
+    hb_params *params;
     hb_run *run;               /* NULL: scores from a table */
     const char *source;        /* where the scores are from, for messages */
     const hb_grading *grading; /* of the run's answers; NULL: labels were given */
@@ -70,7 +70,7 @@ static void add_options(cli_options *options, validating *v)
 
 static int check_chat(const validating *v)
 {
-    const hb_params *p = &v->calibration.params;
+    const hb_params *p = v->params;
     const hb_run_settings *s = hb_run_get_settings(v->run);
     if (hb_params_same_chat(p, s->chat, s->system)) return CLI_DONE;
     cli_message("%s%s was calibrated on prompts put otherwise (%s)%s", v->force ? "warning: " : "",
@@ -80,7 +80,7 @@ static int check_chat(const validating *v)
 
 static int check_model(const validating *v)
 {
-    const hb_params *p = &v->calibration.params;
+    const hb_params *p = v->params;
     const hb_run_settings *s = hb_run_get_settings(v->run);
     bool same = strcmp(p->model_name, s->model_name) == 0 && p->model_size == s->model_size &&
                 strcmp(p->model_architecture, s->model_architecture) == 0;
@@ -100,8 +100,8 @@ static int compare_id(const void *key, const void *id)
 static hb_status count_shared(void *user, const hb_run_sample *sample)
 {
     validating *v = user;
-    const hb_calibration *c = &v->calibration;
-    if (strcmp(sample->status, "scored") != 0) return HB_OK;
+    const hb_params *c = v->params;
+    if (sample->status != HB_SAMPLE_SCORED) return HB_OK;
     v->n_scored++;
     if (!v->same_data && hb_id_is_place(sample->id)) return HB_OK;
     if (bsearch(sample->id, c->ids, c->n_ids, sizeof *c->ids, compare_id)) v->n_shared++;
@@ -111,7 +111,7 @@ static hb_status count_shared(void *user, const hb_run_sample *sample)
 static int check_ids(validating *v)
 {
     hb_error err;
-    v->same_data = strcmp(hb_run_get_settings(v->run)->data_sha256, v->calibration.data_sha256) == 0;
+    v->same_data = strcmp(hb_run_get_settings(v->run)->data_sha256, v->params->data_sha256) == 0;
     if (hb_run_each(v->run, count_shared, v, &err)) return cli_fail(&err);
     if (v->n_shared)
         cli_message("warning: %llu of %llu samples have ids that the calibration had, too: what was "
@@ -123,7 +123,7 @@ static int check_ids(validating *v)
 /* Scores grow with the tokens they are taken over. */
 static void check_tokens(const validating *v)
 {
-    int32_t here = hb_run_get_settings(v->run)->max_tokens, there = v->calibration.max_tokens;
+    int32_t here = hb_run_get_settings(v->run)->max_tokens, there = v->params->max_tokens;
     if (there && here != there)
         cli_message("warning: samples of up to %d tokens, where the calibration's had up to %d", here,
                     there);
@@ -136,7 +136,7 @@ static int open_split(const cli_command *command, validating *v)
     v->source = v->scores_path;
     if (v->scores_path) return CLI_DONE;
     if (!v->pass1.run_path || v->pass1.model_path) {
-        if (!v->pass1.max_tokens) v->pass1.max_tokens = v->calibration.max_tokens;
+        if (!v->pass1.max_tokens) v->pass1.max_tokens = v->params->max_tokens;
         if (!v->pass1.max_tokens) v->pass1.max_tokens = CLI_MAX_TOKENS;
         int code = cli_pass1_run(command, &v->pass1);
         if (code) return code;
@@ -158,10 +158,7 @@ static int open_split(const cli_command *command, validating *v)
 /* Whether the split has a score. */
 static bool is_there(const validating *v, const char *name, const cli_scores *columns)
 {
-    hb_score_id id;
-    if (v->run)
-        return hb_score_find(name, &id) &&
-               hb_run_get_settings(v->run)->signals & HB_SIGNAL_BIT(id.signal);
+    if (v->run) return hb_run_has_score(v->run, name);
     for (size_t i = 0; i < columns->n; i++)
         if (strcmp(columns->names[i], name) == 0) return true;
     return false;
@@ -171,7 +168,7 @@ static bool is_there(const validating *v, const char *name, const cli_scores *co
  * for in any case: reading will say what is wrong. */
 static int choose_scores(validating *v, const char **names, size_t *n_names)
 {
-    const hb_joint *joint = &v->calibration.params.joint;
+    const hb_joint *joint = &v->params->joint;
     hb_error err;
     cli_scores columns = {0};
     hb_buffer missing = {0};
@@ -179,8 +176,8 @@ static int choose_scores(validating *v, const char **names, size_t *n_names)
         return cli_fail(&err);
     bool ok = true;
     for (size_t j = 0; j < joint->n_features; j++) names[(*n_names)++] = joint->features[j].score;
-    for (size_t i = 0; i < v->calibration.n_scores && ok; i++) {
-        const hb_calibrated_score *s = &v->calibration.scores[i];
+    for (size_t i = 0; i < v->params->n_scores && ok; i++) {
+        const hb_calibrated_score *s = &v->params->scores[i];
         if (i == 0 || is_there(v, s->name, &columns)) {
             if (i > 0 || !joint->n_features) names[(*n_names)++] = s->name;
             v->judged[v->n++] = (judged){.calibrated = s};
@@ -221,22 +218,24 @@ static int read_table(validating *v, const char *const *names, size_t n_names)
 /* The joint model's log-odds, from the first of the table's scores. */
 static int join(validating *v)
 {
-    const hb_joint *joint = &v->calibration.params.joint;
-    double values[HB_JOINT_MAX];
-    v->log_odds = calloc(v->table.n + 1, sizeof *v->log_odds);
+    const hb_joint *joint = &v->params->joint;
+    double *values = calloc(joint->n_features + 1, sizeof *values);
+    v->log_odds = values ? calloc(v->table.n + 1, sizeof *v->log_odds) : NULL;
+    if (!v->log_odds) free(values);
     if (!v->log_odds) return cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
     for (size_t i = 0; i < v->table.n; i++) {
         for (size_t j = 0; j < joint->n_features; j++) values[j] = v->table.scores[j * v->table.n + i];
         v->log_odds[i] = hb_joint_log_odds(joint, values);
     }
+    free(values);
     return CLI_DONE;
 }
 
 static int read_scores(validating *v)
 {
-    size_t n_joint = v->calibration.params.joint.n_features, n_names = 0;
-    const char **names = calloc(v->calibration.n_scores + n_joint, sizeof *names);
-    v->judged = calloc(v->calibration.n_scores, sizeof *v->judged);
+    size_t n_joint = v->params->joint.n_features, n_names = 0;
+    const char **names = calloc(v->params->n_scores + n_joint, sizeof *names);
+    v->judged = calloc(v->params->n_scores, sizeof *v->judged);
     int code = names && v->judged ? CLI_DONE : cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
     if (!code) code = choose_scores(v, names, &n_names);
     if (!code) code = read_table(v, names, n_names);
@@ -253,15 +252,15 @@ static int read_scores(validating *v)
 static hb_status judge(const validating *v, judged *j, hb_error *err)
 {
     hb_validation_options o = {.tau = j->calibrated->tau,
-                               .lambda = v->calibration.params.lambda,
+                               .lambda = v->params->lambda,
                                .direction = j->calibrated->direction,
                                .bootstrap = hb_bootstrap_defaults()};
-    if (j->calibrated == &v->calibration.scores[0]) {
-        o.promise = v->calibration.params.promise;
-        o.map = &v->calibration.params.map;
+    if (j->calibrated == &v->params->scores[0]) {
+        o.promise = v->params->promise;
+        o.map = &v->params->map;
     }
     o.bootstrap.n_draws = (size_t)v->n_draws;
-    o.bootstrap.min_recall = v->recall_given ? v->min_recall : v->calibration.min_recall;
+    o.bootstrap.min_recall = v->recall_given ? v->min_recall : v->params->min_recall;
     return hb_validate(j->scores, v->table.labels, v->table.n, &o, &j->result, err);
 }
 
@@ -359,10 +358,10 @@ static int judge_all(validating *v)
     if (test_each(v, &err) || correlate(v, &err)) return cli_fail(&err);
     divide(v);
     const hb_calibrated_score *first = v->judged[0].calibrated;
-    v->has_halting = v->run && !v->calibration.params.joint.n_features;
+    v->has_halting = v->run && !v->params->joint.n_features;
     if (!v->has_halting) return CLI_DONE;
-    return cli_find_halting(v->run, first->name, first->tau, first->direction,
-                            &v->calibration.params.map, v->grading, &v->halting);
+    return cli_find_halting(v->run, first->name, first->tau, first->direction, &v->params->map,
+                            v->grading, &v->halting);
 }
 
 /* ---- Results ------------------------------------------------------------------------------------- */
@@ -384,12 +383,12 @@ static int print_json(const validating *v, const char *const *names)
         json_object_set_new(score, "p_difference_holm", cli_number(j->p_holm));
         json_object_set_new(scores, names[i], score);
     }
-    json_t *root = json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "params", v->params_path,
-                             "source", v->source, "score", v->calibration.params.score, "shared_ids",
-                             (json_int_t)v->n_shared, "scores", scores, "correlations",
-                             hb_json_correlations(names, v->correlations, v->n), "quadrants",
-                             v->has_quadrants ? hb_quadrants_json(&v->quadrants) : json_null(),
-                             "halting", v->has_halting ? hb_halting_json(&v->halting) : json_null());
+    json_t *root =
+        json_pack("{s:s, s:s, s:s, s:I, s:o, s:o, s:o, s:o}", "params", v->params_path, "source",
+                  v->source, "score", v->params->score, "shared_ids", (json_int_t)v->n_shared, "scores",
+                  scores, "correlations", hb_json_correlations(names, v->correlations, v->n),
+                  "quadrants", v->has_quadrants ? hb_quadrants_json(&v->quadrants) : json_null(),
+                  "halting", v->has_halting ? hb_halting_json(&v->halting) : json_null());
     return cli_print_json(root, JSON_INDENT(2));
 }
 
@@ -500,7 +499,7 @@ static int print_text(const validating *v, const char *const *names)
 static int validate(const cli_command *command, validating *v)
 {
     hb_error err;
-    if (hb_calibration_load(v->params_path, &v->calibration, &err)) return cli_fail(&err);
+    if (hb_params_load(v->params_path, &v->params, &err)) return cli_fail(&err);
     int code = open_split(command, v);
     if (!code) code = judge_all(v);
     if (code) return code;
@@ -518,7 +517,7 @@ static void close_validating(validating *v)
     free(v->correlations);
     free(v->log_odds);
     hb_score_table_free(&v->table);
-    hb_calibration_free(&v->calibration);
+    hb_params_free(v->params);
     if (v->run != v->pass1.run) hb_run_close(v->run);
     cli_pass1_close(&v->pass1);
 }

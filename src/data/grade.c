@@ -27,7 +27,7 @@ const char *hb_grade_rule_name(hb_grade_rule rule)
 {
     static const char *const names[] = {
         [HB_GRADE_EXACT] = "exact", [HB_GRADE_CONTAINS] = "contains", [HB_GRADE_F1] = "f1"};
-    return names[rule];
+    return (size_t)rule < sizeof names / sizeof *names ? names[rule] : "unknown";
 }
 
 int hb_grade_label(const hb_grade *grade, const hb_grading *grading)

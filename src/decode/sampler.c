@@ -9,6 +9,11 @@ typedef struct candidate {
     int32_t id;
 } candidate;
 
+hb_sampling hb_sampling_defaults(void)
+{
+    return (hb_sampling){.temperature = 0, .top_k = 0, .top_p = 1, .seed = 42};
+}
+
 hb_status hb_sampler_open(hb_sampler *sampler, const hb_sampling *options, int32_t n_vocab,
                           hb_error *err)
 {

@@ -9,6 +9,7 @@
 #include "decode/sampler.h"
 #include "engine/engine.h"
 #include "monitor/watch.h"
+#include "signals/scores.h"
 
 /* The state of one generation. Its arrays are sized by the model alone; only in full mode do text,
  * tokens and trajectory grow. */
@@ -20,29 +21,26 @@ typedef struct loop {
     hb_sampler sampler;
     hb_watch *watch;
     float *logits; /* [n_vocab] */
-    float *states; /* [n_layers][n_embd] */
-    float *lens;   /* [n_layers][n_lens]; NULL where it is not wanted */
-    int32_t *lens_tokens, n_lens;
+    float *states; /* [n_blocks][n_embd], of the blocks that the watch needs */
+    float *lens;   /* [n_blocks][n_lens] */
+    int32_t *lens_tokens;
+    hb_tap tap; /* of a checked step */
+    size_t n_signals;
+    double *values; /* [n_steps][n_signals], of the trajectory */
+    double *chosen_values;
     hb_buffer text;
-    hb_buffer held; /* appended, and not yet in the text: it may begin the stop text */
+    hb_buffer held; /* appended, and not yet in the text: it may begin a stop text */
     hb_step chosen; /* the step checked last before the last token was appended */
-    bool stopped;   /* the stop text came */
-    size_t token_room, step_room;
+    bool stopped;   /* a stop text came */
+    size_t token_room, step_room, value_room;
     bool line_begun; /* something that is no white space was appended */
 } loop;
 
 hb_generate_options hb_generate_defaults(void)
 {
     return (hb_generate_options){
-        .monitor = {.watched = HB_SIGNAL_HBAR_S,
-                    .signals = HB_SIGNALS_ALL,
-                    .tau = 2.0,
-                    .lambda = HB_DEFAULT_LAMBDA,
-                    .cutoff = 0.85,
-                    .alpha = 0.1,
-                    .direction = HB_DIRECTION_HIGH,
-                    .check_every = 1},
-        .sampling = {.temperature = 0, .top_k = 0, .top_p = 1, .seed = 42},
+        .monitor = hb_monitor_defaults(),
+        .sampling = hb_sampling_defaults(),
         .max_tokens = 512,
         .mode = HB_MODE_FULL,
     };
@@ -56,27 +54,36 @@ const char *hb_finish_name(hb_finish finish)
         [HB_FINISH_MAX_TOKENS] = "max tokens", [HB_FINISH_CONTEXT] = "context full",
         [HB_FINISH_CANCELLED] = "cancelled",
     };
-    return names[finish];
+    return (size_t)finish < sizeof names / sizeof *names ? names[finish] : "unknown";
 }
 
 /* ---- Setting up --------------------------------------------------------------------------------- */
 
+/* Room for what the watch needs of a checked step; false without memory. */
+static bool open_tap(loop *l)
+{
+    l->tap = (hb_tap){.n_rows = 1, .logits = l->logits};
+    hb_watch_request(l->watch, &l->tap);
+    size_t blocks = (size_t)l->tap.n_blocks, k = (size_t)l->tap.n_lens;
+    size_t d = (size_t)l->session->model->info.n_embd;
+    if (blocks) l->tap.states = l->states = malloc(blocks * d * sizeof *l->states);
+    if (k) l->tap.lens = l->lens = malloc(blocks * k * sizeof *l->lens);
+    if (k) l->tap.lens_tokens = l->lens_tokens = malloc(k * sizeof *l->lens_tokens);
+    return (!blocks || l->states) && (!k || (l->lens && l->lens_tokens));
+}
+
 static hb_status open_loop(loop *l)
 {
     const hb_model *model = l->session->model;
-    size_t d = (size_t)model->info.n_embd, layers = (size_t)model->info.n_layers;
     hb_status status = hb_watch_open(model, &l->options->monitor, &l->watch, l->err);
     if (!status)
         status = hb_sampler_open(&l->sampler, &l->options->sampling, model->info.n_vocab, l->err);
     if (status) return status;
     l->logits = malloc((size_t)model->info.n_vocab * sizeof *l->logits);
-    l->states = malloc(layers * d * sizeof *l->states);
-    if (!l->logits || !l->states) return hb_fail_memory(l->err);
-    if (!hb_watch_wants_lens(l->watch)) return HB_OK;
-    l->n_lens = hb_watch_n_lens(model);
-    l->lens = malloc(layers * (size_t)l->n_lens * sizeof *l->lens);
-    l->lens_tokens = malloc((size_t)l->n_lens * sizeof *l->lens_tokens);
-    return l->lens && l->lens_tokens ? HB_OK : hb_fail_memory(l->err);
+    l->n_signals = hb_signal_set_count(hb_watch_signals(l->watch));
+    l->chosen_values = calloc(l->n_signals + 1, sizeof *l->chosen_values);
+    if (!l->logits || !l->chosen_values || !open_tap(l)) return hb_fail_memory(l->err);
+    return hb_signal_set_copy(hb_watch_signals(l->watch), &l->out->signals, l->err);
 }
 
 static void close_loop(loop *l)
@@ -87,6 +94,8 @@ static void close_loop(loop *l)
     free(l->states);
     free(l->lens);
     free(l->lens_tokens);
+    free(l->values);
+    free(l->chosen_values);
     hb_buffer_free(&l->text);
     hb_buffer_free(&l->held);
 }
@@ -108,13 +117,11 @@ static bool is_cancelled(const loop *l)
 static hb_status evaluate(loop *l, const int32_t *tokens, int32_t n, int32_t step)
 {
     int32_t last = n - 1;
-    bool checked = is_checked(l, step);
     hb_tap tap = {.rows = &last, .n_rows = 1, .logits = l->logits};
+    bool checked = is_checked(l, step);
     if (checked) {
-        tap.states = l->states;
-        tap.lens = l->lens;
-        tap.lens_tokens = l->lens_tokens;
-        tap.n_lens = l->n_lens;
+        l->tap.rows = &last;
+        tap = l->tap;
     }
     hb_status status = hb_eval(l->session, tokens, n, &tap, l->err);
     if (!status && !checked) status = hb_check_logits(l->session->model, step, l->logits, l->err);
@@ -132,21 +139,30 @@ static void *grow(void *array, size_t *room, size_t n, size_t size)
     return bigger;
 }
 
-/* Measures the step from l->logits and l->states, and keeps it where steps are kept. */
-static hb_status measure(loop *l, int32_t step, int32_t token)
+/* Adds the step measured last to the trajectory. Its values are found by its place until all have
+ * come. */
+static hb_status keep_step(loop *l)
 {
     hb_generation *out = l->out;
-    const hb_tapped_row row = {l->logits, l->states, l->lens};
-    hb_status status = hb_watch_measure(l->watch, step, token, &row, &out->last, l->err);
-    if (status) return status;
-    if (l->options->mode == HB_MODE_FULL) {
-        hb_step *steps = grow(out->trajectory, &l->step_room, out->n_steps, sizeof *steps);
-        if (!steps) return hb_fail_memory(l->err);
-        out->trajectory = steps;
-        steps[out->n_steps] = out->last;
-    }
-    out->n_steps++;
+    size_t row = (l->n_signals + 1) * sizeof *l->values;
+    hb_step *steps = grow(out->trajectory, &l->step_room, out->n_steps, sizeof *steps);
+    if (steps) out->trajectory = steps;
+    double *values = grow(l->values, &l->value_room, out->n_steps, row);
+    if (values) l->values = values;
+    if (!steps || !values) return hb_fail_memory(l->err);
+    steps[out->n_steps] = out->last;
+    memcpy(values + out->n_steps * l->n_signals, out->last.values, l->n_signals * sizeof *values);
     return HB_OK;
+}
+
+/* Measures the step from l->logits and l->states, and keeps it where steps are kept. */
+static hb_status measure(loop *l, int32_t step, int32_t token, bool *halt)
+{
+    const hb_reading reading = hb_watch_reading(l->watch, &l->tap, 0);
+    hb_status status = hb_watch_step(l->watch, step, token, &reading, &l->out->last, halt, l->err);
+    if (!status && l->options->mode == HB_MODE_FULL) status = keep_step(l);
+    if (!status) l->out->n_steps++;
+    return status;
 }
 
 static hb_status give_out(loop *l, const char *bytes, size_t length)
@@ -166,15 +182,20 @@ static size_t may_begin(const hb_buffer *held, const char *stop)
     return n;
 }
 
-/* Gives out what comes before the stop text, or before what may begin it, and holds the rest. */
+/* Gives out what comes before the first stop text, or before what may begin one, and holds the rest. */
 static hb_status hold(loop *l, const char *bytes, size_t length)
 {
-    const char *stop = l->options->stop;
     if (!hb_buffer_add(&l->held, bytes, length)) return hb_fail_memory(l->err);
-    const char *found = memmem(l->held.data, l->held.length, stop, strlen(stop));
-    size_t n = found ? (size_t)(found - l->held.data) : l->held.length - may_begin(&l->held, stop);
+    size_t first = l->held.length, begun = 0;
+    for (size_t k = 0; k < l->options->n_stops; k++) {
+        const char *stop = l->options->stops[k];
+        const char *found = memmem(l->held.data, first, stop, strlen(stop));
+        size_t may = may_begin(&l->held, stop);
+        if (found) l->stopped = true, first = (size_t)(found - l->held.data);
+        if (may > begun) begun = may;
+    }
+    size_t n = l->stopped ? first : l->held.length - begun;
     hb_status status = give_out(l, l->held.data, n);
-    l->stopped = found != NULL;
     l->held.length -= n;
     memmove(l->held.data, l->held.data + n, l->held.length);
     return status;
@@ -193,7 +214,9 @@ static hb_status append(loop *l, int32_t token)
     }
     l->out->n_tokens++;
     l->chosen = l->out->last;
-    return l->options->stop ? hold(l, bytes, length) : give_out(l, bytes, length);
+    memcpy(l->chosen_values, l->out->last.values, l->n_signals * sizeof *l->chosen_values);
+    l->chosen.values = l->chosen_values;
+    return l->options->n_stops ? hold(l, bytes, length) : give_out(l, bytes, length);
 }
 
 /* ---- The loop ----------------------------------------------------------------------------------- */
@@ -237,9 +260,10 @@ static hb_status decode(loop *l)
         if (is_cancelled(l)) return stop(l, HB_FINISH_CANCELLED);
         int32_t token = hb_sampler_choose(&l->sampler, l->logits);
         if (is_checked(l, step)) {
-            hb_status status = measure(l, step, token);
+            bool halt;
+            hb_status status = measure(l, step, token, &halt);
             if (status) return status;
-            if (out->last.p_fail >= out->cutoff) return stop(l, HB_FINISH_HALTED);
+            if (halt) return stop(l, HB_FINISH_HALTED);
         }
         if (hb_token_is_end(l->session->model, token)) return stop(l, HB_FINISH_END);
         hb_status status = append(l, token);
@@ -267,12 +291,33 @@ static hb_status run(loop *l, const int32_t *prompt, int32_t n_prompt)
     return status;
 }
 
+/* Makes the kept steps point to their values, and to the signals that the generation owns. */
+static hb_status settle_steps(loop *l)
+{
+    hb_generation *out = l->out;
+    if (!out->n_steps) return HB_OK;
+    if (!out->trajectory) { /* only the last step is kept */
+        l->values = calloc(l->n_signals + 1, sizeof *l->values);
+        if (!l->values) return hb_fail_memory(l->err);
+        memcpy(l->values, out->last.values, l->n_signals * sizeof *l->values);
+    }
+    for (size_t i = 0; out->trajectory && i < out->n_steps; i++) {
+        out->trajectory[i].signals = out->signals;
+        out->trajectory[i].values = l->values + i * l->n_signals;
+    }
+    out->last.signals = out->signals;
+    out->last.values = l->values + (out->trajectory ? out->n_steps - 1 : 0) * l->n_signals;
+    out->values = l->values;
+    l->values = NULL;
+    return HB_OK;
+}
+
 /* Turns what was gathered into results. */
 static hb_status finish(loop *l)
 {
-    hb_watch_get_scores(l->watch, &l->out->scores);
-    hb_status status = HB_OK;
-    if (l->held.length && !l->stopped) status = give_out(l, l->held.data, l->held.length);
+    hb_status status = hb_watch_get_scores(l->watch, &l->out->scores, l->err);
+    if (!status && l->held.length && !l->stopped) status = give_out(l, l->held.data, l->held.length);
+    if (!status) status = settle_steps(l);
     if (status) return status;
     if (l->options->mode == HB_MODE_SCORE_ONLY) return HB_OK;
     hb_buffer clean = {0};
@@ -292,8 +337,9 @@ hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t 
 {
     if (options->max_tokens < 1)
         return hb_fail(err, HB_ERR_ARGUMENT, "max-tokens %d is not at least 1", options->max_tokens);
-    if (options->stop && !*options->stop)
-        return hb_fail(err, HB_ERR_ARGUMENT, "the stop text is empty");
+    for (size_t k = 0; k < options->n_stops; k++)
+        if (!options->stops[k] || !*options->stops[k])
+            return hb_fail(err, HB_ERR_ARGUMENT, "the stop text is empty");
     if (n_prompt < 1) return hb_fail(err, HB_ERR_ARGUMENT, "the prompt is empty");
     if (n_prompt > (size_t)session->n_ctx)
         return hb_fail(err, HB_ERR_CONTEXT, "the prompt's %zu tokens do not fit the context of %d",
@@ -332,5 +378,8 @@ void hb_generation_free(hb_generation *generation)
     free(generation->text);
     free(generation->tokens);
     free(generation->trajectory);
+    free(generation->values);
+    hb_signal_set_free(generation->signals);
+    hb_scores_free(generation->scores);
     *generation = (hb_generation){0};
 }

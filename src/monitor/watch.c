@@ -4,23 +4,39 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/engine.h"
+#include "signals/aggregate.h"
 #include "signals/scores.h"
+#include "signals/set.h"
+#include "signals/signal.h"
+
+/* A score of the joint model: which of the watch's aggregates, by which aggregation. */
+typedef struct feature {
+    size_t place;
+    hb_aggregation aggregation;
+} feature;
 
 struct hb_watch {
     const hb_model *model;
     hb_monitor monitor;
-    hb_aggregate scores[HB_N_SIGNALS];
-    hb_score_id joint[HB_JOINT_MAX]; /* the joint model's scores, if there is one */
+    hb_signal_set *signals; /* those measured, [n] */
+    size_t n;
+    hb_needs needs;
+    size_t watched;           /* the place of the signal watched, where there is one */
+    hb_aggregate *aggregates; /* [n] */
+    double *values;           /* [n], of the step measured last */
+    size_t *state_at;         /* [n], where each signal's state begins in `state` */
+    char *state, *next; /* [state_bytes], after the step measured last, and after the one in hand */
+    size_t state_bytes;
+    float *previous;      /* [n_embd], the last block's state at the step before, if it is needed */
+    feature *features;    /* [monitor.joint->n_features] */
+    double *joint_values; /* the same, aggregated */
     size_t n_steps;
-    float previous[]; /* [n_embd], the last block's state at the step before */
 };
 
-/* ---- Opening and closing ------------------------------------------------------------------------ */
+/* ---- Opening and closing ------------------------------------------------------------------------- */
 
 static hb_status check_monitor(const hb_monitor *m, hb_error *err)
 {
-    if (m->watched >= HB_N_SIGNALS || m->signals & ~HB_SIGNALS_ALL)
-        return hb_fail(err, HB_ERR_ARGUMENT, "there are %d signals, and no more", HB_N_SIGNALS);
     if (!isfinite(m->tau)) return hb_fail(err, HB_ERR_ARGUMENT, "tau %g is not a number", m->tau);
     if (!(m->lambda > 0 && isfinite(m->lambda)))
         return hb_fail(err, HB_ERR_ARGUMENT, "lambda %g is not above 0", m->lambda);
@@ -32,20 +48,72 @@ static hb_status check_monitor(const hb_monitor *m, hb_error *err)
         return hb_fail(err, HB_ERR_ARGUMENT, "the monitor's direction must be high or low");
     if (m->check_every < 1)
         return hb_fail(err, HB_ERR_ARGUMENT, "check-every %d is not at least 1", m->check_every);
+    if (m->joint && !m->joint->n_features)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the joint model has no scores");
     return HB_OK;
 }
 
-/* Finds the joint model's scores, whose signals are then measured in any case. */
-static hb_status find_joint(hb_watch *w, hb_error *err)
+/* Adds the joint model's signals to those measured. */
+static hb_status add_joint(hb_watch *w, hb_error *err)
 {
     const hb_joint *joint = w->monitor.joint;
-    for (size_t j = 0; joint && j < joint->n_features; j++) {
-        if (!hb_score_find(joint->features[j].score, &w->joint[j]))
+    hb_status status = HB_OK;
+    for (size_t j = 0; j < joint->n_features && !status; j++) {
+        hb_score_id id;
+        if (!hb_score_find(joint->features[j].score, &id))
             return hb_fail(err, HB_ERR_ARGUMENT,
-                           "the joint model has the score '%s', which is none that hbar measures",
+                           "the joint model has the score '%s', which hbar does not measure",
                            joint->features[j].score);
-        w->monitor.signals |= HB_SIGNAL_BIT(w->joint[j].signal);
+        status = hb_signal_set_add(w->signals, id.signal, err);
     }
+    return status;
+}
+
+/* Gathers what is to be measured: the monitor's signals and those that decide. */
+static hb_status choose_signals(hb_watch *w, hb_error *err)
+{
+    const hb_monitor *m = &w->monitor;
+    hb_status status = hb_signal_set_copy(m->signals, &w->signals, err);
+    if (!status && m->joint) status = add_joint(w, err);
+    else if (!status && m->watched) status = hb_signal_set_add(w->signals, m->watched, err);
+    w->monitor.signals = w->signals;
+    w->n = hb_signal_set_count(w->signals);
+    if (!status) status = hb_signal_set_needs(w->signals, w->model->info.n_layers, &w->needs, err);
+    return status;
+}
+
+/* Finds the places of the signals that decide, which are in the set. */
+static void find_places(hb_watch *w)
+{
+    const hb_joint *joint = w->monitor.joint;
+    if (w->monitor.watched) hb_signal_set_find(w->signals, w->monitor.watched, &w->watched);
+    for (size_t j = 0; joint && j < joint->n_features; j++) {
+        hb_score_id id;
+        hb_score_find(joint->features[j].score, &id);
+        hb_signal_set_find(w->signals, id.signal, &w->features[j].place);
+        w->features[j].aggregation = id.aggregation;
+    }
+}
+
+static hb_status reserve(hb_watch *w, hb_error *err)
+{
+    size_t n_joint = w->monitor.joint ? w->monitor.joint->n_features : 0;
+    w->aggregates = calloc(w->n + 1, sizeof *w->aggregates);
+    w->values = calloc(w->n + 1, sizeof *w->values);
+    w->state_at = calloc(w->n + 1, sizeof *w->state_at);
+    w->features = calloc(n_joint + 1, sizeof *w->features);
+    w->joint_values = calloc(n_joint + 1, sizeof *w->joint_values);
+    if (!w->aggregates || !w->values || !w->state_at || !w->features || !w->joint_values)
+        return hb_fail_memory(err);
+    for (size_t i = 0; i < w->n; i++) { /* each where any type may begin */
+        const size_t align = _Alignof(max_align_t);
+        w->state_at[i] = w->state_bytes;
+        w->state_bytes += (hb_signal_set_at(w->signals, i)->state_bytes + align - 1) / align * align;
+    }
+    w->state = calloc(w->state_bytes + 1, 1);
+    w->next = calloc(w->state_bytes + 1, 1);
+    if (w->needs.previous) w->previous = calloc((size_t)w->model->info.n_embd, sizeof *w->previous);
+    if (!w->state || !w->next || (w->needs.previous && !w->previous)) return hb_fail_memory(err);
     return HB_OK;
 }
 
@@ -54,29 +122,81 @@ hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_wat
 {
     hb_status status = check_monitor(monitor, err);
     if (status) return status;
-    hb_watch *w = calloc(1, sizeof *w + (size_t)model->info.n_embd * sizeof *w->previous);
+    hb_watch *w = calloc(1, sizeof *w);
     if (!w) return hb_fail_memory(err);
     w->model = model;
     w->monitor = *monitor;
-    w->monitor.signals |= HB_SIGNAL_BIT(HB_SIGNAL_HBAR_S) | HB_SIGNAL_BIT(monitor->watched);
-    status = find_joint(w, err);
-    if (status) hb_watch_close(w);
-    else *watch = w;
-    return status;
+    status = choose_signals(w, err);
+    if (!status) status = reserve(w, err);
+    if (status) {
+        hb_watch_close(w);
+        return status;
+    }
+    find_places(w);
+    *watch = w;
+    return HB_OK;
 }
 
-void hb_watch_close(hb_watch *watch)
+void hb_watch_close(hb_watch *w)
 {
-    free(watch);
+    if (!w) return;
+    hb_signal_set_free(w->signals);
+    hb_needs_free(&w->needs);
+    free(w->aggregates);
+    free(w->values);
+    free(w->state_at);
+    free(w->state);
+    free(w->next);
+    free(w->previous);
+    free(w->features);
+    free(w->joint_values);
+    free(w);
 }
 
-void hb_watch_reset(hb_watch *watch)
+void hb_watch_reset(hb_watch *w)
 {
-    memset(watch->scores, 0, sizeof watch->scores);
-    watch->n_steps = 0;
+    memset(w->aggregates, 0, w->n * sizeof *w->aggregates);
+    memset(w->state, 0, w->state_bytes);
+    w->n_steps = 0;
 }
 
-/* ---- Measuring ---------------------------------------------------------------------------------- */
+const hb_signal_set *hb_watch_signals(const hb_watch *watch)
+{
+    return watch->signals;
+}
+
+void hb_watch_request(const hb_watch *w, hb_tap *tap)
+{
+    int32_t vocab = w->model->info.n_vocab;
+    tap->blocks = w->needs.blocks;
+    tap->n_blocks = w->needs.n_blocks;
+    tap->n_lens = !w->needs.lens ? 0 : vocab < HB_LENS_TOKENS ? vocab : HB_LENS_TOKENS;
+}
+
+hb_reading hb_watch_reading(const hb_watch *w, const hb_tap *tap, int32_t row)
+{
+    size_t r = (size_t)row, blocks = (size_t)tap->n_blocks, k = (size_t)tap->n_lens;
+    hb_reading reading = {.logits = tap->logits + r * (size_t)w->model->info.n_vocab,
+                          .blocks = tap->blocks,
+                          .n_blocks = tap->n_blocks,
+                          .n_lens = tap->n_lens};
+    if (tap->states) reading.states = tap->states + r * blocks * (size_t)w->model->info.n_embd;
+    if (tap->lens) reading.lens = tap->lens + r * blocks * k;
+    return reading;
+}
+
+hb_monitor hb_monitor_defaults(void)
+{
+    return (hb_monitor){.watched = hb_signal_find("hbar_s"),
+                        .tau = 2.0,
+                        .lambda = HB_DEFAULT_LAMBDA,
+                        .cutoff = 0.85,
+                        .alpha = 0.1,
+                        .direction = HB_DIRECTION_HIGH,
+                        .check_every = 1};
+}
+
+/* ---- Measuring ----------------------------------------------------------------------------------- */
 
 static hb_status not_finite(const hb_model *model, const char *what, int32_t step, hb_error *err)
 {
@@ -92,100 +212,95 @@ hb_status hb_check_logits(const hb_model *model, int32_t step, const float *logi
     return sum == 0 ? HB_OK : not_finite(model, "logits", step, err);
 }
 
-static bool wants(const hb_watch *w, hb_signal_set any)
+/* Runs the set's signals. With finite logits, only the blocks' states can make a value infinite or NaN.
+ */
+static hb_status measure(hb_watch *w, hb_measuring *m, int32_t step, hb_error *err)
 {
-    return w->monitor.signals & any;
-}
-
-int32_t hb_watch_n_lens(const hb_model *model)
-{
-    return model->info.n_vocab < HB_LENS_TOKENS ? model->info.n_vocab : HB_LENS_TOKENS;
-}
-
-bool hb_watch_wants_lens(const hb_watch *watch)
-{
-    return wants(watch, HB_SIGNAL_BIT(HB_SIGNAL_LENS_JSD) | HB_SIGNAL_BIT(HB_SIGNAL_LENS_DEPTH));
-}
-
-/* The signals of the distribution and the token chosen from it. */
-static void measure_distribution(const hb_watch *w, const hb_distribution *d, float chosen, double *v)
-{
-    const hb_aggregate *surprises = &w->scores[HB_SIGNAL_SURPRISE];
-    v[HB_SIGNAL_DELTA_MU] = hb_delta_mu(hb_gini_impurity(d));
-    v[HB_SIGNAL_ENTROPY] = hb_entropy(d);
-    v[HB_SIGNAL_RENYI] = hb_renyi_divergence(d);
-    v[HB_SIGNAL_TSALLIS] = hb_tsallis_divergence(d);
-    v[HB_SIGNAL_FISHER_RAO] = hb_fisher_rao_distance(d);
-    v[HB_SIGNAL_MAX_PROB] = hb_max_probability(d);
-    v[HB_SIGNAL_MARGIN] = hb_margin(d);
-    v[HB_SIGNAL_SELF_CERTAINTY] = hb_self_certainty(d);
-    v[HB_SIGNAL_SURPRISE] = hb_surprise(hb_probability(d, chosen));
-    double total = surprises->sum + v[HB_SIGNAL_SURPRISE];
-    v[HB_SIGNAL_PERPLEXITY] = exp(total / (double)(surprises->n + 1));
-    v[HB_SIGNAL_SEQUENCE_LOGPROB] = 0 - total;
-}
-
-/* Blocks are compared with the last one, whose row of the lens is the model's own logits. */
-static void measure_lens(const hb_watch *w, const float *lens, double *v)
-{
-    size_t layers = (size_t)w->model->info.n_layers, k = (size_t)hb_watch_n_lens(w->model);
-    const float *last = lens + (layers - 1) * k, *middle = lens + ((layers + 1) / 2 - 1) * k;
-    v[HB_SIGNAL_LENS_JSD] = hb_jensen_shannon(last, middle, k);
-    v[HB_SIGNAL_LENS_DEPTH] = hb_prediction_depth(lens, layers, k);
-}
-
-/* The signals of the blocks' states; those of the distribution are there. */
-static void measure_states(const hb_watch *w, const float *states, double *v)
-{
-    size_t d = (size_t)w->model->info.n_embd, layers = (size_t)w->model->info.n_layers;
-    const float *last = states + (layers - 1) * d;
-    v[HB_SIGNAL_DELTA_SIGMA] = hb_delta_sigma(states, layers, d);
-    v[HB_SIGNAL_HBAR_S] = hb_hbar_s(v[HB_SIGNAL_DELTA_MU], v[HB_SIGNAL_DELTA_SIGMA]);
-    v[HB_SIGNAL_DELTA_H] = w->n_steps > 0 ? hb_cosine_distance(last, w->previous, d) : 0;
-    v[HB_SIGNAL_PRI] = hb_pri(v[HB_SIGNAL_SURPRISE], v[HB_SIGNAL_DELTA_H], w->monitor.alpha);
-}
-
-/* The joint model's log-odds for the steps so far, this one included. */
-static double joint_log_odds(const hb_watch *w)
-{
-    double values[HB_JOINT_MAX], all[HB_N_AGGREGATIONS];
-    for (size_t j = 0; j < w->monitor.joint->n_features; j++) {
-        hb_aggregate_get(&w->scores[w->joint[j].signal], all);
-        values[j] = all[w->joint[j].aggregation];
-    }
-    return hb_joint_log_odds(w->monitor.joint, values);
-}
-
-hb_status hb_watch_measure(hb_watch *w, int32_t step, int32_t token, const hb_tapped_row *row,
-                           hb_step *out, hb_error *err)
-{
-    const hb_monitor *m = &w->monitor;
-    size_t d = (size_t)w->model->info.n_embd, layers = (size_t)w->model->info.n_layers;
-    hb_distribution distribution;
-    hb_step s = {.step = step, .token = token};
-    if (!hb_distribution_gather(row->logits, (size_t)w->model->info.n_vocab, &distribution))
+    if (!w->needs.distribution) {
+        hb_status status = hb_check_logits(w->model, step, m->reading->logits, err);
+        if (status) return status;
+    } else if (!hb_distribution_gather(m->reading->logits, m->n_vocab, &m->distribution)) {
         return not_finite(w->model, "logits", step, err);
-    s.impurity = hb_gini_impurity(&distribution);
-    measure_distribution(w, &distribution, row->logits[token], s.signals);
-    measure_states(w, row->states, s.signals);
-    if (hb_watch_wants_lens(w)) measure_lens(w, row->lens, s.signals);
-    if (!isfinite(s.signals[HB_SIGNAL_HBAR_S]) || !isfinite(s.signals[HB_SIGNAL_PRI]))
-        return not_finite(w->model, "blocks' states", step, err);
-    memcpy(w->previous, row->states + (layers - 1) * d, d * sizeof *w->previous);
-    for (int i = 0; i < HB_N_SIGNALS; i++) {
-        hb_aggregate_add(&w->scores[i], s.signals[i]);
-        if (!wants(w, HB_SIGNAL_BIT(i))) s.signals[i] = NAN;
     }
+    memcpy(w->next, w->state, w->state_bytes);
+    for (size_t i = 0; i < w->n; i++) {
+        const hb_signal *signal = hb_signal_set_at(w->signals, i);
+        w->values[i] = signal->measure(signal, m, w->next + w->state_at[i]);
+        if (!isfinite(w->values[i])) return not_finite(w->model, "blocks' states", step, err);
+    }
+    return HB_OK;
+}
+
+/* Takes the step that was measured into the scores and the signals' states. */
+static void add_step(hb_watch *w, const hb_measuring *m)
+{
+    char *before = w->state;
+    w->state = w->next;
+    w->next = before;
+    for (size_t i = 0; i < w->n; i++) hb_aggregate_add(&w->aggregates[i], w->values[i]);
+    if (w->needs.previous)
+        memcpy(w->previous, hb_measured_state(m, m->n_layers - 1), m->n_embd * sizeof *w->previous);
     w->n_steps++;
-    s.watched = m->joint ? joint_log_odds(w) : s.signals[m->watched];
-    s.p_fail = hb_p_fail_by(m->map, s.watched, m->tau, m->lambda, m->direction);
+}
+
+/* ---- Judging ------------------------------------------------------------------------------------- */
+
+/* What decides: the signal watched, or the joint model's log-odds for the steps so far, this one
+ * included. NaN when nothing does. */
+static double deciding_value(hb_watch *w)
+{
+    const hb_joint *joint = w->monitor.joint;
+    if (!joint) return w->monitor.watched ? w->values[w->watched] : NAN;
+    for (size_t j = 0; j < joint->n_features; j++)
+        w->joint_values[j] =
+            hb_aggregate_value(&w->aggregates[w->features[j].place], w->features[j].aggregation);
+    return hb_joint_log_odds(joint, w->joint_values);
+}
+
+hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_reading *reading,
+                        hb_step *out, bool *halt, hb_error *err)
+{
+    const hb_monitor *monitor = &w->monitor;
+    hb_measuring m = {.n_vocab = (size_t)w->model->info.n_vocab,
+                      .n_layers = (size_t)w->model->info.n_layers,
+                      .n_embd = (size_t)w->model->info.n_embd,
+                      .reading = reading,
+                      .token = token,
+                      .previous = w->n_steps > 0 ? w->previous : NULL,
+                      .alpha = monitor->alpha};
+    hb_status status = measure(w, &m, step, err);
+    if (status) return status;
+    add_step(w, &m);
+    hb_step s = {.step = step,
+                 .token = token,
+                 .impurity = w->needs.distribution ? hb_measured_impurity(&m) : NAN,
+                 .watched = deciding_value(w),
+                 .signals = w->signals,
+                 .values = w->values};
+    bool decides = monitor->joint || monitor->watched;
+    s.p_fail = decides ? hb_p_fail_by(monitor->map, s.watched, monitor->tau, monitor->lambda,
+                                      monitor->direction)
+                       : NAN;
+    *halt = s.p_fail >= monitor->cutoff;
     *out = s;
     return HB_OK;
 }
 
-void hb_watch_get_scores(const hb_watch *watch, hb_scores *scores)
+double hb_step_value(const hb_step *step, const hb_signal *signal)
 {
-    static const hb_aggregate none;
-    for (int i = 0; i < HB_N_SIGNALS; i++)
-        hb_aggregate_get(wants(watch, HB_SIGNAL_BIT(i)) ? &watch->scores[i] : &none, scores->of[i]);
+    size_t place;
+    return hb_signal_set_find(step->signals, signal, &place) ? step->values[place] : NAN;
+}
+
+hb_status hb_watch_get_scores(const hb_watch *w, hb_scores **scores, hb_error *err)
+{
+    hb_scores *s;
+    hb_score_id id;
+    hb_status status = hb_scores_of_set(w->signals, &s, err);
+    if (status) return status;
+    for (size_t i = 0; hb_score_at(w->signals, i, &id); i++)
+        hb_scores_set(s, i,
+                      hb_aggregate_value(&w->aggregates[i / hb_aggregation_count()], id.aggregation));
+    *scores = s;
+    return HB_OK;
 }

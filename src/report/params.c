@@ -166,10 +166,12 @@ static hb_status scores_json(const hb_params_source *source, const hb_sweep_resu
     json_object_set_new(scores, source->score, calibrated_json(r));
     for (size_t k = 1; c && k < c->n; k++)
         json_object_set_new(scores, c->scores[k].name, calibrated_json(&c->scores[k].sweep));
-    for (int i = 0; source->store && i < HB_N_SIGNALS && !status; i++) {
-        const char *name = hb_signal_get_info((hb_signal)i)->name;
-        if (source->run->signals & HB_SIGNAL_BIT(i) && !json_object_get(scores, name))
-            status = add_calibrated(source, name, scores, err);
+    const hb_signal *signal;
+    for (size_t i = 0;
+         source->store && !status && (signal = hb_signal_set_at(source->run->signals, i)) != NULL;
+         i++) {
+        const char *name = hb_signal_name(signal);
+        if (!json_object_get(scores, name)) status = add_calibrated(source, name, scores, err);
     }
     *out = scores;
     return status;
@@ -177,7 +179,7 @@ static hb_status scores_json(const hb_params_source *source, const hb_sweep_resu
 
 static hb_status add_id(void *user, const hb_run_sample *sample)
 {
-    if (strcmp(sample->status, "scored") != 0) return HB_OK;
+    if (sample->status != HB_SAMPLE_SCORED) return HB_OK;
     return json_array_append_new(user, text_json(sample->id)) ? HB_ERR_MEMORY : HB_OK;
 }
 
@@ -255,7 +257,7 @@ static json_t *joint_json(const hb_joint *joint)
         json_array_append_new(features, json_pack("{s:o, s:f, s:f, s:f}", "score", text_json(f->score),
                                                   "mean", f->mean, "sd", f->sd, "weight", f->weight));
     }
-    for (int t = 0; t < HB_JOINT_TRIALS; t++)
+    for (size_t t = 0; t < joint->n_trials; t++)
         json_array_append_new(trials,
                               json_pack("{s:f, s:f, s:f}", "c", joint->trials[t].c, "log_loss",
                                         joint->trials[t].log_loss, "auroc", joint->trials[t].auroc));
@@ -297,7 +299,7 @@ hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *
         json_decref(scores);
         json_decref(ids);
         if (*why.message) return hb_fail(err, status, "%s", why.message);
-        return status == HB_ERR_MEMORY ? hb_fail_memory(err) : status;
+        return status;
     }
     json_t *root = params_json(source, result, scores, ids);
     if (root && source->halting) json_object_set_new(root, "halting", hb_halting_json(source->halting));

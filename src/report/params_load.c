@@ -145,9 +145,9 @@ static hb_status load_feature(const loading *l, const json_t *object, hb_joint_f
 {
     const json_t *score = json_object_get(object, "score");
     const char *name = json_is_string(score) ? json_string_value(score) : "";
-    if (!*name || strlen(name) >= sizeof f->score)
-        return bad_field(l, "joint.features.*.score", "the name of a score");
-    strcpy(f->score, name);
+    if (!*name) return bad_field(l, "joint.features.*.score", "the name of a score");
+    f->score = strdup(name);
+    if (!f->score) return hb_fail_memory(l->err);
     hb_status status = load_moderate(l, object, "joint.features.*.mean", "mean", &f->mean);
     if (!status) status = load_moderate(l, object, "joint.features.*.sd", "sd", &f->sd);
     if (!status) status = load_moderate(l, object, "joint.features.*.weight", "weight", &f->weight);
@@ -163,20 +163,22 @@ static hb_status load_joint(const loading *l, const json_t *object, const hb_par
     if (!object || json_is_null(object)) return HB_OK;
     if (strcmp(p->score, "joint") != 0)
         return bad_field(l, "score.name", "\"joint\" with a joint model");
-    if (json_array_size(features) < 1 || json_array_size(features) > HB_JOINT_MAX)
-        return bad_field(l, "joint.features", "a list of 1 to 128 scores");
+    if (json_array_size(features) < 1) return bad_field(l, "joint.features", "a list of scores");
+    joint->features = calloc(json_array_size(features), sizeof *joint->features);
+    if (!joint->features) return hb_fail_memory(l->err);
     hb_status status = load_moderate(l, object, "joint.intercept", "intercept", &joint->intercept);
     json_array_foreach(features, j, feature)
     {
-        if (!status) status = load_feature(l, feature, &joint->features[j]);
+        if (!status) status = load_feature(l, feature, &joint->features[joint->n_features++]);
     }
-    joint->n_features = json_array_size(features);
     return status;
 }
 
-static void copy_text(char *out, size_t size, const json_t *value)
+/* A copy of a text, released with free(); of anything else, an empty one. */
+static hb_status copy_text(const loading *l, const json_t *value, const char **out)
 {
-    snprintf(out, size, "%s", json_is_string(value) ? json_string_value(value) : "");
+    *out = strdup(json_is_string(value) ? json_string_value(value) : "");
+    return *out ? HB_OK : hb_fail_memory(l->err);
 }
 
 /* SHA-256 of a text, of an empty one nothing; false when memory runs out. */
@@ -194,7 +196,8 @@ static bool hash_text(const char *text, char hex[65])
 static hb_status load_chat(const loading *l, const json_t *settings, hb_params *p)
 {
     const json_t *system = json_object_get(settings, "system");
-    copy_text(p->chat, sizeof p->chat, json_object_get(settings, "chat"));
+    hb_status status = copy_text(l, json_object_get(settings, "chat"), &p->chat);
+    if (status) return status;
     const char *text = json_is_string(system) ? json_string_value(system) : "";
     return hash_text(text, p->system_sha256) ? HB_OK : hb_fail_memory(l->err);
 }
@@ -223,8 +226,8 @@ static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
 
     const json_t *score = json_object_get(json_object_get(root, "score"), "name");
     if (!json_is_string(score)) return bad_field(l, "score.name", "a string");
-    copy_text(p->score, sizeof p->score, score);
-    status = load_joint(l, json_object_get(root, "joint"), p, &p->joint);
+    status = copy_text(l, score, &p->score);
+    if (!status) status = load_joint(l, json_object_get(root, "joint"), p, &p->joint);
     if (status) return status;
 
     const json_t *alpha = json_object_get(json_object_get(root, "settings"), "alpha");
@@ -235,11 +238,10 @@ static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
     if (status) return status;
 
     const json_t *model = json_object_get(root, "model"), *size = json_object_get(model, "file_size");
-    copy_text(p->model_name, sizeof p->model_name, json_object_get(model, "name"));
-    copy_text(p->model_architecture, sizeof p->model_architecture,
-              json_object_get(model, "architecture"));
     p->model_size = json_is_integer(size) ? (uint64_t)json_integer_value(size) : 0;
-    return HB_OK;
+    status = copy_text(l, json_object_get(model, "name"), &p->model_name);
+    if (status) return status;
+    return copy_text(l, json_object_get(model, "architecture"), &p->model_architecture);
 }
 
 static hb_status read_root(const char *path, json_t **root, hb_error *err)
@@ -252,30 +254,11 @@ static hb_status read_root(const char *path, json_t **root, hb_error *err)
     return *root ? HB_OK : hb_fail(err, HB_ERR_FORMAT, "%s:%d: %s", path, why.line, why.text);
 }
 
-hb_status hb_params_load(const char *path, hb_params *params, hb_error *err)
-{
-    json_t *root;
-    hb_status status = read_root(path, &root, err);
-    if (status) return status;
-    const loading l = {path, err};
-    hb_params p = {0};
-    status = load_fields(&l, root, &p);
-    json_decref(root);
-    if (status) hb_params_free(&p);
-    else *params = p;
-    return status;
-}
-
 bool hb_params_same_chat(const hb_params *params, const char *chat, const char *system)
 {
     char sha256[65];
     return strcmp(params->chat, chat ? chat : "") == 0 && hash_text(system ? system : "", sha256) &&
            strcmp(params->system_sha256, sha256) == 0;
-}
-
-void hb_params_free(hb_params *params)
-{
-    if (params) hb_map_free(&params->map);
 }
 
 /* ---- A whole calibration ------------------------------------------------------------------------- */
@@ -291,9 +274,8 @@ static void load_class(const json_t *object, hb_class_summary *c)
 static hb_status load_score(const loading *l, const char *name, const json_t *object,
                             hb_calibrated_score *s)
 {
-    if (strlen(name) >= sizeof s->name)
-        return hb_fail(l->err, HB_ERR_FORMAT, "%s: 'scores' has a name that is too long", l->path);
-    strcpy(s->name, name);
+    s->name = strdup(name);
+    if (!s->name) return hb_fail_memory(l->err);
     hb_status status = load_number(l, object, "scores.*.tau", "tau", &s->tau);
     if (!status) status = load_direction(l, object, "scores.*.direction", &s->direction);
     const json_t *auroc = json_object_get(object, "auroc");
@@ -304,23 +286,24 @@ static hb_status load_score(const loading *l, const char *name, const json_t *ob
 }
 
 /* The file's scores, the one it is about first: that one may be told by the threshold alone. */
-static hb_status load_scores(const loading *l, json_t *root, hb_calibration *c)
+static hb_status load_scores(const loading *l, json_t *root, hb_params *p)
 {
     json_t *scores = json_object_get(root, "scores"), *value;
     const json_t *about = json_object_get(root, "score"), *auroc = json_object_get(root, "auroc");
     const char *name;
     hb_status status = HB_OK;
-    c->scores = calloc(json_object_size(scores) + 1, sizeof *c->scores);
-    if (!c->scores) return hb_fail_memory(l->err);
-    hb_calibrated_score *first = &c->scores[c->n_scores++];
-    snprintf(first->name, sizeof first->name, "%s", c->params.score);
-    first->tau = c->params.tau;
-    first->direction = c->params.direction;
+    p->scores = calloc(json_object_size(scores) + 1, sizeof *p->scores);
+    if (!p->scores) return hb_fail_memory(l->err);
+    hb_calibrated_score *first = &p->scores[p->n_scores++];
+    first->name = strdup(p->score);
+    if (!first->name) return hb_fail_memory(l->err);
+    first->tau = p->tau;
+    first->direction = p->direction;
     first->auroc = json_is_number(auroc) ? json_number_value(auroc) : NAN;
     load_class(json_object_get(about, "label_0"), &first->by_label[0]);
     load_class(json_object_get(about, "label_1"), &first->by_label[1]);
     json_object_foreach(scores, name, value) if (!status && strcmp(name, first->name) != 0) status =
-        load_score(l, name, value, &c->scores[c->n_scores++]);
+        load_score(l, name, value, &p->scores[p->n_scores++]);
     return status;
 }
 
@@ -329,55 +312,74 @@ static int compare_ids(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-static hb_status load_ids(const loading *l, const json_t *root, hb_calibration *c)
+static hb_status load_ids(const loading *l, const json_t *root, hb_params *p)
 {
     const json_t *ids = json_object_get(root, "sample_ids"), *id;
     size_t i;
-    c->ids = calloc(json_array_size(ids) + 1, sizeof *c->ids);
-    if (!c->ids) return hb_fail_memory(l->err);
+    p->ids = calloc(json_array_size(ids) + 1, sizeof *p->ids);
+    if (!p->ids) return hb_fail_memory(l->err);
     json_array_foreach(ids, i, id)
     {
         if (!json_is_string(id)) return bad_field(l, "sample_ids", "a list of strings");
-        c->ids[c->n_ids] = strdup(json_string_value(id));
-        if (!c->ids[c->n_ids++]) return hb_fail_memory(l->err);
+        p->ids[p->n_ids] = strdup(json_string_value(id));
+        if (!p->ids[p->n_ids++]) return hb_fail_memory(l->err);
     }
-    qsort(c->ids, c->n_ids, sizeof *c->ids, compare_ids);
+    qsort(p->ids, p->n_ids, sizeof *p->ids, compare_ids);
     return HB_OK;
 }
 
-hb_status hb_calibration_load(const char *path, hb_calibration *calibration, hb_error *err)
+/* What judging the parameters on other data takes. */
+static hb_status load_calibration(const loading *l, json_t *root, hb_params *p)
+{
+    const json_t *settings = json_object_get(root, "settings"),
+                 *recall = json_object_get(settings, "min_recall"),
+                 *tokens = json_object_get(settings, "max_tokens"),
+                 *sha256 = json_object_get(json_object_get(root, "data"), "sha256");
+    p->min_recall = json_is_number(recall) ? json_number_value(recall) : hb_sweep_defaults().min_recall;
+    if (!(p->min_recall > 0 && p->min_recall <= 1))
+        return bad_field(l, "settings.min_recall", "above 0 and at most 1");
+    json_int_t max_tokens = json_is_integer(tokens) ? json_integer_value(tokens) : 0;
+    if (tokens && !(max_tokens >= 1 && max_tokens <= 1 << 24))
+        return bad_field(l, "settings.max_tokens", "from 1 to 16777216");
+    p->max_tokens = (int32_t)max_tokens;
+    snprintf(p->data_sha256, sizeof p->data_sha256, "%s",
+             json_is_string(sha256) ? json_string_value(sha256) : "");
+    hb_status status = load_scores(l, root, p);
+    return status ? status : load_ids(l, root, p);
+}
+
+hb_status hb_params_load(const char *path, hb_params **params, hb_error *err)
 {
     json_t *root;
     hb_status status = read_root(path, &root, err);
     if (status) return status;
     const loading l = {path, err};
-    const json_t *recall = json_object_get(json_object_get(root, "settings"), "min_recall");
-    hb_calibration c = {.min_recall = json_is_number(recall) ? json_number_value(recall)
-                                                             : hb_sweep_defaults().min_recall};
-    status = load_fields(&l, root, &c.params);
-    if (!status && !(c.min_recall > 0 && c.min_recall <= 1))
-        status = bad_field(&l, "settings.min_recall", "above 0 and at most 1");
-    const json_t *data = json_object_get(root, "data");
-    const json_t *tokens = json_object_get(json_object_get(root, "settings"), "max_tokens");
-    copy_text(c.data_sha256, sizeof c.data_sha256, json_object_get(data, "sha256"));
-    json_int_t max_tokens = json_is_integer(tokens) ? json_integer_value(tokens) : 0;
-    if (!status && tokens && !(max_tokens >= 1 && max_tokens <= 1 << 24))
-        status = bad_field(&l, "settings.max_tokens", "from 1 to 16777216");
-    c.max_tokens = (int32_t)max_tokens;
-    if (!status) status = load_scores(&l, root, &c);
-    if (!status) status = load_ids(&l, root, &c);
+    hb_params *p = calloc(1, sizeof *p);
+    status = p ? load_fields(&l, root, p) : hb_fail_memory(err);
+    if (!status) status = load_calibration(&l, root, p);
     json_decref(root);
-    if (status) hb_calibration_free(&c);
-    else *calibration = c;
+    if (status) hb_params_free(p);
+    else *params = p;
     return status;
 }
 
-void hb_calibration_free(hb_calibration *calibration)
+static void free_text(const char *text)
 {
-    if (!calibration) return;
-    for (size_t i = 0; i < calibration->n_ids; i++) free(calibration->ids[i]);
-    free(calibration->ids);
-    free(calibration->scores);
-    hb_params_free(&calibration->params);
-    *calibration = (hb_calibration){0};
+    free((char *)(uintptr_t)text);
+}
+
+void hb_params_free(hb_params *params)
+{
+    if (!params) return;
+    for (size_t i = 0; i < params->n_ids; i++) free(params->ids[i]);
+    for (size_t i = 0; i < params->n_scores; i++) free_text(params->scores[i].name);
+    free(params->ids);
+    free(params->scores);
+    free_text(params->score);
+    free_text(params->model_name);
+    free_text(params->model_architecture);
+    free_text(params->chat);
+    hb_map_free(&params->map);
+    hb_joint_free(&params->joint);
+    free(params);
 }

@@ -1,10 +1,10 @@
 /* Finished samples on their way into the run. */
 #include <jansson.h>
 #include <stdlib.h>
-#include <string.h>
 #include "base/utf8.h"
-#include "score/run.h"
 #include "score/scorer.h"
+#include "signals/scores.h"
+#include "store/run.h"
 
 /* The right answers as a JSON array; NULL for a sample with a label. */
 static hb_status write_answers(const hb_pending_sample *sample, char **text, hb_error *err)
@@ -41,13 +41,13 @@ static void progress(hb_scorer *s)
     if (s->options->on_progress) s->options->on_progress(s->options->user, &s->counts, s->done);
 }
 
-hb_status hb_record_reason(hb_scorer *s, const hb_pending_sample *sample, const char *status,
+hb_status hb_record_reason(hb_scorer *s, const hb_pending_sample *sample, hb_sample_status status,
                            const char *reason)
 {
     hb_run_sample row = {.status = status, .reason = reason};
     hb_status added = add(s, sample, &row);
     if (added) return added;
-    ++*(strcmp(status, "skipped") == 0 ? &s->counts.skipped : &s->counts.failed);
+    ++*(status == HB_SAMPLE_SKIPPED ? &s->counts.skipped : &s->counts.failed);
     progress(s);
     return HB_OK;
 }
@@ -58,18 +58,20 @@ hb_status hb_record_scores(hb_scorer *s, const hb_slot *q, hb_finish finish)
     bool ok = hb_buffer_add(&s->text, "", 0);
     hb_utf8_clean(&s->text, q->raw.data, q->raw.length, true, &ok);
     if (!ok) return hb_fail_memory(s->err);
-    hb_run_sample row = {.status = "scored",
+    hb_run_sample row = {.status = HB_SAMPLE_SCORED,
                          .text = s->text.data,
-                         .finish = hb_finish_name(finish),
+                         .finish = finish,
                          .n_tokens = q->step,
                          .prompt_seconds = q->prompt_seconds,
                          .decode_seconds = q->decode_seconds};
-    hb_watch_get_scores(q->watch, &row.scores);
-    hb_status status = HB_OK;
-    if (q->sample.answers)
+    hb_scores *scores = NULL;
+    hb_status status = hb_watch_get_scores(q->watch, &scores, s->err);
+    row.scores = scores;
+    if (!status && q->sample.answers)
         status = hb_grade_answer(row.text, (const char *const *)q->sample.answers, q->sample.n_answers,
                                  &row.grade, s->err);
     if (!status) status = add(s, &q->sample, &row);
+    hb_scores_free(scores);
     if (status) return status;
     s->counts.scored++;
     progress(s);

@@ -3,8 +3,8 @@
  * once. A sample's results are those of scoring it alone, in whatever company. */
 #include <stdlib.h>
 #include <string.h>
-#include "score/run.h"
 #include "score/scorer.h"
+#include "store/run.h"
 
 /* ---- Samples that wait --------------------------------------------------------------------------- */
 
@@ -46,13 +46,13 @@ static hb_status take_in(hb_scorer *s, const hb_sample *sample)
     if (status == HB_ERR_MEMORY) {
         status = hb_fail_memory(s->err);
     } else if (status) {
-        status = hb_record_reason(s, &p, "failed", why.message);
+        status = hb_record_reason(s, &p, HB_SAMPLE_FAILED, why.message);
     } else if (n == 0) {
-        status = hb_record_reason(s, &p, "failed", "the prompt is empty");
+        status = hb_record_reason(s, &p, HB_SAMPLE_FAILED, "the prompt is empty");
     } else if (n + budget - 1 > room) {
         hb_fail(&why, HB_ERR_CONTEXT,
                 "the prompt's %zu tokens and %zu more do not fit the context of %zu", n, budget, room);
-        status = hb_record_reason(s, &p, "skipped", why.message);
+        status = hb_record_reason(s, &p, HB_SAMPLE_SKIPPED, why.message);
     } else {
         let_wait(s, p);
         return HB_OK;
@@ -83,7 +83,8 @@ static hb_status refill(hb_scorer *s)
 static hb_status skip_first(hb_scorer *s)
 {
     hb_pending_sample p = hb_pending_take(&s->pending, 0);
-    hb_status status = hb_record_reason(s, &p, "skipped", "the prompt does not fit the KV cache");
+    hb_status status =
+        hb_record_reason(s, &p, HB_SAMPLE_SKIPPED, "the prompt does not fit the KV cache");
     hb_pending_sample_free(&p);
     return status;
 }
@@ -115,35 +116,37 @@ static bool open_batch(hb_scorer *s)
     return s->tokens && s->sequences && s->rows;
 }
 
-/* Room for the lens, where the watches, which are all alike, want it. */
-static hb_status open_lens(hb_scorer *s)
+/* Room for what the watches, which are all alike, need of a step. */
+static hb_status open_tap(hb_scorer *s)
 {
-    size_t n = (size_t)s->n_slots, layers = (size_t)s->model->info.n_layers;
-    if (!hb_watch_wants_lens(s->slots[0].watch)) return HB_OK;
-    s->n_lens = hb_watch_n_lens(s->model);
-    s->lens = calloc(n * layers * (size_t)s->n_lens, sizeof *s->lens);
-    s->lens_tokens = calloc(n * (size_t)s->n_lens, sizeof *s->lens_tokens);
-    return s->lens && s->lens_tokens ? HB_OK : hb_fail_memory(s->err);
+    const hb_model_info *m = &s->model->info;
+    hb_tap *t = &s->tap;
+    hb_watch_request(s->slots[0].watch, t);
+    size_t n = (size_t)s->n_slots, blocks = (size_t)t->n_blocks, k = (size_t)t->n_lens;
+    t->logits = calloc(n * (size_t)m->n_vocab, sizeof *t->logits);
+    if (blocks) t->states = calloc(n * blocks * (size_t)m->n_embd, sizeof *t->states);
+    if (k) t->lens = calloc(n * blocks * k, sizeof *t->lens);
+    if (k) t->lens_tokens = calloc(n * k, sizeof *t->lens_tokens);
+    bool ok = t->logits && (!blocks || t->states) && (!k || (t->lens && t->lens_tokens));
+    return ok ? HB_OK : hb_fail_memory(s->err);
 }
 
 static hb_status open_scorer(hb_scorer *s)
 {
     const hb_model_info *m = &s->model->info;
     hb_generate_options o = hb_generate_defaults();
-    o.monitor.cutoff = 1.1;
+    o.monitor.watched = NULL; /* nothing halts */
     o.monitor.alpha = s->settings->alpha;
     o.monitor.signals = s->settings->signals;
     s->n_slots = hb_session_n_sequences(s->session);
     if (s->n_slots > s->session->n_batch) s->n_slots = s->session->n_batch;
     size_t n = (size_t)s->n_slots;
     s->slots = calloc(n, sizeof *s->slots);
-    s->logits = calloc(n * (size_t)m->n_vocab, sizeof *s->logits);
-    s->states = calloc(n * (size_t)m->n_layers * (size_t)m->n_embd, sizeof *s->states);
-    if (!s->slots || !s->logits || !s->states || !open_batch(s)) return hb_fail_memory(s->err);
+    if (!s->slots || !open_batch(s)) return hb_fail_memory(s->err);
     hb_status status = hb_sampler_open(&s->sampler, &o.sampling, m->n_vocab, s->err);
     for (size_t k = 0; k < n && !status; k++)
         status = hb_watch_open(s->model, &o.monitor, &s->slots[k].watch, s->err);
-    return status ? status : open_lens(s);
+    return status ? status : open_tap(s);
 }
 
 static void close_scorer(hb_scorer *s)
@@ -160,10 +163,10 @@ static void close_scorer(hb_scorer *s)
     free(s->tokens);
     free(s->sequences);
     free(s->rows);
-    free(s->logits);
-    free(s->states);
-    free(s->lens);
-    free(s->lens_tokens);
+    free(s->tap.logits);
+    free(s->tap.states);
+    free(s->tap.lens);
+    free(s->tap.lens_tokens);
     free(s);
 }
 

@@ -52,14 +52,12 @@ typedef struct hb_scorer {
     hb_buffer text;
     int32_t *tokens, *sequences, *rows; /* [the session's n_batch] */
     int32_t n_tokens, n_rows;
-    float *logits, *states; /* [n_slots][n_vocab], [n_slots][n_layers][n_embd] */
-    float *lens;            /* [n_slots][n_layers][n_lens]; NULL where it is not wanted */
-    int32_t *lens_tokens, n_lens;
+    hb_tap tap; /* with room for a row of each slot */
     hb_error *err;
 } hb_scorer;
 
 /* Records a sample that has no scores (recording.c). */
-hb_status hb_record_reason(hb_scorer *scorer, const hb_pending_sample *sample, const char *status,
+hb_status hb_record_reason(hb_scorer *scorer, const hb_pending_sample *sample, hb_sample_status status,
                            const char *reason);
 
 /* Records a slot's sample, finished. */

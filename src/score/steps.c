@@ -46,16 +46,11 @@ static hb_status finish(hb_scorer *s, hb_slot *q, hb_finish why)
 
 static hb_status evaluate_batch(hb_scorer *s)
 {
-    const hb_tap tap = {.rows = s->rows,
-                        .n_rows = s->n_rows,
-                        .logits = s->logits,
-                        .states = s->states,
-                        .lens = s->lens,
-                        .lens_tokens = s->lens_tokens,
-                        .n_lens = s->n_lens};
+    s->tap.rows = s->rows;
+    s->tap.n_rows = s->n_rows;
     double start = hb_seconds();
     hb_status status =
-        hb_eval_sequences(s->session, s->tokens, s->sequences, s->n_tokens, &tap, s->err);
+        hb_eval_sequences(s->session, s->tokens, s->sequences, s->n_tokens, &s->tap, s->err);
     if (status) return status;
     double each = (hb_seconds() - start) / s->n_tokens;
     s->work.tokens_evaluated += (uint64_t)s->n_tokens;
@@ -74,14 +69,11 @@ static hb_status evaluate_batch(hb_scorer *s)
 /* Chooses and measures the next token of a sample, from its row of the taps. */
 static void measure(hb_scorer *s, hb_slot *q)
 {
-    const hb_model_info *m = &s->model->info;
-    size_t tap = (size_t)q->tap, layers = (size_t)m->n_layers;
-    const hb_tapped_row row = {s->logits + tap * (size_t)m->n_vocab,
-                               s->states + tap * layers * (size_t)m->n_embd,
-                               s->lens ? s->lens + tap * layers * (size_t)s->n_lens : NULL};
+    const hb_reading reading = hb_watch_reading(q->watch, &s->tap, q->tap);
     hb_step step;
-    q->token = hb_sampler_choose(&s->sampler, row.logits);
-    q->measured = hb_watch_measure(q->watch, q->step, q->token, &row, &step, &q->why);
+    bool halt;
+    q->token = hb_sampler_choose(&s->sampler, reading.logits);
+    q->measured = hb_watch_step(q->watch, q->step, q->token, &reading, &step, &halt, &q->why);
 }
 
 static bool is_tapped(const hb_slot *q)
@@ -101,7 +93,7 @@ static hb_status advance(hb_scorer *s, hb_slot *q)
 {
     hb_status status = q->measured;
     if (status == HB_ERR_NUMERIC) {
-        status = hb_record_reason(s, &q->sample, "failed", q->why.message);
+        status = hb_record_reason(s, &q->sample, HB_SAMPLE_FAILED, q->why.message);
         hb_slot_empty(s, q);
         return status;
     }

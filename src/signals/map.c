@@ -13,10 +13,19 @@ double hb_joint_log_odds(const hb_joint *joint, const double *values)
     return z;
 }
 
+void hb_joint_free(hb_joint *joint)
+{
+    if (!joint) return;
+    for (size_t j = 0; j < joint->n_features; j++) free(joint->features[j].score);
+    free(joint->features);
+    free(joint->trials);
+    *joint = (hb_joint){0};
+}
+
 const char *hb_map_kind_name(hb_map_kind kind)
 {
     static const char *const names[] = {"lambda", "fit-lambda", "platt", "isotonic"};
-    return names[kind];
+    return (size_t)kind < sizeof names / sizeof *names ? names[kind] : "unknown";
 }
 
 /* 1 / (1 + exp(f)), neither term of which overflows. */

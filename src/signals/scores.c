@@ -1,148 +1,169 @@
-/* Signals and aggregations by name, and a signal's values aggregated as they come. */
+/* Scores by name: a signal by one of its aggregations, and the values of a sample. */
 #include "signals/scores.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
-#include "base/error.h"
 
-static const hb_signal_info signals[HB_N_SIGNALS] = {
-    [HB_SIGNAL_HBAR_S] = {"hbar_s", "semantic uncertainty", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_PRI] = {"pri", "predictive rupture index, nats", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_DELTA_MU] = {"delta_mu", "precision of the distribution", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_DELTA_SIGMA] = {"delta_sigma", "spread of the blocks' states", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_DELTA_H] = {"delta_h", "cosine distance from the step before", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_SURPRISE] = {"surprise", "of the chosen token, nats", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_ENTROPY] = {"entropy", "of the distribution, nats", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_RENYI] = {"renyi", "divergence from uniform, order 2, nats", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_TSALLIS] = {"tsallis", "divergence from uniform, order 3/2", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_FISHER_RAO] = {"fisher_rao", "distance from uniform, 0 to 1", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_MAX_PROB] = {"max_prob", "the greatest probability", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_MARGIN] = {"margin", "of the two greatest probabilities", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_SELF_CERTAINTY] = {"self_certainty", "divergence of uniform from it, nats",
-                                  HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_PERPLEXITY] = {"perplexity", "of the tokens so far", HB_AGGREGATION_LAST},
-    [HB_SIGNAL_SEQUENCE_LOGPROB] = {"sequence_logprob", "of the tokens so far, nats",
-                                    HB_AGGREGATION_LAST},
-    [HB_SIGNAL_LENS_JSD] = {"lens_jsd", "last block against the middle one, nats", HB_AGGREGATION_TOP5},
-    [HB_SIGNAL_LENS_DEPTH] = {"lens_depth", "blocks until the token is settled, 0 to 1",
-                              HB_AGGREGATION_TOP5},
-};
-
-static const char *const aggregations[HB_N_AGGREGATIONS] = {
-    [HB_AGGREGATION_TOP5] = "top5", [HB_AGGREGATION_MEAN] = "mean", [HB_AGGREGATION_MAX] = "max",
-    [HB_AGGREGATION_MIN] = "min",   [HB_AGGREGATION_LAST] = "last", [HB_AGGREGATION_FIRST] = "first",
-    [HB_AGGREGATION_SUM] = "sum",
-};
-
-/* ---- Names -------------------------------------------------------------------------------------- */
-
-const hb_signal_info *hb_signal_get_info(hb_signal signal)
-{
-    return &signals[signal];
-}
-
-const char *hb_aggregation_name(hb_aggregation aggregation)
-{
-    return aggregations[aggregation];
-}
-
-/* The signal of that name, of `length` bytes; HB_N_SIGNALS when there is none. */
-static int find_signal(const char *name, size_t length)
-{
-    int s = 0;
-    while (s < HB_N_SIGNALS && (strncmp(name, signals[s].name, length) != 0 || signals[s].name[length]))
-        s++;
-    return s;
-}
-
-hb_status hb_signals_parse(const char *list, hb_signal_set *set, hb_error *err)
-{
-    hb_signal_set found = strcmp(list, "all") == 0 ? HB_SIGNALS_ALL : 0;
-    for (const char *name = found ? "" : list; !found || *name;) {
-        size_t length = strcspn(name, ",");
-        int s = find_signal(name, length);
-        if (s == HB_N_SIGNALS) {
-            char *known = hb_signals_list(HB_SIGNALS_ALL);
-            hb_status status = hb_fail(err, HB_ERR_ARGUMENT, "no signal '%.*s'; there are %s",
-                                       length < 60 ? (int)length : 60, name, known ? known : "others");
-            free(known);
-            return status;
-        }
-        found |= HB_SIGNAL_BIT(s);
-        name += length + (name[length] == ',');
-    }
-    *set = found;
-    return HB_OK;
-}
-
-char *hb_signals_list(hb_signal_set set)
-{
-    hb_buffer list = {0};
-    bool ok = hb_buffer_add_text(&list, "");
-    for (int s = 0; s < HB_N_SIGNALS && ok; s++)
-        if (set & HB_SIGNAL_BIT(s))
-            ok = (!list.length || hb_buffer_add_text(&list, ",")) &&
-                 hb_buffer_add_text(&list, signals[s].name);
-    if (ok) return list.data;
-    hb_buffer_free(&list);
-    return NULL;
-}
+/* ---- Names --------------------------------------------------------------------------------------- */
 
 bool hb_score_find(const char *name, hb_score_id *id)
 {
     size_t length = strcspn(name, ":");
-    int s = find_signal(name, length), a = 0;
-    if (s == HB_N_SIGNALS) return false;
-    if (!name[length]) a = (int)signals[s].usual;
-    else
-        while (a < HB_N_AGGREGATIONS && strcmp(name + length + 1, aggregations[a]) != 0) a++;
-    *id = (hb_score_id){(hb_signal)s, (hb_aggregation)a};
-    return a < HB_N_AGGREGATIONS;
+    const hb_signal *signal;
+    for (size_t i = 0; (signal = hb_signal_at(i)) != NULL; i++) {
+        const char *known = hb_signal_name(signal);
+        if (strlen(known) == length && memcmp(known, name, length) == 0) break;
+    }
+    if (!signal) return false;
+    hb_aggregation aggregation = hb_signal_usual(signal);
+    if (name[length] && !hb_aggregation_find(name + length + 1, &aggregation)) return false;
+    *id = (hb_score_id){signal, aggregation};
+    return true;
 }
 
-void hb_score_name(hb_score_id id, char name[HB_SCORE_NAME_MAX])
+/* The parts of a score's name: the signal, and where it is not the usual one the aggregation. */
+static bool add_name(hb_buffer *out, hb_score_id id)
 {
-    const hb_signal_info *signal = &signals[id.signal];
-    bool usual = id.aggregation == signal->usual;
-    snprintf(name, HB_SCORE_NAME_MAX, "%s%s%s", signal->name, usual ? "" : ":",
-             usual ? "" : aggregations[id.aggregation]);
+    if (!hb_buffer_add_text(out, hb_signal_name(id.signal))) return false;
+    if (id.aggregation == hb_signal_usual(id.signal)) return true;
+    return hb_buffer_add_text(out, ":") && hb_buffer_add_text(out, hb_aggregation_name(id.aggregation));
 }
 
-hb_score_id hb_score_at(size_t i)
+char *hb_score_name(hb_score_id id)
 {
-    return (hb_score_id){(hb_signal)(i / HB_N_AGGREGATIONS), (hb_aggregation)(i % HB_N_AGGREGATIONS)};
+    hb_buffer name = {0};
+    if (add_name(&name, id)) return name.data;
+    hb_buffer_free(&name);
+    return NULL;
+}
+
+/* Whether that is the score's name, in its short form. */
+static bool is_named(hb_score_id id, const char *name)
+{
+    const char *signal = hb_signal_name(id.signal);
+    size_t length = strlen(signal);
+    if (strncmp(name, signal, length) != 0) return false;
+    if (id.aggregation == hb_signal_usual(id.signal)) return !name[length];
+    return name[length] == ':' && strcmp(name + length + 1, hb_aggregation_name(id.aggregation)) == 0;
+}
+
+bool hb_score_at(const hb_signal_set *set, size_t i, hb_score_id *id)
+{
+    const hb_signal *signal = hb_signal_set_at(set, i / hb_aggregation_count());
+    if (!signal) return false;
+    *id = (hb_score_id){signal, (hb_aggregation)(i % hb_aggregation_count())};
+    return true;
+}
+
+/* ---- Values -------------------------------------------------------------------------------------- */
+
+struct hb_scores {
+    double *values; /* [n] */
+    size_t *names;  /* [n], where each begins in `text` */
+    hb_buffer text; /* the names, each with its final zero */
+    size_t n;
+};
+
+void hb_scores_free(hb_scores *scores)
+{
+    if (!scores) return;
+    hb_buffer_free(&scores->text);
+    free(scores->values);
+    free(scores->names);
+    free(scores);
+}
+
+/* Room for n scores; NULL without memory. */
+static hb_scores *make_scores(size_t n)
+{
+    hb_scores *s = calloc(1, sizeof *s);
+    if (!s) return NULL;
+    s->values = calloc(n + 1, sizeof *s->values);
+    s->names = calloc(n + 1, sizeof *s->names);
+    if (s->values && s->names) return s;
+    hb_scores_free(s);
+    return NULL;
+}
+
+/* Ends the name that was added to the text, and makes it the next score's. */
+static bool end_name(hb_scores *s, size_t begin)
+{
+    s->names[s->n] = begin;
+    s->values[s->n++] = NAN;
+    return hb_buffer_add(&s->text, "", 1);
+}
+
+hb_status hb_scores_of_set(const hb_signal_set *set, hb_scores **scores, hb_error *err)
+{
+    hb_score_id id;
+    hb_scores *s = make_scores(hb_signal_set_count(set) * hb_aggregation_count());
+    bool ok = s != NULL;
+    for (size_t i = 0; ok && hb_score_at(set, i, &id); i++) {
+        size_t begin = s->text.length;
+        ok = add_name(&s->text, id) && end_name(s, begin);
+    }
+    if (ok) *scores = s;
+    else hb_scores_free(s);
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
+hb_status hb_scores_of_names(const char *const *names, size_t n, hb_scores **scores, hb_error *err)
+{
+    hb_scores *s = make_scores(n);
+    bool ok = s != NULL;
+    for (size_t i = 0; ok && i < n; i++) {
+        size_t begin = s->text.length;
+        ok = hb_buffer_add_text(&s->text, names[i]) && end_name(s, begin);
+    }
+    if (ok) *scores = s;
+    else hb_scores_free(s);
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
+void hb_scores_set(hb_scores *scores, size_t i, double value)
+{
+    scores->values[i] = value;
+}
+
+size_t hb_scores_count(const hb_scores *scores)
+{
+    return scores ? scores->n : 0;
+}
+
+const char *hb_scores_name(const hb_scores *scores, size_t i)
+{
+    return i < hb_scores_count(scores) ? scores->text.data + scores->names[i] : NULL;
+}
+
+double hb_scores_at(const hb_scores *scores, size_t i)
+{
+    return i < hb_scores_count(scores) ? scores->values[i] : NAN;
 }
 
 double hb_scores_get(const hb_scores *scores, hb_score_id id)
 {
-    return scores->of[id.signal][id.aggregation];
+    for (size_t i = 0; i < hb_scores_count(scores); i++)
+        if (is_named(id, hb_scores_name(scores, i))) return scores->values[i];
+    return NAN;
 }
 
-/* ---- Aggregation -------------------------------------------------------------------------------- */
-
-void hb_aggregate_add(hb_aggregate *a, double value)
+bool hb_scores_find(const hb_scores *scores, const char *name, size_t *place)
 {
-    hb_top5_add(&a->top, value);
-    if (a->n == 0) a->first = a->min = value;
-    if (value < a->min) a->min = value;
-    a->last = value;
-    a->sum += value;
-    a->n++;
+    hb_score_id id;
+    bool known = hb_score_find(name, &id);
+    for (size_t i = 0; i < hb_scores_count(scores); i++) {
+        const char *at = hb_scores_name(scores, i);
+        if (!(known ? is_named(id, at) : strcmp(name, at) == 0)) continue;
+        *place = i;
+        return true;
+    }
+    return false;
 }
 
-void hb_aggregate_get(const hb_aggregate *a, double out[HB_N_AGGREGATIONS])
+double hb_scores_value(const hb_scores *scores, const char *name)
 {
-    const double all[HB_N_AGGREGATIONS] = {
-        [HB_AGGREGATION_TOP5] = hb_top5_mean(&a->top),
-        [HB_AGGREGATION_MEAN] = a->sum / (double)a->n,
-        [HB_AGGREGATION_MAX] = a->top.largest[0],
-        [HB_AGGREGATION_MIN] = a->min,
-        [HB_AGGREGATION_LAST] = a->last,
-        [HB_AGGREGATION_FIRST] = a->first,
-        [HB_AGGREGATION_SUM] = a->sum,
-    };
-    for (int i = 0; i < HB_N_AGGREGATIONS; i++) out[i] = a->n ? all[i] : NAN;
+    size_t place;
+    return hb_scores_find(scores, name, &place) ? scores->values[place] : NAN;
 }

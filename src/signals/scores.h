@@ -1,19 +1,20 @@
-/* Aggregation of a signal's values over a sample's steps, in constant space. */
+/* A sample's scores: values by name. */
 #ifndef HB_SIGNALS_SCORES_H
 #define HB_SIGNALS_SCORES_H
 
-#include "hbar.h"
+#include "base/error.h"
 
-/* Start from a zeroed struct. */
-typedef struct hb_aggregate {
-    hb_top5 top;
-    double first, last, min, sum;
-    size_t n;
-} hb_aggregate;
+/* The scores of a set of signals by every aggregation, all NaN. */
+hb_status hb_scores_of_set(const hb_signal_set *set, hb_scores **scores, hb_error *err);
 
-void hb_aggregate_add(hb_aggregate *aggregate, double value);
+/* Scores of these names [n], all NaN. The names are copied. */
+hb_status hb_scores_of_names(const char *const *names, size_t n, hb_scores **scores, hb_error *err);
 
-/* By every aggregation; NaN while nothing was added. */
-void hb_aggregate_get(const hb_aggregate *aggregate, double out[HB_N_AGGREGATIONS]);
+void hb_scores_free(hb_scores *scores);
+void hb_scores_set(hb_scores *scores, size_t i, double value);
+
+/* The place of a score by its name, also by the long form of it ("entropy:top5"); false when it is not
+ * there. */
+bool hb_scores_find(const hb_scores *scores, const char *name, size_t *place);
 
 #endif

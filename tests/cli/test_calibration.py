@@ -167,7 +167,7 @@ class Store(Runs):
     def test_sqlite(self):
         self.calibrate()
         db = sqlite3.connect(self.run_file())
-        self.assertEqual(db.execute("PRAGMA journal_mode").fetchone(), ("wal",))
+        self.assertEqual(db.execute("PRAGMA journal_mode").fetchone(), ("delete",))
         self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (4,))
         self.assertEqual(db.execute("SELECT count(*) FROM samples").fetchone(), (60,))
         self.assertEqual(db.execute("SELECT count(\"pri:mean\") FROM scores").fetchone(), (60,))
@@ -279,7 +279,7 @@ class Store(Runs):
 
     def test_locked(self):
         path = self.dir / "run.db"
-        with open(path, "wb") as held:
+        with open(f"{path}-lock", "wb") as held:
             fcntl.flock(held, fcntl.LOCK_EX)
             self.fails("score", "--model", MODEL, "--data", LABELLED, "--run", path, "-q", says="another process")
 

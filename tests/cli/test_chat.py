@@ -53,9 +53,9 @@ class Chat(Case):
         alone = self.run_json("generate", "--model", CHAT_MODEL, "--cutoff", 1.1, *FAST, *CHAT, prompt)
         self.assertEqual((row["n_prompt"], row["text"]), (alone["n_prompt"], alone["text"]))
         self.assertAlmostEqual(row["entropy"], alone["scores"]["entropy"], places=4)
-        for other, says in (([], "chat is chatml, not none"), (["--chat"], "system is Be brief., not none"),
-                            (["--chat", "--system", "Be bold."], "system is Be brief., not Be bold."),
-                            ([*CHAT, "--chat-template", "phi3"], "chat is chatml, not phi3")):
+        for other, says in (([], 'chat is "chatml", not none'), (["--chat"], 'system is "Be brief.", not none'),
+                            (["--chat", "--system", "Be bold."], 'system is "Be brief.", not "Be bold."'),
+                            ([*CHAT, "--chat-template", "phi3"], 'chat is "chatml", not "phi3"')):
             self.fails("calibrate", "--model", CHAT_MODEL, "--data", LABELLED, "--run", run, *FAST, *other, says=says)
         for more in ([], ["--chat"], CHAT):
             self.calibrate(*more)

@@ -217,7 +217,7 @@ class Parameters(Case):
                               ({"threshold": {}}, "'threshold.tau' is missing"),
                               ({"lambda": "5"}, "'lambda' is missing or not a number"),
                               ({"direction": "up"}, "'direction'"), ({"score": {}}, "'score.name'"),
-                              ({"score": {"name": "mood"}}, "calibrated on the score 'mood', which is none")]:
+                              ({"score": {"name": "mood"}}, "calibrated on the score 'mood', which hbar does not measure")]:
             with self.subTest(changes):
                 self.fails(*arguments, self.params(**changes), says=says)
         self.fails(*arguments, self.write("p.json", "{\n\"schema\": oops"), says="p.json:2:")

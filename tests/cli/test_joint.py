@@ -64,7 +64,7 @@ class Table(Case):
         _, data = self.rows("a.jsonl", 1)
         result = self.run_json("sweep", "--data", data, "--joint", "--score", "a,b", "-o", self.dir)
         self.fails("generate", "--model", MODEL, "--params", result["parameters"], "x", code=FAILED,
-                   says="the joint model has the score 'a', which is none that hbar measures")
+                   says="the joint model has the score 'a', which hbar does not measure")
 
     def test_broken_rows_and_columns(self):
         rows, data = self.rows("a.jsonl", 1)

@@ -1,0 +1,19 @@
+/* Aggregation of a signal's values over a sample's steps, in constant space. */
+#ifndef HB_SIGNALS_AGGREGATE_H
+#define HB_SIGNALS_AGGREGATE_H
+
+#include "hbar.h"
+
+/* What the aggregations are read from. Start from a zeroed struct. */
+typedef struct hb_aggregate {
+    hb_top5 top;
+    double first, last, min, sum;
+    size_t n;
+} hb_aggregate;
+
+void hb_aggregate_add(hb_aggregate *aggregate, double value);
+
+/* NaN while nothing was added. */
+double hb_aggregate_value(const hb_aggregate *aggregate, hb_aggregation aggregation);
+
+#endif

@@ -1,0 +1,62 @@
+#include "signals/measure.h"
+
+/* Bits of hb_measuring.found. */
+enum { IMPURITY = 1, SURPRISE = 2, DELTA_SIGMA = 4, DELTA_H = 8 };
+
+/* Whether the quantity must be computed now; after that it counts as known. */
+static bool is_new(hb_measuring *m, unsigned what)
+{
+    bool known = m->found & what;
+    m->found |= what;
+    return !known;
+}
+
+double hb_measured_impurity(hb_measuring *m)
+{
+    if (is_new(m, IMPURITY)) m->impurity = hb_gini_impurity(&m->distribution);
+    return m->impurity;
+}
+
+double hb_measured_surprise(hb_measuring *m)
+{
+    if (is_new(m, SURPRISE))
+        m->surprise = hb_surprise(hb_probability(&m->distribution, m->reading->logits[m->token]));
+    return m->surprise;
+}
+
+double hb_measured_delta_sigma(hb_measuring *m)
+{
+    if (is_new(m, DELTA_SIGMA))
+        m->delta_sigma = hb_delta_sigma(m->reading->states, m->n_layers, m->n_embd);
+    return m->delta_sigma;
+}
+
+double hb_measured_delta_h(hb_measuring *m)
+{
+    if (is_new(m, DELTA_H))
+        m->delta_h = m->previous ? hb_cosine_distance(hb_measured_state(m, m->n_layers - 1),
+                                                      m->previous, m->n_embd)
+                                 : 0;
+    return m->delta_h;
+}
+
+/* The row of a block in the reading's states; -1 when it is not there. */
+static int32_t row_of(const hb_reading *r, int32_t block)
+{
+    if (!r->blocks) return block < r->n_blocks ? block : -1;
+    for (int32_t i = 0; i < r->n_blocks; i++)
+        if (r->blocks[i] == block) return i;
+    return -1;
+}
+
+const float *hb_measured_state(const hb_measuring *m, size_t block)
+{
+    int32_t row = row_of(m->reading, (int32_t)block);
+    return row < 0 ? NULL : m->reading->states + (size_t)row * m->n_embd;
+}
+
+const float *hb_measured_lens(const hb_measuring *m, size_t block)
+{
+    int32_t row = row_of(m->reading, (int32_t)block);
+    return row < 0 ? NULL : m->reading->lens + (size_t)row * (size_t)m->reading->n_lens;
+}

@@ -1,0 +1,49 @@
+/* One step as the signals see it: what the evaluation gave, and the quantities that several signals
+ * share. A shared quantity is computed when a signal first asks for it, and then kept for the step. */
+#ifndef HB_SIGNALS_MEASURE_H
+#define HB_SIGNALS_MEASURE_H
+
+#include "hbar.h"
+
+/* What an evaluation gave at one position. */
+typedef struct hb_reading {
+    const float *logits;   /* [n_vocab], finite */
+    const float *states;   /* [n_blocks][n_embd]: the residual stream after these blocks */
+    const int32_t *blocks; /* [n_blocks], ascending, from 0; NULL: states has every block */
+    int32_t n_blocks;
+    const float *lens; /* [n_blocks][n_lens], as hb_tap has it */
+    int32_t n_lens;
+} hb_reading;
+
+typedef struct hb_measuring {
+    size_t n_vocab, n_layers, n_embd;
+    const hb_reading *reading;
+    int32_t token;         /* the token chosen at this step */
+    const float *previous; /* [n_embd], the last block's state at the step before; NULL at the first */
+    double alpha;          /* weight of delta-h in PRI */
+
+    unsigned found; /* which of these are known */
+    hb_distribution distribution;
+    double impurity, surprise, delta_sigma, delta_h;
+} hb_measuring;
+
+/* Sums over the vocabulary. The caller of the signals gathers them, because that also checks the
+ * logits. */
+static inline const hb_distribution *hb_measured_distribution(const hb_measuring *m)
+{
+    return &m->distribution;
+}
+
+double hb_measured_impurity(hb_measuring *m);
+double hb_measured_surprise(hb_measuring *m); /* of the token chosen */
+double hb_measured_delta_sigma(hb_measuring *m);
+double hb_measured_delta_h(hb_measuring *m); /* 0 at the first step */
+
+/* The state after a block [n_embd]; NULL when the reading does not have it. */
+const float *hb_measured_state(const hb_measuring *m, size_t block);
+
+/* A block's row of the lens [n_lens]; the last block's is the model's own logits. Rows of consecutive
+ * blocks follow each other. NULL when the reading does not have it. */
+const float *hb_measured_lens(const hb_measuring *m, size_t block);
+
+#endif

@@ -1,0 +1,254 @@
+/* Opening, locking and closing a run.
+ *
+ * Runs are SQLite files. While one is written it is in WAL mode, so that others can read it; a writer
+ * leaves it in DELETE mode when it closes it, so that a finished run is one file that can be read
+ * anywhere, also from a folder where nothing can be written.
+ *
+ * One process at a time writes. Its lock is on a file beside the run, not on the run: closing any
+ * descriptor of a file drops the POSIX locks that SQLite has on that file, whoever in the process
+ * opened it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "store/store.h"
+
+static hb_run *new_run(const char *path)
+{
+    hb_run *run = calloc(1, sizeof *run);
+    if (!run) return NULL;
+    run->lock = run->guard = -1;
+    run->path = strdup(path);
+    if (run->path) return run;
+    free(run);
+    return NULL;
+}
+
+/* `name` is a path, or with SQLITE_OPEN_URI a URI. */
+static hb_status open_db(hb_run *run, const char *name, int flags, hb_error *err)
+{
+    if (sqlite3_open_v2(name, &run->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
+        return run->db ? hb_run_sql_error(run, err) : hb_fail_memory(err);
+    sqlite3_extended_result_codes(run->db, 0);
+    sqlite3_busy_timeout(run->db, 5000);
+    /* A small page cache, so that memory does not grow with the run. */
+    return hb_run_execute(run, "PRAGMA cache_size = -256;", err);
+}
+
+/* ---- The writer's lock --------------------------------------------------------------------------- */
+
+/* Whether the locked file still has its name. Another writer, closing its run, may have removed it
+ * between our opening and locking it; then the lock is worth nothing. */
+static bool is_current(const hb_run *run)
+{
+    struct stat named, locked;
+    return stat(run->lock_path, &named) == 0 && fstat(run->lock, &locked) == 0 &&
+           named.st_dev == locked.st_dev && named.st_ino == locked.st_ino;
+}
+
+/* Takes the lock, on a file named after the one that SQLite opened, links being resolved. A file left
+ * by a killed process is locked by nobody, so it is simply used. */
+static hb_status lock_run(hb_run *run, hb_error *err)
+{
+    if (asprintf(&run->lock_path, "%s-lock", sqlite3_db_filename(run->db, "main")) < 0) {
+        run->lock_path = NULL;
+        return hb_fail_memory(err);
+    }
+    do {
+        if (run->lock >= 0) close(run->lock);
+        run->lock = open(run->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (run->lock < 0) return hb_fail(err, HB_ERR_IO, "%s: %s", run->lock_path, strerror(errno));
+        if (flock(run->lock, LOCK_EX | LOCK_NB) != 0) {
+            int why = errno;
+            close(run->lock);
+            run->lock = -1;
+            if (why == EWOULDBLOCK)
+                return hb_fail(err, HB_ERR_BUSY, "%s: this or another process is writing this run",
+                               run->path);
+            return hb_fail(err, HB_ERR_IO, "%s: cannot lock: %s", run->lock_path, strerror(why));
+        }
+    } while (!is_current(run));
+    return HB_OK;
+}
+
+/* Removes the lock's file while it is still locked, so that another writer that has just opened it
+ * notices. A file that holds something is not ours to remove. */
+static void unlock_run(hb_run *run)
+{
+    struct stat locked;
+    if (run->lock >= 0) {
+        if (fstat(run->lock, &locked) == 0 && locked.st_size == 0) unlink(run->lock_path);
+        close(run->lock);
+    }
+    free(run->lock_path);
+}
+
+/* The bytes that SQLite locks while it has a database open ("lock-byte page" in its file format). */
+static struct flock shared_bytes(short type)
+{
+    return (struct flock){
+        .l_type = type, .l_whence = SEEK_SET, .l_start = 0x40000000 + 2, .l_len = 510};
+}
+
+/* A second, shared lock on these bytes, of the sort that belongs to a descriptor. SQLite's own is lost
+ * when anything in this process opens and closes the run's file, for instance to hash it; another
+ * program could then take the database for unused and remove its log. Where the file system has no such
+ * locks, there is no guard. */
+static void set_guard(hb_run *run)
+{
+    struct flock bytes = shared_bytes(F_RDLCK);
+    run->guard = open(sqlite3_db_filename(run->db, "main"), O_RDONLY | O_CLOEXEC);
+    if (run->guard >= 0) fcntl(run->guard, F_OFD_SETLK, &bytes);
+}
+
+/* SQLite cannot close the log under the guard. The descriptor stays open until SQLite's locks are gone.
+ */
+static void release_guard(const hb_run *run)
+{
+    struct flock bytes = shared_bytes(F_UNLCK);
+    if (run->guard >= 0) fcntl(run->guard, F_OFD_SETLK, &bytes);
+}
+
+/* ---- Writing ------------------------------------------------------------------------------------- */
+
+static hb_status create_run(hb_run *run, const hb_run_settings *settings, hb_error *err)
+{
+    hb_status status = hb_run_execute(run, "PRAGMA journal_mode = WAL; BEGIN;", err);
+    if (!status) status = hb_run_create_tables(run, err);
+    if (!status) status = hb_run_write_settings(run, settings, err);
+    if (!status) status = hb_run_read_settings(run, err);
+    if (!status) status = hb_run_create_scores(run, err);
+    return status ? status : hb_run_execute(run, "COMMIT;", err);
+}
+
+/* Creates the tables in an empty file; in another one, checks that it may be continued. */
+static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *err)
+{
+    int64_t tables = 0;
+    hb_status status = hb_run_query_int(run, "SELECT count(*) FROM sqlite_master", &tables, err);
+    if (status) return status;
+    status = tables ? hb_run_read_settings(run, err) : create_run(run, settings, err);
+    if (!status) status = hb_run_compare_settings(run, settings, err);
+    if (!status)
+        status = hb_run_execute(run, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", err);
+    if (!status) status = hb_run_read_columns(run, err);
+    return status ? status : hb_run_prepare_writing(run, err);
+}
+
+hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run, hb_error *err)
+{
+    hb_run *r = new_run(path);
+    if (!r) return hb_fail_memory(err);
+    hb_status status = open_db(r, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
+    if (!status) status = lock_run(r, err);
+    if (!status) status = enter(r, settings, err);
+    r->writing = !status;
+    if (r->writing) set_guard(r);
+    if (status) hb_run_close(r);
+    else *run = r;
+    return status;
+}
+
+/* Leaves the run as one file, unless somebody is reading it just now. */
+static void end_writing(hb_run *run)
+{
+    release_guard(run);
+    if (!sqlite3_get_autocommit(run->db)) sqlite3_exec(run->db, "ROLLBACK", NULL, NULL, NULL);
+    sqlite3_busy_timeout(run->db, 0);
+    sqlite3_exec(run->db, "PRAGMA journal_mode = DELETE", NULL, NULL, NULL);
+}
+
+void hb_run_close(hb_run *run)
+{
+    if (!run) return;
+    sqlite3_finalize(run->has);
+    sqlite3_finalize(run->add);
+    sqlite3_finalize(run->add_scores);
+    if (run->writing) end_writing(run);
+    sqlite3_close(run->db);
+    if (run->guard >= 0) close(run->guard);
+    unlock_run(run);
+    hb_run_free_settings(&run->settings);
+    hb_scores_free(run->scores);
+    free(run->path);
+    free(run);
+}
+
+/* ---- Reading ------------------------------------------------------------------------------------- */
+
+/* Whether a file named after the run is there; without memory, that is assumed. */
+static bool has_beside(const char *path, const char *suffix)
+{
+    char *name;
+    if (asprintf(&name, "%s%s", path, suffix) < 0) return true;
+    bool there = access(name, F_OK) == 0;
+    free(name);
+    return there;
+}
+
+/* Whether the run is a single file in a folder where nothing can be written: SQLite then cannot make
+ * the files that reading in WAL mode takes, and does not need them. */
+static bool is_fixed(const char *path)
+{
+    char *copy = strdup(path);
+    bool writable = !copy || access(dirname(copy), W_OK) == 0;
+    free(copy);
+    return !writable && !has_beside(path, "-wal") && !has_beside(path, "-journal");
+}
+
+/* The file as a URI that says it does not change, released with free(); NULL without memory. */
+static char *fixed_uri(const char *path)
+{
+    hb_buffer uri = {0};
+    bool ok = hb_buffer_add_text(&uri, "file:");
+    for (const char *c = path; ok && *c; c++) {
+        char escaped[4] = {*c};
+        if (strchr("?#%", *c)) snprintf(escaped, sizeof escaped, "%%%02X", (unsigned char)*c);
+        ok = hb_buffer_add_text(&uri, escaped);
+    }
+    if (ok && hb_buffer_add_text(&uri, "?immutable=1")) return uri.data;
+    hb_buffer_free(&uri);
+    return NULL;
+}
+
+static hb_status open_to_read(hb_run *run, hb_error *err)
+{
+    char *real = realpath(run->path, NULL);
+    if (!real) return hb_fail(err, HB_ERR_IO, "%s: %s", run->path, strerror(errno));
+    bool fixed = is_fixed(real);
+    char *uri = fixed ? fixed_uri(real) : NULL;
+    hb_status status;
+    if (fixed && !uri) status = hb_fail_memory(err);
+    else
+        status = open_db(run, fixed ? uri : run->path,
+                         SQLITE_OPEN_READONLY | (fixed ? SQLITE_OPEN_URI : 0), err);
+    free(uri);
+    free(real);
+    return status;
+}
+
+hb_status hb_run_open(const char *path, hb_run **run, hb_error *err)
+{
+    struct stat info;
+    if (access(path, R_OK) != 0 || stat(path, &info) != 0)
+        return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    if (!S_ISREG(info.st_mode)) return hb_fail(err, HB_ERR_IO, "%s: not a regular file", path);
+    hb_run *r = new_run(path);
+    if (!r) return hb_fail_memory(err);
+    hb_status status = open_to_read(r, err);
+    if (!status) status = hb_run_read_settings(r, err);
+    if (!status) status = hb_run_read_columns(r, err);
+    if (status) hb_run_close(r);
+    else *run = r;
+    return status;
+}
+
+const hb_run_settings *hb_run_get_settings(const hb_run *run)
+{
+    return &run->settings;
+}

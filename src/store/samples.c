@@ -1,0 +1,346 @@
+/* A run's rows: a table of samples, and one of their scores with a column for each score, named as the
+ * score. Which scores there are is read from the file. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "store/run.h"
+#include "store/store.h"
+
+#define TEXT_(x) #x
+#define TEXT(x)  TEXT_(x)
+
+static const char schema[] =
+    "CREATE TABLE settings (key TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE samples ("
+    " idx INTEGER PRIMARY KEY, id TEXT NOT NULL, label INTEGER CHECK (label IN (0, 1)),"
+    " answers TEXT, grade_exact INTEGER, grade_contains INTEGER, grade_f1 REAL,"
+    " status TEXT NOT NULL CHECK (status IN ('scored', 'skipped', 'failed')), reason TEXT,"
+    " text TEXT, finish TEXT, n_prompt INTEGER, n_tokens INTEGER,"
+    " prompt_seconds REAL, decode_seconds REAL,"
+    " CHECK ((status = 'scored') = (reason IS NULL)), CHECK ((label IS NULL) = (answers IS NOT NULL)));"
+    "PRAGMA application_id = " TEXT(HB_RUN_APPLICATION_ID) ";"
+                                                           "PRAGMA user_version = " TEXT(
+                                                               HB_RUN_SCHEMA) ";";
+
+const char *hb_sample_status_name(hb_sample_status status)
+{
+    static const char *const names[] = {
+        [HB_SAMPLE_SCORED] = "scored", [HB_SAMPLE_SKIPPED] = "skipped", [HB_SAMPLE_FAILED] = "failed"};
+    return (size_t)status < sizeof names / sizeof *names ? names[status] : "unknown";
+}
+
+/* ---- The scores' columns ------------------------------------------------------------------------- */
+
+hb_status hb_run_create_tables(hb_run *run, hb_error *err)
+{
+    return hb_run_execute(run, schema, err);
+}
+
+hb_status hb_run_create_scores(hb_run *run, hb_error *err)
+{
+    hb_buffer sql = {0};
+    hb_scores *scores;
+    hb_status status = hb_scores_of_set(run->settings.signals, &scores, err);
+    if (status) return status;
+    bool ok = hb_buffer_add_text(&sql, "CREATE TABLE scores (idx INTEGER PRIMARY KEY");
+    for (size_t i = 0; i < hb_scores_count(scores) && ok; i++)
+        ok = hb_buffer_add_text(&sql, ",") && hb_run_quote(&sql, hb_scores_name(scores, i)) &&
+             hb_buffer_add_text(&sql, " REAL");
+    ok = ok && hb_buffer_add_text(&sql, ")");
+    status = ok ? hb_run_execute(run, sql.data, err) : hb_fail_memory(err);
+    hb_buffer_free(&sql);
+    hb_scores_free(scores);
+    return status;
+}
+
+hb_status hb_run_read_columns(hb_run *run, hb_error *err)
+{
+    sqlite3_stmt *q;
+    hb_status status = hb_run_prepare(run, "SELECT * FROM scores", &q, err);
+    if (status) return status;
+    size_t n = 0;
+    int n_columns = sqlite3_column_count(q);
+    const char **names = calloc((size_t)n_columns + 1, sizeof *names);
+    bool ok = names != NULL;
+    for (int i = 0; ok && i < n_columns; i++) {
+        const char *name = sqlite3_column_name(q, i);
+        ok = name != NULL;
+        if (ok && strcmp(name, "idx") != 0) names[n++] = name;
+    }
+    status = ok ? hb_scores_of_names(names, n, &run->scores, err) : hb_fail_memory(err);
+    free(names);
+    sqlite3_finalize(q);
+    return status;
+}
+
+const char *hb_run_score_name(const hb_run *run, size_t i)
+{
+    return hb_scores_name(run->scores, i);
+}
+
+bool hb_run_has_score(const hb_run *run, const char *name)
+{
+    size_t place;
+    return hb_scores_find(run->scores, name, &place);
+}
+
+/* Adds the columns of the scores, each after `before`. */
+static bool add_columns(hb_buffer *sql, const hb_run *run, const char *before)
+{
+    bool ok = true;
+    for (size_t i = 0; i < hb_scores_count(run->scores) && ok; i++)
+        ok = hb_buffer_add_text(sql, before) && hb_run_quote(sql, hb_run_score_name(run, i));
+    return ok;
+}
+
+/* ---- Counting ------------------------------------------------------------------------------------ */
+
+hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err)
+{
+    sqlite3_stmt *q;
+    hb_status status = hb_run_prepare(run,
+                                      "SELECT sum(status = 'scored'), sum(status = 'skipped'),"
+                                      " sum(status = 'failed'),"
+                                      " sum(status = 'scored' AND label IS NULL) FROM samples",
+                                      &q, err);
+    if (status) return status;
+    if (sqlite3_step(q) == SQLITE_ROW) {
+        counts->total = run->settings.n_samples;
+        counts->scored = (uint64_t)sqlite3_column_int64(q, 0);
+        counts->skipped = (uint64_t)sqlite3_column_int64(q, 1);
+        counts->failed = (uint64_t)sqlite3_column_int64(q, 2);
+        counts->graded = (uint64_t)sqlite3_column_int64(q, 3);
+    } else {
+        status = hb_run_sql_error(run, err);
+    }
+    sqlite3_finalize(q);
+    return status;
+}
+
+hb_status hb_run_has(hb_run *run, uint64_t index, bool *has, hb_error *err)
+{
+    sqlite3_bind_int64(run->has, 1, (int64_t)index);
+    int code = sqlite3_step(run->has);
+    bool known = code == SQLITE_ROW || code == SQLITE_DONE;
+    hb_status status = known ? HB_OK : hb_run_sql_error(run, err);
+    if (known) *has = code == SQLITE_ROW;
+    sqlite3_reset(run->has);
+    return status;
+}
+
+/* ---- Writing ------------------------------------------------------------------------------------- */
+
+/* A score that is measured but has no column would be lost. */
+static hb_status check_columns(const hb_run *run, hb_error *err)
+{
+    hb_scores *measured;
+    hb_status status = hb_scores_of_set(run->settings.signals, &measured, err);
+    if (status) return status;
+    for (size_t i = 0; !status && i < hb_scores_count(measured); i++)
+        if (!hb_run_has_score(run, hb_scores_name(measured, i)))
+            status = hb_fail(err, HB_ERR_FORMAT, "%s: the run has no column for the score '%s'",
+                             run->path, hb_scores_name(measured, i));
+    hb_scores_free(measured);
+    return status;
+}
+
+hb_status hb_run_prepare_writing(hb_run *run, hb_error *err)
+{
+    hb_buffer sql = {0};
+    hb_status status = check_columns(run, err);
+    if (!status) status = hb_run_prepare(run, "SELECT 1 FROM samples WHERE idx = ?", &run->has, err);
+    if (!status)
+        status = hb_run_prepare(
+            run,
+            "INSERT INTO samples (idx, id, label, status, reason, text, finish, n_prompt,"
+            " n_tokens, prompt_seconds, decode_seconds, answers, grade_exact,"
+            " grade_contains, grade_f1) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            &run->add, err);
+    bool ok = hb_buffer_add_text(&sql, "INSERT INTO scores (idx") && add_columns(&sql, run, ",") &&
+              hb_buffer_add_text(&sql, ") VALUES (?");
+    for (size_t i = 0; i < hb_scores_count(run->scores) && ok; i++) ok = hb_buffer_add_text(&sql, ",?");
+    ok = ok && hb_buffer_add_text(&sql, ")");
+    if (!status)
+        status = ok ? hb_run_prepare(run, sql.data, &run->add_scores, err) : hb_fail_memory(err);
+    hb_buffer_free(&sql);
+    return status;
+}
+
+static hb_status insert(hb_run *run, sqlite3_stmt *q, hb_error *err)
+{
+    hb_status status = sqlite3_step(q) == SQLITE_DONE ? HB_OK : hb_run_sql_error(run, err);
+    sqlite3_reset(q);
+    sqlite3_clear_bindings(q);
+    return status;
+}
+
+static hb_status add_sample(hb_run *run, const hb_run_sample *s, hb_error *err)
+{
+    sqlite3_stmt *q = run->add;
+    bool scored = s->status == HB_SAMPLE_SCORED;
+    sqlite3_bind_int64(q, 1, (int64_t)s->index);
+    sqlite3_bind_text(q, 2, s->id, -1, SQLITE_STATIC);
+    if (!s->answers) sqlite3_bind_int(q, 3, s->label);
+    sqlite3_bind_text(q, 4, hb_sample_status_name(s->status), -1, SQLITE_STATIC);
+    sqlite3_bind_text(q, 5, s->reason, -1, SQLITE_STATIC);
+    sqlite3_bind_text(q, 6, s->text, -1, SQLITE_STATIC);
+    if (scored) sqlite3_bind_text(q, 7, hb_finish_name(s->finish), -1, SQLITE_STATIC);
+    sqlite3_bind_int(q, 8, s->n_prompt);
+    sqlite3_bind_int(q, 9, s->n_tokens);
+    sqlite3_bind_double(q, 10, s->prompt_seconds);
+    sqlite3_bind_double(q, 11, s->decode_seconds);
+    sqlite3_bind_text(q, 12, s->answers, -1, SQLITE_STATIC);
+    if (s->answers && scored) {
+        sqlite3_bind_int(q, 13, s->grade.exact);
+        sqlite3_bind_int(q, 14, s->grade.contains);
+        sqlite3_bind_double(q, 15, s->grade.f1);
+    }
+    return insert(run, q, err);
+}
+
+/* The sample's value of a column. Scores mostly come in the order of the columns. */
+static double value_of(const hb_run *run, const hb_scores *scores, size_t column)
+{
+    const char *name = hb_run_score_name(run, column), *same_place = hb_scores_name(scores, column);
+    if (same_place && strcmp(name, same_place) == 0) return hb_scores_at(scores, column);
+    return hb_scores_value(scores, name);
+}
+
+/* NaN is stored as NULL, which SQLite does by itself. */
+static hb_status add_scores(hb_run *run, const hb_run_sample *s, hb_error *err)
+{
+    sqlite3_bind_int64(run->add_scores, 1, (int64_t)s->index);
+    for (size_t i = 0; i < hb_scores_count(run->scores); i++)
+        sqlite3_bind_double(run->add_scores, (int)i + 2, value_of(run, s->scores, i));
+    return insert(run, run->add_scores, err);
+}
+
+hb_status hb_run_add(hb_run *run, const hb_run_sample *s, hb_error *err)
+{
+    bool outside = sqlite3_get_autocommit(run->db);
+    hb_status status = outside ? hb_run_execute(run, "BEGIN", err) : HB_OK;
+    if (!status) status = add_sample(run, s, err);
+    if (!status && s->status == HB_SAMPLE_SCORED) status = add_scores(run, s, err);
+    if (status) sqlite3_exec(run->db, "ROLLBACK", NULL, NULL, NULL);
+    return status;
+}
+
+hb_status hb_run_commit(hb_run *run, hb_error *err)
+{
+    return sqlite3_get_autocommit(run->db) ? HB_OK : hb_run_execute(run, "COMMIT", err);
+}
+
+/* ---- Reading ------------------------------------------------------------------------------------- */
+
+static const char *text_of(sqlite3_stmt *q, int column)
+{
+    return (const char *)sqlite3_column_text(q, column);
+}
+
+/* The number of a name in a table of names that ends with "unknown"; -1 for a name that is not there.
+ */
+static int number_of(const char *name, const char *(*name_of)(int number))
+{
+    int i = 0;
+    while (name && strcmp(name_of(i), "unknown") != 0 && strcmp(name_of(i), name) != 0) i++;
+    return name && strcmp(name_of(i), "unknown") != 0 ? i : -1;
+}
+
+static const char *status_name(int number)
+{
+    return hb_sample_status_name((hb_sample_status)number);
+}
+
+static const char *finish_name(int number)
+{
+    return hb_finish_name((hb_finish)number);
+}
+
+/* The columns of a sample in queries; its scores follow them. */
+#define SAMPLE_COLUMNS                                                                                 \
+    "samples.idx, id, label, status, reason, text, finish, n_prompt, n_tokens, prompt_seconds,"        \
+    " decode_seconds, answers, grade_exact, grade_contains, grade_f1"
+#define N_SAMPLE_COLUMNS 15
+
+/* Reads the scores of the row into run->scores. False when one is missing. */
+static bool read_scores(hb_run *run, sqlite3_stmt *q)
+{
+    bool whole = true;
+    for (size_t i = 0; i < hb_scores_count(run->scores); i++) {
+        int column = N_SAMPLE_COLUMNS + (int)i;
+        bool null = sqlite3_column_type(q, column) == SQLITE_NULL;
+        double value = null ? NAN : sqlite3_column_double(q, column);
+        hb_scores_set(run->scores, i, value);
+        whole = whole && isfinite(value);
+    }
+    return whole;
+}
+
+/* One row as a sample; rows that another program spoiled are refused. */
+static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_error *err)
+{
+    int status = number_of(text_of(q, 3), status_name), finish = number_of(text_of(q, 6), finish_name);
+    *s = (hb_run_sample){
+        .index = (uint64_t)sqlite3_column_int64(q, 0),
+        .id = text_of(q, 1),
+        .label = sqlite3_column_int(q, 2),
+        .status = (hb_sample_status)status,
+        .reason = text_of(q, 4),
+        .text = text_of(q, 5),
+        .finish = (hb_finish)finish,
+        .n_prompt = sqlite3_column_int(q, 7),
+        .n_tokens = sqlite3_column_int(q, 8),
+        .prompt_seconds = sqlite3_column_double(q, 9),
+        .decode_seconds = sqlite3_column_double(q, 10),
+        .answers = text_of(q, 11),
+        .grade = {sqlite3_column_int(q, 12) != 0, sqlite3_column_int(q, 13) != 0,
+                  sqlite3_column_double(q, 14)},
+    };
+    if (sqlite3_column_type(q, 2) == SQLITE_NULL) s->label = HB_LABEL_BY_GRADE;
+    bool sound = s->id && status >= 0 &&
+                 (s->label == 0 || s->label == 1 || (s->label == HB_LABEL_BY_GRADE && s->answers));
+    if (sound && s->status == HB_SAMPLE_SCORED) {
+        sound = s->text && finish >= 0 && read_scores(run, q);
+        s->scores = run->scores;
+    }
+    if (sound) return HB_OK;
+    return hb_fail(err, HB_ERR_FORMAT, "%s: sample %llu is damaged", run->path,
+                   (unsigned long long)s->index);
+}
+
+static hb_status prepare_each(hb_run *run, sqlite3_stmt **q, hb_error *err)
+{
+    hb_buffer sql = {0};
+    bool ok = hb_buffer_add_text(&sql, "SELECT " SAMPLE_COLUMNS) &&
+              add_columns(&sql, run, ",scores.") &&
+              hb_buffer_add_text(&sql, " FROM samples LEFT JOIN scores USING (idx)"
+                                       " ORDER BY samples.idx");
+    hb_status status = ok ? hb_run_prepare(run, sql.data, q, err) : hb_fail_memory(err);
+    hb_buffer_free(&sql);
+    return status;
+}
+
+hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_sample *sample),
+                      void *user, hb_error *err)
+{
+    sqlite3_stmt *q;
+    hb_status status = prepare_each(run, &q, err);
+    if (status) return status;
+    int code = SQLITE_DONE;
+    while (!status && (code = sqlite3_step(q)) == SQLITE_ROW) {
+        hb_run_sample sample;
+        status = read_sample(run, q, &sample, err);
+        hb_status visited = status ? HB_OK : visit(user, &sample);
+        if (visited)
+            status = hb_fail(err, HB_ERR_CALLBACK, "%s: the visitor stopped at sample %llu: %s",
+                             run->path, (unsigned long long)sample.index, hb_status_name(visited));
+    }
+    if (!status && code != SQLITE_DONE) status = hb_run_sql_error(run, err);
+    sqlite3_finalize(q);
+    return status;
+}
+
+int hb_run_label(const hb_run_sample *sample, const hb_grading *grading)
+{
+    return sample->label == HB_LABEL_BY_GRADE ? hb_grade_label(&sample->grade, grading) : sample->label;
+}

@@ -1,0 +1,287 @@
+/* What a run was made with: rows of a table, each a key and a value. Some decide whether a run may be
+ * continued. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/utf8.h"
+#include "store/store.h"
+
+typedef enum kind { KIND_TEXT, KIND_U64, KIND_I32, KIND_REAL, KIND_SIGNALS } kind;
+typedef struct field {
+    const char *key;
+    kind kind;
+    size_t offset;
+    bool identity; /* must agree for a run to be continued */
+} field;
+
+#define FIELD(name, kind, identity)                                                                    \
+    {                                                                                                  \
+#name, kind, offsetof(hb_run_settings, name), identity                                         \
+    }
+static const field fields[] = {
+    FIELD(model_path, KIND_TEXT, false),
+    FIELD(model_name, KIND_TEXT, false),
+    FIELD(model_architecture, KIND_TEXT, false),
+    FIELD(model_sha256, KIND_TEXT, true),
+    FIELD(model_size, KIND_U64, true),
+    FIELD(data_path, KIND_TEXT, false),
+    FIELD(data_format, KIND_TEXT, true),
+    FIELD(data_sha256, KIND_TEXT, true),
+    FIELD(data_rows, KIND_U64, false),
+    FIELD(data_broken, KIND_U64, false),
+    FIELD(n_samples, KIND_U64, true),
+    FIELD(seed, KIND_U64, true),
+    FIELD(max_tokens, KIND_I32, true),
+    FIELD(n_ctx, KIND_I32, true),
+    FIELD(alpha, KIND_REAL, true),
+    FIELD(signals, KIND_SIGNALS, true),
+    FIELD(chat, KIND_TEXT, true),
+    FIELD(system, KIND_TEXT, true),
+};
+#undef FIELD
+#define N_FIELDS (sizeof fields / sizeof *fields)
+
+static void *at(const hb_run_settings *s, const field *f)
+{
+    return (char *)(uintptr_t)s + f->offset;
+}
+
+/* A text of the settings; none is an empty one. */
+static const char *text_at(const void *value)
+{
+    const char *text = *(char *const *)value;
+    return text ? text : "";
+}
+
+static char *signals_at(const void *value)
+{
+    return hb_signal_set_names(*(hb_signal_set *const *)value);
+}
+
+/* ---- In and out ---------------------------------------------------------------------------------- */
+
+static void bind_value(sqlite3_stmt *q, int place, const field *f, const void *value)
+{
+    switch (f->kind) {
+    case KIND_TEXT:
+        sqlite3_bind_text(q, place, text_at(value), -1, SQLITE_STATIC);
+        break;
+    case KIND_U64:
+        sqlite3_bind_int64(q, place, (int64_t) * (const uint64_t *)value);
+        break;
+    case KIND_I32:
+        sqlite3_bind_int(q, place, *(const int32_t *)value);
+        break;
+    case KIND_REAL:
+        sqlite3_bind_double(q, place, *(const double *)value);
+        break;
+    case KIND_SIGNALS:
+        sqlite3_bind_text(q, place, signals_at(value), -1, free);
+        break;
+    }
+}
+
+hb_status hb_run_write_settings(hb_run *run, const hb_run_settings *s, hb_error *err)
+{
+    sqlite3_stmt *q;
+    hb_status status = hb_run_prepare(run, "INSERT INTO settings VALUES (?, ?)", &q, err);
+    for (size_t i = 0; i < N_FIELDS && !status; i++) {
+        sqlite3_bind_text(q, 1, fields[i].key, -1, SQLITE_STATIC);
+        bind_value(q, 2, &fields[i], at(s, &fields[i]));
+        if (sqlite3_step(q) != SQLITE_DONE) status = hb_run_sql_error(run, err);
+        sqlite3_reset(q);
+    }
+    sqlite3_finalize(q);
+    return status;
+}
+
+static hb_status read_signals(const hb_run *run, const char *list, hb_signal_set **signals,
+                              hb_error *err)
+{
+    hb_error why;
+    hb_status status = hb_signal_set_parse(list, signals, &why);
+    if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
+    return status ? hb_fail(err, HB_ERR_FORMAT, "%s: setting 'signals': %s", run->path, why.message)
+                  : HB_OK;
+}
+
+static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_error *err)
+{
+    void *value = at(&run->settings, f);
+    sqlite3_bind_text(q, 1, f->key, -1, SQLITE_STATIC);
+    int code = sqlite3_step(q);
+    if (code != SQLITE_ROW && code != SQLITE_DONE) return hb_run_sql_error(run, err);
+    if (code == SQLITE_DONE)
+        return hb_fail(err, HB_ERR_FORMAT, "%s: the run has no setting '%s'", run->path, f->key);
+    const char *text = (const char *)sqlite3_column_text(q, 0);
+    hb_status status = HB_OK;
+    switch (f->kind) {
+    case KIND_TEXT:
+        *(char **)value = strdup(text ? text : "");
+        if (!*(char **)value) status = hb_fail_memory(err);
+        break;
+    case KIND_U64:
+        *(uint64_t *)value = (uint64_t)sqlite3_column_int64(q, 0);
+        break;
+    case KIND_I32:
+        *(int32_t *)value = sqlite3_column_int(q, 0);
+        break;
+    case KIND_REAL:
+        *(double *)value = sqlite3_column_double(q, 0);
+        break;
+    case KIND_SIGNALS:
+        status = read_signals(run, text ? text : "", value, err);
+        break;
+    }
+    sqlite3_reset(q);
+    return status;
+}
+
+/* Checks first that the file is a run of a schema that is known. */
+hb_status hb_run_read_settings(hb_run *run, hb_error *err)
+{
+    int64_t application = 0, version = 0;
+    hb_status status = hb_run_query_int(run, "PRAGMA application_id", &application, err);
+    if (!status) status = hb_run_query_int(run, "PRAGMA user_version", &version, err);
+    if (status) return status;
+    if (application != HB_RUN_APPLICATION_ID)
+        return hb_fail(err, HB_ERR_FORMAT, "%s: a database, but not a run of hbar", run->path);
+    if (version != HB_RUN_SCHEMA)
+        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: run schema %lld is not supported (%d is)",
+                       run->path, (long long)version, HB_RUN_SCHEMA);
+    sqlite3_stmt *q;
+    status = hb_run_prepare(run, "SELECT value FROM settings WHERE key = ?", &q, err);
+    for (size_t i = 0; i < N_FIELDS && !status; i++) status = read_setting(run, q, &fields[i], err);
+    sqlite3_finalize(q);
+    return status;
+}
+
+void hb_run_free_settings(hb_run_settings *s)
+{
+    for (size_t i = 0; i < N_FIELDS; i++) {
+        void *value = at(s, &fields[i]);
+        if (fields[i].kind == KIND_TEXT) free(*(char **)value);
+        if (fields[i].kind == KIND_SIGNALS) hb_signal_set_free(*(hb_signal_set **)value);
+    }
+}
+
+/* ---- Differences --------------------------------------------------------------------------------- */
+
+/* Bytes of a text that a message shows, and how many of them may come before the difference. */
+enum { SHOWN = 40, BEFORE = 16 };
+
+/* Adds a character as a message can show it; *length is set to its bytes. */
+static bool add_character(hb_buffer *out, const char *text, size_t *length)
+{
+    int n = hb_utf8_character(text, strlen(text));
+    unsigned char c = (unsigned char)*text;
+    bool control = c < 0x20 || c == 0x7F || (n == 2 && c == 0xC2 && (unsigned char)text[1] < 0xA0);
+    char escaped[8];
+    *length = n > 0 ? (size_t)n : 1;
+    if (n > 0 && !control && c != '"' && c != '\\') return hb_buffer_add(out, text, *length);
+    *length = 1;
+    if (c == '\n') return hb_buffer_add_text(out, "\\n");
+    snprintf(escaped, sizeof escaped, c == '"' || c == '\\' ? "\\%c" : "\\x%02X", c);
+    return hb_buffer_add_text(out, escaped);
+}
+
+/* Adds the part of a text around a byte, in quotes, with dots where it is cut; "none" for no text. */
+static bool add_excerpt(hb_buffer *out, const char *text, size_t around)
+{
+    size_t begin = around > BEFORE ? around - BEFORE : 0, end, length;
+    if (!*text) return hb_buffer_add_text(out, "none");
+    if (strlen(text) <= SHOWN) begin = 0;
+    while (begin > 0 && ((unsigned char)text[begin] & 0xC0) == 0x80) begin--;
+    bool ok = hb_buffer_add_text(out, begin ? "\"..." : "\"");
+    for (end = begin; ok && text[end] && end - begin < SHOWN; end += length)
+        ok = add_character(out, text + end, &length);
+    return ok && hb_buffer_add_text(out, text[end] ? "...\"" : "\"");
+}
+
+/* Shows both texts around the first place where they differ. */
+static bool add_texts(hb_buffer *out, const char *a, const char *b)
+{
+    size_t same = 0;
+    while (a[same] && a[same] == b[same]) same++;
+    return add_excerpt(out, a, same) && hb_buffer_add_text(out, ", not ") && add_excerpt(out, b, same);
+}
+
+static bool add_signals(hb_buffer *out, const void *a, const void *b)
+{
+    char *have = signals_at(a), *want = signals_at(b);
+    bool ok = have && want && add_texts(out, have, want);
+    free(have);
+    free(want);
+    return ok;
+}
+
+/* Without memory, sets count as different. */
+static bool same_signals(const void *a, const void *b)
+{
+    char *have = signals_at(a), *want = signals_at(b);
+    bool same = have && want && strcmp(have, want) == 0;
+    free(have);
+    free(want);
+    return same;
+}
+
+static bool is_same(const field *f, const void *a, const void *b)
+{
+    switch (f->kind) {
+    case KIND_TEXT:
+        return strcmp(text_at(a), text_at(b)) == 0;
+    case KIND_U64:
+        return *(const uint64_t *)a == *(const uint64_t *)b;
+    case KIND_I32:
+        return *(const int32_t *)a == *(const int32_t *)b;
+    case KIND_REAL:
+        return *(const double *)a == *(const double *)b;
+    case KIND_SIGNALS:
+        return same_signals(a, b);
+    }
+    return false;
+}
+
+/* Adds "KEY is A, not B". */
+static bool describe(hb_buffer *out, const field *f, const void *a, const void *b)
+{
+    char text[80] = "";
+    if ((out->length && !hb_buffer_add_text(out, "; ")) || !hb_buffer_add_text(out, f->key) ||
+        !hb_buffer_add_text(out, " is "))
+        return false;
+    switch (f->kind) {
+    case KIND_TEXT:
+        return add_texts(out, text_at(a), text_at(b));
+    case KIND_U64:
+        snprintf(text, sizeof text, "%llu, not %llu", (unsigned long long)*(const uint64_t *)a,
+                 (unsigned long long)*(const uint64_t *)b);
+        break;
+    case KIND_I32:
+        snprintf(text, sizeof text, "%d, not %d", *(const int32_t *)a, *(const int32_t *)b);
+        break;
+    case KIND_REAL:
+        snprintf(text, sizeof text, "%g, not %g", *(const double *)a, *(const double *)b);
+        break;
+    case KIND_SIGNALS:
+        return add_signals(out, a, b);
+    }
+    return hb_buffer_add_text(out, text);
+}
+
+hb_status hb_run_compare_settings(const hb_run *run, const hb_run_settings *wanted, hb_error *err)
+{
+    hb_buffer differences = {0};
+    bool ok = true;
+    for (size_t i = 0; i < N_FIELDS && ok; i++) {
+        const void *a = at(&run->settings, &fields[i]), *b = at(wanted, &fields[i]);
+        if (fields[i].identity && !is_same(&fields[i], a, b))
+            ok = describe(&differences, &fields[i], a, b);
+    }
+    hb_status status = HB_OK;
+    if (!ok) status = hb_fail_memory(err);
+    else if (differences.length)
+        status = hb_fail(err, HB_ERR_MISMATCH, "%s: the run was created with different settings: %s",
+                         run->path, differences.data);
+    hb_buffer_free(&differences);
+    return status;
+}

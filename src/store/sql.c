@@ -1,0 +1,43 @@
+/* SQLite, with errors as values. */
+#include "store/store.h"
+
+hb_status hb_run_sql_error(const hb_run *run, hb_error *err)
+{
+    int code = sqlite3_errcode(run->db);
+    hb_status status = HB_ERR_IO;
+    if (code == SQLITE_NOMEM) return hb_fail_memory(err);
+    if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT || code == SQLITE_ERROR) status = HB_ERR_FORMAT;
+    if (code == SQLITE_BUSY) status = HB_ERR_BUSY;
+    return hb_fail(err, status, "%s: %s", run->path, sqlite3_errmsg(run->db));
+}
+
+hb_status hb_run_execute(hb_run *run, const char *sql, hb_error *err)
+{
+    int code = sqlite3_exec(run->db, sql, NULL, NULL, NULL);
+    return code == SQLITE_OK ? HB_OK : hb_run_sql_error(run, err);
+}
+
+hb_status hb_run_prepare(hb_run *run, const char *sql, sqlite3_stmt **statement, hb_error *err)
+{
+    int code = sqlite3_prepare_v2(run->db, sql, -1, statement, NULL);
+    return code == SQLITE_OK ? HB_OK : hb_run_sql_error(run, err);
+}
+
+hb_status hb_run_query_int(hb_run *run, const char *sql, int64_t *value, hb_error *err)
+{
+    sqlite3_stmt *q;
+    hb_status status = hb_run_prepare(run, sql, &q, err);
+    if (status) return status;
+    if (sqlite3_step(q) == SQLITE_ROW) *value = sqlite3_column_int64(q, 0);
+    else status = hb_run_sql_error(run, err);
+    sqlite3_finalize(q);
+    return status;
+}
+
+bool hb_run_quote(hb_buffer *sql, const char *name)
+{
+    bool ok = hb_buffer_add_text(sql, "\"");
+    for (; ok && *name; name++)
+        ok = hb_buffer_add(sql, name, 1) && (*name != '"' || hb_buffer_add(sql, name, 1));
+    return ok && hb_buffer_add_text(sql, "\"");
+}

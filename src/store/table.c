@@ -1,0 +1,100 @@
+/* Columns of a run's scores, for pass 2. */
+#include <stdlib.h>
+#include <string.h>
+#include "store/store.h"
+
+typedef struct gathering {
+    hb_score_table *table;
+    size_t room;
+    size_t *places; /* [table->n_scores], of the scores among the run's */
+    hb_grading grading;
+} gathering;
+
+static hb_status gather(void *user, const hb_run_sample *sample)
+{
+    gathering *g = user;
+    hb_score_table *t = g->table;
+    if (sample->status != HB_SAMPLE_SCORED || t->n == g->room) return HB_OK;
+    for (size_t k = 0; k < t->n_scores; k++)
+        t->scores[k * g->room + t->n] = hb_scores_at(sample->scores, g->places[k]);
+    t->labels[t->n++] = (uint8_t)hb_run_label(sample, &g->grading);
+    return HB_OK;
+}
+
+/* Adds the aggregations' names: ":top5, :mean ... or :sum". */
+static bool add_aggregations(hb_buffer *out)
+{
+    bool ok = true;
+    size_t n = hb_aggregation_count();
+    for (size_t i = 0; i < n && ok; i++)
+        ok = hb_buffer_add_text(out, i == 0      ? ":"
+                                     : i + 1 < n ? ", :"
+                                                 : " or :") &&
+             hb_buffer_add_text(out, hb_aggregation_name((hb_aggregation)i));
+    return ok;
+}
+
+/* Adds the names of the run's scores that are not of a signal, each after "; ". */
+static bool add_others(hb_buffer *out, const hb_run *run)
+{
+    bool ok = true;
+    const char *name;
+    hb_score_id id;
+    for (size_t i = 0; ok && (name = hb_run_score_name(run, i)) != NULL; i++)
+        if (!hb_score_find(name, &id))
+            ok = hb_buffer_add_text(out, "; ") && hb_buffer_add_text(out, name);
+    return ok;
+}
+
+static hb_status no_score(const hb_run *run, const char *name, hb_error *err)
+{
+    hb_buffer known = {0};
+    char *signals = hb_signal_set_names(run->settings.signals);
+    bool ok = signals && hb_buffer_add_text(&known, signals) &&
+              hb_buffer_add_text(&known, ", each alone or with ") && add_aggregations(&known) &&
+              add_others(&known, run);
+    hb_status status = ok ? hb_fail(err, HB_ERR_ARGUMENT, "%s: no score '%s'; there are %s", run->path,
+                                    name, known.data)
+                          : hb_fail_memory(err);
+    free(signals);
+    hb_buffer_free(&known);
+    return status;
+}
+
+/* Room for every scored sample. A run that is still being written may get more of them. */
+static hb_status make_table(hb_run *run, size_t n_scores, gathering *g, hb_error *err)
+{
+    hb_run_counts counts;
+    hb_status status = hb_run_count(run, &counts, err);
+    if (status) return status;
+    g->room = (size_t)counts.scored;
+    *g->table = (hb_score_table){.scores = calloc(g->room * n_scores + 1, sizeof(double)),
+                                 .labels = calloc(g->room + 1, 1),
+                                 .n_scores = n_scores};
+    return g->table->scores && g->table->labels ? HB_OK : hb_fail_memory(err);
+}
+
+hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
+                       const hb_grading *grading, hb_score_table *table, hb_error *err)
+{
+    hb_score_table t = {0};
+    gathering g = {.table = &t, .grading = grading ? *grading : hb_grading_defaults()};
+    hb_status status = HB_OK;
+    g.places = calloc(n_scores + 1, sizeof *g.places);
+    if (!g.places) return hb_fail_memory(err);
+    for (size_t k = 0; k < n_scores && !status; k++)
+        if (!hb_scores_find(run->scores, scores[k], &g.places[k]))
+            status = no_score(run, scores[k], err);
+    if (!status) status = make_table(run, n_scores, &g, err);
+    if (!status) status = hb_run_each(run, gather, &g, err);
+    free(g.places);
+    if (status) hb_score_table_free(&t);
+    else *table = t;
+    return status;
+}
+
+hb_status hb_run_scores(hb_run *run, const char *score, const hb_grading *grading,
+                        hb_score_table *table, hb_error *err)
+{
+    return hb_run_table(run, &score, 1, grading, table, err);
+}
