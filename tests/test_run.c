@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <sqlite3.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include "signals/scores.h"
 #include "store/run.h"
@@ -335,6 +336,89 @@ static void test_other_settings_are_refused(void **state)
                  "alpha is 0.1, not 0.2");
 }
 
+#define EURO "\xE2\x82\xAC\xE2\x82\xAC" /* two of them */
+
+/* Long texts are shown where they differ, cut between characters, and as one line. */
+static void test_long_settings(void **state)
+{
+    static const char *const cases[][3] = {
+        {"You are a helpful assistant.", "You are a helpful assistant who is brief.",
+         "system is \"You are a helpful assistant.\", not \"You are a helpful assistant who is "
+         "brief...\""},
+        {"You are a very very helpful assistant, who answers each question in one word.",
+         "You are a very very helpful assistant, who answers every question in one word.",
+         "system is \"...t, who answers each question in one word...\", not \"...t, who answers every "
+         "question in one wor...\""},
+        {"Be brief.", "Be brief.\n", "system is \"Be brief.\", not \"Be brief.\\n\""},
+        {"a \x1b[31m\xC2\x9B\xFF\"\\", "b",
+         "system is \"a \\x1B[31m\\xC2\\x9B\\xFF\\\"\\\\\", not \"b\""},
+        {EURO EURO EURO EURO EURO EURO "-and more", EURO EURO EURO EURO EURO EURO "_and more",
+         "system is \"..." EURO EURO EURO "-and more\", not \"..." EURO EURO EURO "_and more\""},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_error err;
+        hb_run *run;
+        hb_run_settings s = settings();
+        s.chat = "chatml", s.system = cases[i][0];
+        assert_ok(hb_run_create(run_path(state), &s, &run, &err));
+        hb_run_close(run);
+        s.system = cases[i][1];
+        assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_MISMATCH, cases[i][2]);
+        unlink(path);
+    }
+}
+
+/* A run may have scores that are not of a signal: columns of other names. */
+static void test_scores_of_whole_samples(void **state)
+{
+    hb_error err;
+    hb_score_table t;
+    hb_run *run = create(state);
+    hb_run_settings s = settings();
+    for (uint64_t i = 0; i < 3; i++) add(run, scored(i));
+    hb_run_close(run);
+    execute(path, "ALTER TABLE scores ADD COLUMN \"semantic_entropy\" REAL;"
+                  "ALTER TABLE scores ADD COLUMN \"how \"\"long\"\"\" REAL;"
+                  "UPDATE scores SET semantic_entropy = idx + 0.5, \"how \"\"long\"\"\" = 7");
+    assert_ok(hb_run_create(path, &s, &run, &err));
+    assert_string_equal(hb_run_score_name(run, 17 * 7), "semantic_entropy");
+    assert_true(hb_run_has_score(run, "how \"long\""));
+    static const char *const names[] = {"semantic_entropy", "pri"};
+    assert_ok(hb_run_table(run, names, 2, NULL, &t, &err));
+    for (size_t i = 0; i < 3; i++) assert_near(t.scores[i], (double)i + 0.5, 0);
+    for (size_t i = 0; i < 3; i++) assert_near(t.scores[3 + i], score_of(i, 7), 0);
+    hb_score_table_free(&t);
+    assert_fails(hb_run_scores(run, "entrapy", NULL, &t, &err), HB_ERR_ARGUMENT,
+                 "first or :sum; semantic_entropy; how");
+
+    static const char *const more[] = {"semantic_entropy", "how \"long\""};
+    hb_scores *scores;
+    assert_ok(hb_scores_of_names(more, 2, &scores, &err));
+    hb_scores_set(scores, 0, 8);
+    hb_run_sample sample = scored(9);
+    sample.scores = scores;
+    assert_ok(hb_run_add(run, &sample, &err));
+    hb_scores_free(scores);
+    hb_run_close(run);
+}
+
+/* A run to be continued must have a column for each score that is measured. */
+static void test_columns_that_are_missing(void **state)
+{
+    hb_error err;
+    hb_run *run = create(state);
+    hb_run_settings s = settings();
+    hb_run_close(run);
+    execute(path, "ALTER TABLE scores DROP COLUMN \"pri:last\"");
+    assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_FORMAT,
+                 "no column for the score 'pri:last'");
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_false(hb_run_has_score(run, "pri:last"));
+    hb_run_close(run);
+    execute(path, "DROP TABLE scores");
+    assert_fails(hb_run_open(path, &run, &err), HB_ERR_FORMAT, "no such table");
+}
+
 static void write_file(const char *name, const char *text, size_t n)
 {
     FILE *file = fopen(name, "wb");
@@ -384,6 +468,187 @@ static void test_damaged_runs(void **state)
     assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_FORMAT, "no setting 'seed'");
     execute(path, "PRAGMA user_version = 99");
     assert_fails(hb_run_open(path, &run, &err), HB_ERR_UNSUPPORTED, "schema 99");
+}
+
+/* Runs something in a process of its own, which ends as a killed one does: nothing is closed. Gives its
+ * result, 0 to 255. */
+static int in_a_process(int (*something)(const char *name), const char *name)
+{
+    int status;
+    pid_t child = fork();
+    if (child == 0) _exit(something(name));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+/* Another program that opens the database to write, reads and closes it. Where it could take the
+ * database for unused, it would remove its log. */
+static int visit_database(const char *name)
+{
+    sqlite3 *db;
+    if (sqlite3_open(name, &db) != SQLITE_OK) return 1;
+    if (sqlite3_exec(db, "SELECT count(*) FROM samples", NULL, NULL, NULL) != SQLITE_OK) return 2;
+    return sqlite3_close(db) == SQLITE_OK ? 0 : 3;
+}
+
+/* The same in a program that is started anew: a forked process would inherit what SQLite knows here. */
+static int run_visitor(const char *name)
+{
+    execl("/proc/self/exe", "test_run", "--visit", name, (char *)NULL);
+    return 4;
+}
+
+static int write_five(const char *name, void (*between)(const char *name))
+{
+    hb_run *run;
+    hb_run_settings s = settings();
+    if (hb_run_create(name, &s, &run, NULL)) return 1;
+    for (uint64_t i = 0; i < 5; i++) {
+        hb_run_sample sample = scored(i);
+        if (hb_run_add(run, &sample, NULL) || hb_run_commit(run, NULL)) return 2;
+        if (i == 0) between(name);
+        if (i == 0 && in_a_process(run_visitor, name)) return 3;
+    }
+    return 0;
+}
+
+static void create_again(const char *name)
+{
+    hb_run *again;
+    hb_run_settings s = settings();
+    hb_error err;
+    assert_fails(hb_run_create(name, &s, &again, &err), HB_ERR_BUSY, "this or another process");
+}
+
+static int write_and_create_again(const char *name)
+{
+    return write_five(name, create_again);
+}
+
+static void hash(const char *name)
+{
+    char hex[65];
+    hb_error err;
+    assert_ok(hb_file_sha256(name, hex, &err));
+}
+
+static int write_and_hash(const char *name)
+{
+    return write_five(name, hash);
+}
+
+/* Neither a second writer in the same process, which is refused, nor anything else that opens and
+ * closes the run's file there, takes away the locks that keep committed samples from being lost. */
+static void test_locks_stay(void **state)
+{
+    assert_int_equal(in_a_process(write_and_create_again, run_path(state)), 0);
+    assert_int_equal(count_scored(state), 5);
+    unlink(path);
+    assert_int_equal(in_a_process(write_and_hash, path), 0);
+    assert_int_equal(count_scored(state), 5);
+}
+
+static bool is_there(const char *suffix)
+{
+    char name[160];
+    snprintf(name, sizeof name, "%s%s", path, suffix);
+    return access(name, F_OK) == 0;
+}
+
+/* A lock that a killed writer left is used again; a writer that closes leaves the run alone. */
+static void test_files_beside_the_run(void **state)
+{
+    hb_error err;
+    hb_run *run;
+    hb_run_settings s = settings();
+    assert_int_equal(in_a_process(write_and_hash, run_path(state)), 0);
+    assert_true(is_there("-lock") && is_there("-wal"));
+    assert_ok(hb_run_create(path, &s, &run, &err));
+    assert_true(is_there("-lock"));
+    hb_run_close(run);
+    assert_false(is_there("-lock") || is_there("-wal") || is_there("-shm"));
+    assert_int_equal(count_scored(state), 5);
+    assert_false(is_there("-wal") || is_there("-shm")); /* nor does a reader leave anything */
+
+    char name[160];
+    snprintf(name, sizeof name, "%s-lock", path);
+    write_file(name, "mine", 4);
+    assert_ok(hb_run_create(path, &s, &run, &err));
+    hb_run_close(run);
+    assert_true(is_there("-lock")); /* somebody's file */
+    unlink(name);
+    assert_int_equal(symlink("/no/such/file", name), 0);
+    assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_IO, "-lock: ");
+}
+
+/* A run has one lock, by whichever name it is opened. */
+static void test_links_to_a_run(void **state)
+{
+    hb_error err;
+    hb_run *run = create(state), *other;
+    hb_run_settings s = settings();
+    char link[160];
+    snprintf(link, sizeof link, "%s/link.db", (char *)*state);
+    assert_int_equal(symlink(path, link), 0);
+    assert_fails(hb_run_create(link, &s, &other, &err), HB_ERR_BUSY, link);
+    add(run, scored(0));
+    assert_ok(hb_run_open(link, &other, &err));
+    hb_run_close(other);
+    hb_run_close(run);
+}
+
+/* Reads a run as a user who can write nowhere near it. */
+static int read_as_stranger(const char *name)
+{
+    hb_run *run;
+    hb_run_counts c;
+    hb_score_table t;
+    hb_error err;
+    if (geteuid() == 0 && setuid(65534) != 0) return 1;
+    if (hb_run_open(name, &run, &err) || hb_run_count(run, &c, &err) ||
+        hb_run_scores(run, "pri:mean", NULL, &t, &err)) {
+        print_message("%s\n", err.message);
+        return 2;
+    }
+    int n = (int)t.n;
+    hb_score_table_free(&t);
+    hb_run_close(run);
+    return n == (int)c.scored ? 10 + n : 3;
+}
+
+/* A finished run is read where nothing can be written, in the form that a writer leaves it in and in
+ * that of runs whose log was closed, but whose file still says that there is one. */
+static void test_folder_that_cannot_be_written(void **state)
+{
+    static const char *const names[] = {"run.db", "50%25 a?b#c.db"};
+    for (size_t i = 0; i < 4; i++) {
+        hb_error err;
+        hb_run *run;
+        hb_run_settings s = settings();
+        snprintf(path, sizeof path, "%s/%s", (char *)*state, names[i / 2]);
+        assert_ok(hb_run_create(path, &s, &run, &err));
+        for (uint64_t k = 0; k < 3; k++) add(run, scored(3 * i + k));
+        hb_run_close(run);
+        if (i % 2) execute(path, "PRAGMA journal_mode = WAL");
+        assert_false(is_there("-wal"));
+        assert_int_equal(chmod(path, 0444), 0);
+        assert_int_equal(chmod(*state, 0555), 0);
+        int got = in_a_process(read_as_stranger, path);
+        assert_int_equal(chmod(*state, 0755), 0);
+        assert_int_equal(chmod(path, 0644), 0);
+        assert_int_equal(got, 10 + 3 * (i % 2 ? 2 : 1));
+    }
+}
+
+/* What is no regular file is refused at once; opening a FIFO would wait for a writer. */
+static void test_no_regular_file(void **state)
+{
+    hb_error err;
+    hb_run *run;
+    assert_int_equal(mkfifo(run_path(state), 0600), 0);
+    assert_fails(hb_run_open(path, &run, &err), HB_ERR_IO, "not a regular file");
+    assert_fails(hb_run_open(*state, &run, &err), HB_ERR_IO, "not a regular file");
 }
 
 /* While one process writes, another may read, and may not write. */
@@ -794,8 +1059,9 @@ static void test_wrong_session(void **state)
 
 #define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, make_scratch, remove_scratch)
 
-int main(void)
+int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--visit") == 0) return visit_database(argv[2]);
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(test_what_goes_in_comes_out),
         WITH_SCRATCH(test_kept_by_commit),
@@ -806,6 +1072,14 @@ int main(void)
         WITH_SCRATCH(test_files_that_are_no_runs),
         WITH_SCRATCH(test_damaged_runs),
         WITH_SCRATCH(test_one_writer),
+        WITH_SCRATCH(test_locks_stay),
+        WITH_SCRATCH(test_files_beside_the_run),
+        WITH_SCRATCH(test_links_to_a_run),
+        WITH_SCRATCH(test_folder_that_cannot_be_written),
+        WITH_SCRATCH(test_no_regular_file),
+        WITH_SCRATCH(test_long_settings),
+        WITH_SCRATCH(test_scores_of_whole_samples),
+        WITH_SCRATCH(test_columns_that_are_missing),
         WITH_SCRATCH(test_pass_1),
         WITH_SCRATCH(test_halting),
         WITH_SCRATCH(test_grades_are_stored),

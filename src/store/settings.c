@@ -167,8 +167,9 @@ void hb_run_free_settings(hb_run_settings *s)
 
 /* ---- Differences --------------------------------------------------------------------------------- */
 
-/* Bytes of a text that a message shows, and how many of them may come before the difference. */
-enum { SHOWN = 40, BEFORE = 16 };
+/* Bytes of a text that a message shows: from its beginning, if the difference is among them with some
+ * bytes after it, else from some bytes before the difference on. */
+enum { SHOWN = 40, BEFORE = 16, AFTER = 8 };
 
 /* Adds a character as a message can show it; *length is set to its bytes. */
 static bool add_character(hb_buffer *out, const char *text, size_t *length)
@@ -188,9 +189,8 @@ static bool add_character(hb_buffer *out, const char *text, size_t *length)
 /* Adds the part of a text around a byte, in quotes, with dots where it is cut; "none" for no text. */
 static bool add_excerpt(hb_buffer *out, const char *text, size_t around)
 {
-    size_t begin = around > BEFORE ? around - BEFORE : 0, end, length;
+    size_t begin = around + AFTER > SHOWN ? around - BEFORE : 0, end, length;
     if (!*text) return hb_buffer_add_text(out, "none");
-    if (strlen(text) <= SHOWN) begin = 0;
     while (begin > 0 && ((unsigned char)text[begin] & 0xC0) == 0x80) begin--;
     bool ok = hb_buffer_add_text(out, begin ? "\"..." : "\"");
     for (end = begin; ok && text[end] && end - begin < SHOWN; end += length)
