@@ -337,15 +337,18 @@ static void test_generation(void **state)
     const fixture *f = *state;
     hb_error err;
     hb_generation g;
+    hb_signal_set *signals;
     hb_generate_options o = hb_generate_defaults();
     o.monitor.cutoff = 1.1;
     assert_fails(hb_generate(f->session, "aa a", 4, &o, &g, &err), HB_ERR_UNSUPPORTED, "no lens");
-    assert_ok(hb_signals_parse("hbar_s,entropy", &o.monitor.signals, &err));
+    assert_ok(hb_signal_set_parse("hbar_s,entropy", &signals, &err));
+    o.monitor.signals = signals;
     assert_ok(hb_generate(f->session, "ca caba", 7, &o, &g, &err));
     assert_string_equal(g.text, "bc");
     assert_int_equal(g.finish, HB_FINISH_END);
     assert_int_equal(g.n_prompt, 7); /* three evaluations */
     hb_generation_free(&g);
+    hb_signal_set_free(signals);
 }
 
 int main(void)
