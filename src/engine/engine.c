@@ -125,7 +125,7 @@ static hb_status check_options(const hb_session_options *o, hb_error *err)
     return HB_OK;
 }
 
-/* Checks what is asked for, and puts in *out what 0 stands for. */
+/* Checks the options, and replaces 0 by the default it stands for. */
 static hb_status resolve(const hb_model *model, const hb_session_options *options,
                          hb_session_options *out, hb_error *err)
 {
@@ -241,7 +241,7 @@ hb_tap hb_tap_defaults(void)
     return (hb_tap){0};
 }
 
-/* Whether numbers ascend within 0 <= number < end; the first that does not is put in *bad. */
+/* Whether the numbers ascend within 0 <= number < end. *bad gets the first that does not. */
 static bool ascends(const int32_t *numbers, int32_t n, int32_t end, int32_t *bad)
 {
     for (int32_t i = 0, least = 0; i < n; i++) {

@@ -1,5 +1,5 @@
-/* The forward pass of a transformer of any architecture that architecture.c describes, for a batch of
- * tokens of any sequences. Activations are float, one row for a token. */
+/* The forward pass of a transformer, for a batch of tokens of any sequences. architecture.c describes
+ * the architectures. Activations are floats, one row for each token. */
 #include <string.h>
 #include "engine/attention.h"
 #include "engine/lens.h"
@@ -19,8 +19,8 @@ static void embed(const hb_native_session *s, int32_t token, float *out)
         out[i] *= s->model->embedding_scale;
 }
 
-/* The batch's rows of `from`, the residual stream or s->work.normed itself, normed into s->work.normed.
- */
+/* Norms the batch's rows of `from` into s->work.normed; `from` is the residual stream or s->work.normed
+ * itself. */
 static void rms_norm(const hb_native_session *s, const float *from, const float *weight)
 {
     size_t d = (size_t)s->model->base.info.n_embd;
@@ -45,7 +45,7 @@ static void rotate_pairs(float *head, const float *angles, int32_t n_rot)
     }
 }
 
-/* The same where a pair's two lie half of the rotated dimensions apart. */
+/* The same for pairs of dimensions that lie half of the rotated dimensions apart. */
 static void rotate_halves(float *head, const float *angles, int32_t n_rot)
 {
     float *upper = head + n_rot / 2;
@@ -69,7 +69,8 @@ static void place_heads(const hb_native_model *m, float *heads, int32_t n_heads,
     }
 }
 
-/* Causal self-attention over the positions up to each token's own, all or those in a window. */
+/* Causal self-attention: each token sees the positions up to its own, all of them or those in a window.
+ */
 static void self_attention(hb_native_session *s, int32_t layer)
 {
     const hb_layer *l = &s->model->layers[layer];
@@ -87,8 +88,8 @@ static void self_attention(hb_native_session *s, int32_t layer)
     hb_attention(&s->work, s->model, &s->cache, &s->batch, layer);
 }
 
-/* SwiGLU or GeGLU (Shazeer, GLU Variants Improve Transformer, 2020), leaving silu(gate) * up or
- * gelu(gate) * up in s->work.gate. */
+/* SwiGLU or GeGLU (Shazeer, GLU Variants Improve Transformer, 2020). The result, silu(gate) * up or
+ * gelu(gate) * up, is left in s->work.gate. */
 static void feed_forward(hb_native_session *s, const hb_layer *l)
 {
     size_t ff = (size_t)s->model->n_ff;
@@ -101,8 +102,8 @@ static void feed_forward(hb_native_session *s, const hb_layer *l)
         glu(s->work.gate + (size_t)row * ff, s->work.up + (size_t)row * ff, ff);
 }
 
-/* Projects back to the residual stream's width, norms where there is a norm, and adds to the stream.
- * s->work.normed is free by then. */
+/* Projects back to the residual stream's width, applies the norm if there is one, and adds to the
+ * stream. Uses s->work.normed, which nobody needs any more. */
 static void add_projected(hb_native_session *s, const hb_matrix *w, const float *from,
                           const float *norm)
 {

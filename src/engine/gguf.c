@@ -164,7 +164,7 @@ static hb_status take_tensor(reader *r, hb_gguf_tensor *t)
     return HB_OK;
 }
 
-/* What stands in the way of a tensor of a type that is not supported. */
+/* The error for a tensor of an unsupported type. */
 static hb_status bad_type(const hb_gguf *g, const hb_gguf_tensor *t, hb_error *err)
 {
     const hb_type_info *info = hb_type_get_info(t->type);
@@ -174,8 +174,8 @@ static hb_status bad_type(const hb_gguf *g, const hb_gguf_tensor *t, hb_error *e
     return bad_tensor(g, err, HB_ERR_UNSUPPORTED, t->name, why);
 }
 
-/* Finds a tensor's bytes and checks that they lie in the file. The size of one of a type that is not
- * supported is not known; its place is never looked at. */
+/* Finds a tensor's bytes and checks that they lie in the file. The size of an unsupported type is not
+ * known, so such a tensor's place is not checked; nothing reads it. */
 static hb_status place_tensor(hb_gguf *g, hb_gguf_tensor *t, uint64_t data_at, uint64_t alignment,
                               hb_error *err)
 {
@@ -336,7 +336,7 @@ static hb_status open_part(const char *path, hb_gguf **gguf, hb_error *err)
 
 /* ---- Split models -------------------------------------------------------------------------------- */
 
-/* What a part says of the whole. */
+/* What a part says about the whole model. */
 typedef struct split {
     int64_t no, count, n_tensors;
 } split;
@@ -353,8 +353,8 @@ static hb_status read_split(const hb_gguf *g, split *s, hb_error *err)
     return hb_gguf_get_int(g, "split.tensors.count", true, 0, INT32_MAX, &s->n_tensors, err);
 }
 
-/* The name that part `no` must have, by the name of part `have`: NAME-00001-of-0000N.gguf. Released
- * with free(). */
+/* The name that part `no` must have, derived from the name of part `have`: NAME-00001-of-0000N.gguf.
+ * Released with free(). */
 static hb_status part_path(const char *path, const split *have, int64_t no, char **out, hb_error *err)
 {
     char ending[40];
@@ -370,7 +370,7 @@ static hb_status part_path(const char *path, const split *have, int64_t no, char
     return HB_OK;
 }
 
-/* Takes the part's tensors; they stay in its file, which g then owns. */
+/* Adds the part's tensors to g, which then owns the part and its mapping. */
 static hb_status join(hb_gguf *g, hb_gguf *part, hb_error *err)
 {
     uint64_t n = g->n_tensors + part->n_tensors;
@@ -399,7 +399,7 @@ static hb_status join(hb_gguf *g, hb_gguf *part, hb_error *err)
     return HB_OK;
 }
 
-/* Opens part `no`, checks that it belongs to what the first one says, and joins it. */
+/* Opens part `no`, checks that it agrees with the first part, and joins it. */
 static hb_status add_part(hb_gguf *g, const split *first, int64_t no, hb_error *err)
 {
     char *path;

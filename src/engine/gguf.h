@@ -1,7 +1,7 @@
-/* GGUF files: metadata and tensors, memory-mapped, every count, offset and size checked against the
+/* GGUF files: metadata and tensors, memory-mapped. Every count, offset and size is checked against the
  * file before it is used (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). A model may be
- * split into parts, files named NAME-00001-of-0000N.gguf, of which the first has the metadata and each
- * has tensors: it opens as one. */
+ * split into files named NAME-00001-of-0000N.gguf. The first has the metadata, and each has tensors;
+ * together they open as one model. */
 #ifndef HB_ENGINE_GGUF_H
 #define HB_ENGINE_GGUF_H
 
@@ -42,11 +42,11 @@ typedef struct hb_gguf_value {
 
 typedef struct hb_gguf_tensor {
     hb_gguf_text name;
-    uint32_t type; /* as in the file; it may be one that is not supported */
+    uint32_t type; /* as in the file; it may be unsupported */
     uint32_t n_dims;
     uint64_t dims[4];    /* fastest first: dims[0] is a row's length; unused ones are 1 */
-    const uint8_t *data; /* NULL where the type is not supported */
-    uint64_t row_bytes;  /* of dims[0] weights; 0 where the type is not supported */
+    const uint8_t *data; /* NULL for an unsupported type */
+    uint64_t row_bytes;  /* bytes of dims[0] weights; 0 for an unsupported type */
     uint64_t offset;     /* in the data section of its part */
     uint32_t part;       /* the file it is in, from 0 */
     bool used;           /* set by hb_gguf_take_tensor */
@@ -54,8 +54,7 @@ typedef struct hb_gguf_tensor {
 
 typedef struct hb_gguf hb_gguf;
 
-/* Tensors of types that are not supported are no error yet, but hb_gguf_take_tensor will not give them.
- */
+/* A tensor of an unsupported type is not an error here; hb_gguf_take_tensor refuses it. */
 hb_status hb_gguf_open(const char *path, hb_gguf **gguf, hb_error *err);
 void hb_gguf_close(hb_gguf *gguf);
 const char *hb_gguf_path(const hb_gguf *gguf);   /* as given; of a split model the first part's */
@@ -72,14 +71,14 @@ const hb_gguf_tensor *hb_gguf_tensors(const hb_gguf *gguf, uint64_t *n);
 /* NULL when there is no such key. */
 const hb_gguf_value *hb_gguf_find(const hb_gguf *gguf, const char *key);
 
-/* Each reads a scalar of a fitting type into *out. A missing key leaves *out, or is HB_ERR_FORMAT when
- * `required`; so are a value of another type or one outside [min, max]. */
+/* Each reads a scalar into *out. HB_ERR_FORMAT for a value of another type or outside [min, max]. A
+ * missing key leaves *out as it is, or is HB_ERR_FORMAT when `required`. */
 hb_status hb_gguf_get_int(const hb_gguf *gguf, const char *key, bool required, int64_t min, int64_t max,
                           int64_t *out, hb_error *err);
 hb_status hb_gguf_get_float(const hb_gguf *gguf, const char *key, bool required, double *out,
                             hb_error *err);
 hb_status hb_gguf_get_bool(const hb_gguf *gguf, const char *key, bool *out, hb_error *err);
-/* A missing key or one of another type gives a text with NULL bytes. */
+/* NULL bytes when the key is missing or not a string. */
 hb_gguf_text hb_gguf_get_text(const hb_gguf *gguf, const char *key);
 bool hb_gguf_text_is(hb_gguf_text text, const char *expected);
 int hb_gguf_text_compare(hb_gguf_text a, hb_gguf_text b); /* by bytes, as strcmp */
@@ -90,13 +89,13 @@ uint32_t hb_gguf_kind_bytes(hb_gguf_kind kind); /* of a value; 0 for strings and
  * it at most value->count times. */
 hb_gguf_text hb_gguf_next_text(const uint8_t **cursor);
 
-/* The tensor of that name and shape (cols = dims[0], rows = dims[1]; a vector has rows 1), marked as
- * used; NULL in *tensor when it is absent and not `required`. */
+/* Finds the tensor of that name and shape (cols = dims[0], rows = dims[1]; a vector has rows 1) and
+ * marks it as used. *tensor is NULL when it is absent and not `required`. */
 hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, uint64_t cols, uint64_t rows,
                               bool required, const hb_gguf_tensor **tensor, hb_error *err);
 
-/* HB_ERR_UNSUPPORTED, naming one, when a tensor of the file was not taken: ignoring it would give a
- * wrong model. */
+/* HB_ERR_UNSUPPORTED, naming the tensor, when a tensor of the file was not taken: without it the model
+ * would be wrong. */
 hb_status hb_gguf_check_all_used(const hb_gguf *gguf, hb_error *err);
 
 #endif

@@ -1,6 +1,6 @@
-/* The keys and values of many sequences, in pages of HB_PAGE positions that sequences may share: a
- * forked sequence shares every whole page of its parent and copies only the one that both would go on
- * writing (after Kwon et al., PagedAttention, 2023). */
+/* The keys and values of many sequences, in pages of HB_PAGE positions that sequences may share. A
+ * forked sequence shares every whole page of its parent. It copies only the last, partly filled page,
+ * because both sequences go on writing there (after Kwon et al., PagedAttention, 2023). */
 #ifndef HB_ENGINE_KV_CACHE_H
 #define HB_ENGINE_KV_CACHE_H
 
@@ -9,7 +9,7 @@
 
 typedef struct hb_kv_sequence {
     int32_t n;      /* positions it holds */
-    int32_t wanted; /* positions that the call in hand adds */
+    int32_t wanted; /* positions that the current call adds */
     int32_t *pages; /* [n / HB_PAGE, rounded up] */
 } hb_kv_sequence;
 
@@ -21,8 +21,8 @@ typedef struct hb_kv_cache {
     size_t page_size; /* floats of a page: [n_layers][n_heads] of keys [head_dim][HB_PAGE], values
                          [HB_PAGE][padded] */
     float *memory;    /* [n_pages][page_size] */
-    int32_t *users;   /* [n_pages], how many sequences hold the page */
-    int32_t *free;    /* [n_pages], a stack of pages that none holds */
+    int32_t *users;   /* [n_pages], the number of sequences that hold each page */
+    int32_t *free;    /* [n_pages], a stack of free pages */
     int32_t n_free;
     hb_kv_sequence *sequences; /* [n_sequences] */
 } hb_kv_cache;
@@ -33,21 +33,22 @@ uint64_t hb_kv_page_bytes(int32_t n_layers, int32_t n_heads, int32_t head_dim);
 /* Pages that n positions take. */
 int32_t hb_kv_pages(int32_t n);
 
-/* Fills in the cache's tables for the shape already in it, and reserves or claims its memory. */
+/* Allocates the cache, whose first two lines, the shape, the caller has set. `claim` takes the memory
+ * at once. */
 hb_status hb_kv_open(hb_kv_cache *cache, bool claim, hb_error *err);
 void hb_kv_close(hb_kv_cache *cache);
 
-/* Pages a sequence lacks to hold n more positions. */
+/* Pages that a sequence needs in addition to hold n more positions. */
 int32_t hb_kv_lacks(const hb_kv_cache *cache, int32_t sequence, int32_t n);
 
-/* Gives a sequence the pages to hold n more positions; the caller knows that there are enough. */
+/* Gives a sequence the pages for n more positions. The caller has checked that there are enough. */
 void hb_kv_extend(hb_kv_cache *cache, int32_t sequence, int32_t n);
 
 /* Empties a sequence. */
 void hb_kv_drop(hb_kv_cache *cache, int32_t sequence);
 
-/* Makes an empty sequence hold the first n positions of another. False when the one page to be copied
- * is not to be had. */
+/* Makes an empty sequence hold the first n positions of another. False when a page must be copied and
+ * none is free. */
 bool hb_kv_fork(hb_kv_cache *cache, int32_t from, int32_t n, int32_t to);
 
 /* Keys [head_dim][HB_PAGE] of a head in a page; the values [HB_PAGE][padded] follow them. */

@@ -1,21 +1,21 @@
-/* Multiplying by stored matrices. A few tokens multiply the rows where they lie: each row is read once
- * from the file's pages and used at once. Many tokens multiply panels: rows are unpacked, a part of
- * their columns at a time, into an order that suits registers, and used for all tokens while they are
- * in the cache. Weights of quantised types meet activations quantised to bytes, unless the session is
- * exact. */
+/* Multiplying by stored matrices, in one of two ways. A few tokens are multiplied by rows where they
+ * lie in the file: each row is read once. Many tokens are multiplied by panels: some columns of some
+ * rows, unpacked into an order that suits the registers and used for all tokens while they are in the
+ * processor's cache. Quantised weights are multiplied by activations quantised to bytes, unless the
+ * workspace is exact. */
 #include "engine/matmul.h"
 
 #include <omp.h>
 #include <string.h>
 
-/* Multiplications below which waking the other threads costs more than they bring. */
+/* With fewer multiplications, waking the other threads costs more time than it saves. */
 #define PARALLEL_FROM (1 << 17)
 
-/* Rows that a thread takes at a time when it reads them where they lie: few enough to divide a matrix
- * evenly, enough that most of what is read ahead is read by the same thread. */
+/* Rows that a thread takes at a time in the first way: few enough to divide a matrix evenly among
+ * threads, and enough that a thread itself uses most of what the processor prefetches for it. */
 #define DIRECT_ROWS 64
 
-/* What the threads of one call share. */
+/* The state that the threads of one call share. */
 typedef struct call {
     const hb_workspace *space;
     const hb_kernels *k;
@@ -25,7 +25,7 @@ typedef struct call {
     int32_t n;
     size_t cols;
     bool panels;
-    size_t depth; /* columns taken together: activations are laid out as [cols / depth][n][depth] */
+    size_t depth; /* columns in a panel: activations are laid out as [cols / depth][n][depth] */
 } call;
 
 static bool in_bytes(const hb_workspace *space, const hb_matrix *w)
@@ -33,7 +33,7 @@ static bool in_bytes(const hb_workspace *space, const hb_matrix *w)
     return !space->exact && space->kernels->dot[w->type];
 }
 
-/* Where columns of token t are, from `at` on, a multiple of the depth. */
+/* The place of token t's columns from `at` on, a multiple of the depth. */
 static size_t place(const call *c, int32_t t, size_t at)
 {
     return at * (size_t)c->n + (size_t)t * c->depth;
@@ -46,7 +46,8 @@ static size_t width_at(const call *c, size_t at)
 
 /* ---- Activations --------------------------------------------------------------------------------- */
 
-/* What is known of a token's groups, for groups of 16 and of 32, from what is known of its bytes. */
+/* Fills in scales and scaled sums for groups of 16 and of 32, from the scales and sums of the quantised
+ * bytes. */
 static void describe_groups(const hb_byte_space *b, size_t from, size_t n)
 {
     for (size_t i = 0; i < n / 32; i++) {
@@ -61,7 +62,8 @@ static void describe_groups(const hb_byte_space *b, size_t from, size_t n)
     }
 }
 
-/* What the sums of groups over the n activations from `from` on start from, for weights of the type. */
+/* For weights with an offset: the value that each group's sum starts from, so that the offset cancels.
+ */
 static void undo_offset(const hb_type_info *type, const hb_byte_space *b, size_t from, size_t n,
                         int32_t *start)
 {
@@ -143,7 +145,7 @@ static size_t row_offset(const hb_matrix *w, size_t at)
     return at / type->block * type->block_bytes;
 }
 
-/* Puts columns of rows into the panel: unpacked row by row, and then turned. */
+/* Fills the panel in two steps: unpacks row by row, then transposes. */
 static void unpack_rows(const call *c, const hb_matrix *w, const uint8_t *stored, size_t count,
                         size_t width, hb_panel_space *space)
 {
@@ -158,7 +160,8 @@ static void unpack_rows(const call *c, const hb_matrix *w, const uint8_t *stored
     if (!type->offset) c->k->transpose(space->m, HB_PANEL_GROUPS, groups, space->turned_m);
 }
 
-/* Columns [at, at + width) of up to panel_rows rows, against all tokens, added to space->acc. */
+/* Multiplies columns [at, at + width) of up to panel_rows rows by all tokens and adds the results to
+ * space->acc. */
 static void panel_bytes(const call *c, int number, size_t first, size_t count, size_t at, size_t width,
                         hb_panel_space *space)
 {
@@ -220,7 +223,8 @@ static void panel(const call *c, int number, size_t first, size_t count)
 
 /* ---- The call ------------------------------------------------------------------------------------ */
 
-/* Rows [first, first + stripe) of all products' rows, taken as one list of whole stripes each. */
+/* Computes one stripe, a run of rows of one product. The stripes of all products are numbered one after
+ * the other. */
 static void stripe(const call *c, size_t number, size_t rows_each)
 {
     int p = 0;

@@ -10,15 +10,15 @@
 
 /* ---- Weights ------------------------------------------------------------------------------------ */
 
-/* Takes tensors until one cannot be had, which `status` then tells. */
+/* Takes one tensor after the other; after a failure, which `status` keeps, it takes nothing more. */
 typedef struct taker {
     hb_native_model *model;
     hb_error *err;
     hb_status status;
-    int32_t layer; /* whose block the names are in; -1: in none */
+    int32_t layer; /* the block whose tensors are taken; -1: those outside blocks */
 } taker;
 
-/* The tensor "NAME.KIND" or "blk.N.NAME.KIND"; NULL when it is not to be had. */
+/* The tensor "NAME.KIND" or "blk.N.NAME.KIND"; NULL when it is missing, or after a failure. */
 static const hb_gguf_tensor *take(taker *t, const char *name, const char *kind, int32_t cols,
                                   int32_t rows, bool required)
 {
@@ -38,7 +38,7 @@ static hb_matrix take_matrix(taker *t, const char *name, int32_t cols, int32_t r
     return w ? (hb_matrix){w->data, w->row_bytes, rows, cols, (hb_type)w->type} : (hb_matrix){0};
 }
 
-/* Vectors are read where they lie, as floats; the file's alignment makes that possible. */
+/* Vectors are read in place, as floats; the file's alignment allows it. */
 static const float *take_vector(taker *t, const char *name, const char *kind, int32_t n, bool required)
 {
     const hb_gguf_tensor *v = take(t, name, kind, n, 1, required);
@@ -51,7 +51,7 @@ static const float *take_vector(taker *t, const char *name, const char *kind, in
     return (const float *)(const void *)v->data;
 }
 
-/* What frequencies of rotation are divided by. */
+/* The factors that divide the frequencies of rotation. */
 static const float *take_rope_factors(taker *t, const char *name)
 {
     int32_t n = t->model->n_rot / 2;
@@ -70,7 +70,7 @@ static hb_matrix rows_of(hb_matrix w, int32_t first, int32_t rows)
     return w;
 }
 
-/* Which positions a block sees, and what rotates them. */
+/* Sets the positions that a block sees, and which rope rotates them. */
 static void set_window(const hb_native_model *m, int32_t layer, hb_layer *l)
 {
     int32_t every = m->full_every;

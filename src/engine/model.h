@@ -16,23 +16,23 @@ typedef struct hb_matrix {
     hb_type type;
 } hb_matrix;
 
-/* One transformer block. Norm weights are [n_embd] unless said otherwise; what an architecture lacks is
- * NULL or 0. */
+/* One transformer block. Norm weights are [n_embd] unless stated otherwise. What an architecture does
+ * not have is NULL or 0. */
 typedef struct hb_layer {
     const float *attn_norm, *ffn_norm;
-    const float *attn_post_norm, *ffn_post_norm; /* of what is added to the residual stream */
-    hb_matrix wq, wk, wv, wo;       /* attention: to heads, to key-value heads, twice, and back */
-    const float *bq, *bk, *bv;      /* added to what the first three give */
+    const float *attn_post_norm, *ffn_post_norm; /* norms of what is added to the residual stream */
+    hb_matrix wq, wk, wv, wo;  /* attention: queries, keys, values, and back to the residual stream */
+    const float *bq, *bk, *bv; /* biases of the first three */
     const float *q_norm, *k_norm;   /* [head_dim], of each head */
     hb_matrix w_gate, w_up, w_down; /* feed-forward */
-    int32_t window;                 /* positions that a token sees, its own the last; 0: all */
+    int32_t window;                 /* positions that a token sees, its own included; 0: all */
     int32_t rope;                   /* 0: rotated by model->rope, 1: by model->window_rope */
 } hb_layer;
 
 typedef struct hb_native_model {
     hb_model base;
     char *name, *architecture_name;
-    char *warning;                       /* the one there can be; NULL: none */
+    char *warning;                       /* NULL: none */
     const hb_architecture *architecture; /* NULL when opened for its vocabulary only */
     hb_gguf *gguf;
     hb_tokenizer *tokenizer;
@@ -47,8 +47,8 @@ typedef struct hb_native_model {
     int32_t window, full_every;     /* as in hb_architecture, for this model */
 
     hb_rope rope, window_rope;
-    const float *rope_long, *rope_short; /* in place of rope.factors, in contexts longer than
-                                            rope.n_original and others; NULL: none */
+    const float *rope_long, *rope_short; /* replace rope.factors: in contexts longer than
+                                            rope.n_original, and in others; NULL: none */
 
     hb_matrix token_embd, output;
     const float *output_norm;
@@ -60,7 +60,7 @@ static inline const hb_native_model *hb_native(const hb_model *model)
     return (const hb_native_model *)(const void *)model;
 }
 
-/* Reads what is told of a model's shape into it, once its architecture is known (shape.c). */
+/* Reads the model's shape from its metadata; the architecture is known (shape.c). */
 hb_status hb_shape_read(hb_native_model *m, hb_error *err);
 
 /* The table's operations (model.c). */

@@ -19,21 +19,21 @@
 #define CONTRACTIONS "'s|'t|'re|'ve|'m|'ll|'d"
 #define ANY_CASE     "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
 
-/* A run of spaces but for the one that belongs to the word after it. */
+/* A run of spaces, without the last one, which belongs to the word after it. */
 #define SPACES_BEFORE IN_SPACE "+(?!" NOT_SPACE ")"
 
 /* Radford et al., GPT-2, 2019. */
 #define GPT2                                                                                           \
     CONTRACTIONS "| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|" SPACES_BEFORE "|" IN_SPACE "+"
 
-/* GPT-4's kind: words take any one sign before them, signs take the line ends after them, and numbers
- * are cut. */
+/* As GPT-4: a word takes one sign before it, signs take the line ends after them, and numbers are
+ * split. */
 #define GPT4(contractions, number)                                                                     \
     contractions "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" number "| ?[^" SPACE                                \
                  "\\p{L}\\p{N}]+[\\r\\n]*|" IN_SPACE "*[\\r\\n]+|" SPACES_BEFORE "|" IN_SPACE "+"
 
-/* GPT-4o's kind: words are also cut where lower case turns to upper, which is told as llama.cpp tells
- * it, by ASCII letters alone. */
+/* As GPT-4o: words are also split where lower case turns to upper. As in llama.cpp, only ASCII letters
+ * count for that. */
 #define UPPER "(?:(?=\\p{L})[^a-z])"
 #define LOWER "(?:(?=\\p{L})[^A-Z])"
 #define GPT4O(ending, number)                                                                          \
@@ -71,9 +71,10 @@
 
 #define MAX_PATTERNS 6
 
-/* Each expression cuts what the ones before it left into its matches and what lies between them. */
+/* Each expression splits every piece that the earlier ones left: into its matches and the text between
+ * them. */
 static const struct recipe {
-    const char *names; /* as tokenizer.ggml.pre has them, with a space after each */
+    const char *names; /* values of tokenizer.ggml.pre, with a space after each */
     const char *patterns[MAX_PATTERNS];
     bool whole_words, add_bos;
 } recipes[] = {
@@ -85,7 +86,7 @@ static const struct recipe {
     {"falcon ", {"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}, false, false},
     {"deepseek-llm ",
      {"[\\r\\n]", IN_SPACE "?[" CASED_LETTERS "]+", IN_SPACE "?[" DEEPSEEK_SIGNS "]+",
-      /* Spaces at the end; not tried again from each space of a run that is elsewhere. */
+      /* Spaces at the end. A run of spaces elsewhere is tried once, not from each of its spaces. */
       "(?<!" IN_SPACE ")" IN_SPACE "++\\z", DEEPSEEK_CJK, "\\p{N}+"},
      false,
      false},
@@ -189,7 +190,7 @@ typedef struct cutter {
     hb_error *err;
 } cutter;
 
-/* Cuts a piece of valid text by the expressions from number `level` on. */
+/* Splits a piece of valid text by the expressions from number `level` on. */
 static hb_status cut(cutter *c, int level, const char *text, size_t length)
 {
     if (length == 0) return HB_OK;
@@ -237,7 +238,7 @@ hb_status hb_pretokenize(const hb_pretokenizer *pretokenizer, const char *text, 
     bool ok = (c.context = pcre2_match_context_create(NULL)) != NULL;
     for (int i = 0; i < pretokenizer->n && ok; i++)
         ok = (c.matches[i] = pcre2_match_data_create(1, NULL)) != NULL;
-    /* The default limit is for patterns that strangers wrote; these take time linear in the text. */
+    /* The default limit protects from hostile patterns. These take time linear in the text. */
     if (ok) pcre2_set_match_limit(c.context, UINT32_MAX);
     hb_status status = ok ? cut_valid(&c, text, length) : hb_fail_memory(err);
     for (int i = 0; i < pretokenizer->n; i++) pcre2_match_data_free(c.matches[i]);

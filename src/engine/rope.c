@@ -4,13 +4,13 @@
 
 #define PI 3.14159265358979323846
 
-/* The pair, as a fraction, that turns so many times within the original context. */
+/* The number of the pair, as a fraction, that turns this many times within the original context. */
 static double pair_that_turns(const hb_rope *r, int32_t n_rot, double times)
 {
     return n_rot * log(r->n_original / (times * 2 * PI)) / (2 * log(r->base));
 }
 
-/* The share of a pair's turning that is not scaled. */
+/* The share of a pair's rotation that is not scaled. */
 static double unscaled_share(const hb_rope *r, int32_t n_rot, int32_t pair)
 {
     if (r->unscaled == 0) return 0;

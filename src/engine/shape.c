@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include "engine/model.h"
 
-/* Bounds on what a file may claim: far above any real model, low enough that products of a few of them
- * fit 64 bits. */
+/* Bounds on a file's numbers: far above any real model, low enough that products of a few of them fit
+ * 64 bits. */
 enum { MAX_WIDTH = 1 << 20, MAX_HEADS = 1 << 12, MAX_HEAD_DIM = 1 << 12 };
 
 /* "<architecture>.<name>" */
@@ -79,7 +79,7 @@ static hb_status read_scales(hb_native_model *m, hb_error *err)
     return status;
 }
 
-/* Which blocks see only the last positions. */
+/* Reads which blocks see only the last positions. */
 static hb_status read_windows(hb_native_model *m, hb_error *err)
 {
     const hb_architecture *a = m->architecture;
@@ -93,7 +93,7 @@ static hb_status read_windows(hb_native_model *m, hb_error *err)
     return status;
 }
 
-/* YaRN's numbers, and what its scaling does to the size of scores. */
+/* Reads YaRN's parameters. Its scaling also changes the magnitude of scores. */
 static hb_status read_yarn(hb_native_model *m, hb_error *err)
 {
     hb_rope *r = &m->rope;

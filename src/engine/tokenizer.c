@@ -46,8 +46,8 @@ static hb_status read_ends(hb_tokenizer *t, const hb_gguf *g, hb_error *err)
     return status;
 }
 
-/* Where the file does not say: SentencePiece has <unk> 0, <s> 1 and </s> 2, and texts begin with <s>
- * and a space; in byte-level BPE it is the pre-tokenizer's custom. */
+/* When the file does not say: SentencePiece has <unk> 0, <s> 1 and </s> 2, and texts begin with <s> and
+ * a space. In byte-level BPE the pre-tokenizer decides about the beginning. */
 static hb_status read_specials(hb_tokenizer *t, const hb_gguf *g, hb_error *err)
 {
     bool spm = !t->byte_level;
@@ -63,8 +63,8 @@ static hb_status read_specials(hb_tokenizer *t, const hb_gguf *g, hb_error *err)
     return status;
 }
 
-/* Phi-3 was trained so that white space after its special tokens belongs to them. No metadata says so,
- * and llama.cpp goes by the name, too. */
+/* In Phi-3's training, white space after a special token belonged to it. No metadata says so; like
+ * llama.cpp, hbar recognises the model by its name. */
 static bool is_phi3(const hb_gguf *g)
 {
     hb_gguf_text name = hb_gguf_get_text(g, "general.name");
@@ -75,7 +75,7 @@ static bool is_phi3(const hb_gguf *g)
     return false;
 }
 
-/* Which kind of tokenizer the file has. */
+/* Finds which kind of tokenizer the file has. */
 static hb_status read_kind(const hb_gguf *g, bool *byte_level, hb_error *err)
 {
     hb_gguf_text model = hb_gguf_get_text(g, "tokenizer.ggml.model");
@@ -159,7 +159,7 @@ static size_t stripped(const hb_tokenizer *t, int32_t token, const char *text, s
     return n;
 }
 
-/* Ordinary text is what lies between special tokens. */
+/* Finds the special tokens; the text between them is ordinary text. */
 static hb_status encode(const hb_tokenizer *t, const char *text, const hb_text_span *spans, size_t n,
                         hb_ids *out, hb_error *err)
 {

@@ -1,5 +1,5 @@
-/* Byte-level BPE (Sennrich et al., 2016; Radford et al., GPT-2, 2019): within each word, bytes are
- * joined by the rules of the file, in the order in which training found them. */
+/* Byte-level BPE (Sennrich et al., 2016; Radford et al., GPT-2, 2019): within each word, the file's
+ * rules join bytes, in the order in which training found the rules. */
 #include "engine/tokenizer_bpe.h"
 
 #include <stdlib.h>
@@ -21,14 +21,15 @@ static int compare_rules(const void *a, const void *b)
     return (x->rule.rank > y->rule.rank) - (x->rule.rank < y->rule.rank);
 }
 
-/* Whether the piece is one of those that ordinary text never becomes. */
+/* Whether the piece is a special token, which ordinary text never becomes. */
 static bool is_special(const hb_vocab *v, hb_gguf_text piece)
 {
     int32_t id = hb_vocab_special_at(v, piece.bytes, piece.length, true);
     return id != HB_NO_TOKEN && v->entries[id].piece.length == piece.length;
 }
 
-/* A rule is two pieces with a space between. False with HB_OK for one that makes a special token. */
+/* A rule is two pieces with a space between them. False when it is malformed. A rule that makes a
+ * special token is valid, and its `joined` is HB_NO_TOKEN. */
 static bool read_rule(const hb_vocab *v, hb_gguf_text text, int32_t rank, full_rule *out)
 {
     char joined[HB_MAX_PIECE];

@@ -1,5 +1,5 @@
-/* SentencePiece's BPE (Kudo and Richardson, 2018): characters are joined where the vocabulary has them
- * joined, the best score first; what it lacks falls to the byte tokens. */
+/* SentencePiece's BPE (Kudo and Richardson, 2018): neighbours are joined when the vocabulary has their
+ * joined text, the best score first. Text that is not in the vocabulary becomes byte tokens. */
 #include "engine/tokenizer_spm.h"
 
 #include "base/buffer.h"
@@ -17,8 +17,8 @@ static bool joins(const void *rules, const char *text, const hb_symbol *left, co
     return *token != HB_NO_TOKEN;
 }
 
-/* Cuts text into characters by their first byte alone, as these vocabularies expect; malformed text
- * falls to the byte tokens. */
+/* Splits text into characters by their first byte alone, as these vocabularies expect. Malformed text
+ * becomes byte tokens. */
 static int32_t cut(const hb_vocab *vocab, hb_symbol *symbols, const char *text, size_t length)
 {
     int32_t n = 0;
@@ -48,7 +48,7 @@ static hb_status emit(const hb_vocab *vocab, const char *text, const hb_symbol *
     return status;
 }
 
-/* The text with its spaces marked, and one more in front where the vocabulary wants that. */
+/* Replaces spaces by the mark, and puts one more mark in front with `add_space`. */
 static bool mark_spaces(bool add_space, const char *text, size_t length, hb_buffer *marked)
 {
     bool ok = !add_space || hb_buffer_add_text(marked, space_mark);

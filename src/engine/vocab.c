@@ -30,8 +30,8 @@ static const char *const enders[] = {
      "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"),
 };
 
-/* Tokens that mark turns. Some files have them as user-defined tokens, which any text may spell; here
- * they are control tokens, so that no text that a user wrote can begin a turn. */
+/* Tokens that mark turns. Some files have them as user-defined tokens, which any text may contain. Here
+ * they are control tokens, so that text from a user cannot begin a turn. */
 static const char *const markers[] = {
     "<s>",
     "[INST]",
@@ -87,8 +87,8 @@ static size_t decode_marked(hb_gguf_text piece, char *out)
     return n;
 }
 
-/* Printable Latin-1 characters stand for themselves in GPT-2's alphabet, and the characters from U+0100
- * on for the other bytes, in order. */
+/* In GPT-2's alphabet printable Latin-1 characters stand for themselves. The characters from U+0100 on
+ * stand for the other bytes, in order. */
 static void fill_alphabet(int16_t *alphabet)
 {
     int next = 256;
@@ -207,8 +207,8 @@ int32_t hb_vocab_find(const hb_vocab *vocab, const char *text, size_t length)
     return hb_gguf_text_compare(text_of(vocab, id), wanted) == 0 ? id : HB_NO_TOKEN;
 }
 
-/* The first special token of [low, high), all alike in their first `at` bytes, whose byte there is at
- * least `byte`; one that ends before counts as less. */
+/* The special tokens of [low, high) agree in their first `at` bytes. Finds the first whose next byte is
+ * at least `byte`; a token that ends there counts as less. */
 static int32_t first_special(const hb_vocab *v, int32_t low, int32_t high, uint64_t at, int byte)
 {
     while (low < high) {

@@ -50,8 +50,8 @@ typedef struct hb_vocab {
     int16_t alphabet[HB_ALPHABET]; /* GPT-2's: the byte that a character stands for, or -1 */
 } hb_vocab;
 
-/* Start from a zeroed struct; to be freed whatever is returned. `gguf` must outlive it. `unknown` is
- * the caller's to set, after. */
+/* Start from a zeroed struct; to be freed whatever is returned. `gguf` must outlive it. The caller then
+ * sets `unknown`. */
 hb_status hb_vocab_read(hb_vocab *vocab, const hb_gguf *gguf, hb_spelling spelling, hb_error *err);
 void hb_vocab_free(hb_vocab *vocab);
 

@@ -1,9 +1,14 @@
-/* Products of quantised weights with activations quantised to bytes, for a file that has defined,
- * beside what float.h needs, vi dot4(vi sums, vb u, vb q, bool wide) adds u[4i] q[4i] + ... + u[4i+3]
- * q[4i+3] to lane i; u is at most 127 unless `wide` vf spread(const float *values, group)   the value
- * of each lane's group of weights, a lane being 4 and, for panels of BYTE_VECTORS vectors of rows,
- * BYTE_TOKENS, the tokens taken together. Weights are u in 0..255, activations q in -127..127. Sums
- * within a group are whole numbers, and exact. */
+/* Products of quantised weights with activations quantised to bytes. Weights are u in 0 to 255,
+ * activations q in -127 to 127; sums within a group are whole numbers, and exact. The including file
+ * defines, besides what float.h needs:
+ *
+ *   vi dot4(vi sums, vb u, vb q, bool wide)
+ *       adds u[4i] q[4i] + ... + u[4i+3] q[4i+3] to lane i; u is at most 127 unless `wide`
+ *   vf spread(const float *values, size_t group)
+ *       gives each lane, which is 4 weights, the value of its group
+ *   BYTE_VECTORS, BYTE_TOKENS
+ *       for panels: the vectors of rows, and the tokens taken together
+ */
 #ifndef HB_ENGINE_KERNELS_BYTES_H
 #define HB_ENGINE_KERNELS_BYTES_H
 

@@ -43,9 +43,9 @@ typedef struct hb_attend {
     float *acc;               /* [n_queries][padded], from 0 */
 } hb_attend;
 
-/* Activations of n tokens as bytes: x is d * q in groups of 32. What belongs to groups is there for
- * groups of 16 ([0]) and of 32 ([1]), so that it can be walked beside the groups of any type. Readable
- * for HB_BYTES_SLACK bytes beyond the end. */
+/* Activations of n tokens as bytes: x is d * q in groups of 32. Scales and sums are there twice, for
+ * groups of 16 ([0]) and of 32 ([1]), so that they match the groups of any type. All arrays are
+ * readable for HB_BYTES_SLACK bytes beyond their end. */
 typedef struct hb_bytes {
     int n;
     size_t cols;            /* a multiple of 32 */
@@ -60,7 +60,7 @@ typedef struct hb_bytes {
 typedef void hb_dot(const void *row, const hb_bytes *x, float *y, size_t ldy);
 #define HB_DIRECT 4
 
-/* The most rows in a panel, and the columns it is made of at a time. */
+/* The most rows in a panel, and the most columns. */
 #define HB_PANEL_ROWS  32
 #define HB_PANEL_DEPTH 512
 
@@ -100,12 +100,11 @@ typedef struct hb_kernels {
     /* Bytes for n activations, a multiple of 32: q [n], d [n / 32], and sums of q [n / 16]. */
     void (*quantise)(const float *x, size_t n, int8_t *q, float *d, int32_t *sums);
 
-    /* Panels, for calls with more than `direct` tokens, or than `direct_floats` where no weights meet
-     * bytes; panel_rows is 0 and the functions are NULL
-     * where there are none. `transpose` turns panel_rows rows of n 32-bit words of any type, `stride`
-     * words apart, into [n][panel_rows]. `outer` multiplies floats: c [rows][width] = c (if add) + a
-     * [rows][depth] b [depth][width]. `fill` is NULL for types that are unpacked by rows and then
-     * transposed. */
+    /* Panels are used for calls with more than `direct` tokens, or, when no weights meet bytes, more
+     * than `direct_floats`. Where there are none, panel_rows is 0 and the functions are NULL.
+     * `transpose` turns panel_rows rows of n 32-bit words of any type, `stride` words apart, into
+     * [n][panel_rows]. `outer` multiplies floats: c [rows][width] = c (if add) + a [rows][depth] b
+     * [depth][width]. `fill` is NULL for types that are unpacked by rows and then transposed. */
     int panel_rows, direct, direct_floats;
     hb_fill *fill[HB_TYPE_COUNT];
     void (*transpose)(const void *from, size_t stride, size_t n, void *to);
@@ -124,11 +123,11 @@ typedef struct hb_kernels {
     void (*softcap)(float *x, size_t n, float cap);
 } hb_kernels;
 
-/* The rows of weights `tile` is best given at a time. */
+/* The number of rows that `tile` is fastest with. */
 #define HB_TILE_ROWS 4
 
-/* "portable", "neon", "avx2", "avxvnni", "avx512", "avx512vnni"; NULL when unknown or when this
- * processor lacks it. */
+/* "portable", "neon", "avx2", "avxvnni", "avx512", "avx512vnni"; NULL for an unknown name, and for one
+ * that this processor lacks. */
 const hb_kernels *hb_kernels_named(const char *name);
 
 /* The best this processor has, or those that the environment variable HBAR_KERNELS names.

@@ -12,8 +12,8 @@
 /* A loop over registers: always unrolled, so that an array indexed by it needs no memory. */
 #define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
-/* Asks for the memory line at a row's byte `at`, once for each line. Of a row that is used next: what a
- * processor foresees by itself ends with the page. */
+/* Prefetches the memory line at a row's byte `at`, once for each line. It is called for the row that is
+ * used next, because a processor's own prefetching ends with the page. */
 INLINE void ask_for(const uint8_t *row, size_t at)
 {
     if (at % 64 == 0) __builtin_prefetch(row + at);
@@ -55,7 +55,7 @@ static inline vf vf_max(vf a, vf b)
     return vf_select(a > b, a, b);
 }
 
-/* Each lane given the one whose number differs in the bit `half`, a constant. */
+/* SWAP(v, half) exchanges the lanes of v whose numbers differ in the bit `half`, a constant. */
 #define LANES4(half, at)  (at) ^ (half), ((at) + 1) ^ (half), ((at) + 2) ^ (half), ((at) + 3) ^ (half)
 #define LANES8(half, at)  LANES4(half, at), LANES4(half, (at) + 4)
 #define LANES16(half, at) LANES8(half, at), LANES8(half, (at) + 8)
