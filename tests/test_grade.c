@@ -1,6 +1,8 @@
 /* Grading of answers. */
 #include "check.h"
 
+#include <sys/resource.h>
+#include <sys/wait.h>
 static hb_grade grade(const char *text, const char *answer)
 {
     hb_grade g;
@@ -75,6 +77,34 @@ static void test_best_of_several_and_label(void **state)
     assert_false(g.exact || g.contains);
 }
 
+/* Starved of memory, whether an answer can be graded stays unsaid. */
+static int ask_without_memory(const char *answer)
+{
+    bool gradable = true;
+    struct rlimit none = {1 << 20, 1 << 20};
+    if (setrlimit(RLIMIT_AS, &none)) return 1;
+    if (hb_answer_is_gradable(answer, &gradable, NULL) != HB_ERR_MEMORY) return 2;
+    return gradable ? 0 : 3;
+}
+
+static void test_output_stays_unset(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* which cannot be starved */
+#endif
+    size_t length = 64 << 20;
+    char *answer = malloc(length + 1);
+    int status;
+    memset(answer, '.', length);
+    answer[length] = '\0';
+    pid_t child = fork();
+    if (child == 0) _exit(ask_without_memory(answer));
+    waitpid(child, &status, 0);
+    assert_int_equal(status, 0);
+    free(answer);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -82,6 +112,7 @@ int main(void)
         cmocka_unit_test(test_contains_whole_words),
         cmocka_unit_test(test_f1_counts_words),
         cmocka_unit_test(test_best_of_several_and_label),
+        cmocka_unit_test(test_output_stays_unset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

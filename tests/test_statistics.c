@@ -238,9 +238,34 @@ static void test_what_cannot_be_ranked(void **state)
     assert_fails(hb_compare_scores(&t, names, &o, &few, &c, &err), HB_ERR_ARGUMENT, "99 draws");
 }
 
+/* What fails leaves its outputs as they were, also when the first scores were fine. */
+static void test_outputs_stay_unset(void **state)
+{
+    (void)state;
+    double scores[3][10], p[3] = {7, 7, 7};
+    uint8_t labels[10];
+    hb_auroc_difference out[3] = {{.p = 7}, {.p = 7}, {.p = 7}};
+    hb_error err;
+    for (int i = 0; i < 10; i++) {
+        labels[i] = (uint8_t)(i % 2);
+        for (int k = 0; k < 3; k++) scores[k][i] = (i * (k + 3)) % 7;
+    }
+    scores[2][4] = NAN;
+    assert_fails(hb_delong_compare_all(&scores[0][0], 3, labels, 10, out, p, &err), HB_ERR_DATA,
+                 "sample 4");
+    for (int k = 0; k < 3; k++) {
+        assert_near(out[k].p, 7, 0);
+        assert_near(p[k], 7, 0);
+    }
+    scores[2][4] = 1;
+    assert_ok(hb_delong_compare_all(&scores[0][0], 3, labels, 10, out, p, &err));
+    assert_true(isnan(out[0].p) && isnan(p[0]) && p[1] <= 1 && p[2] <= 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_outputs_stay_unset),
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_holm),
         cmocka_unit_test(test_log_loss_of_certainty),

@@ -3,6 +3,7 @@
  * midranks (Sun and Xu, 2014). */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include "calibrate/metrics.h"
 
 /* Each sample's placement [n]: of a 1, the part of the 0s it is above; of a 0, the part of the 1s above
@@ -98,16 +99,22 @@ hb_status hb_delong_compare_all(const double *scores, size_t n_scores, const uin
                                 hb_auroc_difference *out, double *p_holm, hb_error *err)
 {
     double *first = calloc(n + 1, sizeof *first), *other = calloc(n + 1, sizeof *other);
-    hb_status status = first && other ? HB_OK : hb_fail_memory(err);
+    double *p = calloc(n_scores + 1, sizeof *p);
+    hb_auroc_difference *all = calloc(n_scores + 1, sizeof *all);
+    hb_status status = first && other && p && all ? HB_OK : hb_fail_memory(err);
     for (size_t k = 0; k < n_scores && !status; k++) {
         status = place_checked(scores + k * n, labels, n, k ? other : first, err);
-        out[k] = (hb_auroc_difference){NAN, NAN, NAN, NAN};
-        if (!status && k) out[k] = difference(other, first, labels, n);
-        p_holm[k] = out[k].p;
+        all[k] = (hb_auroc_difference){NAN, NAN, NAN, NAN};
+        if (!status && k) all[k] = difference(other, first, labels, n);
+        p[k] = all[k].p;
     }
+    if (!status) status = hb_holm(p, n_scores, p_holm, err);
+    if (!status && n_scores) memcpy(out, all, n_scores * sizeof *out);
     free(first);
     free(other);
-    return status ? status : hb_holm(p_holm, n_scores, p_holm, err);
+    free(p);
+    free(all);
+    return status;
 }
 
 hb_status hb_holm(const double *p, size_t n, double *adjusted, hb_error *err)

@@ -223,7 +223,7 @@ hb_status hb_answer_is_gradable(const char *answer, bool *gradable, hb_error *er
 {
     normal_text right;
     hb_status status = normalise(answer, strlen(answer), &right, err);
-    *gradable = right.n_words > 0;
+    if (!status) *gradable = right.n_words > 0;
     free_normal(&right);
     return status;
 }
