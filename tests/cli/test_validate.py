@@ -43,6 +43,20 @@ class Validate(Case):
             self.assertAlmostEqual(quadrants[place]["hallucination_rate"],
                                    published["quadrant_analysis"][key]["hallucination_rate"], places=12)
 
+    def test_long_names_of_scores(self):
+        """A column may have a name of any length: parameters about it are read again."""
+        for names in (["uncertainty_by_the_mean_of_all_tokens"], ["first " * 20, "second " * 20]):
+            table = self.write_rows("scores.jsonl", [
+                {names[0]: i % 7 + i % 2, names[-1]: i % 5 + 3 * (i % 2), "label": i % 2} for i in range(40)])
+            found = self.run_json("sweep", "--data", table, "--score", ",".join(names), "-o", self.dir, "--draws", 0)
+            result = self.run_json("validate", "--params", found["parameters"], "--scores", table, "--draws", 0)
+            self.assertEqual(set(result["scores"]), set(names))
+            for name in names:
+                self.assertEqual(result["scores"][name]["at_tau"]["tp"] > 0, True)
+            joint = self.run_json("sweep", "--data", table, "--score", ",".join(names), "-o", self.dir, "--joint",
+                                  "--draws", 0)
+            self.run_hbar("validate", "--params", joint["parameters"], "--scores", table, "--draws", 0)
+
     def test_a_run(self):
         calibrated = self.run_json("calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir / "out", *FAST)
         (run,) = (self.dir / "out").glob("*.db")
