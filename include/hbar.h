@@ -570,11 +570,12 @@ typedef enum hb_finish {
     HB_FINISH_STOP,       /* a stop text came */
     HB_FINISH_MAX_TOKENS, /* max_tokens were appended */
     HB_FINISH_CONTEXT,    /* the context is full */
-    HB_FINISH_CANCELLED   /* the cancel hook said stop */
+    HB_FINISH_CANCELLED,  /* the cancel hook said stop */
+    HB_FINISH_GIVEN       /* the continuation was given, and it ended */
 } hb_finish;
 
-/* "halted", "end of text", "end of line", "stop text", "max tokens", "context full", "cancelled";
- * "unknown" for a number that is none. */
+/* "halted", "end of text", "end of line", "stop text", "max tokens", "context full", "cancelled", "end
+ * of given text"; "unknown" for a number that is none. */
 HB_API const char *hb_finish_name(hb_finish finish);
 
 typedef enum hb_mode {
@@ -593,9 +594,10 @@ typedef struct hb_generate_options {
     hb_mode mode;
     /* Called for each appended token with the bytes it adds to the text (a character may be split
      * between calls) and the latest step checked before it, which is valid during the call. Bytes that
-     * may begin a stop text come with a later token, or at the end. May be NULL. */
+     * may begin a stop text come with a later token, or in one more call at the end. May be NULL. */
     void (*on_token)(void *user, const hb_step *step, const char *bytes, size_t length);
-    /* Asked before each token; true stops. May be NULL. */
+    /* Asked before each evaluation, of a token or of up to 512 of the prompt's; true stops. May be
+     * NULL. */
     bool (*cancelled)(void *user);
     void *user;
 } hb_generate_options;
@@ -819,17 +821,18 @@ typedef struct hb_score_work {
 typedef struct hb_score_options {
     /* Called after each sample with the counts so far and how many this call has finished. */
     void (*on_progress)(void *user, const hb_run_counts *counts, uint64_t done_now);
-    bool (*cancelled)(void *user); /* asked before each step, of up to 512 tokens */
+    /* Asked before each sample is read and before each evaluation, of up to 512 tokens; true stops. */
+    bool (*cancelled)(void *user);
     void *user;
     hb_score_work *work; /* filled in at the end; may be NULL */
 } hb_score_options;
 
 /* Pass 1: generates once, greedily, with halting off, for each sample the run lacks, and stores its
- * scalars at the end of the step in which it finishes. Where the answer gives the label, it ends with
- * its line. As many samples are evaluated together as the session has sequences and its cache has room
- * for, and tokens that their prompts share are evaluated once; the results are those of each sample
- * alone, as exactly as hb_eval promises. HB_ERR_CANCELLED leaves a run that can be continued. `session`
- * and `dataset` must be what the run's settings say. */
+ * scalars at the end of the evaluation in which it finishes. Where the answer gives the label, it ends
+ * with its line. As many samples are evaluated together as the session has sequences and its cache has
+ * room for, and tokens that their prompts share are evaluated once; the results are those of each
+ * sample alone, as exactly as hb_eval promises. HB_ERR_CANCELLED leaves a run that can be continued.
+ * `session` and `dataset` must be what the run's settings say. */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
 

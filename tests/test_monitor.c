@@ -5,8 +5,8 @@
 #include <math.h>
 #include "base/buffer.h"
 #include "base/utf8.h"
+#include "decode/decode.h"
 #include "decode/sampler.h"
-#include "monitor/monitor.h"
 
 static const char prompt[] = "What is the capital city of the country?";
 
@@ -358,6 +358,18 @@ static void test_context(void **state)
     hb_generation_free(&g);
     hb_session_close(small);
 
+    so.n_ctx = (int32_t)n + 200;
+    so.n_positions = 64; /* a page: the cache is full before the context is */
+    assert_true(n < 64);
+    o.max_tokens = 100;
+    assert_ok(hb_session_open(f->model, &so, &small, &err));
+    assert_ok(hb_generate(small, prompt, strlen(prompt), &o, &g, &err));
+    assert_int_equal(g.finish, HB_FINISH_CONTEXT);
+    assert_int_equal(g.n_prompt + g.n_tokens, 64 + 1);
+    hb_generation_free(&g);
+    hb_session_close(small);
+
+    so.n_positions = 0;
     so.n_ctx = (int32_t)n - 1;
     assert_ok(hb_session_open(f->model, &so, &small, &err));
     assert_fails(hb_generate(small, prompt, strlen(prompt), &o, &g, &err), HB_ERR_CONTEXT,
@@ -613,11 +625,11 @@ static const float logits[] = {1, 3, 2, 3, -5};
 static void sample_counts(hb_sampling options, int counts[5], int draws)
 {
     hb_error err;
-    hb_sampler s;
-    assert_ok(hb_sampler_open(&s, &options, 5, &err));
+    hb_sampler s = {options, {options.seed}};
+    hb_candidate candidates[5];
+    assert_ok(hb_sampling_check(&options, &err));
     memset(counts, 0, 5 * sizeof *counts);
-    for (int i = 0; i < draws; i++) counts[hb_sampler_choose(&s, logits)]++;
-    hb_sampler_close(&s);
+    for (int i = 0; i < draws; i++) counts[hb_sampler_choose(&s, logits, 5, candidates)]++;
 }
 
 static void test_sampler(void **state)

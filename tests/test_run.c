@@ -684,8 +684,9 @@ typedef struct job {
     hb_session *session;
     hb_dataset *dataset;
     hb_run *run;
-    int asked, limit; /* how often cancellation was asked for, and when it says yes; 0: never */
     uint64_t progressed;
+    uint64_t limit; /* samples after which it is cancelled; 0: never */
+    bool graded;    /* all its samples are */
 } job;
 
 /* Sixteen short prompts and one that is too long for the context. */
@@ -737,15 +738,16 @@ static void close_job(job *j)
 
 static bool cancelled(void *user)
 {
-    job *j = user;
-    return j->limit && ++j->asked > j->limit;
+    const job *j = user;
+    return j->limit && j->progressed >= j->limit;
 }
 
 static void on_progress(void *user, const hb_run_counts *counts, uint64_t done_now)
 {
     job *j = user;
     assert_int_equal(done_now, ++j->progressed);
-    assert_int_equal(counts->total, 17);
+    assert_int_equal(counts->total, hb_run_get_settings(j->run)->n_samples);
+    assert_int_equal(counts->graded, j->graded ? counts->scored : 0);
 }
 
 static hb_status score(job *j, hb_error *err)
@@ -937,7 +939,9 @@ static void test_grades_are_stored(void **state)
     s.max_tokens = 6;
     s.n_ctx = 64;
     assert_ok(hb_run_create(run_path(state), &s, &j.run, &err));
-    assert_ok(hb_score(j.session, j.dataset, j.run, NULL, &err));
+    j.graded = true;
+    assert_ok(score(&j, &err));
+    assert_int_equal(j.progressed, 16);
     close_job(&j);
 
     assert_ok(hb_run_open(run_path(state), &j.run, &err));
@@ -1016,7 +1020,7 @@ static void test_together_as_alone(void **state)
     setenv("HBAR_KERNELS", "portable", 1);
 }
 
-/* Cancelled after every few tokens and continued until done: the same rows as in one go. */
+/* Cancelled after every few samples and continued until done: the same rows as in one go. */
 static void test_interrupted_runs_continue(void **state)
 {
     hb_error err;
@@ -1031,7 +1035,7 @@ static void test_interrupted_runs_continue(void **state)
     uint64_t finished = 0;
     for (;;) {
         j = open_job(state);
-        j.limit = 17;
+        j.limit = 3;
         hb_status status = score(&j, &err);
         finished += j.progressed;
         if (status == HB_OK) break;
@@ -1043,6 +1047,59 @@ static void test_interrupted_runs_continue(void **state)
     assert_int_equal(finished, 17); /* nothing was generated twice */
     assert_ok(hb_run_each(j.run, compare_text, parts, &err));
     assert_string_equal(parts, whole);
+    close_job(&j);
+}
+
+/* Samples committed, as another process sees them. */
+static uint64_t committed(const char *path)
+{
+    hb_error err;
+    hb_run *run;
+    hb_run_counts c;
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_ok(hb_run_count(run, &c, &err));
+    hb_run_close(run);
+    return c.scored + c.skipped + c.failed;
+}
+
+static void watch_commits(void *user, const hb_run_counts *counts, uint64_t done_now)
+{
+    const char *path = user;
+    if (done_now == 300) assert_true(committed(path) >= 200);
+    assert_int_equal(counts->skipped, done_now);
+    assert_true(done_now <= 400);
+}
+
+static bool cancelled_at_400(void *user)
+{
+    return committed(user) >= 384;
+}
+
+/* While samples are passed over, what is recorded is kept and cancelling works. */
+static void test_skipping_can_be_interrupted(void **state)
+{
+    hb_error err;
+    char data[128];
+    job j = {0};
+    const hb_session_options so = {.n_ctx = 64, .n_threads = 1};
+    snprintf(data, sizeof data, "%s/long.jsonl", (char *)*state);
+    FILE *file = fopen(data, "wb");
+    for (int i = 0; i < 1000; i++)
+        fprintf(file, "{\"prompt\":\"%d%0300d\",\"label\":%d}\n", i, 0, i % 2);
+    fclose(file);
+    assert_ok(hb_model_open(tiny_model("f32"), &j.model, &err));
+    assert_ok(hb_session_open(j.model, &so, &j.session, &err));
+    assert_ok(hb_dataset_open(data, NULL, &j.dataset, &err));
+    hb_run_settings s = settings();
+    s.n_samples = 1000;
+    s.n_ctx = 64;
+    char *path = strdup(run_path(state));
+    assert_ok(hb_run_create(path, &s, &j.run, &err));
+    const hb_score_options o = {
+        .on_progress = watch_commits, .cancelled = cancelled_at_400, .user = path};
+    assert_fails(hb_score(j.session, j.dataset, j.run, &o, &err), HB_ERR_CANCELLED, "interrupted");
+    assert_in_range(committed(path), 384, 400);
+    free(path);
     close_job(&j);
 }
 
@@ -1085,6 +1142,7 @@ int main(int argc, char **argv)
         WITH_SCRATCH(test_grades_are_stored),
         WITH_SCRATCH(test_together_as_alone),
         WITH_SCRATCH(test_interrupted_runs_continue),
+        WITH_SCRATCH(test_skipping_can_be_interrupted),
         WITH_SCRATCH(test_wrong_session),
     };
     setenv("HBAR_KERNELS", "portable", 1); /* whose results are the same bits in any company */

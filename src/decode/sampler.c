@@ -4,18 +4,12 @@
 #include <stdlib.h>
 #include "base/greatest.h"
 
-typedef struct candidate {
-    float logit;
-    int32_t id;
-} candidate;
-
 hb_sampling hb_sampling_defaults(void)
 {
     return (hb_sampling){.temperature = 0, .top_k = 0, .top_p = 1, .seed = 42};
 }
 
-hb_status hb_sampler_open(hb_sampler *sampler, const hb_sampling *options, int32_t n_vocab,
-                          hb_error *err)
+hb_status hb_sampling_check(const hb_sampling *options, hb_error *err)
 {
     if (!(options->temperature >= 0 && options->temperature <= 100))
         return hb_fail(err, HB_ERR_ARGUMENT, "temperature %g is not between 0 and 100",
@@ -24,39 +18,27 @@ hb_status hb_sampler_open(hb_sampler *sampler, const hb_sampling *options, int32
         return hb_fail(err, HB_ERR_ARGUMENT, "top-k %d is negative", options->top_k);
     if (!(options->top_p > 0 && options->top_p <= 1))
         return hb_fail(err, HB_ERR_ARGUMENT, "top-p %g is not above 0 and at most 1", options->top_p);
-    *sampler = (hb_sampler){*options, {options->seed}, n_vocab, NULL};
-    if (options->temperature > 0) {
-        sampler->candidates = calloc((size_t)n_vocab, sizeof(candidate));
-        if (!sampler->candidates) return hb_fail_memory(err);
-    }
     return HB_OK;
-}
-
-void hb_sampler_close(hb_sampler *sampler)
-{
-    free(sampler->candidates);
-    sampler->candidates = NULL;
 }
 
 /* Most probable first, the lowest id among equals. */
 static int compare(const void *a, const void *b)
 {
-    const candidate *x = a, *y = b;
+    const hb_candidate *x = a, *y = b;
     if (x->logit != y->logit) return x->logit < y->logit ? 1 : -1;
     return (x->id > y->id) - (x->id < y->id);
 }
 
-int32_t hb_sampler_choose(hb_sampler *sampler, const float *logits)
+int32_t hb_sampler_choose(hb_sampler *sampler, const float *logits, int32_t n_vocab, hb_candidate *c)
 {
     const hb_sampling *o = &sampler->options;
-    candidate *c = sampler->candidates;
-    int32_t n = sampler->n_vocab;
-    if (!c) {
+    int32_t n = n_vocab;
+    if (o->temperature == 0) {
         int32_t best;
         hb_greatest(logits, n, &best, 1);
         return best;
     }
-    for (int32_t i = 0; i < n; i++) c[i] = (candidate){logits[i], i};
+    for (int32_t i = 0; i < n; i++) c[i] = (hb_candidate){logits[i], i};
     qsort(c, (size_t)n, sizeof *c, compare);
     if (o->top_k > 0 && o->top_k < n) n = o->top_k;
 

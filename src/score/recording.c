@@ -3,11 +3,18 @@
 #include <stdlib.h>
 #include "base/utf8.h"
 #include "score/scorer.h"
-#include "signals/scores.h"
-#include "store/run.h"
+
+void hb_scoring_free(hb_scoring *sample)
+{
+    for (size_t i = 0; i < sample->n_answers; i++) free(sample->answers[i]);
+    free(sample->answers);
+    free(sample->id);
+    hb_buffer_free(&sample->raw);
+    free(sample);
+}
 
 /* The right answers as a JSON array; NULL for a sample with a label. */
-static hb_status write_answers(const hb_pending_sample *sample, char **text, hb_error *err)
+static hb_status write_answers(const hb_scoring *sample, char **text, hb_error *err)
 {
     *text = NULL;
     if (!sample->answers) return HB_OK;
@@ -20,60 +27,81 @@ static hb_status write_answers(const hb_pending_sample *sample, char **text, hb_
 }
 
 /* Adds the row, completed by what is known of its sample from the beginning. */
-static hb_status add(hb_scorer *s, const hb_pending_sample *sample, hb_run_sample *row)
+static hb_status add(hb_scorer *s, const hb_scoring *sample, hb_run_sample *row, hb_error *err)
 {
     char *answers;
-    hb_status status = write_answers(sample, &answers, s->err);
+    hb_status status = write_answers(sample, &answers, err);
     if (status) return status;
     row->index = sample->index;
     row->id = sample->id;
     row->label = sample->label;
     row->answers = answers;
-    row->n_prompt = sample->n;
-    status = hb_run_add(s->run, row, s->err);
+    row->n_prompt = (int32_t)sample->n_prompt;
+    status = hb_run_add(s->run, row, err);
     free(answers);
     return status;
 }
 
-static void progress(hb_scorer *s)
+/* Counts a recorded sample and tells the caller's hook. */
+static void progress(hb_scorer *s, uint64_t *count)
 {
+    ++*count;
     s->done++;
     if (s->options->on_progress) s->options->on_progress(s->options->user, &s->counts, s->done);
 }
 
-hb_status hb_record_reason(hb_scorer *s, const hb_pending_sample *sample, hb_sample_status status,
-                           const char *reason)
+hb_status hb_record_reason(hb_scorer *s, const hb_scoring *sample, hb_sample_status status,
+                           const char *reason, hb_error *err)
 {
     hb_run_sample row = {.status = status, .reason = reason};
-    hb_status added = add(s, sample, &row);
+    hb_status added = add(s, sample, &row, err);
     if (added) return added;
-    ++*(status == HB_SAMPLE_SKIPPED ? &s->counts.skipped : &s->counts.failed);
-    progress(s);
+    progress(s, status == HB_SAMPLE_SKIPPED ? &s->counts.skipped : &s->counts.failed);
     return HB_OK;
 }
 
-hb_status hb_record_scores(hb_scorer *s, const hb_slot *q, hb_finish finish)
+static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o,
+                               hb_error *err)
 {
     hb_buffer_clear(&s->text);
     bool ok = hb_buffer_add(&s->text, "", 0);
-    hb_utf8_clean(&s->text, q->raw.data, q->raw.length, true, &ok);
-    if (!ok) return hb_fail_memory(s->err);
+    hb_utf8_clean(&s->text, sample->raw.data, sample->raw.length, true, &ok);
+    if (!ok) return hb_fail_memory(err);
     hb_run_sample row = {.status = HB_SAMPLE_SCORED,
                          .text = s->text.data,
-                         .finish = finish,
-                         .n_tokens = q->step,
-                         .prompt_seconds = q->prompt_seconds,
-                         .decode_seconds = q->decode_seconds};
-    hb_scores *scores = NULL;
-    hb_status status = hb_watch_get_scores(q->watch, &scores, s->err);
-    row.scores = scores;
-    if (!status && q->sample.answers)
-        status = hb_grade_answer(row.text, (const char *const *)q->sample.answers, q->sample.n_answers,
-                                 &row.grade, s->err);
-    if (!status) status = add(s, &q->sample, &row);
-    hb_scores_free(scores);
+                         .finish = o->finish,
+                         .scores = o->scores,
+                         .n_tokens = o->n_tokens,
+                         .prompt_seconds = o->prompt_seconds,
+                         .decode_seconds = o->decode_seconds};
+    hb_status status = HB_OK;
+    if (sample->answers)
+        status = hb_grade_answer(row.text, (const char *const *)sample->answers, sample->n_answers,
+                                 &row.grade, err);
+    if (!status) status = add(s, sample, &row, err);
     if (status) return status;
-    s->counts.scored++;
-    progress(s);
+    if (sample->answers) s->counts.graded++;
+    progress(s, &s->counts.scored);
+    return HB_OK;
+}
+
+/* A cancelled sample is left out: the run can be continued. So is one for which memory ran out. */
+static hb_status record_end(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o, hb_error *err)
+{
+    if (o->error && o->error->status == HB_ERR_NUMERIC)
+        return hb_record_reason(s, sample, HB_SAMPLE_FAILED, o->error->message, err);
+    if (o->error) return hb_fail(err, o->error->status, "%s", o->error->message);
+    return o->finish == HB_FINISH_CANCELLED ? HB_OK : record_scores(s, sample, o, err);
+}
+
+hb_status hb_record_event(void *user, const hb_event *event, hb_error *err)
+{
+    hb_scoring *sample = user;
+    hb_scorer *s = sample->scorer;
+    if (event->kind == HB_EVENT_STEP) return HB_OK;
+    if (event->kind == HB_EVENT_TOKEN)
+        return hb_buffer_add(&sample->raw, event->bytes, event->length) ? HB_OK : hb_fail_memory(err);
+    if (!s->failed) s->failed = record_end(s, sample, event->outcome, &s->why);
+    hb_scoring_free(sample);
     return HB_OK;
 }

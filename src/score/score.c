@@ -1,173 +1,139 @@
-/* Pass 1: each sample generated exactly once, and only scalars and the short text kept. Samples are
- * scored together, each in a sequence of its own, and tokens that their prompts share are evaluated
- * once. A sample's results are those of scoring it alone, in whatever company. */
+/* Pass 1: each sample of the dataset becomes a request, is generated exactly once, and only
+ * scalars and the short text are kept. */
 #include <stdlib.h>
 #include <string.h>
 #include "score/scorer.h"
-#include "store/run.h"
 
-/* ---- Samples that wait --------------------------------------------------------------------------- */
+/* Requests that may wait. The more there are, the more of them share their prompts; and
+ * many have to be in hand for evaluations to be full when most samples decode. */
+#define MAX_WAITING 128
 
-/* Copies a sample's id and right answers, and makes room for what it has in common with each slot. */
-static hb_status copy_sample(const hb_scorer *s, const hb_sample *sample, hb_pending_sample *p)
+/* Samples recorded while the dataset is read are committed in lots of this size. */
+#define COMMIT_EVERY 64
+
+static bool is_cancelled(const hb_scorer *s)
 {
-    *p = (hb_pending_sample){.index = sample->index, .label = sample->label, .id = strdup(sample->id)};
-    p->common = calloc((size_t)s->n_slots, sizeof *p->common);
-    bool ok = p->id && p->common;
+    return s->options->cancelled && s->options->cancelled(s->options->user);
+}
+
+/* ---- From samples to requests -------------------------------------------------------------------- */
+
+/* A copy of what the run keeps of a sample; NULL when memory runs out. */
+static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
+{
+    hb_scoring *c = calloc(1, sizeof *c);
+    if (!c) return NULL;
+    *c = (hb_scoring){
+        .scorer = s, .index = sample->index, .label = sample->label, .id = strdup(sample->id)};
+    bool ok = c->id;
     if (sample->answers) {
-        p->answers = calloc(sample->n_answers + 1, sizeof *p->answers);
-        ok = ok && p->answers;
+        c->answers = calloc(sample->n_answers + 1, sizeof *c->answers);
+        ok = ok && c->answers;
     }
-    for (; ok && p->n_answers < sample->n_answers; p->n_answers += ok)
-        ok = (p->answers[p->n_answers] = strdup(sample->answers[p->n_answers])) != NULL;
-    if (ok) return HB_OK;
-    hb_pending_sample_free(p);
-    return hb_fail_memory(s->err);
+    for (; ok && c->n_answers < sample->n_answers; c->n_answers += ok)
+        ok = (c->answers[c->n_answers] = strdup(sample->answers[c->n_answers])) != NULL;
+    if (ok) return c;
+    hb_scoring_free(c);
+    return NULL;
 }
 
-static void let_wait(hb_scorer *s, hb_pending_sample p)
+static hb_status add_request(hb_scorer *s, hb_scoring *sample, const int32_t *tokens, hb_error *err)
 {
-    for (int32_t k = 0; k < s->n_slots; k++)
-        p.common[k] = hb_common_prefix(s->slots[k].sample.tokens, s->slots[k].sample.n, p.tokens, p.n);
-    hb_pending_add(&s->pending, p);
+    const hb_generate_options o = hb_generate_defaults();
+    uint64_t number;
+    hb_request r = {.prompt = tokens,
+                    .n_prompt = sample->n_prompt,
+                    .monitor = o.monitor,
+                    .sampling = o.sampling,
+                    .n_samples = 1,
+                    .max_tokens = s->settings->max_tokens,
+                    .one_line = sample->answers != NULL,
+                    .sink = hb_record_event,
+                    .user = sample};
+    r.monitor.watched = NULL; /* nothing halts */
+    r.monitor.alpha = s->settings->alpha;
+    r.monitor.signals = s->settings->signals;
+    return hb_scheduler_add(s->scheduler, &r, &number, err);
 }
 
-/* Tokenizes a sample and lets it wait, or records why it cannot be scored. One that cannot run to
- * max_tokens would not be comparable with the others: it is skipped. */
-static hb_status take_in(hb_scorer *s, const hb_sample *sample)
+/* Adds a sample's request, or records why it cannot be scored; *added says which. One that cannot run
+ * to max_tokens would not be comparable with the others: it is skipped. */
+static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const char *prompt, bool *added,
+                              hb_error *err)
 {
-    size_t n = 0, budget = (size_t)s->settings->max_tokens, room = (size_t)s->settings->n_ctx;
-    hb_pending_sample p;
+    size_t n = 0, after = (size_t)s->settings->max_tokens - 1, room = (size_t)s->settings->n_ctx;
+    int32_t *tokens = NULL;
     hb_error why;
-    if (copy_sample(s, sample, &p)) return HB_ERR_MEMORY;
-    hb_status status = hb_prompt_tokenize(s->model, s->settings->chat, s->settings->system,
-                                          sample->prompt, strlen(sample->prompt), &p.tokens, &n, &why);
-    p.n = (int32_t)n;
-    if (status == HB_ERR_MEMORY) {
-        status = hb_fail_memory(s->err);
-    } else if (status) {
-        status = hb_record_reason(s, &p, HB_SAMPLE_FAILED, why.message);
-    } else if (n == 0) {
-        status = hb_record_reason(s, &p, HB_SAMPLE_FAILED, "the prompt is empty");
-    } else if (n + budget - 1 > room) {
+    *added = false;
+    hb_status status = hb_prompt_tokenize(s->model, s->settings->chat, s->settings->system, prompt,
+                                          strlen(prompt), &tokens, &n, &why);
+    sample->n_prompt = n;
+    if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
+    if (status) return hb_record_reason(s, sample, HB_SAMPLE_FAILED, why.message, err);
+    if (n == 0) {
+        status = hb_record_reason(s, sample, HB_SAMPLE_FAILED, "the prompt is empty", err);
+    } else if (n + after > room) {
         hb_fail(&why, HB_ERR_CONTEXT,
-                "the prompt's %zu tokens and %zu more do not fit the context of %zu", n, budget, room);
-        status = hb_record_reason(s, &p, HB_SAMPLE_SKIPPED, why.message);
+                "the prompt's %zu tokens and %zu more do not fit the context of %zu", n, after + 1,
+                room);
+        status = hb_record_reason(s, sample, HB_SAMPLE_SKIPPED, why.message, err);
+    } else if (n + after > (size_t)hb_scheduler_positions(s->scheduler)) {
+        status =
+            hb_record_reason(s, sample, HB_SAMPLE_SKIPPED, "the prompt does not fit the KV cache", err);
     } else {
-        let_wait(s, p);
-        return HB_OK;
+        status = add_request(s, sample, tokens, err);
+        *added = !status;
     }
-    hb_pending_sample_free(&p);
+    free(tokens);
     return status;
 }
 
-/* Reads on once half of those that waited have begun, so that slots never run dry. */
-static hb_status refill(hb_scorer *s)
+static hb_status take_in(hb_scorer *s, const hb_sample *sample, hb_error *err)
+{
+    hb_scoring *copy = copy_sample(s, sample);
+    bool added;
+    if (!copy) return hb_fail_memory(err);
+    hb_status status = begin_sample(s, copy, sample->prompt, &added, err);
+    if (!added) hb_scoring_free(copy);
+    return status;
+}
+
+/* ---- The loop ------------------------------------------------------------------------------------ */
+
+/* Reads on once half of those that waited have begun, so that evaluations stay full. Many samples may
+ * be passed over until one can wait: cancelling works meanwhile, and what is recorded is kept. */
+static hb_status refill(hb_scorer *s, hb_error *err)
 {
     hb_status status = HB_OK;
-    if (s->exhausted || s->pending.n > HB_PENDING_MAX / 2) return HB_OK;
-    while (!status && s->pending.n < HB_PENDING_MAX) {
+    if (hb_scheduler_n_waiting(s->scheduler) > MAX_WAITING / 2) return HB_OK;
+    while (!status && !s->exhausted && hb_scheduler_n_waiting(s->scheduler) < MAX_WAITING) {
         hb_sample sample;
-        bool found, has;
-        status = hb_dataset_next(s->dataset, &sample, &found, s->err);
+        bool found, has = true;
+        uint64_t done = s->done;
+        if (is_cancelled(s)) return hb_fail(err, HB_ERR_CANCELLED, "interrupted");
+        status = hb_dataset_next(s->dataset, &sample, &found, err);
         if (status) return status;
         s->exhausted = !found;
-        if (!found) return HB_OK;
-        status = hb_run_has(s->run, sample.index, &has, s->err);
-        if (!status && !has) status = take_in(s, &sample);
+        if (found) status = hb_run_has(s->run, sample.index, &has, err);
+        if (!status && !has) status = take_in(s, &sample, err);
+        if (!status && s->done > done && s->done % COMMIT_EVERY == 0)
+            status = hb_run_commit(s->run, err);
     }
     return status;
 }
 
-/* A sample that does not even fit the empty cache. */
-static hb_status skip_first(hb_scorer *s)
+static hb_status score_all(hb_scorer *s, hb_error *err)
 {
-    hb_pending_sample p = hb_pending_take(&s->pending, 0);
-    hb_status status =
-        hb_record_reason(s, &p, HB_SAMPLE_SKIPPED, "the prompt does not fit the KV cache");
-    hb_pending_sample_free(&p);
-    return status;
-}
-
-static hb_status score_all(hb_scorer *s)
-{
-    hb_status status = hb_run_count(s->run, &s->counts, s->err);
-    while (!status) {
-        if (s->options->cancelled && s->options->cancelled(s->options->user))
-            return hb_fail(s->err, HB_ERR_CANCELLED, "interrupted");
-        status = refill(s);
-        if (!status) status = hb_slots_begin(s);
-        if (status || (s->exhausted && !s->pending.n && !hb_slots_count(s, HB_SLOT_RUNNING))) break;
-        status = hb_slots_count(s, HB_SLOT_RUNNING) ? hb_score_step(s) : skip_first(s);
-        if (!status) status = hb_run_commit(s->run, s->err);
+    hb_status status = hb_run_count(s->run, &s->counts, err);
+    while (!status && (!s->exhausted || hb_scheduler_is_busy(s->scheduler))) {
+        status = refill(s, err);
+        if (!status && is_cancelled(s)) status = hb_fail(err, HB_ERR_CANCELLED, "interrupted");
+        if (!status) status = hb_scheduler_step(s->scheduler, err);
+        if (!status && s->failed) status = hb_fail(err, s->failed, "%s", s->why.message);
+        if (!status) status = hb_run_commit(s->run, err);
     }
-    hb_status kept = hb_run_commit(s->run, status ? NULL : s->err);
+    hb_status kept = hb_run_commit(s->run, status ? NULL : err);
     return status ? status : kept;
-}
-
-/* ---- Setting up ---------------------------------------------------------------------------------- */
-
-static bool open_batch(hb_scorer *s)
-{
-    size_t n = (size_t)s->session->n_batch;
-    s->tokens = calloc(n, sizeof *s->tokens);
-    s->sequences = calloc(n, sizeof *s->sequences);
-    s->rows = calloc(n, sizeof *s->rows);
-    return s->tokens && s->sequences && s->rows;
-}
-
-/* Room for what the watches, which are all alike, need of a step. */
-static hb_status open_tap(hb_scorer *s)
-{
-    const hb_model_info *m = &s->model->info;
-    hb_tap *t = &s->tap;
-    hb_watch_request(s->slots[0].watch, t);
-    size_t n = (size_t)s->n_slots, blocks = (size_t)t->n_blocks, k = (size_t)t->n_lens;
-    t->logits = calloc(n * (size_t)m->n_vocab, sizeof *t->logits);
-    if (blocks) t->states = calloc(n * blocks * (size_t)m->n_embd, sizeof *t->states);
-    if (k) t->lens = calloc(n * blocks * k, sizeof *t->lens);
-    if (k) t->lens_tokens = calloc(n * k, sizeof *t->lens_tokens);
-    bool ok = t->logits && (!blocks || t->states) && (!k || (t->lens && t->lens_tokens));
-    return ok ? HB_OK : hb_fail_memory(s->err);
-}
-
-static hb_status open_scorer(hb_scorer *s)
-{
-    const hb_model_info *m = &s->model->info;
-    hb_generate_options o = hb_generate_defaults();
-    o.monitor.watched = NULL; /* nothing halts */
-    o.monitor.alpha = s->settings->alpha;
-    o.monitor.signals = s->settings->signals;
-    s->n_slots = hb_session_n_sequences(s->session);
-    if (s->n_slots > s->session->n_batch) s->n_slots = s->session->n_batch;
-    size_t n = (size_t)s->n_slots;
-    s->slots = calloc(n, sizeof *s->slots);
-    if (!s->slots || !open_batch(s)) return hb_fail_memory(s->err);
-    hb_status status = hb_sampler_open(&s->sampler, &o.sampling, m->n_vocab, s->err);
-    for (size_t k = 0; k < n && !status; k++)
-        status = hb_watch_open(s->model, &o.monitor, &s->slots[k].watch, s->err);
-    return status ? status : open_tap(s);
-}
-
-static void close_scorer(hb_scorer *s)
-{
-    for (int32_t k = 0; s->slots && k < s->n_slots; k++) {
-        hb_slot_empty(s, &s->slots[k]);
-        hb_watch_close(s->slots[k].watch);
-        hb_buffer_free(&s->slots[k].raw);
-    }
-    hb_pending_free(&s->pending);
-    hb_sampler_close(&s->sampler);
-    hb_buffer_free(&s->text);
-    free(s->slots);
-    free(s->tokens);
-    free(s->sequences);
-    free(s->rows);
-    free(s->tap.logits);
-    free(s->tap.states);
-    free(s->tap.lens);
-    free(s->tap.lens_tokens);
-    free(s);
 }
 
 hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
@@ -178,19 +144,17 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
     if (hb_session_n_ctx(session) != settings->n_ctx ||
         hb_dataset_get_info(dataset)->n_selected != settings->n_samples)
         return hb_fail(err, HB_ERR_ARGUMENT, "the session or the dataset is not the run's");
-    hb_scorer *s = calloc(1, sizeof *s);
-    if (!s) return hb_fail_memory(err);
-    s->session = session;
-    s->model = hb_session_model(session);
-    s->dataset = dataset;
-    s->run = run;
-    s->settings = settings;
-    s->options = options ? options : &none;
-    s->err = err;
-    hb_session_reset(session);
-    hb_status status = open_scorer(s);
-    if (!status) status = score_all(s);
-    if (s->options->work) *s->options->work = s->work;
-    close_scorer(s);
+    hb_scorer s = {.model = hb_session_model(session),
+                   .dataset = dataset,
+                   .run = run,
+                   .settings = settings,
+                   .options = options ? options : &none};
+    hb_status status = hb_scheduler_open(session, &s.scheduler, err);
+    if (status) return status;
+    status = score_all(&s, err);
+    const hb_scheduler_work work = hb_scheduler_get_work(s.scheduler);
+    if (s.options->work) *s.options->work = (hb_score_work){work.evaluated, work.shared};
+    hb_scheduler_close(s.scheduler);
+    hb_buffer_free(&s.text);
     return status;
 }

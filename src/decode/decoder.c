@@ -1,0 +1,159 @@
+#include "decode/decoder.h"
+
+#include "base/text.h"
+#include "engine/engine.h"
+#include "signals/scores.h"
+
+/* ---- Opening and closing ------------------------------------------------------------------------ */
+
+/* The state that sample k's random numbers start from. Sample 0 has the seed itself; the others' are
+ * hashed, so that their numbers are not those of another sample a few draws later. */
+static uint64_t sample_seed(uint64_t seed, int32_t k)
+{
+    if (k == 0) return seed;
+    hb_rng hash = {seed};
+    hash.state = hb_rng_next(&hash) + (uint64_t)k;
+    return hb_rng_next(&hash);
+}
+
+hb_status hb_decoder_open(hb_decoder *d, const hb_task *task, int32_t sample, hb_error *err)
+{
+    const hb_request *r = &task->request;
+    *d = (hb_decoder){.task = task, .sample = sample, .stops = {.texts = r->stops, .n = r->n_stops}};
+    d->sampler = (hb_sampler){r->sampling, {sample_seed(r->sampling.seed, sample)}};
+    return hb_watch_open(task->model, &r->monitor, &d->watch, err);
+}
+
+void hb_decoder_close(hb_decoder *d)
+{
+    hb_watch_close(d->watch);
+    hb_buffer_free(&d->stops.held);
+    *d = (hb_decoder){0};
+}
+
+/* ---- Choosing ----------------------------------------------------------------------------------- */
+
+bool hb_decoder_checks(const hb_decoder *d, int32_t n)
+{
+    int32_t every = d->task->request.monitor.check_every;
+    int32_t since = d->n_tokens % every; /* the last one that was due */
+    return n > 0 && (since == 0 || every - since < n);
+}
+
+void hb_decoder_choose(hb_decoder *d, hb_candidate *candidates, const hb_tap *tap, int32_t row)
+{
+    const hb_task *t = d->task;
+    const hb_request *r = &t->request;
+    const hb_reading reading = hb_watch_reading(d->watch, tap, row);
+    int32_t step = d->n_tokens;
+    d->token = r->given
+                   ? r->given[step]
+                   : hb_sampler_choose(&d->sampler, reading.logits, t->model->info.n_vocab, candidates);
+    d->checked = hb_decoder_checks(d, 1);
+    if (d->checked)
+        d->failed = hb_watch_step(d->watch, step, d->token, &reading, &d->step, &d->halts, &d->why);
+    else d->failed = hb_check_logits(t->model, step, reading.logits, &d->why);
+}
+
+/* ---- Going on ----------------------------------------------------------------------------------- */
+
+static hb_status emit(const hb_decoder *d, hb_event_kind kind, const char *bytes, size_t length,
+                      hb_error *err)
+{
+    const hb_event event = {.kind = kind,
+                            .request = d->task->number,
+                            .sample = d->sample,
+                            .token = d->token,
+                            .step = &d->step,
+                            .bytes = bytes,
+                            .length = length};
+    return d->task->request.sink(d->task->request.user, &event, err);
+}
+
+static hb_status append(hb_decoder *d, hb_error *err)
+{
+    size_t length;
+    const char *bytes = hb_token_bytes(d->task->model, d->token, &length);
+    d->n_tokens++;
+    if (!d->stops.n) return emit(d, HB_EVENT_TOKEN, bytes, length, err);
+    if (!hb_stops_add(&d->stops, bytes, length, &length)) return hb_fail_memory(err);
+    hb_status status = emit(d, HB_EVENT_TOKEN, d->stops.held.data, length, err);
+    hb_stops_release(&d->stops, length);
+    return status;
+}
+
+static hb_status end(hb_decoder *d, hb_finish why)
+{
+    d->ended = true;
+    d->finish = why;
+    return HB_OK;
+}
+
+bool hb_ends_line(const hb_model *model, int32_t token, bool *begun)
+{
+    size_t length;
+    const char *bytes = hb_token_bytes(model, token, &length);
+    for (size_t i = 0; i < length; i++) {
+        if (bytes[i] == '\n' && *begun) return true;
+        if (!hb_is_space(bytes[i])) *begun = true;
+    }
+    return false;
+}
+
+/* From the token chosen to the end of the step. */
+static hb_status go_on(hb_decoder *d, hb_error *err)
+{
+    const hb_task *t = d->task;
+    if (d->failed) return hb_fail(err, d->failed, "%s", d->why.message);
+    if (d->checked) {
+        d->n_steps++;
+        hb_status status = emit(d, HB_EVENT_STEP, NULL, 0, err);
+        if (status) return status;
+        if (d->halts) return end(d, HB_FINISH_HALTED);
+    }
+    if (hb_token_is_end(t->model, d->token)) return end(d, HB_FINISH_END);
+    hb_status status = append(d, err);
+    if (status) return status;
+    if (t->request.one_line && hb_ends_line(t->model, d->token, &d->line_begun))
+        return end(d, HB_FINISH_LINE);
+    if (d->stops.found) return end(d, HB_FINISH_STOP);
+    if (d->n_tokens == t->limit) return end(d, t->at_limit);
+    return HB_OK;
+}
+
+hb_status hb_decoder_advance(hb_decoder *d, hb_error *err)
+{
+    hb_status status = go_on(d, err);
+    if (status) d->ended = true;
+    return status;
+}
+
+void hb_decoder_finish(hb_decoder *d, const hb_error *error, double prompt_seconds,
+                       double decode_seconds)
+{
+    const hb_request *r = &d->task->request;
+    hb_scores *scores = NULL;
+    hb_error why;
+    if (!error && hb_watch_get_scores(d->watch, &scores, &why)) error = &why;
+    bool rest = !error && !d->stops.found; /* bytes that were held back and begin no stop text */
+    hb_outcome outcome = {.error = error,
+                          .finish = d->finish,
+                          .signals = error ? NULL : hb_watch_signals(d->watch),
+                          .scores = scores,
+                          .n_prompt = (int32_t)r->n_prompt,
+                          .n_tokens = d->n_tokens,
+                          .n_steps = d->n_steps,
+                          .prompt_seconds = prompt_seconds,
+                          .decode_seconds = decode_seconds};
+    const hb_event event = {.kind = HB_EVENT_FINISH,
+                            .request = d->task->number,
+                            .sample = d->sample,
+                            .token = d->token,
+                            .step = d->n_steps && !error ? &d->step : NULL,
+                            .bytes = d->stops.held.data,
+                            .length = rest ? d->stops.held.length : 0,
+                            .outcome = &outcome};
+    hb_error ignored;
+    r->sink(r->user, &event, &ignored);
+    hb_scores_free(outcome.scores);
+}

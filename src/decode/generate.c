@@ -1,0 +1,243 @@
+/* hb_generate: a scheduler with one request, and a sink that collects its events. */
+#include <stdlib.h>
+#include <string.h>
+#include "base/buffer.h"
+#include "base/clock.h"
+#include "base/utf8.h"
+#include "decode/decode.h"
+#include "signals/scores.h"
+
+hb_generate_options hb_generate_defaults(void)
+{
+    return (hb_generate_options){
+        .monitor = hb_monitor_defaults(),
+        .sampling = hb_sampling_defaults(),
+        .max_tokens = 512,
+        .mode = HB_MODE_FULL,
+    };
+}
+
+const char *hb_finish_name(hb_finish finish)
+{
+    static const char *const names[] = {
+        [HB_FINISH_HALTED] = "halted",         [HB_FINISH_END] = "end of text",
+        [HB_FINISH_LINE] = "end of line",      [HB_FINISH_STOP] = "stop text",
+        [HB_FINISH_MAX_TOKENS] = "max tokens", [HB_FINISH_CONTEXT] = "context full",
+        [HB_FINISH_CANCELLED] = "cancelled",   [HB_FINISH_GIVEN] = "end of given text",
+    };
+    return (size_t)finish < sizeof names / sizeof *names ? names[finish] : "unknown";
+}
+
+/* ---- The collecting sink ------------------------------------------------------------------------- */
+
+/* In full mode text, tokens, trajectory and values grow; in score-only mode nothing does. */
+typedef struct collector {
+    const hb_generate_options *options;
+    hb_generation out;
+    size_t n_signals; /* that each step has a value of */
+    hb_buffer text;
+    size_t token_room, step_room, value_room;
+    hb_status status; /* of the generation, */
+    hb_error error;   /* and why it failed */
+} collector;
+
+/* The array with room for one more element of `size` bytes after its n, possibly moved; NULL, and the
+ * array as it was, when memory runs out. */
+static void *grow(void *array, size_t *room, size_t n, size_t size)
+{
+    if (n < *room) return array;
+    size_t wanted = *room ? 2 * *room : 32;
+    void *bigger = realloc(array, wanted * size);
+    if (bigger) *room = wanted;
+    return bigger;
+}
+
+static double *values_of(const collector *c, size_t step)
+{
+    return c->out.values + step * c->n_signals;
+}
+
+/* Adds a step to the trajectory. Its values are found by its place until all have come, because the
+ * array moves. */
+static hb_status keep_step(collector *c, const hb_step *step, hb_error *err)
+{
+    hb_generation *out = &c->out;
+    size_t n = out->n_steps, bytes = c->n_signals * sizeof *out->values;
+    hb_step *steps = grow(out->trajectory, &c->step_room, n, sizeof *steps);
+    if (steps) out->trajectory = steps;
+    double *values = grow(out->values, &c->value_room, n, bytes);
+    if (values) out->values = values;
+    if (!steps || !values) return hb_fail_memory(err);
+    steps[n] = *step;
+    memcpy(values_of(c, n), step->values, bytes);
+    return HB_OK;
+}
+
+static hb_status take_step(collector *c, const hb_step *step, hb_error *err)
+{
+    c->n_signals = hb_signal_set_count(step->signals);
+    hb_status status = c->options->mode == HB_MODE_FULL ? keep_step(c, step, err) : HB_OK;
+    if (!status) c->out.n_steps++;
+    return status;
+}
+
+static hb_status take_bytes(collector *c, const hb_event *event, hb_error *err)
+{
+    const hb_generate_options *o = c->options;
+    if (o->mode == HB_MODE_FULL && !hb_buffer_add(&c->text, event->bytes, event->length))
+        return hb_fail_memory(err);
+    if (o->on_token) o->on_token(o->user, event->step, event->bytes, event->length);
+    return HB_OK;
+}
+
+static hb_status take_token(collector *c, const hb_event *event, hb_error *err)
+{
+    hb_generation *out = &c->out;
+    if (c->options->mode == HB_MODE_FULL) {
+        size_t n = (size_t)out->n_tokens;
+        int32_t *tokens = grow(out->tokens, &c->token_room, n, sizeof *tokens);
+        if (!tokens) return hb_fail_memory(err);
+        out->tokens = tokens;
+        tokens[n] = event->token;
+    }
+    out->n_tokens++;
+    return take_bytes(c, event, err);
+}
+
+/* Makes the kept steps point to their values and to the signals that the generation owns. */
+static hb_status settle_steps(collector *c, const hb_event *event, hb_error *err)
+{
+    hb_generation *out = &c->out;
+    hb_status status = hb_signal_set_copy(event->outcome->signals, &out->signals, err);
+    if (status || !event->step) return status;
+    if (!out->values) { /* score-only: the last step is kept alone */
+        out->values = malloc((c->n_signals + 1) * sizeof *out->values);
+        if (!out->values) return hb_fail_memory(err);
+        memcpy(out->values, event->step->values, c->n_signals * sizeof *out->values);
+    }
+    for (size_t i = 0; out->trajectory && i < out->n_steps; i++) {
+        out->trajectory[i].signals = out->signals;
+        out->trajectory[i].values = values_of(c, i);
+    }
+    out->last = *event->step;
+    out->last.signals = out->signals;
+    out->last.values = values_of(c, out->trajectory ? out->n_steps - 1 : 0);
+    return HB_OK;
+}
+
+/* The text as valid UTF-8. */
+static hb_status clean_text(collector *c, hb_error *err)
+{
+    hb_buffer clean = {0};
+    bool ok = hb_buffer_add(&clean, "", 0);
+    hb_utf8_clean(&clean, c->text.data, c->text.length, true, &ok);
+    c->out.text = clean.data;
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
+/* Turns what was gathered into results. */
+static hb_status complete(collector *c, const hb_event *event, hb_error *err)
+{
+    hb_outcome *o = event->outcome;
+    c->out.finish = o->finish;
+    c->out.prompt_seconds = o->prompt_seconds;
+    c->out.scores = o->scores;
+    o->scores = NULL;
+    hb_status status = event->length ? take_bytes(c, event, err) : HB_OK;
+    if (!status) status = settle_steps(c, event, err);
+    if (!status && c->options->mode == HB_MODE_FULL) status = clean_text(c, err);
+    return status;
+}
+
+static hb_status collect(void *user, const hb_event *event, hb_error *err)
+{
+    collector *c = user;
+    if (event->kind == HB_EVENT_STEP) return take_step(c, event->step, err);
+    if (event->kind == HB_EVENT_TOKEN) return take_token(c, event, err);
+    const hb_error *error = event->outcome->error;
+    if (error) c->error = *error;
+    c->status = error ? error->status : complete(c, event, &c->error);
+    return HB_OK;
+}
+
+/* ---- Generating ---------------------------------------------------------------------------------- */
+
+static hb_status run(hb_scheduler *scheduler, const hb_request *request, collector *c, hb_error *err)
+{
+    const hb_generate_options *o = c->options;
+    uint64_t number;
+    hb_status status = hb_scheduler_add(scheduler, request, &number, err);
+    while (!status && hb_scheduler_is_busy(scheduler)) {
+        if (o->cancelled && o->cancelled(o->user)) hb_scheduler_cancel(scheduler, number);
+        status = hb_scheduler_step(scheduler, err);
+    }
+    return status;
+}
+
+static hb_request request_of(const int32_t *prompt, size_t n_prompt, collector *c)
+{
+    const hb_generate_options *o = c->options;
+    hb_request r = {.prompt = prompt,
+                    .n_prompt = n_prompt,
+                    .monitor = o->monitor,
+                    .sampling = o->sampling,
+                    .n_samples = 1,
+                    .max_tokens = o->max_tokens,
+                    .stops = o->stops,
+                    .n_stops = o->n_stops,
+                    .one_line = o->one_line,
+                    .sink = collect,
+                    .user = c};
+    if (o->mode == HB_MODE_SCORE_ONLY && r.monitor.check_every > 1) r.monitor.check_every = 1;
+    return r;
+}
+
+hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                             const hb_generate_options *options, hb_generation *generation,
+                             hb_error *err)
+{
+    const hb_generate_options defaults = hb_generate_defaults();
+    collector c = {.options = options ? options : &defaults, .out = {.n_prompt = (int32_t)n_prompt}};
+    const hb_request request = request_of(prompt, n_prompt, &c);
+    hb_scheduler *scheduler;
+    hb_status status = hb_scheduler_open(session, &scheduler, err);
+    if (status) return status;
+    double start = hb_seconds();
+    status = run(scheduler, &request, &c, err);
+    c.out.decode_seconds = hb_seconds() - start - c.out.prompt_seconds;
+    hb_scheduler_close(scheduler);
+    if (!status && c.status) status = hb_fail(err, c.status, "%s", c.error.message);
+    c.out.cutoff = c.options->monitor.cutoff;
+    hb_buffer_free(&c.text);
+    if (status) hb_generation_free(&c.out);
+    else *generation = c.out;
+    return status;
+}
+
+hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
+                      const hb_generate_options *options, hb_generation *generation, hb_error *err)
+{
+    int32_t *tokens;
+    size_t n_tokens;
+    double start = hb_seconds();
+    hb_status status =
+        hb_tokenize(hb_session_model(session), prompt, length, true, false, &tokens, &n_tokens, err);
+    if (status) return status;
+    double tokenizing = hb_seconds() - start;
+    status = hb_generate_tokens(session, tokens, n_tokens, options, generation, err);
+    if (!status) generation->prompt_seconds += tokenizing;
+    free(tokens);
+    return status;
+}
+
+void hb_generation_free(hb_generation *generation)
+{
+    if (!generation) return;
+    free(generation->text);
+    free(generation->tokens);
+    free(generation->trajectory);
+    free(generation->values);
+    hb_signal_set_free(generation->signals);
+    hb_scores_free(generation->scores);
+    *generation = (hb_generation){0};
+}

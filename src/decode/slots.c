@@ -1,0 +1,249 @@
+/* Which samples begin, in which slots, with what of the cache. A prompt begins as a fork of the slot
+ * that has the most of it, and waits while another one is about to have more. A sample begins only when
+ * the cache has room for all of it, so that no running sample runs out. */
+#include "decode/scheduler.h"
+
+/* A request that has waited while this many samples per slot began is the next to begin. */
+#define PATIENCE 4
+
+static hb_job *job_of(hb_prompt *prompt)
+{
+    return (hb_job *)prompt;
+}
+
+static int32_t number_of(const hb_scheduler *s, const hb_slot *q)
+{
+    return (int32_t)(q - s->slots);
+}
+
+static void set_state(hb_scheduler *s, hb_slot *q, hb_slot_state state)
+{
+    s->n_in[q->state]--;
+    s->n_in[state]++;
+    q->state = state;
+}
+
+/* ---- Ending samples ------------------------------------------------------------------------------ */
+
+/* Makes slot q the one that has the job's prompt; NULL: none has. */
+static void set_holder(const hb_scheduler *s, hb_job *job, const hb_slot *q)
+{
+    hb_prompt *p = &job->prompt;
+    p->slot = q ? number_of(s, q) : -1;
+    p->kept = q && q->state == HB_SLOT_KEPT;
+    p->evaluated = !q ? 0 : q->past < p->n ? q->past : p->n;
+}
+
+static void release(hb_scheduler *s, hb_job *job)
+{
+    if (job->n_ended < job->task.request.n_samples || job->prompt.slot >= 0) return;
+    hb_prompts_remove(&s->prompts, &job->prompt);
+    hb_job_free(job);
+}
+
+static void empty(hb_scheduler *s, hb_slot *q)
+{
+    hb_job *job = q->job;
+    hb_sequence_drop(s->session, number_of(s, q));
+    set_state(s, q, HB_SLOT_EMPTY);
+    q->job = NULL;
+    if (job->prompt.slot != number_of(s, q)) return;
+    set_holder(s, job, NULL);
+    release(s, job);
+}
+
+static hb_slot *find_running(const hb_scheduler *s, const hb_job *job)
+{
+    for (int32_t k = 0; k < s->n_slots; k++)
+        if (s->slots[k].state == HB_SLOT_RUNNING && s->slots[k].job == job) return &s->slots[k];
+    return NULL;
+}
+
+/* Counts a sample that has had its last event. */
+static void count_end(hb_scheduler *s, hb_job *job)
+{
+    job->n_ended++;
+    s->n_unfinished--;
+}
+
+/* The slot is kept while no other one of the request has the prompt. */
+void hb_end_sample(hb_scheduler *s, hb_slot *q, const hb_error *error)
+{
+    hb_job *job = q->job;
+    hb_decoder_finish(&q->decoder, error, q->prompt_seconds, q->decode_seconds);
+    hb_decoder_close(&q->decoder);
+    count_end(s, job);
+    q->reserved = 0;
+    set_state(s, q, HB_SLOT_KEPT);
+    q->ended = s->n_ended++;
+    if (job->prompt.slot == number_of(s, q)) {
+        const hb_slot *other = find_running(s, job);
+        bool whole = !error && q->past >= job->prompt.n;
+        set_holder(s, job, other ? other : q);
+        if (!other && whole) return;
+    }
+    empty(s, q);
+}
+
+static void count_begin(hb_scheduler *s, hb_job *job)
+{
+    job->n_begun++;
+    s->n_begun++;
+    job->prompt.waits = job->n_begun < job->task.request.n_samples;
+    s->n_waiting -= !job->prompt.waits;
+}
+
+void hb_end_waiting_sample(hb_scheduler *s, hb_job *job)
+{
+    hb_decoder d;
+    hb_error why;
+    hb_status status = hb_decoder_open(&d, &job->task, job->n_begun, &why);
+    count_begin(s, job);
+    d.finish = HB_FINISH_CANCELLED;
+    hb_decoder_finish(&d, status ? &why : NULL, 0, 0);
+    hb_decoder_close(&d);
+    count_end(s, job);
+    release(s, job);
+}
+
+/* ---- Room ---------------------------------------------------------------------------------------- */
+
+/* Positions that are neither used nor reserved for a running sample. */
+static int64_t unclaimed(const hb_scheduler *s)
+{
+    int64_t n = hb_session_n_free(s->session);
+    for (int32_t k = 0; k < s->n_slots; k++) n -= s->slots[k].reserved;
+    return n;
+}
+
+static void mark_of_use(hb_scheduler *s)
+{
+    for (int32_t k = 0; k < s->n_slots; k++) s->slots[k].of_use = false;
+    hb_prompts_survey(&s->prompts);
+    for (size_t i = 0; i < s->prompts.n; i++) {
+        const hb_prompt *p = s->prompts.list[i];
+        if (p->waits && p->offer.kept > p->offer.coming) s->slots[p->offer.keeper].of_use = true;
+    }
+}
+
+/* Empties a kept slot other than `but`: of those that are of no use the one that ended first, or, where
+ * `any` is true and there is none, of all. False when there is nothing to give up. */
+static bool give_up_one(hb_scheduler *s, int32_t but, bool any)
+{
+    hb_slot *best = NULL;
+    if (!s->n_in[HB_SLOT_KEPT]) return false;
+    mark_of_use(s);
+    for (int32_t k = 0; k < s->n_slots; k++) {
+        hb_slot *q = &s->slots[k];
+        if (q->state != HB_SLOT_KEPT || k == but || (q->of_use && !any)) continue;
+        if (!best || q->of_use < best->of_use || (q->of_use == best->of_use && q->ended < best->ended))
+            best = q;
+    }
+    if (best) empty(s, best);
+    return best != NULL;
+}
+
+/* While more requests wait than there are slots for, what is kept and of no use goes at once: its pages
+ * are still in the processor's cache, and those who come next write to them. Otherwise it stays for
+ * requests that are still to come. */
+static void tidy(hb_scheduler *s)
+{
+    while (s->n_waiting > (size_t)s->n_in[HB_SLOT_EMPTY] && give_up_one(s, -1, false)) continue;
+}
+
+/* Makes room for a sample that takes the first `have` positions from slot `parent` and claims `needed`
+ * more. A quarter of the slots is left to samples that have most of their prompt already, so that they
+ * need not wait while their parent's slot is kept for them. What is of use to a waiting prompt is given
+ * up only when nothing runs. */
+static bool make_room(hb_scheduler *s, const hb_job *job, int32_t parent, int32_t have, int64_t needed)
+{
+    bool idle = !s->n_in[HB_SLOT_RUNNING];
+    int32_t spare = 2 * have > job->prompt.n || idle ? 0 : s->n_slots / 4;
+    while (s->n_in[HB_SLOT_EMPTY] <= spare || unclaimed(s) < needed)
+        if (!give_up_one(s, have ? parent : -1, idle)) return false;
+    return true;
+}
+
+/* ---- Beginning ----------------------------------------------------------------------------------- */
+
+static hb_slot *find_empty(const hb_scheduler *s)
+{
+    hb_slot *q = s->slots;
+    while (q->state != HB_SLOT_EMPTY) q++;
+    return q;
+}
+
+/* Begins the job's next sample with the first `have` positions of slot `parent`, unless there is no
+ * room. A sample that cannot be set up ends at once. */
+static bool begin(hb_scheduler *s, hb_job *job, int32_t parent, int32_t have, hb_slot **begun)
+{
+    int64_t shared_pages = have / s->session->page * s->session->page;
+    int64_t needed = hb_session_paged(s->session, job->positions) - shared_pages;
+    if (!make_room(s, job, parent, have, needed)) return false;
+    hb_slot *q = find_empty(s);
+    hb_error why;
+    *q = (hb_slot){.job = job, .past = have};
+    hb_status status = hb_decoder_open(&q->decoder, &job->task, job->n_begun, &why);
+    if (!status && have) status = hb_sequence_fork(s->session, parent, have, number_of(s, q), &why);
+    count_begin(s, job);
+    set_state(s, q, HB_SLOT_RUNNING);
+    q->reserved = needed - (hb_session_paged(s->session, have) - shared_pages);
+    if (job->prompt.kept) empty(s, &s->slots[job->prompt.slot]);
+    if (job->prompt.slot < 0) set_holder(s, job, q);
+    s->work.shared += (uint64_t)have;
+    *begun = q;
+    if (status) hb_end_sample(s, q, &why);
+    return true;
+}
+
+void hb_begin_siblings(hb_scheduler *s)
+{
+    for (int32_t k = 0; k < s->n_slots; k++) {
+        hb_slot *q = &s->slots[k], *sibling;
+        if (q->state != HB_SLOT_RUNNING || !q->n_taps || q->decoder.n_tokens) continue;
+        hb_job *job = q->job;
+        while (job->prompt.waits && begin(s, job, k, job->prompt.n, &sibling)) {
+            sibling->first_tap = q->first_tap;
+            sibling->n_taps = 1;
+        }
+    }
+}
+
+static bool is_overdue(const hb_scheduler *s, const hb_job *job)
+{
+    return s->n_begun - job->begun_then > PATIENCE * (uint64_t)s->n_slots;
+}
+
+/* The job to begin a sample of next: of those that need not wait for more of their prompt, the one that
+ * has the most of it, unless one is overdue. Where nothing runs there always is one. */
+static hb_job *choose(hb_scheduler *s)
+{
+    hb_job *best = NULL;
+    bool best_overdue = false;
+    hb_prompts_survey(&s->prompts);
+    for (size_t i = 0; i < s->prompts.n; i++) {
+        hb_job *job = job_of(s->prompts.list[i]);
+        const hb_offer *o = &job->prompt.offer;
+        bool overdue = is_overdue(s, job);
+        if (!job->prompt.waits || (o->have < o->coming && !overdue)) continue;
+        bool better = overdue ? !best_overdue || job->begun_then < best->begun_then
+                              : !best_overdue && (!best || o->have > best->prompt.offer.have);
+        if (!better) continue;
+        best = job;
+        best_overdue = overdue;
+    }
+    return best;
+}
+
+void hb_begin_samples(hb_scheduler *s)
+{
+    hb_job *job;
+    hb_slot *begun;
+    tidy(s);
+    while (s->n_waiting && s->n_in[HB_SLOT_RUNNING] < s->n_slots && (job = choose(s))) {
+        hb_offer offer = job->prompt.offer;
+        if (begin(s, job, offer.parent, offer.have, &begun)) continue;
+        if (s->n_in[HB_SLOT_RUNNING] || !offer.have) return;
+        empty(s, &s->slots[offer.parent]); /* the parent itself stands in the way */
+    }
+}

@@ -1,0 +1,809 @@
+/* The scheduler: whatever else runs, a request's events are those of the request alone. */
+#include "check.h"
+
+#include <math.h>
+#include "base/buffer.h"
+#include "decode/decode.h"
+
+enum { MOST = 40, LONGEST = 800 };
+
+/* What a sink was told of one sample. */
+typedef struct record {
+    int32_t tokens[LONGEST];
+    double hbar_s[LONGEST], surprise[LONGEST]; /* of the checked steps */
+    int32_t step_of[LONGEST];
+    int32_t n_tokens;
+    size_t n_steps;
+    hb_buffer text;
+    int n_finish;
+    hb_finish finish;
+    hb_status status;
+    char message[480];
+    double scores[5];
+    double seconds[2];
+} record;
+
+/* A request with what becomes of its samples. */
+typedef struct asked {
+    hb_request request;
+    uint64_t number;
+    record *records;         /* [request.n_samples] */
+    hb_scheduler *scheduler; /* of a sink that adds and cancels */
+    struct asked *other;
+    int32_t after; /* tokens after which that sink acts */
+    bool fails;    /* the sink does, after so many tokens */
+} asked;
+
+typedef struct fixture {
+    hb_model *model;
+    hb_session *session;
+    hb_scheduler *scheduler;
+} fixture;
+
+static fixture open_fixture(const char *path, int32_t n_ctx, int32_t n_sequences, int64_t n_positions)
+{
+    fixture f;
+    hb_error err;
+    const hb_session_options o = {
+        .n_ctx = n_ctx, .n_threads = 2, .n_sequences = n_sequences, .n_positions = n_positions};
+    assert_ok(hb_model_open(path, &f.model, &err));
+    assert_ok(hb_session_open(f.model, &o, &f.session, &err));
+    assert_ok(hb_scheduler_open(f.session, &f.scheduler, &err));
+    return f;
+}
+
+static fixture open_tiny(int32_t n_ctx, int32_t n_sequences, int64_t n_positions)
+{
+    return open_fixture(tiny_model("f32"), n_ctx, n_sequences, n_positions);
+}
+
+/* A session for hb_generate. */
+static fixture open_alone(const char *path)
+{
+    fixture f = open_fixture(path, 256, 1, 0);
+    hb_scheduler_close(f.scheduler);
+    f.scheduler = NULL;
+    return f;
+}
+
+static void close_fixture(fixture *f)
+{
+    hb_scheduler_close(f->scheduler); /* NULL where the session is for hb_generate */
+    hb_session_close(f->session);
+    hb_model_close(f->model);
+}
+
+/* ---- The sink ------------------------------------------------------------------------------------ */
+
+static double step_value(const hb_step *step, const char *name)
+{
+    return hb_step_value(step, hb_signal_find(name));
+}
+
+static void take_step(record *r, const hb_step *step)
+{
+    assert_int_equal(step->step, r->n_tokens);
+    r->hbar_s[r->n_steps] = step_value(step, "hbar_s");
+    r->surprise[r->n_steps] = step_value(step, "surprise");
+    r->step_of[r->n_steps++] = step->step;
+}
+
+static void take_finish(record *r, const hb_outcome *o)
+{
+    static const char *const names[] = {"hbar_s", "pri:mean", "entropy:min", "lens_jsd", "perplexity"};
+    r->n_finish++;
+    r->finish = o->finish;
+    r->seconds[0] = o->prompt_seconds;
+    r->seconds[1] = o->decode_seconds;
+    if (o->error) {
+        r->status = o->error->status;
+        snprintf(r->message, sizeof r->message, "%s", o->error->message);
+        return;
+    }
+    assert_int_equal(o->n_tokens, r->n_tokens);
+    assert_int_equal(o->n_steps, r->n_steps);
+    for (int i = 0; i < 5; i++) r->scores[i] = hb_scores_value(o->scores, names[i]);
+}
+
+static void add(asked *a, hb_scheduler *scheduler)
+{
+    hb_error err;
+    a->records = calloc((size_t)a->request.n_samples, sizeof *a->records);
+    a->request.user = a;
+    assert_ok(hb_scheduler_add(scheduler, &a->request, &a->number, &err));
+}
+
+static hb_status sink(void *user, const hb_event *event, hb_error *err)
+{
+    asked *a = user;
+    assert_in_range(event->sample, 0, a->request.n_samples - 1);
+    record *r = &a->records[event->sample];
+    assert_int_equal(event->request, a->number);
+    assert_int_equal(r->n_finish, 0); /* nothing comes after it */
+    bool failed = event->kind == HB_EVENT_FINISH && event->outcome->error;
+    assert_true((event->step == NULL) == (failed || (r->n_steps == 0 && event->kind != HB_EVENT_STEP)));
+    if (event->kind == HB_EVENT_STEP) {
+        assert_int_equal(event->step->token, event->token);
+        take_step(r, event->step);
+        return HB_OK;
+    }
+    assert_true(hb_buffer_add(&r->text, event->bytes, event->length));
+    if (event->kind == HB_EVENT_FINISH) {
+        take_finish(r, event->outcome);
+        return HB_OK;
+    }
+    r->tokens[r->n_tokens++] = event->token;
+    if (r->n_tokens != a->after) return HB_OK;
+    if (a->fails) {
+        err->status = HB_ERR_IO;
+        strcpy(err->message, "the line is dead");
+        return HB_ERR_IO;
+    }
+    if (a->other) add(a->other, a->scheduler);
+    hb_scheduler_cancel(a->scheduler, a->number);
+    return HB_OK;
+}
+
+static void run(hb_scheduler *scheduler)
+{
+    hb_error err;
+    while (hb_scheduler_is_busy(scheduler)) assert_ok(hb_scheduler_step(scheduler, &err));
+}
+
+static void free_asked(asked *a)
+{
+    for (int32_t k = 0; a->records && k < a->request.n_samples; k++)
+        hb_buffer_free(&a->records[k].text);
+    free(a->records);
+    a->records = NULL;
+}
+
+/* ---- Requests ------------------------------------------------------------------------------------ */
+
+/* Token i of a prompt; prompts of the same family agree in their first `fork` tokens. */
+static void fill_prompt(int32_t *tokens, int32_t n, int family, int32_t fork, int own)
+{
+    tokens[0] = 1;
+    for (int32_t i = 1; i < n; i++)
+        tokens[i] = 3 + (i * 37 + family * 111 + (i < fork ? 0 : own * 91)) % 500;
+}
+
+static hb_request plain_request(const int32_t *prompt, size_t n, int32_t max_tokens)
+{
+    const hb_generate_options o = hb_generate_defaults();
+    hb_request r = {.prompt = prompt,
+                    .n_prompt = n,
+                    .monitor = o.monitor,
+                    .sampling = o.sampling,
+                    .n_samples = 1,
+                    .max_tokens = max_tokens,
+                    .sink = sink};
+    r.monitor.cutoff = 1.1;
+    return r;
+}
+
+/* MOST requests of all kinds. */
+typedef struct mixture {
+    int32_t prompts[MOST][150];
+    asked all[MOST];
+} mixture;
+
+static mixture *make_mixture(void)
+{
+    static const char *const stops[] = {"e", "a"};
+    mixture *m = calloc(1, sizeof *m);
+    for (int i = 0; i < MOST; i++) {
+        int32_t n = 1 + i * 29 % 140;
+        fill_prompt(m->prompts[i], n, i % 3, 20 + i % 70, i / 2);
+        hb_request *r = &m->all[i].request;
+        *r = plain_request(m->prompts[i], (size_t)n, 1 + i * 7 % 23);
+        if (i % 3 == 1) r->sampling = (hb_sampling){1.5, i % 4 ? 0 : 9, i % 5 ? 1 : 0.9, (uint64_t)i};
+        if (i % 4 == 2) r->monitor.check_every = 3;
+        if (i % 7 == 3) r->n_stops = 2, r->stops = stops, r->max_tokens = 60;
+        if (i % 8 == 5) r->monitor.cutoff = 0.5, r->monitor.tau = 0.745, r->max_tokens = 60;
+        if (i % 9 == 4) r->one_line = true, r->max_tokens = 60;
+    }
+    return m;
+}
+
+static void free_mixture(mixture *m)
+{
+    for (int i = 0; i < MOST; i++) free_asked(&m->all[i]);
+    free(m);
+}
+
+/* What the sink was told is what hb_generate gives for the request alone. */
+static void check_alone(hb_session *session, const asked *a)
+{
+    hb_error err;
+    hb_generation g;
+    hb_generate_options o = hb_generate_defaults();
+    const hb_request *q = &a->request;
+    const record *r = &a->records[0];
+    o.monitor = q->monitor;
+    o.sampling = q->sampling;
+    o.max_tokens = q->max_tokens;
+    o.stops = q->stops;
+    o.n_stops = q->n_stops;
+    o.one_line = q->one_line;
+    assert_ok(hb_generate_tokens(session, q->prompt, q->n_prompt, &o, &g, &err));
+    assert_int_equal(r->n_finish, 1);
+    assert_int_equal(r->status, HB_OK);
+    assert_int_equal(r->finish, g.finish);
+    assert_int_equal(r->n_tokens, g.n_tokens);
+    assert_int_equal(r->n_steps, g.n_steps);
+    if (g.n_tokens) assert_memory_equal(r->tokens, g.tokens, (size_t)g.n_tokens * sizeof *g.tokens);
+    for (size_t i = 0; i < g.n_steps; i++) {
+        assert_int_equal(r->step_of[i], g.trajectory[i].step);
+        assert_near(r->hbar_s[i], step_value(&g.trajectory[i], "hbar_s"), 0);
+        assert_near(r->surprise[i], step_value(&g.trajectory[i], "surprise"), 0);
+    }
+    assert_near(r->scores[3], hb_scores_value(g.scores, "lens_jsd"), 0);
+    hb_generation_free(&g);
+}
+
+/* ---- Many together ------------------------------------------------------------------------------- */
+
+static void test_many_as_alone(void **state)
+{
+    static const struct {
+        int32_t n_sequences;
+        int64_t n_positions;
+    } cases[] = {{1, 0}, {2, 0}, {3, 256}, {5, 0}, {16, 512}, {64, 0}};
+    bool seen[HB_FINISH_GIVEN + 1] = {false};
+    (void)state;
+    fixture alone = open_alone(tiny_model("f32"));
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        fixture f = open_tiny(256, cases[c].n_sequences, cases[c].n_positions);
+        mixture *m = make_mixture();
+        for (int i = 0; i < MOST; i++) add(&m->all[i], f.scheduler);
+        assert_int_equal(hb_scheduler_n_waiting(f.scheduler), MOST);
+        run(f.scheduler);
+        for (int i = 0; i < MOST; i++) {
+            check_alone(alone.session, &m->all[i]);
+            seen[m->all[i].records[0].finish] = true;
+        }
+        if (c) assert_true(hb_scheduler_get_work(f.scheduler).shared > 100);
+        free_mixture(m);
+        close_fixture(&f);
+    }
+    assert_true(seen[HB_FINISH_HALTED] && seen[HB_FINISH_STOP] && seen[HB_FINISH_MAX_TOKENS]);
+    close_fixture(&alone);
+}
+
+/* Requests that come while others run, some of them from a sink. */
+static void test_arrivals(void **state)
+{
+    (void)state;
+    fixture f = open_tiny(256, 6, 0), alone = open_alone(tiny_model("f32"));
+    mixture *m = make_mixture();
+    hb_error err;
+    int next = 0;
+    while (next < MOST - 1 || hb_scheduler_is_busy(f.scheduler)) {
+        if (next == 10) {
+            m->all[next].after = 2; /* cancels itself, after it has added the last one */
+            m->all[next].other = &m->all[MOST - 1];
+            m->all[next].scheduler = f.scheduler;
+        }
+        if (next < MOST - 1) add(&m->all[next++], f.scheduler);
+        assert_ok(hb_scheduler_step(f.scheduler, &err));
+    }
+    assert_int_equal(m->all[10].records[0].finish, HB_FINISH_CANCELLED);
+    assert_in_range(m->all[10].records[0].n_tokens, 2, 3);
+    for (int i = 0; i < MOST; i++)
+        if (i != 10) check_alone(alone.session, &m->all[i]);
+    free_mixture(m);
+    close_fixture(&f);
+    close_fixture(&alone);
+}
+
+/* ---- Several samples of one prompt --------------------------------------------------------------- */
+
+/* The samples of a request are the same whatever room there is and whatever else runs; they differ from
+ * each other; and the first is that of asking for one. */
+static void test_samples(void **state)
+{
+    enum { N = 7, LENGTH = 100 };
+    static const int32_t n_sequences[] = {1, 2, 3, 7, 20};
+    int32_t prompt[LENGTH];
+    asked first = {0};
+    (void)state;
+    fill_prompt(prompt, LENGTH, 0, 50, 3);
+    fixture alone = open_alone(tiny_model("f32"));
+    for (int c = 0; c < 5; c++) {
+        fixture f = open_tiny(256, n_sequences[c], 0);
+        mixture *m = make_mixture();
+        asked a = {.request = plain_request(prompt, LENGTH, 12)};
+        a.request.n_samples = N;
+        a.request.sampling = (hb_sampling){2, 0, 1, 77};
+        for (int i = 0; i < c; i++) add(&m->all[i], f.scheduler);
+        add(&a, f.scheduler);
+        run(f.scheduler);
+        check_alone(alone.session, &a);
+        for (int k = 0; k < N; k++) {
+            assert_int_equal(a.records[k].n_finish, 1);
+            assert_int_equal(a.records[k].n_tokens, 12);
+            for (int j = 0; j < k; j++)
+                assert_memory_not_equal(a.records[k].tokens, a.records[j].tokens, 12 * sizeof(int32_t));
+            if (!c) continue;
+            assert_memory_equal(a.records[k].tokens, first.records[k].tokens, 12 * sizeof(int32_t));
+            assert_memory_equal(a.records[k].scores, first.records[k].scores, 5 * sizeof(double));
+        }
+        /* The prompt is evaluated once where there is more than one sequence. */
+        if (c == 4) assert_true(hb_scheduler_get_work(f.scheduler).shared >= (N - 1) * LENGTH);
+        if (c == 1) assert_true(hb_scheduler_get_work(f.scheduler).shared >= (N - 1) * (LENGTH - 1));
+        if (c == 0) first = a;
+        else free_asked(&a);
+        free_mixture(m);
+        close_fixture(&f);
+    }
+    free_asked(&first);
+    close_fixture(&alone);
+}
+
+/* ---- Cancelling ---------------------------------------------------------------------------------- */
+
+static void test_cancel_in_mid_run(void **state)
+{
+    (void)state;
+    fixture f = open_tiny(256, 3, 0), alone = open_alone(tiny_model("f32"));
+    mixture *m = make_mixture();
+    hb_error err;
+    m->all[1].request.max_tokens = m->all[2].request.max_tokens = 40;
+    m->all[2].request.n_samples = 6; /* of which three run, at most */
+    for (int i = 0; i < 8; i++) add(&m->all[i], f.scheduler);
+    hb_scheduler_cancel(f.scheduler, 12345);
+    for (int i = 0; i < 6; i++) assert_ok(hb_scheduler_step(f.scheduler, &err));
+    hb_scheduler_cancel(f.scheduler, m->all[1].number);
+    hb_scheduler_cancel(f.scheduler, m->all[2].number);
+    hb_scheduler_cancel(f.scheduler, m->all[7].number);
+    assert_ok(hb_scheduler_step(f.scheduler, &err));
+    for (int k = 0; k < 6; k++) {
+        assert_int_equal(m->all[2].records[k].n_finish, 1);
+        assert_int_equal(m->all[2].records[k].finish, HB_FINISH_CANCELLED);
+        if (!m->all[2].records[k].n_steps) assert_true(isnan(m->all[2].records[k].scores[0]));
+    }
+    assert_int_equal(m->all[1].records[0].finish, HB_FINISH_CANCELLED);
+    assert_int_equal(m->all[7].records[0].finish, HB_FINISH_CANCELLED);
+    hb_scheduler_cancel(f.scheduler, m->all[7].number); /* again, which does nothing */
+    run(f.scheduler);
+    for (int i = 0; i < 7; i++)
+        if (i != 1 && i != 2) check_alone(alone.session, &m->all[i]);
+    free_mixture(m);
+    close_fixture(&f);
+    close_fixture(&alone);
+}
+
+/* A long prompt is evaluated in parts, between which cancelling works. */
+static void test_cancel_in_a_prompt(void **state)
+{
+    enum { LENGTH = 1400 };
+    int32_t prompt[LENGTH];
+    hb_error err;
+    (void)state;
+    fill_prompt(prompt, LENGTH, 0, LENGTH, 0);
+    fixture f = open_tiny(1500, 1, 0);
+    asked a = {.request = plain_request(prompt, LENGTH, 5)};
+    add(&a, f.scheduler);
+    assert_ok(hb_scheduler_step(f.scheduler, &err));
+    assert_ok(hb_scheduler_step(f.scheduler, &err));
+    assert_int_equal(hb_scheduler_get_work(f.scheduler).evaluated, 1024);
+    hb_scheduler_cancel(f.scheduler, a.number);
+    assert_ok(hb_scheduler_step(f.scheduler, &err));
+    assert_false(hb_scheduler_is_busy(f.scheduler));
+    assert_int_equal(a.records[0].finish, HB_FINISH_CANCELLED);
+    assert_true(a.records[0].seconds[0] > 0);
+    assert_int_equal(hb_scheduler_get_work(f.scheduler).evaluated, 1024);
+    free_asked(&a);
+    close_fixture(&f);
+}
+
+/* Closing a scheduler ends what is unfinished, so that every sample has its last event. */
+static void test_close(void **state)
+{
+    (void)state;
+    fixture f = open_tiny(256, 2, 0);
+    mixture *m = make_mixture();
+    hb_error err;
+    m->all[3].request.n_samples = 4;
+    for (int i = 0; i < 6; i++) add(&m->all[i], f.scheduler);
+    for (int i = 0; i < 3; i++) assert_ok(hb_scheduler_step(f.scheduler, &err));
+    close_fixture(&f);
+    for (int i = 0; i < 6; i++)
+        for (int k = 0; k < m->all[i].request.n_samples; k++)
+            assert_int_equal(m->all[i].records[k].n_finish, 1);
+    free_mixture(m);
+}
+
+/* ---- Stop texts ---------------------------------------------------------------------------------- */
+
+/* The text ends before the first of the stop texts, wherever they lie in tokens and over each other. */
+static void test_several_stops(void **state)
+{
+    (void)state;
+    fixture f = open_tiny(256, 4, 0);
+    int32_t prompt[20];
+    fill_prompt(prompt, 20, 1, 20, 0);
+    asked all = {.request = plain_request(prompt, 20, 60)};
+    add(&all, f.scheduler);
+    run(f.scheduler);
+    const hb_buffer *text = &all.records[0].text;
+    for (size_t at = 3; at + 9 < text->length && at < 80; at += 2) {
+        char second[6] = "", first[4] = "";
+        memcpy(second, text->data + at + 4, 5);
+        memcpy(first, text->data + at, 3);
+        if (strlen(first) < 3 || strlen(second) < 5) continue;
+        const char *stops[] = {"not in it", second, first, second};
+        asked a = {.request = plain_request(prompt, 20, 60)};
+        a.request.stops = stops;
+        a.request.n_stops = 4;
+        add(&a, f.scheduler);
+        run(f.scheduler);
+        const char *one = memmem(text->data, text->length, first, 3);
+        const char *two = memmem(text->data, text->length, second, 5);
+        size_t expected = (size_t)((two < one ? two : one) - text->data);
+        const record *r = &a.records[0];
+        assert_int_equal(r->finish, HB_FINISH_STOP);
+        assert_int_equal(r->text.length, expected);
+        if (expected) assert_memory_equal(r->text.data, text->data, expected);
+        free_asked(&a);
+    }
+    free_asked(&all);
+    close_fixture(&f);
+}
+
+/* ---- A given continuation ------------------------------------------------------------------------ */
+
+/* What the model chose itself, given to it, is measured the same, in whatever pieces it is evaluated.
+ */
+static void test_given_is_measured_as_chosen(void **state)
+{
+    enum { LENGTH = 70, N = 700 };
+    static const int32_t counts[] = {1, 2, 31, 32, 33, 64, 200, N};
+    int32_t prompt[LENGTH];
+    (void)state;
+    fill_prompt(prompt, LENGTH, 2, 30, 5);
+    fixture f = open_tiny(1000, 3, 0);
+    mixture *m = make_mixture();
+    asked chosen = {.request = plain_request(prompt, LENGTH, N)};
+    add(&chosen, f.scheduler);
+    run(f.scheduler);
+    const record *c = &chosen.records[0];
+    assert_int_equal(c->n_tokens, N);
+    for (size_t k = 0; k < sizeof counts / sizeof *counts; k++) {
+        int32_t n = counts[k];
+        asked a = {.request = plain_request(prompt, LENGTH, N + 1)};
+        a.request.given = c->tokens;
+        a.request.n_given = (size_t)n;
+        if (k % 2) add(&m->all[k], f.scheduler);
+        add(&a, f.scheduler);
+        run(f.scheduler);
+        const record *r = &a.records[0];
+        assert_int_equal(r->finish, HB_FINISH_GIVEN);
+        assert_int_equal(r->n_tokens, n);
+        assert_int_equal(r->n_steps, n);
+        assert_memory_equal(r->tokens, c->tokens, (size_t)n * sizeof *r->tokens);
+        assert_memory_equal(r->hbar_s, c->hbar_s, (size_t)n * sizeof *r->hbar_s);
+        assert_memory_equal(r->surprise, c->surprise, (size_t)n * sizeof *r->surprise);
+        if (n == N) assert_memory_equal(r->scores, c->scores, sizeof r->scores);
+        assert_memory_equal(r->text.data, c->text.data, r->text.length);
+        free_asked(&a);
+    }
+    free_asked(&chosen);
+    free_mixture(m);
+    close_fixture(&f);
+}
+
+/* Tokens that the model would not have chosen: their surprise is that of evaluating the text. */
+static void test_given_surprises(void **state)
+{
+    enum { LENGTH = 25, N = 40 };
+    int32_t all[LENGTH + N], rows[N];
+    hb_error err;
+    (void)state;
+    fill_prompt(all, LENGTH + N, 1, 10, 8);
+    fixture f = open_tiny(256, 1, 0);
+    asked a = {.request = plain_request(all, LENGTH, 100)};
+    a.request.given = all + LENGTH;
+    a.request.n_given = N;
+    a.request.monitor.check_every = 3;
+    add(&a, f.scheduler);
+    run(f.scheduler);
+    const record *r = &a.records[0];
+    assert_int_equal(r->n_tokens, N);
+    assert_int_equal(r->n_steps, (N + 2) / 3);
+    size_t vocab = (size_t)hb_model_get_info(f.model)->n_vocab;
+    float *logits = malloc(N * vocab * sizeof *logits);
+    for (int i = 0; i < N; i++) rows[i] = LENGTH - 1 + i;
+    hb_tap tap = {.rows = rows, .n_rows = N, .logits = logits};
+    hb_session_reset(f.session);
+    assert_ok(hb_eval(f.session, all, LENGTH + N, &tap, &err));
+    for (size_t i = 0; i < r->n_steps; i++) {
+        size_t step = 3 * i;
+        const float *x = logits + step * vocab;
+        hb_distribution d;
+        assert_true(hb_distribution_gather(x, vocab, &d));
+        assert_int_equal(r->step_of[i], step);
+        assert_near(r->surprise[i], hb_surprise(hb_probability(&d, x[all[LENGTH + step]])), 0);
+    }
+    free(logits);
+    free_asked(&a);
+    close_fixture(&f);
+}
+
+/* What ends a sample that the model writes ends a given one: a halt, a stop text, a limit, the context.
+ */
+static void test_given_ends_early(void **state)
+{
+    enum { LENGTH = 30, N = 50 };
+    int32_t prompt[LENGTH];
+    (void)state;
+    fill_prompt(prompt, LENGTH, 0, 5, 2);
+    fixture f = open_tiny(64, 2, 0);
+    asked chosen = {.request = plain_request(prompt, LENGTH, N)};
+    add(&chosen, f.scheduler);
+    run(f.scheduler);
+    record *c = &chosen.records[0];
+    assert_int_equal(c->finish, HB_FINISH_CONTEXT);
+    assert_int_equal(c->n_tokens, 35); /* the last one needs no room of its own */
+
+    asked a = {.request = plain_request(prompt, LENGTH, 20)};
+    a.request.given = c->tokens;
+    a.request.n_given = 35;
+    add(&a, f.scheduler);
+    run(f.scheduler);
+    assert_int_equal(a.records[0].finish, HB_FINISH_MAX_TOKENS);
+    assert_int_equal(a.records[0].n_tokens, 20);
+    free_asked(&a);
+
+    a.request.max_tokens = N;
+    memcpy(c->tokens + 35, c->tokens, 10 * sizeof *c->tokens);
+    a.request.n_given = 45;
+    add(&a, f.scheduler);
+    run(f.scheduler);
+    assert_int_equal(a.records[0].finish, HB_FINISH_CONTEXT);
+    assert_int_equal(a.records[0].n_tokens, 35);
+    free_asked(&a);
+
+    int32_t riskiest = 1;
+    for (int32_t i = 2; i < 35; i++)
+        if (c->hbar_s[i] > c->hbar_s[riskiest]) riskiest = i;
+    a.request.monitor.tau = c->hbar_s[riskiest];
+    a.request.monitor.cutoff = 0.5;
+    add(&a, f.scheduler);
+    run(f.scheduler);
+    assert_int_equal(a.records[0].finish, HB_FINISH_HALTED);
+    assert_true(a.records[0].n_tokens <= riskiest);
+    assert_int_equal(a.records[0].n_steps, a.records[0].n_tokens + 1);
+    free_asked(&a);
+    free_asked(&chosen);
+    close_fixture(&f);
+}
+
+/* ---- What goes wrong ----------------------------------------------------------------------------- */
+
+/* A copy of the model in which the embedding of one token is not a number: only texts with that token
+ * come to harm. The embeddings come first among the tensors, whose data follow the last one's
+ * description. */
+static const char *spoil_token(const char *dir, int32_t token)
+{
+    static char path[160];
+    fixture f = open_tiny(64, 1, 0);
+    size_t d = (size_t)hb_model_get_info(f.model)->n_embd;
+    close_fixture(&f);
+    file_bytes file = load_file(tiny_model("f32"), dir, "spoiled.gguf");
+    const float nan = NAN;
+    size_t described = (size_t)(after(&file, "blk.2.ffn_down.weight") + 32 - file.data);
+    size_t data = (described + 31) / 32 * 32;
+    memcpy(file.data + data + (size_t)token * d * sizeof nan, &nan, sizeof nan);
+    save_file(&file, file.size);
+    free(file.data);
+    strcpy(path, file.path);
+    return path;
+}
+
+static void test_fails_alone(void **state)
+{
+    enum { BAD = 300, N = 6, LENGTH = 30 };
+    int32_t prompts[N][LENGTH];
+    asked all[N] = {0};
+    (void)state;
+    const char *path = spoil_token(*state, BAD);
+    fixture f = open_fixture(path, 256, 2, 0), alone = open_alone(path);
+    for (int i = 0; i < N; i++) {
+        fill_prompt(prompts[i], LENGTH, 0, 10, i);
+        for (int k = 0; k < LENGTH; k++) prompts[i][k] -= prompts[i][k] == BAD;
+        all[i].request = plain_request(prompts[i], LENGTH, 20);
+        if (i % 2) prompts[i][LENGTH - 3] = BAD;
+        if (i == 3) all[i].request.n_samples = 3;
+        if (i == 5)
+            all[i].request.monitor.check_every = 50; /* found out where nothing is measured, too */
+        add(&all[i], f.scheduler);
+    }
+    run(f.scheduler);
+    for (int i = 0; i < N; i++)
+        for (int k = 0; k < all[i].request.n_samples; k++) {
+            const record *r = &all[i].records[k];
+            if (i % 2 == 0) check_alone(alone.session, &all[i]);
+            assert_int_equal(r->n_finish, 1);
+            assert_int_equal(r->status, i % 2 ? HB_ERR_NUMERIC : HB_OK);
+            if (i % 2) assert_non_null(strstr(r->message, "not finite"));
+        }
+    for (int i = 0; i < N; i++) free_asked(&all[i]);
+    close_fixture(&f);
+    close_fixture(&alone);
+}
+
+/* A sink that fails ends its own sample. */
+static void test_sink_fails(void **state)
+{
+    (void)state;
+    fixture f = open_tiny(256, 4, 0), alone = open_alone(tiny_model("f32"));
+    mixture *m = make_mixture();
+    m->all[6].after = 2;
+    m->all[6].fails = true;
+    for (int i = 0; i < 12; i++) add(&m->all[i], f.scheduler);
+    run(f.scheduler);
+    const record *r = &m->all[6].records[0];
+    assert_int_equal(r->n_finish, 1);
+    assert_int_equal(r->status, HB_ERR_IO);
+    assert_string_equal(r->message, "the line is dead");
+    assert_int_equal(r->n_tokens, 2);
+    for (int i = 0; i < 12; i++)
+        if (i != 6) check_alone(alone.session, &m->all[i]);
+    free_mixture(m);
+    close_fixture(&f);
+    close_fixture(&alone);
+}
+
+/* A sample that has filled the context, or a cache that is smaller, ends while others go on. */
+static void test_context(void **state)
+{
+    int32_t long_one[60], short_one[10];
+    (void)state;
+    fill_prompt(long_one, 60, 0, 60, 0);
+    fill_prompt(short_one, 10, 1, 10, 0);
+    for (int32_t n_ctx = 64; n_ctx <= 500; n_ctx += 436) {
+        fixture f = open_tiny(n_ctx, 2, 128);
+        asked a = {.request = plain_request(long_one, 60, 200)};
+        asked b = {.request = plain_request(short_one, 10, 50)};
+        assert_int_equal(hb_scheduler_positions(f.scheduler), n_ctx == 64 ? 64 : 128);
+        add(&a, f.scheduler);
+        add(&b, f.scheduler);
+        run(f.scheduler);
+        assert_int_equal(a.records[0].finish, HB_FINISH_CONTEXT);
+        assert_int_equal(a.records[0].n_tokens, hb_scheduler_positions(f.scheduler) - 60 + 1);
+        assert_int_equal(b.records[0].finish, HB_FINISH_MAX_TOKENS);
+        free_asked(&a);
+        free_asked(&b);
+        close_fixture(&f);
+    }
+}
+
+static void test_refusals(void **state)
+{
+    int32_t prompt[100];
+    const char *stops[] = {"a", ""};
+    uint64_t number;
+    hb_error err;
+    (void)state;
+    fill_prompt(prompt, 100, 0, 100, 0);
+    fixture f = open_tiny(64, 2, 0), small = open_tiny(500, 2, 64);
+    const hb_request good = plain_request(prompt, 50, 10);
+    hb_request r = good;
+    r.n_prompt = 0;
+    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT,
+                 "the prompt is empty");
+    r.n_prompt = 65;
+    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_CONTEXT, "the context of 64");
+    assert_fails(hb_scheduler_add(small.scheduler, &r, &number, &err), HB_ERR_CONTEXT,
+                 "the cache of 64");
+    r = good;
+    r.max_tokens = 0;
+    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT, "max-tokens 0");
+    r = good;
+    r.n_samples = 0;
+    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT, "0 samples");
+    r.n_samples = 2;
+    r.given = prompt;
+    r.n_given = 3;
+    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT,
+                 "one sample, not 2");
+    r.n_samples = 1;
+    r.n_given = 0;
+    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT,
+                 "continuation is empty");
+    r = good;
+    r.stops = stops;
+    r.n_stops = 2;
+    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT,
+                 "stop text is empty");
+    r = good;
+    r.sampling.top_p = 2;
+    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT, "top-p 2");
+    r = good;
+    r.monitor.tau = NAN;
+    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT, "tau");
+    r = good;
+    prompt[7] = 1 << 20;
+    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT,
+                 "outside the vocabulary");
+    assert_false(hb_scheduler_is_busy(f.scheduler));
+    assert_ok(hb_scheduler_step(f.scheduler, &err));
+    close_fixture(&f);
+    close_fixture(&small);
+}
+
+/* ---- Scheduling ---------------------------------------------------------------------------------- */
+
+/* What finished samples had of a prompt serves one that comes later. */
+static void test_kept_prompts(void **state)
+{
+    int32_t prompt[3][120];
+    (void)state;
+    fixture f = open_tiny(256, 3, 0);
+    asked a[3] = {0};
+    for (int i = 0; i < 3; i++) {
+        fill_prompt(prompt[i], 120, 0, 100, i);
+        a[i].request = plain_request(prompt[i], 120, 3);
+        add(&a[i], f.scheduler);
+        run(f.scheduler);
+        assert_int_equal(hb_scheduler_get_work(f.scheduler).shared, i * 100);
+        free_asked(&a[i]);
+    }
+    close_fixture(&f);
+}
+
+/* A request that shares nothing is not overtaken for ever by those that do. */
+static void test_nothing_waits_for_ever(void **state)
+{
+    enum { N = 60, LENGTH = 60 };
+    int32_t prompts[N][LENGTH], lonely[LENGTH];
+    asked all[N] = {0};
+    int at = -1;
+    hb_error err;
+    (void)state;
+    fixture f = open_tiny(256, 2, 0);
+    for (int i = 0; i < N; i++) {
+        fill_prompt(prompts[i], LENGTH, 0, 50, i);
+        all[i].request = plain_request(prompts[i], LENGTH, 4);
+    }
+    fill_prompt(lonely, LENGTH, 2, LENGTH, 0);
+    asked l = {.request = plain_request(lonely, LENGTH, 4)};
+    for (int i = 0; i < N || hb_scheduler_is_busy(f.scheduler);) {
+        while (i < N && hb_scheduler_n_waiting(f.scheduler) < 6) {
+            if (i == 8) add(&l, f.scheduler);
+            add(&all[i++], f.scheduler);
+        }
+        assert_ok(hb_scheduler_step(f.scheduler, &err));
+        if (at < 0 && l.records && l.records[0].n_finish) at = i;
+    }
+    assert_in_range(at, 8, 30);
+    for (int i = 0; i < N; i++) free_asked(&all[i]);
+    free_asked(&l);
+    close_fixture(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many_as_alone),
+        cmocka_unit_test(test_arrivals),
+        cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_cancel_in_mid_run),
+        cmocka_unit_test(test_cancel_in_a_prompt),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_several_stops),
+        cmocka_unit_test(test_given_is_measured_as_chosen),
+        cmocka_unit_test(test_given_surprises),
+        cmocka_unit_test(test_given_ends_early),
+        cmocka_unit_test_setup_teardown(test_fails_alone, make_scratch, remove_scratch),
+        cmocka_unit_test(test_sink_fails),
+        cmocka_unit_test(test_context),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_kept_prompts),
+        cmocka_unit_test(test_nothing_waits_for_ever),
+    };
+    setenv("HBAR_KERNELS", "portable", 1); /* whose results are the same bits in any company */
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
