@@ -1,6 +1,11 @@
 #include "check.h"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+
 #include "base/buffer.h"
+#include "base/error.h"
+#include "base/file.h"
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "base/text.h"
@@ -115,7 +120,59 @@ static void test_sha256(void **state)
     assert_ok(hb_file_sha256(path, hex, &err));
     assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     assert_fails(hb_file_sha256("/no/such/file", hex, &err), HB_ERR_IO, "/no/such/file");
-    assert_fails(hb_file_sha256(*state, hex, &err), HB_ERR_IO, (const char *)*state);
+    assert_fails(hb_file_sha256(*state, hex, &err), HB_ERR_IO, "is a directory");
+}
+
+/* Reading would wait for a writer, or never end. */
+static void test_only_regular_files_are_read(void **state)
+{
+    char path[128], hex[65];
+    hb_error err;
+    int fd;
+    snprintf(path, sizeof path, "%s/pipe", (char *)*state);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_fails(hb_file_sha256(path, hex, &err), HB_ERR_IO, "is a pipe, not a regular file");
+    assert_fails(hb_file_sha256("/dev/zero", hex, &err), HB_ERR_IO, "/dev/zero: is a device");
+    assert_fails(hb_open_regular(*state, &fd, &err), HB_ERR_IO, "is a directory");
+    assert_fails(hb_open_regular("/no/such", &fd, &err), HB_ERR_IO, "/no/such: No such file");
+}
+
+/* With the standard descriptors closed, a file would get their numbers, and messages would go there. */
+static void test_files_keep_off_the_standard_descriptors(void **state)
+{
+    (void)state;
+    hb_error err;
+    int saved = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 10), regular;
+    assert_true(saved >= 10);
+    close(STDIN_FILENO);
+    int fd = hb_open("/dev/null", O_RDWR, 0);
+    assert_true(fd > STDERR_FILENO);
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), -1); /* and none is left behind there */
+    assert_ok(hb_open_regular("/proc/self/exe", &regular, &err));
+    assert_true(regular > STDERR_FILENO);
+    assert_int_equal(hb_open("/no/such", O_RDONLY, 0), -1);
+    assert_int_equal(hb_move_descriptor(fd), fd);
+    close(fd);
+    close(regular);
+    assert_int_equal(dup2(saved, STDIN_FILENO), STDIN_FILENO);
+    close(saved);
+}
+
+static void test_directories(void **state)
+{
+    char path[128], file[160];
+    hb_error err;
+    snprintf(path, sizeof path, "%s/a/b//c/", (char *)*state);
+    assert_ok(hb_make_directory(path, &err));
+    assert_ok(hb_make_directory(path, &err));
+    assert_int_equal(access(path, W_OK), 0);
+    snprintf(file, sizeof file, "%sfile", path);
+    fclose(fopen(file, "wb"));
+    assert_fails(hb_make_directory(file, &err), HB_ERR_IO, "Not a directory");
+    strcat(file, "/below");
+    assert_fails(hb_make_directory(file, &err), HB_ERR_IO, "Not a directory");
+    assert_fails(hb_make_directory("", &err), HB_ERR_ARGUMENT, "name of a directory is empty");
 }
 
 static void test_version(void **state)
@@ -201,6 +258,9 @@ int main(void)
         cmocka_unit_test(test_utf8_characters),
         cmocka_unit_test(test_utf8_clean),
         cmocka_unit_test_setup_teardown(test_sha256, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_only_regular_files_are_read, make_scratch, remove_scratch),
+        cmocka_unit_test(test_files_keep_off_the_standard_descriptors),
+        cmocka_unit_test_setup_teardown(test_directories, make_scratch, remove_scratch),
         cmocka_unit_test(test_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,24 @@
+/* Files and directories. */
 #ifndef HB_BASE_FILE_H
 #define HB_BASE_FILE_H
 
+#include <sys/types.h>
 #include "base/error.h"
 
-/* Makes a directory and those above it; one that is there is fine. */
+/* open() with O_CLOEXEC, for every file that is opened here. The descriptor is never 0, 1 or 2: where
+ * one of these is closed, the program's next message or result would be written into the file. Returns
+ * -1 and sets errno on failure. */
+int hb_open(const char *path, int flags, mode_t mode);
+
+/* Moves a descriptor of 0, 1 or 2 to a higher number; returns any other as it is. On failure it closes
+ * the descriptor, returns -1 and sets errno. */
+int hb_move_descriptor(int fd);
+
+/* Opens a regular file for reading. HB_ERR_IO for anything else: reading a pipe or a device could wait
+ * forever or never end. */
+hb_status hb_open_regular(const char *path, int *fd, hb_error *err);
+
+/* Creates a directory and its parents. An existing directory is no error. */
 hb_status hb_make_directory(const char *dir, hb_error *err);
 
 #endif

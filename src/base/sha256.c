@@ -4,6 +4,8 @@
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+#include "base/file.h"
 
 bool hb_sha256_init(hb_sha256 *hash)
 {
@@ -36,15 +38,16 @@ void hb_sha256_free(hb_sha256 *hash)
 
 hb_status hb_sha256_add_file(hb_sha256 *hash, const char *path, hb_error *err)
 {
-    FILE *file = fopen(path, "rb");
-    if (!file) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    int fd;
+    hb_status status = hb_open_regular(path, &fd, err);
+    if (status) return status;
     char block[1 << 16];
-    size_t n;
-    while ((n = fread(block, 1, sizeof block, file)) > 0) hb_sha256_add(hash, block, n);
-    bool failed = ferror(file) != 0;
-    int reason = errno;
-    fclose(file);
-    return failed ? hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(reason)) : HB_OK;
+    ssize_t n;
+    while ((n = read(fd, block, sizeof block)) > 0 || (n < 0 && errno == EINTR))
+        if (n > 0) hb_sha256_add(hash, block, (size_t)n);
+    if (n < 0) status = hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    close(fd);
+    return status;
 }
 
 hb_status hb_file_sha256(const char *path, char hex[65], hb_error *err)

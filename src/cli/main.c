@@ -1,5 +1,8 @@
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/cli.h"
 
 static const cli_command *const commands[] = {&cli_generate, &cli_calibrate, &cli_score,
@@ -9,22 +12,34 @@ static const cli_command *const commands[] = {&cli_generate, &cli_calibrate, &cl
 
 static void print_help(FILE *out)
 {
-    fprintf(
-        out,
-        "Usage: hbar COMMAND [OPTIONS]\n\n"
-        "Runs a local language model, watches its uncertainty token by token, and stops it before it\n"
-        "makes something up.\n\nCommands:\n");
+    fputs("Usage: hbar COMMAND [OPTIONS]\n\n"
+          "Runs a local language model, measures its uncertainty token by token, and stops\n"
+          "it before it makes something up.\n\nCommands:\n",
+          out);
     for (size_t i = 0; i < N_COMMANDS; i++)
         fprintf(out, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(out,
-            "\n  hbar COMMAND --help  explains a command\n  hbar --version       prints the version\n\n"
-            "Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted.\n");
+    fputs("\nhbar COMMAND --help explains a command; hbar --version prints the version.\n\n"
+          "Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted.\n",
+          out);
 }
 
 const char *cli_program = "hbar";
 
+/* Occupies those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file opened would
+ * get such a number, and messages or results would be written into it. Each is opened the wrong way
+ * round, so that using it still fails: a result that goes nowhere is an error. */
+static bool occupy_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+        if (open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) return false;
+    }
+    return true;
+}
+
 int main(int argc, char **argv)
 {
+    if (!occupy_standard_descriptors()) return CLI_FAILED;
     if (argc > 0) cli_program = argv[0];
     if (argc < 2) {
         print_help(stderr);

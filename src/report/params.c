@@ -362,7 +362,7 @@ static hb_status save_text(const char *dir, const char *name, uint64_t n, const 
 {
     char *temporary;
     if (asprintf(&temporary, "%s/.%s.XXXXXX", dir, name) < 0) return hb_fail_memory(err);
-    int fd = mkstemp(temporary);
+    int fd = hb_move_descriptor(mkstemp(temporary));
     hb_status status = HB_OK;
     if (fd < 0) {
         status = hb_fail(err, HB_ERR_IO, "%s: cannot write there: %s", dir, strerror(errno));

@@ -1,12 +1,13 @@
 /* Calibrated parameters as JSON, read: what a monitor needs of them, and all that a validation does.
  * Files are hostile: every field is checked. */
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/error.h"
+#include "base/file.h"
 #include "base/sha256.h"
 #include "calibrate/promise.h"
 #include "report/params.h"
@@ -246,8 +247,14 @@ static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
 
 static hb_status read_root(const char *path, json_t **root, hb_error *err)
 {
-    FILE *file = fopen(path, "rb");
-    if (!file) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    int fd;
+    hb_status status = hb_open_regular(path, &fd, err);
+    if (status) return status;
+    FILE *file = fdopen(fd, "rb");
+    if (!file) {
+        close(fd);
+        return hb_fail_memory(err);
+    }
     json_error_t why;
     *root = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
     fclose(file);

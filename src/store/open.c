@@ -16,6 +16,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "store/store.h"
 
 static hb_run *new_run(const char *path)
@@ -61,7 +62,7 @@ static hb_status lock_run(hb_run *run, hb_error *err)
     }
     do {
         if (run->lock >= 0) close(run->lock);
-        run->lock = open(run->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+        run->lock = hb_open(run->lock_path, O_RDWR | O_CREAT | O_NOFOLLOW, 0666);
         if (run->lock < 0) return hb_fail(err, HB_ERR_IO, "%s: %s", run->lock_path, strerror(errno));
         if (flock(run->lock, LOCK_EX | LOCK_NB) != 0) {
             int why = errno;
