@@ -239,6 +239,36 @@ static void test_printable_stops_what_acts(void **state)
                         "a?1m");
 }
 
+static void test_printable_without_a_limit(void **state)
+{
+    (void)state;
+    hb_buffer out = {0};
+    assert_true(hb_add_printable(&out, "", 0, ""));
+    assert_string_equal(out.data, "");
+    const char text[] = "a\nb\tc\x1B[0m\xC2\x9B\xFF\xC3\xA9\0\xE2\x80";
+    assert_true(hb_add_printable(&out, text, sizeof text - 1, "\n"));
+    assert_string_equal(out.data, "a\nb c [0m ?\xC3\xA9 ??");
+    hb_buffer_free(&out);
+}
+
+/* A message is one line of text, whatever its arguments hold, and ends in "..." where it is cut. */
+static void test_errors_are_one_line(void **state)
+{
+    (void)state;
+    hb_error err;
+    assert_int_equal(hb_fail(NULL, HB_ERR_IO, "x"), HB_ERR_IO);
+    assert_int_equal(hb_fail(&err, HB_ERR_IO, "%s: bad", "a\n\x1B]0;b\x07\xC2\x9B\xFF"), HB_ERR_IO);
+    assert_string_equal(err.message, "a  ]0;b  ?: bad");
+    hb_fail(&err, HB_ERR_DATA, "the file says: %s", err.message); /* its own text as an argument */
+    assert_string_equal(err.message, "the file says: a  ]0;b  ?: bad");
+    char name[1000] = "";
+    for (size_t i = 0; i + 3 < sizeof name; i += 2) memcpy(name + i, "\xC3\xA9", 3);
+    hb_fail(&err, HB_ERR_DATA, "%s", name);
+    size_t n = strlen(err.message);
+    assert_true(n < sizeof err.message && n > sizeof err.message - 6);
+    assert_string_equal(err.message + n - 5, "\xC3\xA9...");
+}
+
 static void test_white_space(void **state)
 {
     (void)state;
@@ -251,6 +281,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_printable),
         cmocka_unit_test(test_printable_stops_what_acts),
+        cmocka_unit_test(test_printable_without_a_limit),
+        cmocka_unit_test(test_errors_are_one_line),
         cmocka_unit_test(test_white_space),
         cmocka_unit_test(test_rng_is_the_published_one),
         cmocka_unit_test(test_rng_ranges),

@@ -2,16 +2,20 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include "base/text.h"
 
+/* The text is made in a buffer of its own: the arguments may point into err->message. */
 hb_status hb_fail(hb_error *err, hb_status status, const char *format, ...)
 {
-    if (err) {
-        va_list args;
-        va_start(args, format);
-        err->status = status;
-        vsnprintf(err->message, sizeof err->message, format, args);
-        va_end(args);
-    }
+    if (!err) return status;
+    char text[2 * sizeof err->message];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    err->status = status;
+    hb_printable(err->message, sizeof err->message, text, strlen(text));
     return status;
 }
 

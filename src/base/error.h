@@ -4,7 +4,8 @@
 
 #include "hbar.h"
 
-/* Fills `err` (which may be NULL) and returns `status`, so that a failure is one statement. */
+/* Fills `err`, which may be NULL, and returns `status`, so that a failure is one statement. The message
+ * becomes one line that is safe to print (hb_printable): arguments may come from outside. */
 __attribute__((format(printf, 3, 4))) hb_status hb_fail(hb_error *err, hb_status status,
                                                         const char *format, ...);
 

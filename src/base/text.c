@@ -36,3 +36,18 @@ const char *hb_printable(char *out, size_t size, const char *text, size_t length
     out[used] = '\0';
     return out;
 }
+
+bool hb_add_printable(hb_buffer *out, const char *text, size_t length, const char *kept)
+{
+    bool ok = hb_buffer_add(out, "", 0);
+    for (size_t i = 0; i < length && ok;) {
+        int n = hb_utf8_character(text + i, length - i);
+        size_t size = n > 0 ? (size_t)n : 1;
+        if (n < 1) ok = hb_buffer_add(out, "?", 1);
+        else if (!hb_is_control(text + i, size) || (text[i] && strchr(kept, text[i])))
+            ok = hb_buffer_add(out, text + i, size);
+        else ok = hb_buffer_add(out, " ", 1);
+        i += size;
+    }
+    return ok;
+}

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include "base/buffer.h"
 
 /* Bytes that belong to somebody else; not zero-terminated. NULL bytes: there is no text. */
 typedef struct hb_text {
@@ -24,5 +25,9 @@ bool hb_is_control(const char *character, size_t size);
  * (hb_is_control) becomes a space and each malformed byte '?'. Text that does not fit is cut between
  * two characters and ends in "...". Returns `out`. */
 const char *hb_printable(char *out, size_t size, const char *text, size_t length);
+
+/* The same without a limit: appends the text to `out`. The control characters of one byte that `kept`
+ * lists stay. False when memory runs out. */
+bool hb_add_printable(hb_buffer *out, const char *text, size_t length, const char *kept);
 
 #endif

@@ -40,11 +40,11 @@ static int run(const cli_command *command, int argc, char **argv)
     const char *operand, *score = NULL;
     int code;
     cli_pass1_add(&options, &pass1);
-    cli_add(&options,
-            (cli_option){"score", 's', CLI_TEXT, &score, "LIST",
-                         "what to calibrate: SIGNAL or SIGNAL:AGGREGATION; of several, or all, "
-                         "the best; hbar_s, with --joint all",
-                         0, 0, NULL, NULL});
+    cli_begin_group(&options, CLI_GROUP_SCORES);
+    cli_add_text(&options, "score", 's', "LIST", &score,
+                 "score to calibrate, SIGNAL or SIGNAL:AGGREGATION; of several, separated by commas, "
+                 "or all, the one that ranks best")
+        ->standard = "hbar_s; with --joint, all";
     cli_pass2_add(&options, &pass2);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!cli_pass2_check(command, &pass2, &code)) return code;
@@ -57,10 +57,9 @@ static int run(const cli_command *command, int argc, char **argv)
 const cli_command cli_calibrate = {
     .name = "calibrate",
     .summary = "find the threshold for a model on labelled data",
-    .details =
-        "Generates once for each sample of the data, keeping its scores (pass 1), then sweeps "
-        "thresholds\n"
-        "over them (pass 2) and writes DIR/NAME_<date>_<time>_n<N>.json for hbar generate --params.\n"
-        "Run again, the same command continues where it was interrupted.",
+    .details = "Generates once for each sample of the data and keeps its scores (pass 1), then sweeps "
+               "thresholds over them (pass 2) and writes parameters for hbar generate to "
+               "DIR/NAME_<date>_<time>_n<N>.json. After an interruption the same command continues "
+               "the run.",
     .run = run,
 };

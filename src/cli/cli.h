@@ -9,34 +9,62 @@
 
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 
-/* ---- Options (options.c) ------------------------------------------------------------------------ */
+/* ---- Options (options.c, help.c) ----------------------------------------------------------------- */
 
 typedef enum cli_kind {
     CLI_FLAG,   /* bool */
     CLI_TEXT,   /* const char * */
+    CLI_LIST,   /* cli_list: the option may be given several times, and every text counts */
     CLI_INT,    /* int32_t within [min, max] */
     CLI_COUNT,  /* uint64_t within [min, max] */
     CLI_BYTES,  /* the same, with K, M, G or T for powers of 1024 */
     CLI_REAL,   /* double within [min, max] */
-    CLI_CHOICE, /* int, the place in `choices` */
+    CLI_CHOICE, /* int, the index in `choices` */
 } cli_kind;
 
+/* Texts in the order given. Starts zeroed; released with free(texts). */
+typedef struct cli_list {
+    const char **texts; /* [n], pointing into argv */
+    size_t n;
+} cli_list;
+
+/* The heading that an option stands under in the help of a command with many options, which shows the
+ * groups in this order. */
+typedef enum cli_group {
+    CLI_GROUP_MODEL,
+    CLI_GROUP_CHAT,
+    CLI_GROUP_DATA,
+    CLI_GROUP_SCORES,
+    CLI_GROUP_THRESHOLD,
+    CLI_GROUP_GENERATION,
+    CLI_GROUP_RESOURCES,
+    CLI_GROUP_OUTPUT,
+    CLI_N_GROUPS
+} cli_group;
+
+/* One row of a command's table of options, which parsing and help are made from. */
 typedef struct cli_option {
     const char *name; /* without the dashes */
     char letter;      /* 0: none */
     cli_kind kind;
-    void *target;         /* holds the default until the option is given */
-    const char *argument; /* as help shows it; NULL for flags */
-    const char *help;     /* ends with the default, if there is one to tell */
-    double min, max;
+    cli_group group;
+    const char
+        *argument;   /* as help shows it; NULL for flags, and for choices to be listed in its place */
+    void *target;    /* holds the default until the option is given */
+    double min, max; /* of numbers */
     const char *const *choices; /* NULL-terminated */
-    bool *given;                /* set when the option is given; may be NULL */
+    const char *help;           /* a phrase without the default, which help derives from *target */
+    const char *standard;       /* the default in words, where *target cannot tell it; else NULL */
+    bool required;
+    bool *given; /* set when the option is given; may be NULL */
+    bool seen;   /* set by cli_parse */
 } cli_option;
 
-#define CLI_MAX_OPTIONS 48
+#define CLI_MAX_OPTIONS 96
 typedef struct cli_options {
     cli_option list[CLI_MAX_OPTIONS];
     int n;
+    cli_group group; /* that options are added to */
 } cli_options;
 
 /* The program, as it was called (main.c). */
@@ -44,51 +72,115 @@ extern const char *cli_program;
 
 typedef struct cli_command {
     const char *name;
-    const char *operand; /* as help shows it; NULL: the command takes none */
+    const char *operand; /* as help shows it, "PROMPT"; required; NULL: the command takes none */
     const char *summary; /* one line */
-    const char *details; /* a paragraph */
+    const char *details; /* a paragraph, which help wraps */
     int (*run)(const struct cli_command *command, int argc, char **argv);
 } cli_command;
 
-void cli_add(cli_options *options, cli_option option);
-/* Tells an option's help anew, for a command that means it otherwise. */
-void cli_explain(cli_options *options, const char *name, const char *help);
+/* Options added from now on belong to this group. */
+void cli_begin_group(cli_options *options, cli_group group);
+
+/* Each adds a row to the table and returns it, for its standard, required and given to be set. */
+cli_option *cli_add_flag(cli_options *options, const char *name, char letter, bool *target,
+                         const char *help);
+cli_option *cli_add_text(cli_options *options, const char *name, char letter, const char *argument,
+                         const char **target, const char *help);
+cli_option *cli_add_list(cli_options *options, const char *name, char letter, const char *argument,
+                         cli_list *target, const char *help);
+cli_option *cli_add_int(cli_options *options, const char *name, char letter, const char *argument,
+                        int32_t *target, int32_t min, int32_t max, const char *help);
+cli_option *cli_add_count(cli_options *options, const char *name, char letter, const char *argument,
+                          uint64_t *target, double min, double max, const char *help);
+cli_option *cli_add_bytes(cli_options *options, const char *name, char letter, const char *argument,
+                          uint64_t *target, double min, double max, const char *help);
+cli_option *cli_add_real(cli_options *options, const char *name, char letter, const char *argument,
+                         double *target, double min, double max, const char *help);
+cli_option *cli_add_choice(cli_options *options, const char *name, char letter, const char *argument,
+                           int *target, const char *const *choices, const char *help);
+
+/* Replaces the help and the default in words of an option that means something else in this command. */
+void cli_explain(cli_options *options, const char *name, const char *help, const char *standard);
+/* The default of --ctx-size in words. */
+#define CLI_TEXT_OF_(x)      #x
+#define CLI_TEXT_OF(x)       CLI_TEXT_OF_(x)
+#define CLI_CONTEXT_STANDARD "the model's, at most " CLI_TEXT_OF(HB_DEFAULT_CTX)
+
+/* --ctx-size and --threads of a session. */
+void cli_add_session(cli_options *options, int32_t *n_ctx, int32_t *n_threads);
 /* --quiet and --json, which every command has. */
 void cli_add_common(cli_options *options, bool *quiet, bool *json);
 
-/* Parses argv[1...]; *operand is set to the single operand or NULL. False when the command is to end
- * with *code: help was asked for and printed, or the usage is bad and was explained. */
+/* Parses argv[1...]; *operand is set to the operand, or NULL where the command takes none. False when
+ * the command must end with *code: help was asked for and printed, or the usage is wrong and the
+ * message said how. */
 bool cli_parse(const cli_command *command, cli_options *options, int argc, char **argv,
                const char **operand, int *code);
 
-/* Adds the operand to `text`, or all of standard input when it is "-". Returns an exit code. */
-int cli_read_operand(const char *operand, hb_buffer *text);
+/* Prints what --help shows (help.c). */
+void cli_print_help(const cli_command *command, const cli_options *options);
 
-/* Complains about usage; returns CLI_USAGE. */
-__attribute__((format(printf, 2, 3))) int cli_usage(const cli_command *command, const char *format,
-                                                    ...);
+/* Adds the operand to `text`, or all of standard input, without one final line end, when the operand is
+ * "-". Returns an exit code. */
+int cli_read_operand(const char *operand, hb_buffer *text);
 
 /* ---- Messages and results (output.c) ------------------------------------------------------------ */
 
-/* "hbar: message" on standard error. */
+/* "hbar: message" on standard error, one line. Like everything that prints text here, it replaces
+ * control characters, so that text from outside cannot act on the terminal. */
 __attribute__((format(printf, 1, 2))) void cli_message(const char *format, ...);
+
+/* Says what is wrong with the usage; returns CLI_USAGE. */
+__attribute__((format(printf, 2, 3))) int cli_usage(const cli_command *command, const char *format,
+                                                    ...);
 
 /* Reports a failed library call; returns the exit code that belongs to it. */
 int cli_fail(const hb_error *err);
+int cli_fail_memory(void);
 
-/* Prints to standard output and takes the reference. Returns an exit code. */
+/* Everything that is printed on standard output goes through these. They return false when writing
+ * fails; cli_finish_output then reports the reason, so that most callers need not look. */
+
+/* A line, or a part of one: all control characters are replaced but a final "\n" of the format. */
+__attribute__((format(printf, 1, 2))) bool cli_print(const char *format, ...);
+/* Bytes as they are. For text of our own, and where the bytes themselves are the result. */
+bool cli_write(const char *bytes, size_t length);
+/* A result that holds text from outside: as it is, but on a terminal without control characters other
+ * than line breaks and tabs. */
+bool cli_write_text(const char *text, size_t length);
+/* Bytes in quotes. Those that are not printable text, and quotes, are escaped. */
+bool cli_print_quoted(const char *bytes, size_t length);
+
+void cli_flush(void);
+
+/* Takes the reference. Control characters in strings are escaped. Returns an exit code. */
 int cli_print_json(json_t *root, size_t flags);
-
-/* Prints bytes in quotes; those that are not printable text, and quotes, are escaped. */
-void cli_print_quoted(const char *bytes, size_t length);
 
 /* A real; null for what JSON cannot say. */
 json_t *cli_number(double value);
 
-/* Flushes standard output; a failure (a full disk, say) turns `code` into CLI_FAILED. */
+/* Flushes standard output; a failure (a full disk, say) is reported and turns `code` into CLI_FAILED.
+ */
 int cli_finish_output(int code);
 
-/* From here on Ctrl-C only sets what cli_interrupted tells; a second one ends the program. */
+/* For hooks that report broken rows: shows the first few. `user` is a cli_broken. */
+typedef struct cli_broken {
+    uint64_t shown;
+} cli_broken;
+void cli_show_broken(void *broken, const char *message);
+
+/* Shows what hbar had to guess about a model, also with --quiet. */
+void cli_show_warnings(const hb_model *model);
+
+/* A name made fit for the beginning of a file's name: letters in lower case, digits and "._-" stay, all
+ * else becomes "_", and it is cut at 128 bytes. Released with free(); NULL when memory runs out. */
+char *cli_file_name(const char *name);
+/* The same of a file's base name without its suffix. */
+char *cli_base_name(const char *path);
+
+/* ---- Interruption and progress (progress.c) ------------------------------------------------------ */
+
+/* From now on Ctrl-C and SIGTERM only make cli_interrupted true; a second one ends the program. */
 void cli_catch_interrupts(void);
 bool cli_interrupted(void *unused);
 
@@ -103,11 +195,7 @@ void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, 
 double cli_progress_seconds(const cli_progress *progress); /* since the start */
 void cli_progress_end(cli_progress *progress);
 
-/* For hooks that report broken rows: shows the first few. `user` is a cli_broken. */
-typedef struct cli_broken {
-    uint64_t shown;
-} cli_broken;
-void cli_show_broken(void *broken, const char *message);
+/* ---- Groups of options that several commands share ---------------------------------------------- */
 
 /* --grade and --min-f1 (grading.c). */
 typedef struct cli_grading {
@@ -240,14 +328,6 @@ void cli_print_halting(const hb_halting *halting);
 
 /* Directions as options name them: "high", "low", "auto". */
 extern const char *const cli_directions[];
-
-/* A text, such as a model's name, made fit to begin a file's name; and the same for a file's base name
- * without its suffix. Released with free(). */
-char *cli_file_name(const char *text);
-char *cli_base_name(const char *path);
-
-/* Shows what hbar had to guess about a model, also with --quiet. */
-void cli_show_warnings(const hb_model *model);
 
 /* ---- The commands ------------------------------------------------------------------------------- */
 

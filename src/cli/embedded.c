@@ -1,4 +1,4 @@
-/* The demo's model and data, installed with the program. */
+/* The demo model and its data, which are installed with the program. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include "cli/cli.h"
 
-/* FOLDER/name, if it can be read; released with free(). */
+/* The path of a file in a folder if it can be read, else NULL. Released with free(). */
 static char *readable(const char *folder, const char *inside, const char *name)
 {
     char *path;
@@ -16,7 +16,7 @@ static char *readable(const char *folder, const char *inside, const char *name)
     return NULL;
 }
 
-/* The folder the program is in; false when it cannot be told. */
+/* The folder of the program. False when the system does not tell it. */
 static bool program_folder(char folder[PATH_MAX])
 {
     ssize_t n = readlink("/proc/self/exe", folder, PATH_MAX - 1);
@@ -43,8 +43,9 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
     if (*path) return CLI_DONE;
     *path = *own = find(name);
     if (!*own)
-        return cli_usage(command, "%s is required: the demo's %s was not found (HBAR_DATA_DIR)", option,
-                         name);
-    if (!quiet) cli_message("no %s given: the demo's, %s", option, *path);
+        return cli_usage(
+            command, "%s is required: %s of the demo was not found (HBAR_DATA_DIR names its folder)",
+            option, name);
+    if (!quiet) cli_message("no %s given: using the demo's, %s", option, *path);
     return CLI_DONE;
 }

@@ -14,14 +14,14 @@ typedef struct exporting {
     cli_grading grading;
 } exporting;
 
-/* The label given, or else the grade's; null for a sample that has no answer to be graded. */
+/* The sample's label, or the grade's; null for a sample without an answer to grade. */
 static json_t *label_json(const hb_run_sample *s, const hb_grading *grading)
 {
     return s->answers && s->status != HB_SAMPLE_SCORED ? json_null()
                                                        : json_integer(hb_run_label(s, grading));
 }
 
-/* A grade, taken over, or null for a sample that has none. */
+/* A grade, whose reference it takes, or null for a sample that has none. */
 static json_t *grade_json(const hb_run_sample *s, json_t *value)
 {
     if (s->answers && s->status == HB_SAMPLE_SCORED) return value;
@@ -29,8 +29,8 @@ static json_t *grade_json(const hb_run_sample *s, json_t *value)
     return json_null();
 }
 
-/* Adds the scores: those of all signals, so that runs have the same columns whatever they measured,
- * then the run's others. */
+/* Adds the scores: those of all signals, so that all runs have the same columns, whatever they
+ * measured, then any others of the run. */
 static bool add_scores(json_t *row, const hb_run *run, const hb_scores *scores)
 {
     hb_score_id id, other;
@@ -47,7 +47,7 @@ static bool add_scores(json_t *row, const hb_run *run, const hb_scores *scores)
     return ok;
 }
 
-/* A sample as a JSON object, its keys in the order of the columns: the scores stand in the middle. */
+/* A sample as a JSON object. The order of its keys is the order of the columns. */
 static json_t *row_json(const hb_run *run, const hb_run_sample *s, const hb_grading *grading)
 {
     bool scored = s->status == HB_SAMPLE_SCORED;
@@ -69,15 +69,33 @@ static json_t *row_json(const hb_run *run, const hb_run_sample *s, const hb_grad
     return NULL;
 }
 
-/* One field of a CSV row: null is empty, anything but numbers is quoted. */
+/* Text in quotes, as CSV has it. */
+static bool write_text(const char *text, size_t length)
+{
+    size_t size = csv_write(NULL, 0, text, length);
+    char *quoted = malloc(size);
+    if (quoted) csv_write(quoted, size, text, length);
+    else cli_fail_memory();
+    bool ok = quoted && cli_write_text(quoted, size);
+    free(quoted);
+    return ok;
+}
+
+static bool write_key(const char *key)
+{
+    size_t length = strlen(key);
+    return strpbrk(key, ",\"\r\n") ? write_text(key, length) : cli_write_text(key, length);
+}
+
+/* One field of a CSV row: null is empty, and only texts are quoted. */
 static bool write_field(const json_t *value)
 {
-    if (json_is_string(value) &&
-        csv_fwrite(stdout, json_string_value(value), json_string_length(value)) != 0)
-        return false;
-    if (json_is_integer(value)) printf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    if (json_is_real(value)) printf("%.17g", json_real_value(value));
-    return true;
+    if (json_is_string(value)) return write_text(json_string_value(value), json_string_length(value));
+    char number[40] = "";
+    if (json_is_integer(value))
+        snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    if (json_is_real(value)) snprintf(number, sizeof number, "%.17g", json_real_value(value));
+    return cli_write(number, strlen(number));
 }
 
 /* A row's keys or its values, separated by commas. */
@@ -85,28 +103,29 @@ static bool write_row(json_t *row, bool keys)
 {
     const char *key;
     json_t *value;
-    size_t n = 0;
+    bool first = true;
     json_object_foreach(row, key, value)
     {
-        if (n++ > 0) putchar(',');
-        if (keys && strpbrk(key, ",\"\r\n")) csv_fwrite(stdout, key, strlen(key));
-        else if (keys) fputs(key, stdout);
-        else if (!write_field(value)) return false;
+        if (!first && !cli_write(",", 1)) return false;
+        first = false;
+        if (!(keys ? write_key(key) : write_field(value))) return false;
     }
-    return putchar('\n') != EOF;
+    return cli_write("\n", 1);
 }
 
 /* A run on its way to standard output. */
 typedef struct writing {
     const hb_run *run;
     const hb_grading *grading;
-    hb_status why; /* a row could not be written */
+    bool failed; /* to write a row: lack of memory has been reported, cli_finish_output reports the rest
+                  */
 } writing;
 
-static bool write_header(const hb_run *run)
+/* Writes a row, whose reference it takes, as CSV. */
+static bool write_line(json_t *row, bool keys)
 {
-    json_t *row = row_json(run, &(hb_run_sample){.id = "", .reason = ""}, NULL);
-    bool ok = row && write_row(row, true);
+    if (!row) cli_fail_memory();
+    bool ok = row && write_row(row, keys);
     json_decref(row);
     return ok;
 }
@@ -114,18 +133,15 @@ static bool write_header(const hb_run *run)
 static hb_status write_csv(void *user, const hb_run_sample *sample)
 {
     writing *w = user;
-    json_t *row = row_json(w->run, sample, w->grading);
-    bool ok = row && write_row(row, false);
-    w->why = ok ? HB_OK : row ? HB_ERR_IO : HB_ERR_MEMORY;
-    json_decref(row);
-    return w->why;
+    w->failed = !write_line(row_json(w->run, sample, w->grading), false);
+    return w->failed ? HB_ERR_IO : HB_OK;
 }
 
 static hb_status write_jsonl(void *user, const hb_run_sample *sample)
 {
     writing *w = user;
-    w->why = cli_print_json(row_json(w->run, sample, w->grading), JSON_COMPACT) ? HB_ERR_IO : HB_OK;
-    return w->why;
+    w->failed = cli_print_json(row_json(w->run, sample, w->grading), JSON_COMPACT) != CLI_DONE;
+    return w->failed ? HB_ERR_IO : HB_OK;
 }
 
 static int write_run(const exporting *e, hb_run *run)
@@ -137,11 +153,10 @@ static int write_run(const exporting *e, hb_run *run)
     int code = cli_grading_use(&e->grading, e->run_path, &counts, &w.grading);
     if (code) return code;
     bool csv = e->format == 0;
-    if (csv && !write_header(run)) w.why = HB_ERR_MEMORY;
-    if (!w.why && !hb_run_each(run, csv ? write_csv : write_jsonl, &w, &err)) return CLI_DONE;
-    if (!w.why) return cli_fail(&err);
-    cli_message("%s", w.why == HB_ERR_MEMORY ? "out of memory" : "standard output cannot be written");
-    return CLI_FAILED;
+    const hb_run_sample none = {.id = "", .reason = ""};
+    if (csv && !write_line(row_json(run, &none, NULL), true)) return CLI_FAILED;
+    if (!hb_run_each(run, csv ? write_csv : write_jsonl, &w, &err)) return CLI_DONE;
+    return w.failed ? CLI_FAILED : cli_fail(&err);
 }
 
 static int run(const cli_command *command, int argc, char **argv)
@@ -152,13 +167,10 @@ static int run(const cli_command *command, int argc, char **argv)
     hb_run *run;
     const char *operand;
     int code;
-    cli_add(&options, (cli_option){"run", 'r', CLI_TEXT, &e.run_path, "FILE", "the run (required)", 0,
-                                   0, NULL, NULL});
-    cli_add(&options,
-            (cli_option){"format", 0, CLI_CHOICE, &e.format, "csv|jsonl", "csv", 0, 0, formats, NULL});
+    cli_add_text(&options, "run", 'r', "FILE", &e.run_path, "the run")->required = true;
+    cli_add_choice(&options, "format", 0, NULL, &e.format, formats, "format of the output");
     cli_grading_add(&options, &e.grading);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
-    if (!e.run_path) return cli_usage(command, "--run is required");
     if (!cli_grading_check(command, &e.grading, &code)) return code;
     if (hb_run_open(e.run_path, &run, &err)) return cli_fail(&err);
     code = write_run(&e, run);
@@ -170,9 +182,8 @@ const cli_command cli_export = {
     .name = "export",
     .summary = "write a run as CSV or JSON Lines",
     .details =
-        "Writes one row for each finished sample of a run to standard output, skipped and failed ones\n"
-        "included, with their reasons and without scores. Where the data has answers, their grade is "
-        "the "
-        "label.",
+        "Writes one row for each finished sample of a run to standard output. Skipped and failed "
+        "samples are included, with the reason and without scores. For data with answers, the "
+        "label is the grade of the model's answer.",
     .run = run,
 };

@@ -1,84 +1,107 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/buffer.h"
+#include "base/file.h"
 #include "base/utf8.h"
 #include "cli/cli.h"
 
+/* Directions without "auto", which needs data. */
+static const char *const directions[] = {"high", "low", NULL};
+
 typedef struct generate_options {
-    const char *model_path, *params_path, *trajectory_path, *watched, *stop;
+    const char *model_path, *params_path, *trajectory_path, *watched;
     int32_t n_ctx, n_threads;
     bool tau_given, lambda_given, direction_given, quiet, json;
     double tau, lambda;
     int direction;
-    hb_params *params;               /* of params_path */
-    hb_score_id score;               /* that they are about, unless they are of a joint model */
-    const hb_signal *watched_signal; /* that --watch names */
+    hb_params *params;               /* read from params_path */
+    hb_score_id score;               /* the score they calibrate, unless it is a joint model's */
+    const hb_signal *watched_signal; /* named by --watch */
+    cli_list stops;
     cli_chat chat;
     hb_generate_options engine;
 } generate_options;
 
-/* Text on its way to standard output as it is generated. */
+/* Text on its way to standard output while it is generated. */
 typedef struct stream {
-    bool terminal, coloured, begun;
-    hb_buffer pending, clean; /* bytes of a character not yet whole; text ready to print */
+    bool coloured, begun;
+    hb_buffer pending, clean; /* bytes of a character that is not complete yet; text ready to print */
     double cutoff;
 } stream;
+
+static void add_monitor_options(cli_options *options, generate_options *o)
+{
+    hb_monitor *m = &o->engine.monitor;
+    cli_begin_group(options, CLI_GROUP_THRESHOLD);
+    cli_add_text(options, "params", 'p', "FILE", &o->params_path,
+                 "parameters from hbar calibrate: signal, tau, direction, lambda and map")
+        ->standard = "none; with the demo model, its own";
+    cli_add_text(options, "watch", 0, "SIGNAL", &o->watched,
+                 "signal to compare with tau; overrides --params")
+        ->standard = hb_signal_name(m->watched);
+    cli_add_real(options, "tau", 0, "T", &o->tau, -1e300, 1e300,
+                 "threshold of the signal; overrides --params")
+        ->given = &o->tau_given;
+    cli_add_choice(options, "direction", 0, NULL, &o->direction, directions,
+                   "which side of tau is risky; overrides --params")
+        ->given = &o->direction_given;
+    cli_add_real(options, "lambda", 0, "L", &o->lambda, 1e-300, 1e300,
+                 "steepness of P_fail around tau; overrides --params")
+        ->given = &o->lambda_given;
+    cli_add_real(options, "cutoff", 0, "P", &m->cutoff, 1e-300, 1e300,
+                 "halt before a token whose P_fail reaches P; above 1, never halt");
+    cli_add_int(options, "check-every", 'k', "K", &m->check_every, 1, 1 << 24,
+                "check every K-th token only");
+}
+
+static void add_generation_options(cli_options *options, generate_options *o)
+{
+    hb_sampling *s = &o->engine.sampling;
+    cli_begin_group(options, CLI_GROUP_GENERATION);
+    cli_add_int(options, "max-tokens", 'n', "N", &o->engine.max_tokens, 1, 1 << 24,
+                "generate at most N tokens");
+    cli_add_list(options, "stop", 0, "TEXT", &o->stops, "end before TEXT; may be given several times");
+    cli_add_flag(options, "one-line", 0, &o->engine.one_line,
+                 "end after the first line that is not blank");
+    cli_add_real(options, "temperature", 0, "T", &s->temperature, 0, 100,
+                 "sample at temperature T; 0 takes the most probable token");
+    cli_add_int(options, "top-k", 0, "K", &s->top_k, 0, 1 << 24,
+                "sample from the K most probable tokens; 0 means all");
+    cli_add_real(options, "top-p", 0, "P", &s->top_p, 1e-9, 1,
+                 "sample from the fewest tokens whose probabilities reach P together");
+    cli_add_count(options, "seed", 0, "N", &s->seed, 0, 9e18, "seed of the sampling");
+}
 
 static void add_options(cli_options *options, generate_options *o)
 {
     o->engine = hb_generate_defaults();
-    hb_monitor *m = &o->engine.monitor;
-    hb_sampling *s = &o->engine.sampling;
-    const cli_option own[] = {
-        {"model", 'm', CLI_TEXT, &o->model_path, "FILE", "the model, GGUF; the demo's", 0, 0, NULL,
-         NULL},
-        {"params", 'p', CLI_TEXT, &o->params_path, "FILE",
-         "signal, tau, direction and map to P_fail as hbar calibrate found them; the demo's for its "
-         "model",
-         0, 0, NULL, NULL},
-        {"tau", 0, CLI_REAL, &o->tau, "T", "threshold on the signal watched; 2.0", -1e300, 1e300, NULL,
-         &o->tau_given},
-        {"lambda", 0, CLI_REAL, &o->lambda, "L", "steepness of P_fail around tau; 5.0", 1e-300, 1e300,
-         NULL, &o->lambda_given},
-        {"direction", 0, CLI_CHOICE, &o->direction, "high|low", "which side of tau is risky; high", 0,
-         0, cli_directions, &o->direction_given},
-        {"watch", 0, CLI_TEXT, &o->watched, "SIGNAL", "the signal that tau is for; hbar_s", 0, 0, NULL,
-         NULL},
-        {"cutoff", 0, CLI_REAL, &m->cutoff, "P", "halt at this P_fail; above 1 never; 0.85", 1e-300,
-         1e300, NULL, NULL},
-        {"max-tokens", 'n', CLI_INT, &o->engine.max_tokens, "N", "512", 1, 1 << 24, NULL, NULL},
-        {"stop", 0, CLI_TEXT, &o->stop, "TEXT", "end before this text; none", 0, 0, NULL, NULL},
-        {"one-line", 0, CLI_FLAG, &o->engine.one_line, NULL,
-         "end with the first line that is not blank", 0, 0, NULL, NULL},
-        {"check-every", 'k', CLI_INT, &m->check_every, "K", "check every K-th token; 1", 1, 1 << 24,
-         NULL, NULL},
-        {"temperature", 0, CLI_REAL, &s->temperature, "T", "0, the most probable token", 0, 100, NULL,
-         NULL},
-        {"top-k", 0, CLI_INT, &s->top_k, "K", "sample from the K most probable; 0: all", 0, 1 << 24,
-         NULL, NULL},
-        {"top-p", 0, CLI_REAL, &s->top_p, "P", "and from the fewest that reach this probability; 1",
-         1e-9, 1, NULL, NULL},
-        {"seed", 0, CLI_COUNT, &s->seed, "N", "of the sampling; 42", 0, 9e18, NULL, NULL},
-        {"trajectory", 0, CLI_TEXT, &o->trajectory_path, "FILE", "write every checked step, JSON Lines",
-         0, 0, NULL, NULL},
-        {"ctx-size", 0, CLI_INT, &o->n_ctx, "N", "context; the model's, at most 4096", 1, 1 << 24, NULL,
-         NULL},
-        {"threads", 't', CLI_INT, &o->n_threads, "N", "threads; one for each processor", 1, 1024, NULL,
-         NULL},
-    };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    const hb_monitor *m = &o->engine.monitor;
+    o->tau = m->tau;
+    o->lambda = m->lambda;
+    o->direction = (int)m->direction;
+    cli_begin_group(options, CLI_GROUP_MODEL);
+    cli_add_text(options, "model", 'm', "FILE", &o->model_path, "the model, a GGUF file")->standard =
+        "the demo model";
     cli_chat_add(options, &o->chat);
+    add_monitor_options(options, o);
+    add_generation_options(options, o);
+    cli_add_session(options, &o->n_ctx, &o->n_threads);
+    cli_begin_group(options, CLI_GROUP_OUTPUT);
+    cli_add_text(options, "trajectory", 0, "FILE", &o->trajectory_path,
+                 "write each checked step to FILE as JSON Lines");
     cli_add_common(options, &o->quiet, &o->json);
 }
 
 /* ---- Parameters ---------------------------------------------------------------------------------- */
 
-/* Takes tau, lambda, alpha, direction and map from the file; options given by hand win over it, and
- * what P_fail is then of is no longer what the map was fitted to. */
+/* Takes tau, lambda, alpha, direction and map from the file. Options given by hand override it; the map
+ * is then left out, because it was fitted to another signal or threshold. */
 static int apply_params(generate_options *o, const hb_model_info *model)
 {
     hb_error err;
@@ -100,8 +123,8 @@ static int apply_params(generate_options *o, const hb_model_info *model)
                 o->params_path, *p->model_name ? p->model_name : "unknown",
                 (unsigned long long)p->model_size, model->name, (unsigned long long)model->file_size);
         if (!hb_params_same_chat(p, o->chat.format, o->chat.system) && !o->quiet)
-            cli_message("warning: %s was calibrated on prompts put otherwise (%s)", o->params_path,
-                        *p->chat ? p->chat : "without --chat");
+            cli_message("warning: %s was calibrated with another chat format or system message (%s)",
+                        o->params_path, *p->chat ? p->chat : "without --chat");
         m->watched = o->score.signal;
         if (p->joint.n_features && !o->watched) m->joint = &p->joint;
         m->tau = p->tau;
@@ -119,24 +142,11 @@ static int apply_params(generate_options *o, const hb_model_info *model)
 
 /* ---- Streaming ----------------------------------------------------------------------------------- */
 
-/* From calm to risky, against the cutoff in force: green, yellow, red. */
+/* Green, yellow or red, by how near P_fail is to the cutoff. */
 static const char *colour_of(const stream *s, double p_fail)
 {
     double share = p_fail / fmin(s->cutoff, 1);
     return share < 0.34 ? "\033[32m" : share < 0.67 ? "\033[33m" : "\033[31m";
-}
-
-/* A model can emit any byte: on a terminal, control characters other than line breaks and tabs are
- * shown as question marks, so that none can drive it. */
-static void tame(hb_buffer *text)
-{
-    for (size_t i = 0; i < text->length; i++) {
-        unsigned char c = (unsigned char)text->data[i];
-        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7F) text->data[i] = '?';
-        /* C1 controls are C2 80 to C2 9F in UTF-8. */
-        if (c == 0xC2 && (unsigned char)text->data[i + 1] < 0xA0)
-            text->data[i] = text->data[i + 1] = '?';
-    }
 }
 
 static void print_pending(stream *s, bool final, double p_fail)
@@ -149,11 +159,10 @@ static void print_pending(stream *s, bool final, double p_fail)
     s->pending.length = left;
     if (!s->clean.length) return;
     s->begun = true;
-    if (s->terminal) tame(&s->clean);
-    if (s->coloured) fputs(colour_of(s, p_fail), stdout);
-    fwrite(s->clean.data, 1, s->clean.length, stdout);
-    if (s->coloured) fputs("\033[0m", stdout);
-    fflush(stdout);
+    if (s->coloured) cli_write(colour_of(s, p_fail), 5);
+    cli_write_text(s->clean.data, s->clean.length);
+    if (s->coloured) cli_write("\033[0m", 4);
+    cli_flush();
 }
 
 static void on_token(void *user, const hb_step *step, const char *bytes, size_t length)
@@ -195,13 +204,13 @@ static json_t *monitor_json(const hb_monitor *m)
                      m->direction == HB_DIRECTION_LOW ? "<=" : ">=", "check_every", m->check_every);
 }
 
-/* The whole answer, by the score that the parameters are about. */
+/* What the parameters say about the whole answer. */
 typedef struct verdict {
     double value, p_fail;
     bool risky;
 } verdict;
 
-/* False where there are no parameters for what is watched. */
+/* False when there are no parameters for the signal that is watched. */
 static bool judge(const generate_options *o, const hb_generation *g, verdict *v)
 {
     const hb_monitor *m = &o->engine.monitor;
@@ -265,24 +274,44 @@ static void print_summary(const generate_options *o, const hb_generation *g)
                     o->params->score, v.value, m->tau, v.p_fail);
 }
 
-/* Opened before generating, so that a bad path costs nothing, and emptied only after. */
+/* Opened before generating, so that a bad path costs nothing, and emptied only afterwards. A pipe is
+ * opened without waiting for its reader. */
 static FILE *open_trajectory(const char *path)
 {
-    FILE *file = fopen(path, "ab");
-    if (!file) cli_message("%s: %s", path, strerror(errno));
-    return file;
+    int fd = hb_open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0666);
+    FILE *file = fd < 0 || fcntl(fd, F_SETFL, 0) != 0 ? NULL : fdopen(fd, "wb");
+    if (file) return file;
+    cli_message("%s: %s", path, errno == ENXIO ? "is a pipe that nothing reads" : strerror(errno));
+    if (fd >= 0) close(fd);
+    return NULL;
+}
+
+static bool write_steps(FILE *file, const hb_generation *g)
+{
+    struct stat st;
+    if (fstat(fileno(file), &st) != 0) return false;
+    if (S_ISREG(st.st_mode) && ftruncate(fileno(file), 0) != 0) return false;
+    for (size_t i = 0; i < g->n_steps; i++) {
+        errno = ENOMEM; /* a failed write sets another */
+        json_t *step = step_json(&g->trajectory[i]);
+        bool ok = step && json_dumpf(step, file, JSON_COMPACT) == 0 && fputc('\n', file) != EOF;
+        int reason = errno;
+        json_decref(step);
+        errno = reason;
+        if (!ok) return false;
+    }
+    return fflush(file) == 0;
 }
 
 static int write_trajectory(FILE *file, const char *path, const hb_generation *g)
 {
-    bool ok = ftruncate(fileno(file), 0) == 0;
-    for (size_t i = 0; i < g->n_steps && ok; i++) {
-        json_t *step = step_json(&g->trajectory[i]);
-        ok = step && json_dumpf(step, file, JSON_COMPACT) == 0 && fputc('\n', file) != EOF;
-        json_decref(step);
+    bool ok = write_steps(file, g);
+    int reason = errno;
+    if (fclose(file) != 0 && ok) {
+        ok = false;
+        reason = errno;
     }
-    ok = fclose(file) == 0 && ok;
-    if (!ok) cli_message("%s: %s", path, strerror(errno));
+    if (!ok) cli_message("%s: %s", path, strerror(reason));
     return ok ? CLI_DONE : CLI_FAILED;
 }
 
@@ -305,8 +334,7 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
 {
     const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
     bool terminal = isatty(STDOUT_FILENO);
-    stream s = {.terminal = terminal,
-                .coloured =
+    stream s = {.coloured =
                     terminal && !(no_colour && *no_colour) && !(term && strcmp(term, "dumb") == 0),
                 .cutoff = o->engine.monitor.cutoff};
     hb_generation g;
@@ -318,8 +346,8 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     hb_status status = generate_from(o, session, prompt, &g, &err);
     print_pending(&s, true, 0);
     bool line_ended = !status && g.finish == HB_FINISH_LINE;
-    if (!o->json && (s.begun || !status) && !line_ended) putchar('\n');
-    fflush(stdout);
+    if (!o->json && (s.begun || !status) && !line_ended) cli_write("\n", 1);
+    cli_flush();
     hb_buffer_free(&s.pending);
     hb_buffer_free(&s.clean);
     if (status) {
@@ -356,7 +384,7 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     return code;
 }
 
-/* Which signal --watch names; false, with *code, for none or several. */
+/* Finds the signal that --watch names. False, with *code, for none or several. */
 static bool find_watched(const cli_command *command, generate_options *o, int *code)
 {
     hb_error err;
@@ -366,14 +394,13 @@ static bool find_watched(const cli_command *command, generate_options *o, int *c
     if (hb_signal_set_parse(o->watched, &set, &err))
         *code = cli_usage(command, "--watch: %s", err.message);
     else if (hb_signal_set_count(set) > 1)
-        *code = cli_usage(command, "--watch: one signal alone can be watched");
+        *code = cli_usage(command, "--watch: takes one signal, not several");
     else o->watched_signal = hb_signal_set_at(set, 0);
     hb_signal_set_free(set);
     return *code == CLI_DONE;
 }
 
-/* The demo's model where none is given, with what was calibrated for it unless anything is told of
- * that. */
+/* Without --model takes the demo model, and its parameters unless an option says what to watch. */
 static int take_embedded(const cli_command *command, generate_options *o, char **own_model,
                          char **own_params)
 {
@@ -383,41 +410,46 @@ static int take_embedded(const cli_command *command, generate_options *o, char *
     return cli_embedded(command, "--params", CLI_DEMO_PARAMS, o->quiet, &o->params_path, own_params);
 }
 
+static int check_usage(const cli_command *command, generate_options *o)
+{
+    int code = CLI_DONE;
+    for (size_t i = 0; i < o->stops.n; i++)
+        if (!*o->stops.texts[i]) return cli_usage(command, "--stop: the text is empty");
+    o->engine.stops = o->stops.texts;
+    o->engine.n_stops = o->stops.n;
+    if (!find_watched(command, o, &code)) return code;
+    cli_chat_check(command, &o->chat, &code);
+    return code;
+}
+
 static int run(const cli_command *command, int argc, char **argv)
 {
     cli_options options = {0};
     generate_options o = {0};
     const char *operand;
-    int code;
-    add_options(&options, &o);
-    if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
-    if (!operand) return cli_usage(command, "a prompt is required");
-    o.engine.stops = &o.stop;
-    o.engine.n_stops = o.stop != NULL;
-    if (o.stop && !*o.stop) return cli_usage(command, "--stop: the text is empty");
-    if (!find_watched(command, &o, &code) || !cli_chat_check(command, &o.chat, &code)) return code;
-    if (o.direction_given && o.direction == HB_DIRECTION_AUTO)
-        return cli_usage(command, "--direction: auto needs data; high or low");
     char *own_model = NULL, *own_params = NULL;
     hb_buffer prompt = {0};
-    code = take_embedded(command, &o, &own_model, &own_params);
-    if (!code) code = cli_read_operand(operand, &prompt);
-    if (!code) code = open_and_generate(&o, &prompt);
+    int code;
+    add_options(&options, &o);
+    bool ready = cli_parse(command, &options, argc, argv, &operand, &code);
+    if (ready) code = check_usage(command, &o);
+    if (ready && !code) code = take_embedded(command, &o, &own_model, &own_params);
+    if (ready && !code) code = cli_read_operand(operand, &prompt);
+    if (ready && !code) code = open_and_generate(&o, &prompt);
     hb_buffer_free(&prompt);
     free(own_model);
     free(own_params);
+    free(o.stops.texts);
     return code;
 }
 
 const cli_command cli_generate = {
     .name = "generate",
     .operand = "PROMPT",
-    .summary = "continue a prompt, watching and halting",
-    .details =
-        "Continues PROMPT (- reads it from standard input), measuring the model's uncertainty at each "
-        "token\n"
-        "and halting before a risky one. On a terminal, tokens are coloured by P_fail: green, yellow, "
-        "red\n"
-        "(NO_COLOR switches that off). --json gives text, tokens, reason, scores and the trajectory.",
+    .summary = "generate text, and halt before a likely hallucination",
+    .details = "Continues PROMPT (- reads it from standard input), measures the model's uncertainty at "
+               "each token, and halts before a risky one. On a terminal, P_fail colours the tokens "
+               "green, yellow or red; NO_COLOR=1 switches that off. --json prints the text, tokens, "
+               "reason for ending, scores and trajectory.",
     .run = run,
 };

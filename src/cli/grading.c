@@ -1,5 +1,4 @@
-/* How answers are graded, as several commands ask for it. */
-#include <stdio.h>
+/* --grade and --min-f1, which several commands have. */
 #include "cli/cli.h"
 
 static const char *const rules[] = {"exact", "contains", "f1", NULL};
@@ -7,20 +6,20 @@ static const char *const rules[] = {"exact", "contains", "f1", NULL};
 void cli_grading_add(cli_options *options, cli_grading *g)
 {
     *g = (cli_grading){.min_f1 = hb_grading_defaults().min_f1};
-    cli_add(options, (cli_option){"grade", 0, CLI_CHOICE, &g->rule, "exact|contains|f1",
-                                  "which answers of the model are right, where the data has answers; "
-                                  "exact",
-                                  0, 0, rules, &g->rule_given});
-    cli_add(options, (cli_option){"min-f1", 0, CLI_REAL, &g->min_f1, "F",
-                                  "with --grade f1, right from this F1 on; 0.5", 1e-9, 1, NULL,
-                                  &g->min_f1_given});
+    cli_begin_group(options, CLI_GROUP_DATA);
+    cli_add_choice(options, "grade", 0, NULL, &g->rule, rules,
+                   "for data with answers, the rule by which the model's answer is right")
+        ->given = &g->rule_given;
+    cli_add_real(options, "min-f1", 0, "F", &g->min_f1, 1e-9, 1,
+                 "with --grade f1, the least F1 of a right answer")
+        ->given = &g->min_f1_given;
 }
 
 bool cli_grading_check(const cli_command *command, cli_grading *g, int *code)
 {
     g->grading = (hb_grading){(hb_grade_rule)g->rule, g->min_f1};
     if (!g->min_f1_given || g->grading.rule == HB_GRADE_F1) return true;
-    *code = cli_usage(command, "--min-f1 goes with --grade f1");
+    *code = cli_usage(command, "--min-f1 needs --grade f1");
     return false;
 }
 
@@ -29,14 +28,14 @@ int cli_grading_use(const cli_grading *g, const char *run_path, const hb_run_cou
 {
     *used = counts->graded ? &g->grading : NULL;
     if (!g->rule_given || counts->graded || !counts->scored) return CLI_DONE;
-    cli_message("%s: --grade: the run has labels, no answers", run_path);
+    cli_message("%s: --grade: the run has labels, not answers to grade", run_path);
     return CLI_FAILED;
 }
 
 void cli_print_rate(size_t n, double rate, const hb_grading *grading)
 {
     if (grading)
-        printf("%zu answers, %.1f %% of them right (%s), %.1f %% hallucinated\n", n, 100 - 100 * rate,
-               hb_grade_rule_name(grading->rule), 100 * rate);
-    else printf("%zu samples, %.1f %% of them hallucinated\n", n, 100 * rate);
+        cli_print("%zu answers, %.1f %% of them right (%s), %.1f %% hallucinated\n", n,
+                  100 - 100 * rate, hb_grade_rule_name(grading->rule), 100 * rate);
+    else cli_print("%zu samples, %.1f %% of them hallucinated\n", n, 100 * rate);
 }

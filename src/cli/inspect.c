@@ -12,9 +12,9 @@ typedef struct inspect_options {
 
 static void add_options(cli_options *options, inspect_options *o)
 {
-    cli_add(options, (cli_option){"ctx-size", 0, CLI_INT, &o->n_ctx, "N",
-                                  "tell the memory for this context; the model's, at most 4096", 1,
-                                  1 << 24, NULL, NULL});
+    cli_add_int(options, "ctx-size", 0, "N", &o->n_ctx, 1, 1 << 24,
+                "context size, in tokens, to report the memory for")
+        ->standard = CLI_CONTEXT_STANDARD;
     cli_add_common(options, &o->quiet, &o->json);
 }
 
@@ -190,7 +190,6 @@ static int run(const cli_command *command, int argc, char **argv)
     hb_error err;
     add_options(&options, &o);
     if (!cli_parse(command, &options, argc, argv, &path, &code)) return code;
-    if (!path) return cli_usage(command, "a file is required");
     if (hb_inspect(path, o.n_ctx, &json, &err)) return cli_fail(&err);
     if (o.json) {
         puts(json);
@@ -207,11 +206,9 @@ static int run(const cli_command *command, int argc, char **argv)
 const cli_command cli_inspect = {
     .name = "inspect",
     .operand = "FILE",
-    .summary = "what a model file holds, and whether hbar can run it",
-    .details =
-        "Prints a GGUF file's metadata, tensors and types, the memory that a context would take, and\n"
-        "whether hbar can run the model, or why not. Of arrays the first elements are shown, and of "
-        "long\n"
-        "texts the beginning.",
+    .summary = "show what a model file holds and whether hbar can run it",
+    .details = "Prints a GGUF file's metadata, tensors and types, the memory that a context takes, and "
+               "whether hbar can run the model, or why not. Of arrays it shows the first elements, and "
+               "of long texts the beginning.",
     .run = run,
 };

@@ -1,24 +1,44 @@
-#include <ctype.h>
+/* Messages on standard error and results on standard output. All text leaves through here, so that text
+ * from outside is cleaned in one place. */
 #include <errno.h>
 #include <math.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/clock.h"
+#include "base/text.h"
 #include "base/utf8.h"
 #include "cli/cli.h"
+
+/* ---- Messages ------------------------------------------------------------------------------------ */
+
+/* Needs no memory, so that it can say that memory ran out. */
+static void print_message(const char *program, const char *format, va_list args, const char *end)
+{
+    char text[8192], clean[8000];
+    vsnprintf(text, sizeof text, format, args);
+    fprintf(stderr, "%s: %s%s\n", program, hb_printable(clean, sizeof clean, text, strlen(text)), end);
+}
 
 void cli_message(const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    fputs("hbar: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
+    print_message("hbar", format, args, "");
     va_end(args);
+}
+
+int cli_usage(const cli_command *command, const char *format, ...)
+{
+    char program[64], end[64];
+    va_list args;
+    snprintf(program, sizeof program, "hbar %s", command->name);
+    snprintf(end, sizeof end, "; see hbar %s --help", command->name);
+    va_start(args, format);
+    print_message(program, format, args, end);
+    va_end(args);
+    return CLI_USAGE;
 }
 
 int cli_fail(const hb_error *err)
@@ -27,29 +47,135 @@ int cli_fail(const hb_error *err)
     return err->status == HB_ERR_CANCELLED ? CLI_INTERRUPTED : CLI_FAILED;
 }
 
-int cli_print_json(json_t *root, size_t flags)
+int cli_fail_memory(void)
 {
-    int failed = !root || json_dumpf(root, stdout, flags) != 0 || putchar('\n') == EOF;
-    if (!root) cli_message("out of memory");
-    json_decref(root);
-    return failed ? CLI_FAILED : CLI_DONE;
+    cli_message("out of memory");
+    return CLI_FAILED;
 }
 
-void cli_print_quoted(const char *bytes, size_t length)
+void cli_show_broken(void *broken, const char *message)
 {
-    putchar('"');
-    for (size_t i = 0; i < length;) {
-        unsigned char c = (unsigned char)bytes[i];
-        int size = hb_utf8_character(bytes + i, length - i);
-        bool control = c < 0x20 || c == 0x7F || (c == 0xC2 && (unsigned char)bytes[i + 1] < 0xA0);
-        if (size < 1) size = 1, control = true;
-        if (c == '"' || c == '\\') printf("\\%c", c);
-        else if (!control) fwrite(bytes + i, 1, (size_t)size, stdout);
+    cli_broken *b = broken;
+    if (++b->shown <= 10) cli_message("%s", message);
+    if (b->shown == 11) cli_message("more rows are broken; only their number will be shown");
+}
+
+void cli_show_warnings(const hb_model *model)
+{
+    const char *warning;
+    for (size_t i = 0; (warning = hb_model_warning(model, i)); i++) cli_message("warning: %s", warning);
+}
+
+/* ---- Results ------------------------------------------------------------------------------------- */
+
+/* errno of the first write that failed; 0 if none did. */
+static int write_error;
+
+bool cli_write(const char *bytes, size_t length)
+{
+    if (fwrite(bytes, 1, length, stdout) == length) return true;
+    if (!write_error) write_error = errno;
+    return false;
+}
+
+static bool fail_memory_write(void)
+{
+    if (!write_error) write_error = ENOMEM;
+    return false;
+}
+
+void cli_flush(void)
+{
+    errno = 0;
+    if (fflush(stdout) != 0 && !write_error) write_error = errno;
+}
+
+static bool write_clean(const char *text, size_t length, const char *kept)
+{
+    hb_buffer clean = {0};
+    bool ok = hb_add_printable(&clean, text, length, kept) || fail_memory_write();
+    ok = ok && cli_write(clean.data, clean.length);
+    hb_buffer_free(&clean);
+    return ok;
+}
+
+bool cli_write_text(const char *text, size_t length)
+{
+    static int terminal = -1;
+    if (terminal < 0) terminal = isatty(STDOUT_FILENO);
+    return terminal ? write_clean(text, length, "\n\t") : cli_write(text, length);
+}
+
+bool cli_print(const char *format, ...)
+{
+    char *text;
+    size_t n = strlen(format);
+    bool ends_line = n > 0 && format[n - 1] == '\n';
+    va_list args;
+    va_start(args, format);
+    int length = vasprintf(&text, format, args);
+    va_end(args);
+    if (length < 0) return fail_memory_write();
+    bool ok = write_clean(text, (size_t)length - ends_line, "");
+    free(text);
+    return ok && (!ends_line || cli_write("\n", 1));
+}
+
+bool cli_print_quoted(const char *bytes, size_t length)
+{
+    hb_buffer out = {0};
+    bool ok = hb_buffer_add(&out, "\"", 1);
+    for (size_t i = 0; i < length && ok;) {
+        int n = hb_utf8_character(bytes + i, length - i);
+        size_t size = n > 0 ? (size_t)n : 1;
+        char escape[8];
+        if (bytes[i] == '"' || bytes[i] == '\\') ok = hb_buffer_add(&out, "\\", 1);
+        if (n > 0 && !hb_is_control(bytes + i, size)) ok = ok && hb_buffer_add(&out, bytes + i, size);
         else
-            for (int k = 0; k < size; k++) printf("\\x%02X", (unsigned char)bytes[i + (size_t)k]);
-        i += (size_t)size;
+            for (size_t k = 0; k < size && ok; k++) {
+                snprintf(escape, sizeof escape, "\\x%02X", (unsigned char)bytes[i + k]);
+                ok = hb_buffer_add_text(&out, escape);
+            }
+        i += size;
     }
-    putchar('"');
+    ok = (ok && hb_buffer_add(&out, "\"", 1)) || fail_memory_write();
+    ok = ok && cli_write(out.data, out.length);
+    hb_buffer_free(&out);
+    return ok;
+}
+
+/* Jansson leaves DEL, C1 controls and the like as they are. They can stand in strings only, where an
+ * escape means the same. The pieces that Jansson passes hold whole characters. */
+static int write_json(const char *text, size_t length, void *unused)
+{
+    (void)unused;
+    size_t start = 0;
+    for (size_t i = 0; i < length;) {
+        int n = hb_utf8_character(text + i, length - i);
+        size_t size = n > 0 ? (size_t)n : 1;
+        if (text[i] != '\n' && hb_is_control(text + i, size)) {
+            const unsigned char *c = (const unsigned char *)text + i;
+            unsigned code = size == 1   ? c[0]
+                            : size == 2 ? (c[0] & 0x1Fu) << 6 | (c[1] & 0x3Fu)
+                                        : (c[0] & 0x0Fu) << 12 | (c[1] & 0x3Fu) << 6 | (c[2] & 0x3Fu);
+            char escape[8];
+            snprintf(escape, sizeof escape, "\\u%04x", code);
+            if (!cli_write(text + start, i - start) || !cli_write(escape, 6)) return -1;
+            start = i + size;
+        }
+        i += size;
+    }
+    return cli_write(text + start, length - start) ? 0 : -1;
+}
+
+int cli_print_json(json_t *root, size_t flags)
+{
+    if (!root) return cli_fail_memory();
+    bool ok = json_dump_callback(root, write_json, NULL, flags) == 0;
+    if (!ok && !write_error) fail_memory_write();
+    ok = ok && cli_write("\n", 1);
+    json_decref(root);
+    return ok ? CLI_DONE : CLI_FAILED;
 }
 
 json_t *cli_number(double value)
@@ -59,99 +185,32 @@ json_t *cli_number(double value)
 
 int cli_finish_output(int code)
 {
-    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
-    cli_message("standard output: %s", strerror(errno));
+    cli_flush();
+    if (!write_error && !ferror(stdout)) return code;
+    cli_message("standard output: %s", write_error ? strerror(write_error) : "a write failed");
     return CLI_FAILED;
 }
 
-/* ---- Interruption -------------------------------------------------------------------------------- */
+/* ---- Names of files ------------------------------------------------------------------------------ */
 
-static volatile sig_atomic_t interrupted;
+enum { NAME_MAX_BYTES = 128 }; /* leaves room for what is appended */
 
-static void on_signal(int signal_number)
+char *cli_file_name(const char *name)
 {
-    (void)signal_number;
-    interrupted = 1;
-}
-
-void cli_catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
-bool cli_interrupted(void *unused)
-{
-    (void)unused;
-    return interrupted != 0;
-}
-
-/* ---- Progress ------------------------------------------------------------------------------------ */
-
-void cli_progress_start(cli_progress *progress, bool quiet)
-{
-    *progress = (cli_progress){.shown = !quiet && isatty(STDERR_FILENO), .started = hb_seconds()};
-}
-
-void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, uint64_t done_now)
-{
-    static const char bar[] = "##############################";
-    double time = hb_seconds(), elapsed = time - progress->started;
-    if (!progress->shown || (time - progress->drawn < 0.1 && done < total)) return;
-    progress->drawn = time;
-    int filled = total ? (int)(30 * done / total) : 30;
-    double rate = elapsed > 0 ? (double)done_now / elapsed : 0;
-    unsigned long long left = rate > 0 ? (unsigned long long)((double)(total - done) / rate + 0.5) : 0;
-    fprintf(stderr, "\r[%-30.*s] %llu/%llu  %.1f samples/s  %llu:%02llu left \033[K", filled, bar,
-            (unsigned long long)done, (unsigned long long)total, rate, left / 60, left % 60);
-    fflush(stderr);
-}
-
-double cli_progress_seconds(const cli_progress *progress)
-{
-    return hb_seconds() - progress->started;
-}
-
-void cli_progress_end(cli_progress *progress)
-{
-    if (progress->shown && progress->drawn > 0) fputc('\n', stderr);
-    progress->shown = false;
-}
-
-void cli_show_broken(void *broken, const char *message)
-{
-    cli_broken *b = broken;
-    if (++b->shown <= 10) cli_message("%s", message);
-    if (b->shown == 11) cli_message("more broken rows follow; only their number will be shown");
-}
-
-void cli_show_warnings(const hb_model *model)
-{
-    const char *warning;
-    for (size_t i = 0; (warning = hb_model_warning(model, i)); i++) cli_message("warning: %s", warning);
-}
-
-/* ASCII letters in lower case; what else may trouble a shell or a file system becomes '_'. */
-static char *file_name(const char *text, size_t length)
-{
-    enum { MOST = 128 }; /* leaves room for what comes after it in a file's name */
-    char *name = strndup(text, length < MOST ? length : MOST);
-    for (char *c = name; c && *c; c++) {
-        if (isalnum((unsigned char)*c)) *c = (char)tolower((unsigned char)*c);
-        else if (c == name || !strchr("._-", *c)) *c = '_';
+    char *copy = strndup(*name ? name : "unnamed", NAME_MAX_BYTES);
+    for (char *c = copy; c && *c; c++) {
+        bool letter = (*c >= 'a' && *c <= 'z') || (*c >= '0' && *c <= '9');
+        if (*c >= 'A' && *c <= 'Z') *c = (char)(*c - 'A' + 'a');
+        else if (!letter && (c == copy || !strchr("._-", *c))) *c = '_';
     }
-    return name;
-}
-
-char *cli_file_name(const char *text)
-{
-    return file_name(text, strlen(text));
+    return copy;
 }
 
 char *cli_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
-    return file_name(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
+    char *stem = strndup(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
+    char *name = stem ? cli_file_name(stem) : NULL;
+    free(stem);
+    return name;
 }

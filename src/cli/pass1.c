@@ -1,15 +1,46 @@
-/* Pass 1 as `calibrate` and `score` run it: open everything, continue or begin a run, fill it. */
+/* Pass 1 as several commands run it: open everything, begin or continue a run, and fill it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "cli/cli.h"
 
-/* Positions of the cache beyond which evaluation becomes no faster: the 512 tokens of a step are kept
- * for the 20 steps of their samples, and as many again for samples that share prompts. */
+/* A cache with more positions makes evaluation no faster. Enough for the 512 tokens of a step, kept
+ * over the 20 steps of their samples, and for as many again that shared prompts take. */
 #define USEFUL_POSITIONS 24576
+
+static void add_data_options(cli_options *options, cli_pass1 *p)
+{
+    static const char *choices[16] = {"auto"};
+    const char *const *formats = hb_dataset_formats();
+    for (int i = 0; formats[i] && i < 14; i++) choices[i + 1] = formats[i];
+    cli_begin_group(options, CLI_GROUP_DATA);
+    cli_add_text(options, "data", 'd', "FILE", &p->data_path,
+                 "prompts with labels or answers: JSON Lines, or one JSON array")
+        ->standard = "the demo data";
+    cli_add_choice(options, "format", 0, "NAME", &p->format, choices, "format of the data");
+    cli_add_count(options, "n-samples", 'n', "N", &p->n_samples, 0, 1e15,
+                  "draw N samples; 0 means all, and the demo data are used whole by default")
+        ->given = &p->n_samples_given;
+    cli_add_count(options, "seed", 0, "N", &p->seed, 0, 9e18, "seed of the draw");
+    cli_add_flag(options, "strict", 0, &p->strict, "stop at the first broken row of the data");
+    cli_add_text(options, "run", 'r', "FILE", &p->run_path,
+                 "file that keeps the samples; an interrupted run continues from it")
+        ->standard = "DIR/NAME_run_HASH.db";
+}
+
+static void add_resource_options(cli_options *options, cli_pass1 *p)
+{
+    cli_add_session(options, &p->n_ctx, &p->n_threads);
+    cli_add_bytes(options, "kv-mem", 0, "BYTES", &p->kv_mem, 1, 1e15,
+                  "memory for keys and values, such as 2G")
+        ->standard = "half of the free memory, at most what is of use";
+    cli_add_int(options, "sequences", 0, "N", &p->n_sequences, 1, 512,
+                "evaluate up to N samples together");
+}
 
 void cli_pass1_add(cli_options *options, cli_pass1 *p)
 {
@@ -21,42 +52,23 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
                      .demo_data = CLI_DEMO_DATA,
                      .format = 0,
                      .signal_list = "all"};
-    static const char *choices[16] = {"auto"};
-    const char *const *formats = hb_dataset_formats();
-    for (int i = 0; formats[i] && i < 14; i++) choices[i + 1] = formats[i];
-    const cli_option own[] = {
-        {"model", 'm', CLI_TEXT, &p->model_path, "FILE", "the model, GGUF; the demo's", 0, 0, NULL,
-         NULL},
-        {"data", 'd', CLI_TEXT, &p->data_path, "FILE",
-         "prompts with labels or answers, JSON Lines or array; the demo's", 0, 0, NULL, NULL},
-        {"format", 0, CLI_CHOICE, &p->format, "NAME", "of the data; auto: by its fields", 0, 0, choices,
-         NULL},
-        {"n-samples", 'n', CLI_COUNT, &p->n_samples, "N",
-         "samples to draw, 0 for all; 100, of the demo's data all", 0, 1e15, NULL, &p->n_samples_given},
-        {"max-tokens", 0, CLI_INT, &p->max_tokens, "N", "tokens generated for a sample; 20", 1, 1 << 24,
-         NULL, NULL},
-        {"seed", 0, CLI_COUNT, &p->seed, "N", "of the draw; 42", 0, 9e18, NULL, NULL},
-        {"ctx-size", 0, CLI_INT, &p->n_ctx, "N", "context; the model's, at most 4096", 1, 1 << 24, NULL,
-         NULL},
-        {"threads", 't', CLI_INT, &p->n_threads, "N", "threads; one for each processor", 1, 1024, NULL,
-         NULL},
-        {"kv-mem", 0, CLI_BYTES, &p->kv_mem, "BYTES",
-         "for keys and values, like 2G; half of free memory, or what is of use", 1, 1e15, NULL, NULL},
-        {"sequences", 0, CLI_INT, &p->n_sequences, "N", "samples evaluated together, at most; 128", 1,
-         512, NULL, NULL},
-        {"run", 'r', CLI_TEXT, &p->run_path, "FILE", "where samples are kept; beside the parameters", 0,
-         0, NULL, NULL},
-        {"output-dir", 'o', CLI_TEXT, &p->output_dir, "DIR", "calibrated_params", 0, 0, NULL, NULL},
-        {"name", 0, CLI_TEXT, &p->name, "NAME", "begins the names of the files; the model's name", 0, 0,
-         NULL, NULL},
-        {"signals", 0, CLI_TEXT, &p->signal_list, "LIST", "what to measure, separated by commas; all",
-         0, 0, NULL, NULL},
-        {"strict", 0, CLI_FLAG, &p->strict, NULL, "stop at the first broken row of the data", 0, 0,
-         NULL, NULL},
-    };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
-    cli_grading_add(options, &p->grading);
+    cli_begin_group(options, CLI_GROUP_MODEL);
+    cli_add_text(options, "model", 'm', "FILE", &p->model_path, "the model, a GGUF file")->standard =
+        "the demo model";
     cli_chat_add(options, &p->chat);
+    add_data_options(options, p);
+    cli_grading_add(options, &p->grading);
+    cli_begin_group(options, CLI_GROUP_SCORES);
+    cli_add_text(options, "signals", 0, "LIST", &p->signal_list,
+                 "signals to measure, separated by commas");
+    cli_begin_group(options, CLI_GROUP_GENERATION);
+    cli_add_int(options, "max-tokens", 0, "N", &p->max_tokens, 1, 1 << 24,
+                "generate at most N tokens for a sample");
+    add_resource_options(options, p);
+    cli_begin_group(options, CLI_GROUP_OUTPUT);
+    cli_add_text(options, "output-dir", 'o', "DIR", &p->output_dir, "directory to write to");
+    cli_add_text(options, "name", 0, "NAME", &p->name, "beginning of the names of files")->standard =
+        "the model's name";
     cli_add_common(options, &p->quiet, &p->json);
 }
 
@@ -76,13 +88,13 @@ static hb_status open_dataset(cli_pass1 *p, hb_error *err)
         cli_message("%s: %llu rows are broken and passed over, %llu are good", info->path,
                     (unsigned long long)info->n_broken, (unsigned long long)info->n_rows);
     if (p->n_samples > info->n_selected && !p->quiet)
-        cli_message("%s: has %llu samples; all are used", info->path,
+        cli_message("%s: has only %llu samples; all are used", info->path,
                     (unsigned long long)info->n_selected);
     return HB_OK;
 }
 
-/* The default run is named by what decides its contents, so that the same command continues its own run
- * and another command starts another. */
+/* The default name of a run is a hash of everything that decides its contents, so that the same command
+ * continues its own run and any other command starts another. */
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
@@ -136,15 +148,12 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
         if (status) return status;
         p->run_path = p->own_run_path = default_run_path(p, &s);
     }
-    if (!p->name || !p->run_path) {
-        *err = (hb_error){HB_ERR_MEMORY, "out of memory"};
-        return HB_ERR_MEMORY;
-    }
+    if (!p->name || !p->run_path) return hb_fail_memory(err);
     return hb_run_create(p->run_path, &s, &p->run, err);
 }
 
-/* Bytes that can be had: where the system tells, those of cached files too, which fill memory on any
- * machine that has run for a while. */
+/* Bytes of memory that can be used. MemAvailable counts what cached files take, too, which the kernel
+ * gives up on demand. */
 static uint64_t free_memory(void)
 {
     FILE *file = fopen("/proc/meminfo", "r");
@@ -199,7 +208,7 @@ static void report(const cli_pass1 *p)
         cli_message("%llu tokens evaluated, %llu shared", (unsigned long long)p->work.tokens_evaluated,
                     (unsigned long long)p->work.tokens_shared);
     if (c->skipped + c->failed) {
-        cli_message("the first of those left out:");
+        cli_message("the first sample without scores:");
         hb_run_each(p->run, show_reason, NULL, NULL);
     }
 }
@@ -214,11 +223,11 @@ static int check_usage(const cli_command *command, cli_pass1 *p)
     const hb_signal *needed;
     for (size_t i = 0; p->needed && (needed = hb_signal_set_at(p->needed, i)) != NULL; i++)
         if (!hb_signal_set_has(p->signals, needed))
-            return cli_usage(command, "--signals: the signal that --score names is not among them");
+            return cli_usage(command, "--signals: lacks a signal that --score names");
     return CLI_DONE;
 }
 
-/* The demo's model and data, all of them, where none are given. */
+/* Takes the demo model and all demo data where none are given. */
 static int take_embedded(const cli_command *command, cli_pass1 *p)
 {
     if (!p->data_path && !p->n_samples_given) p->n_samples = 0;

@@ -12,9 +12,8 @@ static const char *const grids[] = {"quantiles", "exact", NULL};
 void cli_draws_add(cli_options *options, uint64_t *n_draws)
 {
     *n_draws = hb_bootstrap_defaults().n_draws;
-    cli_add(options, (cli_option){"draws", 0, CLI_COUNT, n_draws, "N",
-                                  "of the bootstrap that finds intervals, 0 for none; 2000", 0, 1e6,
-                                  NULL, NULL});
+    cli_add_count(options, "draws", 0, "N", n_draws, 0, 1e6,
+                  "bootstrap draws for confidence intervals; 0 means no intervals");
 }
 
 bool cli_draws_check(const cli_command *command, uint64_t n_draws, int *code)
@@ -24,33 +23,44 @@ bool cli_draws_check(const cli_command *command, uint64_t n_draws, int *code)
     return false;
 }
 
+static void add_range_options(cli_options *options, cli_pass2 *p)
+{
+    cli_option *start = cli_add_real(options, "tau-start", 0, "A", &p->start, -1e300, 1e300,
+                                     "try the thresholds A, A + S ... B instead");
+    cli_option *stop =
+        cli_add_real(options, "tau-stop", 0, "B", &p->stop, -1e300, 1e300, "last threshold to try");
+    cli_option *step = cli_add_real(options, "tau-step", 0, "S", &p->step, 1e-300, 1e300,
+                                    "step between these thresholds");
+    start->given = &p->start_given;
+    stop->given = &p->stop_given;
+    step->given = &p->step_given;
+    start->standard = stop->standard = step->standard = "none";
+}
+
 void cli_pass2_add(cli_options *options, cli_pass2 *p)
 {
     *p = (cli_pass2){.min_recall = hb_sweep_defaults().min_recall, .direction = HB_DIRECTION_AUTO};
-    const cli_option own[] = {
-        {"tau-start", 0, CLI_REAL, &p->start, "A", "sweep tau over A, A + S ... B instead of quantiles",
-         -1e300, 1e300, NULL, &p->start_given},
-        {"tau-stop", 0, CLI_REAL, &p->stop, "B", "the end of that range", -1e300, 1e300, NULL,
-         &p->stop_given},
-        {"tau-step", 0, CLI_REAL, &p->step, "S", "and its step", 1e-300, 1e300, NULL, &p->step_given},
-        {"tau-grid", 0, CLI_CHOICE, &p->grid, "quantiles|exact",
-         "which tau to try: quantiles of the scores, or every score; quantiles", 0, 0, grids, NULL},
-        {"min-recall", 0, CLI_REAL, &p->min_recall, "R",
-         "choose the highest precision at this recall or more; 0.9", 1e-9, 1, NULL, &p->recall_given},
-        {"direction", 0, CLI_CHOICE, &p->direction, "auto|high|low",
-         "which scores are risky; auto: found from the data", 0, 0, cli_directions, NULL},
-        {"map", 0, CLI_CHOICE, &p->map, "KIND",
-         "how scores become P_fail: lambda (as given), fit-lambda, platt or isotonic; lambda", 0, 0,
-         maps, &p->map_given},
-        {"joint", 0, CLI_FLAG, &p->joint, NULL,
-         "calibrate a joint model of the scores named, or of all, instead of the best", 0, 0, NULL,
-         NULL},
-        {"guarantee", 0, CLI_TEXT, &p->guarantee, "KIND=R,delta=D",
-         "the threshold that promises, but for a probability D, a risk=R of the accepted at most, or a "
-         "recall=R at least; none",
-         0, 0, NULL, NULL},
-    };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_begin_group(options, CLI_GROUP_THRESHOLD);
+    cli_add_real(options, "min-recall", 0, "R", &p->min_recall, 1e-9, 1,
+                 "choose the highest precision among thresholds with at least this recall")
+        ->given = &p->recall_given;
+    cli_add_text(options, "guarantee", 0, "KIND=R,delta=D", &p->guarantee,
+                 "choose tau so that, with probability 1 - D, at most R of the accepted answers are "
+                 "hallucinated (risk=R), or at least R of the hallucinated ones are flagged "
+                 "(recall=R)");
+    cli_add_choice(options, "direction", 0, NULL, &p->direction, cli_directions,
+                   "which scores are risky; auto finds it from the data");
+    cli_add_choice(options, "tau-grid", 0, NULL, &p->grid, grids,
+                   "thresholds to try: quantiles of the scores, or every score");
+    add_range_options(options, p);
+    cli_option *map =
+        cli_add_choice(options, "map", 0, "KIND", &p->map, maps,
+                       "how a score becomes P_fail; all but lambda are fitted to the data");
+    map->given = &p->map_given;
+    map->standard = "lambda; with --joint, platt";
+    cli_add_flag(options, "joint", 0, &p->joint,
+                 "calibrate a joint model of all the scores that --score names, instead of the best "
+                 "one");
     cli_draws_add(options, &p->n_draws);
 }
 
@@ -142,9 +152,9 @@ static void print_scores(const hb_params_source *source, const hb_sweep_result *
     cli_print_rate(r->n, r->hallucination_rate, source->grading);
     hb_score_id id;
     if (source->store && hb_score_find(source->score, &id))
-        printf("Score %s (%s%s%s)\n", source->score, hb_signal_about(id.signal),
-               *hb_signal_unit(id.signal) ? ", " : "", hb_signal_unit(id.signal));
-    else printf("Score %s\n", source->score);
+        cli_print("Score %s (%s%s%s)\n", source->score, hb_signal_about(id.signal),
+                  *hb_signal_unit(id.signal) ? ", " : "", hb_signal_unit(id.signal));
+    else cli_print("Score %s\n", source->score);
     printf("  %-22s %.6g to %.6g\n", "range", r->score_min, r->score_max);
     print_class("faithful (label 0)", &r->by_label[0]);
     print_class("hallucinated (label 1)", &r->by_label[1]);
@@ -269,11 +279,12 @@ static void print_next(bool demo, const char *model, const char *path)
 {
     printf("Next, to watch with these, and to judge them on other data:\n");
     if (demo) {
-        printf("  %s generate --params %s \"What is the capital of France?\"\n", cli_program, path);
-        printf("  %s validate --params %s\n", cli_program, path);
+        cli_print("  %s generate --params %s \"What is the capital of France?\"\n", cli_program, path);
+        cli_print("  %s validate --params %s\n", cli_program, path);
     } else {
-        printf("  %s generate --model %s --params %s \"Who wrote Faust?\"\n", cli_program, model, path);
-        printf("  %s validate --model %s --params %s --data FILE\n", cli_program, model, path);
+        cli_print("  %s generate --model %s --params %s \"Who wrote Faust?\"\n", cli_program, model,
+                  path);
+        cli_print("  %s validate --model %s --params %s --data FILE\n", cli_program, model, path);
     }
 }
 
@@ -285,7 +296,7 @@ static void print_text(const cli_pass2 *pass, const double *scores, const hb_sco
     print_threshold(source, r);
     if (source->map->kind != HB_MAP_LAMBDA) print_map(scores, table, source->map);
     if (source->halting) cli_print_halting(source->halting);
-    if (path) printf("Parameters: %s\n", path);
+    if (path) cli_print("Parameters: %s\n", path);
     if (path && source->run) print_next(pass->demo, source->run->model_path, path);
 }
 
@@ -304,7 +315,7 @@ void cli_print_correlations(const char *const *names, const double *correlations
     for (size_t k = 1; k <= n; k++) printf("%5zu", k);
     putchar('\n');
     for (size_t a = 0; a < n; a++) {
-        printf("%4zu %-22.22s", a + 1, names[a]);
+        cli_print("%4zu %-22.22s", a + 1, names[a]);
         for (size_t b = 0; b <= a; b++) printf("%5.0f", 100 * correlations[a * n + b]);
         putchar('\n');
     }
@@ -324,7 +335,7 @@ static void print_ranking(const hb_comparison *c, const hb_bootstrap_options *o)
     for (size_t k = 0; k < c->n; k++) {
         const hb_compared_score *s = &c->scores[k];
         const hb_bootstrap *b = &s->uncertainty.bootstrap;
-        printf("%4zu %-22.22s", k + 1, s->name);
+        cli_print("%4zu %-22.22s", k + 1, s->name);
         print_estimate(s->sweep.auroc, &s->uncertainty.auroc_delong, true);
         print_estimate(s->sweep.pr_auc, &b->pr_auc, drawn);
         print_estimate(drawn ? b->precision : s->sweep.best.precision, &b->precision_at_recall, drawn);
@@ -340,7 +351,7 @@ static void print_ranking(const hb_comparison *c, const hb_bootstrap_options *o)
 static int print_comparison(const hb_comparison *c, const hb_bootstrap_options *o)
 {
     const char **names = calloc(c->n + 1, sizeof *names);
-    if (!names) return cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
+    if (!names) return cli_fail_memory();
     for (size_t k = 0; k < c->n; k++) names[k] = c->scores[k].name;
     print_ranking(c, o);
     cli_print_correlations(names, c->correlations, c->n);
@@ -408,8 +419,8 @@ static void print_joint(const hb_joint *joint)
            "%.4f\n",
            joint->n_features, best->c, joint->options.n_folds, best->auroc, best->log_loss);
     for (size_t j = 0; j < joint->n_features; j++)
-        printf("  %-22s %+.4f a standard deviation (%.6g +- %.6g)\n", joint->features[j].score,
-               joint->features[j].weight, joint->features[j].mean, joint->features[j].sd);
+        cli_print("  %-22s %+.4f a standard deviation (%.6g +- %.6g)\n", joint->features[j].score,
+                  joint->features[j].weight, joint->features[j].mean, joint->features[j].sd);
 }
 
 /* All of the scores as one, of which what is swept are the log-odds out of fold. */

@@ -25,7 +25,7 @@ static int print_json(const cli_pass1 *pass, const tally *t, double rate)
     return cli_print_json(root, JSON_INDENT(2));
 }
 
-/* How many answers are right, or how many samples are labelled hallucinated. */
+/* Says how many answers are right, or how many samples are labelled hallucinated. */
 static int print_result(const cli_pass1 *pass)
 {
     tally t = {0};
@@ -55,13 +55,11 @@ static int run(const cli_command *command, int argc, char **argv)
 
 const cli_command cli_score = {
     .name = "score",
-    .summary = "pass 1 alone: generate once for each sample and keep its scores",
+    .summary = "pass 1 alone: generate once per sample and keep the scores",
     .details =
-        "Generates once for each sample of the data, greedily and with halting off, keeps its scores, "
-        "text\n"
-        "and timing in a run, an SQLite file, and tells how many samples are hallucinated. Run again, "
-        "the\n"
-        "same command continues where it was interrupted. Then: hbar sweep --run FILE, or hbar export\n"
-        "--run FILE.",
+        "Generates once for each sample of the data, greedily and without halting, and keeps its "
+        "scores, text and timing in a run, an SQLite file. Then prints how many samples are "
+        "hallucinated. After an interruption the same command continues the run. Next: hbar "
+        "sweep --run FILE, or hbar export --run FILE.",
     .run = run,
 };

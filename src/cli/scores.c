@@ -1,4 +1,4 @@
-/* Which scores --score names: one, several, or all. */
+/* The scores that --score names: one, several, or all. */
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
@@ -28,7 +28,7 @@ static bool matches(const char *part, size_t length, const char *name)
            (strlen(name) == length && strncmp(part, name, length) == 0);
 }
 
-/* Whether an item of the list, SIGNAL or SIGNAL:AGGREGATION, means a score; "all" may stand for either.
+/* Whether an item of the list, SIGNAL or SIGNAL:AGGREGATION, means a score. Either part may be "all".
  */
 static bool means(const char *item, size_t length, hb_score_id id)
 {
@@ -85,14 +85,15 @@ int cli_scores_of_run(const cli_command *command, const char *list, const hb_run
         size_t length = strcspn(item, ","), found = 0;
         bool ok = add_scores(item, length, run, scores, named ? *named : NULL, &found) &&
                   add_other(item, length, run, scores, &found);
-        if (!ok) return cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
+        if (!ok) return cli_fail_memory();
         if (!found) return cli_usage(command, "--score: there is no score '%.*s'", (int)length, item);
         if (!item[length]) return CLI_DONE;
         item += length + 1;
     }
 }
 
-/* Adds the columns that an item means: one of that name, or those named as scores of hbar's are. */
+/* Adds the columns that an item means: the one of that name, or, for "all", those with the name of a
+ * score that hbar measures. */
 static bool add_columns(const char *item, size_t length, const cli_scores *columns, cli_scores *scores)
 {
     char *name = strndup(item, length);
@@ -122,16 +123,16 @@ int cli_scores_of_table(const char *list, const char *path, cli_scores *scores)
         const char *usual = has(&columns, "score") ? "score" : "hbar_s";
         if (has(&columns, usual)) ok = add(scores, usual);
     } else if (has(&columns, list)) {
-        ok = add(scores, list); /* which may have a comma in its name */
+        ok = add(scores, list); /* the name may contain a comma */
     } else {
         for (const char *item = list; ok; item += strcspn(item, ",") + 1) {
             ok = add_columns(item, strcspn(item, ","), &columns, scores);
             if (!item[strcspn(item, ",")]) break;
         }
-        if (ok && !scores->n) cli_message("%s: no column is named as a score of hbar's", path);
+        if (ok && !scores->n) cli_message("%s: no column has the name of a score of hbar", path);
     }
     cli_scores_free(&columns);
-    if (!ok) return cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
+    if (!ok) return cli_fail_memory();
     return list && !scores->n ? CLI_FAILED : CLI_DONE;
 }
 

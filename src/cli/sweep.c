@@ -11,40 +11,34 @@ typedef struct sweep_options {
 
 static void add_options(cli_options *options, sweep_options *o)
 {
-    const cli_option own[] = {
-        {"run", 'r', CLI_TEXT, &o->run_path, "FILE", "a run made by hbar score or calibrate", 0, 0,
-         NULL, NULL},
-        {"data", 'd', CLI_TEXT, &o->data_path, "FILE", "or scores and labels: CSV, JSON Lines or array",
-         0, 0, NULL, NULL},
-        {"score", 's', CLI_TEXT, &o->score, "LIST",
-         "the run's score (hbar_s), or the data's column (score, else hbar_s); several, or all, are "
-         "ranked",
-         0, 0, NULL, NULL},
-        {"label", 'l', CLI_TEXT, &o->label, "NAME", "the data's column of labels; label", 0, 0, NULL,
-         NULL},
-    };
-    const cli_option after[] = {
-        {"output-dir", 'o', CLI_TEXT, &o->output_dir, "DIR", "write parameters there; none are written",
-         0, 0, NULL, NULL},
-        {"name", 0, CLI_TEXT, &o->name, "NAME",
-         "begins the parameters' name; the model's or data's name", 0, 0, NULL, NULL},
-        {"strict", 0, CLI_FLAG, &o->strict, NULL, "stop at the first broken row of the data", 0, 0,
-         NULL, NULL},
-    };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_begin_group(options, CLI_GROUP_DATA);
+    cli_add_text(options, "run", 'r', "FILE", &o->run_path, "a run of hbar score or calibrate");
+    cli_add_text(options, "data", 'd', "FILE", &o->data_path,
+                 "instead of a run: scores and labels as CSV, JSON Lines or one JSON array");
+    cli_add_text(options, "label", 'l', "NAME", &o->label, "column of labels in --data")->standard =
+        "label";
+    cli_add_flag(options, "strict", 0, &o->strict, "stop at the first broken row of the data");
+    cli_begin_group(options, CLI_GROUP_SCORES);
+    cli_add_text(options, "score", 's', "LIST", &o->score,
+                 "score of the run, or column of the data; of several, separated by commas, or all, "
+                 "the one that ranks best")
+        ->standard = "hbar_s; in --data, score if there is one";
     cli_pass2_add(options, &o->pass2);
-    for (size_t i = 0; i < sizeof after / sizeof *after; i++) cli_add(options, after[i]);
+    cli_begin_group(options, CLI_GROUP_OUTPUT);
+    cli_add_text(options, "output-dir", 'o', "DIR", &o->output_dir, "write parameters to DIR");
+    cli_add_text(options, "name", 0, "NAME", &o->name, "beginning of the parameters' file name")
+        ->standard = "the model's, or the data's";
     cli_grading_add(options, &o->grading);
     cli_add_common(options, &o->quiet, &o->json);
 }
 
-/* Sweeps; the parameters are named `usual_name`, which it frees, unless a name was given. */
+/* Sweeps. Takes over `own_name`, which names the parameters unless a name was given. */
 static int sweep_table(const sweep_options *o, const hb_score_table *table, const cli_scores *scores,
-                       hb_params_source *source, char *usual_name)
+                       hb_params_source *source, char *own_name)
 {
-    const char *name = o->name ? o->name : usual_name ? usual_name : "scores";
+    const char *name = o->name ? o->name : own_name ? own_name : "scores";
     int code = cli_pass2_run(&o->pass2, table, scores, source, o->output_dir, name, o->json);
-    free(usual_name);
+    free(own_name);
     return code;
 }
 
@@ -134,14 +128,11 @@ static int run(const cli_command *command, int argc, char **argv)
 
 const cli_command cli_sweep = {
     .name = "sweep",
-    .summary = "pass 2 alone: find the threshold for scores already there",
-    .details =
-        "Sweeps thresholds over the scores of a run, or over any CSV or JSON Lines file with a "
-        "score and a\n"
-        "label (1: hallucinated, 0: not) in each row, and reports the best. Several scores are "
-        "ranked first;\n"
-        "all stands for every signal (of a run; of a file, for the columns named so), all:mean for "
-        "each by\n"
-        "another aggregation, all:all for each by all of them.",
+    .summary = "pass 2 alone: find the threshold for existing scores",
+    .details = "Sweeps thresholds over the scores of a run, or over any CSV or JSON Lines file with a "
+               "score and a label (1: hallucinated, 0: not) in each row, and reports the best. Several "
+               "scores are ranked first. --score all stands for every signal of the run, or every "
+               "column with the name of a signal; all:mean takes each by another aggregation, all:all "
+               "by every aggregation.",
     .run = run,
 };

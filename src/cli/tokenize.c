@@ -12,22 +12,18 @@ typedef struct tokenize_options {
 
 static void add_options(cli_options *options, tokenize_options *o)
 {
-    const cli_option own[] = {
-        {"model", 'm', CLI_TEXT, &o->model_path, "FILE", "the model, GGUF (required)", 0, 0, NULL,
-         NULL},
-        {"no-special", 0, CLI_FLAG, &o->no_special, NULL,
-         "no tokens of the model's own at the beginning and end", 0, 0, NULL, NULL},
-        {"parse-special", 0, CLI_FLAG, &o->parse_special, NULL,
-         "text that spells a control token becomes it, and the reverse", 0, 0, NULL, NULL},
-        {"decode", 'd', CLI_FLAG, &o->decode, NULL, "TEXT is token ids; print the text", 0, 0, NULL,
-         NULL},
-    };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
+    cli_add_text(options, "model", 'm', "FILE", &o->model_path, "the model, a GGUF file")->required =
+        true;
+    cli_add_flag(options, "no-special", 0, &o->no_special,
+                 "leave out the tokens that the model wants at the beginning and end");
+    cli_add_flag(options, "parse-special", 0, &o->parse_special,
+                 "turn text that spells a control token into that token, and back");
+    cli_add_flag(options, "decode", 'd', &o->decode, "take TEXT as token ids, and print their text");
     cli_chat_add(options, &o->chat);
     cli_add_common(options, &o->quiet, &o->json);
 }
 
-/* What a token shows as: its bytes, or for a control token its name. */
+/* A token's bytes; for a control token, which has none, its name. */
 static const char *shown(const hb_model *model, int32_t token, size_t *length)
 {
     const char *bytes = hb_token_bytes(model, token, length);
@@ -58,14 +54,15 @@ static json_t *tokens_json(const hb_model *model, const int32_t *tokens, size_t 
     return root;
 }
 
-/* A line for each token: its id and its bytes. */
+/* Prints a token's line: its id and its bytes. */
 static void print_token(const hb_model *model, int32_t token)
 {
     size_t length;
     const char *piece = shown(model, token, &length);
-    printf("%d\t", token);
+    cli_print("%d", token);
+    cli_write("\t", 1);
     cli_print_quoted(piece, length);
-    putchar('\n');
+    cli_write("\n", 1);
 }
 
 static int encode(const tokenize_options *o, const hb_model *model, const hb_buffer *text)
@@ -88,37 +85,47 @@ static int encode(const tokenize_options *o, const hb_model *model, const hb_buf
 
 /* ---- Tokens to text ------------------------------------------------------------------------------ */
 
-/* Ids may be separated by white space or commas, and stand in brackets. */
-static int decode(const tokenize_options *o, const hb_model *model, const hb_buffer *text)
+/* The bytes of all ids in a text. Ids may be separated by white space or commas, and stand in brackets.
+ * Returns an exit code. */
+static int join_tokens(const tokenize_options *o, const hb_model *model, const char *text,
+                       hb_buffer *bytes)
 {
-    hb_buffer bytes = {0}, clean = {0};
-    bool ok = hb_buffer_add(&bytes, "", 0);
     int32_t n_vocab = hb_model_get_info(model)->n_vocab;
-    for (const char *at = text->data; ok;) {
+    bool ok = hb_buffer_add(bytes, "", 0);
+    while (ok && *(text += strspn(text, " \t\r\n,[]"))) {
         char *end;
-        at += strspn(at, " \t\r\n,[]");
-        if (!*at) break;
         errno = 0;
-        long id = strtol(at, &end, 10);
-        if (end == at || errno || id < 0 || id >= n_vocab) {
-            cli_message("'%.20s' is not a token id from 0 to %d", at, n_vocab - 1);
-            hb_buffer_free(&bytes);
+        long id = strtol(text, &end, 10);
+        if (end == text || errno || id < 0 || id >= n_vocab) {
+            cli_message("'%.20s' is not a token id from 0 to %d", text, n_vocab - 1);
             return CLI_FAILED;
         }
         size_t length;
         const char *piece = o->parse_special ? shown(model, (int32_t)id, &length)
                                              : hb_token_bytes(model, (int32_t)id, &length);
-        ok = hb_buffer_add(&bytes, piece, length);
-        at = end;
+        ok = hb_buffer_add(bytes, piece, length);
+        text = end;
     }
-    int code = CLI_DONE;
-    if (ok && o->json) hb_utf8_clean(&clean, bytes.data, bytes.length, true, &ok);
-    if (!ok) cli_message("out of memory"), code = CLI_FAILED;
-    else if (o->json)
-        code = cli_print_json(json_pack("{s:s}", "text", clean.data ? clean.data : ""), 0);
-    else fwrite(bytes.data, 1, bytes.length, stdout);
-    hb_buffer_free(&bytes);
+    return ok ? CLI_DONE : cli_fail_memory();
+}
+
+static int print_text_json(const hb_buffer *bytes)
+{
+    hb_buffer clean = {0};
+    bool ok = hb_buffer_add(&clean, "", 0);
+    hb_utf8_clean(&clean, bytes->data, bytes->length, true, &ok);
+    int code = ok ? cli_print_json(json_pack("{s:s}", "text", clean.data), 0) : cli_fail_memory();
     hb_buffer_free(&clean);
+    return code;
+}
+
+static int decode(const tokenize_options *o, const hb_model *model, const hb_buffer *text)
+{
+    hb_buffer bytes = {0};
+    int code = join_tokens(o, model, text->data, &bytes);
+    if (!code && o->json) code = print_text_json(&bytes);
+    else if (!code) cli_write_text(bytes.data, bytes.length);
+    hb_buffer_free(&bytes);
     return code;
 }
 
@@ -132,11 +139,9 @@ static int run(const cli_command *command, int argc, char **argv)
     hb_error err;
     add_options(&options, &o);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
-    if (!o.model_path) return cli_usage(command, "--model is required");
-    if (!operand) return cli_usage(command, "a text is required");
     if (!cli_chat_check(command, &o.chat, &code)) return code;
     if (o.chat.on && (o.no_special || o.parse_special || o.decode))
-        return cli_usage(command, "--chat goes without --no-special, --parse-special and --decode");
+        return cli_usage(command, "--chat excludes --no-special, --parse-special and --decode");
     if (hb_model_open_vocab(o.model_path, &model, &err)) return cli_fail(&err);
     cli_show_warnings(model);
     hb_buffer text = {0};
@@ -151,9 +156,9 @@ static int run(const cli_command *command, int argc, char **argv)
 const cli_command cli_tokenize = {
     .name = "tokenize",
     .operand = "TEXT",
-    .summary = "text to tokens and back",
-    .details =
-        "Prints the tokens of TEXT (- reads it from standard input), one to a line: the id, then the\n"
-        "token in quotes. --decode turns ids into text. The file needs a vocabulary, and no weights.",
+    .summary = "convert text to tokens and back",
+    .details = "Prints the tokens of TEXT (- reads it from standard input), one per line: the id, then "
+               "the token in quotes. --decode turns ids into text. The model file needs a vocabulary, "
+               "but no weights.",
     .run = run,
 };

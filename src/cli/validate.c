@@ -40,30 +40,29 @@ typedef struct validating {
 
 static void add_options(cli_options *options, validating *v)
 {
-    const cli_option own[] = {
-        {"params", 'p', CLI_TEXT, &v->params_path, "FILE", "what was calibrated (required)", 0, 0, NULL,
-         NULL},
-        {"scores", 0, CLI_TEXT, &v->scores_path, "FILE",
-         "instead of generating: a table, with a column for each score", 0, 0, NULL, NULL},
-        {"label", 'l', CLI_TEXT, &v->label, "NAME", "the table's column of labels; label", 0, 0, NULL,
-         NULL},
-        {"min-recall", 0, CLI_REAL, &v->min_recall, "R", "of the best precision; the calibration's",
-         1e-9, 1, NULL, &v->recall_given},
-        {"force", 0, CLI_FLAG, &v->force, NULL, "accept parameters of another model or chat", 0, 0,
-         NULL, NULL},
-    };
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) cli_add(options, own[i]);
-    cli_draws_add(options, &v->n_draws);
     cli_pass1_add(options, &v->pass1);
     v->pass1.n_samples = 0;
     v->pass1.max_tokens = 0; /* until the calibration is read */
-    cli_explain(options, "model", "to score a held-out split: the model, GGUF");
-    cli_explain(options, "data", "and the split: prompts with labels or answers, JSON Lines or array");
-    cli_explain(options, "n-samples", "samples to draw, 0 for all; all");
-    cli_explain(options, "max-tokens", "tokens generated for a sample; as calibrated");
-    cli_explain(options, "run", "a run to judge; with --model and --data, where samples are kept");
-    cli_explain(options, "output-dir", "of the run, unless --run names it; calibrated_params");
-    cli_explain(options, "name", "begins the run's name; the model's name");
+    cli_explain(options, "data", "prompts of the split, with labels or answers",
+                "the demo's test split");
+    cli_explain(options, "n-samples", "draw N samples; 0 means all", NULL);
+    cli_explain(options, "max-tokens", "generate at most N tokens for a sample", "as calibrated");
+    cli_explain(options, "run", "a run to judge; with --model and --data, where to keep samples",
+                "DIR/NAME_run_HASH.db");
+    cli_begin_group(options, CLI_GROUP_DATA);
+    cli_add_text(options, "scores", 0, "FILE", &v->scores_path,
+                 "instead of generating: a table with a column for each score");
+    cli_add_text(options, "label", 'l', "NAME", &v->label, "column of labels in --scores")->standard =
+        "label";
+    cli_begin_group(options, CLI_GROUP_THRESHOLD);
+    cli_add_text(options, "params", 'p', "FILE", &v->params_path, "parameters to validate")->required =
+        true;
+    cli_add_flag(options, "force", 0, &v->force, "accept parameters of another model or chat format");
+    cli_option *recall = cli_add_real(options, "min-recall", 0, "R", &v->min_recall, 1e-9, 1,
+                                      "find the highest precision at this recall or more");
+    recall->given = &v->recall_given;
+    recall->standard = "as calibrated";
+    cli_draws_add(options, &v->n_draws);
 }
 
 /* ---- The split ----------------------------------------------------------------------------------- */
@@ -222,7 +221,7 @@ static int join(validating *v)
     double *values = calloc(joint->n_features + 1, sizeof *values);
     v->log_odds = values ? calloc(v->table.n + 1, sizeof *v->log_odds) : NULL;
     if (!v->log_odds) free(values);
-    if (!v->log_odds) return cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
+    if (!v->log_odds) return cli_fail_memory();
     for (size_t i = 0; i < v->table.n; i++) {
         for (size_t j = 0; j < joint->n_features; j++) values[j] = v->table.scores[j * v->table.n + i];
         v->log_odds[i] = hb_joint_log_odds(joint, values);
@@ -236,7 +235,7 @@ static int read_scores(validating *v)
     size_t n_joint = v->params->joint.n_features, n_names = 0;
     const char **names = calloc(v->params->n_scores + n_joint, sizeof *names);
     v->judged = calloc(v->params->n_scores, sizeof *v->judged);
-    int code = names && v->judged ? CLI_DONE : cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
+    int code = names && v->judged ? CLI_DONE : cli_fail_memory();
     if (!code) code = choose_scores(v, names, &n_names);
     if (!code) code = read_table(v, names, n_names);
     if (!code && n_joint) code = join(v);
@@ -405,9 +404,9 @@ static void print_first(const validating *v)
     const hb_bootstrap *intervals = &r->uncertainty.bootstrap;
     const hb_sweep_point *t = &r->at_tau, *b = &r->sweep.best;
     bool drawn = v->n_draws > 0;
-    printf("Score %s of %zu samples, %.1f %% of them hallucinated; %s scores are risky\n", s->name,
-           r->sweep.n, 100 * r->sweep.hallucination_rate,
-           s->direction == HB_DIRECTION_LOW ? "low" : "high");
+    cli_print("Score %s of %zu samples, %.1f %% of them hallucinated; %s scores are risky\n", s->name,
+              r->sweep.n, 100 * r->sweep.hallucination_rate,
+              s->direction == HB_DIRECTION_LOW ? "low" : "high");
     printf("  AUROC                  %.4f", r->sweep.auroc);
     print_interval(&intervals->auroc, drawn);
     printf(", DeLong's");
@@ -462,9 +461,9 @@ static void print_table(const validating *v)
     for (size_t i = 0; i < v->n; i++) {
         const judged *j = &v->judged[i];
         const hb_validation *r = &j->result;
-        printf("%-18s %.4f %.4f  %s%11.6g  %.4f %.4f %.4f  %.4f %7.4f", j->calibrated->name,
-               r->sweep.auroc, r->sweep.pr_auc, r->sweep.direction == HB_DIRECTION_LOW ? "<" : ">",
-               r->at_tau.tau, r->at_tau.precision, r->at_tau.recall, r->at_tau.f1, r->aurc, r->prr);
+        cli_print("%-18s %.4f %.4f  %s%11.6g  %.4f %.4f %.4f  %.4f %7.4f", j->calibrated->name,
+                  r->sweep.auroc, r->sweep.pr_auc, r->sweep.direction == HB_DIRECTION_LOW ? "<" : ">",
+                  r->at_tau.tau, r->at_tau.precision, r->at_tau.recall, r->at_tau.f1, r->aurc, r->prr);
         if (isnan(j->p_holm)) putchar('\n');
         else printf("  %8.2g\n", j->p_holm);
     }
@@ -504,7 +503,7 @@ static int validate(const cli_command *command, validating *v)
     if (!code) code = judge_all(v);
     if (code) return code;
     const char **names = names_of(v);
-    if (!names) return cli_fail(&(hb_error){HB_ERR_MEMORY, "out of memory"});
+    if (!names) return cli_fail_memory();
     code = v->pass1.json ? print_json(v, names) : print_text(v, names);
     free(names);
     return code;
@@ -526,7 +525,6 @@ static int check_usage(const cli_command *command, validating *v)
 {
     int code;
     bool model = v->pass1.model_path, data = v->pass1.data_path, run = v->pass1.run_path;
-    if (!v->params_path) return cli_usage(command, "--params is required");
     if (v->label && !v->scores_path) return cli_usage(command, "--label goes with --scores");
     if (v->scores_path && v->pass1.grading.rule_given)
         return cli_usage(command, "--grade is not for --scores, whose labels are given");
@@ -555,13 +553,9 @@ static int run(const cli_command *command, int argc, char **argv)
 
 const cli_command cli_validate = {
     .name = "validate",
-    .summary = "judge calibrated thresholds on data they were not found on",
-    .details =
-        "Scores a held-out split (--model and --data, as hbar score does; the demo's test split), or "
-        "takes the\n"
-        "scores of a run (--run alone) or of a table (--scores), and reports for each "
-        "calibrated score how it\n"
-        "ranks, what its threshold does, and how far the scores have moved from the "
-        "calibration's.",
+    .summary = "test calibrated thresholds on held-out data",
+    .details = "Scores a held-out split (--model and --data, as hbar score does), or takes the scores "
+               "of a run (--run alone) or of a table (--scores). Reports for each calibrated score how "
+               "it ranks, what its threshold does, and how far the scores moved since the calibration.",
     .run = run,
 };

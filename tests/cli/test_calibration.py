@@ -160,7 +160,7 @@ class Calibrate(Runs):
             model = ["--model", MODEL] if "--data" in command else []
             if command[0] != "export":
                 model = [*model, "-q"]
-            self.fails(*command, *model, "--grade", "f1", says="--grade: the run has labels, no answers")
+            self.fails(*command, *model, "--grade", "f1", says="--grade: the run has labels, not answers")
 
 
 class Store(Runs):

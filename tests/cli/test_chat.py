@@ -66,7 +66,7 @@ class Chat(Case):
         generate = ["generate", "--model", CHAT_MODEL, "--params", params, *FAST]
         self.assertNotIn("warning", self.run_hbar(*generate, *CHAT, "x")[1])
         for other in ([], ["--chat"], [*CHAT, "--chat-template", "phi3"]):
-            self.assertIn("calibrated on prompts put otherwise (chatml)", self.run_hbar(*generate, *other, "x")[1])
+            self.assertIn("with another chat format or system message (chatml)", self.run_hbar(*generate, *other, "x")[1])
         validate = ["validate", "--params", params, "--model", CHAT_MODEL, "--data", LABELLED, "-o", self.dir / "out",
                     "--draws", 0, *FAST]
         self.run_hbar(*validate, *CHAT)
@@ -76,15 +76,15 @@ class Chat(Case):
     def test_refusals(self):
         for command in ("generate", "tokenize"):
             self.fails(command, "--model", MODEL, "--chat", "x", says="tiny-f32.gguf: the model has no chat template")
-            self.fails(command, "--model", MODEL, "--system", "x", "x", code=USAGE, says="--system goes with --chat")
-            self.fails(command, "--model", MODEL, "--chat-template", "phi3", "x", code=USAGE, says="goes with --chat")
+            self.fails(command, "--model", MODEL, "--system", "x", "x", code=USAGE, says="--system needs --chat")
+            self.fails(command, "--model", MODEL, "--chat-template", "phi3", "x", code=USAGE, says="--chat-template needs --chat")
             self.fails(command, "--model", MODEL, "--chat", "--chat-template", "mine", "x", code=USAGE,
                        says="'mine' is not one of auto, chatml, llama2")
-        self.fails("score", "--model", MODEL, "--data", LABELLED, "--chat", says="--chat-template names a format to use")
+        self.fails("score", "--model", MODEL, "--data", LABELLED, "--chat", says="name a format with --chat-template")
         other = self.model_with("{{ messages[0].content }}")
-        self.fails("generate", "--model", other, "--chat", "x", says="chat template is none that hbar knows; --chat-")
+        self.fails("generate", "--model", other, "--chat", "x", says="chat template is none that hbar knows; name a format")
         self.run_hbar("generate", "--model", other, "--chat", "--chat-template", "chatml", *FAST, "x")
-        self.fails("tokenize", "--model", CHAT_MODEL, "--chat", "--no-special", "x", code=USAGE, says="goes without")
+        self.fails("tokenize", "--model", CHAT_MODEL, "--chat", "--no-special", "x", code=USAGE, says="--chat excludes --no-special")
 
 
 if __name__ == "__main__":

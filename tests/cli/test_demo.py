@@ -161,7 +161,7 @@ class Demo(unittest.TestCase):
         shipped = json.loads((DATA / "demo_params.json").read_text(encoding="utf-8"))
         told = self.hbar("generate", "What is the capital of France?")
         self.assertEqual(told.stdout.strip(), "Paris")
-        self.assertIn("no --params given: the demo's", told.stderr)
+        self.assertIn("no --params given: using the demo's", told.stderr)
         self.assertNotIn("warning", told.stderr)
         halted = self.json("generate", "What is the capital of Cuba?")
         self.assertTrue(halted["halted"])
@@ -170,12 +170,12 @@ class Demo(unittest.TestCase):
         self.assertEqual((by_hand["monitor"]["tau"], by_hand["monitor"]["direction"]), (1, ">="))
 
     def test_bad_use(self):
-        for args, message in [(["calibrate", "--min-f1", "0.3"], "--min-f1 goes with --grade f1"),
+        for args, message in [(["calibrate", "--min-f1", "0.3"], "--min-f1 needs --grade f1"),
                               (["calibrate", "--grade", "fuzzy"], "--grade"),
                               (["sweep", "--data", "x.csv", "--grade", "f1"], "--grade goes with --run"),
-                              (["validate", "--params", "p", "--run", "r", "--min-f1", "1"], "--min-f1 goes with"),
+                              (["validate", "--params", "p", "--run", "r", "--min-f1", "1"], "--min-f1 needs"),
                               (["validate", "--params", "p", "--scores", "s", "--grade", "f1"], "--grade is not for --scores"),
-                              (["export", "--run", "r", "--min-f1", "0.3"], "--min-f1 goes with --grade f1")]:
+                              (["export", "--run", "r", "--min-f1", "0.3"], "--min-f1 needs --grade f1")]:
             result = self.hbar(*args)
             self.assertEqual(result.returncode, 2)
             self.assertIn(message, result.stderr)

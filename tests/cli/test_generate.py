@@ -76,6 +76,17 @@ class Generate(Case):
         self.assertEqual(self.generate("--max-tokens", 30, *OFF, "--stop", "nowhere in it")["text"], text)
         self.fails("generate", "--stop", "", "x", code=USAGE, says="--stop: the text is empty")
 
+    def test_several_stop_texts(self):
+        """Each holds, in whatever order they are given: the text ends before the one that comes first."""
+        text = self.generate("--max-tokens", 30, *OFF)["text"]
+        early, late = text[len(text) // 3:][:4], text[2 * len(text) // 3:][:4]
+        self.assertLess(text.index(early), text.index(late))
+        for stops in ([early, late], [late, early], ["nowhere in it", late, early], [early, early]):
+            given = [part for stop in stops for part in ("--stop", stop)]
+            result = self.generate("--max-tokens", 30, *OFF, *given)
+            self.assertEqual((result["reason"], result["text"]), ("stop text", text[: text.index(early)]))
+        self.fails("generate", "--stop", "x", "--stop", "", "x", code=USAGE, says="--stop: the text is empty")
+
     def test_one_line(self):
         wild = ["--max-tokens", 400, "--temperature", 3, *OFF]
         for seed in range(1, 20):
@@ -104,6 +115,22 @@ class Generate(Case):
         empty = self.generate("--max-tokens", 2, *OFF, prompt="-", stdin=b"")
         self.assertEqual(empty["n_prompt"], 1)  # the beginning of text alone
         self.generate("--max-tokens", 2, *OFF, prompt="-", stdin=b"\xff\x00\xe2")
+
+    def test_the_line_end_of_standard_input_is_not_prompt(self):
+        """One is dropped, of either kind; others belong to the prompt."""
+        def tokens(stdin):
+            return self.run_json("tokenize", "--model", MODEL, "-", stdin=stdin)["tokens"]
+
+        def given(text):
+            return self.run_json("tokenize", "--model", MODEL, text)["tokens"]
+
+        for piped, text in [(b"a b\n", "a b"), (b"a b\r\n", "a b"), (b"a b\n\n", "a b\n"), (b"a b\r\n\r\n", "a b\r\n"),
+                            (b"a b\r", "a b\r"), (b"\na b", "\na b"), (b"\n", ""), (b"\r\n", ""), (b"", "")]:
+            with self.subTest(piped):
+                self.assertEqual(tokens(piped), given(text))
+        self.assertEqual(given("a b\n"), tokens(b"a b\n\n"))  # what is given as an operand stays as it is
+        piped = self.generate("--max-tokens", 5, *OFF, prompt="-", stdin=PROMPT.encode() + b"\n")
+        self.assertEqual(piped["tokens"], self.generate("--max-tokens", 5, *OFF)["tokens"])
 
     def test_sampling(self):
         def sample(seed, *more):

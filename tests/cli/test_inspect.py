@@ -42,7 +42,7 @@ class Inspect(Case):
         self.fails("inspect", PROJECT / "README.md", says="README.md: not a GGUF file")
         self.fails("inspect", self.dir / "none.gguf", says="none.gguf: No such file")
         self.fails("inspect", self.write("cut.gguf", MODEL.read_bytes()[:5000]), says="cut.gguf: ")
-        self.fails("inspect", code=USAGE, says="a file is required")
+        self.fails("inspect", code=USAGE, says="FILE is required")
         self.fails("inspect", MODEL, "--ctx-size", 0, code=USAGE, says="--ctx-size: '0'")
 
     @unittest.skipUnless(GPT_2.exists(), "needs ../shared")

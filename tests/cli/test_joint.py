@@ -83,7 +83,7 @@ class Table(Case):
         for arguments, says in ((["--guarantee", "risk=0.1"], "exclude each other"),
                                 (["--direction", "low"], "log-odds are risky")):
             self.fails("sweep", "--data", data, "--joint", "--score", "a,b", *arguments, code=USAGE, says=says)
-        self.fails("sweep", "--data", data, "--joint", code=FAILED, says="no column is named as a score of hbar's")
+        self.fails("sweep", "--data", data, "--joint", code=FAILED, says="no column has the name of a score of hbar")
         self.fails("calibrate", "--joint", "--score", "hbar_s,mood", code=USAGE, says="there is no score 'mood'")
 
 

@@ -97,10 +97,10 @@ class Ranking(Case):
         path = self.write_rows("t.jsonl", self.table())
         self.fails("sweep", "--data", path, "--score", "mine,nothing", says="no column 'nothing'")
         self.fails("sweep", "--data", self.write("n.csv", "x,label\n1,0\n"), "--score", "all", code=FAILED,
-                   says="no column is named as a score of hbar's")
+                   says="no column has the name of a score of hbar")
         for score in ("entrapy", "entropy,", "entropy:median", "all:"):
             self.fails("calibrate", "--score", score, code=USAGE, says="--score: there is no score '")
-        self.fails("calibrate", "--score", "entropy,pri", "--signals", "pri", code=USAGE, says="is not among them")
+        self.fails("calibrate", "--score", "entropy,pri", "--signals", "pri", code=USAGE, says="lacks a signal that --score names")
         self.fails("sweep", "--data", path, "--score", "entropy,mine", "--tau-start", 0, "--tau-stop", 1, "--tau-step",
                    0.5, says="a range of tau belongs to one score, not to 2")
         self.fails("sweep", "--data", path, "--draws", 50, code=USAGE, says="--draws: 0, or 100 and more")

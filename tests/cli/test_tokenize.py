@@ -30,7 +30,7 @@ class Tokenize(Case):
 
     def test_refusals(self):
         self.fails("tokenize", "x", code=USAGE, says="--model is required")
-        self.fails("tokenize", "--model", MODEL, code=USAGE, says="a text is required")
+        self.fails("tokenize", "--model", MODEL, code=USAGE, says="TEXT is required")
         self.fails("tokenize", "--model", MODEL, "--decode", "12 x", code=FAILED, says="'x' is not a token id")
         self.fails("tokenize", "--model", MODEL, "--decode", "99999999", code=FAILED, says="is not a token id")
 

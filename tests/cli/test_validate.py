@@ -126,7 +126,7 @@ class Validate(Case):
         self.assertTrue(0.4 < rates[0] < 1)
         self.fails("validate", "--params", params, "--run", run, says="all 40 samples have label 1")
         self.fails("validate", "--params", params, "--run", run, "--min-f1", 0.3, code=USAGE,
-                   says="--min-f1 goes with --grade f1")
+                   says="--min-f1 needs --grade f1")
 
     def settings(self, run):
         with contextlib.closing(sqlite3.connect(run)) as db:
@@ -142,7 +142,7 @@ class Validate(Case):
         self.run_hbar("score", "--model", MODEL, "--data", LABELLED, "--run", run, *FAST)
         params = self.params([("hbar_s", 2, ">=")], model=self.model_of(run))
         self.fails("validate", "--params", params, "--run", run, "--grade", "f1",
-                   says="r.db: --grade: the run has labels, no answers")
+                   says="r.db: --grade: the run has labels, not answers")
         self.fails("validate", "--params", params, "--scores", run, "--grade", "f1", code=USAGE, says="--grade is not for")
 
     def test_a_split_is_scored_as_calibrated(self):
@@ -168,8 +168,9 @@ class Validate(Case):
         self.assertIn("15 of 25 samples have ids that the calibration had", err)
 
     def test_help(self):
-        out, _ = self.run_hbar("validate", "--help")
-        for part in ("samples to draw, 0 for all; all", "a run to judge", "tokens generated for a sample; as calibrated"):
+        out = " ".join(self.run_hbar("validate", "--help")[0].split())
+        for part in ("draw N samples; 0 means all (default: 0)", "a run to judge", "parameters to validate (required)",
+                     "generate at most N tokens for a sample (default: as calibrated)"):
             self.assertIn(part, out)
 
     def test_usage(self):

@@ -1,0 +1,142 @@
+/* --help, made from the table of options. */
+#include <stdio.h>
+#include <string.h>
+#include "cli/cli.h"
+
+/* Columns of a line, of the descriptions of options, and how many options need headings. */
+enum { WIDTH = 80, HELP_COLUMN = 28, MANY = 12 };
+
+static const char *const headings[CLI_N_GROUPS] = {
+    [CLI_GROUP_MODEL] = "Model",         [CLI_GROUP_CHAT] = "Chat",
+    [CLI_GROUP_DATA] = "Data",           [CLI_GROUP_SCORES] = "Scores",
+    [CLI_GROUP_THRESHOLD] = "Threshold", [CLI_GROUP_GENERATION] = "Generation",
+    [CLI_GROUP_RESOURCES] = "Resources", [CLI_GROUP_OUTPUT] = "Output",
+};
+
+/* Prints text from `column` on, breaking lines between words; lines after the first begin at `indent`.
+ */
+static void print_wrapped(const char *text, size_t column, size_t indent)
+{
+    for (bool first = true; *text; first = false) {
+        size_t length = strcspn(text, " ");
+        if (!first && column + 1 + length > WIDTH) {
+            cli_write("\n", 1);
+            cli_print("%*s", (int)indent, "");
+            column = indent;
+        } else if (!first) {
+            cli_write(" ", 1);
+            column++;
+        }
+        cli_write(text, length);
+        column += length;
+        text += length + strspn(text + length, " ");
+    }
+    cli_write("\n", 1);
+}
+
+/* ---- Options ------------------------------------------------------------------------------------- */
+
+/* Appends the choices to `text` [size], which has room for them: they are our own. */
+static void add_choices(char *text, size_t size, const cli_option *o, const char *between)
+{
+    for (int i = 0; o->choices[i]; i++) {
+        size_t n = strlen(text);
+        snprintf(text + n, size - n, "%s%s", i ? between : "", o->choices[i]);
+    }
+}
+
+/* "  -m, --model FILE" */
+static void name_option(const cli_option *o, char *text, size_t size)
+{
+    char letter[8] = "    ";
+    if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
+    snprintf(text, size, "  %s--%s%s%s", letter, o->name, o->kind == CLI_FLAG ? "" : " ",
+             o->argument ? o->argument : "");
+    if (o->kind == CLI_CHOICE && !o->argument) add_choices(text, size, o, "|");
+}
+
+/* The default as text; NULL for flags, which have none. */
+static const char *default_text(const cli_option *o, char *number, size_t size)
+{
+    if (o->standard) return o->standard;
+    switch (o->kind) {
+    case CLI_FLAG:
+        return NULL;
+    case CLI_TEXT:
+        return *(const char **)o->target ? *(const char **)o->target : "none";
+    case CLI_LIST:
+        return "none";
+    case CLI_CHOICE:
+        return o->choices[*(int *)o->target];
+    case CLI_INT:
+        snprintf(number, size, "%d", *(int32_t *)o->target);
+        return number;
+    case CLI_COUNT:
+    case CLI_BYTES:
+        snprintf(number, size, "%llu", (unsigned long long)*(uint64_t *)o->target);
+        return number;
+    case CLI_REAL:
+        snprintf(number, size, "%g", *(double *)o->target);
+        return number;
+    }
+    return NULL;
+}
+
+/* What the option does, its choices and its default. */
+static void describe_option(const cli_option *o, char *text, size_t size)
+{
+    char number[32];
+    const char *standard = default_text(o, number, sizeof number);
+    snprintf(text, size, "%s%s", o->help, o->kind == CLI_CHOICE && o->argument ? "; one of " : "");
+    if (o->kind == CLI_CHOICE && o->argument) add_choices(text, size, o, ", ");
+    size_t n = strlen(text);
+    if (o->required) snprintf(text + n, size - n, " (required)");
+    else if (standard) snprintf(text + n, size - n, " (default: %s)", standard);
+}
+
+static void print_option(const cli_option *o)
+{
+    char left[96], right[1024];
+    name_option(o, left, sizeof left);
+    describe_option(o, right, sizeof right);
+    size_t length = strlen(left);
+    cli_write(left, length);
+    if (length + 2 > HELP_COLUMN) {
+        cli_write("\n", 1);
+        length = 0;
+    }
+    cli_print("%*s", (int)(HELP_COLUMN - length), "");
+    print_wrapped(right, HELP_COLUMN, HELP_COLUMN);
+}
+
+static void print_heading(const char *heading)
+{
+    cli_write("\n", 1);
+    cli_print("%s:\n", heading);
+}
+
+static void print_group(const cli_options *options, cli_group group)
+{
+    bool begun = false;
+    for (int i = 0; i < options->n; i++) {
+        if (options->list[i].group != group) continue;
+        if (!begun) print_heading(headings[group]);
+        begun = true;
+        print_option(&options->list[i]);
+    }
+}
+
+void cli_print_help(const cli_command *command, const cli_options *options)
+{
+    const char *operand = command->operand ? command->operand : "";
+    cli_print("Usage: hbar %s [OPTIONS]%s%s\n", command->name, *operand ? " " : "", operand);
+    cli_write("\n", 1);
+    print_wrapped(command->details, 0, 0);
+    if (options->n > MANY)
+        for (int g = 0; g < CLI_N_GROUPS; g++) print_group(options, (cli_group)g);
+    else {
+        print_heading("Options");
+        for (int i = 0; i < options->n; i++) print_option(&options->list[i]);
+    }
+    print_option(&(cli_option){.name = "help", .letter = 'h', .help = "show this help"});
+}

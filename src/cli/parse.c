@@ -1,0 +1,283 @@
+/* Parsing of a command's arguments by its table of options. */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cli/cli.h"
+
+/* ---- Values -------------------------------------------------------------------------------------- */
+
+static bool parse_real(const char *text, double *value)
+{
+    char *end;
+    errno = 0;
+    *value = strtod(text, &end);
+    return end != text && !*end && !errno && isfinite(*value);
+}
+
+static bool parse_count(const char *text, uint64_t *value)
+{
+    char *end;
+    if (*text < '0' || *text > '9') return false;
+    errno = 0;
+    *value = strtoull(text, &end, 10);
+    return !*end && !errno;
+}
+
+/* A number of bytes; a suffix stands for a power of 1024. */
+static bool parse_bytes(const char *text, uint64_t *value)
+{
+    static const char suffixes[] = "KMGT";
+    char digits[24];
+    size_t n = strlen(text);
+    const char *suffix = n ? strchr(suffixes, text[n - 1]) : NULL;
+    if (n >= sizeof digits) return false;
+    memcpy(digits, text, n + 1);
+    if (suffix) digits[n - 1] = '\0';
+    if (!parse_count(digits, value)) return false;
+    int shift = suffix ? 10 * (int)(suffix - suffixes + 1) : 0;
+    if (*value > UINT64_MAX >> shift) return false;
+    *value <<= shift;
+    return true;
+}
+
+static int bad_value(const cli_command *command, const cli_option *o, const char *text)
+{
+    const char *number = o->kind == CLI_REAL ? "a number" : "a whole number";
+    if (o->kind == CLI_BYTES)
+        return cli_usage(command, "--%s: '%s' is not a number of bytes like 512M or 2G", o->name, text);
+    if (o->min < -1e15) return cli_usage(command, "--%s: '%s' is not %s", o->name, text, number);
+    if (o->max > 1e15 && o->min > 0 && o->min < 1e-15)
+        return cli_usage(command, "--%s: '%s' is not %s above 0", o->name, text, number);
+    if (o->max > 1e15)
+        return cli_usage(command, "--%s: '%s' is not %s of at least %g", o->name, text, number, o->min);
+    return cli_usage(command, "--%s: '%s' is not %s from %g to %.10g", o->name, text, number, o->min,
+                     o->max);
+}
+
+static int set_choice(const cli_command *command, const cli_option *o, const char *text)
+{
+    char known[512] = "";
+    for (int i = 0; o->choices[i]; i++) {
+        if (strcmp(text, o->choices[i]) == 0) {
+            *(int *)o->target = i;
+            return CLI_DONE;
+        }
+        size_t n = strlen(known);
+        snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", o->choices[i]);
+    }
+    return cli_usage(command, "--%s: '%s' is not one of %s", o->name, text, known);
+}
+
+static int add_text(cli_list *list, const char *text)
+{
+    const char **texts = realloc(list->texts, (list->n + 1) * sizeof *texts);
+    if (!texts) return cli_fail_memory();
+    list->texts = texts;
+    list->texts[list->n++] = text;
+    return CLI_DONE;
+}
+
+static int set_number(const cli_command *command, const cli_option *o, const char *text)
+{
+    uint64_t count;
+    bool ok = o->kind == CLI_BYTES ? parse_bytes(text, &count) : parse_count(text, &count);
+    if (!ok || (double)count < o->min || (double)count > o->max) return bad_value(command, o, text);
+    if (o->kind == CLI_INT) *(int32_t *)o->target = (int32_t)count;
+    else *(uint64_t *)o->target = count;
+    return CLI_DONE;
+}
+
+static int set_value(const cli_command *command, cli_option *o, const char *text)
+{
+    double real;
+    if (o->seen && o->kind != CLI_FLAG && o->kind != CLI_LIST)
+        return cli_usage(command, "--%s is given twice, and takes one value", o->name);
+    o->seen = true;
+    if (o->given) *o->given = true;
+    switch (o->kind) {
+    case CLI_FLAG:
+        *(bool *)o->target = true;
+        return CLI_DONE;
+    case CLI_TEXT:
+        *(const char **)o->target = text;
+        return CLI_DONE;
+    case CLI_LIST:
+        return add_text(o->target, text);
+    case CLI_CHOICE:
+        return set_choice(command, o, text);
+    case CLI_INT:
+    case CLI_COUNT:
+    case CLI_BYTES:
+        return set_number(command, o, text);
+    case CLI_REAL:
+        if (!parse_real(text, &real) || real < o->min || real > o->max)
+            return bad_value(command, o, text);
+        *(double *)o->target = real;
+        return CLI_DONE;
+    }
+    return CLI_USAGE;
+}
+
+/* ---- Parsing ------------------------------------------------------------------------------------- */
+
+enum { HELP = 1000, FIRST_OPTION = 2000 };
+
+/* getopt's tables, made from ours. */
+typedef struct tables {
+    struct option longs[CLI_MAX_OPTIONS + 2];
+    char shorts[2 * CLI_MAX_OPTIONS + 3];
+} tables;
+
+static void describe(const cli_options *options, tables *t)
+{
+    int n = 0;
+    t->shorts[n++] = ':'; /* getopt then tells a missing value from an unknown option */
+    t->shorts[n++] = 'h';
+    for (int i = 0; i < options->n; i++) {
+        const cli_option *o = &options->list[i];
+        int has = o->kind == CLI_FLAG ? no_argument : required_argument;
+        t->longs[i] = (struct option){o->name, has, NULL, FIRST_OPTION + i};
+        if (!o->letter) continue;
+        t->shorts[n++] = o->letter;
+        if (has == required_argument) t->shorts[n++] = ':';
+    }
+    t->longs[options->n] = (struct option){"help", no_argument, NULL, HELP};
+    t->longs[options->n + 1] = (struct option){0};
+    t->shorts[n] = '\0';
+}
+
+static cli_option *find_option(cli_options *options, int code)
+{
+    if (code >= FIRST_OPTION && code < FIRST_OPTION + options->n)
+        return &options->list[code - FIRST_OPTION];
+    for (int i = 0; i < options->n; i++)
+        if (options->list[i].letter && options->list[i].letter == code) return &options->list[i];
+    return NULL;
+}
+
+static int refuse_no_value(const cli_command *command, cli_options *options)
+{
+    if (optopt < FIRST_OPTION) return cli_usage(command, "-%c needs a value", optopt);
+    return cli_usage(command, "--%s needs a value", find_option(options, optopt)->name);
+}
+
+/* Whether a long option is the beginning of several names. */
+static bool is_ambiguous(const cli_options *options, const char *argument)
+{
+    size_t length = strcspn(argument, "="), n = 0;
+    if (length < 3 || strncmp(argument, "--", 2) != 0) return false;
+    for (int i = 0; i < options->n; i++)
+        if (strncmp(options->list[i].name, argument + 2, length - 2) == 0) n++;
+    return n > 1;
+}
+
+/* getopt refused a long option, argv[optind - 1], or the letter `optopt`. A letter stands in
+ * argv[optind - 1] if it is the last one there, and else in argv[optind]. */
+static int refuse(const cli_command *command, cli_options *options, char **argv)
+{
+    const char *argument = argv[optind - 1];
+    const cli_option *flag = find_option(options, optopt);
+    char hint[64] = "";
+    if (flag || optopt == HELP)
+        return cli_usage(command, "--%s takes no value", flag ? flag->name : "help");
+    if (command->operand)
+        snprintf(hint, sizeof hint, "; a %s that starts with - goes after --", command->operand);
+    if (optopt > 0 && optopt < 128 && isalnum(optopt))
+        return cli_usage(command, "unknown option -%c%s", optopt, hint);
+    if (optopt && (*argument != '-' || argument[strlen(argument) - 1] != (char)optopt))
+        argument = argv[optind];
+    if (is_ambiguous(options, argument))
+        return cli_usage(command, "%s stands for several options", argument);
+    return cli_usage(command, strchr(argument, ' ') ? "unknown option '%s'%s" : "unknown option %s%s",
+                     argument, hint);
+}
+
+/* Goes through the options and, where `apply` says so, sets their values. */
+static bool walk(const cli_command *command, cli_options *options, const tables *t, int argc,
+                 char **argv, bool apply, int *code)
+{
+    int c;
+    optind = 0; /* glibc's way to start again */
+    opterr = 0;
+    while ((c = getopt_long(argc, argv, t->shorts, t->longs, NULL)) != -1) {
+        if (c == HELP || c == 'h') {
+            cli_print_help(command, options);
+            return false;
+        }
+        cli_option *o = find_option(options, c);
+        if (c == ':') *code = refuse_no_value(command, options);
+        else if (!o) *code = refuse(command, options, argv);
+        else if (apply) *code = set_value(command, o, optarg);
+        if (*code) return false;
+    }
+    return true;
+}
+
+static int check_required(const cli_command *command, const cli_options *options, const char *operand)
+{
+    for (int i = 0; i < options->n; i++)
+        if (options->list[i].required && !options->list[i].seen)
+            return cli_usage(command, "--%s is required", options->list[i].name);
+    if (command->operand && !operand) return cli_usage(command, "%s is required", command->operand);
+    return CLI_DONE;
+}
+
+/* The first walk sets nothing, so that help finds every default in its place. */
+bool cli_parse(const cli_command *command, cli_options *options, int argc, char **argv,
+               const char **operand, int *code)
+{
+    tables t;
+    describe(options, &t);
+    *code = CLI_DONE;
+    *operand = NULL;
+    if (!walk(command, options, &t, argc, argv, false, code) ||
+        !walk(command, options, &t, argc, argv, true, code))
+        return false;
+    if (optind < argc && command->operand) *operand = argv[optind++];
+    if (optind < argc) *code = cli_usage(command, "unexpected argument '%s'", argv[optind]);
+    if (!*code) *code = check_required(command, options, *operand);
+    return *code == CLI_DONE;
+}
+
+/* ---- The operand --------------------------------------------------------------------------------- */
+
+/* No prompt is as long; without a limit an endless input would take all memory. */
+#define MAX_INPUT ((size_t)256 << 20)
+
+static int read_input(hb_buffer *text)
+{
+    char block[4096];
+    size_t n;
+    errno = 0;
+    while ((n = fread(block, 1, sizeof block, stdin)) > 0) {
+        if (!hb_buffer_add(text, block, n)) return cli_fail_memory();
+        if (text->length <= MAX_INPUT) continue;
+        cli_message("standard input: more than %zu MiB", MAX_INPUT >> 20);
+        return CLI_FAILED;
+    }
+    if (!ferror(stdin)) return CLI_DONE;
+    cli_message("standard input: %s", strerror(errno));
+    return CLI_FAILED;
+}
+
+/* The line end that echo, editors and here-documents add. */
+static void drop_line_end(hb_buffer *text)
+{
+    if (!text->length || text->data[text->length - 1] != '\n') return;
+    text->length--;
+    if (text->length && text->data[text->length - 1] == '\r') text->length--;
+    text->data[text->length] = '\0';
+}
+
+int cli_read_operand(const char *operand, hb_buffer *text)
+{
+    if (strcmp(operand, "-") != 0)
+        return hb_buffer_add_text(text, operand) ? CLI_DONE : cli_fail_memory();
+    int code = hb_buffer_add(text, "", 0) ? read_input(text) : cli_fail_memory();
+    drop_line_end(text);
+    return code;
+}
