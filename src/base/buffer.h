@@ -1,4 +1,4 @@
-/* A growing byte string, always zero-terminated after its `length` bytes. Start from a zeroed struct.
+/* A byte string that grows. A zero byte always follows its `length` bytes. Starts as a zeroed struct.
  */
 #ifndef HB_BASE_BUFFER_H
 #define HB_BASE_BUFFER_H

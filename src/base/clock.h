@@ -1,8 +1,8 @@
-/* Time that passes, for measuring. */
+/* Elapsed time. */
 #ifndef HB_BASE_CLOCK_H
 #define HB_BASE_CLOCK_H
 
-/* Seconds since some moment in the past, which no setting of the clock changes. */
+/* Seconds of a clock that only runs forward, whatever the system's time is set to. */
 double hb_seconds(void);
 
 #endif

@@ -1,4 +1,4 @@
-/* Errors as values: a status for the program, one line of text for the person. */
+/* Errors are values: a status for the program and a line of text for people. */
 #ifndef HB_BASE_ERROR_H
 #define HB_BASE_ERROR_H
 

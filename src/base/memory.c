@@ -7,7 +7,7 @@
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
-/* Linux before 5.14 cannot be asked; there, writing does it. */
+/* Commits the memory. Linux before 5.14 lacks MADV_POPULATE_WRITE; there, writing commits it. */
 static bool take(void *memory, size_t bytes)
 {
     if (madvise(memory, bytes, MADV_POPULATE_WRITE) == 0) return true;

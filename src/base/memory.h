@@ -4,9 +4,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Room for large arrays, to be released with free(); NULL when there is none. It becomes memory of the
- * process as it is first used, or, claimed, at once; in the largest pages of the machine, which spares
- * page walks. */
+/* Allocates room for large arrays, in the machine's largest pages, which saves page walks. The kernel
+ * commits the memory when it is first used or, with `claim`, now, so that a long job cannot run out
+ * later. Released with free(); NULL when there is not enough memory. */
 void *hb_reserve(size_t bytes, bool claim);
 
 #endif

@@ -15,8 +15,8 @@ double hb_rng_unit(hb_rng *rng)
 
 uint64_t hb_rng_below(hb_rng *rng, uint64_t bound)
 {
-    /* Values below 2^64 mod bound, which is less than bound, are drawn again: what is left divides
-     * evenly. */
+    /* Rejects values below 2^64 mod bound, so that `bound` divides the number of values that are left.
+     * The division is needed only for a value below bound, because the limit is lower still. */
     uint64_t value = hb_rng_next(rng);
     if (value < bound)
         for (uint64_t reject = (0 - bound) % bound; value < reject;) value = hb_rng_next(rng);

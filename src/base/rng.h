@@ -1,4 +1,4 @@
-/* Random numbers that are the same on every platform. */
+/* Random numbers, the same on every platform. */
 #ifndef HB_BASE_RNG_H
 #define HB_BASE_RNG_H
 

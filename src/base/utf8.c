@@ -1,6 +1,6 @@
 #include "base/utf8.h"
 
-/* The range the second byte must lie in, and the length, both told by the first byte. */
+/* The length of a character and the range of its second byte; both follow from the first byte. */
 static int lead(unsigned char first, unsigned char *low, unsigned char *high)
 {
     *low = 0x80;

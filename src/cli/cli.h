@@ -1,5 +1,4 @@
-/* What the subcommands share: options, messages, interruption, progress. Exit codes: 0 done, 1 failed,
- * 2 bad usage, 130 interrupted. */
+/* What the subcommands share. Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted. */
 #ifndef HB_CLI_H
 #define HB_CLI_H
 
@@ -207,11 +206,11 @@ typedef struct cli_grading {
 void cli_grading_add(cli_options *options, cli_grading *grading);
 /* Fills grading->grading. False, with *code, for bad usage. */
 bool cli_grading_check(const cli_command *command, cli_grading *grading, int *code);
-/* Sets *used to what grades a run's samples, NULL where they came with labels; then --grade is refused.
- * Returns an exit code. */
+/* Sets *used to the grading that labels a run's samples; NULL if they have labels of their own, in
+ * which case --grade is refused. Returns an exit code. */
 int cli_grading_use(const cli_grading *grading, const char *run_path, const hb_run_counts *counts,
                     const hb_grading **used);
-/* A line that tells how many of n samples are hallucinated, and so how many answers are right. */
+/* Prints how many of n samples are hallucinated and, for graded answers, how many are right. */
 void cli_print_rate(size_t n, double hallucination_rate, const hb_grading *grading);
 
 /* --chat, --system and --chat-template (chat.c). */
@@ -224,7 +223,7 @@ typedef struct cli_chat {
 void cli_chat_add(cli_options *options, cli_chat *chat);
 /* False, with *code, for bad usage. */
 bool cli_chat_check(const cli_command *command, const cli_chat *chat, int *code);
-/* Sets chat->format for the model, where --chat is given. */
+/* With --chat, sets chat->format to the one given or to the model's own. */
 hb_status cli_chat_find(cli_chat *chat, const hb_model *model, hb_error *err);
 
 /* Which scores --score names (scores.c): a list, separated by commas. */
@@ -233,21 +232,21 @@ typedef struct cli_scores {
     size_t n;
 } cli_scores;
 
-/* Of a run, or where that is NULL of one that is yet to be made: "all" in the place of a signal stands
- * for those measured, in that of an aggregation for all of them. *named, unless it is NULL, becomes the
- * set of signals that the list names, released with hb_signal_set_free. Returns an exit code. */
+/* Scores of a run, or of one yet to be made if `run` is NULL. As a signal, "all" stands for those
+ * measured; as an aggregation, for each of them. *named, unless it is NULL, becomes the set of signals
+ * that the list names, released with hb_signal_set_free. Returns an exit code. */
 int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run,
                       cli_scores *scores, hb_signal_set **named);
-/* Of a table: names of columns; "all" stands for those named as scores of hbar's are. Without a list,
- * the usual one, or none when the table lacks it. Returns an exit code. */
+/* Columns of a table. "all" stands for those with the name of a score that hbar measures. Without a list
+ * it is the usual column, or none if the table lacks it. Returns an exit code. */
 int cli_scores_of_table(const char *list, const char *path, cli_scores *scores);
 void cli_scores_free(cli_scores *scores);
 
 /* ---- The demo's files (embedded.c) --------------------------------------------------------------- */
 
-/* Sets *path, unless it is set, to the demo's file of that name, and says so; *own then owns it. The
- * folder is HBAR_DATA_DIR, else share/hbar beside the program or beside its folder. Returns an exit
- * code; CLI_USAGE when `option` was not given and there is no such file. */
+/* Sets *path to the demo's file of that name, and says so, unless *path is set already. *own then owns
+ * the path. The folder is HBAR_DATA_DIR, else share/hbar beside the program or beside its folder.
+ * Returns an exit code: CLI_USAGE when the file is not found, so that `option` is required. */
 int cli_embedded(const cli_command *command, const char *option, const char *name, bool quiet,
                  const char **path, char **own);
 #define CLI_DEMO_MODEL  "hbar-demo.gguf"
@@ -257,13 +256,13 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
 
-#define CLI_MAX_TOKENS 20 /* generated for a sample, unless told otherwise */
+#define CLI_MAX_TOKENS 20 /* generated for a sample by default */
 
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
     const char *model_path, *data_path, *run_path, *output_dir, *name, *signal_list;
-    const char *demo_data;  /* taken where no data are given */
-    hb_signal_set *signals; /* those the list names */
+    const char *demo_data;  /* the demo's file that is used when no data are given */
+    hb_signal_set *signals; /* named by signal_list */
     hb_signal_set *needed;  /* those it must have, set by the command; NULL: none */
     int format;
     uint64_t n_samples, seed, kv_mem;
@@ -277,15 +276,15 @@ typedef struct cli_pass1 {
     bool n_samples_given;
     cli_grading grading;
     cli_chat chat;
-    char *own_model_path, *own_data_path, *own_run_path, *own_name; /* where they were not given */
+    char *own_model_path, *own_data_path, *own_run_path, *own_name; /* of those not given */
     hb_run_counts counts;
     hb_score_work work;
     double seconds;
     cli_progress progress;
 } cli_pass1;
 
-void cli_pass1_add(cli_options *options, cli_pass1 *pass); /* with the defaults put into *pass */
-/* Runs it; the run stays open in `pass` until cli_pass1_close, whatever is returned. */
+void cli_pass1_add(cli_options *options, cli_pass1 *pass); /* sets the defaults in *pass */
+/* Runs it. The run stays open in `pass` until cli_pass1_close, whatever this returns. */
 int cli_pass1_run(const cli_command *command, cli_pass1 *pass);
 void cli_pass1_close(cli_pass1 *pass);
 /* {"run", "total", "scored", "skipped", "failed", "seconds", "tokens_evaluated", "tokens_shared"}. */

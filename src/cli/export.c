@@ -90,8 +90,8 @@ static bool write_key(const char *key)
 /* One field of a CSV row: null is empty, and only texts are quoted. */
 static bool write_field(const json_t *value)
 {
-    if (json_is_string(value)) return write_text(json_string_value(value), json_string_length(value));
     char number[40] = "";
+    if (json_is_string(value)) return write_text(json_string_value(value), json_string_length(value));
     if (json_is_integer(value))
         snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     if (json_is_real(value)) snprintf(number, sizeof number, "%.17g", json_real_value(value));

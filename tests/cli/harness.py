@@ -6,6 +6,7 @@ import pty
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 from pathlib import Path
@@ -78,6 +79,13 @@ class Case(unittest.TestCase):
     def write(self, name, text):
         path = self.dir / name
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    def make_model(self, name, *options):
+        """A very small model with random weights, made by tools/make_model.py."""
+        path = self.dir / name
+        subprocess.run([sys.executable, PROJECT / "tools" / "make_model.py", path, "--type", "f32", "--embd", "32",
+                        "--heads", "2", "--ff", "32", "--layers", "1", *options], check=True)
         return path
 
     @staticmethod

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import time
@@ -136,6 +137,21 @@ class Calibrate(Runs):
         blocked = self.write("file", "mine")
         self.fails("calibrate", "--model", MODEL, "--data", LABELLED, "-o", blocked, "-q", says=str(blocked))
         self.assertEqual(blocked.read_text(), "mine")
+
+    def test_names_of_models_name_files(self):
+        """A name is no file's: what follows its last dot is no suffix. It is cut, for file systems and parameters."""
+        for name, expected in [("Llama 3.2 1B", "llama_3.2_1b"), ("v0.1", "v0.1"), ("org/Model/", "org_model_"), (".", "_"),
+                               ("Qwen\u00e9 \x1b[2J", "qwen_____2j"), (" ", "_"), (40 * "Long", 25 * "long")]:
+            with self.subTest(name):
+                out = self.dir / "names"
+                model = self.make_model("m.gguf", "--name", name, "--layers", "2")
+                result = self.run_json("calibrate", "--model", model, "--data", LABELLED, "-n", 12, "--max-tokens", 1,
+                                       "-o", out, "--draws", 0)
+                swept = self.run_json("sweep", "--run", next(out.glob("*.db")), "-o", out, "--draws", 0)
+                for path in (result["parameters"], swept["parameters"]):
+                    self.assertRegex(Path(path).name, "^" + re.escape(expected) + r"_\d{8}_\d{6}_n12\.json$")
+                self.assertRegex(next(out.glob("*.db")).name, "^" + re.escape(expected) + r"_run_[0-9a-f]{8}\.db$")
+                shutil.rmtree(out)
 
     def test_draw(self):
         ids = {seed: [r["id"] for r in self.rows(self.scored(seed))] for seed in (1, 2)}

@@ -1,9 +1,8 @@
 """--chat: prompts put as the model's template puts them, in every command that takes them."""
 import json
-import sys
 import unittest
 
-from harness import CHAT_MODEL, LABELLED, MODEL, PROJECT, USAGE, Case, subprocess
+from harness import CHAT_MODEL, LABELLED, MODEL, USAGE, Case
 
 CHAT = ["--chat", "--system", "Be brief."]
 APPLIED = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
@@ -15,10 +14,7 @@ class Chat(Case):
         return self.run_json("tokenize", "--model", CHAT_MODEL, *arguments)
 
     def model_with(self, template):
-        path = self.dir / "other.gguf"
-        subprocess.run([sys.executable, PROJECT / "tools" / "make_model.py", path, "--type", "f32", "--embd", "32",
-                        "--heads", "2", "--ff", "32", "--layers", "1", "--chat-template", template], check=True)
-        return path
+        return self.make_model("other.gguf", "--chat-template", template)
 
     def calibrate(self, *more, **options):
         return self.run_json("calibrate", "--model", CHAT_MODEL, "--data", LABELLED, "-o", self.dir / "out", *FAST, *more,
