@@ -237,8 +237,8 @@ typedef struct cli_scores {
  * that the list names, released with hb_signal_set_free. Returns an exit code. */
 int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run,
                       cli_scores *scores, hb_signal_set **named);
-/* Columns of a table. "all" stands for those with the name of a score that hbar measures. Without a list
- * it is the usual column, or none if the table lacks it. Returns an exit code. */
+/* Columns of a table. "all" stands for those with the name of a score that hbar measures. Without a
+ * list it is the usual column, or none if the table lacks it. Returns an exit code. */
 int cli_scores_of_table(const char *list, const char *path, cli_scores *scores);
 void cli_scores_free(cli_scores *scores);
 
