@@ -5,6 +5,8 @@
  *    people into it. On failure output arguments are left unset unless said otherwise.
  *  - Objects returned through a pointer belong to the caller and are released by the matching
  *    *_close or *_free, which accept NULL.
+ *  - Every struct of options has a *_defaults() function. Start from it, so that fields of later
+ *    versions have sensible values. NULL where options are expected means these defaults.
  *  - Text is UTF-8. Sizes are bytes unless said otherwise. Logarithms are natural, so information is
  *    in nats.
  *  - Nothing here exits the process, prints, or keeps global state. A model may be shared by threads;
@@ -181,6 +183,7 @@ typedef struct hb_session_options {
     bool claim;          /* take all memory from the machine at the start, so that a long job cannot
                             find it gone and its peak does not depend on the work; false: as it is used */
 } hb_session_options;
+HB_API hb_session_options hb_session_defaults(void); /* all zero: those named above */
 
 #define HB_DEFAULT_CTX 4096
 
@@ -666,7 +669,7 @@ typedef struct hb_grade {
 HB_API hb_status hb_grade_answer(const char *text, const char *const *answers, size_t n,
                                  hb_grade *grade, hb_error *err);
 
-/* 1, hallucinated, for an answer that is not right by the rule; else 0. */
+/* 1, hallucinated, for an answer that is not right by the rule; else 0. `grading` may be NULL. */
 HB_API int hb_grade_label(const hb_grade *grade, const hb_grading *grading);
 
 /* Whether an answer has a word, so that something can match it. */
@@ -826,6 +829,7 @@ typedef struct hb_score_options {
     void *user;
     hb_score_work *work; /* filled in at the end; may be NULL */
 } hb_score_options;
+HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 
 /* Pass 1: generates once, greedily, with halting off, for each sample the run lacks, and stores its
  * scalars at the end of the evaluation in which it finishes. Where the answer gives the label, it ends
@@ -873,6 +877,7 @@ typedef struct hb_table_options {
     void (*on_broken)(void *user, const char *message);
     void *user;
 } hb_table_options;
+HB_API hb_table_options hb_table_defaults(void); /* those named above, not strict, no hook */
 
 /* Scores and labels from CSV with a header line, or from JSON Lines or a JSON array of objects (told
  * apart by the first character). A label is 0 or 1 (also true/false, yes/no); a score is a finite
@@ -1125,6 +1130,7 @@ typedef struct hb_validation_options {
     hb_promise promise;             /* of tau; its kind, target and delta count */
     const hb_map *map;              /* makes P_fail; NULL: tau, lambda and direction do */
 } hb_validation_options;
+HB_API hb_validation_options hb_validation_defaults(void); /* tau and the rest as a monitor's */
 
 /* How a promise fared on other samples. */
 typedef struct hb_promise_check {

@@ -725,6 +725,21 @@ static void test_large_joint_model(void **state)
     hb_generation_free(&g);
 }
 
+/* No options are the defaults. */
+static void test_no_options(void **state)
+{
+    fixture *f = *state;
+    hb_error err;
+    hb_generation g, same;
+    const hb_generate_options o = hb_generate_defaults();
+    assert_ok(hb_generate(f->session, prompt, strlen(prompt), NULL, &g, &err));
+    assert_ok(hb_generate(f->session, prompt, strlen(prompt), &o, &same, &err));
+    assert_string_equal(g.text, same.text);
+    assert_int_equal(g.finish, same.finish);
+    hb_generation_free(&g);
+    hb_generation_free(&same);
+}
+
 /* Where nothing is watched, nothing halts. */
 static void test_nothing_watched(void **state)
 {
@@ -780,6 +795,7 @@ int main(void)
                                         close_fixture),
         cmocka_unit_test_setup_teardown(test_joint_model, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_large_joint_model, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_no_options, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_nothing_watched, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_each_signal_alone, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_cancel, open_fixture, close_fixture),

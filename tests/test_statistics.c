@@ -262,10 +262,46 @@ static void test_outputs_stay_unset(void **state)
     assert_true(isnan(out[0].p) && isnan(p[0]) && p[1] <= 1 && p[2] <= 1);
 }
 
+/* No options are the defaults. */
+static void test_no_options(void **state)
+{
+    (void)state;
+    double scores[2][20], folds[2][20];
+    uint8_t labels[20];
+    hb_error err;
+    hb_validation v, same;
+    hb_joint joint, alike;
+    hb_bootstrap b, again;
+    static const char *const names[] = {"a", "b"};
+    const hb_validation_options vo = hb_validation_defaults();
+    const hb_joint_options jo = hb_joint_defaults();
+    const hb_bootstrap_options bo = hb_bootstrap_defaults();
+    for (int i = 0; i < 20; i++) {
+        labels[i] = (uint8_t)(i % 2);
+        for (int k = 0; k < 2; k++) scores[k][i] = (i * (k + 3)) % 7;
+    }
+    assert_ok(hb_validate(scores[0], labels, 20, NULL, &v, &err));
+    assert_ok(hb_validate(scores[0], labels, 20, &vo, &same, &err));
+    assert_near(v.at_tau.tau, 2, 0);
+    assert_near(v.ece, same.ece, 0);
+    assert_memory_equal(&v.uncertainty, &same.uncertainty, sizeof v.uncertainty);
+    hb_validation_free(&v);
+    hb_validation_free(&same);
+    assert_ok(hb_joint_fit(scores[0], labels, 20, 2, names, NULL, &joint, folds[0], &err));
+    assert_ok(hb_joint_fit(scores[0], labels, 20, 2, names, &jo, &alike, folds[1], &err));
+    assert_memory_equal(folds[0], folds[1], sizeof folds[0]);
+    hb_joint_free(&joint);
+    hb_joint_free(&alike);
+    assert_ok(hb_bootstrap_intervals(scores[0], labels, 20, NULL, &b, &err));
+    assert_ok(hb_bootstrap_intervals(scores[0], labels, 20, &bo, &again, &err));
+    assert_memory_equal(&b, &again, sizeof b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_outputs_stay_unset),
+        cmocka_unit_test(test_no_options),
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_holm),
         cmocka_unit_test(test_log_loss_of_certainty),

@@ -92,6 +92,8 @@ hb_bootstrap_options hb_bootstrap_defaults(void)
 hb_status hb_bootstrap_intervals(const double *scores, const uint8_t *labels, size_t n,
                                  const hb_bootstrap_options *options, hb_bootstrap *out, hb_error *err)
 {
+    const hb_bootstrap_options defaults = hb_bootstrap_defaults();
+    if (!options) options = &defaults;
     if (options->n_draws < 100 || options->n_draws > 1000000)
         return hb_fail(err, HB_ERR_ARGUMENT, "%zu draws are not from 100 to 1000000", options->n_draws);
     hb_scored *ranked = NULL;
@@ -111,6 +113,8 @@ hb_status hb_find_uncertainty(const double *scores, const uint8_t *labels, size_
                               hb_direction direction, const hb_bootstrap_options *options,
                               hb_uncertainty *out, hb_error *err)
 {
+    const hb_bootstrap_options defaults = hb_bootstrap_defaults();
+    if (!options) options = &defaults;
     hb_uncertainty u = {.options = *options};
     double *oriented = hb_oriented(scores, n, direction), auroc;
     if (!oriented) return hb_fail_memory(err);

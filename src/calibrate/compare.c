@@ -136,7 +136,7 @@ hb_status hb_compare_scores(const hb_score_table *table, const char *const *name
                             hb_comparison *out, hb_error *err)
 {
     hb_comparison c = {0};
-    if (sweep->grid == HB_GRID_RANGE)
+    if (sweep && sweep->grid == HB_GRID_RANGE)
         return hb_fail(err, HB_ERR_ARGUMENT, "a range of tau belongs to one score, not to %zu",
                        table->n_scores);
     c.scores = calloc(table->n_scores + 1, sizeof *c.scores);

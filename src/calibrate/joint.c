@@ -315,6 +315,8 @@ hb_status hb_joint_fit(const double *x, const uint8_t *labels, size_t n, size_t 
                        const char *const *names, const hb_joint_options *options, hb_joint *joint,
                        double *out_of_fold, hb_error *err)
 {
+    const hb_joint_options defaults = hb_joint_defaults();
+    if (!options) options = &defaults;
     joining w = {.x = x, .labels = labels, .n = n, .d = d, .options = options};
     hb_status status = check_joint(&w, names, err);
     if (status) return status;

@@ -110,9 +110,20 @@ static hb_status judge_rejection(const double *scores, const uint8_t *labels, si
     return status;
 }
 
+hb_validation_options hb_validation_defaults(void)
+{
+    const hb_monitor monitor = hb_monitor_defaults();
+    return (hb_validation_options){.tau = monitor.tau,
+                                   .lambda = monitor.lambda,
+                                   .direction = monitor.direction,
+                                   .bootstrap = hb_bootstrap_defaults()};
+}
+
 hb_status hb_validate(const double *scores, const uint8_t *labels, size_t n,
                       const hb_validation_options *options, hb_validation *out, hb_error *err)
 {
+    const hb_validation_options defaults = hb_validation_defaults();
+    if (!options) options = &defaults;
     hb_validation v = {.options = *options};
     const hb_sweep_options sweep = {.grid = HB_GRID_EXACT,
                                     .min_recall = options->bootstrap.min_recall,

@@ -32,6 +32,8 @@ const char *hb_grade_rule_name(hb_grade_rule rule)
 
 int hb_grade_label(const hb_grade *grade, const hb_grading *grading)
 {
+    const hb_grading defaults = hb_grading_defaults();
+    if (!grading) grading = &defaults;
     switch (grading->rule) {
     case HB_GRADE_EXACT:
         return !grade->exact;

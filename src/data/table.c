@@ -454,11 +454,16 @@ static hb_status read_either(reading *reading)
     return first == '{' || first == '[' ? read_json(reading) : read_csv(reading);
 }
 
+hb_table_options hb_table_defaults(void)
+{
+    return (hb_table_options){0};
+}
+
 hb_status hb_table_read(const char *path, const hb_table_options *options, hb_score_table *table,
                         hb_error *err)
 {
-    hb_table_options none = {0};
-    if (!options) options = &none;
+    const hb_table_options defaults = hb_table_defaults();
+    if (!options) options = &defaults;
     reading reading = {.path = path,
                        .score_names = options->score_columns,
                        .n_scores = options->n_scores,

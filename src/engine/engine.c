@@ -129,7 +129,7 @@ static hb_status check_options(const hb_session_options *o, hb_error *err)
 static hb_status resolve(const hb_model *model, const hb_session_options *options,
                          hb_session_options *out, hb_error *err)
 {
-    hb_session_options o = options ? *options : (hb_session_options){0};
+    hb_session_options o = options ? *options : hb_session_defaults();
     hb_status status = check_options(&o, err);
     if (status) return status;
     if (model->vocab_only)
@@ -140,6 +140,11 @@ static hb_status resolve(const hb_model *model, const hb_session_options *option
     if (!o.n_sequences) o.n_sequences = 1;
     *out = o;
     return HB_OK;
+}
+
+hb_session_options hb_session_defaults(void)
+{
+    return (hb_session_options){0};
 }
 
 hb_status hb_session_open(const hb_model *model, const hb_session_options *options,

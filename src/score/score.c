@@ -136,10 +136,15 @@ static hb_status score_all(hb_scorer *s, hb_error *err)
     return status ? status : kept;
 }
 
+hb_score_options hb_score_defaults(void)
+{
+    return (hb_score_options){0};
+}
+
 hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                    const hb_score_options *options, hb_error *err)
 {
-    static const hb_score_options none = {0};
+    const hb_score_options defaults = hb_score_defaults();
     const hb_run_settings *settings = hb_run_get_settings(run);
     if (hb_session_n_ctx(session) != settings->n_ctx ||
         hb_dataset_get_info(dataset)->n_selected != settings->n_samples)
@@ -148,7 +153,7 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                    .dataset = dataset,
                    .run = run,
                    .settings = settings,
-                   .options = options ? options : &none};
+                   .options = options ? options : &defaults};
     hb_status status = hb_scheduler_open(session, &s.scheduler, err);
     if (status) return status;
     status = score_all(&s, err);
