@@ -530,17 +530,19 @@ HB_API double hb_joint_log_odds(const hb_joint *joint, const double *values);
 /* ---- Monitor: generate, watch, halt ------------------------------------------------------------ */
 
 typedef struct hb_monitor {
-    const hb_signal *watched; /* the signal that decides: hbar_s. NULL: nothing halts, P_fail is NaN */
-    const hb_joint *joint;    /* instead, a joint model of the scores over the steps so far; NULL */
-    const hb_signal_set *signals; /* which to measure: NULL, all. Those that decide are measured in any
-                                     case */
-    double tau;                   /* threshold on the signal watched; 2.0 */
-    double lambda;                /* steepness of P_fail; 5.0 */
-    double cutoff;                /* halt at P_fail >= cutoff; 0.85; above 1 nothing halts */
-    double alpha;                 /* weight of delta-h in PRI; 0.1 */
-    hb_direction direction;       /* HB_DIRECTION_HIGH */
-    const hb_map *map;            /* makes P_fail instead of tau, lambda and direction; NULL */
-    int32_t check_every;          /* 1: every token; k: steps 0, k, 2k ... */
+    /* The signal that decides: hbar_s. With NULL nothing halts, and P_fail is NaN. */
+    const hb_signal *watched;
+    /* A joint model of the scores over the steps so far, which decides instead of a signal; NULL. */
+    const hb_joint *joint;
+    /* The signals to measure: NULL, which is all. Those that decide are always measured. */
+    const hb_signal_set *signals;
+    double tau;             /* threshold on what decides; 2.0 */
+    double lambda;          /* steepness of P_fail; 5.0 */
+    double cutoff;          /* halt at P_fail >= cutoff; 0.85; above 1 nothing halts */
+    double alpha;           /* weight of delta-h in PRI; 0.1 */
+    hb_direction direction; /* HB_DIRECTION_HIGH */
+    const hb_map *map;      /* makes P_fail instead of tau, lambda and direction; NULL */
+    int32_t check_every;    /* 1: every token; k: steps 0, k, 2k ... */
 } hb_monitor;
 HB_API hb_monitor hb_monitor_defaults(void); /* those named above */
 
@@ -557,8 +559,8 @@ typedef struct hb_step {
     int32_t step;    /* 0 for the first token after the prompt */
     int32_t token;   /* the token chosen, whether or not it was then appended */
     double impurity; /* NaN where no signal needs the distribution */
-    double p_fail;
-    double watched; /* what P_fail is of: the signal watched, or the joint model's log-odds */
+    double p_fail;   /* NaN where nothing is watched */
+    double watched;  /* what P_fail is of: the signal watched, or the joint model's log-odds */
     const hb_signal_set *signals; /* those measured */
     const double *values;         /* of these signals, in the set's order */
 } hb_step;
@@ -591,9 +593,9 @@ typedef struct hb_generate_options {
     hb_sampling sampling;
     int32_t max_tokens; /* 512 */
     bool one_line;      /* stop after the token that ends the first line that is not blank; false */
-    const char *const
-        *stops;     /* [n_stops]: stop where the first of these texts comes, and leave it out */
-    size_t n_stops; /* 0 */
+    /* Stop where the first of these texts comes, and leave it out. */
+    const char *const *stops; /* [n_stops] */
+    size_t n_stops;           /* 0 */
     hb_mode mode;
     /* Called for each appended token with the bytes it adds to the text (a character may be split
      * between calls) and the latest step checked before it, which is valid during the call. Bytes that
