@@ -49,7 +49,7 @@ bool hb_utf8_valid(const char *bytes, size_t length)
 size_t hb_utf8_clean(hb_buffer *out, const char *bytes, size_t length, bool final, bool *ok)
 {
     size_t i = 0;
-    while (i < length) {
+    while (i < length && *ok) {
         int n = hb_utf8_character(bytes + i, length - i);
         if (n < 0 && !final) break;
         if (n > 0 && bytes[i]) {
