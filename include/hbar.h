@@ -925,30 +925,30 @@ typedef enum hb_grid {
     HB_GRID_EXACT      /* every distinct score */
 } hb_grid;
 
-/* What a threshold promises of samples to come, which must be drawn as those of the calibration were.
+/* What a threshold guarantees of samples to come, which must be drawn as those of the calibration were.
  */
-typedef enum hb_promise_kind {
-    HB_PROMISE_NONE,
-    HB_PROMISE_RISK,  /* of the accepted, those not flagged, at most `target` are hallucinated */
-    HB_PROMISE_RECALL /* of the hallucinated, at least `target` are flagged */
-} hb_promise_kind;
+typedef enum hb_guarantee_kind {
+    HB_GUARANTEE_NONE,
+    HB_GUARANTEE_RISK,  /* of the accepted, those not flagged, at most `target` are hallucinated */
+    HB_GUARANTEE_RECALL /* of the hallucinated, at least `target` are flagged */
+} hb_guarantee_kind;
 
-typedef struct hb_promise {
-    hb_promise_kind kind;
+typedef struct hb_guarantee {
+    hb_guarantee_kind kind;
     double target; /* between 0 and 1 */
-    double delta;  /* the probability that the promise is not kept, at most; 1e-6 to 0.5 */
+    double delta;  /* the probability that the guarantee is not kept, at most; 1e-6 to 0.5 */
     double level;  /* of the tests: delta, or half of it where the same data told the direction */
     size_t n,
         k;    /* the accepted, and the hallucinated among them; or the hallucinated, and the missed */
     double p; /* exact binomial p-value of the threshold's not keeping it */
-} hb_promise;
+} hb_guarantee;
 
 typedef struct hb_sweep_options {
     hb_grid grid;
     double start, stop, step; /* for HB_GRID_RANGE */
     double min_recall;        /* in (0, 1]; 0.9 */
     hb_direction direction;   /* HB_DIRECTION_AUTO */
-    hb_promise promise;       /* none; else its kind, target and delta choose tau among all scores */
+    hb_guarantee guarantee;   /* none; else its kind, target and delta choose tau among all scores */
 } hb_sweep_options;
 
 HB_API hb_sweep_options hb_sweep_defaults(void);
@@ -962,7 +962,7 @@ typedef struct hb_sweep_point {
 typedef enum hb_selection {
     HB_SELECT_PRECISION_AT_RECALL, /* the highest precision at recall >= min_recall */
     HB_SELECT_BEST_F1,             /* no tau reached the recall: the best F1 */
-    HB_SELECT_PROMISE              /* as many accepted, or as few flagged, as the promise allows */
+    HB_SELECT_GUARANTEE            /* as many accepted, or as few flagged, as the guarantee allows */
 } hb_selection;
 
 typedef struct hb_sweep_result {
@@ -980,7 +980,7 @@ typedef struct hb_sweep_result {
     bool wide_grid; /* the 0.60-0.99 quantiles failed, 0.01-0.99 were used */
     hb_selection selection;
     double min_recall;
-    hb_promise promise;
+    hb_guarantee guarantee;
     hb_sweep_point best;
     hb_sweep_point *points; /* [n_points], the whole sweep, from the fewest flagged to the most */
     size_t n_points;
@@ -988,11 +988,11 @@ typedef struct hb_sweep_result {
 
 /* Pass 2: direction, curves and the whole threshold sweep, O(n log n). Quantiles are taken of the score
  * as the direction orients it, so that negating every score and turning the direction gives the same
- * flagged samples. A promise is by Learn then Test (Angelopoulos et al., 2021), with exact binomial
+ * flagged samples. A guarantee is by Learn then Test (Angelopoulos et al., 2021), with exact binomial
  * p-values in a fixed sequence of thresholds. HB_ERR_DATA with the reason for data that cannot be
  * calibrated: fewer than 10 samples, one class only, all scores equal, a score that is not finite; and
- * for data that cannot support the promise, with the number of samples that would. HB_ERR_ARGUMENT for
- * bad options. */
+ * for data that cannot support the guarantee, with the number of samples that would. HB_ERR_ARGUMENT
+ * for bad options. */
 HB_API hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
                           const hb_sweep_options *options, hb_sweep_result *result, hb_error *err);
 HB_API void hb_sweep_free(hb_sweep_result *result);
@@ -1129,18 +1129,18 @@ typedef struct hb_validation_options {
     double tau, lambda;
     hb_direction direction;         /* HIGH or LOW, as calibrated */
     hb_bootstrap_options bootstrap; /* its min_recall is that of the best precision, too */
-    hb_promise promise;             /* of tau; its kind, target and delta count */
+    hb_guarantee guarantee;         /* of tau; its kind, target and delta count */
     const hb_map *map;              /* makes P_fail; NULL: tau, lambda and direction do */
 } hb_validation_options;
 HB_API hb_validation_options hb_validation_defaults(void); /* tau and the rest as a monitor's */
 
-/* How a promise fared on other samples. */
-typedef struct hb_promise_check {
-    size_t n, k;  /* as in hb_promise, on these samples */
+/* How a guarantee fared on other samples. */
+typedef struct hb_guarantee_check {
+    size_t n, k;  /* as in hb_guarantee, on these samples */
     double value; /* the risk or the recall; NaN when n is 0 */
     bool held;
     double p; /* of a value as bad as this if the threshold's own were exactly the target */
-} hb_promise_check;
+} hb_guarantee_check;
 
 #define HB_RISK_POINTS 20
 
@@ -1157,7 +1157,7 @@ typedef struct hb_validation {
     double log_loss; /* hb_log_loss of P_fail */
     double ece;      /* expected calibration error of P_fail in ten equal bins (Guo et al., 2017) */
     double brier;    /* mean (P_fail - label)^2 (Brier, 1950) */
-    hb_promise_check promise; /* where one was made */
+    hb_guarantee_check guarantee; /* where one was made */
 } hb_validation;
 
 /* Judges a threshold on scores it was not found on. O(n log n) without the bootstrap. Errors as
@@ -1219,7 +1219,7 @@ typedef struct hb_params {
     double tau, lambda, alpha;
     hb_direction direction;
     hb_map map;
-    hb_promise promise;                          /* of tau */
+    hb_guarantee guarantee;                        /* of tau */
     hb_joint joint;                              /* that the score is of, if it has features */
     const char *score;                           /* its name */
     const char *model_name, *model_architecture; /* "" when unknown */

@@ -75,7 +75,7 @@ static void test_document(void **state)
     hb_sweep_result r = sweep(&o);
     json_t *root = json_load_file(path, 0, NULL);
     assert_string_equal(text(root, "schema"), "hbar-params");
-    assert_near(real(root, "schema_version"), 2, 0);
+    assert_near(real(root, "schema_version"), 3, 0);
     const json_t *model = json_object_get(root, "model"), *data = json_object_get(root, "data");
     assert_string_equal(text(model, "name"), "Tiny 1");
     assert_string_equal(text(model, "path"), "models/\xEF\xBF\xBDodd.gguf");
@@ -294,7 +294,7 @@ static void test_bad_files(void **state)
         {"", "", HB_OK, ""},
         {"{\"schema\"", "{{\"schema\"", HB_ERR_FORMAT, ":1:"},
         {"hbar-params", "other", HB_ERR_FORMAT, "not a parameters file"},
-        {"\"schema_version\":1", "\"schema_version\":3", HB_ERR_UNSUPPORTED, "schema_version 3"},
+        {"\"schema_version\":1", "\"schema_version\":4", HB_ERR_UNSUPPORTED, "schema_version 4"},
         {"\"schema_version\":1", "\"schema_version\":0", HB_ERR_UNSUPPORTED, "schema_version 0"},
         {"\"schema_version\":1", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
         {"\"tau\"", "\"tua\"", HB_ERR_FORMAT, "threshold.tau"},

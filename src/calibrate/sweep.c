@@ -2,7 +2,7 @@
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
-#include "calibrate/promise.h"
+#include "calibrate/guarantee.h"
 
 #define MIN_SAMPLES 10
 #define MAX_RANGE   1000000
@@ -20,7 +20,7 @@ static hb_status check_options(const hb_sweep_options *o, hb_error *err)
                        o->min_recall);
     if (o->direction > HB_DIRECTION_AUTO) return hb_fail(err, HB_ERR_ARGUMENT, "unknown direction");
     if (o->grid > HB_GRID_EXACT) return hb_fail(err, HB_ERR_ARGUMENT, "unknown grid of tau");
-    hb_status status = hb_check_promise(&o->promise, err);
+    hb_status status = hb_check_guarantee(&o->guarantee, err);
     if (status || o->grid != HB_GRID_RANGE) return status;
     if (!isfinite(o->start) || !isfinite(o->stop) || !(o->step > 0 && isfinite(o->step)))
         return hb_fail(err, HB_ERR_ARGUMENT, "tau-start %g, tau-stop %g and tau-step %g make no range",
@@ -194,20 +194,21 @@ static hb_status sweep(const hb_scored *ranked, const hb_sweep_options *o, hb_sw
     return status;
 }
 
-/* The threshold is the promised one, whatever the grid offers. */
-static hb_status choose_promised(const hb_scored *ranked, const hb_sweep_options *o, hb_sweep_result *r,
-                                 hb_error *err)
+/* The threshold is the guaranteed one, whatever the grid offers. */
+static hb_status choose_guaranteed(const hb_scored *ranked, const hb_sweep_options *o,
+                                   hb_sweep_result *r, hb_error *err)
 {
     double tau;
     size_t flagged = 0, tp = 0;
-    r->promise = o->promise;
-    if (o->promise.kind == HB_PROMISE_NONE) return HB_OK;
-    r->promise.level = o->direction == HB_DIRECTION_AUTO ? o->promise.delta / 2 : o->promise.delta;
-    hb_status status = hb_find_promised(ranked, r->n, &r->promise, &tau, err);
+    r->guarantee = o->guarantee;
+    if (o->guarantee.kind == HB_GUARANTEE_NONE) return HB_OK;
+    r->guarantee.level =
+        o->direction == HB_DIRECTION_AUTO ? o->guarantee.delta / 2 : o->guarantee.delta;
+    hb_status status = hb_find_guaranteed(ranked, r->n, &r->guarantee, &tau, err);
     if (status) return status;
     while (flagged < r->n && ranked[flagged].score >= tau) tp += ranked[flagged++].label;
     r->best = confusion(r, tau, flagged, tp);
-    r->selection = HB_SELECT_PROMISE;
+    r->selection = HB_SELECT_GUARANTEE;
     return HB_OK;
 }
 
@@ -231,7 +232,7 @@ hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
     } else {
         describe(ranked, scores, labels, n, o, &r);
         status = sweep(ranked, o, &r, err);
-        if (!status) status = choose_promised(ranked, o, &r, err);
+        if (!status) status = choose_guaranteed(ranked, o, &r, err);
     }
     free(ranked);
     if (status) hb_sweep_free(&r);

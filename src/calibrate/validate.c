@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include "calibrate/binomial.h"
-#include "calibrate/promise.h"
+#include "calibrate/guarantee.h"
 
 /* ---- Rejecting the riskiest ---------------------------------------------------------------------- */
 
@@ -76,10 +76,10 @@ static hb_sweep_point confusion_at(const double *scores, const uint8_t *labels, 
     return p;
 }
 
-static hb_promise_check check_promise(const hb_promise *p, const hb_sweep_point *at_tau)
+static hb_guarantee_check check_guarantee(const hb_guarantee *p, const hb_sweep_point *at_tau)
 {
-    hb_promise_check c = {.n = at_tau->tn + at_tau->fn, .k = at_tau->fn};
-    if (p->kind == HB_PROMISE_RECALL) {
+    hb_guarantee_check c = {.n = at_tau->tn + at_tau->fn, .k = at_tau->fn};
+    if (p->kind == HB_GUARANTEE_RECALL) {
         c.n = at_tau->tp + at_tau->fn;
         c.value = at_tau->recall;
         c.held = c.value >= p->target;
@@ -133,11 +133,11 @@ hb_status hb_validate(const double *scores, const uint8_t *labels, size_t n,
     if (!isfinite(options->tau) || !(options->lambda > 0))
         return hb_fail(err, HB_ERR_ARGUMENT, "tau %g is not a number or lambda %g not above 0",
                        options->tau, options->lambda);
-    hb_status status = hb_check_promise(&options->promise, err);
+    hb_status status = hb_check_guarantee(&options->guarantee, err);
     if (!status) status = hb_sweep(scores, labels, n, &sweep, &v.sweep, err);
     if (status) return status;
     v.at_tau = confusion_at(scores, labels, n, options);
-    if (options->promise.kind) v.promise = check_promise(&options->promise, &v.at_tau);
+    if (options->guarantee.kind) v.guarantee = check_guarantee(&options->guarantee, &v.at_tau);
     status = judge_probabilities(scores, labels, n, options, &v, err);
     if (!status) status = judge_rejection(scores, labels, n, options, &v, err);
     if (!status)

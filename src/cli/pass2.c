@@ -65,11 +65,11 @@ void cli_pass2_add(cli_options *options, cli_pass2 *p)
 }
 
 /* "risk=0.1,delta=0.05" or "recall=..."; without delta it is 0.05. */
-static bool parse_guarantee(const char *text, hb_promise *p)
+static bool parse_guarantee(const char *text, hb_guarantee *p)
 {
     char *end;
-    if (strncmp(text, "risk=", 5) == 0) p->kind = HB_PROMISE_RISK;
-    else if (strncmp(text, "recall=", 7) == 0) p->kind = HB_PROMISE_RECALL;
+    if (strncmp(text, "risk=", 5) == 0) p->kind = HB_GUARANTEE_RISK;
+    else if (strncmp(text, "recall=", 7) == 0) p->kind = HB_GUARANTEE_RECALL;
     else return false;
     p->target = strtod(strchr(text, '=') + 1, &end);
     p->delta = 0.05;
@@ -80,7 +80,7 @@ static bool parse_guarantee(const char *text, hb_promise *p)
 static int check_guarantee(const cli_command *command, cli_pass2 *p)
 {
     if (!p->guarantee) return CLI_DONE;
-    if (!parse_guarantee(p->guarantee, &p->options.promise))
+    if (!parse_guarantee(p->guarantee, &p->options.guarantee))
         return cli_usage(command, "--guarantee: '%s' is not like risk=0.1,delta=0.05 or recall=0.9",
                          p->guarantee);
     if (p->start_given || p->stop_given || p->step_given || p->grid == 1 || p->recall_given)
@@ -193,16 +193,18 @@ static void print_curves(const hb_params_source *source, const hb_sweep_result *
                1.96 * r->auroc_null_se);
 }
 
-static void print_promise(const hb_promise *p)
+static void print_guarantee(const hb_guarantee *p)
 {
-    if (p->kind == HB_PROMISE_RISK)
-        printf("  promise: at most %g of the accepted hallucinated, but for a probability of %g; here "
-               "%zu of %zu",
-               p->target, p->delta, p->k, p->n);
+    if (p->kind == HB_GUARANTEE_RISK)
+        printf(
+            "  guarantee: at most %g of the accepted hallucinated, but for a probability of %g; here "
+            "%zu of %zu",
+            p->target, p->delta, p->k, p->n);
     else
-        printf("  promise: at least %g of the hallucinated flagged, but for a probability of %g; here "
-               "%zu of %zu",
-               p->target, p->delta, p->n - p->k, p->n);
+        printf(
+            "  guarantee: at least %g of the hallucinated flagged, but for a probability of %g; here "
+            "%zu of %zu",
+            p->target, p->delta, p->n - p->k, p->n);
     printf(" (p %.4f, level %g)\n", p->p, p->level);
 }
 
@@ -214,7 +216,7 @@ static void print_threshold(const hb_params_source *source, const hb_sweep_resul
            r->direction == HB_DIRECTION_LOW ? "at most" : "at least", b->tau);
     if (r->selection == HB_SELECT_PRECISION_AT_RECALL)
         printf(" (highest precision at recall >= %g)\n", r->min_recall);
-    else if (r->selection == HB_SELECT_PROMISE) printf(" (promised)\n");
+    else if (r->selection == HB_SELECT_GUARANTEE) printf(" (guaranteed)\n");
     else printf(" (best F1: no threshold reached recall %g)\n", r->min_recall);
     printf("  precision %.4f, recall %.4f, F1 %.4f\n", b->precision, b->recall, b->f1);
     if (u->options.n_draws) {
@@ -224,7 +226,7 @@ static void print_threshold(const hb_params_source *source, const hb_sweep_resul
     }
     printf("  it flags %zu of the %zu hallucinated, and %zu of the %zu faithful\n", b->tp,
            b->tp + b->fn, b->fp, b->fp + b->tn);
-    if (r->selection == HB_SELECT_PROMISE) print_promise(&r->promise);
+    if (r->selection == HB_SELECT_GUARANTEE) print_guarantee(&r->guarantee);
     else if (r->wide_grid)
         printf(
             "  no tau among the quantiles 0.60 to 0.99 reached the recall: 0.01 to 0.99 were swept\n");

@@ -255,7 +255,7 @@ static hb_status judge(const validating *v, judged *j, hb_error *err)
                                .direction = j->calibrated->direction,
                                .bootstrap = hb_bootstrap_defaults()};
     if (j->calibrated == &v->params->scores[0]) {
-        o.promise = v->params->promise;
+        o.guarantee = v->params->guarantee;
         o.map = &v->params->map;
     }
     o.bootstrap.n_draws = (size_t)v->n_draws;
@@ -438,17 +438,17 @@ static void print_first(const validating *v)
            r->prr, hb_map_kind_name(r->options.map->kind), r->ece, r->brier, r->log_loss);
 }
 
-static void print_promise(const validating *v)
+static void print_guarantee(const validating *v)
 {
-    const hb_promise *p = &v->judged[0].result.options.promise;
-    const hb_promise_check *c = &v->judged[0].result.promise;
-    if (p->kind == HB_PROMISE_NONE) return;
-    if (p->kind == HB_PROMISE_RISK)
-        printf("Promise: at most %g of the accepted hallucinated (delta %g): %s, %zu of %zu", p->target,
-               p->delta, c->held ? "kept" : "not kept", c->k, c->n);
+    const hb_guarantee *p = &v->judged[0].result.options.guarantee;
+    const hb_guarantee_check *c = &v->judged[0].result.guarantee;
+    if (p->kind == HB_GUARANTEE_NONE) return;
+    if (p->kind == HB_GUARANTEE_RISK)
+        printf("Guarantee: at most %g of the accepted hallucinated (delta %g): %s, %zu of %zu",
+               p->target, p->delta, c->held ? "kept" : "not kept", c->k, c->n);
     else
-        printf("Promise: at least %g of the hallucinated flagged (delta %g): %s, %zu of %zu", p->target,
-               p->delta, c->held ? "kept" : "not kept", c->n - c->k, c->n);
+        printf("Guarantee: at least %g of the hallucinated flagged (delta %g): %s, %zu of %zu",
+               p->target, p->delta, c->held ? "kept" : "not kept", c->n - c->k, c->n);
     if (c->n) printf(" are, %.4f", c->value);
     if (!c->held) printf("; as bad by chance with probability %.4f", c->p);
     putchar('\n');
@@ -485,7 +485,7 @@ static void print_quadrants(const validating *v)
 static int print_text(const validating *v, const char *const *names)
 {
     print_first(v);
-    print_promise(v);
+    print_guarantee(v);
     if (v->has_halting) cli_print_halting(&v->halting);
     if (v->n > 1) {
         print_table(v);

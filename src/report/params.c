@@ -98,26 +98,26 @@ static json_t *score_json(const hb_params_source *source, const hb_sweep_result 
                      hb_json_class(&r->by_label[1]), "cohens_d", hb_json_number(r->cohens_d));
 }
 
-static const char *const promise_kinds[] = {"none", "risk", "recall"};
+static const char *const guarantee_kinds[] = {"none", "risk", "recall"};
 
-static json_t *promise_json(const hb_promise *p)
+static json_t *guarantee_json(const hb_guarantee *p)
 {
-    if (p->kind == HB_PROMISE_NONE) return json_null();
-    return json_pack("{s:s, s:f, s:f, s:f, s:I, s:I, s:f}", "kind", promise_kinds[p->kind], "target",
+    if (p->kind == HB_GUARANTEE_NONE) return json_null();
+    return json_pack("{s:s, s:f, s:f, s:f, s:I, s:I, s:f}", "kind", guarantee_kinds[p->kind], "target",
                      p->target, "delta", p->delta, "level", p->level, "n", (json_int_t)p->n, "k",
                      (json_int_t)p->k, "p", p->p);
 }
 
 static json_t *threshold_json(const hb_sweep_result *r)
 {
-    static const char *const selections[] = {"precision at recall", "best F1", "promise"};
+    static const char *const selections[] = {"precision at recall", "best F1", "guarantee"};
     json_t *threshold = hb_json_point(&r->best);
     if (!threshold) return NULL;
     json_object_set_new(threshold, "min_recall", json_real(r->min_recall));
     json_object_set_new(threshold, "reached_min_recall",
                         json_boolean(r->best.recall >= r->min_recall * (1 - 1e-12)));
     json_object_set_new(threshold, "chosen_by", json_string(selections[r->selection]));
-    json_object_set_new(threshold, "promise", promise_json(&r->promise));
+    json_object_set_new(threshold, "guarantee", guarantee_json(&r->guarantee));
     json_object_set_new(threshold, "wide_grid", json_boolean(r->wide_grid));
     return threshold;
 }
@@ -134,7 +134,7 @@ static json_t *calibrated_json(const hb_sweep_result *r)
 
 /* Adds the calibration of another of the run's scores, unless its values cannot be calibrated: all may
  * be equal. A range of tau is of the units of the score it was asked for, so here it is quantiles; and
- * what is promised is promised of that one's threshold alone. */
+ * what is guaranteed is guaranteed of that one's threshold alone. */
 static hb_status add_calibrated(const hb_params_source *source, const char *name, json_t *scores,
                                 hb_error *err)
 {
@@ -143,7 +143,7 @@ static hb_status add_calibrated(const hb_params_source *source, const char *name
     hb_sweep_result r;
     hb_error why;
     o.direction = HB_DIRECTION_AUTO;
-    o.promise.kind = HB_PROMISE_NONE;
+    o.guarantee.kind = HB_GUARANTEE_NONE;
     if (o.grid == HB_GRID_RANGE) o.grid = HB_GRID_QUANTILES;
     hb_status status = hb_run_scores(source->store, name, source->grading, &table, err);
     if (status) return status;

@@ -2,7 +2,8 @@
 #ifndef HB_REPORT_PARAMS_H
 #define HB_REPORT_PARAMS_H
 
-#define HB_PARAMS_SCHEMA  "hbar-params"
-#define HB_PARAMS_VERSION 2 /* 1 is the same without promises, maps and joint models */
+#define HB_PARAMS_SCHEMA "hbar-params"
+/* 2 names the guarantee "promise"; 1 has neither guarantees nor maps nor joint models. */
+#define HB_PARAMS_VERSION 3
 
 #endif

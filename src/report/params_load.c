@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
-#include "calibrate/promise.h"
+#include "calibrate/guarantee.h"
 #include "report/params.h"
 
 typedef struct loading {
@@ -53,29 +53,29 @@ static hb_status load_count(const loading *l, const json_t *object, const char *
 }
 
 /* One may be missing, or null. */
-static hb_status load_promise(const loading *l, const json_t *promise, hb_promise *p)
+static hb_status load_guarantee(const loading *l, const json_t *guarantee, hb_guarantee *p)
 {
-    const json_t *kind = json_object_get(promise, "kind");
+    const json_t *kind = json_object_get(guarantee, "kind");
     const char *text = json_is_string(kind) ? json_string_value(kind) : "";
-    if (!promise || json_is_null(promise)) return HB_OK;
-    if (strcmp(text, "risk") == 0) p->kind = HB_PROMISE_RISK;
-    else if (strcmp(text, "recall") == 0) p->kind = HB_PROMISE_RECALL;
-    else return bad_field(l, "threshold.promise.kind", "\"risk\" or \"recall\"");
-    hb_status status = load_number(l, promise, "threshold.promise.target", "target", &p->target);
-    if (!status) status = load_number(l, promise, "threshold.promise.delta", "delta", &p->delta);
-    if (!status) status = load_number(l, promise, "threshold.promise.level", "level", &p->level);
-    if (!status) status = load_number(l, promise, "threshold.promise.p", "p", &p->p);
-    if (!status) status = load_count(l, promise, "threshold.promise.n", "n", &p->n);
-    if (!status) status = load_count(l, promise, "threshold.promise.k", "k", &p->k);
+    if (!guarantee || json_is_null(guarantee)) return HB_OK;
+    if (strcmp(text, "risk") == 0) p->kind = HB_GUARANTEE_RISK;
+    else if (strcmp(text, "recall") == 0) p->kind = HB_GUARANTEE_RECALL;
+    else return bad_field(l, "threshold.guarantee.kind", "\"risk\" or \"recall\"");
+    hb_status status = load_number(l, guarantee, "threshold.guarantee.target", "target", &p->target);
+    if (!status) status = load_number(l, guarantee, "threshold.guarantee.delta", "delta", &p->delta);
+    if (!status) status = load_number(l, guarantee, "threshold.guarantee.level", "level", &p->level);
+    if (!status) status = load_number(l, guarantee, "threshold.guarantee.p", "p", &p->p);
+    if (!status) status = load_count(l, guarantee, "threshold.guarantee.n", "n", &p->n);
+    if (!status) status = load_count(l, guarantee, "threshold.guarantee.k", "k", &p->k);
     if (status) return status;
     hb_error why;
-    if (hb_check_promise(p, &why))
-        return hb_fail(l->err, HB_ERR_FORMAT, "%s: 'threshold.promise': %s", l->path, why.message);
+    if (hb_check_guarantee(p, &why))
+        return hb_fail(l->err, HB_ERR_FORMAT, "%s: 'threshold.guarantee': %s", l->path, why.message);
     if (!(p->level > 0 && p->level <= p->delta))
-        return bad_field(l, "threshold.promise.level", "above 0 and at most delta");
+        return bad_field(l, "threshold.guarantee.level", "above 0 and at most delta");
     if (!(p->p >= 0 && p->p <= p->level))
-        return bad_field(l, "threshold.promise.p", "from 0 to the level");
-    if (p->k > p->n) return bad_field(l, "threshold.promise.k", "at most n");
+        return bad_field(l, "threshold.guarantee.p", "from 0 to the level");
+    if (p->k > p->n) return bad_field(l, "threshold.guarantee.k", "at most n");
     return HB_OK;
 }
 
@@ -216,7 +216,8 @@ static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
                        (long long)json_integer_value(version), HB_PARAMS_VERSION);
     const json_t *threshold = json_object_get(root, "threshold");
     hb_status status = load_number(l, threshold, "threshold.tau", "tau", &p->tau);
-    if (!status) status = load_promise(l, json_object_get(threshold, "promise"), &p->promise);
+    const char *guarantee = json_integer_value(version) < 3 ? "promise" : "guarantee";
+    if (!status) status = load_guarantee(l, json_object_get(threshold, guarantee), &p->guarantee);
     if (!status) status = load_number(l, root, "lambda", "lambda", &p->lambda);
     if (status) return status;
     if (!(p->lambda > 0)) return bad_field(l, "lambda", "above 0");

@@ -23,13 +23,13 @@ static json_t *risk_curve(const hb_validation *v)
     return curve;
 }
 
-static json_t *promise(const hb_validation *v)
+static json_t *guarantee(const hb_validation *v)
 {
-    const hb_promise *asked = &v->options.promise;
-    const hb_promise_check *c = &v->promise;
-    if (asked->kind == HB_PROMISE_NONE) return json_null();
+    const hb_guarantee *asked = &v->options.guarantee;
+    const hb_guarantee_check *c = &v->guarantee;
+    if (asked->kind == HB_GUARANTEE_NONE) return json_null();
     return json_pack("{s:s, s:f, s:f, s:I, s:I, s:o, s:b, s:f}", "kind",
-                     asked->kind == HB_PROMISE_RISK ? "risk" : "recall", "target", asked->target,
+                     asked->kind == HB_GUARANTEE_RISK ? "risk" : "recall", "target", asked->target,
                      "delta", asked->delta, "n", (json_int_t)c->n, "k", (json_int_t)c->k, "value",
                      hb_json_number(c->value), "held", (int)c->held, "p", c->p);
 }
@@ -48,7 +48,7 @@ json_t *hb_validation_json(const hb_calibrated_score *calibrated, const hb_valid
         (int)(r->selection == HB_SELECT_PRECISION_AT_RECALL), "min_recall", r->min_recall,
         "risk_coverage", risk_curve(v), "aurc", v->aurc, "prr", v->prr, "drift", drift(calibrated, v),
         "map", hb_map_kind_name(v->options.map ? v->options.map->kind : HB_MAP_LAMBDA), "ece", v->ece,
-        "brier", v->brier, "log_loss", v->log_loss, "promise", promise(v));
+        "brier", v->brier, "log_loss", v->log_loss, "guarantee", guarantee(v));
 }
 
 json_t *hb_quadrants_json(const hb_quadrants *q)

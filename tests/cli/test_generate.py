@@ -240,7 +240,7 @@ class Parameters(Case):
     def test_refused(self):
         arguments = ["generate", "--model", MODEL, PROMPT, "--params"]
         for changes, says in [({"schema": "x"}, "not a parameters file"),
-                              ({"schema_version": 3}, "schema_version 3 is not supported"),
+                              ({"schema_version": 4}, "schema_version 4 is not supported"),
                               ({"threshold": {}}, "'threshold.tau' is missing"),
                               ({"lambda": "5"}, "'lambda' is missing or not a number"),
                               ({"direction": "up"}, "'direction'"), ({"score": {}}, "'score.name'"),

@@ -1,5 +1,5 @@
-/* Thresholds with promises: exact tails, the choice against a plain reading of the definition,
- * refusals, and that promises are kept on data whose truth is known. */
+/* Thresholds with guarantees: exact tails, the choice against a plain reading of the definition,
+ * refusals, and that guarantees are kept on data whose truth is known. */
 #include "check.h"
 
 #include <math.h>
@@ -74,10 +74,10 @@ static double risk_below(const world *w, double t)
     return ones / (ones + zeros);
 }
 
-static hb_sweep_options options(hb_promise_kind kind, double target, hb_direction direction)
+static hb_sweep_options options(hb_guarantee_kind kind, double target, hb_direction direction)
 {
     hb_sweep_options o = hb_sweep_defaults();
-    o.promise = (hb_promise){.kind = kind, .target = target, .delta = 0.05};
+    o.guarantee = (hb_guarantee){.kind = kind, .target = target, .delta = 0.05};
     o.direction = direction;
     return o;
 }
@@ -125,7 +125,7 @@ static void test_risk_is_the_definition(void **state)
         double tau = 0, target = seed % 2 ? 0.1 : 0.2;
         world w = {.rate = 0.4, .shift = 0.5 + 0.05 * (double)seed};
         draw(&w, 100 + 10 * seed, &rng, &d);
-        hb_sweep_options o = options(HB_PROMISE_RISK, target, HB_DIRECTION_HIGH);
+        hb_sweep_options o = options(HB_GUARANTEE_RISK, target, HB_DIRECTION_HIGH);
         size_t accepted = plain_risk(&d, target, 0.05, &tau);
         hb_status status = hb_sweep(d.scores, d.labels, d.n, &o, &r, &err);
         assert_int_equal(status, accepted ? HB_OK : HB_ERR_DATA);
@@ -133,11 +133,11 @@ static void test_risk_is_the_definition(void **state)
         found++;
         assert_near(r.best.tau, tau, 0);
         assert_int_equal(r.best.fn + r.best.tn, accepted);
-        assert_int_equal(r.promise.n, accepted);
-        assert_int_equal(r.promise.k, r.best.fn);
-        assert_int_equal(r.selection, HB_SELECT_PROMISE);
-        assert_near(r.promise.level, 0.05, 0);
-        assert_near(r.promise.p, hb_binomial_at_most(r.best.fn, accepted, target), 1e-12);
+        assert_int_equal(r.guarantee.n, accepted);
+        assert_int_equal(r.guarantee.k, r.best.fn);
+        assert_int_equal(r.selection, HB_SELECT_GUARANTEE);
+        assert_near(r.guarantee.level, 0.05, 0);
+        assert_near(r.guarantee.p, hb_binomial_at_most(r.best.fn, accepted, target), 1e-12);
         hb_sweep_free(&r);
     }
     assert_true(found > 20 && found < 60);
@@ -153,17 +153,17 @@ static void test_direction(void **state)
     hb_sweep_result a, b, c;
     world w = {.rate = 0.4, .shift = 2};
     draw(&w, 800, &rng, &d);
-    hb_sweep_options o = options(HB_PROMISE_RISK, 0.1, HB_DIRECTION_AUTO);
+    hb_sweep_options o = options(HB_GUARANTEE_RISK, 0.1, HB_DIRECTION_AUTO);
     assert_ok(hb_sweep(d.scores, d.labels, d.n, &o, &a, &err));
-    assert_near(a.promise.level, 0.025, 0);
+    assert_near(a.guarantee.level, 0.025, 0);
     o.direction = HB_DIRECTION_HIGH;
     assert_ok(hb_sweep(d.scores, d.labels, d.n, &o, &b, &err));
-    assert_true(b.promise.n >= a.promise.n);
+    assert_true(b.guarantee.n >= a.guarantee.n);
     for (size_t i = 0; i < d.n; i++) d.scores[i] = -d.scores[i];
     o.direction = HB_DIRECTION_LOW;
     assert_ok(hb_sweep(d.scores, d.labels, d.n, &o, &c, &err));
     assert_near(b.best.tau, -c.best.tau, 0);
-    assert_int_equal(b.promise.n, c.promise.n);
+    assert_int_equal(b.guarantee.n, c.guarantee.n);
     hb_sweep_free(&a);
     hb_sweep_free(&b);
     hb_sweep_free(&c);
@@ -183,12 +183,12 @@ static void test_recall_by_hand(void **state)
             d.labels[i] = i % 2;
             d.scores[i] = (double)(i * 7919 % d.n);
         }
-        hb_sweep_options o = options(HB_PROMISE_RECALL, 0.95, HB_DIRECTION_HIGH);
+        hb_sweep_options o = options(HB_GUARANTEE_RECALL, 0.95, HB_DIRECTION_HIGH);
         assert_ok(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err));
         assert_int_equal(r.best.fn, missed[c]);
-        assert_int_equal(r.promise.n, ones[c]);
-        assert_int_equal(r.promise.k, missed[c]);
-        assert_true(r.promise.p <= 0.05);
+        assert_int_equal(r.guarantee.n, ones[c]);
+        assert_int_equal(r.guarantee.k, missed[c]);
+        assert_true(r.guarantee.p <= 0.05);
         hb_sweep_free(&r);
     }
 }
@@ -214,8 +214,8 @@ static void test_refusals(void **state)
 {
     (void)state;
     static data d;
-    const hb_sweep_options risk = options(HB_PROMISE_RISK, 0.1, HB_DIRECTION_HIGH),
-                           recall = options(HB_PROMISE_RECALL, 0.9, HB_DIRECTION_HIGH);
+    const hb_sweep_options risk = options(HB_GUARANTEE_RISK, 0.1, HB_DIRECTION_HIGH),
+                           recall = options(HB_GUARANTEE_RECALL, 0.9, HB_DIRECTION_HIGH);
     d.n = 0;
     fill(&d, 20, 1, 0);
     fill(&d, 9, 2, 1);
@@ -232,10 +232,10 @@ static void test_refusals(void **state)
     d.n = 0;
     fill(&d, 1, 0, 1);
     fill(&d, 199, 1, 0); /* accepting them would be fine, but nothing lies above */
-    check_refusal(&d, options(HB_PROMISE_RISK, 0.3, HB_DIRECTION_HIGH), "too many scores are equal");
+    check_refusal(&d, options(HB_GUARANTEE_RISK, 0.3, HB_DIRECTION_HIGH), "too many scores are equal");
 }
 
-static void test_bad_promises(void **state)
+static void test_bad_guarantees(void **state)
 {
     (void)state;
     static data d;
@@ -243,19 +243,19 @@ static void test_bad_promises(void **state)
     hb_sweep_result r;
     d.n = 0;
     for (int i = 0; i < 100; i++) fill(&d, 1, i, i > 50);
-    hb_sweep_options o = options(HB_PROMISE_RISK, 0, HB_DIRECTION_HIGH);
+    hb_sweep_options o = options(HB_GUARANTEE_RISK, 0, HB_DIRECTION_HIGH);
     assert_fails(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_ARGUMENT, "risk of 0");
-    o.promise = (hb_promise){.kind = HB_PROMISE_RECALL, .target = 1, .delta = 0.05};
+    o.guarantee = (hb_guarantee){.kind = HB_GUARANTEE_RECALL, .target = 1, .delta = 0.05};
     assert_fails(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_ARGUMENT, "recall of 1");
-    o.promise.target = 0.9;
-    o.promise.delta = NAN;
+    o.guarantee.target = 0.9;
+    o.guarantee.delta = NAN;
     assert_fails(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_ARGUMENT, "delta nan");
-    o.promise.kind = (hb_promise_kind)7;
-    assert_fails(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_ARGUMENT, "no such promise");
+    o.guarantee.kind = (hb_guarantee_kind)7;
+    assert_fails(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_ARGUMENT, "no such guarantee");
 }
 
 /* The number of samples that a refusal names does: with that many, drawn where the least risky are
- * hallucinated at the rate seen, a promise comes about more often than not. */
+ * hallucinated at the rate seen, a guarantee comes about more often than not. */
 static void test_the_number_named_does(void **state)
 {
     (void)state;
@@ -265,7 +265,7 @@ static void test_the_number_named_does(void **state)
     double needed = 0;
     d.n = 0;
     for (int i = 0; i < 300; i++) fill(&d, 1, i, i % 15 == 14 || i > 100);
-    hb_sweep_options o = options(HB_PROMISE_RISK, 0.1, HB_DIRECTION_HIGH);
+    hb_sweep_options o = options(HB_GUARANTEE_RISK, 0.1, HB_DIRECTION_HIGH);
     assert_int_equal(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_DATA);
     assert_int_equal(sscanf(strstr(err.message, "some ") + 5, "%lf", &needed), 1);
     assert_true(needed > 300 && needed <= 10 * MOST);
@@ -282,7 +282,8 @@ static void test_the_number_named_does(void **state)
     free(labels);
 }
 
-/* ---- Promises are kept --------------------------------------------------------------------------- */
+/* ---- Guarantees are kept ---------------------------------------------------------------------------
+ */
 
 typedef struct tally {
     int found, broken;
@@ -290,7 +291,7 @@ typedef struct tally {
 } tally;
 
 /* 2,000 calibrations, each threshold judged by the truth. */
-static tally simulate(const world *w, size_t n, hb_promise_kind kind, double target,
+static tally simulate(const world *w, size_t n, hb_guarantee_kind kind, double target,
                       hb_direction direction)
 {
     static data d;
@@ -304,8 +305,8 @@ static tally simulate(const world *w, size_t n, hb_promise_kind kind, double tar
         hb_status status = hb_sweep(d.scores, d.labels, n, &o, &r, &err);
         if (status && status != HB_ERR_DATA) fail_msg("%s", err.message);
         if (status) continue;
-        bool kept = kind == HB_PROMISE_RISK ? risk_below(w, r.best.tau) <= target
-                                            : 1 - below(w, 1, r.best.tau) >= target;
+        bool kept = kind == HB_GUARANTEE_RISK ? risk_below(w, r.best.tau) <= target
+                                              : 1 - below(w, 1, r.best.tau) >= target;
         t.found++;
         t.broken += r.direction == HB_DIRECTION_LOW || !kept;
         t.flagged += (double)(r.best.tp + r.best.fp) / (double)n;
@@ -316,7 +317,7 @@ static tally simulate(const world *w, size_t n, hb_promise_kind kind, double tar
     return t;
 }
 
-/* The most failures that 2,000 promises with delta 0.05 have but once in a thousand. */
+/* The most failures that 2,000 guarantees with delta 0.05 have but once in a thousand. */
 static int most_broken(void)
 {
     int k = 100;
@@ -324,7 +325,7 @@ static int most_broken(void)
     return k;
 }
 
-static void check_kept(const world *w, size_t n, hb_promise_kind kind, double target, int found,
+static void check_kept(const world *w, size_t n, hb_guarantee_kind kind, double target, int found,
                        double flagged)
 {
     tally t = simulate(w, n, kind, target, HB_DIRECTION_HIGH);
@@ -337,22 +338,22 @@ static void test_risk_is_kept(void **state)
 {
     (void)state;
     /* An ideal threshold for a risk of 0.1 flags 0.40 of the first world, 0.39 of the second. */
-    check_kept(&(world){.rate = 0.4, .shift = 2.3}, 600, HB_PROMISE_RISK, 0.1, 1980, 0.50);
-    check_kept(&(world){.rate = 0.4, .shift = 2.3, .step = 0.25}, 600, HB_PROMISE_RISK, 0.1, 1950,
+    check_kept(&(world){.rate = 0.4, .shift = 2.3}, 600, HB_GUARANTEE_RISK, 0.1, 1980, 0.50);
+    check_kept(&(world){.rate = 0.4, .shift = 2.3, .step = 0.25}, 600, HB_GUARANTEE_RISK, 0.1, 1950,
                0.55);
-    check_kept(&(world){.rate = 0.4, .shift = 1.2}, 300, HB_PROMISE_RISK, 0.2, 500, 0.9);
+    check_kept(&(world){.rate = 0.4, .shift = 1.2}, 300, HB_GUARANTEE_RISK, 0.2, 500, 0.9);
 }
 
-/* Where every threshold breaks the promise by a hair, what is found is broken: at most 5 in 100, and
+/* Where every threshold breaks the guarantee by a hair, what is found is broken: at most 5 in 100, and
  * not far fewer, for then the test would waste data. 46 samples, the start, reject by themselves 4.8
  * times. */
 static void test_risk_at_the_edge(void **state)
 {
     (void)state;
-    tally t = simulate(&(world){.rate = 0.1001}, 460, HB_PROMISE_RISK, 0.1, HB_DIRECTION_HIGH);
+    tally t = simulate(&(world){.rate = 0.1001}, 460, HB_GUARANTEE_RISK, 0.1, HB_DIRECTION_HIGH);
     assert_int_equal(t.broken, t.found);
     assert_in_range(t.broken, 50, most_broken());
-    t = simulate(&(world){.rate = 0.1001, .step = 0.5}, 460, HB_PROMISE_RISK, 0.1, HB_DIRECTION_HIGH);
+    t = simulate(&(world){.rate = 0.1001, .step = 0.5}, 460, HB_GUARANTEE_RISK, 0.1, HB_DIRECTION_HIGH);
     assert_in_range(t.broken, 10, most_broken()); /* a sequence may end among equal scores */
 }
 
@@ -362,27 +363,28 @@ static void test_risk_that_rises_and_falls(void **state)
     (void)state;
     static const double low[] = {0.01, 0.02, 0.04};
     for (int i = 0; i < 3; i++)
-        check_kept(&(world){.rate = 0.4, .shift = 2.3, .low = low[i]}, 500, HB_PROMISE_RISK, 0.1, 0, 1);
+        check_kept(&(world){.rate = 0.4, .shift = 2.3, .low = low[i]}, 500, HB_GUARANTEE_RISK, 0.1, 0,
+                   1);
 }
 
 static void test_recall_is_kept(void **state)
 {
     (void)state;
     /* An ideal threshold for a recall of 0.9 flags 0.45 of the first world. */
-    check_kept(&(world){.rate = 0.4, .shift = 2.3}, 300, HB_PROMISE_RECALL, 0.9, 2000, 0.58);
-    check_kept(&(world){.rate = 0.4, .shift = 2.3, .step = 0.25}, 300, HB_PROMISE_RECALL, 0.9, 2000,
+    check_kept(&(world){.rate = 0.4, .shift = 2.3}, 300, HB_GUARANTEE_RECALL, 0.9, 2000, 0.58);
+    check_kept(&(world){.rate = 0.4, .shift = 2.3, .step = 0.25}, 300, HB_GUARANTEE_RECALL, 0.9, 2000,
                0.62);
-    check_kept(&(world){.rate = 0.1, .shift = 0}, 600, HB_PROMISE_RECALL, 0.9, 1990, 1);
+    check_kept(&(world){.rate = 0.1, .shift = 0}, 600, HB_GUARANTEE_RECALL, 0.9, 1990, 1);
 }
 
 static void test_direction_found_from_the_data(void **state)
 {
     (void)state;
     /* Either start, of 54 samples, rejects 2.4 times in 100. */
-    tally t = simulate(&(world){.rate = 0.1001}, 540, HB_PROMISE_RISK, 0.1, HB_DIRECTION_AUTO);
+    tally t = simulate(&(world){.rate = 0.1001}, 540, HB_GUARANTEE_RISK, 0.1, HB_DIRECTION_AUTO);
     assert_int_equal(t.broken, t.found);
     assert_in_range(t.broken, 20, most_broken());
-    t = simulate(&(world){.rate = 0.4, .shift = 2.3}, 600, HB_PROMISE_RISK, 0.1, HB_DIRECTION_AUTO);
+    t = simulate(&(world){.rate = 0.4, .shift = 2.3}, 600, HB_GUARANTEE_RISK, 0.1, HB_DIRECTION_AUTO);
     assert_true(t.broken <= most_broken() && t.found >= 1950);
 }
 
@@ -402,26 +404,26 @@ static void test_judged(void **state)
     fill(&d, 3, 1, 1);
     fill(&d, 9, 9, 1);
     fill(&d, 4, 9, 0);
-    o.promise = (hb_promise){.kind = HB_PROMISE_RISK, .target = 0.1, .delta = 0.05};
+    o.guarantee = (hb_guarantee){.kind = HB_GUARANTEE_RISK, .target = 0.1, .delta = 0.05};
     assert_ok(hb_validate(d.scores, d.labels, d.n, &o, &v, &err));
-    assert_int_equal(v.promise.n, 20);
-    assert_int_equal(v.promise.k, 3);
-    assert_near(v.promise.value, 0.15, 1e-15);
-    assert_false(v.promise.held);
-    assert_near(v.promise.p, hb_binomial_at_least(3, 20, 0.1), 1e-15);
+    assert_int_equal(v.guarantee.n, 20);
+    assert_int_equal(v.guarantee.k, 3);
+    assert_near(v.guarantee.value, 0.15, 1e-15);
+    assert_false(v.guarantee.held);
+    assert_near(v.guarantee.p, hb_binomial_at_least(3, 20, 0.1), 1e-15);
     hb_validation_free(&v);
-    o.promise = (hb_promise){.kind = HB_PROMISE_RECALL, .target = 0.75, .delta = 0.05};
+    o.guarantee = (hb_guarantee){.kind = HB_GUARANTEE_RECALL, .target = 0.75, .delta = 0.05};
     assert_ok(hb_validate(d.scores, d.labels, d.n, &o, &v, &err));
-    assert_int_equal(v.promise.n, 12);
-    assert_int_equal(v.promise.k, 3);
-    assert_near(v.promise.value, 0.75, 1e-15);
-    assert_true(v.promise.held);
+    assert_int_equal(v.guarantee.n, 12);
+    assert_int_equal(v.guarantee.k, 3);
+    assert_near(v.guarantee.value, 0.75, 1e-15);
+    assert_true(v.guarantee.held);
     hb_validation_free(&v);
     o.tau = 0; /* accepts nothing */
-    o.promise.kind = HB_PROMISE_RISK;
+    o.guarantee.kind = HB_GUARANTEE_RISK;
     assert_ok(hb_validate(d.scores, d.labels, d.n, &o, &v, &err));
-    assert_int_equal(v.promise.n, 0);
-    assert_true(isnan(v.promise.value) && v.promise.held);
+    assert_int_equal(v.guarantee.n, 0);
+    assert_true(isnan(v.guarantee.value) && v.guarantee.held);
     hb_validation_free(&v);
 }
 
@@ -433,7 +435,7 @@ int main(void)
         cmocka_unit_test(test_direction),
         cmocka_unit_test(test_recall_by_hand),
         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_bad_promises),
+        cmocka_unit_test(test_bad_guarantees),
         cmocka_unit_test(test_the_number_named_does),
         cmocka_unit_test(test_risk_is_kept),
         cmocka_unit_test(test_risk_at_the_edge),

@@ -1,11 +1,11 @@
-"""--guarantee: a promise made by sweep, kept in the parameters, judged by validate, and refusals."""
+"""--guarantee: a guarantee made by sweep, kept in the parameters, judged by validate, and refusals."""
 import json
 import random
 
 from harness import FAILED, USAGE, Case
 
 
-class Promise(Case):
+class Guarantee(Case):
     def scores(self, name, n, shift, seed):
         """Faithful scores are normal, hallucinated ones `shift` higher."""
         rng = random.Random(seed)
@@ -17,36 +17,36 @@ class Promise(Case):
         data, test = self.scores("a.jsonl", 800, 2.5, 1), self.scores("b.jsonl", 800, 2.5, 2)
         arguments = ["sweep", "--data", data, "-o", self.dir, "--direction", "high"]
         out, _ = self.run_hbar(*arguments, "--guarantee", "risk=0.1")
-        self.assertIn("promise: at most 0.1 of the accepted hallucinated, but for a probability of 0.05", out)
+        self.assertIn("guarantee: at most 0.1 of the accepted hallucinated, but for a probability of 0.05", out)
         result = self.run_json(*arguments, "--guarantee", "risk=0.1,delta=0.02")
-        threshold, promise = result["threshold"], result["threshold"]["promise"]
-        self.assertEqual(threshold["chosen_by"], "promise")
-        self.assertEqual((promise["kind"], promise["target"], promise["delta"], promise["level"]),
+        threshold, guarantee = result["threshold"], result["threshold"]["guarantee"]
+        self.assertEqual(threshold["chosen_by"], "guarantee")
+        self.assertEqual((guarantee["kind"], guarantee["target"], guarantee["delta"], guarantee["level"]),
                          ("risk", 0.1, 0.02, 0.02))
-        self.assertEqual((promise["n"], promise["k"]), (threshold["fn"] + threshold["tn"], threshold["fn"]))
-        self.assertLess(promise["p"], 0.02)
+        self.assertEqual((guarantee["n"], guarantee["k"]), (threshold["fn"] + threshold["tn"], threshold["fn"]))
+        self.assertLess(guarantee["p"], 0.02)
         judged = self.run_json("validate", "--params", result["parameters"], "--scores", test, "--draws", 0)
-        check, at_tau = judged["scores"]["score"]["promise"], judged["scores"]["score"]["at_tau"]
+        check, at_tau = judged["scores"]["score"]["guarantee"], judged["scores"]["score"]["at_tau"]
         self.assertTrue(check["held"])
         self.assertEqual((check["n"], check["k"]), (at_tau["fn"] + at_tau["tn"], at_tau["fn"]))
         worse = self.scores("c.jsonl", 800, 0.5, 3)
         out, _ = self.run_hbar("validate", "--params", result["parameters"], "--scores", worse, "--draws", 0)
-        self.assertIn("Promise: at most 0.1 of the accepted hallucinated (delta 0.02): not kept", out)
+        self.assertIn("Guarantee: at most 0.1 of the accepted hallucinated (delta 0.02): not kept", out)
 
     def test_recall(self):
         data = self.scores("a.jsonl", 800, 2.5, 1)
         result = self.run_json("sweep", "--data", data, "-o", self.dir, "--guarantee", "recall=0.9,delta=0.1")
-        promise = result["threshold"]["promise"]
-        self.assertEqual((promise["level"], promise["k"]), (0.05, result["threshold"]["fn"]))
+        guarantee = result["threshold"]["guarantee"]
+        self.assertEqual((guarantee["level"], guarantee["k"]), (0.05, result["threshold"]["fn"]))
         out, _ = self.run_hbar("validate", "--params", result["parameters"], "--scores", data, "--draws", 0)
-        self.assertIn("Promise: at least 0.9 of the hallucinated flagged (delta 0.1): kept", out)
+        self.assertIn("Guarantee: at least 0.9 of the hallucinated flagged (delta 0.1): kept", out)
 
     def test_without_one(self):
         data = self.scores("a.jsonl", 100, 2.5, 1)
         result = self.run_json("sweep", "--data", data, "-o", self.dir)
-        self.assertIsNone(result["threshold"]["promise"])
+        self.assertIsNone(result["threshold"]["guarantee"])
         judged = self.run_json("validate", "--params", result["parameters"], "--scores", data, "--draws", 0)
-        self.assertIsNone(judged["scores"]["score"]["promise"])
+        self.assertIsNone(judged["scores"]["score"]["guarantee"])
 
     def test_refusals(self):
         few, blind = self.scores("a.jsonl", 25, 2.5, 1), self.scores("b.jsonl", 400, 0, 1)
@@ -64,6 +64,18 @@ class Promise(Case):
             self.fails("calibrate", "--guarantee", "risk=0.1", *other, code=USAGE, says="chooses tau among all scores")
         self.fails("calibrate", "--guarantee", "risk=0.1", "--score", "all", code=USAGE, says="for one score named beforehand")
 
+    def test_version_2_says_promise(self):
+        data = self.scores("a.jsonl", 800, 2.5, 1)
+        result = self.run_json("sweep", "--data", data, "-o", self.dir, "--guarantee", "risk=0.1")
+        old = self.read(result["parameters"])
+        old["schema_version"] = 2
+        old["threshold"]["promise"] = old["threshold"].pop("guarantee")
+        path = self.write("old.json", json.dumps(old))
+        new, same = (self.run_json("validate", "--params", p, "--scores", data, "--draws", 0)["scores"]
+                     for p in (result["parameters"], path))
+        self.assertIsNotNone(same["score"]["guarantee"])
+        self.assertEqual(same, new)
+
     def test_bad_parameters(self):
         data = self.scores("a.jsonl", 800, 2.5, 1)
         result = self.run_json("sweep", "--data", data, "-o", self.dir, "--guarantee", "risk=0.1")
@@ -71,6 +83,6 @@ class Promise(Case):
         for key, value in (("kind", "luck"), ("target", 2), ("delta", "0.05"), ("level", 0.4), ("p", 0.5), ("k", -1),
                            ("n", 1.5), ("k", 10 ** 6), ("target", None)):
             bad = json.loads(json.dumps(good))
-            bad["threshold"]["promise"][key] = value
+            bad["threshold"]["guarantee"][key] = value
             path = self.write("bad.json", json.dumps(bad))
-            self.fails("validate", "--params", path, "--scores", data, code=FAILED, says="threshold.promise")
+            self.fails("validate", "--params", path, "--scores", data, code=FAILED, says="threshold.guarantee")

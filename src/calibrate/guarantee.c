@@ -1,4 +1,4 @@
-/* Thresholds that promise something of data to come: Learn then Test (Angelopoulos, Bates, Candes,
+/* Thresholds that guarantee something of data to come: Learn then Test (Angelopoulos, Bates, Candes,
  * Jordan and Lei, 2021) with exact binomial p-values in a fixed sequence. Samples are taken to be drawn
  * independently from one distribution.
  *
@@ -23,7 +23,7 @@
  * Either way that test rejects with probability at most the level. This needs a test at every rank,
  * not at some of them. Equal scores become a continuous score by an order drawn at random within them;
  * tests are made at each rank of that, and thresholds set only between different scores. */
-#include "calibrate/promise.h"
+#include "calibrate/guarantee.h"
 
 #include <math.h>
 #include "base/rng.h"
@@ -31,14 +31,14 @@
 
 #define START_PART 10 /* the sequence starts with this part of the samples accepted, at least */
 
-hb_status hb_check_promise(const hb_promise *asked, hb_error *err)
+hb_status hb_check_guarantee(const hb_guarantee *asked, hb_error *err)
 {
-    if (asked->kind > HB_PROMISE_RECALL)
-        return hb_fail(err, HB_ERR_ARGUMENT, "there is no such promise");
-    if (asked->kind == HB_PROMISE_NONE) return HB_OK;
+    if (asked->kind > HB_GUARANTEE_RECALL)
+        return hb_fail(err, HB_ERR_ARGUMENT, "there is no such guarantee");
+    if (asked->kind == HB_GUARANTEE_NONE) return HB_OK;
     if (!(asked->target >= 1e-6 && asked->target <= 1 - 1e-6))
-        return hb_fail(err, HB_ERR_ARGUMENT, "a promised %s of %g is not between 0 and 1",
-                       asked->kind == HB_PROMISE_RISK ? "risk" : "recall", asked->target);
+        return hb_fail(err, HB_ERR_ARGUMENT, "a guaranteed %s of %g is not between 0 and 1",
+                       asked->kind == HB_GUARANTEE_RISK ? "risk" : "recall", asked->target);
     if (!(asked->delta >= 1e-6 && asked->delta <= 0.5))
         return hb_fail(err, HB_ERR_ARGUMENT, "delta %g is not from 1e-6 to 0.5", asked->delta);
     return HB_OK;
@@ -60,7 +60,7 @@ typedef struct walk {
     double tau;
 } walk;
 
-static double p_of(const walk *w, const hb_promise *p)
+static double p_of(const walk *w, const hb_guarantee *p)
 {
     return hb_binomial_at_most(w->k, w->n, p->target);
 }
@@ -68,7 +68,7 @@ static double p_of(const walk *w, const hb_promise *p)
 /* Accepts the samples of one score, of which `ones` of `tied` are hallucinated, in an order drawn at
  * random, testing each time. Only another hallucination raises the p-value. False when a test does not
  * reject. */
-static bool accept(walk *w, size_t tied, size_t ones, const hb_promise *p, hb_rng *rng)
+static bool accept(walk *w, size_t tied, size_t ones, const hb_guarantee *p, hb_rng *rng)
 {
     for (; tied > 0; tied--) {
         bool hallucinated = hb_rng_below(rng, tied) < ones;
@@ -84,7 +84,7 @@ static bool accept(walk *w, size_t tied, size_t ones, const hb_promise *p, hb_rn
 
 /* Samples that would do if the least risky tenth of them were hallucinated at the rate r; 0 when no
  * number would. */
-static double samples_needed(double r, const hb_promise *p)
+static double samples_needed(double r, const hb_guarantee *p)
 {
     size_t low, high = 2;
     if (r >= p->target) return 0;
@@ -102,29 +102,30 @@ static double samples_needed(double r, const hb_promise *p)
     return (double)high * START_PART;
 }
 
-static hb_status refuse_risk(const walk *w, const hb_promise *p, hb_error *err)
+static hb_status refuse_risk(const walk *w, const hb_guarantee *p, hb_error *err)
 {
     double rate = (double)w->k_started / (double)w->start, needed = samples_needed(rate, p);
     size_t allowed = 0;
     if (hb_binomial_at_most(w->k_started, w->start, p->target) <= p->level)
         return hb_fail(err, HB_ERR_DATA,
-                       "a risk of at most %g cannot be promised: too many scores are equal for a "
+                       "a risk of at most %g cannot be guaranteed: too many scores are equal for a "
                        "threshold between them",
                        p->target);
     while (hb_binomial_at_most(allowed + 1, w->start, p->target) <= p->level) allowed++;
     if (needed == 0)
         return hb_fail(
             err, HB_ERR_DATA,
-            "a risk of at most %g cannot be promised: of the %zu least risky samples %zu are "
+            "a risk of at most %g cannot be guaranteed: of the %zu least risky samples %zu are "
             "hallucinated, %.1f %%; no number of samples would do at that rate",
             p->target, w->start, w->k_started, 100 * rate);
     return hb_fail(err, HB_ERR_DATA,
-                   "a risk of at most %g cannot be promised: of the %zu least risky samples %zu are "
+                   "a risk of at most %g cannot be guaranteed: of the %zu least risky samples %zu are "
                    "hallucinated, and %zu may be; at that rate some %.0f samples would do",
                    p->target, w->start, w->k_started, allowed, needed);
 }
 
-static hb_status find_risk(const hb_scored *ranked, size_t n, hb_promise *p, double *tau, hb_error *err)
+static hb_status find_risk(const hb_scored *ranked, size_t n, hb_guarantee *p, double *tau,
+                           hb_error *err)
 {
     size_t fewest = hb_fewest_without(p->target, p->level);
     walk w = {.start = n / START_PART > fewest ? n / START_PART : fewest};
@@ -156,7 +157,7 @@ static hb_status find_risk(const hb_scored *ranked, size_t n, hb_promise *p, dou
 /* ---- Recall -------------------------------------------------------------------------------------- */
 
 /* The most misses among m hallucinated samples that show the recall; that none does must be known. */
-static size_t most_missed(size_t m, const hb_promise *p)
+static size_t most_missed(size_t m, const hb_guarantee *p)
 {
     size_t low = 0, high = m;
     while (high - low > 1) {
@@ -167,7 +168,7 @@ static size_t most_missed(size_t m, const hb_promise *p)
     return low;
 }
 
-static hb_status find_recall(const hb_scored *ranked, size_t n, hb_promise *p, double *tau,
+static hb_status find_recall(const hb_scored *ranked, size_t n, hb_guarantee *p, double *tau,
                              hb_error *err)
 {
     size_t m = 0, missed = 0, fewest = hb_fewest_without(1 - p->target, p->level);
@@ -188,9 +189,9 @@ static hb_status find_recall(const hb_scored *ranked, size_t n, hb_promise *p, d
     return HB_OK;
 }
 
-hb_status hb_find_promised(const hb_scored *ranked, size_t n, hb_promise *promise, double *tau,
-                           hb_error *err)
+hb_status hb_find_guaranteed(const hb_scored *ranked, size_t n, hb_guarantee *guarantee, double *tau,
+                             hb_error *err)
 {
-    if (promise->kind == HB_PROMISE_RISK) return find_risk(ranked, n, promise, tau, err);
-    return find_recall(ranked, n, promise, tau, err);
+    if (guarantee->kind == HB_GUARANTEE_RISK) return find_risk(ranked, n, guarantee, tau, err);
+    return find_recall(ranked, n, guarantee, tau, err);
 }
