@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -30,19 +31,26 @@ static const char *kind_name(mode_t mode)
     return "a device";
 }
 
-/* With O_NONBLOCK opening a pipe returns at once. The flag has no effect on a regular file. */
-hb_status hb_open_regular(const char *path, int *fd, hb_error *err)
+/* Opens a regular file for reading, or a pipe where those are taken. With O_NONBLOCK opening a pipe
+ * returns at once. The flag has no effect on a regular file. */
+static hb_status open_kind(const char *path, bool pipes, int *fd, struct stat *st, hb_error *err)
 {
-    struct stat st;
     int opened = hb_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
     if (opened < 0) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
     hb_status status = HB_OK;
-    if (fstat(opened, &st) != 0) status = hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
-    else if (!S_ISREG(st.st_mode))
-        status = hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file", path, kind_name(st.st_mode));
+    if (fstat(opened, st) != 0) status = hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    else if (!S_ISREG(st->st_mode) && !(pipes && S_ISFIFO(st->st_mode)))
+        status = hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file%s", path,
+                         kind_name(st->st_mode), pipes ? " or a pipe" : "");
     if (status) close(opened);
     else *fd = opened;
     return status;
+}
+
+hb_status hb_open_regular(const char *path, int *fd, hb_error *err)
+{
+    struct stat st;
+    return open_kind(path, false, fd, &st, err);
 }
 
 static bool make_one(const char *path)
@@ -71,4 +79,44 @@ hb_status hb_make_directory(const char *dir, hb_error *err)
     }
     free(path);
     return ok ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: %s", dir, strerror(reason));
+}
+
+/* Reads a block. Of a pipe whose writer has not written yet it waits for more. */
+static ssize_t read_block(int fd, char *block, size_t size)
+{
+    for (;;) {
+        ssize_t n = read(fd, block, size);
+        if (n >= 0 || (errno != EINTR && errno != EAGAIN)) return n;
+        struct pollfd wait = {.fd = fd, .events = POLLIN};
+        if (errno == EAGAIN) poll(&wait, 1, -1);
+    }
+}
+
+static hb_status read_all(int fd, const char *path, size_t limit, hb_buffer *out, hb_error *err)
+{
+    char block[1 << 16];
+    ssize_t n;
+    while ((n = read_block(fd, block, sizeof block)) > 0) {
+        if ((size_t)n > limit - out->length)
+            return hb_fail(err, HB_ERR_IO, "%s: has more than %zu bytes", path, limit);
+        if (!hb_buffer_add(out, block, (size_t)n)) return hb_fail_memory(err);
+    }
+    if (n < 0) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    return out->length ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: is empty", path);
+}
+
+hb_status hb_read_file(const char *path, size_t limit, hb_buffer *out, hb_error *err)
+{
+    hb_buffer text = {0};
+    struct stat st;
+    int fd;
+    hb_status status = open_kind(path, true, &fd, &st, err);
+    if (status) return status;
+    if (st.st_size > 0 && (uint64_t)st.st_size > limit)
+        status = hb_fail(err, HB_ERR_IO, "%s: has more than %zu bytes", path, limit);
+    if (!status) status = read_all(fd, path, limit, &text, err);
+    close(fd);
+    if (status) hb_buffer_free(&text);
+    else *out = text;
+    return status;
 }

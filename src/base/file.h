@@ -3,6 +3,7 @@
 #define HB_BASE_FILE_H
 
 #include <sys/types.h>
+#include "base/buffer.h"
 #include "base/error.h"
 
 /* open() with O_CLOEXEC, for every file that is opened here. The descriptor is never 0, 1 or 2: where
@@ -20,5 +21,9 @@ hb_status hb_open_regular(const char *path, int *fd, hb_error *err);
 
 /* Creates a directory and its parents. An existing directory is no error. */
 hb_status hb_make_directory(const char *dir, hb_error *err);
+
+/* Sets *out to all bytes of a regular file, or of a pipe up to its end. HB_ERR_IO for anything else,
+ * for more than `limit` bytes, and for a pipe that nobody writes to, which is empty. */
+hb_status hb_read_file(const char *path, size_t limit, hb_buffer *out, hb_error *err);
 
 #endif
