@@ -354,6 +354,11 @@ typedef enum hb_direction {
     HB_DIRECTION_LOW,  /* score <= tau */
     HB_DIRECTION_AUTO  /* found from the data; only as a request */
 } hb_direction;
+HB_API const char *hb_direction_name(hb_direction direction); /* "high", "low", "auto" */
+HB_API const char *hb_direction_sign(hb_direction direction); /* ">=" or "<=" */
+
+/* Whether a threshold flags a score: score >= tau, or score <= tau where low scores are risky. */
+HB_API bool hb_is_flagged(double score, double tau, hb_direction direction);
 
 /* Failure probability 1 / (1 + exp(-lambda (value - tau))), the exponent's sign turned for
  * HB_DIRECTION_LOW and its size clamped to 50. */
@@ -848,6 +853,7 @@ typedef struct hb_score_table {
     uint8_t *labels; /* [n], 0 or 1 */
     size_t n, n_scores;
     size_t n_broken; /* rows passed over: reported, never scored 0 */
+    char **ids;      /* [n], of a run's samples; NULL: from a file */
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
@@ -924,23 +930,26 @@ typedef enum hb_grid {
     HB_GRID_RANGE,     /* start, start + step ... up to stop */
     HB_GRID_EXACT      /* every distinct score */
 } hb_grid;
+HB_API const char *hb_grid_name(hb_grid grid); /* "quantiles", "range", "exact" */
 
-/* What a threshold guarantees of samples to come, which must be drawn as those of the calibration were.
+/* What a threshold guarantees, with probability 1 - delta, for samples drawn as the calibration's were.
  */
 typedef enum hb_guarantee_kind {
     HB_GUARANTEE_NONE,
-    HB_GUARANTEE_RISK,  /* of the accepted, those not flagged, at most `target` are hallucinated */
-    HB_GUARANTEE_RECALL /* of the hallucinated, at least `target` are flagged */
+    HB_GUARANTEE_RISK,  /* at most `target` of the accepted samples, those not flagged, are hallucinated
+                         */
+    HB_GUARANTEE_RECALL /* at least `target` of the hallucinated samples are flagged */
 } hb_guarantee_kind;
+HB_API const char *hb_guarantee_kind_name(hb_guarantee_kind kind); /* "none", "risk", "recall" */
 
 typedef struct hb_guarantee {
     hb_guarantee_kind kind;
     double target; /* between 0 and 1 */
-    double delta;  /* the probability that the guarantee is not kept, at most; 1e-6 to 0.5 */
-    double level;  /* of the tests: delta, or half of it where the same data told the direction */
-    size_t n,
-        k;    /* the accepted, and the hallucinated among them; or the hallucinated, and the missed */
-    double p; /* exact binomial p-value of the threshold's not keeping it */
+    double delta;  /* probability that the guarantee fails, at most; 1e-6 to 0.5 */
+    double level; /* of the tests: delta, or half of it if the direction was found from the same data */
+    size_t n, k;  /* risk: accepted samples, hallucinated ones among them; recall: hallucinated samples,
+                     missed ones among them */
+    double p;     /* exact binomial p-value of the hypothesis that the threshold breaks the guarantee */
 } hb_guarantee;
 
 typedef struct hb_sweep_options {
@@ -964,6 +973,8 @@ typedef enum hb_selection {
     HB_SELECT_BEST_F1,             /* no tau reached the recall: the best F1 */
     HB_SELECT_GUARANTEE            /* as many accepted, or as few flagged, as the guarantee allows */
 } hb_selection;
+HB_API const char *hb_selection_name(hb_selection selection); /* "precision at recall", "best F1",
+                                                                 "guarantee" */
 
 typedef struct hb_sweep_result {
     size_t n;
@@ -1134,12 +1145,12 @@ typedef struct hb_validation_options {
 } hb_validation_options;
 HB_API hb_validation_options hb_validation_defaults(void); /* tau and the rest as a monitor's */
 
-/* How a guarantee fared on other samples. */
+/* Whether a guarantee held on other samples. */
 typedef struct hb_guarantee_check {
     size_t n, k;  /* as in hb_guarantee, on these samples */
     double value; /* the risk or the recall; NaN when n is 0 */
     bool held;
-    double p; /* of a value as bad as this if the threshold's own were exactly the target */
+    double p; /* probability of a value as bad as this if the true one were exactly the target */
 } hb_guarantee_check;
 
 #define HB_RISK_POINTS 20
@@ -1157,8 +1168,11 @@ typedef struct hb_validation {
     double log_loss; /* hb_log_loss of P_fail */
     double ece;      /* expected calibration error of P_fail in ten equal bins (Guo et al., 2017) */
     double brier;    /* mean (P_fail - label)^2 (Brier, 1950) */
-    hb_guarantee_check guarantee; /* where one was made */
+    hb_guarantee_check guarantee; /* if the options have one */
 } hb_validation;
+
+/* tau, lambda and direction of hb_monitor_defaults(), hb_bootstrap_defaults(), no guarantee, no map. */
+HB_API hb_validation_options hb_validation_defaults(void);
 
 /* Judges a threshold on scores it was not found on. O(n log n) without the bootstrap. Errors as
  * hb_sweep. */
@@ -1166,84 +1180,223 @@ HB_API hb_status hb_validate(const double *scores, const uint8_t *labels, size_t
                              const hb_validation_options *options, hb_validation *out, hb_error *err);
 HB_API void hb_validation_free(hb_validation *validation);
 
-/* ---- Report: what a model file holds ------------------------------------------------------------ */
-
-/* All that a GGUF file tells, hbar can run it or not, as JSON text (docs/usage.md), indented and plain
- * ASCII, released with free(): metadata, tensors, types, memory for a context of n_ctx positions (0: as
- * hb_session_open takes it), and what keeps hbar from running it. HB_ERR_IO, HB_ERR_FORMAT,
- * HB_ERR_MEMORY for files that cannot be read. */
-HB_API hb_status hb_inspect(const char *path, int32_t n_ctx, char **json, hb_error *err);
-
-/* ---- Report: calibrated parameters -------------------------------------------------------------- */
-
-/* Where a calibration came from; strings may be NULL when it was not made by a run. */
-typedef struct hb_params_source {
-    hb_run *store;              /* the run itself, and */
-    const hb_run_settings *run; /* its settings; NULL: scores from a table */
-    hb_run_counts counts;       /* of the run */
-    const char *data_path;      /* of the table, when there is no run */
-    char data_sha256[65];
-    size_t n_broken;           /* of the table */
-    const char *score;         /* the score's name */
-    const hb_grading *grading; /* of the run's answers; NULL: labels were given */
-    const hb_sweep_options *sweep;
-    const hb_uncertainty *uncertainty; /* of the score; NULL: not found */
-    const hb_comparison *comparison;   /* that the score is the first of; NULL: it was named */
-    const hb_map *map;                 /* fitted to the score; NULL: lambda is HB_DEFAULT_LAMBDA */
-    const hb_joint *joint;             /* that the score is of; NULL: none */
-    const hb_halting *halting;         /* of the run by the score's signal; NULL: not found */
-} hb_params_source;
-
-/* Writes DIR/<name>_<YYYYMMDD_HHMMSS>_n<N>.json (local time, N samples drawn), making DIR if needed: a
- * whole file or none, never over another. *path is released with free(). The schema is
- * docs/parameters.md. */
-HB_API hb_status hb_params_save(const char *dir, const char *name, const hb_params_source *source,
-                                const hb_sweep_result *result, char **path, hb_error *err);
-
-/* The same document as JSON text, indented, released with free(). */
-HB_API hb_status hb_params_json(const hb_params_source *source, const hb_sweep_result *result,
-                                char **json, hb_error *err);
+/* ---- Pass 2 as a whole --------------------------------------------------------------------------- */
 
 /* One score as it was calibrated. */
 typedef struct hb_calibrated_score {
-    const char *name;
+    char *name;
     double tau;
     hb_direction direction;
-    double auroc;
+    double auroc, pr_auc, precision, recall, f1; /* NaN where a parameters file does not give them */
     hb_class_summary by_label[2];
 } hb_calibrated_score;
 
-/* A parameters file: what a monitor needs, and what judging the parameters on other data does. Only
- * hb_params_load makes one, so that later versions can add fields at its end. */
+typedef struct hb_calibrate_options {
+    hb_sweep_options sweep;         /* hb_sweep_defaults() */
+    hb_bootstrap_options bootstrap; /* hb_bootstrap_defaults(); its min_recall is the sweep's. 0 draws:
+                                       no intervals but DeLong's */
+    hb_map_kind map;                /* HB_MAP_LAMBDA */
+    bool joint;                     /* calibrate a joint model of the scores; false: the best of them */
+    hb_joint_options joint_options; /* hb_joint_defaults() */
+    double cutoff;                  /* of the halting that is counted: hb_monitor's */
+} hb_calibrate_options;
+HB_API hb_calibrate_options hb_calibrate_defaults(void);
+
+/* All that pass 2 finds. Reports are made from this struct and compute nothing. */
+typedef struct hb_calibration_result {
+    hb_calibrate_options options;
+    hb_calibrated_score *scores; /* [n_scores]: the score calibrated, those it was compared with from
+                                    the highest AUROC down, the run's other signals */
+    size_t n_scores;
+    hb_sweep_result sweep; /* of the score calibrated, as are the next four */
+    hb_uncertainty uncertainty;
+    hb_map map;
+    double brier;             /* mean (P_fail - label)^2 by the map, on these samples */
+    hb_halting halting;       /* if has_halting: of a run, by the score's signal */
+    bool has_halting;         /* not of a table or a joint model */
+    hb_comparison comparison; /* n is 0 if one score was given, or for a joint model */
+    hb_joint joint;           /* n_features is 0 if there is none */
+    char **ids;               /* [n_ids], of the run's samples; none of a table's */
+    size_t n_ids;
+} hb_calibration_result;
+
+#define HB_NAME_BYTES 65535 /* in a score's name, at most */
+
+/* Calibrates one score of a table, of several the one with the highest AUROC or their joint model.
+ * `names` are those of the table's scores. `options` may be NULL. HB_ERR_ARGUMENT for options that
+ * exclude each other: a guarantee is for one score named beforehand, neither for the best of several
+ * nor for a joint model; a joint model's log-odds are risky where they are high. HB_ERR_DATA as
+ * hb_sweep, hb_map_fit and hb_joint_fit. Released with hb_calibration_result_free. */
+HB_API hb_status hb_calibrate(const hb_score_table *table, const char *const *names,
+                              const hb_calibrate_options *options, hb_calibration_result *result,
+                              hb_error *err);
+
+/* The same for scores of a run, which it reads once. Adds the thresholds of the run's other signals, by
+ * their usual aggregations; what halting would have done; and the samples' ids. `grading` as for
+ * hb_run_table. Errors also as hb_run_table. */
+HB_API hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scores,
+                                  const hb_grading *grading, const hb_calibrate_options *options,
+                                  hb_calibration_result *result, hb_error *err);
+HB_API void hb_calibration_result_free(hb_calibration_result *result);
+
+/* ---- Calibrated parameters: what a file of them holds ---------------------------------------------
+ */
+
+/* A parameters file: what a monitor needs of it, and what judging the parameters on other data does.
+ * Only hb_params_load makes one, so that later versions can add fields at its end. Texts are empty
+ * where the file does not give them. */
 typedef struct hb_params {
     double tau, lambda, alpha;
     hb_direction direction;
     hb_map map;
-    hb_guarantee guarantee;                        /* of tau */
-    hb_joint joint;                              /* that the score is of, if it has features */
-    const char *score;                           /* its name */
-    const char *model_name, *model_architecture; /* "" when unknown */
-    uint64_t model_size;                         /* 0 when unknown */
-    const char *chat;                            /* the format that prompts were put in; "": none */
-    char system_sha256[65];                      /* of the system message; "": none */
+    hb_guarantee guarantee; /* of tau */
+    hb_joint joint;         /* n_features is 0 if there is none */
+    char *score;            /* the name of the score that tau is of; "joint" of a joint model */
+    char *model_name, *model_architecture;
+    uint64_t model_size;    /* 0 when unknown */
+    char *chat;             /* the chat format of the prompts; empty: none */
+    char system_sha256[65]; /* of the system message; empty: none */
     double min_recall;
-    int32_t max_tokens;          /* of each sample; 0 when unknown */
-    char data_sha256[65];        /* "" when unknown */
+    int32_t max_tokens; /* of each sample; 0 when unknown */
+    hb_grading grading; /* if is_graded: what graded the answers */
+    bool is_graded;
+    char data_sha256[65];        /* empty when unknown */
     hb_calibrated_score *scores; /* [n_scores]; `score` is the first */
     size_t n_scores;
-    char **ids; /* [n_ids], of the samples it was calibrated on, in the order of strcmp; a calibration
-                   from a table has none */
+    char **ids; /* [n_ids], of the samples it was calibrated on, in the order of strcmp; none if it was
+                   calibrated on a table */
     size_t n_ids;
 } hb_params;
 
-/* Reads a parameters file. HB_ERR_FORMAT names the file and the field; HB_ERR_UNSUPPORTED for a newer
- * schema. */
+/* Reads a parameters file: a regular file or a pipe, up to HB_PARAMS_BYTES. HB_ERR_FORMAT names the
+ * file and the field; HB_ERR_UNSUPPORTED for a newer schema. Released with hb_params_free. */
 HB_API hb_status hb_params_load(const char *path, hb_params **params, hb_error *err);
 HB_API void hb_params_free(hb_params *params);
+#define HB_PARAMS_BYTES ((size_t)1 << 30)
 
-/* Whether prompts in that chat format with that system message (NULL or empty: none) are put as those
- * that the parameters were calibrated on. */
+/* Whether parameters were calibrated on this model: of it name, architecture and file_size count. */
+HB_API bool hb_params_same_model(const hb_params *params, const hb_model_info *model);
+
+/* Whether parameters were calibrated on prompts in this chat format with this system message; NULL or
+ * empty: none. */
 HB_API bool hb_params_same_chat(const hb_params *params, const char *chat, const char *system);
+
+/* ---- Validation as a whole ----------------------------------------------------------------------- */
+
+/* A calibrated score on other data. */
+typedef struct hb_judged_score {
+    const hb_calibrated_score *calibrated; /* of the parameters */
+    hb_validation validation;
+    hb_auroc_difference
+        difference; /* from the first score's AUROC, by DeLong's test; NaN of the first */
+    double p_holm;  /* its p, adjusted for all of these tests */
+} hb_judged_score;
+
+/* A calibrated score that was not judged. */
+typedef struct hb_unjudged_score {
+    const hb_calibrated_score *calibrated;
+    char *reason; /* one line; NULL: the data lack the score */
+} hb_unjudged_score;
+
+/* How two thresholds divide samples: [flagged by the first][by the second]. */
+typedef struct hb_quadrants {
+    size_t count[2][2], hallucinated[2][2];
+} hb_quadrants;
+
+/* All that a validation finds. */
+typedef struct hb_validation_result {
+    hb_judged_score *scores; /* [n_scores]; the first is the score calibrated */
+    size_t n_scores;
+    hb_unjudged_score *unjudged; /* [n_unjudged] */
+    size_t n_unjudged;
+    double *correlations;   /* [n_scores][n_scores], Spearman's */
+    hb_quadrants quadrants; /* if has_quadrants: of hbar_s and pri, when both are judged */
+    hb_halting halting;     /* if has_halting: of a run, by the first score's signal and map */
+    bool has_quadrants, has_halting;
+    size_t n;        /* samples */
+    size_t n_shared; /* samples whose ids the calibration had, too; 0 for a table */
+} hb_validation_result;
+
+/* The scores that a validation reads: the joint model's, if there is one, or the one calibrated, in any
+ * case; then each other calibrated score that is `available` [n_available]. *names [*n] is released
+ * with free(); the texts are those of the parameters. HB_ERR_MEMORY. */
+HB_API hb_status hb_params_columns(const hb_params *params, const char *const *available,
+                                   size_t n_available, const char ***names, size_t *n, hb_error *err);
+
+/* Judges calibrated thresholds on a table of other samples; `names` are those of its scores. The
+ * score calibrated must be judged; others that cannot be are listed. `bootstrap` may be NULL; its
+ * min_recall 0 means the parameters' own. HB_ERR_DATA as hb_validate, and for a table that lacks the
+ * score calibrated. The parameters must outlive the result, released with hb_validation_result_free.
+ */
+HB_API hb_status hb_validate_scores(const hb_params *params, const hb_score_table *table,
+                                    const char *const *names, const hb_bootstrap_options *bootstrap,
+                                    hb_validation_result *result, hb_error *err);
+
+/* The same for a run, which it reads once. Adds what halting would have done and how many samples the
+ * calibration had, too: by id, where a row's place in its file (hb_id_is_place) counts as an id only if
+ * both used the same file. `grading` as for hb_run_table. */
+HB_API hb_status hb_validate_run(const hb_params *params, hb_run *run, const hb_grading *grading,
+                                 const hb_bootstrap_options *bootstrap, hb_validation_result *result,
+                                 hb_error *err);
+HB_API void hb_validation_result_free(hb_validation_result *result);
+
+/* ---- Reports: results as text ---------------------------------------------------------------------
+ */
+
+/* Each report is one text, released with free(): JSON, indented, or lines for people. Both are written
+ * from the same struct. Errors: HB_ERR_MEMORY. */
+
+/* Where the samples of a calibration came from. */
+typedef struct hb_params_source {
+    const hb_run_settings *run; /* of a run; NULL: scores from a table */
+    hb_run_counts counts;       /* of the run */
+    const char *data_path;      /* of the table */
+    const char *data_sha256;
+    size_t n_broken;           /* of the table */
+    const hb_grading *grading; /* of the run's answers; NULL: labels were given */
+} hb_params_source;
+
+/* The parameters file (docs/parameters.md). */
+HB_API hb_status hb_params_json(const hb_params_source *source, const hb_calibration_result *result,
+                                char **json, hb_error *err);
+/* What was found, for people. */
+HB_API hb_status hb_params_text(const hb_params_source *source, const hb_calibration_result *result,
+                                char **text, hb_error *err);
+
+/* Checks that parameters can be saved under that name, before the work that leads to them: makes `dir`
+ * if needed, and a file in it, which it removes. HB_ERR_ARGUMENT for a name that cannot begin a file
+ * name: an empty one, one of over 128 bytes, with a '/' or a leading '.'; HB_ERR_IO. */
+HB_API hb_status hb_params_try(const char *dir, const char *name, hb_error *err);
+
+/* Saves the text of hb_params_json as DIR/<name>_<YYYYMMDD_HHMMSS>_n<N>.json (local time, N samples
+ * drawn), making DIR if needed: a whole file or none, never over another. *path is released with
+ * free(). Errors as hb_params_try. */
+HB_API hb_status hb_params_save(const char *dir, const char *name, uint64_t n_samples, const char *json,
+                                char **path, hb_error *err);
+
+/* Where a validation's samples came from. */
+typedef struct hb_validation_source {
+    const char *params;        /* the parameters' path */
+    const char *scores;        /* the path of the run or the table */
+    const hb_grading *grading; /* of the run's answers; NULL: labels were given */
+} hb_validation_source;
+
+/* The validation (docs/statistics.md). */
+HB_API hb_status hb_validation_json(const hb_validation_source *source,
+                                    const hb_validation_result *result, char **json, hb_error *err);
+HB_API hb_status hb_validation_text(const hb_validation_source *source,
+                                    const hb_validation_result *result, char **text, hb_error *err);
+
+/* One line that says how many of n samples are hallucinated, and if they were graded how many answers
+ * are right. */
+HB_API hb_status hb_rate_text(size_t n, double hallucination_rate, const hb_grading *grading,
+                              char **text, hb_error *err);
+
+/* All that a GGUF file holds (docs/usage.md), whether or not hbar can run it: metadata, tensors, types,
+ * memory for a context of n_ctx positions (0: as hb_session_open takes it), and what keeps hbar from
+ * running it. Plain ASCII. HB_ERR_IO, HB_ERR_FORMAT, HB_ERR_MEMORY for files that cannot be read. */
+HB_API hb_status hb_inspect(const char *path, int32_t n_ctx, char **json, hb_error *err);
+HB_API hb_status hb_inspect_text(const char *path, int32_t n_ctx, char **text, hb_error *err);
 
 #ifdef __cplusplus
 }

@@ -2,11 +2,15 @@
 #include "check.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
 
-static const double scores[] = {1, 2, 2, 3, 4, 4, 4, 5, 6, 6};
-static const uint8_t labels[] = {0, 1, 0, 0, 1, 1, 0, 1, 1, 0};
+static double scores[] = {1, 2, 2, 3, 4, 4, 4, 5, 6, 6};
+static uint8_t labels[] = {0, 1, 0, 0, 1, 1, 0, 1, 1, 0};
 
 static const hb_run_settings run = {.model_path = "models/\xFFodd.gguf",
                                     .model_name = "Tiny 1",
@@ -27,12 +31,25 @@ static const hb_run_settings run = {.model_path = "models/\xFFodd.gguf",
                                     .chat = "chatml",
                                     .system = "Be brief."};
 
-static hb_sweep_result sweep(hb_sweep_options *o)
+/* The calibration of ten samples, low scores being risky unless the options say otherwise. */
+static hb_calibration_result calibrate(const hb_calibrate_options *options)
 {
+    static const char *const names[] = {"hbar_s"};
     hb_error err;
-    hb_sweep_result r;
-    assert_ok(hb_sweep(scores, labels, 10, o, &r, &err));
+    hb_calibration_result r;
+    hb_calibrate_options o = hb_calibrate_defaults();
+    o.sweep.direction = HB_DIRECTION_LOW;
+    o.bootstrap.n_draws = 0;
+    const hb_score_table t = {.scores = scores, .labels = labels, .n = 10, .n_scores = 1};
+    assert_ok(hb_calibrate(&t, names, options ? options : &o, &r, &err));
     return r;
+}
+
+static void write_text(const char *path, const char *content)
+{
+    FILE *file = fopen(path, "wb");
+    fputs(content, file);
+    fclose(file);
 }
 
 static double real(const json_t *root, const char *key)
@@ -49,19 +66,31 @@ static const char *text(const json_t *root, const char *key)
     return json_string_value(value);
 }
 
-static char *save(const char *dir, const char *name)
+static const hb_params_source source = {.run = &run, .counts = {12, 10, 1, 1, 0}};
+
+static char *json_of(const hb_params_source *from, const hb_calibration_result *r)
 {
     hb_error err;
-    char *path;
-    hb_sweep_options o = hb_sweep_defaults();
-    o.direction = HB_DIRECTION_LOW;
-    hb_sweep_result r = sweep(&o);
-    hb_params_source source = {.run = &run,
-                               .counts = {.total = 12, .scored = 10, .skipped = 1, .failed = 1},
-                               .score = "hbar_s",
-                               .sweep = &o};
-    assert_ok(hb_params_save(dir, name, &source, &r, &path, &err));
-    hb_sweep_free(&r);
+    char *json;
+    assert_ok(hb_params_json(from, r, &json, &err));
+    return json;
+}
+
+/* Saves a calibration; the path is released with free(). */
+static char *save_result(const char *dir, const char *name, const hb_calibration_result *r)
+{
+    hb_error err;
+    char *path, *json = json_of(&source, r);
+    assert_ok(hb_params_save(dir, name, run.n_samples, json, &path, &err));
+    free(json);
+    return path;
+}
+
+static char *save(const char *dir, const char *name)
+{
+    hb_calibration_result r = calibrate(NULL);
+    char *path = save_result(dir, name, &r);
+    hb_calibration_result_free(&r);
     return path;
 }
 
@@ -70,9 +99,8 @@ static void test_document(void **state)
     char dir[128];
     snprintf(dir, sizeof dir, "%s/a/b/", (char *)*state); /* made as needed */
     char *path = save(dir, "tiny");
-    hb_sweep_options o = hb_sweep_defaults();
-    o.direction = HB_DIRECTION_LOW;
-    hb_sweep_result r = sweep(&o);
+    hb_calibration_result result = calibrate(NULL);
+    const hb_sweep_result *r = &result.sweep;
     json_t *root = json_load_file(path, 0, NULL);
     assert_string_equal(text(root, "schema"), "hbar-params");
     assert_near(real(root, "schema_version"), 3, 0);
@@ -87,25 +115,39 @@ static void test_document(void **state)
     assert_near(real(data, "failed"), 1, 0);
     assert_near(real(data, "broken_rows"), 2, 0);
     assert_string_equal(text(root, "direction"), "<=");
-    assert_near(real(root, "auroc"), r.auroc, 0);
-    assert_near(real(root, "pr_auc"), r.pr_auc, 0);
+    assert_near(real(root, "auroc"), r->auroc, 0);
+    assert_near(real(root, "pr_auc"), r->pr_auc, 0);
     assert_near(real(root, "lambda"), 5, 0);
     const json_t *threshold = json_object_get(root, "threshold");
-    assert_near(real(threshold, "tau"), r.best.tau, 0); /* all digits survive */
-    assert_near(real(threshold, "precision"), r.best.precision, 0);
-    assert_near(real(threshold, "recall"), r.best.recall, 0);
-    assert_near(real(threshold, "f1"), r.best.f1, 0);
+    assert_near(real(threshold, "tau"), r->best.tau, 0); /* all digits survive */
+    assert_near(real(threshold, "precision"), r->best.precision, 0);
+    assert_near(real(threshold, "recall"), r->best.recall, 0);
+    assert_near(real(threshold, "f1"), r->best.f1, 0);
     assert_near(real(threshold, "min_recall"), 0.9, 0);
     const json_t *points = json_object_get(root, "sweep");
-    assert_int_equal(json_array_size(points), r.n_points);
-    for (size_t i = 0; i < r.n_points; i++)
-        assert_near(real(json_array_get(points, i), "tau"), r.points[i].tau, 0);
+    assert_int_equal(json_array_size(points), r->n_points);
+    for (size_t i = 0; i < r->n_points; i++)
+        assert_near(real(json_array_get(points, i), "tau"), r->points[i].tau, 0);
     const json_t *score = json_object_get(root, "score");
     assert_near(real(score, "hallucination_rate"), 0.5, 0);
-    assert_near(real(score, "cohens_d"), r.cohens_d, 0);
-    assert_near(real(json_object_get(score, "label_1"), "mean"), r.by_label[1].mean, 0);
+    assert_near(real(score, "cohens_d"), r->cohens_d, 0);
+    assert_near(real(json_object_get(score, "label_1"), "mean"), r->by_label[1].mean, 0);
     json_decref(root);
-    hb_sweep_free(&r);
+    hb_calibration_result_free(&result);
+    free(path);
+}
+
+/* What is saved is the text of the report, byte for byte. */
+static void test_saved_as_it_is(void **state)
+{
+    hb_error err;
+    char *path;
+    assert_ok(hb_params_save(*state, "tiny", 3, "{\n  \"any\": \"text\"\n}", &path, &err));
+    file_bytes f = load_file(path, *state, "copy");
+    assert_int_equal(f.size, strlen("{\n  \"any\": \"text\"\n}"));
+    assert_memory_equal(f.data, "{\n  \"any\": \"text\"\n}", f.size);
+    assert_non_null(strstr(path, "_n3.json"));
+    free(f.data);
     free(path);
 }
 
@@ -114,11 +156,9 @@ static void test_round_trip(void **state)
     hb_error err;
     hb_params *p;
     char *path = save(*state, "tiny");
-    hb_sweep_options o = hb_sweep_defaults();
-    o.direction = HB_DIRECTION_LOW;
-    hb_sweep_result r = sweep(&o);
+    hb_calibration_result r = calibrate(NULL);
     assert_ok(hb_params_load(path, &p, &err));
-    assert_near(p->tau, r.best.tau, 0);
+    assert_near(p->tau, r.sweep.best.tau, 0);
     assert_near(p->lambda, 5, 0);
     assert_near(p->alpha, 0.25, 0);
     assert_int_equal(p->direction, HB_DIRECTION_LOW);
@@ -127,13 +167,66 @@ static void test_round_trip(void **state)
     assert_string_equal(p->model_architecture, "llama");
     assert_true(p->model_size == 12345);
     assert_string_equal(p->chat, "chatml");
+    assert_int_equal(p->n_scores, 1);
+    assert_near(p->scores[0].pr_auc, r.scores[0].pr_auc, 0);
+    assert_near(p->scores[0].precision, r.scores[0].precision, 0);
+    assert_near(p->scores[0].recall, r.scores[0].recall, 0);
+    assert_near(p->scores[0].f1, r.scores[0].f1, 0);
+    assert_false(p->is_graded);
+    hb_params_free(p);
+    hb_params_free(NULL);
+    hb_calibration_result_free(&r);
+    free(path);
+}
+
+static void test_what_they_are_for(void **state)
+{
+    hb_error err;
+    hb_params *p;
+    char *path = save(*state, "tiny");
+    assert_ok(hb_params_load(path, &p, &err));
     assert_true(hb_params_same_chat(p, "chatml", "Be brief."));
     assert_false(hb_params_same_chat(p, "phi3", "Be brief."));
     assert_false(hb_params_same_chat(p, "chatml", "Be bold."));
     assert_false(hb_params_same_chat(p, "chatml", NULL));
     assert_false(hb_params_same_chat(p, "", ""));
-    hb_sweep_free(&r);
+    const hb_model_info models[] = {
+        {.name = "Tiny 1", .architecture = "llama", .file_size = 12345},
+        {.name = "Tiny 2", .architecture = "llama", .file_size = 12345},
+        {.name = "Tiny 1", .architecture = "qwen2", .file_size = 12345},
+        {.name = "Tiny 1", .architecture = "llama", .file_size = 12346},
+    };
+    for (int i = 0; i < 4; i++) assert_int_equal(hb_params_same_model(p, &models[i]), i == 0);
+    hb_params_free(p);
     free(path);
+}
+
+/* The rule that graded answers, and only where they were graded. */
+static void test_grading(void **state)
+{
+    static const struct {
+        hb_grading grading;
+        double min_f1;
+    } cases[] = {
+        {{HB_GRADE_EXACT, 0.3}, 0.5}, {{HB_GRADE_CONTAINS, 0.3}, 0.5}, {{HB_GRADE_F1, 0.3}, 0.3}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_error err;
+        hb_params *p;
+        char *path;
+        hb_params_source graded = source;
+        hb_calibration_result r = calibrate(NULL);
+        graded.grading = &cases[i].grading;
+        char *json = json_of(&graded, &r);
+        assert_ok(hb_params_save(*state, "graded", 10, json, &path, &err));
+        assert_ok(hb_params_load(path, &p, &err));
+        assert_true(p->is_graded);
+        assert_int_equal(p->grading.rule, cases[i].grading.rule);
+        assert_near(p->grading.min_f1, cases[i].min_f1, 0);
+        hb_params_free(p);
+        hb_calibration_result_free(&r);
+        free(json);
+        free(path);
+    }
 }
 
 /* Maps survive the file, all digits of them. */
@@ -142,55 +235,61 @@ static void test_maps(void **state)
     for (int kind = HB_MAP_LAMBDA; kind <= HB_MAP_ISOTONIC; kind++) {
         hb_error err;
         hb_params *p;
-        hb_map map;
-        char *path;
-        hb_sweep_options o = hb_sweep_defaults();
-        hb_sweep_result r = sweep(&o);
-        assert_ok(
-            hb_map_fit(scores, labels, 10, (hb_map_kind)kind, r.best.tau, r.direction, &map, &err));
-        hb_params_source source = {.score = "hbar_s", .sweep = &o, .map = &map};
-        assert_ok(hb_params_save(*state, "maps", &source, &r, &path, &err));
+        hb_calibrate_options o = hb_calibrate_defaults();
+        o.map = (hb_map_kind)kind;
+        hb_calibration_result r = calibrate(&o);
+        char *path = save_result(*state, "maps", &r);
         assert_ok(hb_params_load(path, &p, &err));
         assert_int_equal(p->map.kind, kind);
-        assert_near(p->lambda, map.lambda, 0);
-        for (double s = 0; s < 7; s += 0.25) assert_near(hb_map_p(&p->map, s), hb_map_p(&map, s), 0);
+        assert_near(p->lambda, r.map.lambda, 0);
+        for (double s = 0; s < 7; s += 0.25) assert_near(hb_map_p(&p->map, s), hb_map_p(&r.map, s), 0);
         hb_params_free(p);
-        hb_map_free(&map);
-        hb_sweep_free(&r);
+        hb_calibration_result_free(&r);
         free(path);
     }
+}
+
+/* Parameters of a joint model of two scores, one with a long name. */
+static char *save_joint(const char *dir, const char *long_name)
+{
+    hb_error err;
+    hb_calibration_result r;
+    const char *const names[] = {"hbar_s", long_name};
+    double two[20];
+    for (int i = 0; i < 10; i++) two[i] = scores[i], two[10 + i] = (3 * i) % 7;
+    const hb_score_table t = {.scores = two, .labels = labels, .n = 10, .n_scores = 2};
+    hb_calibrate_options o = hb_calibrate_defaults();
+    o.joint = true;
+    o.map = HB_MAP_PLATT;
+    o.bootstrap.n_draws = 0;
+    assert_ok(hb_calibrate(&t, names, &o, &r, &err));
+    char *path = save_result(dir, "joint", &r);
+    hb_calibration_result_free(&r);
+    return path;
 }
 
 static void test_joint(void **state)
 {
     hb_error err;
     hb_params *p;
-    char *path, bad[128];
-    hb_sweep_options o = hb_sweep_defaults();
-    hb_sweep_result r = sweep(&o);
-    hb_joint_feature features[] = {{"hbar_s", 0.1, 1.0 / 3, -2}, {"pri:mean", -5, 7, 0}};
-    hb_joint_trial trials[] = {{1e-4, 0.7, 0.5}, {1e-3, 0.6, 0.8}};
-    hb_joint joint = {.features = features,
-                      .n_features = 2,
-                      .intercept = 0.7,
-                      .options = {5, 42},
-                      .trials = trials,
-                      .n_trials = 2,
-                      .best = 1};
-    hb_params_source source = {.score = "joint", .sweep = &o, .joint = &joint};
-    assert_ok(hb_params_save(*state, "joint", &source, &r, &path, &err));
+    char *path, bad[128], name[300];
+    memset(name, 'n', sizeof name);
+    name[299] = '\0';
+    path = save_joint(*state, name);
     assert_ok(hb_params_load(path, &p, &err));
-    assert_int_equal(p->joint.n_features, 2);
-    assert_near(p->joint.intercept, 0.7, 0);
-    for (int j = 0; j < 2; j++) {
-        assert_string_equal(p->joint.features[j].score, joint.features[j].score);
-        assert_near(p->joint.features[j].mean, joint.features[j].mean, 0);
-        assert_near(p->joint.features[j].sd, joint.features[j].sd, 0);
-        assert_near(p->joint.features[j].weight, joint.features[j].weight, 0);
-    }
     json_t *root = json_load_file(path, 0, NULL), *object = json_object_get(root, "joint");
-    assert_near(real(object, "c"), 1e-3, 0);
-    assert_near(real(json_array_get(json_object_get(object, "trials"), 1), "auroc"), 0.8, 0);
+    assert_string_equal(p->score, "joint");
+    assert_int_equal(p->joint.n_features, 2);
+    assert_near(p->joint.intercept, real(object, "intercept"), 0);
+    for (size_t j = 0; j < 2; j++) {
+        const json_t *feature = json_array_get(json_object_get(object, "features"), j);
+        assert_string_equal(p->joint.features[j].score, j ? name : "hbar_s");
+        assert_near(p->joint.features[j].mean, real(feature, "mean"), 0);
+        assert_near(p->joint.features[j].sd, real(feature, "sd"), 0);
+        assert_near(p->joint.features[j].weight, real(feature, "weight"), 0);
+    }
+    assert_int_equal(json_array_size(json_object_get(object, "trials")), 9);
+    hb_params_free(p);
 
     const struct {
         const char *key;
@@ -216,8 +315,56 @@ static void test_joint(void **state)
     json_dump_file(root, bad, 0);
     assert_fails(hb_params_load(bad, &p, &err), HB_ERR_FORMAT, "score.name");
     json_decref(root);
-    hb_sweep_free(&r);
     free(path);
+}
+
+/* Names of any length up to a limit, which a calibration keeps, too. */
+static void test_long_names(void **state)
+{
+    static char name[HB_NAME_BYTES + 2], path[160], model_name[250];
+    hb_error err;
+    hb_calibration_result r;
+    hb_params *p;
+    const char *const names[] = {name};
+    const hb_score_table t = {.scores = scores, .labels = labels, .n = 10, .n_scores = 1};
+    hb_run_settings other = run;
+    hb_params_source from = {.run = &other};
+    memset(name, 's', HB_NAME_BYTES);
+    memset(model_name, 'm', sizeof model_name - 1);
+    other.model_name = model_name;
+    assert_ok(hb_calibrate(&t, names, NULL, &r, &err));
+    char *json = json_of(&from, &r), *saved;
+    assert_ok(hb_params_save(*state, "long", 10, json, &saved, &err));
+    assert_ok(hb_params_load(saved, &p, &err));
+    assert_string_equal(p->score, name);
+    assert_string_equal(p->scores[0].name, name);
+    assert_string_equal(p->model_name, model_name);
+    hb_params_free(p);
+
+    name[HB_NAME_BYTES] = 's';
+    assert_fails(hb_calibrate(&t, names, NULL, &r, &err), HB_ERR_ARGUMENT, "more than 65535 bytes");
+    json_t *root = json_load_file(saved, 0, NULL);
+    json_object_set_new(json_object_get(root, "score"), "name", json_string(name));
+    snprintf(path, sizeof path, "%s/longer.json", (char *)*state);
+    json_dump_file(root, path, 0);
+    assert_fails(hb_params_load(path, &p, &err), HB_ERR_FORMAT, "score.name");
+    json_decref(root);
+    hb_calibration_result_free(&r);
+    free(json);
+    free(saved);
+}
+
+/* ---- Files --------------------------------------------------------------------------------------- */
+
+static int files_in(const char *dir)
+{
+    struct dirent *entry;
+    int files = 0;
+    DIR *d = opendir(dir);
+    while ((entry = readdir(d)))
+        files += strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+    closedir(d);
+    return files;
 }
 
 /* Two saves within a second keep two files, and no temporary one is left. */
@@ -231,61 +378,230 @@ static void test_names(void **state)
     assert_int_equal(length, strlen(base));
     assert_int_equal(n, 12);
     assert_string_not_equal(first, second);
-    struct dirent *entry;
-    int files = 0;
-    DIR *dir = opendir(*state);
-    while ((entry = readdir(dir))) files += entry->d_name[0] != '.' || strlen(entry->d_name) > 2;
-    closedir(dir);
-    assert_int_equal(files, 2);
+    assert_int_equal(files_in(*state), 2);
     free(first);
     free(second);
 }
 
-static void test_places_that_cannot_be(void **state)
+/* What the C library would do, unless a test says that it fails. */
+static int link_fails_with, rename_fails_with;
+
+int link(const char *from, const char *to)
+{
+    if (!link_fails_with) return linkat(AT_FDCWD, from, AT_FDCWD, to, 0);
+    errno = link_fails_with;
+    return -1;
+}
+
+int rename(const char *from, const char *to)
+{
+    if (!rename_fails_with) return renameat(AT_FDCWD, from, AT_FDCWD, to);
+    errno = rename_fails_with;
+    return -1;
+}
+
+/* File systems without hard links keep whole files, too, and never replace one. */
+static void test_without_hard_links(void **state)
+{
+    char *first = save(*state, "with");
+    link_fails_with = EPERM;
+    char *second = save(*state, "without"), *third = save(*state, "without");
+    link_fails_with = 0;
+    assert_string_not_equal(second, third);
+    file_bytes a = load_file(first, *state, "a"), b = load_file(second, *state, "b");
+    assert_int_equal(a.size, b.size);
+    free(a.data);
+    free(b.data);
+    assert_int_equal(files_in(*state), 3);
+    free(first);
+    free(second);
+    free(third);
+}
+
+/* A save that fails leaves no file, and the caller's path as it was. */
+static void test_that_cannot_be_named(void **state)
 {
     hb_error err;
-    char *path, blocked[128];
-    hb_sweep_options o = hb_sweep_defaults();
-    hb_sweep_result r = sweep(&o);
-    hb_params_source source = {.score = "score", .sweep = &o};
+    char untouched[] = "untouched", *path = untouched;
+    link_fails_with = EPERM;
+    rename_fails_with = EIO;
+    assert_fails(hb_params_save(*state, "x", 10, "{}", &path, &err), HB_ERR_IO, "cannot name the file");
+    link_fails_with = rename_fails_with = 0;
+    assert_ptr_equal(path, untouched);
+    assert_int_equal(files_in(*state), 0);
+}
+
+/* The names of the next seconds are taken: after five of them a save gives up. */
+static void test_no_free_name(void **state)
+{
+    hb_error err;
+    char untouched[] = "untouched", *path = untouched, name[128];
+    time_t now = time(NULL);
+    for (int i = 0; i < 8; i++) {
+        char stamp[32];
+        struct tm local;
+        time_t then = now + i;
+        strftime(stamp, sizeof stamp, "%Y%m%d_%H%M%S", localtime_r(&then, &local));
+        snprintf(name, sizeof name, "%s/x_%s_n10.json", (char *)*state, stamp);
+        fclose(fopen(name, "wb"));
+    }
+    assert_fails(hb_params_save(*state, "x", 10, "{}", &path, &err), HB_ERR_IO, "no free file name");
+    assert_ptr_equal(path, untouched);
+    assert_int_equal(files_in(*state), 8);
+}
+
+/* Files have the permissions that the umask leaves. */
+static void test_umask(void **state)
+{
+    static const mode_t cases[][2] = {{022, 0644}, {077, 0600}, {002, 0664}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char name[8];
+        struct stat st;
+        snprintf(name, sizeof name, "m%zu", i);
+        mode_t before = umask(cases[i][0]);
+        char *path = save(*state, name);
+        umask(before);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_mode & 0777, cases[i][1]);
+        free(path);
+    }
+}
+
+static void test_places_that_cannot_be(void **state)
+{
+    static const char *const names[] = {"a/b", "", ".hidden", "/"};
+    hb_error err;
+    char *path, blocked[128], name[130];
     snprintf(blocked, sizeof blocked, "%s/file", (char *)*state);
     fclose(fopen(blocked, "wb"));
-    assert_fails(hb_params_save(blocked, "x", &source, &r, &path, &err), HB_ERR_IO, blocked);
-    assert_fails(hb_params_save("/proc/none", "x", &source, &r, &path, &err), HB_ERR_IO, "/proc/none");
-    assert_fails(hb_params_save(*state, "a/b", &source, &r, &path, &err), HB_ERR_ARGUMENT, "a/b");
-    assert_fails(hb_params_save(*state, "", &source, &r, &path, &err), HB_ERR_ARGUMENT, "''");
-    hb_sweep_free(&r);
+    assert_fails(hb_params_save(blocked, "x", 10, "{}", &path, &err), HB_ERR_IO, blocked);
+    assert_fails(hb_params_try(blocked, "x", &err), HB_ERR_IO, blocked);
+    assert_fails(hb_params_save("/proc/none", "x", 10, "{}", &path, &err), HB_ERR_IO, "/proc/none");
+    assert_fails(hb_params_try("/proc/self", "x", &err), HB_ERR_IO, "/proc/self");
+    memset(name, 'n', sizeof name);
+    name[129] = '\0';
+    for (size_t i = 0; i < 5; i++) {
+        const char *bad = i < 4 ? names[i] : name;
+        assert_fails(hb_params_save(*state, bad, 10, "{}", &path, &err), HB_ERR_ARGUMENT, bad);
+        assert_fails(hb_params_try(*state, bad, &err), HB_ERR_ARGUMENT, bad);
+    }
+    name[128] = '\0';
+    assert_ok(hb_params_try(*state, name, &err));
+    assert_int_equal(files_in(*state), 1);
+    assert_ok(hb_params_save(*state, name, UINT64_MAX, "{}", &path, &err));
+    free(path);
 }
 
 static void test_table_source(void **state)
 {
     (void)state;
-    hb_error err;
-    char *document;
-    hb_sweep_options o = {HB_GRID_RANGE, 1, 6, 0.5, 0.8, HB_DIRECTION_HIGH, {0}};
-    hb_sweep_result r = sweep(&o);
-    hb_params_source source = {
-        .data_path = "s.csv", .data_sha256 = "123", .n_broken = 3, .score = "entropy", .sweep = &o};
-    assert_ok(hb_params_json(&source, &r, &document, &err));
+    hb_calibrate_options o = hb_calibrate_defaults();
+    o.sweep = (hb_sweep_options){HB_GRID_RANGE, 1, 6, 0.5, 0.8, HB_DIRECTION_HIGH, {0}};
+    hb_calibration_result r = calibrate(&o);
+    const hb_params_source table = {.data_path = "s.csv", .data_sha256 = "123", .n_broken = 3};
+    char *document = json_of(&table, &r);
     json_t *root = json_loads(document, 0, NULL);
     assert_true(json_is_null(json_object_get(root, "model")));
     const json_t *data = json_object_get(root, "data"), *settings = json_object_get(root, "settings");
     assert_string_equal(text(data, "path"), "s.csv");
+    assert_string_equal(text(data, "sha256"), "123");
     assert_near(real(data, "broken_rows"), 3, 0);
     assert_string_equal(text(settings, "tau_grid"), "range");
     assert_near(real(settings, "tau_step"), 0.5, 0);
-    assert_string_equal(text(json_object_get(root, "score"), "name"), "entropy");
+    assert_string_equal(text(json_object_get(root, "score"), "name"), "hbar_s");
     json_decref(root);
     free(document);
-    hb_sweep_free(&r);
+    hb_calibration_result_free(&r);
+}
+
+/* ---- What is refused ----------------------------------------------------------------------------- */
+
+static const char whole[] =
+    "{\"schema\":\"hbar-params\",\"schema_version\":3,\"threshold\":{\"tau\":2.5},"
+    "\"lambda\":5,\"direction\":\">=\",\"score\":{\"name\":\"hbar_s\"}}";
+
+/* Runs out of time instead of waiting forever. */
+static hb_status load_soon(const char *path, hb_params **p, hb_error *err)
+{
+    alarm(20);
+    hb_status status = hb_params_load(path, p, err);
+    alarm(0);
+    return status;
+}
+
+/* Pipes are read to their end; what has none, or nobody writes to, is refused at once. */
+static void test_odd_files(void **state)
+{
+    hb_error err;
+    hb_params *p;
+    char path[128];
+    snprintf(path, sizeof path, "%s/fifo", (char *)*state);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_fails(load_soon(path, &p, &err), HB_ERR_IO, "fifo: is empty");
+    pid_t writer = fork();
+    if (writer == 0) {
+        int fd = open(path, O_WRONLY);
+        for (size_t i = 0; i < sizeof whole - 1; i += 7) {
+            usleep(1000);
+            if (write(fd, whole + i, sizeof whole - 1 - i < 7 ? sizeof whole - 1 - i : 7) < 0) _exit(1);
+        }
+        _exit(0);
+    }
+    usleep(100000); /* until it waits for a reader */
+    assert_ok(load_soon(path, &p, &err));
+    assert_near(p->tau, 2.5, 0);
+    hb_params_free(p);
+    waitpid(writer, NULL, 0);
+    assert_fails(load_soon("/dev/zero", &p, &err), HB_ERR_IO,
+                 "/dev/zero: is neither a regular file nor");
+    assert_fails(load_soon(*state, &p, &err), HB_ERR_IO, *state);
+    assert_fails(load_soon("/no/such.json", &p, &err), HB_ERR_IO, "/no/such.json");
+    snprintf(path, sizeof path, "%s/huge", (char *)*state);
+    fclose(fopen(path, "wb"));
+    assert_int_equal(truncate(path, (off_t)HB_PARAMS_BYTES + 1), 0);
+    assert_fails(load_soon(path, &p, &err), HB_ERR_IO, "has more than 1073741824 bytes");
+}
+
+/* Files of the schema's earlier versions: the guarantee was a promise, and before that nothing. */
+static void test_versions(void **state)
+{
+    static const char form[] =
+        "{\"schema\":\"hbar-params\",\"schema_version\":%d,\"threshold\":{\"tau\":2.5,\"%s\":"
+        "{\"kind\":\"risk\",\"target\":%g,\"delta\":0.05,\"level\":0.05,\"n\":50,\"k\":1,\"p\":0.03}},"
+        "\"lambda\":5,\"direction\":\">=\",\"score\":{\"name\":\"hbar_s\"}}";
+    static const struct {
+        int version;
+        const char *key;
+        bool found;
+    } cases[] = {{1, "guarantee", false},
+                 {2, "promise", true},
+                 {2, "guarantee", false},
+                 {3, "guarantee", true},
+                 {3, "promise", false}};
+    char path[128], document[512];
+    snprintf(path, sizeof path, "%s/v.json", (char *)*state);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int bad = 0; bad < (cases[i].found ? 2 : 1); bad++) {
+            hb_error err;
+            hb_params *p;
+            char field[64];
+            snprintf(document, sizeof document, form, cases[i].version, cases[i].key, bad ? 2.0 : 0.1);
+            write_text(path, document);
+            snprintf(field, sizeof field, "threshold.%s", cases[i].key);
+            if (bad) {
+                assert_fails(hb_params_load(path, &p, &err), HB_ERR_FORMAT, field);
+                continue;
+            }
+            assert_ok(hb_params_load(path, &p, &err));
+            assert_int_equal(p->guarantee.kind, cases[i].found ? HB_GUARANTEE_RISK : HB_GUARANTEE_NONE);
+            hb_params_free(p);
+        }
+    }
 }
 
 /* A whole document with one thing changed: a pair of search and replacement. */
 static void test_bad_files(void **state)
 {
-    static const char good[] =
-        "{\"schema\":\"hbar-params\",\"schema_version\":1,\"threshold\":{\"tau\":2.5},"
-        "\"lambda\":5,\"direction\":\">=\",\"score\":{\"name\":\"hbar_s\"}}";
     const struct {
         const char *from, *to;
         hb_status status;
@@ -294,9 +610,9 @@ static void test_bad_files(void **state)
         {"", "", HB_OK, ""},
         {"{\"schema\"", "{{\"schema\"", HB_ERR_FORMAT, ":1:"},
         {"hbar-params", "other", HB_ERR_FORMAT, "not a parameters file"},
-        {"\"schema_version\":1", "\"schema_version\":4", HB_ERR_UNSUPPORTED, "schema_version 4"},
-        {"\"schema_version\":1", "\"schema_version\":0", HB_ERR_UNSUPPORTED, "schema_version 0"},
-        {"\"schema_version\":1", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
+        {"\"schema_version\":3", "\"schema_version\":4", HB_ERR_UNSUPPORTED, "schema_version 4"},
+        {"\"schema_version\":3", "\"schema_version\":0", HB_ERR_UNSUPPORTED, "schema_version 0"},
+        {"\"schema_version\":3", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
         {"\"tau\"", "\"tua\"", HB_ERR_FORMAT, "threshold.tau"},
         {"2.5", "\"2.5\"", HB_ERR_FORMAT, "threshold.tau"},
         {"\"lambda\":5", "\"lambda\":0", HB_ERR_FORMAT, "lambda"},
@@ -310,19 +626,14 @@ static void test_bad_files(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hb_error err = {HB_OK, ""};
         hb_params *p;
-        const char *at = strstr(good, cases[i].from);
-        snprintf(document, sizeof document, "%.*s%s%s", (int)(at - good), good, cases[i].to,
+        const char *at = strstr(whole, cases[i].from);
+        snprintf(document, sizeof document, "%.*s%s%s", (int)(at - whole), whole, cases[i].to,
                  at + strlen(cases[i].from));
-        FILE *file = fopen(path, "wb");
-        fputs(document, file);
-        fclose(file);
+        write_text(path, document);
         assert_fails(hb_params_load(path, &p, &err), cases[i].status, cases[i].part);
         if (cases[i].status) assert_non_null(strstr(err.message, path));
+        else hb_params_free(p);
     }
-    hb_error err;
-    hb_params *p;
-    assert_fails(hb_params_load("/no/such.json", &p, &err), HB_ERR_IO, "/no/such.json");
-    assert_fails(hb_params_load(*state, &p, &err), HB_ERR_IO, "is a directory");
 }
 
 /* A calibration with one thing changed. */
@@ -340,9 +651,7 @@ static hb_status load_calibration(const char *dir, const char *from, const char 
     const char *at = strstr(good, from);
     snprintf(path, sizeof path, "%s/c.json", dir);
     snprintf(document, sizeof document, "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
-    FILE *file = fopen(path, "wb");
-    fputs(document, file);
-    fclose(file);
+    write_text(path, document);
     return hb_params_load(path, params, err);
 }
 
@@ -363,8 +672,8 @@ static void test_calibration(void **state)
     assert_string_equal(c->data_sha256, "12ab");
     assert_int_equal(c->n_ids, 2);
     assert_string_equal(c->ids[0], "x");
+    assert_false(c->is_graded);
     hb_params_free(c);
-    hb_params_free(NULL);
 }
 
 static void test_bad_calibrations(void **state)
@@ -378,6 +687,10 @@ static void test_bad_calibrations(void **state)
         {"\"tau\":1", "\"tua\":1", "scores.*.tau"},
         {"\"<=\",\"auroc\"", "\"<\",\"auroc\"", "scores.*.direction"},
         {"\"y\"", "5", "sample_ids"},
+        {":7", ":7,\"grade\":\"luck\"", "settings.grade"},
+        {":7", ":7,\"grade\":5", "settings.grade"},
+        {":7", ":7,\"grade\":\"f1\"", "settings.min_f1"},
+        {":7", ":7,\"grade\":\"f1\",\"min_f1\":0", "settings.min_f1"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hb_error err;
@@ -393,12 +706,22 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(test_document),
+        WITH_SCRATCH(test_saved_as_it_is),
         WITH_SCRATCH(test_round_trip),
+        WITH_SCRATCH(test_what_they_are_for),
+        WITH_SCRATCH(test_grading),
         WITH_SCRATCH(test_maps),
         WITH_SCRATCH(test_joint),
+        WITH_SCRATCH(test_long_names),
         WITH_SCRATCH(test_names),
+        WITH_SCRATCH(test_without_hard_links),
+        WITH_SCRATCH(test_that_cannot_be_named),
+        WITH_SCRATCH(test_no_free_name),
+        WITH_SCRATCH(test_umask),
         WITH_SCRATCH(test_places_that_cannot_be),
         cmocka_unit_test(test_table_source),
+        WITH_SCRATCH(test_odd_files),
+        WITH_SCRATCH(test_versions),
         WITH_SCRATCH(test_bad_files),
         WITH_SCRATCH(test_calibration),
         WITH_SCRATCH(test_bad_calibrations),

@@ -180,7 +180,7 @@ static hb_score_table table(void)
     memcpy(scores + MANY, references[0].a, MANY * sizeof *scores);
     for (int i = 0; i < MANY; i++) scores[2 * MANY + i] = -references[0].a[i], scores[3 * MANY + i] = 7;
     memcpy(labels, references[0].labels, sizeof labels);
-    return (hb_score_table){scores, labels, MANY, 4, 0};
+    return (hb_score_table){.scores = scores, .labels = labels, .n = MANY, .n_scores = 4};
 }
 
 static void test_ranking(void **state)
@@ -212,6 +212,22 @@ static void test_ranking(void **state)
     check(f->name, "correlation", c.correlations[5], -f->spearman[0]);
     hb_comparison_free(&c);
     hb_comparison_free(NULL);
+}
+
+/* A failure leaves the results as they were. */
+static void test_failed_tests_write_nothing(void **state)
+{
+    (void)state;
+    hb_error err;
+    const double scores[] = {1, 2, 3, 4, 2, 1, 4, 3, 1, 2, NAN, 4};
+    const uint8_t labels[] = {0, 1, 0, 1};
+    hb_auroc_difference out[3], before[3];
+    double p_holm[3] = {7, 7, 7};
+    memset(before, 1, sizeof before);
+    memcpy(out, before, sizeof out);
+    assert_fails(hb_delong_compare_all(scores, 3, labels, 4, out, p_holm, &err), HB_ERR_DATA, "nan");
+    assert_memory_equal(out, before, sizeof out);
+    for (int i = 0; i < 3; i++) assert_near(p_holm[i], 7, 0);
 }
 
 static void test_what_cannot_be_ranked(void **state)
@@ -306,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_holm),
         cmocka_unit_test(test_log_loss_of_certainty),
         cmocka_unit_test(test_ranking),
+        cmocka_unit_test(test_failed_tests_write_nothing),
         cmocka_unit_test(test_what_cannot_be_ranked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

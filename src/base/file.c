@@ -109,7 +109,7 @@ hb_status hb_read_file(const char *path, size_t limit, hb_buffer *out, hb_error 
 {
     hb_buffer text = {0};
     struct stat st;
-    int fd;
+    int fd = -1;
     hb_status status = open_kind(path, true, &fd, &st, err);
     if (status) return status;
     if (st.st_size > 0 && (uint64_t)st.st_size > limit)

@@ -17,24 +17,28 @@ static unsigned code_point(const char *character, size_t size)
     return (c[0] & 0x0Fu) << 12 | (c[1] & 0x3Fu) << 6 | (c[2] & 0x3Fu);
 }
 
-/* Takes what Jansson writes, whole characters at a time, and escapes the control characters that it
- * leaves: all but the first 32. */
-static int take(const char *bytes, size_t length, void *user)
+void hb_write_json(hb_writer *writer, const char *text, size_t length)
 {
-    hb_json *j = user;
     size_t done = 0;
     for (size_t i = 0; i < length;) {
-        int n = hb_utf8_character(bytes + i, length - i);
+        int n = hb_utf8_character(text + i, length - i);
         size_t size = n > 0 ? (size_t)n : 1;
-        if (hb_is_control(bytes + i, size)) {
-            hb_write_bytes(&j->out, bytes + done, i - done);
-            hb_write(&j->out, "\\u%04X", size == 1 ? 0x7Fu : code_point(bytes + i, size));
+        if (text[i] != '\n' && hb_is_control(text + i, size)) {
+            hb_write_bytes(writer, text + done, i - done);
+            hb_write(writer, "\\u%04x",
+                     size == 1 ? (unsigned char)text[i] : code_point(text + i, size));
             done = i + size;
         }
         i += size;
     }
-    hb_write_bytes(&j->out, bytes + done, length - done);
-    return j->out.failed ? -1 : 0;
+    hb_write_bytes(writer, text + done, length - done);
+}
+
+static int take(const char *text, size_t length, void *json)
+{
+    hb_writer *out = &((hb_json *)json)->out;
+    hb_write_json(out, text, length);
+    return out->failed ? -1 : 0;
 }
 
 /* Writes a value and takes the reference; NULL is one that memory was lacking for. */

@@ -35,6 +35,10 @@ void hb_json_whole(hb_json *json, const char *key, int64_t value);
 void hb_json_bool(hb_json *json, const char *key, bool value);
 void hb_json_null(hb_json *json, const char *key);
 
+/* Writes a piece of JSON text made by Jansson, which holds whole characters. Escapes the control
+ * characters (hb_is_control) that Jansson leaves in strings, but no line breaks. */
+void hb_write_json(hb_writer *writer, const char *text, size_t length);
+
 /* As hb_writer_finish. */
 hb_status hb_json_finish(hb_json *json, char **text, hb_error *err);
 

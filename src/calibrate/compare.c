@@ -1,6 +1,7 @@
 /* Many scores of the same samples, ranked and compared. */
 #include <math.h>
 #include <stdlib.h>
+#include "calibrate/columns.h"
 #include "calibrate/metrics.h"
 
 /* ---- Correlation --------------------------------------------------------------------------------- */
@@ -91,43 +92,24 @@ static hb_status judge_each(const hb_score_table *t, const char *const *names,
                    t->n_scores);
 }
 
-/* The scores' values in the order of the ranking, turned so that high ones are risky, [n][n_samples];
- * NULL without memory. */
-static double *gather(const hb_score_table *t, const hb_comparison *c, bool turned)
+/* Tests each score against the first, and correlates them all. */
+static hb_status compare(const hb_score_table *t, hb_comparison *c, hb_error *err)
 {
-    double *values = calloc(c->n * t->n, sizeof *values);
-    for (size_t k = 0; values && k < c->n; k++) {
-        const double *from = t->scores + c->scores[k].place * t->n;
-        bool low = turned && c->scores[k].sweep.direction == HB_DIRECTION_LOW;
-        for (size_t i = 0; i < t->n; i++) values[k * t->n + i] = low ? -from[i] : from[i];
-    }
-    return values;
-}
-
-static hb_status test_each(const hb_score_table *t, hb_comparison *c, hb_error *err)
-{
-    double *values = gather(t, c, true), *p_holm = calloc(c->n, sizeof *p_holm);
+    hb_column *columns = calloc(c->n, sizeof *columns);
     hb_auroc_difference *differences = calloc(c->n, sizeof *differences);
-    hb_status status = values && p_holm && differences ? HB_OK : hb_fail_memory(err);
-    if (!status)
-        status = hb_delong_compare_all(values, c->n, t->labels, t->n, differences, p_holm, err);
+    double *p_holm = calloc(c->n, sizeof *p_holm);
+    hb_status status = columns && differences && p_holm ? HB_OK : hb_fail_memory(err);
+    for (size_t k = 0; k < c->n && !status; k++)
+        columns[k] = (hb_column){t->scores + c->scores[k].place * t->n, c->scores[k].sweep.direction};
+    if (!status) status = hb_test_columns(columns, c->n, t->labels, t->n, differences, p_holm, err);
     for (size_t k = 0; k < c->n && !status; k++) {
         c->scores[k].difference = differences[k];
         c->scores[k].p_holm = p_holm[k];
     }
-    free(values);
-    free(p_holm);
+    if (!status) status = hb_correlate_columns(columns, c->n, t->n, &c->correlations, err);
+    free(columns);
     free(differences);
-    return status;
-}
-
-static hb_status correlate(const hb_score_table *t, hb_comparison *c, hb_error *err)
-{
-    double *values = gather(t, c, false);
-    c->correlations = calloc(c->n * c->n, sizeof *c->correlations);
-    hb_status status = values && c->correlations ? HB_OK : hb_fail_memory(err);
-    if (!status) status = hb_spearman(values, c->n, t->n, c->correlations, err);
-    free(values);
+    free(p_holm);
     return status;
 }
 
@@ -144,9 +126,8 @@ hb_status hb_compare_scores(const hb_score_table *table, const char *const *name
     hb_status status = judge_each(table, names, sweep, bootstrap, &c, err);
     if (!status) {
         qsort(c.scores, c.n, sizeof *c.scores, compare_aurocs);
-        status = test_each(table, &c, err);
+        status = compare(table, &c, err);
     }
-    if (!status) status = correlate(table, &c, err);
     if (status) hb_comparison_free(&c);
     else *out = c;
     return status;

@@ -1,16 +1,23 @@
-/* Halting, as it would have been: P_fail rises or falls with the signal watched, so it reached the
- * cutoff at a step if it does at one of the extremes, which a run keeps of every signal. */
+/* P_fail rises or falls with the signal watched, so it reached the cutoff at a step if it does at one
+ * of the extremes, which a run keeps of every signal. */
+#include "calibrate/halting.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include "base/error.h"
-#include "hbar.h"
 
-static double p_fail(const hb_monitor *m, double value)
+hb_halting hb_count_halting(const double *low, const double *high, const uint8_t *labels, size_t n,
+                            const hb_map *map, double cutoff)
 {
-    return hb_p_fail_by(m->map, value, m->tau, m->lambda, m->direction);
+    hb_halting h = {.cutoff = cutoff};
+    for (size_t i = 0; i < n; i++) {
+        h.n[labels[i]]++;
+        h.halted[labels[i]] += fmax(hb_map_p(map, low[i]), hb_map_p(map, high[i])) >= cutoff;
+    }
+    return h;
 }
 
-/* The least and the greatest value of a signal in each scored sample. */
+/* The lowest and the highest value of a signal in each scored sample. */
 static hb_status read_extremes(hb_run *run, const hb_signal *signal, const hb_grading *grading,
                                hb_score_table *table, hb_error *err)
 {
@@ -27,19 +34,15 @@ static hb_status read_extremes(hb_run *run, const hb_signal *signal, const hb_gr
 hb_status hb_run_halting(hb_run *run, const hb_monitor *m, const hb_grading *grading,
                          hb_halting *halting, hb_error *err)
 {
+    const hb_map by_hand = {.tau = m->tau, .lambda = m->lambda, .direction = m->direction};
     hb_score_table t;
-    hb_halting h = {.cutoff = m->cutoff};
     if (m->joint)
         return hb_fail(err, HB_ERR_ARGUMENT, "a joint model's scores of the steps are not in the run");
     if (!m->watched) return hb_fail(err, HB_ERR_ARGUMENT, "the monitor watches no signal");
     hb_status status = read_extremes(run, m->watched, grading, &t, err);
     if (status) return status;
-    for (size_t i = 0; i < t.n; i++) {
-        h.n[t.labels[i]]++;
-        h.halted[t.labels[i]] +=
-            fmax(p_fail(m, t.scores[i]), p_fail(m, t.scores[t.n + i])) >= m->cutoff;
-    }
+    *halting = hb_count_halting(t.scores, t.scores + t.n, t.labels, t.n, m->map ? m->map : &by_hand,
+                                m->cutoff);
     hb_score_table_free(&t);
-    *halting = h;
     return HB_OK;
 }

@@ -67,7 +67,7 @@ static hb_sweep_point confusion_at(const double *scores, const uint8_t *labels, 
 {
     hb_sweep_point p = {.tau = o->tau};
     for (size_t i = 0; i < n; i++) {
-        bool flagged = o->direction == HB_DIRECTION_LOW ? scores[i] <= o->tau : scores[i] >= o->tau;
+        bool flagged = hb_is_flagged(scores[i], o->tau, o->direction);
         ++*(flagged ? labels[i] ? &p.tp : &p.fp : labels[i] ? &p.fn : &p.tn);
     }
     if (p.tp + p.fp) p.precision = (double)p.tp / (double)(p.tp + p.fp);

@@ -1,22 +1,29 @@
 #include "cli/cli.h"
 
-static int sweep_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_scores *scores)
+/* The saved parameters' place is tried before pass 1, which may take hours. */
+static int check_place(void *user)
+{
+    const cli_pass1 *pass1 = user;
+    hb_error err;
+    return hb_params_try(pass1->output_dir, pass1->name, &err) ? cli_fail(&err) : CLI_DONE;
+}
+
+static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_scores *scores)
 {
     hb_error err;
-    hb_score_table table;
-    hb_params_source source = {
-        .store = pass1->run, .run = hb_run_get_settings(pass1->run), .counts = pass1->counts};
+    hb_calibration_result result;
+    hb_params_source source = {.run = hb_run_get_settings(pass1->run), .counts = pass1->counts};
     int code = cli_grading_use(&pass1->grading, pass1->run_path, &pass1->counts, &source.grading);
     if (code) return code;
-    if (hb_run_table(pass1->run, (const char *const *)scores->names, scores->n, source.grading, &table,
-                     &err))
+    if (hb_calibrate_run(pass1->run, (const char *const *)scores->names, scores->n, source.grading,
+                         &pass2->options, &result, &err))
         return cli_fail(&err);
-    code = cli_pass2_run(pass2, &table, scores, &source, pass1->output_dir, pass1->name, pass1->json);
-    hb_score_table_free(&table);
+    code = cli_pass2_report(pass2, &source, &result, pass1->output_dir, pass1->name, pass1->json);
+    hb_calibration_result_free(&result);
     return code;
 }
 
-/* The list is read once more when it is known what is measured: that is what "all" means. */
+/* The list is read again when the signals measured are known: "all" means these. */
 static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pass2, const char *list)
 {
     cli_scores scores;
@@ -26,8 +33,9 @@ static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pa
     if (!code) code = cli_pass1_run(command, pass1);
     if (code) return code;
     pass2->demo = pass1->own_model_path != NULL;
+    pass2->own_template = !pass1->chat.template_given;
     code = cli_scores_of_run(command, list, pass1->run, &scores, NULL);
-    if (!code) code = sweep_run(pass1, pass2, &scores);
+    if (!code) code = calibrate_run(pass1, pass2, &scores);
     cli_scores_free(&scores);
     return code;
 }
@@ -46,6 +54,8 @@ static int run(const cli_command *command, int argc, char **argv)
                  "or all, the one that ranks best")
         ->standard = "hbar_s; with --joint, all";
     cli_pass2_add(&options, &pass2);
+    pass1.check = check_place;
+    pass1.user = &pass1;
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!cli_pass2_check(command, &pass2, &code)) return code;
     if (!score) score = pass2.joint ? "all" : "hbar_s";

@@ -210,8 +210,8 @@ bool cli_grading_check(const cli_command *command, cli_grading *grading, int *co
  * which case --grade is refused. Returns an exit code. */
 int cli_grading_use(const cli_grading *grading, const char *run_path, const hb_run_counts *counts,
                     const hb_grading **used);
-/* Prints how many of n samples are hallucinated and, for graded answers, how many are right. */
-void cli_print_rate(size_t n, double hallucination_rate, const hb_grading *grading);
+/* Prints hb_rate_text. Returns an exit code. */
+int cli_print_rate(size_t n, double hallucination_rate, const hb_grading *grading);
 
 /* --chat, --system and --chat-template (chat.c). */
 typedef struct cli_chat {
@@ -281,6 +281,10 @@ typedef struct cli_pass1 {
     hb_score_work work;
     double seconds;
     cli_progress progress;
+    /* Called before anything is made or generated, when `model`, `chat` and `name` are known; another
+     * exit code than CLI_DONE ends pass 1. May be NULL. */
+    int (*check)(void *user);
+    void *user;
 } cli_pass1;
 
 void cli_pass1_add(cli_options *options, cli_pass1 *pass); /* sets the defaults in *pass */
@@ -297,9 +301,9 @@ typedef struct cli_pass2 {
     int grid, direction, map;
     const char *guarantee;
     uint64_t n_draws;
-    hb_sweep_options options;
-    hb_bootstrap_options bootstrap;
-    bool demo; /* the model is the demo's */
+    hb_calibrate_options options;
+    bool demo;         /* the model is the demo's */
+    bool own_template; /* the chat format is that of the model's own template */
 } cli_pass2;
 
 void cli_pass2_add(cli_options *options, cli_pass2 *pass);
@@ -307,26 +311,19 @@ void cli_pass2_add(cli_options *options, cli_pass2 *pass);
 bool cli_pass2_check(const cli_command *command, cli_pass2 *pass, int *code);
 /* Whether what was asked for can be had of these scores. Returns an exit code. */
 int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *pass, const cli_scores *scores);
-/* Sweeps the table's score, of several their joint model or else the one that ranks best, saves
- * parameters under `output_dir` unless it is NULL, and prints the result. */
-int cli_pass2_run(const cli_pass2 *pass, const hb_score_table *table, const cli_scores *scores,
-                  hb_params_source *source, const char *output_dir, const char *name, bool json);
+/* Saves a calibration's parameters under `output_dir`, unless that is NULL, and prints it. */
+int cli_pass2_report(const cli_pass2 *pass, const hb_params_source *source,
+                     const hb_calibration_result *result, const char *output_dir, const char *name,
+                     bool json);
+/* Prints the commands that use a run's parameters, ready to be pasted (next.c). */
+int cli_print_next(const hb_run_settings *run, const cli_pass2 *pass, const char *params);
 
 /* How many draws a bootstrap takes, as several commands ask for it; and whether that is possible. */
 void cli_draws_add(cli_options *options, uint64_t *n_draws);
 bool cli_draws_check(const cli_command *command, uint64_t n_draws, int *code);
 
-/* Rank correlations [n][n] with a line for each name. */
-void cli_print_correlations(const char *const *names, const double *correlations, size_t n);
-
-/* What halting by the signal of a score would have done to a run's samples, by generate's defaults but
- * for tau, the direction and the map. Returns an exit code. */
-int cli_find_halting(hb_run *run, const char *score, double tau, hb_direction direction,
-                     const hb_map *map, const hb_grading *grading, hb_halting *halting);
-void cli_print_halting(const hb_halting *halting);
-
-/* Directions as options name them: "high", "low", "auto". */
-extern const char *const cli_directions[];
+/* Directions as choices of an option: "high", "low" and, if `automatic`, "auto". */
+const char *const *cli_directions(bool automatic);
 
 /* ---- The commands ------------------------------------------------------------------------------- */
 

@@ -12,7 +12,6 @@
 #include "cli/cli.h"
 
 /* Directions without "auto", which needs data. */
-static const char *const directions[] = {"high", "low", NULL};
 
 typedef struct generate_options {
     const char *model_path, *params_path, *trajectory_path, *watched;
@@ -48,7 +47,7 @@ static void add_monitor_options(cli_options *options, generate_options *o)
     cli_add_real(options, "tau", 0, "T", &o->tau, -1e300, 1e300,
                  "threshold of the signal; overrides --params")
         ->given = &o->tau_given;
-    cli_add_choice(options, "direction", 0, NULL, &o->direction, directions,
+    cli_add_choice(options, "direction", 0, NULL, &o->direction, cli_directions(false),
                    "which side of tau is risky; overrides --params")
         ->given = &o->direction_given;
     cli_add_real(options, "lambda", 0, "L", &o->lambda, 1e-300, 1e300,
@@ -115,9 +114,7 @@ static int apply_params(generate_options *o, const hb_model_info *model)
                         p->score);
             return CLI_FAILED;
         }
-        bool same = strcmp(p->model_name, model->name) == 0 && p->model_size == model->file_size &&
-                    strcmp(p->model_architecture, model->architecture) == 0;
-        if (!same && !o->quiet)
+        if (!hb_params_same_model(p, model) && !o->quiet)
             cli_message(
                 "warning: %s was calibrated on another model (%s, %llu bytes), not %s, %llu bytes",
                 o->params_path, *p->model_name ? p->model_name : "unknown",
@@ -197,11 +194,10 @@ static const char *watched_name(const hb_monitor *m)
 
 static json_t *monitor_json(const hb_monitor *m)
 {
-    return json_pack("{s:s, s:f, s:f, s:s, s:f, s:f, s:s, s:i}", "watched", watched_name(m), "tau",
-                     m->tau, "lambda", m->lambda, "map",
-                     hb_map_kind_name(m->map ? m->map->kind : HB_MAP_LAMBDA), "cutoff", m->cutoff,
-                     "alpha", m->alpha, "direction",
-                     m->direction == HB_DIRECTION_LOW ? "<=" : ">=", "check_every", m->check_every);
+    return json_pack(
+        "{s:s, s:f, s:f, s:s, s:f, s:f, s:s, s:i}", "watched", watched_name(m), "tau", m->tau, "lambda",
+        m->lambda, "map", hb_map_kind_name(m->map ? m->map->kind : HB_MAP_LAMBDA), "cutoff", m->cutoff,
+        "alpha", m->alpha, "direction", hb_direction_sign(m->direction), "check_every", m->check_every);
 }
 
 /* What the parameters say about the whole answer. */
@@ -217,7 +213,7 @@ static bool judge(const generate_options *o, const hb_generation *g, verdict *v)
     if (!o->params_path || o->watched || g->n_steps == 0) return false;
     v->value = m->joint ? g->last.watched : hb_scores_get(g->scores, o->score);
     v->p_fail = hb_p_fail_by(m->map, v->value, m->tau, m->lambda, m->direction);
-    v->risky = m->direction == HB_DIRECTION_LOW ? v->value <= m->tau : v->value >= m->tau;
+    v->risky = hb_is_flagged(v->value, m->tau, m->direction);
     return true;
 }
 

@@ -1,4 +1,6 @@
 /* --grade and --min-f1, which several commands have. */
+#include <stdlib.h>
+#include <string.h>
 #include "cli/cli.h"
 
 static const char *const rules[] = {"exact", "contains", "f1", NULL};
@@ -32,10 +34,12 @@ int cli_grading_use(const cli_grading *g, const char *run_path, const hb_run_cou
     return CLI_FAILED;
 }
 
-void cli_print_rate(size_t n, double rate, const hb_grading *grading)
+int cli_print_rate(size_t n, double rate, const hb_grading *grading)
 {
-    if (grading)
-        cli_print("%zu answers, %.1f %% of them right (%s), %.1f %% hallucinated\n", n,
-                  100 - 100 * rate, hb_grade_rule_name(grading->rule), 100 * rate);
-    else cli_print("%zu samples, %.1f %% of them hallucinated\n", n, 100 * rate);
+    hb_error err;
+    char *text;
+    if (hb_rate_text(n, rate, grading, &text, &err)) return cli_fail(&err);
+    cli_write(text, strlen(text));
+    free(text);
+    return CLI_DONE;
 }

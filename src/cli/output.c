@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/json.h"
 #include "base/text.h"
-#include "base/utf8.h"
 #include "cli/cli.h"
 
 /* ---- Messages ------------------------------------------------------------------------------------ */
@@ -121,51 +121,30 @@ bool cli_print(const char *format, ...)
     return ok && (!ends_line || cli_write("\n", 1));
 }
 
-bool cli_print_quoted(const char *bytes, size_t length)
+/* Hands a text over to standard output. */
+static bool write_whole(hb_writer *w)
 {
-    hb_buffer out = {0};
-    bool ok = hb_buffer_add(&out, "\"", 1);
-    for (size_t i = 0; i < length && ok;) {
-        int n = hb_utf8_character(bytes + i, length - i);
-        size_t size = n > 0 ? (size_t)n : 1;
-        char escape[8];
-        if (bytes[i] == '"' || bytes[i] == '\\') ok = hb_buffer_add(&out, "\\", 1);
-        if (n > 0 && !hb_is_control(bytes + i, size)) ok = ok && hb_buffer_add(&out, bytes + i, size);
-        else
-            for (size_t k = 0; k < size && ok; k++) {
-                snprintf(escape, sizeof escape, "\\x%02X", (unsigned char)bytes[i + k]);
-                ok = hb_buffer_add_text(&out, escape);
-            }
-        i += size;
-    }
-    ok = (ok && hb_buffer_add(&out, "\"", 1)) || fail_memory_write();
-    ok = ok && cli_write(out.data, out.length);
-    hb_buffer_free(&out);
+    char *text;
+    size_t length = w->text.length;
+    if (hb_writer_finish(w, &text, NULL)) return fail_memory_write();
+    bool ok = cli_write(text, length);
+    free(text);
     return ok;
 }
 
-/* Jansson leaves DEL, C1 controls and the like as they are. They can stand in strings only, where an
- * escape means the same. The pieces that Jansson passes hold whole characters. */
+bool cli_print_quoted(const char *bytes, size_t length)
+{
+    hb_writer w = {0};
+    hb_write_quoted(&w, bytes, length);
+    return write_whole(&w);
+}
+
 static int write_json(const char *text, size_t length, void *unused)
 {
     (void)unused;
-    size_t start = 0;
-    for (size_t i = 0; i < length;) {
-        int n = hb_utf8_character(text + i, length - i);
-        size_t size = n > 0 ? (size_t)n : 1;
-        if (text[i] != '\n' && hb_is_control(text + i, size)) {
-            const unsigned char *c = (const unsigned char *)text + i;
-            unsigned code = size == 1   ? c[0]
-                            : size == 2 ? (c[0] & 0x1Fu) << 6 | (c[1] & 0x3Fu)
-                                        : (c[0] & 0x0Fu) << 12 | (c[1] & 0x3Fu) << 6 | (c[2] & 0x3Fu);
-            char escape[8];
-            snprintf(escape, sizeof escape, "\\u%04x", code);
-            if (!cli_write(text + start, i - start) || !cli_write(escape, 6)) return -1;
-            start = i + size;
-        }
-        i += size;
-    }
-    return cli_write(text + start, length - start) ? 0 : -1;
+    hb_writer w = {0};
+    hb_write_json(&w, text, length);
+    return write_whole(&w) ? 0 : -1;
 }
 
 int cli_print_json(json_t *root, size_t flags)

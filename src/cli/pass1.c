@@ -142,13 +142,12 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .signals = p->signals,
                          .chat = p->chat.format,
                          .system = p->chat.system};
-    if (!p->name) p->name = p->own_name = cli_file_name(m->name);
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
         if (status) return status;
         p->run_path = p->own_run_path = default_run_path(p, &s);
     }
-    if (!p->name || !p->run_path) return hb_fail_memory(err);
+    if (!p->run_path) return hb_fail_memory(err);
     return hb_run_create(p->run_path, &s, &p->run, err);
 }
 
@@ -165,6 +164,18 @@ static uint64_t free_memory(void)
     return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* Opens the model and asks whether to go on, before anything is made. Returns an exit code. */
+static int open_model(cli_pass1 *p)
+{
+    hb_error err;
+    if (hb_model_open(p->model_path, &p->model, &err)) return cli_fail(&err);
+    cli_show_warnings(p->model);
+    if (cli_chat_find(&p->chat, p->model, &err)) return cli_fail(&err);
+    if (!p->name) p->name = p->own_name = cli_file_name(hb_model_get_info(p->model)->name);
+    if (!p->name) return cli_fail_memory();
+    return p->check ? p->check(p->user) : CLI_DONE;
+}
+
 static hb_status open_all(cli_pass1 *p, hb_error *err)
 {
     hb_session_options o = {.n_ctx = p->n_ctx,
@@ -173,10 +184,7 @@ static hb_status open_all(cli_pass1 *p, hb_error *err)
                             .claim = true,
                             .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : free_memory() / 2)};
     if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > p->n_ctx ? USEFUL_POSITIONS : p->n_ctx;
-    hb_status status = hb_model_open(p->model_path, &p->model, err);
-    if (!status) cli_show_warnings(p->model);
-    if (!status) status = cli_chat_find(&p->chat, p->model, err);
-    if (!status) status = hb_session_open(p->model, &o, &p->session, err);
+    hb_status status = hb_session_open(p->model, &o, &p->session, err);
     if (!status) status = open_dataset(p, err);
     if (!status) status = open_run(p, err);
     return status;
@@ -243,6 +251,7 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
     if (!code && !cli_grading_check(command, &p->grading, &code)) return code;
     if (!code && !cli_chat_check(command, &p->chat, &code)) return code;
     if (!code) code = take_embedded(command, p);
+    if (!code) code = open_model(p);
     if (code) return code;
     hb_error err;
     if (open_all(p, &err)) return cli_fail(&err);

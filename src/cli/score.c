@@ -35,8 +35,7 @@ static int print_result(const cli_pass1 *pass)
     if (hb_run_each(pass->run, count, &t, &err)) return cli_fail(&err);
     double rate = t.n ? (double)t.hallucinated / (double)t.n : NAN;
     if (pass->json) return print_json(pass, &t, rate);
-    if (t.n) cli_print_rate(t.n, rate, t.grading);
-    return CLI_DONE;
+    return t.n ? cli_print_rate(t.n, rate, t.grading) : CLI_DONE;
 }
 
 static int run(const cli_command *command, int argc, char **argv)

@@ -32,40 +32,52 @@ static void add_options(cli_options *options, sweep_options *o)
     cli_add_common(options, &o->quiet, &o->json);
 }
 
-/* Sweeps. Takes over `own_name`, which names the parameters unless a name was given. */
-static int sweep_table(const sweep_options *o, const hb_score_table *table, const cli_scores *scores,
-                       hb_params_source *source, char *own_name)
+/* Saves and prints; the parameters are named `usual_name`, which it frees, unless a name was given. */
+static int report(const sweep_options *o, const hb_params_source *source,
+                  const hb_calibration_result *result, char *usual_name)
 {
-    const char *name = o->name ? o->name : own_name ? own_name : "scores";
-    int code = cli_pass2_run(&o->pass2, table, scores, source, o->output_dir, name, o->json);
-    free(own_name);
+    const char *name = o->name ? o->name : usual_name ? usual_name : "scores";
+    int code = cli_pass2_report(&o->pass2, source, result, o->output_dir, name, o->json);
+    free(usual_name);
+    return code;
+}
+
+/* ---- A run -------------------------------------------------------------------------------------- */
+
+static void warn_unfinished(const sweep_options *o, const hb_run_counts *c)
+{
+    uint64_t finished = c->scored + c->skipped + c->failed;
+    if (finished < c->total && !o->quiet)
+        cli_message("%s: not finished: %llu of %llu samples", o->run_path, (unsigned long long)finished,
+                    (unsigned long long)c->total);
+}
+
+static int sweep_scores(const sweep_options *o, hb_run *run, const hb_params_source *source,
+                        const cli_scores *scores)
+{
+    hb_error err;
+    hb_calibration_result result;
+    warn_unfinished(o, &source->counts);
+    if (hb_calibrate_run(run, (const char *const *)scores->names, scores->n, source->grading,
+                         &o->pass2.options, &result, &err))
+        return cli_fail(&err);
+    int code = report(o, source, &result, cli_file_name(source->run->model_name));
+    hb_calibration_result_free(&result);
     return code;
 }
 
 static int sweep_open_run(const cli_command *command, const sweep_options *o, hb_run *run)
 {
     hb_error err;
-    hb_score_table table;
     cli_scores scores = {0};
-    hb_params_source source = {.store = run, .run = hb_run_get_settings(run)};
-    const hb_run_counts *c = &source.counts;
-    if (hb_run_count(run, &source.counts, &err)) return cli_fail(&err);
-    int code = cli_grading_use(&o->grading, o->run_path, c, &source.grading);
-    if (code) return code;
+    hb_params_source source = {.run = hb_run_get_settings(run)};
     const char *list = o->score ? o->score : o->pass2.joint ? "all" : "hbar_s";
+    if (hb_run_count(run, &source.counts, &err)) return cli_fail(&err);
+    int code = cli_grading_use(&o->grading, o->run_path, &source.counts, &source.grading);
+    if (code) return code;
     code = cli_scores_of_run(command, list, run, &scores, NULL);
     if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
-    if (!code &&
-        hb_run_table(run, (const char *const *)scores.names, scores.n, source.grading, &table, &err))
-        code = cli_fail(&err);
-    if (!code) {
-        if (c->scored + c->skipped + c->failed < c->total && !o->quiet)
-            cli_message("%s: not finished: %llu of %llu samples", o->run_path,
-                        (unsigned long long)(c->scored + c->skipped + c->failed),
-                        (unsigned long long)c->total);
-        code = sweep_table(o, &table, &scores, &source, cli_file_name(source.run->model_name));
-        hb_score_table_free(&table);
-    }
+    if (!code) code = sweep_scores(o, run, &source, &scores);
     cli_scores_free(&scores);
     return code;
 }
@@ -80,32 +92,57 @@ static int sweep_run(const cli_command *command, const sweep_options *o)
     return code;
 }
 
-static int sweep_data(const cli_command *command, const sweep_options *o)
+/* ---- A table ------------------------------------------------------------------------------------ */
+
+static int read_table(const sweep_options *o, const cli_scores *scores, hb_score_table *table)
 {
     hb_error err;
-    hb_score_table table;
-    cli_scores scores;
     cli_broken broken = {0};
-    hb_params_source source = {.data_path = o->data_path};
-    if (hb_file_sha256(o->data_path, source.data_sha256, &err)) return cli_fail(&err);
-    const char *list = o->score ? o->score : o->pass2.joint ? "all" : NULL;
-    int code = cli_scores_of_table(list, o->data_path, &scores);
-    if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
-    hb_table_options options = {.score_columns = (const char *const *)scores.names,
-                                .n_scores = scores.n,
+    hb_table_options options = {.score_columns = (const char *const *)scores->names,
+                                .n_scores = scores->n,
                                 .label_column = o->label,
                                 .strict = o->strict,
                                 .on_broken = cli_show_broken,
                                 .user = &broken};
-    if (!code && hb_table_read(o->data_path, &options, &table, &err)) code = cli_fail(&err);
-    if (!code) {
-        source.n_broken = table.n_broken;
-        if (table.n_broken)
-            cli_message("%s: %zu rows are broken and passed over, %zu are good", o->data_path,
-                        table.n_broken, table.n);
-        code = sweep_table(o, &table, &scores, &source, cli_base_name(o->data_path));
-        hb_score_table_free(&table);
+    if (hb_table_read(o->data_path, &options, table, &err)) return cli_fail(&err);
+    if (table->n_broken)
+        cli_message("%s: %zu rows are broken and passed over, %zu are good", o->data_path,
+                    table->n_broken, table->n);
+    return CLI_DONE;
+}
+
+/* Without a list of scores the table's usual one is read. It is called "score", whichever it is. */
+static int sweep_table(const sweep_options *o, const cli_scores *scores, const char *sha256)
+{
+    static const char *const usual[] = {"score"};
+    hb_error err;
+    hb_score_table table;
+    hb_calibration_result result;
+    int code = read_table(o, scores, &table);
+    if (code) return code;
+    const hb_params_source source = {
+        .data_path = o->data_path, .data_sha256 = sha256, .n_broken = table.n_broken};
+    const char *const *names = scores->n ? (const char *const *)scores->names : usual;
+    if (hb_calibrate(&table, names, &o->pass2.options, &result, &err)) {
+        code = cli_fail(&err);
+    } else {
+        code = report(o, &source, &result, cli_base_name(o->data_path));
+        hb_calibration_result_free(&result);
     }
+    hb_score_table_free(&table);
+    return code;
+}
+
+static int sweep_data(const cli_command *command, const sweep_options *o)
+{
+    hb_error err;
+    cli_scores scores;
+    char sha256[65];
+    if (hb_file_sha256(o->data_path, sha256, &err)) return cli_fail(&err);
+    const char *list = o->score ? o->score : o->pass2.joint ? "all" : NULL;
+    int code = cli_scores_of_table(list, o->data_path, &scores);
+    if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
+    if (!code) code = sweep_table(o, &scores, sha256);
     cli_scores_free(&scores);
     return code;
 }

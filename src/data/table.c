@@ -504,6 +504,8 @@ void hb_table_columns_free(char **names, size_t n)
 void hb_score_table_free(hb_score_table *table)
 {
     if (!table) return;
+    for (size_t i = 0; table->ids && i < table->n; i++) free(table->ids[i]);
+    free(table->ids);
     free(table->scores);
     free(table->labels);
     *table = (hb_score_table){0};

@@ -1,15 +1,13 @@
-/* Calibrated parameters as JSON, read: what a monitor needs of them, and all that a validation does.
- * Files are hostile: every field is checked. */
+/* Calibrated parameters, read: what a monitor needs of a file, and all that a validation does. Files
+ * are hostile: every field is checked. */
 #include <jansson.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-#include "base/error.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "calibrate/guarantee.h"
+#include "calibrate/names.h"
 #include "report/params.h"
 
 typedef struct loading {
@@ -17,83 +15,140 @@ typedef struct loading {
     hb_error *err;
 } loading;
 
-static hb_status bad_field(const loading *l, const char *field, const char *expected)
+/* ---- Fields -------------------------------------------------------------------------------------- */
+
+/* Names the field: `key` of the object `parent`, or of the whole if that is NULL. */
+static hb_status bad_field(const loading *l, const char *parent, const char *key, const char *expected)
 {
-    return hb_fail(l->err, HB_ERR_FORMAT, "%s: '%s' is missing or not %s", l->path, field, expected);
+    return hb_fail(l->err, HB_ERR_FORMAT, "%s: '%s%s%s' is missing or not %s", l->path,
+                   parent ? parent : "", parent ? "." : "", key, expected);
 }
 
-static hb_status load_number(const loading *l, const json_t *object, const char *shown, const char *key,
-                             double *out)
+static hb_status load_number(const loading *l, const json_t *object, const char *parent,
+                             const char *key, double *out)
 {
     const json_t *value = json_object_get(object, key);
-    if (!json_is_number(value)) return bad_field(l, shown, "a number");
+    if (!json_is_number(value)) return bad_field(l, parent, key, "a number");
     *out = json_number_value(value);
     return HB_OK;
 }
 
-static hb_status load_direction(const loading *l, const json_t *object, const char *shown,
-                                hb_direction *out)
+/* A number that no product of two overflows with. */
+static hb_status load_moderate(const loading *l, const json_t *object, const char *parent,
+                               const char *key, double *out)
 {
-    const json_t *direction = json_object_get(object, "direction");
-    const char *text = json_is_string(direction) ? json_string_value(direction) : "";
-    if (strcmp(text, ">=") == 0) *out = HB_DIRECTION_HIGH;
-    else if (strcmp(text, "<=") == 0) *out = HB_DIRECTION_LOW;
-    else return bad_field(l, shown, "\">=\" or \"<=\"");
-    return HB_OK;
+    hb_status status = load_number(l, object, parent, key, out);
+    if (status || fabs(*out) <= 1e100) return status;
+    return bad_field(l, parent, key, "from -1e100 to 1e100");
 }
 
-static hb_status load_count(const loading *l, const json_t *object, const char *shown, const char *key,
+static hb_status load_count(const loading *l, const json_t *object, const char *parent, const char *key,
                             size_t *out)
 {
     const json_t *value = json_object_get(object, key);
     if (!json_is_integer(value) || json_integer_value(value) < 0)
-        return bad_field(l, shown, "a whole number");
+        return bad_field(l, parent, key, "a whole number");
     *out = (size_t)json_integer_value(value);
     return HB_OK;
 }
 
-/* One may be missing, or null. */
-static hb_status load_guarantee(const loading *l, const json_t *guarantee, hb_guarantee *p)
+/* A text, released with free(); empty where the file has none. */
+static hb_status load_text(const loading *l, const json_t *object, const char *parent, const char *key,
+                           char **out)
 {
-    const json_t *kind = json_object_get(guarantee, "kind");
-    const char *text = json_is_string(kind) ? json_string_value(kind) : "";
-    if (!guarantee || json_is_null(guarantee)) return HB_OK;
-    if (strcmp(text, "risk") == 0) p->kind = HB_GUARANTEE_RISK;
-    else if (strcmp(text, "recall") == 0) p->kind = HB_GUARANTEE_RECALL;
-    else return bad_field(l, "threshold.guarantee.kind", "\"risk\" or \"recall\"");
-    hb_status status = load_number(l, guarantee, "threshold.guarantee.target", "target", &p->target);
-    if (!status) status = load_number(l, guarantee, "threshold.guarantee.delta", "delta", &p->delta);
-    if (!status) status = load_number(l, guarantee, "threshold.guarantee.level", "level", &p->level);
-    if (!status) status = load_number(l, guarantee, "threshold.guarantee.p", "p", &p->p);
-    if (!status) status = load_count(l, guarantee, "threshold.guarantee.n", "n", &p->n);
-    if (!status) status = load_count(l, guarantee, "threshold.guarantee.k", "k", &p->k);
-    if (status) return status;
+    const json_t *value = json_object_get(object, key);
+    if (json_string_length(value) > HB_NAME_BYTES)
+        return bad_field(l, parent, key, "a text of at most 65535 bytes");
+    *out = strdup(json_is_string(value) ? json_string_value(value) : "");
+    return *out ? HB_OK : hb_fail_memory(l->err);
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static double number_or_nan(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+static hb_status load_direction(const loading *l, const json_t *object, const char *parent,
+                                hb_direction *out)
+{
+    if (hb_direction_by_sign(text_of(object, "direction"), out)) return HB_OK;
+    return bad_field(l, parent, "direction", "\">=\" or \"<=\"");
+}
+
+/* A SHA-256 in hexadecimal; empty where the file has none. */
+static void load_hash(const json_t *object, const char *key, char hex[65])
+{
+    const char *text = text_of(object, key);
+    if (strlen(text) < 65) strcpy(hex, text);
+}
+
+/* ---- The threshold ------------------------------------------------------------------------------- */
+
+static hb_status check_guarantee(const loading *l, const char *parent, const hb_guarantee *g)
+{
     hb_error why;
-    if (hb_check_guarantee(p, &why))
-        return hb_fail(l->err, HB_ERR_FORMAT, "%s: 'threshold.guarantee': %s", l->path, why.message);
-    if (!(p->level > 0 && p->level <= p->delta))
-        return bad_field(l, "threshold.guarantee.level", "above 0 and at most delta");
-    if (!(p->p >= 0 && p->p <= p->level))
-        return bad_field(l, "threshold.guarantee.p", "from 0 to the level");
-    if (p->k > p->n) return bad_field(l, "threshold.guarantee.k", "at most n");
+    if (hb_check_guarantee(g, &why))
+        return hb_fail(l->err, HB_ERR_FORMAT, "%s: '%s': %s", l->path, parent, why.message);
+    if (!(g->level > 0 && g->level <= g->delta))
+        return bad_field(l, parent, "level", "above 0 and at most delta");
+    if (!(g->p >= 0 && g->p <= g->level)) return bad_field(l, parent, "p", "from 0 to the level");
+    if (g->k > g->n) return bad_field(l, parent, "k", "at most n");
     return HB_OK;
 }
 
-/* A list of numbers, released with free(). */
-static hb_status load_reals(const loading *l, const json_t *list, const char *shown, double **out,
-                            size_t *n)
+/* It may be missing, or null. `parent` is its place in the file. */
+static hb_status load_guarantee(const loading *l, const json_t *object, const char *parent,
+                                hb_guarantee *g)
 {
-    const json_t *value;
+    if (!object || json_is_null(object)) return HB_OK;
+    if (!hb_guarantee_kind_find(text_of(object, "kind"), &g->kind) || g->kind == HB_GUARANTEE_NONE)
+        return bad_field(l, parent, "kind", "\"risk\" or \"recall\"");
+    hb_status status = load_number(l, object, parent, "target", &g->target);
+    if (!status) status = load_number(l, object, parent, "delta", &g->delta);
+    if (!status) status = load_number(l, object, parent, "level", &g->level);
+    if (!status) status = load_number(l, object, parent, "p", &g->p);
+    if (!status) status = load_count(l, object, parent, "n", &g->n);
+    if (!status) status = load_count(l, object, parent, "k", &g->k);
+    return status ? status : check_guarantee(l, parent, g);
+}
+
+/* Version 2 calls the guarantee a promise; version 1 has none. */
+static hb_status load_threshold(const loading *l, const json_t *root, json_int_t version, hb_params *p)
+{
+    const json_t *threshold = json_object_get(root, "threshold");
+    hb_status status = load_number(l, threshold, "threshold", "tau", &p->tau);
+    if (status) return status;
+    if (version < 3)
+        return load_guarantee(l, json_object_get(threshold, "promise"), "threshold.promise",
+                              &p->guarantee);
+    return load_guarantee(l, json_object_get(threshold, "guarantee"), "threshold.guarantee",
+                          &p->guarantee);
+}
+
+/* ---- The map ------------------------------------------------------------------------------------- */
+
+/* A list of numbers, released with free(), also on failure. */
+static hb_status load_numbers(const loading *l, const json_t *object, const char *parent,
+                              const char *key, double **out, size_t *n)
+{
+    const json_t *list = json_object_get(object, key), *value;
     size_t i;
     *n = json_array_size(list);
     *out = calloc(*n + 1, sizeof **out);
     if (!*out) return hb_fail_memory(l->err);
     json_array_foreach(list, i, value)
     {
-        if (!json_is_number(value)) return bad_field(l, shown, "a list of numbers");
+        if (!json_is_number(value)) return bad_field(l, parent, key, "a list of numbers");
         (*out)[i] = json_number_value(value);
     }
-    return *n ? HB_OK : bad_field(l, shown, "a list of numbers");
+    return *n ? HB_OK : bad_field(l, parent, key, "a list of numbers");
 }
 
 /* Scores ascend; probabilities rise with the risk. */
@@ -101,73 +156,60 @@ static hb_status load_isotonic(const loading *l, const json_t *object, hb_map *m
 {
     size_t n_p = 0;
     double sign = map->direction == HB_DIRECTION_LOW ? -1 : 1;
-    hb_status status =
-        load_reals(l, json_object_get(object, "scores"), "map.scores", &map->scores, &map->n_knots);
-    if (!status) status = load_reals(l, json_object_get(object, "p"), "map.p", &map->p, &n_p);
+    hb_status status = load_numbers(l, object, "map", "scores", &map->scores, &map->n_knots);
+    if (!status) status = load_numbers(l, object, "map", "p", &map->p, &n_p);
     if (status) return status;
-    if (n_p != map->n_knots) return bad_field(l, "map.p", "as long as map.scores");
+    if (n_p != map->n_knots) return bad_field(l, "map", "p", "as long as map.scores");
     for (size_t i = 0; i < n_p; i++) {
         if (i > 0 && !(map->scores[i] > map->scores[i - 1]))
-            return bad_field(l, "map.scores", "ascending");
-        if (!(map->p[i] >= 0 && map->p[i] <= 1)) return bad_field(l, "map.p", "between 0 and 1");
+            return bad_field(l, "map", "scores", "ascending");
+        if (!(map->p[i] >= 0 && map->p[i] <= 1)) return bad_field(l, "map", "p", "between 0 and 1");
         if (i > 0 && sign * map->p[i] < sign * map->p[i - 1])
-            return bad_field(l, "map.p", "rising with the risk");
+            return bad_field(l, "map", "p", "rising with the risk");
     }
     return HB_OK;
 }
 
-/* One may be missing: then it is lambda. */
+/* It may be missing: then it is lambda. */
 static hb_status load_map(const loading *l, const json_t *object, const hb_params *p, hb_map *map)
 {
-    const json_t *kind = json_object_get(object, "kind");
-    const char *text = json_is_string(kind) ? json_string_value(kind) : "";
-    int k = HB_MAP_LAMBDA;
     *map = (hb_map){.tau = p->tau, .lambda = p->lambda, .direction = p->direction};
     if (!object) return HB_OK;
-    while (k <= HB_MAP_ISOTONIC && strcmp(text, hb_map_kind_name((hb_map_kind)k)) != 0) k++;
-    if (k > HB_MAP_ISOTONIC)
-        return bad_field(l, "map.kind", "\"lambda\", \"fit-lambda\", \"platt\" or \"isotonic\"");
-    map->kind = (hb_map_kind)k;
+    if (!hb_map_kind_find(text_of(object, "kind"), &map->kind))
+        return bad_field(l, "map", "kind", "\"lambda\", \"fit-lambda\", \"platt\" or \"isotonic\"");
     if (map->kind == HB_MAP_ISOTONIC) return load_isotonic(l, object, map);
     if (map->kind != HB_MAP_PLATT) return HB_OK;
-    hb_status status = load_number(l, object, "map.a", "a", &map->a);
-    return status ? status : load_number(l, object, "map.b", "b", &map->b);
+    hb_status status = load_number(l, object, "map", "a", &map->a);
+    return status ? status : load_number(l, object, "map", "b", &map->b);
 }
 
-/* Numbers of a size that no product of them overflows. */
-static hb_status load_moderate(const loading *l, const json_t *object, const char *shown,
-                               const char *key, double *out)
-{
-    hb_status status = load_number(l, object, shown, key, out);
-    return status || fabs(*out) <= 1e100 ? status : bad_field(l, shown, "from -1e100 to 1e100");
-}
+/* ---- The joint model ----------------------------------------------------------------------------- */
 
 static hb_status load_feature(const loading *l, const json_t *object, hb_joint_feature *f)
 {
-    const json_t *score = json_object_get(object, "score");
-    const char *name = json_is_string(score) ? json_string_value(score) : "";
-    if (!*name) return bad_field(l, "joint.features.*.score", "the name of a score");
-    f->score = strdup(name);
-    if (!f->score) return hb_fail_memory(l->err);
-    hb_status status = load_moderate(l, object, "joint.features.*.mean", "mean", &f->mean);
-    if (!status) status = load_moderate(l, object, "joint.features.*.sd", "sd", &f->sd);
-    if (!status) status = load_moderate(l, object, "joint.features.*.weight", "weight", &f->weight);
-    if (!status && !(f->sd >= 1e-100)) status = bad_field(l, "joint.features.*.sd", "at least 1e-100");
+    static const char parent[] = "joint.features.*";
+    const char *name = text_of(object, "score");
+    if (!*name) return bad_field(l, parent, "score", "the name of a score");
+    hb_status status = load_text(l, object, parent, "score", &f->score);
+    if (!status) status = load_moderate(l, object, parent, "mean", &f->mean);
+    if (!status) status = load_moderate(l, object, parent, "sd", &f->sd);
+    if (!status) status = load_moderate(l, object, parent, "weight", &f->weight);
+    if (!status && !(f->sd >= 1e-100)) status = bad_field(l, parent, "sd", "at least 1e-100");
     return status;
 }
 
-/* One may be missing, or null. */
+/* It may be missing, or null. */
 static hb_status load_joint(const loading *l, const json_t *object, const hb_params *p, hb_joint *joint)
 {
     const json_t *features = json_object_get(object, "features"), *feature;
     size_t j;
     if (!object || json_is_null(object)) return HB_OK;
     if (strcmp(p->score, "joint") != 0)
-        return bad_field(l, "score.name", "\"joint\" with a joint model");
-    if (json_array_size(features) < 1) return bad_field(l, "joint.features", "a list of scores");
+        return bad_field(l, "score", "name", "\"joint\" with a joint model");
+    if (json_array_size(features) < 1) return bad_field(l, "joint", "features", "a list of scores");
     joint->features = calloc(json_array_size(features), sizeof *joint->features);
     if (!joint->features) return hb_fail_memory(l->err);
-    hb_status status = load_moderate(l, object, "joint.intercept", "intercept", &joint->intercept);
+    hb_status status = load_moderate(l, object, "joint", "intercept", &joint->intercept);
     json_array_foreach(features, j, feature)
     {
         if (!status) status = load_feature(l, feature, &joint->features[joint->n_features++]);
@@ -175,12 +217,7 @@ static hb_status load_joint(const loading *l, const json_t *object, const hb_par
     return status;
 }
 
-/* A copy of a text, released with free(); of anything else, an empty one. */
-static hb_status copy_text(const loading *l, const json_t *value, const char **out)
-{
-    *out = strdup(json_is_string(value) ? json_string_value(value) : "");
-    return *out ? HB_OK : hb_fail_memory(l->err);
-}
+/* ---- What a monitor needs ------------------------------------------------------------------------ */
 
 /* SHA-256 of a text, of an empty one nothing; false when memory runs out. */
 static bool hash_text(const char *text, char hex[65])
@@ -194,72 +231,64 @@ static bool hash_text(const char *text, char hex[65])
     return true;
 }
 
-static hb_status load_chat(const loading *l, const json_t *settings, hb_params *p)
+static hb_status load_schema(const loading *l, const json_t *root, json_int_t *version)
 {
-    const json_t *system = json_object_get(settings, "system");
-    hb_status status = copy_text(l, json_object_get(settings, "chat"), &p->chat);
-    if (status) return status;
-    const char *text = json_is_string(system) ? json_string_value(system) : "";
-    return hash_text(text, p->system_sha256) ? HB_OK : hb_fail_memory(l->err);
+    const json_t *given = json_object_get(root, "schema_version");
+    if (strcmp(text_of(root, "schema"), HB_PARAMS_SCHEMA) != 0)
+        return hb_fail(l->err, HB_ERR_FORMAT, "%s: not a parameters file of hbar", l->path);
+    if (!json_is_integer(given)) return bad_field(l, NULL, "schema_version", "an integer");
+    *version = json_integer_value(given);
+    if (*version >= 1 && *version <= HB_PARAMS_VERSION) return HB_OK;
+    return hb_fail(l->err, HB_ERR_UNSUPPORTED, "%s: schema_version %lld is not supported (1 to %d are)",
+                   l->path, (long long)*version, HB_PARAMS_VERSION);
+}
+
+static hb_status load_score(const loading *l, const json_t *root, hb_params *p)
+{
+    const json_t *score = json_object_get(root, "score");
+    if (!json_is_string(json_object_get(score, "name")))
+        return bad_field(l, "score", "name", "a string");
+    hb_status status = load_text(l, score, "score", "name", &p->score);
+    return status ? status : load_joint(l, json_object_get(root, "joint"), p, &p->joint);
+}
+
+static hb_status load_settings(const loading *l, const json_t *settings, hb_params *p)
+{
+    p->alpha = number_or_nan(settings, "alpha");
+    if (isnan(p->alpha)) p->alpha = hb_monitor_defaults().alpha;
+    if (!(p->alpha >= 0)) return bad_field(l, "settings", "alpha", "at least 0");
+    if (!hash_text(text_of(settings, "system"), p->system_sha256)) return hb_fail_memory(l->err);
+    return load_text(l, settings, "settings", "chat", &p->chat);
+}
+
+static hb_status load_model(const loading *l, const json_t *model, hb_params *p)
+{
+    json_int_t size = json_integer_value(json_object_get(model, "file_size"));
+    p->model_size = size > 0 ? (uint64_t)size : 0;
+    hb_status status = load_text(l, model, "model", "name", &p->model_name);
+    return status ? status : load_text(l, model, "model", "architecture", &p->model_architecture);
 }
 
 static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
 {
-    const json_t *schema = json_object_get(root, "schema"),
-                 *version = json_object_get(root, "schema_version");
-    if (!json_is_string(schema) || strcmp(json_string_value(schema), HB_PARAMS_SCHEMA) != 0)
-        return hb_fail(l->err, HB_ERR_FORMAT, "%s: not a parameters file of hbar", l->path);
-    if (!json_is_integer(version)) return bad_field(l, "schema_version", "an integer");
-    if (json_integer_value(version) < 1 || json_integer_value(version) > HB_PARAMS_VERSION)
-        return hb_fail(l->err, HB_ERR_UNSUPPORTED,
-                       "%s: schema_version %lld is not supported (1 to %d are)", l->path,
-                       (long long)json_integer_value(version), HB_PARAMS_VERSION);
-    const json_t *threshold = json_object_get(root, "threshold");
-    hb_status status = load_number(l, threshold, "threshold.tau", "tau", &p->tau);
-    const char *guarantee = json_integer_value(version) < 3 ? "promise" : "guarantee";
-    if (!status) status = load_guarantee(l, json_object_get(threshold, guarantee), &p->guarantee);
-    if (!status) status = load_number(l, root, "lambda", "lambda", &p->lambda);
-    if (status) return status;
-    if (!(p->lambda > 0)) return bad_field(l, "lambda", "above 0");
-
-    status = load_direction(l, root, "direction", &p->direction);
+    json_int_t version = 0;
+    hb_status status = load_schema(l, root, &version);
+    if (!status) status = load_threshold(l, root, version, p);
+    if (!status) status = load_number(l, root, NULL, "lambda", &p->lambda);
+    if (!status && !(p->lambda > 0)) status = bad_field(l, NULL, "lambda", "above 0");
+    if (!status) status = load_direction(l, root, NULL, &p->direction);
     if (!status) status = load_map(l, json_object_get(root, "map"), p, &p->map);
-    if (status) return status;
-
-    const json_t *score = json_object_get(json_object_get(root, "score"), "name");
-    if (!json_is_string(score)) return bad_field(l, "score.name", "a string");
-    status = copy_text(l, score, &p->score);
-    if (!status) status = load_joint(l, json_object_get(root, "joint"), p, &p->joint);
-    if (status) return status;
-
-    const json_t *alpha = json_object_get(json_object_get(root, "settings"), "alpha");
-    p->alpha = json_is_number(alpha) ? json_number_value(alpha) : hb_generate_defaults().monitor.alpha;
-    if (!(p->alpha >= 0)) return bad_field(l, "settings.alpha", "at least 0");
-
-    status = load_chat(l, json_object_get(root, "settings"), p);
-    if (status) return status;
-
-    const json_t *model = json_object_get(root, "model"), *size = json_object_get(model, "file_size");
-    p->model_size = json_is_integer(size) ? (uint64_t)json_integer_value(size) : 0;
-    status = copy_text(l, json_object_get(model, "name"), &p->model_name);
-    if (status) return status;
-    return copy_text(l, json_object_get(model, "architecture"), &p->model_architecture);
+    if (!status) status = load_score(l, root, p);
+    if (!status) status = load_settings(l, json_object_get(root, "settings"), p);
+    return status ? status : load_model(l, json_object_get(root, "model"), p);
 }
 
-static hb_status read_root(const char *path, json_t **root, hb_error *err)
+/* ---- What they are for --------------------------------------------------------------------------- */
+
+bool hb_params_same_model(const hb_params *params, const hb_model_info *model)
 {
-    int fd;
-    hb_status status = hb_open_regular(path, &fd, err);
-    if (status) return status;
-    FILE *file = fdopen(fd, "rb");
-    if (!file) {
-        close(fd);
-        return hb_fail_memory(err);
-    }
-    json_error_t why;
-    *root = json_loadf(file, JSON_REJECT_DUPLICATES, &why);
-    fclose(file);
-    return *root ? HB_OK : hb_fail(err, HB_ERR_FORMAT, "%s:%d: %s", path, why.line, why.text);
+    return strcmp(params->model_name, model->name) == 0 && params->model_size == model->file_size &&
+           strcmp(params->model_architecture, model->architecture) == 0;
 }
 
 bool hb_params_same_chat(const hb_params *params, const char *chat, const char *system)
@@ -269,35 +298,48 @@ bool hb_params_same_chat(const hb_params *params, const char *chat, const char *
            strcmp(params->system_sha256, sha256) == 0;
 }
 
-/* ---- A whole calibration ------------------------------------------------------------------------- */
+/* ---- What a validation needs ------------------------------------------------------------------------
+ */
 
 static void load_class(const json_t *object, hb_class_summary *c)
 {
-    const json_t *n = json_object_get(object, "n");
-    c->n = json_is_integer(n) && json_integer_value(n) > 0 ? (size_t)json_integer_value(n) : 0;
+    json_int_t n = json_integer_value(json_object_get(object, "n"));
+    c->n = n > 0 ? (size_t)n : 0;
     c->mean = json_number_value(json_object_get(object, "mean"));
     c->sd = json_number_value(json_object_get(object, "sd"));
 }
 
-static hb_status load_score(const loading *l, const char *name, const json_t *object,
-                            hb_calibrated_score *s)
+/* What a file may give of a score beside its threshold. */
+static void load_curves(const json_t *curves, const json_t *point, hb_calibrated_score *s)
 {
-    s->name = strdup(name);
-    if (!s->name) return hb_fail_memory(l->err);
-    hb_status status = load_number(l, object, "scores.*.tau", "tau", &s->tau);
-    if (!status) status = load_direction(l, object, "scores.*.direction", &s->direction);
-    const json_t *auroc = json_object_get(object, "auroc");
-    s->auroc = json_is_number(auroc) ? json_number_value(auroc) : NAN;
-    load_class(json_object_get(object, "label_0"), &s->by_label[0]);
-    load_class(json_object_get(object, "label_1"), &s->by_label[1]);
-    return status;
+    s->auroc = number_or_nan(curves, "auroc");
+    s->pr_auc = number_or_nan(curves, "pr_auc");
+    s->precision = number_or_nan(point, "precision");
+    s->recall = number_or_nan(point, "recall");
+    s->f1 = number_or_nan(point, "f1");
 }
 
-/* The file's scores, the one it is about first: that one may be told by the threshold alone. */
+static hb_status load_calibrated(const loading *l, const char *name, const json_t *object,
+                                 hb_calibrated_score *s)
+{
+    if (strlen(name) > HB_NAME_BYTES)
+        return hb_fail(l->err, HB_ERR_FORMAT, "%s: 'scores' has a name of more than %d bytes", l->path,
+                       HB_NAME_BYTES);
+    s->name = strdup(name);
+    if (!s->name) return hb_fail_memory(l->err);
+    load_curves(object, object, s);
+    load_class(json_object_get(object, "label_0"), &s->by_label[0]);
+    load_class(json_object_get(object, "label_1"), &s->by_label[1]);
+    hb_status status = load_number(l, object, "scores.*", "tau", &s->tau);
+    return status ? status : load_direction(l, object, "scores.*", &s->direction);
+}
+
+/* The file's scores. The one calibrated is the first, by its own fields, which a short file has alone.
+ */
 static hb_status load_scores(const loading *l, json_t *root, hb_params *p)
 {
     json_t *scores = json_object_get(root, "scores"), *value;
-    const json_t *about = json_object_get(root, "score"), *auroc = json_object_get(root, "auroc");
+    const json_t *about = json_object_get(root, "score");
     const char *name;
     hb_status status = HB_OK;
     p->scores = calloc(json_object_size(scores) + 1, sizeof *p->scores);
@@ -307,11 +349,14 @@ static hb_status load_scores(const loading *l, json_t *root, hb_params *p)
     if (!first->name) return hb_fail_memory(l->err);
     first->tau = p->tau;
     first->direction = p->direction;
-    first->auroc = json_is_number(auroc) ? json_number_value(auroc) : NAN;
+    load_curves(root, json_object_get(root, "threshold"), first);
     load_class(json_object_get(about, "label_0"), &first->by_label[0]);
     load_class(json_object_get(about, "label_1"), &first->by_label[1]);
-    json_object_foreach(scores, name, value) if (!status && strcmp(name, first->name) != 0) status =
-        load_score(l, name, value, &p->scores[p->n_scores++]);
+    json_object_foreach(scores, name, value)
+    {
+        if (!status && strcmp(name, first->name) != 0)
+            status = load_calibrated(l, name, value, &p->scores[p->n_scores++]);
+    }
     return status;
 }
 
@@ -328,7 +373,7 @@ static hb_status load_ids(const loading *l, const json_t *root, hb_params *p)
     if (!p->ids) return hb_fail_memory(l->err);
     json_array_foreach(ids, i, id)
     {
-        if (!json_is_string(id)) return bad_field(l, "sample_ids", "a list of strings");
+        if (!json_is_string(id)) return bad_field(l, NULL, "sample_ids", "a list of strings");
         p->ids[p->n_ids] = strdup(json_string_value(id));
         if (!p->ids[p->n_ids++]) return hb_fail_memory(l->err);
     }
@@ -336,24 +381,60 @@ static hb_status load_ids(const loading *l, const json_t *root, hb_params *p)
     return HB_OK;
 }
 
+/* How answers were graded, if they were. */
+static hb_status load_grading(const loading *l, const json_t *settings, hb_params *p)
+{
+    const char *rule = text_of(settings, "grade");
+    int r = 0;
+    p->grading = hb_grading_defaults();
+    p->is_graded = json_object_get(settings, "grade") != NULL;
+    if (!p->is_graded) return HB_OK;
+    while (r <= HB_GRADE_F1 && strcmp(rule, hb_grade_rule_name((hb_grade_rule)r)) != 0) r++;
+    if (r > HB_GRADE_F1) return bad_field(l, "settings", "grade", "\"exact\", \"contains\" or \"f1\"");
+    p->grading.rule = (hb_grade_rule)r;
+    if (p->grading.rule != HB_GRADE_F1) return HB_OK;
+    hb_status status = load_number(l, settings, "settings", "min_f1", &p->grading.min_f1);
+    if (!status && !(p->grading.min_f1 > 0 && p->grading.min_f1 <= 1))
+        status = bad_field(l, "settings", "min_f1", "above 0 and at most 1");
+    return status;
+}
+
+static hb_status load_calibration_settings(const loading *l, const json_t *settings, hb_params *p)
+{
+    const json_t *tokens = json_object_get(settings, "max_tokens");
+    json_int_t max_tokens = json_integer_value(tokens);
+    p->min_recall = number_or_nan(settings, "min_recall");
+    if (isnan(p->min_recall)) p->min_recall = hb_sweep_defaults().min_recall;
+    if (!(p->min_recall > 0 && p->min_recall <= 1))
+        return bad_field(l, "settings", "min_recall", "above 0 and at most 1");
+    if (tokens && !(max_tokens >= 1 && max_tokens <= 1 << 24))
+        return bad_field(l, "settings", "max_tokens", "from 1 to 16777216");
+    p->max_tokens = (int32_t)max_tokens;
+    return load_grading(l, settings, p);
+}
+
 /* What judging the parameters on other data takes. */
 static hb_status load_calibration(const loading *l, json_t *root, hb_params *p)
 {
-    const json_t *settings = json_object_get(root, "settings"),
-                 *recall = json_object_get(settings, "min_recall"),
-                 *tokens = json_object_get(settings, "max_tokens"),
-                 *sha256 = json_object_get(json_object_get(root, "data"), "sha256");
-    p->min_recall = json_is_number(recall) ? json_number_value(recall) : hb_sweep_defaults().min_recall;
-    if (!(p->min_recall > 0 && p->min_recall <= 1))
-        return bad_field(l, "settings.min_recall", "above 0 and at most 1");
-    json_int_t max_tokens = json_is_integer(tokens) ? json_integer_value(tokens) : 0;
-    if (tokens && !(max_tokens >= 1 && max_tokens <= 1 << 24))
-        return bad_field(l, "settings.max_tokens", "from 1 to 16777216");
-    p->max_tokens = (int32_t)max_tokens;
-    snprintf(p->data_sha256, sizeof p->data_sha256, "%s",
-             json_is_string(sha256) ? json_string_value(sha256) : "");
-    hb_status status = load_scores(l, root, p);
+    load_hash(json_object_get(root, "data"), "sha256", p->data_sha256);
+    hb_status status = load_calibration_settings(l, json_object_get(root, "settings"), p);
+    if (!status) status = load_scores(l, root, p);
     return status ? status : load_ids(l, root, p);
+}
+
+/* ---- The file ------------------------------------------------------------------------------------ */
+
+static hb_status read_root(const char *path, json_t **root, hb_error *err)
+{
+    hb_buffer text = {0};
+    json_error_t why;
+    hb_status status = hb_read_file(path, HB_PARAMS_BYTES, &text, err);
+    if (status) return status;
+    *root = json_loadb(text.data, text.length, JSON_REJECT_DUPLICATES, &why);
+    hb_buffer_free(&text);
+    if (*root) return HB_OK;
+    if (json_error_code(&why) == json_error_out_of_memory) return hb_fail_memory(err);
+    return hb_fail(err, HB_ERR_FORMAT, "%s:%d: %s", path, why.line, why.text);
 }
 
 hb_status hb_params_load(const char *path, hb_params **params, hb_error *err)
@@ -371,22 +452,17 @@ hb_status hb_params_load(const char *path, hb_params **params, hb_error *err)
     return status;
 }
 
-static void free_text(const char *text)
-{
-    free((char *)(uintptr_t)text);
-}
-
 void hb_params_free(hb_params *params)
 {
     if (!params) return;
     for (size_t i = 0; i < params->n_ids; i++) free(params->ids[i]);
-    for (size_t i = 0; i < params->n_scores; i++) free_text(params->scores[i].name);
+    for (size_t i = 0; i < params->n_scores; i++) free(params->scores[i].name);
     free(params->ids);
     free(params->scores);
-    free_text(params->score);
-    free_text(params->model_name);
-    free_text(params->model_architecture);
-    free_text(params->chat);
+    free(params->score);
+    free(params->model_name);
+    free(params->model_architecture);
+    free(params->chat);
     hb_map_free(&params->map);
     hb_joint_free(&params->joint);
     free(params);

@@ -1,54 +1,98 @@
 #include "report/values.h"
 
-#include <math.h>
-
-json_t *hb_json_number(double value)
+const char *hb_compared_name(const void *comparison, size_t i)
 {
-    return isfinite(value) ? json_real(value) : json_null();
+    return ((const hb_comparison *)comparison)->scores[i].name;
 }
 
-json_t *hb_json_interval(const hb_interval *interval)
+const char *hb_judged_name(const void *result, size_t i)
 {
-    return json_pack("[o, o]", hb_json_number(interval->lower), hb_json_number(interval->upper));
+    return ((const hb_validation_result *)result)->scores[i].calibrated->name;
 }
 
-json_t *hb_json_point(const hb_sweep_point *p)
+void hb_json_text_or_null(hb_json *json, const char *key, const char *text)
 {
-    return json_pack("{s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:I}", "tau", p->tau, "precision",
-                     p->precision, "recall", p->recall, "f1", p->f1, "tp", (json_int_t)p->tp, "fp",
-                     (json_int_t)p->fp, "fn", (json_int_t)p->fn, "tn", (json_int_t)p->tn);
+    hb_json_text(json, key, text && *text ? text : NULL);
 }
 
-json_t *hb_json_class(const hb_class_summary *c)
+void hb_json_interval(hb_json *json, const char *key, const hb_interval *interval)
 {
-    return json_pack("{s:I, s:o, s:o}", "n", (json_int_t)c->n, "mean", hb_json_number(c->mean), "sd",
-                     hb_json_number(c->sd));
+    hb_json_list(json, key);
+    hb_json_number(json, NULL, interval->lower);
+    hb_json_number(json, NULL, interval->upper);
+    hb_json_end(json);
 }
 
-json_t *hb_json_bootstrap(const hb_uncertainty *u)
+void hb_json_point_members(hb_json *json, const hb_sweep_point *p)
+{
+    hb_json_number(json, "tau", p->tau);
+    hb_json_number(json, "precision", p->precision);
+    hb_json_number(json, "recall", p->recall);
+    hb_json_number(json, "f1", p->f1);
+    hb_json_whole(json, "tp", (int64_t)p->tp);
+    hb_json_whole(json, "fp", (int64_t)p->fp);
+    hb_json_whole(json, "fn", (int64_t)p->fn);
+    hb_json_whole(json, "tn", (int64_t)p->tn);
+}
+
+void hb_json_point(hb_json *json, const char *key, const hb_sweep_point *point)
+{
+    hb_json_row(json, key);
+    hb_json_point_members(json, point);
+    hb_json_end(json);
+}
+
+void hb_json_class(hb_json *json, const char *key, const hb_class_summary *c)
+{
+    hb_json_row(json, key);
+    hb_json_whole(json, "n", (int64_t)c->n);
+    hb_json_number(json, "mean", c->mean);
+    hb_json_number(json, "sd", c->sd);
+    hb_json_end(json);
+}
+
+void hb_json_bootstrap(hb_json *json, const char *key, const hb_uncertainty *u)
 {
     const hb_bootstrap *b = &u->bootstrap;
-    if (!u->options.n_draws) return json_null();
-    return json_pack("{s:I, s:I, s:o, s:o, s:f, s:o}", "draws", (json_int_t)u->options.n_draws, "seed",
-                     (json_int_t)u->options.seed, "auroc", hb_json_interval(&b->auroc), "pr_auc",
-                     hb_json_interval(&b->pr_auc), "precision", b->precision, "precision_at_recall",
-                     hb_json_interval(&b->precision_at_recall));
-}
-
-json_t *hb_json_correlations(const char *const *names, const double *correlations, size_t n)
-{
-    json_t *scores = json_array(), *matrix = json_array();
-    for (size_t a = 0; a < n; a++) {
-        json_t *row = json_array();
-        for (size_t b = 0; b < n; b++)
-            json_array_append_new(row, hb_json_number(correlations[a * n + b]));
-        json_array_append_new(matrix, row);
-        json_array_append_new(scores, json_string(names[a]));
+    if (!u->options.n_draws) {
+        hb_json_null(json, key);
+        return;
     }
-    return json_pack("{s:s, s:o, s:o}", "method", "spearman", "scores", scores, "matrix", matrix);
+    hb_json_object(json, key);
+    hb_json_whole(json, "draws", (int64_t)u->options.n_draws);
+    hb_json_whole(json, "seed", (int64_t)u->options.seed);
+    hb_json_interval(json, "auroc", &b->auroc);
+    hb_json_interval(json, "pr_auc", &b->pr_auc);
+    hb_json_number(json, "precision", b->precision);
+    hb_json_interval(json, "precision_at_recall", &b->precision_at_recall);
+    hb_json_end(json);
 }
 
-const char *hb_direction_sign(hb_direction direction)
+void hb_json_correlations(hb_json *json, const char *key, const char *(*name)(const void *, size_t),
+                          const void *user, const double *correlations, size_t n)
 {
-    return direction == HB_DIRECTION_LOW ? "<=" : ">=";
+    hb_json_object(json, key);
+    hb_json_text(json, "method", "spearman");
+    hb_json_list(json, "scores");
+    for (size_t a = 0; a < n; a++) hb_json_text(json, NULL, name(user, a));
+    hb_json_end(json);
+    hb_json_array(json, "matrix");
+    for (size_t a = 0; a < n; a++) {
+        hb_json_list(json, NULL);
+        for (size_t b = 0; b < n; b++) hb_json_number(json, NULL, correlations[a * n + b]);
+        hb_json_end(json);
+    }
+    hb_json_end(json);
+    hb_json_end(json);
+}
+
+void hb_json_halting(hb_json *json, const char *key, const hb_halting *h)
+{
+    hb_json_object(json, key);
+    hb_json_number(json, "cutoff", h->cutoff);
+    hb_json_whole(json, "hallucinated", (int64_t)h->n[1]);
+    hb_json_whole(json, "hallucinated_halted", (int64_t)h->halted[1]);
+    hb_json_whole(json, "faithful", (int64_t)h->n[0]);
+    hb_json_whole(json, "faithful_halted", (int64_t)h->halted[0]);
+    hb_json_end(json);
 }

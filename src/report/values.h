@@ -1,30 +1,36 @@
-/* The values that reports are made of, as JSON. NULL without memory, which json_pack passes on. */
+/* What several reports have in common, most of it as JSON. Keys as of hb_json. */
 #ifndef HB_REPORT_VALUES_H
 #define HB_REPORT_VALUES_H
 
-#include <jansson.h>
-#include "hbar.h"
+#include "base/json.h"
 
-/* A number; null for infinity and NaN, which JSON cannot say. */
-json_t *hb_json_number(double value);
+/* The i-th score's name in an hb_comparison, and in an hb_validation_result. */
+const char *hb_compared_name(const void *comparison, size_t i);
+const char *hb_judged_name(const void *result, size_t i);
+
+/* A text; null when it is empty, too. */
+void hb_json_text_or_null(hb_json *json, const char *key, const char *text);
 
 /* [lower, upper]. */
-json_t *hb_json_interval(const hb_interval *interval);
+void hb_json_interval(hb_json *json, const char *key, const hb_interval *interval);
 
-/* A threshold and its confusion. */
-json_t *hb_json_point(const hb_sweep_point *point);
+/* A threshold's confusion, as members of the object that is open. */
+void hb_json_point_members(hb_json *json, const hb_sweep_point *point);
+/* The same as an object on one line. */
+void hb_json_point(hb_json *json, const char *key, const hb_sweep_point *point);
 
 /* {"n", "mean", "sd"}. */
-json_t *hb_json_class(const hb_class_summary *summary);
+void hb_json_class(hb_json *json, const char *key, const hb_class_summary *summary);
 
 /* {"draws", "seed", "auroc", "pr_auc", "precision", "precision_at_recall"}, the last of which is the
  * interval of the one before; null when there were no draws. */
-json_t *hb_json_bootstrap(const hb_uncertainty *uncertainty);
+void hb_json_bootstrap(hb_json *json, const char *key, const hb_uncertainty *uncertainty);
 
-/* {"method", "scores", "matrix"} of correlations [n][n]. */
-json_t *hb_json_correlations(const char *const *names, const double *correlations, size_t n);
+/* {"method", "scores", "matrix"} of correlations [n][n]; name(user, i) is the i-th score's. */
+void hb_json_correlations(hb_json *json, const char *key, const char *(*name)(const void *, size_t),
+                          const void *user, const double *correlations, size_t n);
 
-/* ">=" or "<=". */
-const char *hb_direction_sign(hb_direction direction);
+/* {"cutoff", "hallucinated", "hallucinated_halted", "faithful", "faithful_halted"}. */
+void hb_json_halting(hb_json *json, const char *key, const hb_halting *halting);
 
 #endif

@@ -22,10 +22,9 @@ void hb_joint_free(hb_joint *joint)
     *joint = (hb_joint){0};
 }
 
-const char *hb_map_kind_name(hb_map_kind kind)
+bool hb_is_flagged(double score, double tau, hb_direction direction)
 {
-    static const char *const names[] = {"lambda", "fit-lambda", "platt", "isotonic"};
-    return (size_t)kind < sizeof names / sizeof *names ? names[kind] : "unknown";
+    return direction == HB_DIRECTION_LOW ? score <= tau : score >= tau;
 }
 
 /* 1 / (1 + exp(f)), neither term of which overflows. */

@@ -8,6 +8,7 @@ typedef struct gathering {
     size_t room;
     size_t *places; /* [table->n_scores], of the scores among the run's */
     hb_grading grading;
+    bool failed; /* memory ran out */
 } gathering;
 
 static hb_status gather(void *user, const hb_run_sample *sample)
@@ -15,6 +16,9 @@ static hb_status gather(void *user, const hb_run_sample *sample)
     gathering *g = user;
     hb_score_table *t = g->table;
     if (sample->status != HB_SAMPLE_SCORED || t->n == g->room) return HB_OK;
+    t->ids[t->n] = strdup(sample->id);
+    g->failed = !t->ids[t->n];
+    if (g->failed) return HB_ERR_MEMORY;
     for (size_t k = 0; k < t->n_scores; k++)
         t->scores[k * g->room + t->n] = hb_scores_at(sample->scores, g->places[k]);
     t->labels[t->n++] = (uint8_t)hb_run_label(sample, &g->grading);
@@ -70,8 +74,9 @@ static hb_status make_table(hb_run *run, size_t n_scores, gathering *g, hb_error
     g->room = (size_t)counts.scored;
     *g->table = (hb_score_table){.scores = calloc(g->room * n_scores + 1, sizeof(double)),
                                  .labels = calloc(g->room + 1, 1),
+                                 .ids = calloc(g->room + 1, sizeof(char *)),
                                  .n_scores = n_scores};
-    return g->table->scores && g->table->labels ? HB_OK : hb_fail_memory(err);
+    return g->table->scores && g->table->labels && g->table->ids ? HB_OK : hb_fail_memory(err);
 }
 
 hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
@@ -87,6 +92,7 @@ hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
             status = no_score(run, scores[k], err);
     if (!status) status = make_table(run, n_scores, &g, err);
     if (!status) status = hb_run_each(run, gather, &g, err);
+    if (g.failed) status = hb_fail_memory(err);
     free(g.places);
     if (status) hb_score_table_free(&t);
     else *table = t;

@@ -8,13 +8,16 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import signal
 import sqlite3
+import struct
 import time
 from pathlib import Path
 
-from harness import (LABELLED, DONE, HBAR, INTERRUPTED, MODEL, MODELS, SHARED, Case, environment, subprocess)
+from harness import (CHAT_MODEL, LABELLED, DONE, HBAR, INTERRUPTED, MODEL, MODELS, SHARED, Case, environment,
+                     subprocess)
 
 FAST = ["--max-tokens", 5]
 
@@ -60,7 +63,7 @@ class Calibrate(Runs):
         path = shown.pop("parameters")
         self.assertRegex(path, r"/random-llama_\d{8}_\d{6}_n60\.json$")
         saved = json.loads(Path(path).read_text())
-        self.assertEqual({**saved, "created": 0}, {**shown, "created": 0})
+        self.assertEqual(saved, shown)
         self.assertEqual(saved["model"]["sha256"], hashlib.sha256(MODEL.read_bytes()).hexdigest())
         self.assertEqual(saved["model"]["file_size"], MODEL.stat().st_size)
         self.assertEqual(saved["model"]["architecture"], "llama")
@@ -69,6 +72,13 @@ class Calibrate(Runs):
                          [60, 60, 0, 0, 0])
         self.assertEqual(saved["settings"]["max_tokens"], 5)
         self.assertEqual(saved["lambda"], 5)
+
+    def test_what_is_printed_is_what_was_saved(self):
+        self.calibrate()
+        for arguments in (["--score", "all", "--draws", 100], ["--joint"], ["--map", "isotonic", "--draws", 0]):
+            out, _ = self.run_hbar("sweep", "--run", self.run_file(), "-o", self.dir / "p", "--json", *arguments)
+            path = json.loads(out)["parameters"]
+            self.assertEqual(out, Path(path).read_text()[:-2] + f',\n  "parameters": "{path}"\n}}\n')
 
     def test_any_score_of_chosen_signals(self):
         result = self.calibrate("--signals", "entropy,margin", "--score", "margin:min")
@@ -133,6 +143,37 @@ class Calibrate(Runs):
         self.assertEqual((monitor["tau"], monitor["direction"]), (result["threshold"]["tau"], result["direction"]))
         self.assertNotIn("warning", err)
 
+    def model_named(self, name):
+        """The model under another name, of as many bytes."""
+        return self.write("named.gguf", MODEL.read_bytes().replace(b"random-llama", name))
+
+    def test_names_that_are_no_file_names(self):
+        """Every model's name gives a file name, and the place is tried before pass 1."""
+        for name, shown in ((b"a/b/c/d/e/f/", "model"), (b"/../.. /\t..x", "_"), (b"............", "_")):
+            out = self.dir / "out"
+            with self.subTest(name):
+                path = Path(self.run_json("calibrate", "--model", self.model_named(name), "--data", LABELLED, "-o", out,
+                                          "-n", 20, "--draws", 0, *FAST)["parameters"])
+                self.assertEqual(path.parent, out)
+                self.assertTrue(path.name.startswith(shown), path)
+        long, raw = self.dir / "long.gguf", MODEL.read_bytes()
+        at = raw.index(b"general.name") + len(b"general.name")
+        (length,) = struct.unpack_from("<Q", raw, at + 4)
+        name = b"n" * (length + 32 * 7)  # data stay aligned
+        long.write_bytes(raw[:at + 4] + struct.pack("<Q", len(name)) + name + raw[at + 12 + length:])
+        result = self.run_json("calibrate", "--model", long, "--data", LABELLED, "-o", self.dir / "l", "-n", 20,
+                               "--draws", 0, *FAST)
+        self.assertEqual(result["model"]["name"], name.decode())
+        self.fails("sweep", "--run", next((self.dir / "l").glob("*.db")), "-o", self.dir / "l", "--name", "a/b",
+                   says="'a/b' cannot begin the name of a file")
+
+    def test_the_place_is_tried_first(self):
+        """Nothing is generated, and no run begun, for parameters that cannot be saved."""
+        blocked = self.write("file", "mine")
+        run = self.dir / "run.db"
+        self.fails("calibrate", "--model", MODEL, "--data", LABELLED, "--run", run, "-o", blocked, "-q", says=str(blocked))
+        self.assertFalse(run.exists())
+
     def test_places_that_cannot_be_written(self):
         blocked = self.write("file", "mine")
         self.fails("calibrate", "--model", MODEL, "--data", LABELLED, "-o", blocked, "-q", says=str(blocked))
@@ -177,6 +218,68 @@ class Calibrate(Runs):
             if command[0] != "export":
                 model = [*model, "-q"]
             self.fails(*command, *model, "--grade", "f1", says="--grade: the run has labels, not answers")
+
+
+class Next(Runs):
+    """The commands that calibrate and sweep show for what comes next work when they are pasted."""
+
+    def shown(self, out):
+        """The two commands, the second with its FILE given."""
+        lines = out[out.index("\nNext: "):].split("\n  ")[1:]
+        self.assertEqual(len(lines), 2)
+        generate, validate = (line.rstrip("\n") for line in lines)
+        self.assertTrue(validate.endswith(" --data FILE"))
+        return generate, validate.removesuffix("FILE") + shlex.quote(str(self.write_rows("held out.jsonl", [
+            {"prompt": f"Name {i}", "answers": ["the"]} for i in range(40)])))
+
+    def paste(self, command):
+        done = subprocess.run(["bash", "-c", command], cwd=self.dir, capture_output=True, env=environment())
+        return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode()
+
+    def check(self, out):
+        generate, validate = self.shown(out)
+        code, _, err = self.paste(generate)
+        self.assertEqual(code, DONE, (generate, err))
+        self.assertNotIn("warning", err)
+        code, shown, err = self.paste(validate + " --draws 0")
+        if "samples have label" not in err:  # all answers right or wrong: judged, and found one-sided
+            self.assertEqual(code, DONE, (validate, err))
+        self.assertNotIn("warning", err)
+        return generate, validate
+
+    def calibrate_text(self, *more):
+        data = self.write_rows("d.jsonl", [{"prompt": f"Is {i} odd?", "label": i % 2} for i in range(40)])
+        folder = self.dir / "my models"
+        folder.mkdir(exist_ok=True)
+        model = folder / "it's $HOME.gguf"
+        if not model.exists():
+            model.symlink_to(CHAT_MODEL)
+        out, _ = self.run_hbar("calibrate", "-q", "--model", model, "--data", data, "-o", self.dir / "o u t", "--draws", 0,
+                               "--max-tokens", 3, *more)
+        return out
+
+    def test_blanks_and_quotes(self):
+        generate, validate = self.check(self.calibrate_text())
+        self.assertNotIn("--chat", generate + validate)
+        self.assertIn("Who wrote Faust?", generate)
+
+    def test_chat(self):
+        for system in ("Be brief.", "It's \"$5\" `now`;\nwrite\tthat & go!", "\x1b[2J\u009bé \\"):
+            out = self.calibrate_text("--chat", "--system", system)
+            self.assertNotIn("\x1b", out)
+            self.assertNotIn("\u009b", out)
+            for command in self.check(out):
+                self.assertIn(" --chat ", command)
+                self.assertNotIn("--chat-template", command)
+        for command in self.check(self.calibrate_text("--chat", "--chat-template", "phi3")):
+            self.assertIn(" --chat --chat-template phi3 ", command)
+            self.assertNotIn("--system", command)
+
+    def test_sweep_knows_the_format_alone(self):
+        self.calibrate_text("--chat", "--system", "Be brief.", "--run", self.dir / "r.db")
+        out, _ = self.run_hbar("sweep", "--run", self.dir / "r.db", "-o", self.dir / "s w")
+        for command in self.check(out):
+            self.assertIn(" --chat --chat-template chatml --system 'Be brief.' ", command)
 
 
 class Store(Runs):
@@ -421,6 +524,18 @@ class Sweep(Runs):
         missed = self.run_json("sweep", "--data", data, "--tau-start", 1.8, "--tau-stop", 1.9, "--tau-step", 0.1)
         self.assertEqual(missed["threshold"]["chosen_by"], "best F1")
         self.assertFalse(missed["threshold"]["reached_min_recall"])
+
+    def test_an_exact_grid_of_many_takes_little_memory(self):
+        """Its report is written, not built: what is held is the text."""
+        data = self.table("many.csv", [((7919 * i) % 200003 / 1000, i % 3 == 0) for i in range(200000)])
+        process = subprocess.Popen([HBAR, "sweep", "--data", str(data), "--tau-grid", "exact", "--draws", "0", "--json"],
+                                   stdout=subprocess.PIPE, env=environment(ASAN_OPTIONS="quarantine_size_mb=0"))
+        points = process.stdout.read().count(b'{"tau"')
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        process.stdout.close()
+        self.assertEqual((process.returncode, points), (DONE, 200000))
+        self.assertLess(usage.ru_maxrss, 250_000)
 
     def test_parameters_only_when_asked_for(self):
         data = self.table("scores.csv", [(i, i % 2) for i in range(20)])

@@ -66,7 +66,7 @@ class Chat(Case):
         validate = ["validate", "--params", params, "--model", CHAT_MODEL, "--data", LABELLED, "-o", self.dir / "out",
                     "--draws", 0, *FAST]
         self.run_hbar(*validate, *CHAT)
-        self.fails(*validate, "--quiet", says="calibrated on prompts put otherwise (chatml); see --force")
+        self.fails(*validate, "--quiet", says="calibrated on chat format chatml, not on bare prompts; --force accepts it")
         self.assertIn("warning", self.run_hbar(*validate, "--force")[1])
 
     def test_refusals(self):

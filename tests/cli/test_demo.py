@@ -105,7 +105,7 @@ class Demo(unittest.TestCase):
     def test_text_says_what_to_expect_and_what_to_do_next(self):
         shown = self.hbar("calibrate")
         self.assertEqual(shown.returncode, 0, shown.stderr)
-        self.assertRegex(shown.stdout, r"flags \d+ of the \d+ hallucinated, and \d+ of the \d+ faithful")
+        self.assertRegex(shown.stdout, r"flags \d+ of the \d+ hallucinated and \d+ of the \d+ faithful samples")
         self.assertRegex(shown.stdout, r"Halting at the first token whose P_fail reaches 0.85 would stop\n")
         told = re.findall(r"^  (\S+ (?:generate|validate) .*)$", shown.stdout, re.MULTILINE)
         self.assertEqual(len(told), 2)

@@ -17,7 +17,7 @@ class Guarantee(Case):
         data, test = self.scores("a.jsonl", 800, 2.5, 1), self.scores("b.jsonl", 800, 2.5, 2)
         arguments = ["sweep", "--data", data, "-o", self.dir, "--direction", "high"]
         out, _ = self.run_hbar(*arguments, "--guarantee", "risk=0.1")
-        self.assertIn("guarantee: at most 0.1 of the accepted hallucinated, but for a probability of 0.05", out)
+        self.assertIn("guarantee: with probability 0.95, at most 0.1 of the accepted are hallucinated; here", out)
         result = self.run_json(*arguments, "--guarantee", "risk=0.1,delta=0.02")
         threshold, guarantee = result["threshold"], result["threshold"]["guarantee"]
         self.assertEqual(threshold["chosen_by"], "guarantee")
@@ -31,7 +31,7 @@ class Guarantee(Case):
         self.assertEqual((check["n"], check["k"]), (at_tau["fn"] + at_tau["tn"], at_tau["fn"]))
         worse = self.scores("c.jsonl", 800, 0.5, 3)
         out, _ = self.run_hbar("validate", "--params", result["parameters"], "--scores", worse, "--draws", 0)
-        self.assertIn("Guarantee: at most 0.1 of the accepted hallucinated (delta 0.02): not kept", out)
+        self.assertIn("Guarantee: with probability 0.98, at most 0.1 of the accepted are hallucinated: not kept", out)
 
     def test_recall(self):
         data = self.scores("a.jsonl", 800, 2.5, 1)
@@ -39,7 +39,7 @@ class Guarantee(Case):
         guarantee = result["threshold"]["guarantee"]
         self.assertEqual((guarantee["level"], guarantee["k"]), (0.05, result["threshold"]["fn"]))
         out, _ = self.run_hbar("validate", "--params", result["parameters"], "--scores", data, "--draws", 0)
-        self.assertIn("Guarantee: at least 0.9 of the hallucinated flagged (delta 0.1): kept", out)
+        self.assertIn("Guarantee: with probability 0.9, at least 0.9 of the hallucinated are flagged: kept", out)
 
     def test_without_one(self):
         data = self.scores("a.jsonl", 100, 2.5, 1)

@@ -64,7 +64,7 @@ class Ranking(Case):
 
     def test_text(self):
         out, _ = self.run_hbar("sweep", "--data", self.write_rows("t.jsonl", self.table()), "--score", "all:all,mine")
-        for part in ("1 mine ", "1 scores are left out", "p (Holm)", "Spearman", "chosen of 3", "DeLong's interval"):
+        for part in ("1 mine ", "1 scores are left out", "p (Holm)", "Spearman", "the best of 3 on these data", "DeLong's interval"):
             self.assertIn(part, out)
         without, _ = self.run_hbar("sweep", "--data", self.dir / "t.jsonl", "--score", "mine", "--draws", 0)
         self.assertNotIn("of every tau", without)

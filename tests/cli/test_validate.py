@@ -5,7 +5,7 @@ import re
 import sqlite3
 from pathlib import Path
 
-from harness import LABELLED, FAILED, MODEL, SHARED, USAGE, Case
+from harness import CHAT_MODEL, LABELLED, FAILED, MODEL, SHARED, USAGE, Case
 
 PUBLISHED = SHARED / "data" / "reference_llama32_3b_halueval_n500.json"
 FAST = ["--max-tokens", 5]
@@ -88,7 +88,7 @@ class Validate(Case):
         rows = [{"label": i % 2, "a": i, "c": -i, "same": 2} for i in range(20)]
         table = self.write_rows("t.jsonl", [*rows, {"label": 1, "a": None, "c": 3, "same": 2}])
         out, err = self.run_hbar("validate", "--params", params, "--scores", table, "--draws", 0)
-        self.assertIn("t.jsonl: calibrated, but not there, so not judged: b", err)
+        self.assertIn("t.jsonl: not there, so not judged: b", err)
         self.assertIn("t.jsonl: same is not judged: all 20 scores are 2", err)
         self.assertIn("1 rows are broken and passed over, 20 are good", err)
         self.assertIn("Spearman", out)
@@ -128,6 +128,67 @@ class Validate(Case):
         self.fails("validate", "--params", params, "--run", run, "--min-f1", 0.3, code=USAGE,
                    says="--min-f1 needs --grade f1")
 
+    def test_long_column_names(self):
+        """A score's name of any length comes back from the parameters."""
+        for length in (31, 32, 47, 48, 300):
+            name = "é" + "n" * (length - 2)
+            rows = [{"label": i % 2, name: (i * 7) % 10 + 3 * (i % 2), "b": i} for i in range(40)]
+            data = self.write_rows("t.jsonl", rows)
+            result = self.run_json("sweep", "--data", data, "--score", f"{name},b", "-o", self.dir, "--draws", 0)
+            self.assertEqual(result["score"]["name"], name)
+            judged = self.run_json("validate", "--params", result["parameters"], "--scores", data, "--draws", 0)
+            self.assertEqual(list(judged["scores"]), [name, "b"])
+            self.assertAlmostEqual(judged["scores"][name]["auroc"], result["auroc"])
+
+    def test_grades_as_calibrated(self):
+        """The parameters tell by which rule answers were graded."""
+        learn = self.dir / "learn.db"
+        prompts = [f"{i} is" for i in range(40)]
+        data = self.write_rows("d.jsonl", [{"prompt": p, "label": 0} for p in prompts])
+        self.run_hbar("score", "--model", MODEL, "--data", data, "--run", learn, *FAST)
+        words = [re.findall("[a-z]{2,}", r["text"].split("\n")[0]) for r in self.rows(learn)]
+        data = self.write_rows("e.jsonl", [{"prompt": p, "answers": [w[0] if w and i % 2 else "never this"]}
+                                           for i, (p, w) in enumerate(zip(prompts, words))])
+        for rule in (["--grade", "contains"], ["--grade", "f1", "--min-f1", 0.2]):
+            calibrated = self.run_json("calibrate", "--model", MODEL, "--data", data, "-o", self.dir / "o", "-n", 0,
+                                       "--draws", 0, *FAST, *rule)
+            rate = calibrated["score"]["hallucination_rate"]
+            self.assertTrue(0.2 < rate < 1)
+            (run,) = (self.dir / "o").glob("*.db")
+            arguments = ["validate", "--params", calibrated["parameters"], "--draws", 0]
+            for split in (["--run", run], ["--model", MODEL, "--data", data, "-o", self.dir / "o"]):
+                out, err = self.run_hbar(*arguments, *split)
+                self.assertIn(f"answers are graded by {rule[1]}, as in the calibration", err)
+                self.assertIn(f"40 answers, {100 - 100 * rate:.1f} % of them right ({rule[1]})", out)
+                result = self.run_json(*arguments, *split)
+                self.assertAlmostEqual(result["scores"]["hbar_s"]["hallucination_rate"], rate)
+                self.assertEqual((result["grade"], result.get("min_f1")), (rule[1], rule[3] if rule[3:] else None))
+            other = ["--grade", "f1", "--min-f1", 0.25] if rule[1] == "f1" else ["--grade", "f1", "--min-f1", 0.2]
+            _, err = self.run_hbar(*arguments, "--run", run, *other)
+            self.assertIn(f"warning: answers are graded by f1, where the calibration's were by {rule[1]}", err)
+
+    def test_misfits_are_refused_before_generating(self):
+        """Another model, chat format or system message: no run is begun, unless --force is given."""
+        out = self.dir / "o"
+        data = self.write_rows("d.jsonl", [{"prompt": f"Is {i} odd?", "label": i % 2} for i in range(40)])
+        params = {chat: self.run_json("calibrate", "--model", CHAT_MODEL, "--data", data, "-o", out, "--draws", 0, *FAST,
+                                      *chat)["parameters"] for chat in ((), ("--chat", "--system", "A"))}
+        runs = set(out.glob("*.db"))
+        for calibrated, here, says in [
+            ((), ["--model", CHAT_MODEL, "--chat"], "on bare prompts, not on chat format chatml"),
+            (("--chat", "--system", "A"), ["--model", CHAT_MODEL], "on chat format chatml, not on bare prompts"),
+            (("--chat", "--system", "A"), ["--model", CHAT_MODEL, "--chat"], "with another system message"),
+            (("--chat", "--system", "A"), ["--model", CHAT_MODEL, "--chat", "--chat-template", "phi3"],
+             "on chat format chatml, not phi3"),
+            ((), ["--model", MODEL], "on another model (random-llama, "),
+        ]:
+            with self.subTest(here):
+                arguments = ["validate", "--params", params[calibrated], "--data", data, "-o", out, "--draws", 0, *here]
+                self.fails(*arguments, says=f"{params[calibrated]} was calibrated {says}")
+                self.assertEqual(set(out.glob("*.db")), runs)
+                _, err = self.run_hbar(*arguments, "-o", self.dir / "forced", "--force")
+                self.assertIn(f"warning: {params[calibrated]} was calibrated {says}", err)
+
     def settings(self, run):
         with contextlib.closing(sqlite3.connect(run)) as db:
             return dict(db.execute("SELECT key, value FROM settings"))
@@ -153,7 +214,7 @@ class Validate(Case):
         arguments = ["validate", "--params", calibrated["parameters"], "--model", MODEL, "--draws", 0, "--data"]
         run = ["--run", self.dir / "v.db"]
         out, err = self.run_hbar(*arguments, split, *run)
-        self.assertIn("of 61 samples", out)
+        self.assertIn("61 samples, ", out)
         self.assertNotIn("warning", err)
         self.assertEqual(self.settings(self.dir / "v.db")["max_tokens"], 3)
         _, err = self.run_hbar(*arguments, data, "-n", 20, "-o", self.dir)

@@ -1,0 +1,177 @@
+/* Pass 2 as a whole, on a table of scores. */
+#include "calibrate/calibrate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+hb_calibrate_options hb_calibrate_defaults(void)
+{
+    return (hb_calibrate_options){.sweep = hb_sweep_defaults(),
+                                  .bootstrap = hb_bootstrap_defaults(),
+                                  .joint_options = hb_joint_defaults(),
+                                  .cutoff = hb_monitor_defaults().cutoff};
+}
+
+static hb_status check_names(const char *const *names, size_t n, hb_error *err)
+{
+    if (n == 0) return hb_fail(err, HB_ERR_ARGUMENT, "no score is named");
+    for (size_t k = 0; k < n; k++)
+        if (strlen(names[k]) > HB_NAME_BYTES)
+            return hb_fail(err, HB_ERR_ARGUMENT, "a score's name has more than %d bytes: %.60s...",
+                           HB_NAME_BYTES, names[k]);
+    return HB_OK;
+}
+
+static hb_status check_options(const hb_calibrate_options *o, size_t n_scores, hb_error *err)
+{
+    bool guaranteed = o->sweep.guarantee.kind != HB_GUARANTEE_NONE;
+    if (o->joint && guaranteed)
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "a guarantee needs a score that was not made from the same samples: a joint "
+                       "model has none");
+    if (o->joint && o->sweep.direction == HB_DIRECTION_LOW)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a joint model's log-odds are risky where they are high");
+    if (guaranteed && n_scores > 1)
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "a guarantee is for one score named beforehand, not for the best of %zu",
+                       n_scores);
+    return HB_OK;
+}
+
+hb_status hb_add_calibrated(hb_calibration_result *r, const char *name, const hb_sweep_result *sweep,
+                            hb_error *err)
+{
+    const hb_sweep_point *best = &sweep->best;
+    hb_calibrated_score s = {.name = strdup(name),
+                             .tau = best->tau,
+                             .direction = sweep->direction,
+                             .auroc = sweep->auroc,
+                             .pr_auc = sweep->pr_auc,
+                             .precision = best->precision,
+                             .recall = best->recall,
+                             .f1 = best->f1,
+                             .by_label = {sweep->by_label[0], sweep->by_label[1]}};
+    if (!s.name) return hb_fail_memory(err);
+    r->scores[r->n_scores++] = s;
+    return HB_OK;
+}
+
+/* ---- Which score -------------------------------------------------------------------------------- */
+
+/* The score that is calibrated. */
+typedef struct chosen {
+    const char *name;
+    const double *scores;
+    double *own; /* scores that no table has, a joint model's */
+} chosen;
+
+/* All of the scores as one. What is calibrated are the log-odds out of fold. */
+static hb_status join(const hb_score_table *t, const char *const *names, hb_calibration_result *r,
+                      chosen *c, hb_error *err)
+{
+    c->name = "joint";
+    c->scores = c->own = calloc(t->n + 1, sizeof *c->own);
+    r->options.sweep.direction = HB_DIRECTION_HIGH;
+    if (!c->own) return hb_fail_memory(err);
+    return hb_joint_fit(t->scores, t->labels, t->n, t->n_scores, names, &r->options.joint_options,
+                        &r->joint, c->own, err);
+}
+
+static hb_status choose(const hb_score_table *t, const char *const *names, hb_calibration_result *r,
+                        chosen *c, hb_error *err)
+{
+    if (r->options.joint) return join(t, names, r, c, err);
+    size_t place = 0;
+    if (t->n_scores > 1) {
+        hb_status status =
+            hb_compare_scores(t, names, &r->options.sweep, &r->options.bootstrap, &r->comparison, err);
+        if (status) return status;
+        place = r->comparison.scores[0].place;
+    }
+    c->name = names[place];
+    c->scores = t->scores + place * t->n;
+    return HB_OK;
+}
+
+/* ---- Its calibration ---------------------------------------------------------------------------- */
+
+/* The intervals of the best of several scores are known from the comparison. */
+static hb_status find_uncertainty(const hb_score_table *t, const chosen *c, hb_calibration_result *r,
+                                  hb_error *err)
+{
+    if (r->comparison.n) {
+        r->uncertainty = r->comparison.scores[0].uncertainty;
+        return HB_OK;
+    }
+    return hb_find_uncertainty(c->scores, t->labels, t->n, r->sweep.direction, &r->options.bootstrap,
+                               &r->uncertainty, err);
+}
+
+static double brier(const hb_score_table *t, const double *scores, const hb_map *map)
+{
+    double squares = 0;
+    for (size_t i = 0; i < t->n; i++) {
+        double off = hb_map_p(map, scores[i]) - t->labels[i];
+        squares += off * off;
+    }
+    return squares / (double)t->n;
+}
+
+/* The result's list of scores, the one calibrated first. The comparison's names become those of the
+ * list, which the result owns. */
+static hb_status list_scores(const chosen *c, hb_calibration_result *r, hb_error *err)
+{
+    r->scores = calloc(r->comparison.n + 1, sizeof *r->scores);
+    if (!r->scores) return hb_fail_memory(err);
+    hb_status status = hb_add_calibrated(r, c->name, &r->sweep, err);
+    for (size_t k = 1; k < r->comparison.n && !status; k++)
+        status =
+            hb_add_calibrated(r, r->comparison.scores[k].name, &r->comparison.scores[k].sweep, err);
+    for (size_t k = 0; k < r->comparison.n && !status; k++)
+        r->comparison.scores[k].name = r->scores[k].name;
+    return status;
+}
+
+static hb_status calibrate(const hb_score_table *t, const char *const *names, hb_calibration_result *r,
+                           hb_error *err)
+{
+    chosen c = {0};
+    hb_status status = choose(t, names, r, &c, err);
+    if (!status) status = hb_sweep(c.scores, t->labels, t->n, &r->options.sweep, &r->sweep, err);
+    if (!status) status = find_uncertainty(t, &c, r, err);
+    if (!status)
+        status = hb_map_fit(c.scores, t->labels, t->n, r->options.map, r->sweep.best.tau,
+                            r->sweep.direction, &r->map, err);
+    if (!status) r->brier = brier(t, c.scores, &r->map);
+    if (!status) status = list_scores(&c, r, err);
+    free(c.own);
+    return status;
+}
+
+hb_status hb_calibrate(const hb_score_table *table, const char *const *names,
+                       const hb_calibrate_options *options, hb_calibration_result *result,
+                       hb_error *err)
+{
+    hb_calibration_result r = {.options = options ? *options : hb_calibrate_defaults()};
+    r.options.bootstrap.min_recall = r.options.sweep.min_recall;
+    hb_status status = check_names(names, table->n_scores, err);
+    if (!status) status = check_options(&r.options, table->n_scores, err);
+    if (!status) status = calibrate(table, names, &r, err);
+    if (status) hb_calibration_result_free(&r);
+    else *result = r;
+    return status;
+}
+
+void hb_calibration_result_free(hb_calibration_result *result)
+{
+    if (!result) return;
+    for (size_t i = 0; i < result->n_scores; i++) free(result->scores[i].name);
+    for (size_t i = 0; i < result->n_ids; i++) free(result->ids[i]);
+    free(result->scores);
+    free(result->ids);
+    hb_sweep_free(&result->sweep);
+    hb_map_free(&result->map);
+    hb_joint_free(&result->joint);
+    hb_comparison_free(&result->comparison);
+    *result = (hb_calibration_result){0};
+}

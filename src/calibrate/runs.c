@@ -1,0 +1,266 @@
+/* Pass 2 on runs: which scores it needs is settled first, so that a run is read once. */
+#include <stdlib.h>
+#include <string.h>
+#include "calibrate/calibrate.h"
+#include "calibrate/columns.h"
+#include "calibrate/halting.h"
+
+/* ---- Scores' names ------------------------------------------------------------------------------ */
+
+typedef struct names {
+    char **list; /* [n], each once */
+    size_t n;
+} names;
+
+static void free_names(names *s)
+{
+    for (size_t i = 0; i < s->n; i++) free(s->list[i]);
+    free(s->list);
+}
+
+static bool add_name(names *s, const char *name)
+{
+    if (hb_name_place((const char *const *)s->list, s->n, name) < s->n) return true;
+    char **list = realloc(s->list, (s->n + 1) * sizeof *list);
+    if (!list) return false;
+    s->list = list;
+    list[s->n] = strdup(name);
+    return list[s->n] && ++s->n;
+}
+
+/* Each signal of the run by its usual aggregation. */
+static bool add_usual(const hb_run *run, names *s)
+{
+    const hb_signal_set *signals = hb_run_get_settings(run)->signals;
+    const hb_signal *signal;
+    bool ok = true;
+    for (size_t i = 0; ok && (signal = hb_signal_set_at(signals, i)) != NULL; i++)
+        ok = add_name(s, hb_signal_name(signal));
+    return ok;
+}
+
+/* The names of the lowest and the highest value of a score's signal, released with free(); *n is 0 for
+ * a score that is of no signal. */
+static bool name_extremes(const char *score, char *extremes[2], size_t *n)
+{
+    static const hb_aggregation aggregations[2] = {HB_AGGREGATION_MIN, HB_AGGREGATION_MAX};
+    hb_score_id id;
+    bool ok = true;
+    *n = 0;
+    if (!hb_score_find(score, &id)) return true;
+    for (int i = 0; i < 2; i++) {
+        extremes[i] = hb_score_name((hb_score_id){id.signal, aggregations[i]});
+        ok = extremes[i] && ok;
+    }
+    *n = 2;
+    return ok;
+}
+
+static bool add_extremes(const char *score, names *s)
+{
+    char *extremes[2];
+    size_t n;
+    bool ok = name_extremes(score, extremes, &n);
+    for (size_t i = 0; i < n; i++) {
+        ok = ok && add_name(s, extremes[i]);
+        free(extremes[i]);
+    }
+    return ok;
+}
+
+/* ---- A run, read -------------------------------------------------------------------------------- */
+
+typedef struct reading {
+    names names; /* of the table's scores; the first n_asked are judged, the others add to that */
+    size_t n_asked;
+    hb_score_table table;
+} reading;
+
+static void free_reading(reading *r)
+{
+    hb_score_table_free(&r->table);
+    free_names(&r->names);
+}
+
+static hb_status read_run(hb_run *run, const hb_grading *grading, reading *r, hb_error *err)
+{
+    return hb_run_table(run, (const char *const *)r->names.list, r->names.n, grading, &r->table, err);
+}
+
+/* The table's scores that are judged, which come first. */
+static hb_score_table asked(const reading *r)
+{
+    hb_score_table t = r->table;
+    t.n_scores = r->n_asked;
+    return t;
+}
+
+static const double *column(const reading *r, const char *name)
+{
+    size_t place = hb_name_place((const char *const *)r->names.list, r->names.n, name);
+    return place < r->names.n ? r->table.scores + place * r->table.n : NULL;
+}
+
+/* What halting by a score's signal would have done; *found is false for a score that is of no signal.
+ */
+static hb_status count_halting(const reading *r, const char *score, const hb_map *map, double cutoff,
+                               hb_halting *halting, bool *found, hb_error *err)
+{
+    char *extremes[2];
+    size_t n;
+    bool ok = name_extremes(score, extremes, &n);
+    *found = ok && n == 2;
+    if (*found)
+        *halting = hb_count_halting(column(r, extremes[0]), column(r, extremes[1]), r->table.labels,
+                                    r->table.n, map, cutoff);
+    for (size_t i = 0; i < n; i++) free(extremes[i]);
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
+/* ---- Calibrating -------------------------------------------------------------------------------- */
+
+/* The scores named, each signal's usual one, and of what may be chosen the extremes. */
+static hb_status name_calibrated(const hb_run *run, const char *const *scores, size_t n, bool joint,
+                                 reading *r, hb_error *err)
+{
+    bool ok = true;
+    for (size_t k = 0; k < n && ok; k++) ok = add_name(&r->names, scores[k]);
+    r->n_asked = r->names.n;
+    if (ok) ok = add_usual(run, &r->names);
+    for (size_t k = 0; k < n && ok && !joint; k++) ok = add_extremes(scores[k], &r->names);
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
+/* Adds the calibration of another signal, unless its values cannot be calibrated: all may be equal. A
+ * range of tau is in the units of the score it was asked for, so here tau is swept over quantiles; and
+ * the guarantee is about the threshold of the score calibrated alone. */
+static hb_status add_other(const reading *r, const char *name, hb_calibration_result *c, hb_error *err)
+{
+    hb_sweep_options o = c->options.sweep;
+    hb_sweep_result sweep;
+    hb_error why;
+    o.direction = HB_DIRECTION_AUTO;
+    o.guarantee.kind = HB_GUARANTEE_NONE;
+    if (o.grid == HB_GRID_RANGE) o.grid = HB_GRID_QUANTILES;
+    hb_status status = hb_sweep(column(r, name), r->table.labels, r->table.n, &o, &sweep, &why);
+    if (status) return status == HB_ERR_MEMORY ? hb_fail_memory(err) : HB_OK;
+    status = hb_add_calibrated(c, name, &sweep, err);
+    hb_sweep_free(&sweep);
+    return status;
+}
+
+static bool is_listed(const hb_calibration_result *c, const char *name)
+{
+    for (size_t i = 0; i < c->n_scores; i++)
+        if (strcmp(c->scores[i].name, name) == 0) return true;
+    return false;
+}
+
+static hb_status add_others(const hb_run *run, const reading *r, hb_calibration_result *c,
+                            hb_error *err)
+{
+    names usual = {0};
+    hb_status status = add_usual(run, &usual) ? HB_OK : hb_fail_memory(err);
+    hb_calibrated_score *scores =
+        status ? NULL : realloc(c->scores, (c->n_scores + usual.n) * sizeof *scores);
+    if (scores) c->scores = scores;
+    else if (!status) status = hb_fail_memory(err);
+    for (size_t i = 0; i < usual.n && !status; i++)
+        if (!is_listed(c, usual.list[i])) status = add_other(r, usual.list[i], c, err);
+    free_names(&usual);
+    return status;
+}
+
+hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scores,
+                           const hb_grading *grading, const hb_calibrate_options *options,
+                           hb_calibration_result *result, hb_error *err)
+{
+    reading r = {0};
+    hb_calibration_result c = {0};
+    bool joint = options && options->joint;
+    hb_status status = name_calibrated(run, scores, n_scores, joint, &r, err);
+    if (!status) status = read_run(run, grading, &r, err);
+    if (!status) {
+        hb_score_table t = asked(&r);
+        status = hb_calibrate(&t, (const char *const *)r.names.list, options, &c, err);
+    }
+    if (!status) status = add_others(run, &r, &c, err);
+    if (!status && !joint)
+        status = count_halting(&r, c.scores[0].name, &c.map, c.options.cutoff, &c.halting,
+                               &c.has_halting, err);
+    if (status) {
+        hb_calibration_result_free(&c);
+    } else {
+        c.ids = r.table.ids;
+        c.n_ids = r.table.n;
+        r.table.ids = NULL;
+        *result = c;
+    }
+    free_reading(&r);
+    return status;
+}
+
+/* ---- Validating --------------------------------------------------------------------------------- */
+
+/* The calibrated scores that the run has, then the extremes of the first one's signal. */
+static hb_status name_judged(const hb_params *p, const hb_run *run, reading *r, hb_error *err)
+{
+    names available = {0};
+    const char **wanted = NULL;
+    size_t n = 0;
+    bool ok = true;
+    for (size_t i = 0; i < p->n_scores && ok; i++)
+        if (hb_run_has_score(run, p->scores[i].name)) ok = add_name(&available, p->scores[i].name);
+    hb_status status =
+        ok ? hb_params_columns(p, (const char *const *)available.list, available.n, &wanted, &n, err)
+           : hb_fail_memory(err);
+    for (size_t k = 0; k < n && !status; k++)
+        if (!add_name(&r->names, wanted[k])) status = hb_fail_memory(err);
+    r->n_asked = r->names.n;
+    if (!status && !p->joint.n_features && !add_extremes(p->score, &r->names))
+        status = hb_fail_memory(err);
+    free(wanted);
+    free_names(&available);
+    return status;
+}
+
+static int compare_id(const void *key, const void *id)
+{
+    return strcmp(key, *(char *const *)id);
+}
+
+/* Samples whose ids the calibration had, too. */
+static size_t count_shared(const hb_params *p, const hb_run *run, const hb_score_table *t)
+{
+    bool same_data = strcmp(hb_run_get_settings(run)->data_sha256, p->data_sha256) == 0;
+    size_t shared = 0;
+    for (size_t i = 0; i < t->n; i++)
+        if (same_data || !hb_id_is_place(t->ids[i]))
+            shared += bsearch(t->ids[i], p->ids, p->n_ids, sizeof *p->ids, compare_id) != NULL;
+    return shared;
+}
+
+hb_status hb_validate_run(const hb_params *p, hb_run *run, const hb_grading *grading,
+                          const hb_bootstrap_options *bootstrap, hb_validation_result *result,
+                          hb_error *err)
+{
+    reading r = {0};
+    hb_validation_result v = {0};
+    hb_status status = name_judged(p, run, &r, err);
+    if (!status) status = read_run(run, grading, &r, err);
+    if (!status) {
+        hb_score_table t = asked(&r);
+        status = hb_validate_scores(p, &t, (const char *const *)r.names.list, bootstrap, &v, err);
+    }
+    if (!status && !p->joint.n_features)
+        status = count_halting(&r, p->score, &p->map, hb_monitor_defaults().cutoff, &v.halting,
+                               &v.has_halting, err);
+    if (status) {
+        hb_validation_result_free(&v);
+    } else {
+        v.n_shared = count_shared(p, run, &r.table);
+        *result = v;
+    }
+    free_reading(&r);
+    return status;
+}

@@ -1,0 +1,89 @@
+/* The commands that come after a calibration, to be pasted. */
+#include <stdlib.h>
+#include <string.h>
+#include "base/text.h"
+#include "base/utf8.h"
+#include "base/writer.h"
+#include "cli/cli.h"
+
+static bool is_harmless(const char *text)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./_-";
+    return *text && text[strspn(text, plain)] == '\0';
+}
+
+/* Whether single quotes can hold a text: it neither acts on the terminal nor is malformed. */
+static bool is_printable(const char *text, size_t length)
+{
+    for (size_t i = 0; i < length;) {
+        int n = hb_utf8_character(text + i, length - i);
+        if (n < 1 || hb_is_control(text + i, (size_t)n)) return false;
+        i += (size_t)n;
+    }
+    return true;
+}
+
+/* \xHH for every byte that is not plain ASCII, in $'...' of bash, zsh and ksh. */
+static void write_escaped(hb_writer *w, const char *text)
+{
+    hb_write(w, "$'");
+    for (; *text; text++) {
+        if (*text == '\'' || *text == '\\') hb_write(w, "\\%c", *text);
+        else if (*text == '\n') hb_write(w, "\\n");
+        else hb_write(w, *text >= ' ' && *text <= '~' ? "%c" : "\\x%02x", (unsigned char)*text);
+    }
+    hb_write(w, "'");
+}
+
+/* A text as one word of a shell's command line. */
+static void write_word(hb_writer *w, const char *text)
+{
+    if (is_harmless(text)) {
+        hb_write(w, "%s", text);
+    } else if (is_printable(text, strlen(text))) {
+        hb_write(w, "'");
+        for (; *text; text++) hb_write(w, *text == '\'' ? "'\\''" : "%c", *text);
+        hb_write(w, "'");
+    } else {
+        write_escaped(w, text);
+    }
+}
+
+static void write_option(hb_writer *w, const char *name, const char *value)
+{
+    hb_write(w, " --%s ", name);
+    write_word(w, value);
+}
+
+/* The beginning that both commands have in common: the model and how prompts are put to it. */
+static void write_command(hb_writer *w, const char *command, const hb_run_settings *run,
+                          const cli_pass2 *pass, const char *params)
+{
+    hb_write(w, "  ");
+    write_word(w, cli_program);
+    hb_write(w, " %s", command);
+    if (!pass->demo) write_option(w, "model", run->model_path);
+    if (run->chat && *run->chat) {
+        hb_write(w, " --chat");
+        if (!pass->own_template) write_option(w, "chat-template", run->chat);
+        if (run->system && *run->system) write_option(w, "system", run->system);
+    }
+    write_option(w, "params", params);
+}
+
+int cli_print_next(const hb_run_settings *run, const cli_pass2 *pass, const char *params)
+{
+    hb_error err;
+    hb_writer w = {0};
+    char *text;
+    hb_write(&w, "Next: generate with these parameters, and validate them on other data:\n");
+    write_command(&w, "generate", run, pass, params);
+    hb_write(&w, " \"%s\"\n", pass->demo ? "What is the capital of France?" : "Who wrote Faust?");
+    write_command(&w, "validate", run, pass, params);
+    hb_write(&w, "%s\n", pass->demo ? "" : " --data FILE");
+    if (hb_writer_finish(&w, &text, &err)) return cli_fail(&err);
+    cli_write(text, strlen(text));
+    free(text);
+    return CLI_DONE;
+}

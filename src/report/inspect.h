@@ -1,0 +1,31 @@
+/* What a model file holds: one struct, from which both reports are written. */
+#ifndef HB_REPORT_INSPECT_H
+#define HB_REPORT_INSPECT_H
+
+#include "engine/engine.h"
+
+/* The tensors of one type. */
+typedef struct hb_inspected_type {
+    const hb_file_tensor *first; /* has the type's name or number */
+    int64_t tensors, weights;
+    int64_t bytes; /* -1 where the size of the type is not known */
+} hb_inspected_type;
+
+typedef struct hb_inspection {
+    hb_file_description *file;
+    hb_inspected_type *types; /* [n_types], in the order of their first tensors */
+    size_t n_types;
+    const char *chat_format; /* that --chat would apply; NULL: none */
+    hb_model *model;         /* NULL when it cannot be opened; it has warnings */
+    bool runs;
+    char why_not[480]; /* unless it runs */
+    hb_memory memory;  /* if it runs */
+} hb_inspection;
+
+hb_status hb_inspection_open(const char *path, int32_t n_ctx, hb_inspection *inspection, hb_error *err);
+void hb_inspection_close(hb_inspection *inspection);
+
+/* The name of the tensor's type, or "type N" where it has none. */
+const char *hb_type_text(const hb_file_tensor *tensor, char out[32]);
+
+#endif

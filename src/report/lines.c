@@ -1,0 +1,76 @@
+#include "report/lines.h"
+
+#include <string.h>
+#include "base/text.h"
+
+#define MATRIX_MAX 20 /* scores that a table of correlations shows */
+
+void hb_write_name(hb_writer *w, const char *name, int width)
+{
+    char shown[33];
+    hb_printable(shown, (size_t)width + 1, name, strlen(name));
+    hb_write(w, "%-*s", width, shown);
+}
+
+void hb_write_interval(hb_writer *w, const hb_interval *interval, int digits)
+{
+    hb_write(w, " [%.*f, %.*f]", digits, interval->lower, digits, interval->upper);
+}
+
+void hb_write_rate(hb_writer *w, size_t n, double rate, const hb_grading *grading)
+{
+    if (grading)
+        hb_write(w, "%zu answers, %.1f %% of them right (%s), %.1f %% hallucinated\n", n,
+                 100 - 100 * rate, hb_grade_rule_name(grading->rule), 100 * rate);
+    else hb_write(w, "%zu samples, %.1f %% of them hallucinated\n", n, 100 * rate);
+}
+
+hb_status hb_rate_text(size_t n, double hallucination_rate, const hb_grading *grading, char **text,
+                       hb_error *err)
+{
+    hb_writer w = {0};
+    hb_write_rate(&w, n, hallucination_rate, grading);
+    return hb_writer_finish(&w, text, err);
+}
+
+void hb_write_guarantee(hb_writer *w, const hb_guarantee *g)
+{
+    if (g->kind == HB_GUARANTEE_RISK)
+        hb_write(w, "with probability %g, at most %g of the accepted are hallucinated", 1 - g->delta,
+                 g->target);
+    else
+        hb_write(w, "with probability %g, at least %g of the hallucinated are flagged", 1 - g->delta,
+                 g->target);
+}
+
+static double percent(size_t part, size_t whole)
+{
+    return whole ? 100 * (double)part / (double)whole : 0;
+}
+
+void hb_write_halting(hb_writer *w, const hb_halting *h)
+{
+    hb_write(w,
+             "Halting at the first token whose P_fail reaches %g would stop\n"
+             "  %zu of the %zu hallucinated (%.1f %%), and %zu of the %zu faithful (%.1f %%)\n",
+             h->cutoff, h->halted[1], h->n[1], percent(h->halted[1], h->n[1]), h->halted[0], h->n[0],
+             percent(h->halted[0], h->n[0]));
+}
+
+void hb_write_correlations(hb_writer *w, const char *(*name)(const void *, size_t), const void *user,
+                           const double *correlations, size_t n)
+{
+    if (n > MATRIX_MAX) {
+        hb_write(w, "Correlations of %zu scores: see --json\n", n);
+        return;
+    }
+    hb_write(w, "Rank correlations (Spearman), in hundredths\n%27s", "");
+    for (size_t k = 1; k <= n; k++) hb_write(w, "%5zu", k);
+    hb_write(w, "\n");
+    for (size_t a = 0; a < n; a++) {
+        hb_write(w, "%4zu ", a + 1);
+        hb_write_name(w, name(user, a), 22);
+        for (size_t b = 0; b <= a; b++) hb_write(w, "%5.0f", 100 * correlations[a * n + b]);
+        hb_write(w, "\n");
+    }
+}

@@ -1,0 +1,306 @@
+/* Calibrated parameters as JSON (docs/parameters.md). */
+#include <time.h>
+#include "report/params.h"
+#include "report/values.h"
+
+/* ---- Where they came from ----------------------------------------------------------------------- */
+
+static void add_model(hb_json *j, const hb_run_settings *run)
+{
+    if (!run) {
+        hb_json_null(j, "model");
+        return;
+    }
+    hb_json_object(j, "model");
+    hb_json_text_or_null(j, "name", run->model_name);
+    hb_json_text_or_null(j, "architecture", run->model_architecture);
+    hb_json_text_or_null(j, "path", run->model_path);
+    hb_json_whole(j, "file_size", (int64_t)run->model_size);
+    hb_json_text_or_null(j, "sha256", run->model_sha256);
+    hb_json_end(j);
+}
+
+static void add_data(hb_json *j, const hb_params_source *source)
+{
+    const hb_run_settings *run = source->run;
+    const hb_run_counts *c = &source->counts;
+    hb_json_object(j, "data");
+    hb_json_text_or_null(j, "path", run ? run->data_path : source->data_path);
+    hb_json_text_or_null(j, "sha256", run ? run->data_sha256 : source->data_sha256);
+    if (run) {
+        hb_json_text_or_null(j, "format", run->data_format);
+        hb_json_whole(j, "rows", (int64_t)run->data_rows);
+    }
+    hb_json_whole(j, "broken_rows", (int64_t)(run ? run->data_broken : source->n_broken));
+    if (run) {
+        hb_json_whole(j, "samples", (int64_t)c->total);
+        hb_json_whole(j, "scored", (int64_t)c->scored);
+        hb_json_whole(j, "skipped", (int64_t)c->skipped);
+        hb_json_whole(j, "failed", (int64_t)c->failed);
+    }
+    hb_json_end(j);
+}
+
+static void add_run_settings(hb_json *j, const hb_run_settings *run)
+{
+    hb_json_whole(j, "n_samples", (int64_t)run->n_samples);
+    hb_json_whole(j, "seed", (int64_t)run->seed);
+    hb_json_whole(j, "max_tokens", run->max_tokens);
+    hb_json_whole(j, "context", run->n_ctx);
+    hb_json_number(j, "alpha", run->alpha);
+    hb_json_text_or_null(j, "chat", run->chat);
+    hb_json_text_or_null(j, "system", run->system);
+}
+
+static void add_settings(hb_json *j, const hb_params_source *source, const hb_sweep_options *sweep)
+{
+    const hb_grading *g = source->grading;
+    hb_json_object(j, "settings");
+    hb_json_number(j, "min_recall", sweep->min_recall);
+    hb_json_text(j, "direction", hb_direction_name(sweep->direction));
+    hb_json_text(j, "tau_grid", hb_grid_name(sweep->grid));
+    if (sweep->grid == HB_GRID_RANGE) {
+        hb_json_number(j, "tau_start", sweep->start);
+        hb_json_number(j, "tau_stop", sweep->stop);
+        hb_json_number(j, "tau_step", sweep->step);
+    }
+    if (source->run) add_run_settings(j, source->run);
+    if (g) hb_json_text(j, "grade", hb_grade_rule_name(g->rule));
+    if (g && g->rule == HB_GRADE_F1) hb_json_number(j, "min_f1", g->min_f1);
+    hb_json_end(j);
+}
+
+/* ---- The score and its threshold ---------------------------------------------------------------- */
+
+/* How a sample's score was made: a run's scores have their aggregation in their name. */
+static const char *aggregation_text(const hb_params_source *source, const hb_calibration_result *r)
+{
+    hb_score_id id;
+    if (r->joint.n_features) return "log-odds out of fold";
+    if (!source->run || !hb_score_find(r->scores[0].name, &id)) return "as given";
+    return hb_aggregation_name(id.aggregation);
+}
+
+static void add_score(hb_json *j, const hb_params_source *source, const hb_calibration_result *r)
+{
+    const hb_sweep_result *s = &r->sweep;
+    hb_json_object(j, "score");
+    hb_json_text(j, "name", r->scores[0].name);
+    hb_json_text(j, "aggregation", aggregation_text(source, r));
+    hb_json_whole(j, "n", (int64_t)s->n);
+    hb_json_number(j, "min", s->score_min);
+    hb_json_number(j, "max", s->score_max);
+    hb_json_number(j, "hallucination_rate", s->hallucination_rate);
+    hb_json_class(j, "label_0", &s->by_label[0]);
+    hb_json_class(j, "label_1", &s->by_label[1]);
+    hb_json_number(j, "cohens_d", s->cohens_d);
+    hb_json_end(j);
+}
+
+static void add_uncertainty(hb_json *j, const hb_uncertainty *u)
+{
+    hb_json_object(j, "uncertainty");
+    hb_json_interval(j, "auroc_delong", &u->auroc_delong);
+    hb_json_bootstrap(j, "bootstrap", u);
+    hb_json_end(j);
+}
+
+static void add_guarantee(hb_json *j, const hb_guarantee *g)
+{
+    if (g->kind == HB_GUARANTEE_NONE) {
+        hb_json_null(j, "guarantee");
+        return;
+    }
+    hb_json_object(j, "guarantee");
+    hb_json_text(j, "kind", hb_guarantee_kind_name(g->kind));
+    hb_json_number(j, "target", g->target);
+    hb_json_number(j, "delta", g->delta);
+    hb_json_number(j, "level", g->level);
+    hb_json_whole(j, "n", (int64_t)g->n);
+    hb_json_whole(j, "k", (int64_t)g->k);
+    hb_json_number(j, "p", g->p);
+    hb_json_end(j);
+}
+
+static void add_threshold(hb_json *j, const hb_sweep_result *s)
+{
+    hb_json_object(j, "threshold");
+    hb_json_point_members(j, &s->best);
+    hb_json_number(j, "min_recall", s->min_recall);
+    hb_json_bool(j, "reached_min_recall", s->best.recall >= s->min_recall * (1 - 1e-12));
+    hb_json_text(j, "chosen_by", hb_selection_name(s->selection));
+    add_guarantee(j, &s->guarantee);
+    hb_json_bool(j, "wide_grid", s->wide_grid);
+    hb_json_end(j);
+}
+
+static void add_numbers(hb_json *j, const char *key, const double *values, size_t n)
+{
+    hb_json_list(j, key);
+    for (size_t i = 0; i < n; i++) hb_json_number(j, NULL, values[i]);
+    hb_json_end(j);
+}
+
+static void add_map(hb_json *j, const hb_map *map)
+{
+    hb_json_object(j, "map");
+    hb_json_text(j, "kind", hb_map_kind_name(map->kind));
+    if (map->kind == HB_MAP_PLATT) {
+        hb_json_number(j, "a", map->a);
+        hb_json_number(j, "b", map->b);
+    }
+    if (map->kind == HB_MAP_ISOTONIC) {
+        add_numbers(j, "scores", map->scores, map->n_knots);
+        add_numbers(j, "p", map->p, map->n_knots);
+    }
+    hb_json_end(j);
+}
+
+/* ---- The joint model ---------------------------------------------------------------------------- */
+
+static void add_features(hb_json *j, const hb_joint *joint)
+{
+    hb_json_array(j, "features");
+    for (size_t k = 0; k < joint->n_features; k++) {
+        const hb_joint_feature *f = &joint->features[k];
+        hb_json_row(j, NULL);
+        hb_json_text(j, "score", f->score);
+        hb_json_number(j, "mean", f->mean);
+        hb_json_number(j, "sd", f->sd);
+        hb_json_number(j, "weight", f->weight);
+        hb_json_end(j);
+    }
+    hb_json_end(j);
+}
+
+static void add_trials(hb_json *j, const hb_joint *joint)
+{
+    hb_json_array(j, "trials");
+    for (size_t t = 0; t < joint->n_trials; t++) {
+        hb_json_row(j, NULL);
+        hb_json_number(j, "c", joint->trials[t].c);
+        hb_json_number(j, "log_loss", joint->trials[t].log_loss);
+        hb_json_number(j, "auroc", joint->trials[t].auroc);
+        hb_json_end(j);
+    }
+    hb_json_end(j);
+}
+
+static void add_joint(hb_json *j, const hb_joint *joint)
+{
+    if (!joint->n_features) {
+        hb_json_null(j, "joint");
+        return;
+    }
+    hb_json_object(j, "joint");
+    add_features(j, joint);
+    hb_json_number(j, "intercept", joint->intercept);
+    hb_json_number(j, "c", joint->trials[joint->best].c);
+    hb_json_whole(j, "folds", (int64_t)joint->options.n_folds);
+    hb_json_whole(j, "seed", (int64_t)joint->options.seed);
+    add_trials(j, joint);
+    hb_json_end(j);
+}
+
+/* ---- All scores --------------------------------------------------------------------------------- */
+
+static void add_scores(hb_json *j, const hb_calibration_result *r)
+{
+    hb_json_object(j, "scores");
+    for (size_t i = 0; i < r->n_scores; i++) {
+        const hb_calibrated_score *s = &r->scores[i];
+        hb_json_object(j, s->name);
+        hb_json_number(j, "tau", s->tau);
+        hb_json_text(j, "direction", hb_direction_sign(s->direction));
+        hb_json_number(j, "auroc", s->auroc);
+        hb_json_number(j, "pr_auc", s->pr_auc);
+        hb_json_number(j, "precision", s->precision);
+        hb_json_number(j, "recall", s->recall);
+        hb_json_number(j, "f1", s->f1);
+        hb_json_class(j, "label_0", &s->by_label[0]);
+        hb_json_class(j, "label_1", &s->by_label[1]);
+        hb_json_end(j);
+    }
+    hb_json_end(j);
+}
+
+static void add_compared(hb_json *j, const hb_compared_score *s)
+{
+    const hb_sweep_result *r = &s->sweep;
+    hb_json_object(j, NULL);
+    hb_json_text(j, "name", s->name);
+    hb_json_text(j, "direction", hb_direction_sign(r->direction));
+    hb_json_number(j, "auroc", r->auroc);
+    hb_json_number(j, "pr_auc", r->pr_auc);
+    hb_json_number(j, "tau", r->best.tau);
+    hb_json_number(j, "precision", r->best.precision);
+    hb_json_number(j, "recall", r->best.recall);
+    add_uncertainty(j, &s->uncertainty);
+    hb_json_number(j, "p_difference", s->difference.p);
+    hb_json_number(j, "p_difference_holm", s->p_holm);
+    hb_json_end(j);
+}
+
+/* How the score came out first. */
+static void add_comparison(hb_json *j, const hb_comparison *c)
+{
+    hb_json_array(j, "ranking");
+    for (size_t k = 0; k < c->n; k++) add_compared(j, &c->scores[k]);
+    hb_json_end(j);
+    hb_json_correlations(j, "correlations", hb_compared_name, c, c->correlations, c->n);
+}
+
+/* ---- The document ------------------------------------------------------------------------------- */
+
+static void add_samples(hb_json *j, const hb_calibration_result *r)
+{
+    hb_json_array(j, "sample_ids");
+    for (size_t i = 0; i < r->n_ids; i++) hb_json_text(j, NULL, r->ids[i]);
+    hb_json_end(j);
+    hb_json_array(j, "sweep");
+    for (size_t i = 0; i < r->sweep.n_points; i++) hb_json_point(j, NULL, &r->sweep.points[i]);
+    hb_json_end(j);
+}
+
+static void add_header(hb_json *j)
+{
+    char created[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    hb_json_text(j, "schema", HB_PARAMS_SCHEMA);
+    hb_json_whole(j, "schema_version", HB_PARAMS_VERSION);
+    hb_json_text(j, "hbar_version", hb_version());
+    hb_json_text(j, "created", created);
+}
+
+hb_status hb_params_json(const hb_params_source *source, const hb_calibration_result *r, char **json,
+                         hb_error *err)
+{
+    hb_json j = {0};
+    const hb_sweep_result *s = &r->sweep;
+    hb_json_object(&j, NULL);
+    add_header(&j);
+    add_model(&j, source->run);
+    add_data(&j, source);
+    add_settings(&j, source, &r->options.sweep);
+    add_score(&j, source, r);
+    hb_json_number(&j, "auroc", s->auroc);
+    hb_json_number(&j, "pr_auc", s->pr_auc);
+    add_uncertainty(&j, &r->uncertainty);
+    hb_json_number(&j, "auroc_high", s->auroc_high);
+    hb_json_number(&j, "auroc_low", s->auroc_low);
+    hb_json_number(&j, "auroc_null_se", s->auroc_null_se);
+    hb_json_bool(&j, "within_noise", s->within_noise);
+    hb_json_text(&j, "direction", hb_direction_sign(s->direction));
+    add_threshold(&j, s);
+    hb_json_number(&j, "lambda", r->map.lambda);
+    add_map(&j, &r->map);
+    add_joint(&j, &r->joint);
+    add_scores(&j, r);
+    if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
+    if (r->comparison.n) add_comparison(&j, &r->comparison);
+    add_samples(&j, r);
+    hb_json_end(&j);
+    return hb_json_finish(&j, json, err);
+}

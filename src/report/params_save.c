@@ -1,0 +1,126 @@
+/* Parameters' files: a whole file or none, never over another. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/file.h"
+
+enum { NAME_BYTES = 128 }; /* leaves room for what is added, within the 255 of a file's name */
+
+static hb_status check_name(const char *name, hb_error *err)
+{
+    if (*name && *name != '.' && !strchr(name, '/') && strlen(name) <= NAME_BYTES) return HB_OK;
+    return hb_fail(err, HB_ERR_ARGUMENT, "'%.160s' cannot begin the name of a file", name);
+}
+
+/* Writes, and waits until the bytes are on the disk. */
+static bool write_all(int fd, const char *text)
+{
+    size_t left = strlen(text);
+    while (left > 0) {
+        ssize_t n = write(fd, text, left);
+        if (n < 0 && errno != EINTR) return false;
+        if (n > 0) {
+            text += n;
+            left -= (size_t)n;
+        }
+    }
+    return fsync(fd) == 0;
+}
+
+/* Creates a file with a name that nothing has, with the permissions that the umask leaves. *path is
+ * released with free(). */
+static hb_status create_temporary(const char *dir, const char *name, char **path, int *fd,
+                                  hb_error *err)
+{
+    for (unsigned attempt = 0;; attempt++) {
+        if (asprintf(path, "%s/.%s.%ld.%u", dir, name, (long)getpid(), attempt) < 0)
+            return hb_fail_memory(err);
+        *fd = hb_open(*path, O_WRONLY | O_CREAT | O_EXCL, 0666);
+        if (*fd >= 0) return HB_OK;
+        int reason = errno;
+        free(*path);
+        if (reason != EEXIST)
+            return hb_fail(err, HB_ERR_IO, "%s: cannot write there: %s", dir, strerror(reason));
+    }
+}
+
+/* Moves the finished file to a name, unless that is taken. A hard link does both at once. Where the
+ * file system has none, an empty file takes the name first, and the finished one replaces it. */
+static bool take_name(const char *temporary, const char *path)
+{
+    if (link(temporary, path) == 0) return true;
+    if (errno == EEXIST) return false;
+    int fd = hb_open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    if (fd < 0) return false;
+    close(fd);
+    if (rename(temporary, path) == 0) return true;
+    int reason = errno;
+    unlink(path);
+    errno = reason;
+    return false;
+}
+
+/* Gives the finished file its name, which tells the second: where it is taken, the next second's is
+ * tried. */
+static hb_status give_name(const char *temporary, const char *dir, const char *name, uint64_t n,
+                           char **path, hb_error *err)
+{
+    for (int attempt = 0; attempt < 5; attempt++) {
+        char stamp[32], *given;
+        time_t now = time(NULL);
+        struct tm local;
+        strftime(stamp, sizeof stamp, "%Y%m%d_%H%M%S", localtime_r(&now, &local));
+        if (asprintf(&given, "%s/%s_%s_n%llu.json", dir, name, stamp, (unsigned long long)n) < 0)
+            return hb_fail_memory(err);
+        if (take_name(temporary, given)) {
+            *path = given;
+            return HB_OK;
+        }
+        int reason = errno;
+        free(given);
+        if (reason != EEXIST)
+            return hb_fail(err, HB_ERR_IO, "%s: cannot name the file: %s", dir, strerror(reason));
+        nanosleep(&(struct timespec){.tv_sec = 1}, NULL);
+    }
+    return hb_fail(err, HB_ERR_IO, "%s: no free file name for '%s'", dir, name);
+}
+
+hb_status hb_params_try(const char *dir, const char *name, hb_error *err)
+{
+    char *temporary;
+    int fd;
+    hb_status status = check_name(name, err);
+    if (!status) status = hb_make_directory(dir, err);
+    if (!status) status = create_temporary(dir, name, &temporary, &fd, err);
+    if (status) return status;
+    close(fd);
+    unlink(temporary);
+    free(temporary);
+    return HB_OK;
+}
+
+hb_status hb_params_save(const char *dir, const char *name, uint64_t n_samples, const char *json,
+                         char **path, hb_error *err)
+{
+    char *temporary;
+    int fd;
+    hb_status status = check_name(name, err);
+    if (!status) status = hb_make_directory(dir, err);
+    if (!status) status = create_temporary(dir, name, &temporary, &fd, err);
+    if (status) return status;
+    bool ok = write_all(fd, json);
+    int reason = errno;
+    if (close(fd) != 0 && ok) {
+        ok = false;
+        reason = errno;
+    }
+    if (!ok) status = hb_fail(err, HB_ERR_IO, "%s: %s", temporary, strerror(reason));
+    if (!status) status = give_name(temporary, dir, name, n_samples, path, err);
+    unlink(temporary);
+    free(temporary);
+    return status;
+}

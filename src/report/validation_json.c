@@ -1,0 +1,135 @@
+/* A validation as JSON; docs/statistics.md says what the numbers are. */
+#include <math.h>
+#include "report/values.h"
+
+static void add_classes(hb_json *j, const char *key, const hb_class_summary by_label[2])
+{
+    hb_json_list(j, key);
+    hb_json_class(j, NULL, &by_label[0]);
+    hb_json_class(j, NULL, &by_label[1]);
+    hb_json_end(j);
+}
+
+static void add_risks(hb_json *j, const hb_validation *v)
+{
+    hb_json_array(j, "risk_coverage");
+    for (int i = 0; i < HB_RISK_POINTS; i++) {
+        hb_json_row(j, NULL);
+        hb_json_number(j, "coverage", (i + 1.0) / HB_RISK_POINTS);
+        hb_json_number(j, "risk", v->risks[i]);
+        hb_json_end(j);
+    }
+    hb_json_end(j);
+}
+
+static void add_guarantee(hb_json *j, const hb_validation *v)
+{
+    const hb_guarantee *asked = &v->options.guarantee;
+    const hb_guarantee_check *c = &v->guarantee;
+    if (asked->kind == HB_GUARANTEE_NONE) {
+        hb_json_null(j, "guarantee");
+        return;
+    }
+    hb_json_object(j, "guarantee");
+    hb_json_text(j, "kind", hb_guarantee_kind_name(asked->kind));
+    hb_json_number(j, "target", asked->target);
+    hb_json_number(j, "delta", asked->delta);
+    hb_json_whole(j, "n", (int64_t)c->n);
+    hb_json_whole(j, "k", (int64_t)c->k);
+    hb_json_number(j, "value", c->value);
+    hb_json_bool(j, "held", c->held);
+    hb_json_number(j, "p", c->p);
+    hb_json_end(j);
+}
+
+static void add_probabilities(hb_json *j, const hb_validation *v)
+{
+    const hb_map *map = v->options.map;
+    hb_json_text(j, "map", hb_map_kind_name(map ? map->kind : HB_MAP_LAMBDA));
+    hb_json_number(j, "ece", v->ece);
+    hb_json_number(j, "brier", v->brier);
+    hb_json_number(j, "log_loss", v->log_loss);
+}
+
+/* The score's statistics on both splits, by label. */
+static void add_drift(hb_json *j, const hb_judged_score *s)
+{
+    hb_json_object(j, "drift");
+    add_classes(j, "calibration", s->calibrated->by_label);
+    add_classes(j, "test", s->validation.sweep.by_label);
+    hb_json_end(j);
+}
+
+static void add_score(hb_json *j, const hb_judged_score *s)
+{
+    const hb_validation *v = &s->validation;
+    const hb_sweep_result *r = &v->sweep;
+    hb_json_object(j, s->calibrated->name);
+    hb_json_text(j, "direction", hb_direction_sign(r->direction));
+    hb_json_whole(j, "n", (int64_t)r->n);
+    hb_json_number(j, "hallucination_rate", r->hallucination_rate);
+    hb_json_number(j, "auroc", r->auroc);
+    hb_json_interval(j, "auroc_delong", &v->uncertainty.auroc_delong);
+    hb_json_number(j, "pr_auc", r->pr_auc);
+    hb_json_number(j, "calibration_auroc", s->calibrated->auroc);
+    hb_json_bootstrap(j, "bootstrap", &v->uncertainty);
+    hb_json_point(j, "at_tau", &v->at_tau);
+    hb_json_point(j, "best", &r->best);
+    hb_json_bool(j, "best_reached", r->selection == HB_SELECT_PRECISION_AT_RECALL);
+    hb_json_number(j, "min_recall", r->min_recall);
+    add_risks(j, v);
+    hb_json_number(j, "aurc", v->aurc);
+    hb_json_number(j, "prr", v->prr);
+    add_drift(j, s);
+    add_probabilities(j, v);
+    add_guarantee(j, v);
+    hb_json_number(j, "p_difference", s->difference.p);
+    hb_json_number(j, "p_difference_holm", s->p_holm);
+    hb_json_end(j);
+}
+
+static void add_quadrants(hb_json *j, const hb_quadrants *q)
+{
+    hb_json_array(j, "quadrants");
+    for (int a = 0; a < 2; a++)
+        for (int b = 0; b < 2; b++) {
+            size_t n = q->count[a][b];
+            hb_json_row(j, NULL);
+            hb_json_bool(j, "hbar_s", a);
+            hb_json_bool(j, "pri", b);
+            hb_json_whole(j, "count", (int64_t)n);
+            hb_json_number(j, "hallucination_rate",
+                           n ? (double)q->hallucinated[a][b] / (double)n : NAN);
+            hb_json_end(j);
+        }
+    hb_json_end(j);
+}
+
+static void add_source(hb_json *j, const hb_validation_source *source)
+{
+    const hb_grading *g = source->grading;
+    hb_json_text(j, "params", source->params);
+    hb_json_text(j, "source", source->scores);
+    hb_json_text(j, "grade", g ? hb_grade_rule_name(g->rule) : NULL);
+    if (g && g->rule == HB_GRADE_F1) hb_json_number(j, "min_f1", g->min_f1);
+}
+
+hb_status hb_validation_json(const hb_validation_source *source, const hb_validation_result *r,
+                             char **json, hb_error *err)
+{
+    hb_json j = {0};
+    hb_json_object(&j, NULL);
+    add_source(&j, source);
+    hb_json_text(&j, "score", r->scores[0].calibrated->name);
+    hb_json_whole(&j, "shared_ids", (int64_t)r->n_shared);
+    hb_json_object(&j, "scores");
+    for (size_t i = 0; i < r->n_scores; i++) add_score(&j, &r->scores[i]);
+    hb_json_end(&j);
+    hb_json_correlations(&j, "correlations", hb_judged_name, r, r->correlations, r->n_scores);
+    if (r->has_quadrants) add_quadrants(&j, &r->quadrants);
+    else hb_json_null(&j, "quadrants");
+    if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
+    else hb_json_null(&j, "halting");
+    hb_json_end(&j);
+    return hb_json_finish(&j, json, err);
+}
