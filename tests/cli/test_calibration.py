@@ -149,13 +149,13 @@ class Calibrate(Runs):
 
     def test_names_that_are_no_file_names(self):
         """Every model's name gives a file name, and the place is tried before pass 1."""
-        for name, shown in ((b"a/b/c/d/e/f/", "model"), (b"/../.. /\t..x", "_"), (b"............", "_")):
+        for name in (b"a/b/c/d/e/f/", b"/../.. /\t..x", b"............"):
             out = self.dir / "out"
             with self.subTest(name):
                 path = Path(self.run_json("calibrate", "--model", self.model_named(name), "--data", LABELLED, "-o", out,
                                           "-n", 20, "--draws", 0, *FAST)["parameters"])
                 self.assertEqual(path.parent, out)
-                self.assertTrue(path.name.startswith(shown), path)
+                self.assertRegex(path.name, r"^[a-z_][a-z0-9._-]*_n20\.json$")
         long, raw = self.dir / "long.gguf", MODEL.read_bytes()
         at = raw.index(b"general.name") + len(b"general.name")
         (length,) = struct.unpack_from("<Q", raw, at + 4)

@@ -128,18 +128,6 @@ class Validate(Case):
         self.fails("validate", "--params", params, "--run", run, "--min-f1", 0.3, code=USAGE,
                    says="--min-f1 needs --grade f1")
 
-    def test_long_column_names(self):
-        """A score's name of any length comes back from the parameters."""
-        for length in (31, 32, 47, 48, 300):
-            name = "é" + "n" * (length - 2)
-            rows = [{"label": i % 2, name: (i * 7) % 10 + 3 * (i % 2), "b": i} for i in range(40)]
-            data = self.write_rows("t.jsonl", rows)
-            result = self.run_json("sweep", "--data", data, "--score", f"{name},b", "-o", self.dir, "--draws", 0)
-            self.assertEqual(result["score"]["name"], name)
-            judged = self.run_json("validate", "--params", result["parameters"], "--scores", data, "--draws", 0)
-            self.assertEqual(list(judged["scores"]), [name, "b"])
-            self.assertAlmostEqual(judged["scores"][name]["auroc"], result["auroc"])
-
     def test_grades_as_calibrated(self):
         """The parameters tell by which rule answers were graded."""
         learn = self.dir / "learn.db"
