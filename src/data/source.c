@@ -1,25 +1,23 @@
 #include "data/source.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "base/file.h"
 
 static hb_stamp stamp_of(const struct stat *st)
 {
     return (hb_stamp){st->st_dev, st->st_ino, st->st_size, st->st_mtim};
 }
 
-/* O_NONBLOCK so that a FIFO is refused instead of waited for; it means nothing to a regular file. */
-static hb_status open_regular(hb_source *source, const char *path, hb_error *err)
+static hb_status open_file(hb_source *source, const char *path, hb_error *err)
 {
     struct stat st;
-    source->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (source->fd < 0 || fstat(source->fd, &st) != 0)
-        return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode)) return hb_fail(err, HB_ERR_IO, "%s: is not a regular file", path);
+    hb_status status = hb_open_regular(path, &source->fd, err);
+    if (status) return status;
+    if (fstat(source->fd, &st) != 0) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
     source->stamp = stamp_of(&st);
     return HB_OK;
 }
@@ -29,7 +27,7 @@ hb_status hb_source_open(const char *path, bool hash, hb_source **out, hb_error 
     hb_source *source = malloc(sizeof *source);
     if (!source) return hb_fail_memory(err);
     *source = (hb_source){.fd = -1, .line = 1};
-    hb_status status = open_regular(source, path, err);
+    hb_status status = open_file(source, path, err);
     if (status == HB_OK && !(source->path = strdup(path))) status = hb_fail_memory(err);
     if (status == HB_OK && hash) {
         source->hashing = hb_sha256_init(&source->hash);

@@ -1,13 +1,13 @@
 #include "engine/gguf.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF files are read in place");
 
@@ -296,15 +296,13 @@ static hb_status read_header(hb_gguf *g, hb_error *err)
 
 /* ---- Opening and closing ------------------------------------------------------------------------ */
 
-/* O_NONBLOCK so that a FIFO is refused instead of waited for. */
 static hb_status map_file(hb_gguf *g, hb_error *err)
 {
-    int fd = open(g->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return hb_fail(err, HB_ERR_IO, "%s: %s", g->path, strerror(errno));
+    int fd;
     struct stat st;
-    hb_status status = HB_OK;
+    hb_status status = hb_open_regular(g->path, &fd, err);
+    if (status) return status;
     if (fstat(fd, &st) != 0) status = hb_fail(err, HB_ERR_IO, "%s: %s", g->path, strerror(errno));
-    else if (!S_ISREG(st.st_mode)) status = hb_fail(err, HB_ERR_IO, "%s: not a regular file", g->path);
     else if (st.st_size == 0) status = hb_fail(err, HB_ERR_FORMAT, "%s: the file is empty", g->path);
     if (!status) {
         void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_SHARED, fd, 0);
