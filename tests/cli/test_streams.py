@@ -93,8 +93,10 @@ class Kinds(Case):
         params = self.write("p.json", "{}")
         for path, says in [(pipe, "is a pipe"), ("/dev/zero", "is a device"), (self.dir, "is a directory")]:
             for arguments in [["generate", "--model", MODEL, "--params", path, "x"],
-                              ["validate", "--params", path, "--scores", params],
-                              ["generate", "--model", path, "x"], ["inspect", path], ["sweep", "--data", path],
+                              ["validate", "--params", path, "--scores", params]]:
+                with self.subTest(arguments):  # parameters may come through a pipe
+                    self.fails(*arguments, says=f"{path}: {'is empty' if path == pipe else says}")
+            for arguments in [["generate", "--model", path, "x"], ["inspect", path], ["sweep", "--data", path],
                               ["score", "--model", MODEL, "--data", path, "-o", self.dir]]:
                 with self.subTest(arguments):
                     self.fails(*arguments, says=f"{path}: {says}, not a regular file")

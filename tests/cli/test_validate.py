@@ -171,8 +171,8 @@ class Validate(Case):
             ((), ["--model", MODEL], "on another model (random-llama, "),
         ]:
             with self.subTest(here):
-                arguments = ["validate", "--params", params[calibrated], "--data", data, "-o", out, "--draws", 0, *here]
-                self.fails(*arguments, says=f"{params[calibrated]} was calibrated {says}")
+                arguments = ["validate", "--params", params[calibrated], "--data", data, "--draws", 0, *here]
+                self.fails(*arguments, "-o", out, says=f"{params[calibrated]} was calibrated {says}")
                 self.assertEqual(set(out.glob("*.db")), runs)
                 _, err = self.run_hbar(*arguments, "-o", self.dir / "forced", "--force")
                 self.assertIn(f"warning: {params[calibrated]} was calibrated {says}", err)
