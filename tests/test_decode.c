@@ -1,9 +1,13 @@
 /* The scheduler: whatever else runs, a request's events are those of the request alone. */
 #include "check.h"
 
+#include "allocations.h"
+
 #include <math.h>
 #include "base/buffer.h"
+#include "base/rng.h"
 #include "decode/decode.h"
+#include "decode/stops.h"
 
 enum { MOST = 40, LONGEST = 800 };
 
@@ -80,6 +84,9 @@ static double step_value(const hb_step *step, const char *name)
     return hb_step_value(step, hb_signal_find(name));
 }
 
+static const char *const score_names[] = {"delta_h", "pri:mean", "entropy:min", "lens_depth",
+                                          "perplexity"};
+
 static void take_step(record *r, const hb_step *step)
 {
     assert_int_equal(step->step, r->n_tokens);
@@ -90,7 +97,6 @@ static void take_step(record *r, const hb_step *step)
 
 static void take_finish(record *r, const hb_outcome *o)
 {
-    static const char *const names[] = {"hbar_s", "pri:mean", "entropy:min", "lens_jsd", "perplexity"};
     r->n_finish++;
     r->finish = o->finish;
     r->seconds[0] = o->prompt_seconds;
@@ -102,7 +108,7 @@ static void take_finish(record *r, const hb_outcome *o)
     }
     assert_int_equal(o->n_tokens, r->n_tokens);
     assert_int_equal(o->n_steps, r->n_steps);
-    for (int i = 0; i < 5; i++) r->scores[i] = hb_scores_value(o->scores, names[i]);
+    for (int i = 0; i < 5; i++) r->scores[i] = hb_scores_value(o->scores, score_names[i]);
 }
 
 static void add(asked *a, hb_scheduler *scheduler)
@@ -184,6 +190,7 @@ static hb_request plain_request(const int32_t *prompt, size_t n, int32_t max_tok
 
 /* MOST requests of all kinds. */
 typedef struct mixture {
+    hb_signal_set *sets[2];
     int32_t prompts[MOST][150];
     asked all[MOST];
 } mixture;
@@ -192,6 +199,9 @@ static mixture *make_mixture(void)
 {
     static const char *const stops[] = {"e", "a"};
     mixture *m = calloc(1, sizeof *m);
+    hb_error err;
+    assert_ok(hb_signal_set_parse("entropy", &m->sets[0], &err)); /* needs no blocks */
+    assert_ok(hb_signal_set_parse("delta_h,lens_depth", &m->sets[1], &err));
     for (int i = 0; i < MOST; i++) {
         int32_t n = 1 + i * 29 % 140;
         fill_prompt(m->prompts[i], n, i % 3, 20 + i % 70, i / 2);
@@ -202,6 +212,7 @@ static mixture *make_mixture(void)
         if (i % 7 == 3) r->n_stops = 2, r->stops = stops, r->max_tokens = 60;
         if (i % 8 == 5) r->monitor.cutoff = 0.5, r->monitor.tau = 0.745, r->max_tokens = 60;
         if (i % 9 == 4) r->one_line = true, r->max_tokens = 60;
+        if (i % 5 < 2 && i % 8 != 5) r->monitor.signals = m->sets[i % 5], r->monitor.watched = NULL;
     }
     return m;
 }
@@ -209,7 +220,15 @@ static mixture *make_mixture(void)
 static void free_mixture(mixture *m)
 {
     for (int i = 0; i < MOST; i++) free_asked(&m->all[i]);
+    hb_signal_set_free(m->sets[0]);
+    hb_signal_set_free(m->sets[1]);
     free(m);
+}
+
+/* NaN is what was not measured. */
+static bool same(double a, double b)
+{
+    return a == b || (isnan(a) && isnan(b));
 }
 
 /* What the sink was told is what hb_generate gives for the request alone. */
@@ -235,15 +254,31 @@ static void check_alone(hb_session *session, const asked *a)
     if (g.n_tokens) assert_memory_equal(r->tokens, g.tokens, (size_t)g.n_tokens * sizeof *g.tokens);
     for (size_t i = 0; i < g.n_steps; i++) {
         assert_int_equal(r->step_of[i], g.trajectory[i].step);
-        assert_near(r->hbar_s[i], step_value(&g.trajectory[i], "hbar_s"), 0);
-        assert_near(r->surprise[i], step_value(&g.trajectory[i], "surprise"), 0);
+        assert_true(same(r->hbar_s[i], step_value(&g.trajectory[i], "hbar_s")));
+        assert_true(same(r->surprise[i], step_value(&g.trajectory[i], "surprise")));
     }
-    assert_near(r->scores[3], hb_scores_value(g.scores, "lens_jsd"), 0);
+    for (int i = 0; i < 5; i++)
+        assert_true(same(r->scores[i], hb_scores_value(g.scores, score_names[i])));
     hb_generation_free(&g);
 }
 
 /* ---- Many together ------------------------------------------------------------------------------- */
 
+static void check_same(const record *a, const record *b)
+{
+    assert_int_equal(a->n_finish, b->n_finish);
+    assert_int_equal(a->status, b->status);
+    assert_int_equal(a->finish, b->finish);
+    assert_int_equal(a->n_tokens, b->n_tokens);
+    assert_memory_equal(a->tokens, b->tokens, sizeof a->tokens);
+    assert_memory_equal(a->hbar_s, b->hbar_s, sizeof a->hbar_s);
+    assert_memory_equal(a->surprise, b->surprise, sizeof a->surprise);
+    assert_memory_equal(a->scores, b->scores, sizeof a->scores);
+    assert_int_equal(a->text.length, b->text.length);
+    assert_memory_equal(a->text.data, b->text.data, a->text.length);
+}
+
+/* However many run together and however little room they have. */
 static void test_many_as_alone(void **state)
 {
     static const struct {
@@ -251,23 +286,28 @@ static void test_many_as_alone(void **state)
         int64_t n_positions;
     } cases[] = {{1, 0}, {2, 0}, {3, 256}, {5, 0}, {16, 512}, {64, 0}};
     bool seen[HB_FINISH_GIVEN + 1] = {false};
+    mixture *first = NULL;
     (void)state;
-    fixture alone = open_alone(tiny_model("f32"));
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         fixture f = open_tiny(256, cases[c].n_sequences, cases[c].n_positions);
         mixture *m = make_mixture();
         for (int i = 0; i < MOST; i++) add(&m->all[i], f.scheduler);
         assert_int_equal(hb_scheduler_n_waiting(f.scheduler), MOST);
         run(f.scheduler);
-        for (int i = 0; i < MOST; i++) {
-            check_alone(alone.session, &m->all[i]);
-            seen[m->all[i].records[0].finish] = true;
-        }
-        if (c) assert_true(hb_scheduler_get_work(f.scheduler).shared > 100);
-        free_mixture(m);
+        for (int i = 0; i < MOST && first; i++)
+            check_same(&m->all[i].records[0], &first->all[i].records[0]);
+        if (first) assert_true(hb_scheduler_get_work(f.scheduler).shared > 100);
+        if (first) free_mixture(m);
+        else first = m;
         close_fixture(&f);
     }
+    fixture alone = open_alone(tiny_model("f32"));
+    for (int i = 0; i < MOST; i++) {
+        check_alone(alone.session, &first->all[i]);
+        seen[first->all[i].records[0].finish] = true;
+    }
     assert_true(seen[HB_FINISH_HALTED] && seen[HB_FINISH_STOP] && seen[HB_FINISH_MAX_TOKENS]);
+    free_mixture(first);
     close_fixture(&alone);
 }
 
@@ -329,9 +369,6 @@ static void test_samples(void **state)
             assert_memory_equal(a.records[k].tokens, first.records[k].tokens, 12 * sizeof(int32_t));
             assert_memory_equal(a.records[k].scores, first.records[k].scores, 5 * sizeof(double));
         }
-        /* The prompt is evaluated once where there is more than one sequence. */
-        if (c == 4) assert_true(hb_scheduler_get_work(f.scheduler).shared >= (N - 1) * LENGTH);
-        if (c == 1) assert_true(hb_scheduler_get_work(f.scheduler).shared >= (N - 1) * (LENGTH - 1));
         if (c == 0) first = a;
         else free_asked(&a);
         free_mixture(m);
@@ -339,6 +376,34 @@ static void test_samples(void **state)
     }
     free_asked(&first);
     close_fixture(&alone);
+}
+
+/* The prompt is evaluated once. Where there is room for all samples, that goes for its last token, too.
+ */
+static void test_samples_share_their_prompt(void **state)
+{
+    enum { N = 7, LENGTH = 100 };
+    int32_t prompt[LENGTH];
+    hb_error err;
+    (void)state;
+    fill_prompt(prompt, LENGTH, 0, 50, 3);
+    for (int32_t n_sequences = 2; n_sequences < 20; n_sequences += 8) {
+        fixture f = open_tiny(256, n_sequences, 0);
+        asked a = {.request = plain_request(prompt, LENGTH, 12)};
+        a.request.n_samples = N;
+        a.request.sampling = (hb_sampling){2, 0, 1, 77};
+        add(&a, f.scheduler);
+        int steps = 0;
+        for (; hb_scheduler_is_busy(f.scheduler); steps++)
+            assert_ok(hb_scheduler_step(f.scheduler, &err));
+        assert_true(steps <= 12 * (N / n_sequences + 1));                /* no sequence lies idle */
+        uint64_t late = n_sequences < N ? N - (uint64_t)n_sequences : 0; /* samples that had to wait */
+        hb_scheduler_work work = hb_scheduler_get_work(f.scheduler);
+        assert_int_equal(work.shared, (N - 1) * LENGTH - late);
+        assert_int_equal(work.evaluated, LENGTH + late + N * (12 - 1));
+        free_asked(&a);
+        close_fixture(&f);
+    }
 }
 
 /* ---- Cancelling ---------------------------------------------------------------------------------- */
@@ -450,6 +515,46 @@ static void test_several_stops(void **state)
     }
     free_asked(&all);
     close_fixture(&f);
+}
+
+/* Texts of two letters in pieces: what is released is what lies before any stop text that has come, and
+ * before what may become one. */
+static void test_stops_in_pieces(void **state)
+{
+    hb_rng rng = {11};
+    int found = 0;
+    (void)state;
+    for (int turn = 0; turn < 3000; turn++) {
+        char texts[3][6] = {""}, all[64] = "";
+        const char *stops[] = {texts[0], texts[1], texts[2]};
+        for (int i = 0; i < 3; i++)
+            for (uint64_t n = 2 + hb_rng_below(&rng, 4); n > 0; n--)
+                texts[i][n - 1] = "ab"[hb_rng_below(&rng, 2)];
+        hb_stops s = {.texts = stops, .n = 1 + (size_t)hb_rng_below(&rng, 3)};
+        size_t length = 0, released = 0, n;
+        while (!s.found && length < 50) {
+            size_t piece = (size_t)hb_rng_below(&rng, 9), expected = length + piece, held = 0;
+            for (size_t i = 0; i < piece; i++) all[length + i] = "ab"[hb_rng_below(&rng, 2)];
+            assert_true(hb_stops_add(&s, all + length, piece, &n));
+            length += piece;
+            bool any = false;
+            for (size_t i = 0; i < s.n; i++) {
+                const char *at = strstr(all, stops[i]);
+                any = any || at;
+                if (at && (size_t)(at - all) < expected) expected = (size_t)(at - all);
+                for (size_t k = strlen(stops[i]) - 1; k > held; k--)
+                    if (k <= length && memcmp(all + length - k, stops[i], k) == 0) held = k;
+            }
+            assert_int_equal(s.found, any);
+            assert_int_equal(released + n, any ? expected : length - held);
+            assert_memory_equal(s.held.data, all + released, s.held.length);
+            hb_stops_release(&s, n);
+            released += n;
+        }
+        found += s.found;
+        hb_buffer_free(&s.held);
+    }
+    assert_true(found > 2000);
 }
 
 /* ---- A given continuation ------------------------------------------------------------------------ */
@@ -734,22 +839,143 @@ static void test_refusals(void **state)
     close_fixture(&small);
 }
 
+/* ---- When memory runs out ------------------------------------------------------------------------ */
+
+/* A sample's events, kept without allocating. */
+typedef struct small_record {
+    int32_t tokens[10];
+    int n_tokens, n_finish;
+    hb_status status;
+} small_record;
+
+static hb_status small_sink(void *user, const hb_event *event, hb_error *err)
+{
+    small_record *r = (small_record *)user + event->sample;
+    (void)err;
+    if (event->kind == HB_EVENT_TOKEN) r->tokens[r->n_tokens++] = event->token;
+    if (event->kind != HB_EVENT_FINISH) return HB_OK;
+    r->n_finish++;
+    r->status = event->outcome->error ? event->outcome->error->status : HB_OK;
+    return HB_OK;
+}
+
+/* Three requests, five samples in all, of which allocation number `n` fails. Those that were taken in
+ * end once; *refused counts the others. */
+static void run_failing(hb_session *session, long n, small_record records[3][3], int *refused)
+{
+    static const char *const stops[] = {"no such text", "nor that"};
+    int32_t prompts[3][20];
+    hb_scheduler *scheduler;
+    hb_error err;
+    uint64_t number;
+    bool taken[3] = {false};
+    memset(records, 0, 3 * sizeof *records);
+    fail_allocations(n, false);
+    hb_status status = hb_scheduler_open(session, &scheduler, &err);
+    for (int i = 0; i < 3 && !status; i++) {
+        fill_prompt(prompts[i], 20, i, 20, 0);
+        hb_request r = plain_request(prompts[i], 20, 8);
+        r.sink = small_sink;
+        r.user = records[i];
+        if (i == 0) r.stops = stops, r.n_stops = 2;
+        if (i == 1) r.n_samples = 3, r.sampling = (hb_sampling){1, 0, 1, 5};
+        if (i == 2) r.given = prompts[0], r.n_given = 10;
+        hb_status added = hb_scheduler_add(scheduler, &r, &number, &err);
+        if (added) assert_int_equal(err.status, HB_ERR_MEMORY);
+        taken[i] = added == HB_OK;
+    }
+    while (!status && hb_scheduler_is_busy(scheduler))
+        assert_int_equal(hb_scheduler_step(scheduler, &err), HB_OK);
+    if (status) assert_int_equal(err.status, HB_ERR_MEMORY);
+    else hb_scheduler_close(scheduler);
+    stop_failing();
+    *refused = 0;
+    for (int i = 0; i < 3; i++) {
+        *refused += !taken[i];
+        for (int k = 0; k < (i == 1 ? 3 : 1); k++)
+            assert_int_equal(records[i][k].n_finish, taken[i] ? 1 : 0);
+    }
+}
+
+/* Whichever allocation fails, one sample fails or one request is refused (or all cannot even begin),
+ * and the others are what they were. */
+static void test_memory_runs_out(void **state)
+{
+    (void)state;
+    fixture f = open_alone(tiny_model("f32"));
+    hb_error err;
+    hb_session *session;
+    const hb_session_options o = {.n_ctx = 64, .n_threads = 1, .n_sequences = 3};
+    assert_ok(hb_session_open(f.model, &o, &session, &err));
+    small_record whole[3][3], records[3][3];
+    int refused, n_failed = 0, n_refused = 0, n_untouched = 0;
+    run_failing(session, -1, whole, &refused);
+    assert_int_equal(refused, 0);
+    long n = allocations.made;
+    for (long i = 0; i < n; i++) {
+        int failed = 0;
+        run_failing(session, i, records, &refused);
+        for (int k = 0; k < 9; k++) {
+            const small_record *r = &records[k / 3][k % 3], *w = &whole[k / 3][k % 3];
+            if (r->status) assert_int_equal(r->status, HB_ERR_MEMORY);
+            failed += r->status != HB_OK;
+            if (r->n_finish && !r->status) assert_memory_equal(r, w, sizeof *r);
+        }
+        assert_true(refused == 3 || refused + failed <= 1);
+        n_failed += failed;
+        n_refused += refused == 1;
+        n_untouched += refused + failed == 0;
+    }
+    assert_true(n_failed >= 30 && n_refused >= 30);
+    assert_true(n_untouched <= 2);
+    hb_session_close(session);
+    close_fixture(&f);
+}
+
+/* hb_generate says so, and leaves nothing behind. */
+static void test_generation_without_memory(void **state)
+{
+    (void)state;
+    fixture f = open_alone(tiny_model("f32"));
+    hb_error err;
+    hb_generate_options o = hb_generate_defaults();
+    o.monitor.cutoff = 1.1;
+    o.max_tokens = 70; /* arrays grow several times */
+    hb_generation g;
+    fail_allocations(-1, false);
+    assert_ok(hb_generate(f.session, "What is it?", 11, &o, &g, &err));
+    long n = allocations.made;
+    hb_generation_free(&g);
+    assert_true(n > 50);
+    for (long i = 0; i < n; i++) {
+        fail_allocations(i, false);
+        hb_status status = hb_generate(f.session, "What is it?", 11, &o, &g, &err);
+        stop_failing();
+        assert_int_equal(status, HB_ERR_MEMORY);
+        assert_int_equal(err.status, HB_ERR_MEMORY);
+    }
+    close_fixture(&f);
+}
+
 /* ---- Scheduling ---------------------------------------------------------------------------------- */
 
-/* What finished samples had of a prompt serves one that comes later. */
+/* What finished samples had of a prompt serves one that comes later, even after others that share
+ * nothing with it. */
 static void test_kept_prompts(void **state)
 {
-    int32_t prompt[3][120];
+    enum { LENGTH = 120 };
+    static const int families[] = {0, 1, 0, 1, 0};
+    int32_t prompt[LENGTH];
     (void)state;
-    fixture f = open_tiny(256, 3, 0);
-    asked a[3] = {0};
-    for (int i = 0; i < 3; i++) {
-        fill_prompt(prompt[i], 120, 0, 100, i);
-        a[i].request = plain_request(prompt[i], 120, 3);
-        add(&a[i], f.scheduler);
+    fixture f = open_tiny(256, 4, 0);
+    for (int i = 0; i < 5; i++) {
+        fill_prompt(prompt, LENGTH, families[i], 100, i);
+        prompt[0] = 1 + families[i];
+        asked a = {.request = plain_request(prompt, LENGTH, 3)};
+        add(&a, f.scheduler);
         run(f.scheduler);
-        assert_int_equal(hb_scheduler_get_work(f.scheduler).shared, i * 100);
-        free_asked(&a[i]);
+        assert_int_equal(hb_scheduler_get_work(f.scheduler).shared, i < 2 ? 0 : (i - 1) * 100);
+        free_asked(&a);
     }
     close_fixture(&f);
 }
@@ -790,10 +1016,12 @@ int main(void)
         cmocka_unit_test(test_many_as_alone),
         cmocka_unit_test(test_arrivals),
         cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_samples_share_their_prompt),
         cmocka_unit_test(test_cancel_in_mid_run),
         cmocka_unit_test(test_cancel_in_a_prompt),
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_several_stops),
+        cmocka_unit_test(test_stops_in_pieces),
         cmocka_unit_test(test_given_is_measured_as_chosen),
         cmocka_unit_test(test_given_surprises),
         cmocka_unit_test(test_given_ends_early),
@@ -801,6 +1029,8 @@ int main(void)
         cmocka_unit_test(test_sink_fails),
         cmocka_unit_test(test_context),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_generation_without_memory),
         cmocka_unit_test(test_kept_prompts),
         cmocka_unit_test(test_nothing_waits_for_ever),
     };

@@ -23,8 +23,7 @@ static owned make(hb_rng *rng, int32_t slot)
     o.prompt.slot = slot;
     o.prompt.kept = hb_rng_below(rng, 2);
     o.prompt.waits = !hb_rng_below(rng, 4);
-    o.prompt.evaluated =
-        o.prompt.kept ? o.prompt.n : (int32_t)hb_rng_below(rng, (uint64_t)o.prompt.n + 1);
+    o.prompt.evaluated = (int32_t)hb_rng_below(rng, (uint64_t)o.prompt.n + 1);
     return o;
 }
 
@@ -61,11 +60,11 @@ static void check_offer(const hb_prompts *p, size_t i)
         const hb_prompt *b = p->list[k];
         int32_t shared = least(common(a, b), a->n - 1), ready = least(shared, b->evaluated);
         if (b->slot >= 0) have = most(have, ready);
-        if (b->slot >= 0 && b->kept) kept = most(kept, shared);
+        if (b->slot >= 0 && b->kept) kept = most(kept, ready);
         if (b->slot >= 0 && !b->kept) coming = most(coming, shared);
         if (b->waits && k < i) coming = most(coming, shared);
         if (b->slot >= 0 && b->slot == o->parent) parent_has = ready;
-        if (b->slot >= 0 && b->kept && b->slot == o->keeper) keeper_has = shared;
+        if (b->slot >= 0 && b->kept && b->slot == o->keeper) keeper_has = ready;
     }
     assert_int_equal(o->have, have);
     assert_int_equal(o->kept, kept);

@@ -2,6 +2,8 @@
  * once for all of them. */
 #include "check.h"
 
+#include "allocations.h"
+
 #include <jansson.h>
 #include <math.h>
 #include <sqlite3.h>
@@ -11,46 +13,6 @@
 #include "calibrate/names.h"
 #include "signals/scores.h"
 #include "store/run.h"
-
-/* ---- Allocations that fail ----------------------------------------------------------------------- */
-
-/* How many allocations still succeed; negative: all do. The library's come here by the linker's --wrap,
- * Jansson's by its own hook. */
-static long allocations_left = -1;
-static long failures;
-
-static bool fails_now(void)
-{
-    if (allocations_left < 0) return false;
-    if (allocations_left > 0) {
-        allocations_left--;
-        return false;
-    }
-    failures++;
-    return true;
-}
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *memory, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *memory, size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-    return fails_now() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails_now() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *memory, size_t size)
-{
-    return fails_now() ? NULL : __real_realloc(memory, size);
-}
 
 /* ---- The writers --------------------------------------------------------------------------------- */
 
@@ -532,19 +494,18 @@ static void check_report(const reported *r, hb_status (*report)(const reported *
     assert_ok(report(r, &whole, &err));
     drop_time(whole);
     for (;; n += step) {
-        failures = 0;
-        allocations_left = n;
+        fail_allocations(n, true);
         hb_status status = report(r, &text, &err);
-        allocations_left = -1;
+        stop_failing();
         if (status) {
             assert_int_equal(status, HB_ERR_MEMORY);
-            assert_true(failures > 0);
+            assert_true(allocations.failed > 0);
             refused++;
         } else {
             drop_time(text);
             assert_string_equal(text, whole);
             free(text);
-            if (!failures) break;
+            if (!allocations.failed) break;
         }
         if (n > 300) step = 37; /* each number would take long, and tells no more */
     }

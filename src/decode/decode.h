@@ -52,11 +52,10 @@ typedef struct hb_request {
     const int32_t *given; /* [n_given], a continuation to measure as if the model had chosen it; NULL:
                              the model chooses */
     size_t n_given;
-    hb_monitor monitor; /* its cutoff halts, above 1 never; its check_every counts */
-    hb_sampling
-        sampling;       /* sample k draws from a seed that `seed` and k decide; sample 0 from `seed` */
-    int32_t n_samples;  /* continuations of the prompt; 1 where it is given */
-    int32_t max_tokens; /* of each sample */
+    hb_monitor monitor;   /* what to measure, how often, and when to halt */
+    hb_sampling sampling; /* sample 0 draws from its seed, sample k from one made of the seed and k */
+    int32_t n_samples;    /* continuations of the prompt; 1 where it is given */
+    int32_t max_tokens;   /* of each sample */
     const char *const *stops; /* [n_stops], end before the first of these texts; none is empty */
     size_t n_stops;
     bool one_line; /* end with the first line that is not blank */
@@ -68,7 +67,7 @@ typedef struct hb_request {
  */
 hb_status hb_scheduler_open(hb_session *session, hb_scheduler **scheduler, hb_error *err);
 
-/* Cancels what is unfinished first, so each sample of each request has had its HB_EVENT_FINISH. */
+/* Cancels what is unfinished first, so that each sample of each request has had its HB_EVENT_FINISH. */
 void hb_scheduler_close(hb_scheduler *scheduler);
 
 /* Takes a request in; its samples begin in a later hb_scheduler_step. Its number is higher than all
@@ -77,8 +76,8 @@ void hb_scheduler_close(hb_scheduler *scheduler);
 hb_status hb_scheduler_add(hb_scheduler *scheduler, const hb_request *request, uint64_t *number,
                            hb_error *err);
 
-/* The next hb_scheduler_step ends the request's unfinished samples with HB_FINISH_CANCELLED. Of an
- * unknown number, or a finished request's, nothing comes. */
+/* The next hb_scheduler_step ends the request's unfinished samples with HB_FINISH_CANCELLED. Nothing
+ * happens for an unknown number or a finished request. */
 void hb_scheduler_cancel(hb_scheduler *scheduler, uint64_t number);
 
 /* Evaluates up to as many tokens as the session does at once, and takes every sample among them on by
@@ -86,9 +85,11 @@ void hb_scheduler_cancel(hb_scheduler *scheduler, uint64_t number);
  * returned here is of all of them, and the scheduler can then only be closed. */
 hb_status hb_scheduler_step(hb_scheduler *scheduler, hb_error *err);
 
-bool hb_scheduler_is_busy(const hb_scheduler *scheduler); /* whether a sample is unfinished */
-size_t
-hb_scheduler_n_waiting(const hb_scheduler *scheduler); /* requests with samples that have not begun */
+/* Whether a sample is unfinished. */
+bool hb_scheduler_is_busy(const hb_scheduler *scheduler);
+
+/* Requests with samples that have not begun. */
+size_t hb_scheduler_n_waiting(const hb_scheduler *scheduler);
 
 /* Positions that a sample can have: its prompt and all its tokens but the last. It is the context, or
  * the whole cache where that is smaller; a sample that needs more ends with HB_FINISH_CONTEXT. */

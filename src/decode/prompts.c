@@ -98,8 +98,8 @@ static void offer_slot(hb_offer *o, const hb_prompt *p)
     }
     if (!p->kept) {
         o->coming = p->n;
-    } else if (p->n > o->kept) {
-        o->kept = p->n;
+    } else if (p->evaluated > o->kept) {
+        o->kept = p->evaluated;
         o->keeper = p->slot;
     }
 }

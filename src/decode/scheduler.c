@@ -45,7 +45,7 @@ static bool reserve(hb_scheduler *s)
 
 static void free_scheduler(hb_scheduler *s)
 {
-    for (size_t i = 0; i < s->prompts.n; i++) hb_job_free((hb_job *)s->prompts.list[i]);
+    for (size_t i = 0; i < s->prompts.n; i++) hb_job_free(hb_job_at(s, i));
     hb_prompts_free(&s->prompts);
     for (int32_t t = 0; s->candidates && t < s->session->n_threads; t++) free(s->candidates[t]);
     free(s->candidates);
@@ -220,7 +220,7 @@ hb_status hb_scheduler_add(hb_scheduler *s, const hb_request *request, uint64_t 
 void hb_scheduler_cancel(hb_scheduler *s, uint64_t number)
 {
     for (size_t i = 0; i < s->prompts.n; i++) {
-        hb_job *job = (hb_job *)s->prompts.list[i];
+        hb_job *job = hb_job_at(s, i);
         if (job->task.number == number) job->cancelled = s->any_cancelled = true;
     }
 }
@@ -228,7 +228,7 @@ void hb_scheduler_cancel(hb_scheduler *s, uint64_t number)
 static hb_job *find_cancelled(const hb_scheduler *s)
 {
     for (size_t i = 0; i < s->prompts.n; i++) {
-        hb_job *job = (hb_job *)s->prompts.list[i];
+        hb_job *job = hb_job_at(s, i);
         if (job->cancelled && job->prompt.waits) return job;
     }
     return NULL;
@@ -251,7 +251,7 @@ void hb_scheduler_close(hb_scheduler *s)
 {
     if (!s) return;
     s->closing = s->any_cancelled = true;
-    for (size_t i = 0; i < s->prompts.n; i++) ((hb_job *)s->prompts.list[i])->cancelled = true;
+    for (size_t i = 0; i < s->prompts.n; i++) hb_job_at(s, i)->cancelled = true;
     end_cancelled(s);
     free_scheduler(s);
 }

@@ -52,8 +52,7 @@ struct hb_scheduler {
     bool any_cancelled, closing;
     hb_slot *slots; /* [n_slots] */
     int32_t n_slots, n_in[HB_N_SLOT_STATES];
-    hb_candidate *
-        *candidates; /* [the session's n_threads][n_vocab]; NULL while all requests are greedy */
+    hb_candidate **candidates; /* [n_threads][n_vocab]; NULL while all requests are greedy */
     hb_scheduler_work work;
 
     /* The evaluation in hand. */
@@ -66,6 +65,11 @@ struct hb_scheduler {
     int32_t *blocks; /* of the tap, with room for all */
     bool *is_wanted; /* [n_layers], whether the block is among them */
 };
+
+static inline hb_job *hb_job_at(const hb_scheduler *scheduler, size_t i)
+{
+    return (hb_job *)scheduler->prompts.list[i];
+}
 
 /* Begins the waiting samples that need not wait any longer and for which there is room. */
 void hb_begin_samples(hb_scheduler *scheduler);

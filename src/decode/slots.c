@@ -6,11 +6,6 @@
 /* A request that has waited while this many samples per slot began is the next to begin. */
 #define PATIENCE 4
 
-static hb_job *job_of(hb_prompt *prompt)
-{
-    return (hb_job *)prompt;
-}
-
 static int32_t number_of(const hb_scheduler *s, const hb_slot *q)
 {
     return (int32_t)(q - s->slots);
@@ -78,9 +73,8 @@ void hb_end_sample(hb_scheduler *s, hb_slot *q, const hb_error *error)
     q->ended = s->n_ended++;
     if (job->prompt.slot == number_of(s, q)) {
         const hb_slot *other = find_running(s, job);
-        bool whole = !error && q->past >= job->prompt.n;
         set_holder(s, job, other ? other : q);
-        if (!other && whole) return;
+        if (!other && !error) return;
     }
     empty(s, q);
 }
@@ -222,7 +216,7 @@ static hb_job *choose(hb_scheduler *s)
     bool best_overdue = false;
     hb_prompts_survey(&s->prompts);
     for (size_t i = 0; i < s->prompts.n; i++) {
-        hb_job *job = job_of(s->prompts.list[i]);
+        hb_job *job = hb_job_at(s, i);
         const hb_offer *o = &job->prompt.offer;
         bool overdue = is_overdue(s, job);
         if (!job->prompt.waits || (o->have < o->coming && !overdue)) continue;
