@@ -1,9 +1,8 @@
 /* The scheduler: whatever else runs, a request's events are those of the request alone. */
 #include "check.h"
 
-#include "allocations.h"
-
 #include <math.h>
+#include "allocations.h"
 #include "base/buffer.h"
 #include "base/rng.h"
 #include "decode/decode.h"

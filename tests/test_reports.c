@@ -2,11 +2,10 @@
  * once for all of them. */
 #include "check.h"
 
-#include "allocations.h"
-
 #include <jansson.h>
 #include <math.h>
 #include <sqlite3.h>
+#include "allocations.h"
 #include "base/json.h"
 #include "base/names.h"
 #include "base/rng.h"
