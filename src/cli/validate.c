@@ -24,6 +24,10 @@ static void add_options(cli_options *options, validating *v)
                 "the demo's test split");
     cli_explain(options, "n-samples", "draw N samples; 0 means all", NULL);
     cli_explain(options, "max-tokens", "generate at most N tokens for a sample", "as calibrated");
+    cli_explain(options, "grade",
+                "for data with answers, the rule by which the model's answer is right",
+                "as calibrated");
+    cli_explain(options, "min-f1", "with --grade f1, the least F1 of a right answer", "as calibrated");
     cli_explain(options, "run", "a run to judge; with --model and --data, where to keep samples",
                 "DIR/NAME_run_HASH.db");
     cli_begin_group(options, CLI_GROUP_DATA);

@@ -219,7 +219,8 @@ class Validate(Case):
     def test_help(self):
         out = " ".join(self.run_hbar("validate", "--help")[0].split())
         for part in ("draw N samples; 0 means all (default: 0)", "a run to judge", "parameters to validate (required)",
-                     "generate at most N tokens for a sample (default: as calibrated)"):
+                     "generate at most N tokens for a sample (default: as calibrated)",
+                     "by which the model's answer is right (default: as calibrated)"):
             self.assertIn(part, out)
 
     def test_usage(self):
