@@ -3,10 +3,10 @@
 #include <string.h>
 #include "cli/cli.h"
 
-static const char *const rules[] = {"exact", "contains", "f1", NULL};
-
 void cli_grading_add(cli_options *options, cli_grading *g)
 {
+    static const char *rules[HB_GRADE_F1 + 2]; /* and NULL after the last */
+    for (int i = 0; i <= HB_GRADE_F1; i++) rules[i] = hb_grade_rule_name((hb_grade_rule)i);
     *g = (cli_grading){.min_f1 = hb_grading_defaults().min_f1};
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_add_choice(options, "grade", 0, NULL, &g->rule, rules,
