@@ -191,7 +191,7 @@ static void test_merges_that_lie(void **state)
         if (kind == 1) add_text(&f, "tokenizer.ggml.merges", "a b");
         if (kind == 2) add_array(&f, "tokenizer.ggml.merges", 5, 0);
         assert_fails(open_file(state, &f, &model, &err), HB_ERR_FORMAT,
-                     "'tokenizer.ggml.merges' is missing or no array");
+                     "'tokenizer.ggml.merges' is missing or not an array");
     }
     vocab_file f = begin("gpt2");
     add_pieces(&f, letters, N_LETTERS);

@@ -6,8 +6,8 @@
 
 /* ---- Opening and closing ------------------------------------------------------------------------ */
 
-/* The state that sample k's random numbers start from. Sample 0 has the seed itself; the others' are
- * hashed, so that their numbers are not those of another sample a few draws later. */
+/* The initial state of sample k's random numbers. Sample 0 has the seed itself; for the others it is
+ * hashed, so that no sample repeats another sample's numbers a few draws later. */
 static uint64_t sample_seed(uint64_t seed, int32_t k)
 {
     if (k == 0) return seed;
@@ -36,7 +36,7 @@ void hb_decoder_close(hb_decoder *d)
 bool hb_decoder_checks(const hb_decoder *d, int32_t n)
 {
     int32_t every = d->task->request.monitor.check_every;
-    int32_t since = d->n_tokens % every; /* the last one that was due */
+    int32_t since = d->n_tokens % every; /* steps since the last check was due */
     return n > 0 && (since == 0 || every - since < n);
 }
 
@@ -100,7 +100,7 @@ bool hb_ends_line(const hb_model *model, int32_t token, bool *begun)
     return false;
 }
 
-/* From the token chosen to the end of the step. */
+/* Handles the chosen token: emits events, appends it, and ends the sample if a condition is met. */
 static hb_status go_on(hb_decoder *d, hb_error *err)
 {
     const hb_task *t = d->task;
@@ -135,7 +135,7 @@ void hb_decoder_finish(hb_decoder *d, const hb_error *error, double prompt_secon
     hb_scores *scores = NULL;
     hb_error why;
     if (!error && hb_watch_get_scores(d->watch, &scores, &why)) error = &why;
-    bool rest = !error && !d->stops.found; /* bytes that were held back and begin no stop text */
+    bool rest = !error && !d->stops.found; /* held-back bytes turned out not to begin a stop text */
     hb_outcome outcome = {.error = error,
                           .finish = d->finish,
                           .signals = error ? NULL : hb_watch_signals(d->watch),

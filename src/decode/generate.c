@@ -30,19 +30,19 @@ const char *hb_finish_name(hb_finish finish)
 
 /* ---- The collecting sink ------------------------------------------------------------------------- */
 
-/* In full mode text, tokens, trajectory and values grow; in score-only mode nothing does. */
+/* In full mode, text, tokens, trajectory and values grow; in score-only mode, nothing grows. */
 typedef struct collector {
     const hb_generate_options *options;
     hb_generation out;
-    size_t n_signals; /* that each step has a value of */
+    size_t n_signals; /* number of values of each step */
     hb_buffer text;
     size_t token_room, step_room, value_room;
-    hb_status status; /* of the generation, */
-    hb_error error;   /* and why it failed */
+    hb_status status; /* result of the generation */
+    hb_error error;   /* set if `status` is a failure */
 } collector;
 
-/* The array with room for one more element of `size` bytes after its n, possibly moved; NULL, and the
- * array as it was, when memory runs out. */
+/* Makes room for one more element of `size` bytes after n elements. Returns the array, which may have
+ * moved; NULL when memory runs out, and the array is unchanged. */
 static void *grow(void *array, size_t *room, size_t n, size_t size)
 {
     if (n < *room) return array;
@@ -57,8 +57,8 @@ static double *values_of(const collector *c, size_t step)
     return c->out.values + step * c->n_signals;
 }
 
-/* Adds a step to the trajectory. Its values are found by its place until all have come, because the
- * array moves. */
+/* Adds a step to the trajectory. Pointers to values are set at the end (settle_steps), because the
+ * array of values moves while it grows. */
 static hb_status keep_step(collector *c, const hb_step *step, hb_error *err)
 {
     hb_generation *out = &c->out;
@@ -104,13 +104,13 @@ static hb_status take_token(collector *c, const hb_event *event, hb_error *err)
     return take_bytes(c, event, err);
 }
 
-/* Makes the kept steps point to their values and to the signals that the generation owns. */
+/* Points the kept steps to their values and to the copy of the signals that the generation owns. */
 static hb_status settle_steps(collector *c, const hb_event *event, hb_error *err)
 {
     hb_generation *out = &c->out;
     hb_status status = hb_signal_set_copy(event->outcome->signals, &out->signals, err);
     if (status || !event->step) return status;
-    if (!out->values) { /* score-only: the last step is kept alone */
+    if (!out->values) { /* score-only mode keeps only the last step */
         out->values = malloc((c->n_signals + 1) * sizeof *out->values);
         if (!out->values) return hb_fail_memory(err);
         memcpy(out->values, event->step->values, c->n_signals * sizeof *out->values);
@@ -135,7 +135,7 @@ static hb_status clean_text(collector *c, hb_error *err)
     return ok ? HB_OK : hb_fail_memory(err);
 }
 
-/* Turns what was gathered into results. */
+/* Turns the collected data into the generation. */
 static hb_status complete(collector *c, const hb_event *event, hb_error *err)
 {
     hb_outcome *o = event->outcome;

@@ -27,7 +27,7 @@ static bool precedes(const hb_prompt *a, const hb_prompt *b)
     return a->tokens[n] < b->tokens[n];
 }
 
-/* Where the prompt goes: before the first one that it precedes. */
+/* The place to insert the prompt: before the first prompt that it precedes. */
 static size_t find_place(const hb_prompts *p, const hb_prompt *prompt)
 {
     size_t low = 0, high = p->n;
@@ -79,8 +79,7 @@ void hb_prompts_free(hb_prompts *p)
 
 /* ---- The survey --------------------------------------------------------------------------------- */
 
-/* Walking on to a prompt that shares only `shared` tokens with the one before cuts all offers to that.
- */
+/* Shortens an offer to the prefix that the next prompt shares. */
 static void cut(hb_offer *o, int32_t shared)
 {
     o->have = least(o->have, shared);
@@ -88,7 +87,7 @@ static void cut(hb_offer *o, int32_t shared)
     o->coming = least(o->coming, shared);
 }
 
-/* What the prompt's own slot offers to those beyond it, and to its own samples that have not begun. */
+/* Adds the prompt's own slot to an offer. */
 static void offer_slot(hb_offer *o, const hb_prompt *p)
 {
     if (p->slot < 0) return;
@@ -117,8 +116,8 @@ static void take_better(hb_offer *o, const hb_offer *other)
     if (other->coming > o->coming) o->coming = other->coming;
 }
 
-/* One walk from each end: the best of all that lies on one side of a prompt, cut to what is shared on
- * the way, is the best that this side offers it. */
+/* Walks over the list from each end and carries the best offer so far along. At each step the offer is
+ * cut to the prefix shared with the next prompt, so it is the best that this side can offer. */
 void hb_prompts_survey(hb_prompts *prompts)
 {
     static const hb_offer none = {.parent = -1, .keeper = -1};

@@ -42,8 +42,8 @@ int32_t hb_sampler_choose(hb_sampler *sampler, const float *logits, int32_t n_vo
     qsort(c, (size_t)n, sizeof *c, compare);
     if (o->top_k > 0 && o->top_k < n) n = o->top_k;
 
-    /* Weights relative to the greatest: the sum of them all, then the shortest start of the list that
-     * holds top_p of it. */
+    /* Weights are relative to the greatest. Sums all weights, then finds the shortest start of the list
+     * that holds the share top_p of the sum. */
     double scale = 1 / o->temperature, total = 0, kept = 0;
     for (int32_t i = 0; i < n; i++) total += exp((c[i].logit - c[0].logit) * scale);
     int32_t end = 0;

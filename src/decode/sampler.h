@@ -5,7 +5,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 
-/* One sample's: how it draws, and where its random numbers are. */
+/* The sampling options of one sample, and the state of its random numbers. */
 typedef struct hb_sampler {
     hb_sampling options;
     hb_rng rng;
@@ -17,12 +17,12 @@ typedef struct hb_candidate {
     int32_t id;
 } hb_candidate;
 
-/* HB_ERR_ARGUMENT, naming the option, for one that is out of range. */
+/* Returns HB_ERR_ARGUMENT, naming the option, when an option is out of range. */
 hb_status hb_sampling_check(const hb_sampling *options, hb_error *err);
 
-/* Greedy when the temperature is 0: the greatest logit, the lowest id among equals. Otherwise draws
- * from softmax(logits / temperature) cut to top_k and then to top_p. logits [n_vocab] are finite.
- * `candidates` [n_vocab] is scratch; a greedy sampler needs none. */
+/* Chooses a token. At temperature 0, takes the greatest logit, the lowest id among equals. Otherwise
+ * draws from softmax(logits / temperature), cut to top_k and then to top_p. logits [n_vocab] must be
+ * finite. `candidates` [n_vocab] is scratch memory; at temperature 0 it may be NULL. */
 int32_t hb_sampler_choose(hb_sampler *sampler, const float *logits, int32_t n_vocab,
                           hb_candidate *candidates);
 

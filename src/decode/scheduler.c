@@ -5,8 +5,7 @@
 #include <string.h>
 #include "base/clock.h"
 
-/* Rows of the tap at least, so that a continuation that is given is evaluated in pieces of that size.
- */
+/* Minimum number of tap rows, so that a given continuation is evaluated in pieces of this size. */
 #define MIN_ROWS 32
 
 /* ---- Opening and closing ------------------------------------------------------------------------ */
@@ -16,7 +15,7 @@ static int32_t least(int64_t a, int64_t b)
     return (int32_t)(a < b ? a : b);
 }
 
-/* Memory is reserved for every output of a tap; the machine gives what is written to. */
+/* Reserves memory for every output of a tap. The kernel commits only pages that are written to. */
 static bool reserve_tap(hb_scheduler *s)
 {
     const hb_model_info *m = &s->model->info;
@@ -104,9 +103,9 @@ static hb_status check_tokens(const hb_scheduler *s, const int32_t *tokens, size
 static hb_status check_settings(const hb_request *r, hb_error *err)
 {
     if (r->max_tokens < 1)
-        return hb_fail(err, HB_ERR_ARGUMENT, "max-tokens %d is not at least 1", r->max_tokens);
+        return hb_fail(err, HB_ERR_ARGUMENT, "max-tokens %d is less than 1", r->max_tokens);
     if (r->n_samples < 1)
-        return hb_fail(err, HB_ERR_ARGUMENT, "%d samples; at least 1 can be asked for", r->n_samples);
+        return hb_fail(err, HB_ERR_ARGUMENT, "the number of samples, %d, is less than 1", r->n_samples);
     for (size_t i = 0; i < r->n_stops; i++)
         if (!r->stops[i] || !*r->stops[i]) return hb_fail(err, HB_ERR_ARGUMENT, "a stop text is empty");
     if (r->given && r->n_given < 1)
@@ -131,7 +130,7 @@ static hb_status check_request(const hb_scheduler *s, const hb_request *r, hb_er
     return status;
 }
 
-/* How many tokens a sample may append, and why it ends there. */
+/* Sets the maximum number of tokens of a sample, and why it ends there. */
 static void set_limit(const hb_scheduler *s, hb_job *job)
 {
     hb_task *t = &job->task;
@@ -168,7 +167,7 @@ static hb_status copy_arrays(hb_job *job, hb_error *err)
     return HB_OK;
 }
 
-/* What sampling needs, for each thread; false without memory. */
+/* Allocates the candidates of each thread. Returns false when memory runs out. */
 static bool make_candidates(hb_scheduler *s)
 {
     bool ok = true;
@@ -183,7 +182,7 @@ static bool make_candidates(hb_scheduler *s)
 static hb_status set_up(hb_scheduler *s, hb_job *job, hb_error *err)
 {
     const hb_request *r = &job->task.request;
-    hb_decoder trial; /* finds out whether the monitor's settings are good */
+    hb_decoder trial; /* checks the monitor's settings */
     hb_status status = copy_arrays(job, err);
     if (!status) status = hb_decoder_open(&trial, &job->task, 0, err);
     if (status) return status;
@@ -258,21 +257,21 @@ void hb_scheduler_close(hb_scheduler *s)
 
 /* ---- Evaluating ---------------------------------------------------------------------------------- */
 
-/* Whether the slot's next token is the one it chose last: such tokens come first into a batch. */
+/* Whether the slot's next token is the one it chose last. Such tokens come first in a batch. */
 static bool decodes(const hb_slot *q)
 {
     return q->decoder.n_tokens > 0 && !q->job->task.request.given;
 }
 
-/* The position up to which the slot's tokens are known. */
+/* The number of the slot's tokens that are known. */
 static int32_t known_end(const hb_slot *q)
 {
     const hb_job *job = q->job;
     return job->task.request.given ? job->positions : job->prompt.n + q->decoder.n_tokens;
 }
 
-/* Puts as many of the slot's tokens into the batch as there is room for. All from the prompt's last one
- * on are tapped. */
+/* Adds the slot's next tokens to the batch, as far as there is room. Taps each token from the prompt's
+ * last token on. */
 static void put(hb_scheduler *s, hb_slot *q)
 {
     const hb_job *job = q->job;
@@ -299,7 +298,7 @@ static void fill(hb_scheduler *s)
         }
 }
 
-/* Brings a slot up to date with the evaluation, each token of which took so many seconds. */
+/* Updates a slot after the evaluation. `seconds` is the time per token. */
 static void account(const hb_scheduler *s, hb_slot *q, double seconds)
 {
     hb_prompt *p = &q->job->prompt;
@@ -312,7 +311,7 @@ static void account(const hb_scheduler *s, hb_slot *q, double seconds)
     if (p->slot == (int32_t)(q - s->slots)) p->evaluated = least(past, p->n);
 }
 
-/* Asks for what the checked steps' watches need, all of them together. */
+/* Requests every output that the watch of a step to be checked needs. */
 static void request_tap(hb_scheduler *s)
 {
     hb_tap *t = &s->tap;
@@ -353,13 +352,13 @@ static hb_status evaluate(hb_scheduler *s, hb_error *err)
 
 /* ---- A step -------------------------------------------------------------------------------------- */
 
-/* Whether the slot has a tapped row for that round. */
+/* Whether the slot has a tapped row for this round. */
 static bool takes_part(const hb_slot *q, int32_t round)
 {
     return q->state == HB_SLOT_RUNNING && round < q->n_taps;
 }
 
-/* One token for each slot that has a row left; false when there is none. */
+/* Chooses one token for each slot that has a tapped row left. Returns false when no slot has one. */
 static bool play_round(hb_scheduler *s, int32_t round)
 {
     int32_t n = 0;

@@ -1,6 +1,6 @@
-/* A scheduler's state, which its parts share: scheduler.c takes requests in and evaluates, slots.c
- * decides which samples begin, in which sequences of the session, and what of the cache they may use.
- */
+/* A scheduler's state, shared by its two parts. scheduler.c adds requests and evaluates; slots.c
+ * decides which samples begin, in which sequences of the session, and how much of the cache they may
+ * use. */
 #ifndef HB_DECODE_SCHEDULER_H
 #define HB_DECODE_SCHEDULER_H
 
@@ -8,23 +8,24 @@
 #include "decode/prompts.h"
 #include "engine/engine.h"
 
-/* A request in hand. It is freed when all its samples have ended and no slot keeps its prompt. */
+/* A current request. It is freed when all its samples have ended and no slot keeps its prompt. */
 typedef struct hb_job {
-    hb_prompt prompt; /* first, so that the list of prompts is one of jobs */
+    hb_prompt prompt; /* first member, so that a pointer to it points to the job */
     hb_task task;
-    int32_t *tokens;     /* the prompt and then what is given, as the request points to them */
-    char **stops;        /* [request.n_stops], as the request points to them */
-    int32_t positions;   /* that a sample may need in the cache */
-    int32_t n_begun;     /* samples that began, */
-    int32_t n_ended;     /* and that ended */
-    uint64_t begun_then; /* the scheduler's n_begun when the request came */
+    int32_t *tokens; /* the prompt, then the given continuation; request.prompt and request.given point
+                        here */
+    char **stops;    /* [request.n_stops]; request.stops points here */
+    int32_t positions;   /* maximum number of positions that a sample needs in the cache */
+    int32_t n_begun;     /* number of samples that have begun */
+    int32_t n_ended;     /* number of samples that have ended */
+    uint64_t begun_then; /* the scheduler's n_begun when the request was added */
     bool cancelled;
 } hb_job;
 
 typedef enum hb_slot_state {
     HB_SLOT_EMPTY,
     HB_SLOT_RUNNING,
-    HB_SLOT_KEPT, /* its sample ended; prompts that share its prompt may still be forked from it */
+    HB_SLOT_KEPT, /* its sample ended; prompts with a common prefix can still be forked from it */
     HB_N_SLOT_STATES
 } hb_slot_state;
 
@@ -34,36 +35,36 @@ typedef struct hb_slot {
     hb_job *job;
     hb_decoder decoder;
     int32_t past;              /* positions evaluated */
-    int32_t n_rows;            /* its tokens in the batch in hand, */
-    int32_t first_tap, n_taps; /* and which rows of the tap are its own */
-    int64_t reserved;          /* positions of the cache that it may still claim */
+    int32_t n_rows;            /* number of its tokens in the current batch */
+    int32_t first_tap, n_taps; /* its rows of the tap */
+    int64_t reserved;          /* positions of the cache that are reserved for it and not yet used */
     double prompt_seconds, decode_seconds;
-    uint64_t ended; /* of a kept one: the higher, the later */
-    bool of_use;    /* of a kept one: a waiting prompt shares more with it than with anything else */
+    uint64_t ended; /* kept slot: when it ended; higher is later */
+    bool of_use;    /* kept slot: a waiting prompt has its longest common prefix with it */
 } hb_slot;
 
 struct hb_scheduler {
     hb_session *session;
     const hb_model *model;
-    int32_t positions;  /* of hb_scheduler_positions */
-    hb_prompts prompts; /* of all jobs */
+    int32_t positions;  /* see hb_scheduler_positions */
+    hb_prompts prompts; /* prompts of all jobs */
     uint64_t next_number, n_begun, n_ended;
-    size_t n_waiting, n_unfinished; /* jobs that wait; samples that have not ended */
+    size_t n_waiting, n_unfinished; /* number of waiting jobs; number of samples that have not ended */
     bool any_cancelled, closing;
     hb_slot *slots; /* [n_slots] */
     int32_t n_slots, n_in[HB_N_SLOT_STATES];
     hb_candidate **candidates; /* [n_threads][n_vocab]; NULL while all requests are greedy */
     hb_scheduler_work work;
 
-    /* The evaluation in hand. */
+    /* The current evaluation. */
     int32_t *tokens, *sequences; /* [n_tokens], with room for the session's n_batch */
     int32_t n_tokens;
-    int32_t *rows; /* of the tap, [n_rows], with room for max_rows */
+    int32_t *rows; /* tapped rows [n_rows], with room for max_rows */
     int32_t n_rows, max_rows;
     hb_tap room;     /* arrays of every output, for max_rows rows */
-    hb_tap tap;      /* those of them that are asked for */
-    int32_t *blocks; /* of the tap, with room for all */
-    bool *is_wanted; /* [n_layers], whether the block is among them */
+    hb_tap tap;      /* the requested outputs */
+    int32_t *blocks; /* tapped blocks, with room for all */
+    bool *is_wanted; /* [n_layers], whether the block is requested */
 };
 
 static inline hb_job *hb_job_at(const hb_scheduler *scheduler, size_t i)
@@ -71,17 +72,17 @@ static inline hb_job *hb_job_at(const hb_scheduler *scheduler, size_t i)
     return (hb_job *)scheduler->prompts.list[i];
 }
 
-/* Begins the waiting samples that need not wait any longer and for which there is room. */
+/* Begins waiting samples for which there is room and which need not wait for a longer prefix. */
 void hb_begin_samples(hb_scheduler *scheduler);
 
-/* Begins further samples of the requests whose prompts' last tokens were just evaluated: they share the
- * logits. */
+/* Begins further samples of requests whose prompt was just evaluated to its end; they share the logits.
+ */
 void hb_begin_siblings(hb_scheduler *scheduler);
 
-/* Ends a slot's sample, for `error` or by its decoder->finish where that is NULL. */
+/* Ends a slot's sample with `error` or, if it is NULL, with its decoder's finish. */
 void hb_end_sample(hb_scheduler *scheduler, hb_slot *slot, const hb_error *error);
 
-/* Ends a sample that never began as cancelled. */
+/* Ends a sample that has not begun as cancelled. */
 void hb_end_waiting_sample(hb_scheduler *scheduler, hb_job *job);
 
 void hb_job_free(hb_job *job);

@@ -1,9 +1,10 @@
-/* Which samples begin, in which slots, with what of the cache. A prompt begins as a fork of the slot
- * that has the most of it, and waits while another one is about to have more. A sample begins only when
- * the cache has room for all of it, so that no running sample runs out. */
+/* Decides which samples begin, in which slots, and how much of the cache they get. A prompt begins as a
+ * fork of the slot with the longest common prefix, and waits while another slot is about to have a
+ * longer one. A sample begins only when the cache has room for all of it, so that no running sample
+ * runs out of room. */
 #include "decode/scheduler.h"
 
-/* A request that has waited while this many samples per slot began is the next to begin. */
+/* A request begins next when this many samples per slot have begun since it was added. */
 #define PATIENCE 4
 
 static int32_t number_of(const hb_scheduler *s, const hb_slot *q)
@@ -20,7 +21,7 @@ static void set_state(hb_scheduler *s, hb_slot *q, hb_slot_state state)
 
 /* ---- Ending samples ------------------------------------------------------------------------------ */
 
-/* Makes slot q the one that has the job's prompt; NULL: none has. */
+/* Makes slot q the one that holds the job's prompt; NULL: none holds it. */
 static void set_holder(const hb_scheduler *s, hb_job *job, const hb_slot *q)
 {
     hb_prompt *p = &job->prompt;
@@ -54,14 +55,14 @@ static hb_slot *find_running(const hb_scheduler *s, const hb_job *job)
     return NULL;
 }
 
-/* Counts a sample that has had its last event. */
+/* Counts a sample as ended, after its last event. */
 static void count_end(hb_scheduler *s, hb_job *job)
 {
     job->n_ended++;
     s->n_unfinished--;
 }
 
-/* The slot is kept while no other one of the request has the prompt. */
+/* Keeps the slot if it holds the whole prompt and no running slot of the request does. */
 void hb_end_sample(hb_scheduler *s, hb_slot *q, const hb_error *error)
 {
     hb_job *job = q->job;
@@ -102,7 +103,7 @@ void hb_end_waiting_sample(hb_scheduler *s, hb_job *job)
 
 /* ---- Room ---------------------------------------------------------------------------------------- */
 
-/* Positions that are neither used nor reserved for a running sample. */
+/* The number of positions that are neither used nor reserved for a running sample. */
 static int64_t unclaimed(const hb_scheduler *s)
 {
     int64_t n = hb_session_n_free(s->session);
@@ -120,8 +121,8 @@ static void mark_of_use(hb_scheduler *s)
     }
 }
 
-/* Empties a kept slot other than `but`: of those that are of no use the one that ended first, or, where
- * `any` is true and there is none, of all. False when there is nothing to give up. */
+/* Empties one kept slot other than `but`: the one that ended first among those of no use or, if there
+ * is none and `any` is true, among all. Returns false when no slot can be emptied. */
 static bool give_up_one(hb_scheduler *s, int32_t but, bool any)
 {
     hb_slot *best = NULL;
@@ -137,18 +138,18 @@ static bool give_up_one(hb_scheduler *s, int32_t but, bool any)
     return best != NULL;
 }
 
-/* While more requests wait than there are slots for, what is kept and of no use goes at once: its pages
- * are still in the processor's cache, and those who come next write to them. Otherwise it stays for
- * requests that are still to come. */
+/* Empties kept slots of no use while more requests wait than slots are empty. Their pages are still in
+ * the processor's cache, and the next samples write to them. Otherwise such slots are kept for later
+ * requests. */
 static void tidy(hb_scheduler *s)
 {
     while (s->n_waiting > (size_t)s->n_in[HB_SLOT_EMPTY] && give_up_one(s, -1, false)) continue;
 }
 
-/* Makes room for a sample that takes the first `have` positions from slot `parent` and claims `needed`
- * more. A quarter of the slots is left to samples that have most of their prompt already, so that they
- * need not wait while their parent's slot is kept for them. What is of use to a waiting prompt is given
- * up only when nothing runs. */
+/* Makes room for a sample that takes the first `have` positions from slot `parent` and needs `needed`
+ * more. A quarter of the slots is left for samples that take over most of their prompt, so that they
+ * need not wait while their parent's slot is kept. A slot that is of use to a waiting prompt is emptied
+ * only when nothing runs. */
 static bool make_room(hb_scheduler *s, const hb_job *job, int32_t parent, int32_t have, int64_t needed)
 {
     bool idle = !s->n_in[HB_SLOT_RUNNING];
@@ -167,8 +168,8 @@ static hb_slot *find_empty(const hb_scheduler *s)
     return q;
 }
 
-/* Begins the job's next sample with the first `have` positions of slot `parent`, unless there is no
- * room. A sample that cannot be set up ends at once. */
+/* Begins the job's next sample with the first `have` positions of slot `parent`. Returns false when
+ * there is no room. A sample that cannot be set up ends at once. */
 static bool begin(hb_scheduler *s, hb_job *job, int32_t parent, int32_t have, hb_slot **begun)
 {
     int64_t shared_pages = have / s->session->page * s->session->page;
@@ -208,8 +209,9 @@ static bool is_overdue(const hb_scheduler *s, const hb_job *job)
     return s->n_begun - job->begun_then > PATIENCE * (uint64_t)s->n_slots;
 }
 
-/* The job to begin a sample of next: of those that need not wait for more of their prompt, the one that
- * has the most of it, unless one is overdue. Where nothing runs there always is one. */
+/* Chooses the job whose sample begins next: an overdue job first, otherwise the job with the longest
+ * available prefix among those that need not wait for a longer one. When nothing runs, there always is
+ * one. */
 static hb_job *choose(hb_scheduler *s)
 {
     hb_job *best = NULL;
@@ -238,6 +240,6 @@ void hb_begin_samples(hb_scheduler *s)
         hb_offer offer = job->prompt.offer;
         if (begin(s, job, offer.parent, offer.have, &begun)) continue;
         if (s->n_in[HB_SLOT_RUNNING] || !offer.have) return;
-        empty(s, &s->slots[offer.parent]); /* the parent itself stands in the way */
+        empty(s, &s->slots[offer.parent]); /* the parent itself occupies the room */
     }
 }

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* How many bytes at the end of what is held may be the beginning of the stop text. */
+/* The number of held bytes at the end that may begin the stop text. */
 static size_t may_begin(const hb_buffer *held, const char *stop)
 {
     size_t n = strlen(stop) - 1;

@@ -1,15 +1,15 @@
-/* Grouped-query attention (Ainslie et al., GQA, 2023) over the paged cache, never holding more scores
- * than those of a few queries against one page. */
+/* Grouped-query attention (Ainslie et al., GQA, 2023) over the paged cache. At any time it holds only
+ * the scores of a few queries against one page. */
 #include "engine/attention.h"
 
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
-/* Scores below which waking the other threads costs more than they bring. */
+/* With fewer scores, waking the other threads costs more time than it saves. */
 #define PARALLEL_FROM (1 << 11)
 
-/* One call: a batch in a block of the model. */
+/* The arguments of one call: a batch in one block of the model. */
 typedef struct call {
     const hb_workspace *w;
     const hb_native_model *model;
@@ -40,7 +40,7 @@ static int32_t starts_at(int32_t position, int32_t window)
     return window && position >= window ? position - window + 1 : 0;
 }
 
-/* A position as a place in a page, or at its end that is nearer. */
+/* A position's index within a page, clamped to 0 and HB_PAGE for positions outside the page. */
 static int32_t in_page(int32_t position, int32_t page)
 {
     int32_t place = position - page * HB_PAGE;

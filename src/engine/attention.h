@@ -3,8 +3,8 @@
 
 #include "engine/workspace.h"
 
-/* Causal attention of a batch in one block: puts its keys w->k and values w->v into the cache, and then
- * fills w->attention by its queries w->q. */
+/* Computes causal attention for a batch in one block: stores the keys w->k and values w->v in the
+ * cache, then attends with the queries w->q and writes the result to w->attention. */
 void hb_attention(const hb_workspace *w, const hb_native_model *model, const hb_kv_cache *cache,
                   const hb_batch *batch, int32_t layer);
 

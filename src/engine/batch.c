@@ -19,7 +19,7 @@ void hb_batch_close(hb_batch *batch)
     free(batch->blocks);
 }
 
-/* The blocks of a span's queries. */
+/* Divides a span's queries into blocks. */
 static void add_blocks(hb_batch *b, const hb_span *span)
 {
     int32_t queries = span->n * b->group, count = (queries + HB_QUERY_ROWS - 1) / HB_QUERY_ROWS;

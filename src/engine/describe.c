@@ -1,4 +1,4 @@
-/* What a GGUF file says of itself. Texts stay in the mapped file. */
+/* Describes a GGUF file. Texts point into the mapped file. */
 #include <stdlib.h>
 #include <string.h>
 #include "engine/engine.h"
@@ -12,7 +12,7 @@ static const char *const kinds[HB_GGUF_KINDS] = {
     [HB_GGUF_FLOAT64] = "f64",
 };
 
-/* A description with what it points to. */
+/* A description and the memory that it points to. */
 typedef struct described {
     hb_file_description base;
     hb_gguf *gguf;
@@ -26,7 +26,7 @@ static hb_text text_of(hb_gguf_text text)
     return (hb_text){text.bytes, text.length};
 }
 
-/* A number of up to 8 bytes, little-endian as in the file. */
+/* Reads a number of up to 8 bytes, little-endian. */
 static hb_file_value read_number(hb_gguf_kind kind, const uint8_t *data)
 {
     uint64_t bits = 0;
@@ -55,7 +55,7 @@ static hb_file_value read_number(hb_gguf_kind kind, const uint8_t *data)
     return v;
 }
 
-/* Reads the value at *cursor and moves on. */
+/* Reads the value at *cursor and advances *cursor. */
 static hb_file_value read_value(hb_gguf_kind kind, const uint8_t **cursor)
 {
     if (kind == HB_GGUF_STRING)
@@ -65,7 +65,7 @@ static hb_file_value read_value(hb_gguf_kind kind, const uint8_t **cursor)
     return v;
 }
 
-/* Values of an entry that are described. */
+/* The number of values of an entry that are described. */
 static size_t n_shown(const hb_gguf_value *v)
 {
     return v->count < HB_FILE_SHOWN ? (size_t)v->count : HB_FILE_SHOWN;

@@ -1,4 +1,4 @@
-/* The public functions of models and sessions: they check their arguments and call the operation of the
+/* The public functions of models and sessions. They check their arguments and call the operation of the
  * model's engine. */
 #include "engine/engine.h"
 
@@ -110,22 +110,24 @@ bool hb_token_is_end(const hb_model *model, int32_t token)
 static hb_status check_options(const hb_session_options *o, hb_error *err)
 {
     if (o->n_ctx < 0 || o->n_ctx > MAX_CTX)
-        return hb_fail(err, HB_ERR_ARGUMENT, "a context of %d positions; 1 to %d can be asked for",
+        return hb_fail(err, HB_ERR_ARGUMENT, "a context of %d positions is out of range (1 to %d)",
                        o->n_ctx, MAX_CTX);
     if (o->n_threads < 0 || o->n_threads > MAX_THREADS)
-        return hb_fail(err, HB_ERR_ARGUMENT, "%d threads; 1 to %d can be asked for", o->n_threads,
-                       MAX_THREADS);
+        return hb_fail(err, HB_ERR_ARGUMENT, "the number of threads, %d, is out of range (1 to %d)",
+                       o->n_threads, MAX_THREADS);
     if (o->n_sequences < 0 || o->n_sequences > MAX_SEQUENCES)
-        return hb_fail(err, HB_ERR_ARGUMENT, "%d sequences; 1 to %d can be asked for", o->n_sequences,
-                       MAX_SEQUENCES);
+        return hb_fail(err, HB_ERR_ARGUMENT, "the number of sequences, %d, is out of range (1 to %d)",
+                       o->n_sequences, MAX_SEQUENCES);
     if (o->n_positions < 0)
-        return hb_fail(err, HB_ERR_ARGUMENT, "a cache of %lld positions", (long long)o->n_positions);
+        return hb_fail(err, HB_ERR_ARGUMENT, "the cache cannot have %lld positions",
+                       (long long)o->n_positions);
     if (o->cache_bytes < 0)
-        return hb_fail(err, HB_ERR_ARGUMENT, "a cache of %lld bytes", (long long)o->cache_bytes);
+        return hb_fail(err, HB_ERR_ARGUMENT, "the cache cannot have %lld bytes",
+                       (long long)o->cache_bytes);
     return HB_OK;
 }
 
-/* Checks the options, and replaces 0 by the default it stands for. */
+/* Checks the options and replaces each 0 by its default. */
 static hb_status resolve(const hb_model *model, const hb_session_options *options,
                          hb_session_options *out, hb_error *err)
 {
@@ -229,13 +231,14 @@ void hb_sequence_drop(hb_session *session, int32_t sequence)
 hb_status hb_sequence_fork(hb_session *session, int32_t from, int32_t n, int32_t to, hb_error *err)
 {
     if (!is_sequence(session, from) || !is_sequence(session, to) || from == to)
-        return hb_fail(err, HB_ERR_ARGUMENT, "sequence %d cannot be forked to %d: there are %d", from,
-                       to, session->n_sequences);
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "sequence %d cannot be forked to %d: the session has %d sequences", from, to,
+                       session->n_sequences);
     int32_t has = hb_sequence_n_past(session, from), there = hb_sequence_n_past(session, to);
     if (n < 0 || n > has || there)
         return hb_fail(err, HB_ERR_ARGUMENT,
-                       "%d positions of sequence %d's %d cannot be forked to sequence %d, which has %d",
-                       n, from, has, to, there);
+                       "cannot fork %d of sequence %d's %d positions to sequence %d, which has %d", n,
+                       from, has, to, there);
     return session->engine->fork(session, from, n, to, err);
 }
 
@@ -246,7 +249,8 @@ hb_tap hb_tap_defaults(void)
     return (hb_tap){0};
 }
 
-/* Whether the numbers ascend within 0 <= number < end. *bad gets the first that does not. */
+/* Whether the numbers ascend strictly and lie in 0 <= number < end. *bad becomes the first number that
+ * breaks this. */
 static bool ascends(const int32_t *numbers, int32_t n, int32_t end, int32_t *bad)
 {
     for (int32_t i = 0, least = 0; i < n; i++) {
@@ -262,14 +266,14 @@ static hb_status check_tap(const hb_session *s, int32_t n_tokens, const hb_tap *
     const hb_model_info *m = &s->model->info;
     int32_t bad;
     if (!ascends(t->rows, t->n_rows, n_tokens, &bad))
-        return hb_fail(err, HB_ERR_ARGUMENT, "tapped row %d is out of range or order", bad);
+        return hb_fail(err, HB_ERR_ARGUMENT, "tapped row %d is out of range or out of order", bad);
     if (t->blocks && !ascends(t->blocks, t->n_blocks, m->n_layers, &bad))
-        return hb_fail(err, HB_ERR_ARGUMENT, "tapped block %d is out of range or order", bad);
+        return hb_fail(err, HB_ERR_ARGUMENT, "tapped block %d is out of range or out of order", bad);
     if (t->lens && !(t->logits && t->states && t->lens_tokens))
-        return hb_fail(err, HB_ERR_ARGUMENT, "a lens needs logits, states and room for its tokens");
+        return hb_fail(err, HB_ERR_ARGUMENT, "the lens needs logits, states and lens_tokens");
     if (t->lens && (t->n_lens < 1 || t->n_lens > m->n_vocab))
-        return hb_fail(err, HB_ERR_ARGUMENT, "a lens of %d tokens of a vocabulary of %d", t->n_lens,
-                       m->n_vocab);
+        return hb_fail(err, HB_ERR_ARGUMENT, "the lens cannot have %d tokens of a vocabulary of %d",
+                       t->n_lens, m->n_vocab);
     return HB_OK;
 }
 
@@ -283,7 +287,7 @@ static hb_status check_tokens(const hb_session *s, const int32_t *tokens, const 
                            s->model->info.n_vocab);
     for (int32_t i = 0; sequences && i < n; i++)
         if (!is_sequence(s, sequences[i]))
-            return hb_fail(err, HB_ERR_ARGUMENT, "sequence %d is not among the session's %d",
+            return hb_fail(err, HB_ERR_ARGUMENT, "sequence %d is out of range: the session has %d",
                            sequences[i], s->n_sequences);
     return HB_OK;
 }

@@ -13,66 +13,68 @@
 
 typedef struct hb_engine hb_engine;
 
-/* ---- What all engines' models and sessions have in common -----------------------------------------
+/* ---- What models and sessions of all engines share -----------------------------------------
  */
 
 /* An engine's own struct for a model begins with this one. The operation that opens a model fills in
- * `info` and `warnings`; the rest is filled in for it. */
+ * `info`, `warnings` and `n_warnings`; hb_engine_open fills in the rest. */
 struct hb_model {
     const hb_engine *engine;
-    bool vocab_only; /* it can tokenize; a session cannot be opened */
+    bool vocab_only; /* opened for its tokenizer only; no session can be opened */
     hb_model_info info;
     const char *const *warnings; /* [n_warnings], see hb_model_warning */
     size_t n_warnings;
 };
 
-/* The same for a session. The operation that opens one fills in all but `engine` and `model`. */
+/* An engine's own struct for a session begins with this one. The operation that opens a session fills
+ * in everything except `engine` and `model`. */
 struct hb_session {
     const hb_engine *engine;
     const hb_model *model;
     int32_t n_ctx;       /* positions that a sequence may hold */
-    int32_t n_threads;   /* that evaluate; results do not depend on their number */
-    int32_t n_sequences; /* numbered from 0 */
-    int32_t n_batch;     /* tokens evaluated together: longer calls go in parts of so many */
-    int32_t page;        /* positions are handed out to sequences in pages of so many */
-    const char *kernels; /* what does the arithmetic, for people */
+    int32_t n_threads;   /* threads that evaluate; results do not depend on this number */
+    int32_t n_sequences; /* number of sequences; they are numbered from 0 */
+    int32_t n_batch;     /* maximum number of tokens evaluated together; longer calls are split */
+    int32_t page;        /* positions in a page; sequences get their positions in whole pages */
+    const char *kernels; /* name of the kernels that do the arithmetic, for messages */
 };
 
-/* Positions that the pages of a sequence of n positions hold. */
+/* n positions rounded up to whole pages. */
 static inline int64_t hb_session_paged(const hb_session *session, int32_t n)
 {
     return ((int64_t)n + session->page - 1) / session->page * session->page;
 }
 
-/* ---- Verbs beside those of hbar.h ------------------------------------------------------------------
+/* ---- Functions beside those of hbar.h
+ * ------------------------------------------------------------------
  */
 
-/* hb_model_open and hb_model_open_vocab by an engine of the caller's choice. */
+/* As hb_model_open or, with vocab_only, hb_model_open_vocab, but with the given engine. */
 hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_only, hb_model **model,
                          hb_error *err);
 
-/* A part of a text, from the end of the part before it (or the start) to `end`. */
+/* A part of a text. It begins where the previous span ends (the first one at 0) and ends at byte `end`.
+ */
 typedef struct hb_text_span {
     size_t end;
-    bool parse_special; /* whether control tokens are looked for in it */
+    bool parse_special; /* whether control tokens are recognised in this span */
 } hb_text_span;
 
-/* Tokens of a text of n >= 1 spans, ascending, the last of which ends the text. The text is tokenized
- * as a whole, but a special token is only found within one span, and a control token only in a span
- * that is parsed for them. The tokens that begin and end a text are added where the model wants them
- * and the caller allows it. *tokens is released with free(). */
+/* Tokenizes a text that consists of n >= 1 spans in ascending order; the last span ends the text. The
+ * text is tokenized as a whole, but a special token must lie within one span, and a control token is
+ * recognised only in a span with parse_special. The BOS and EOS tokens are added if the model asks for
+ * them and the caller allows it. Release *tokens with free(). */
 hb_status hb_tokenize_spans(const hb_model *model, const char *text, const hb_text_span *spans,
                             size_t n, bool add_bos, bool add_eos, int32_t **tokens, size_t *n_tokens,
                             hb_error *err);
 
-/* The model's own chat template, a program in Jinja; NULL bytes when it has none. Valid as long as the
- * model. */
+/* The model's own chat template, in Jinja; NULL bytes when it has none. Valid as long as the model. */
 hb_text hb_model_chat_template(const hb_model *model);
 
 /* ---- What a model's file holds ---------------------------------------------------------------------
  */
 
-/* A value of a file's metadata. Texts are bytes of any kind, valid as long as the description. */
+/* A metadata value. Texts may hold any bytes; they are valid as long as the description. */
 typedef struct hb_file_value {
     enum { HB_FILE_TEXT, HB_FILE_INTEGER, HB_FILE_REAL, HB_FILE_BOOLEAN } kind;
     union {
@@ -83,62 +85,63 @@ typedef struct hb_file_value {
     };
 } hb_file_value;
 
-#define HB_FILE_SHOWN 8 /* elements of an array that a description holds */
+#define HB_FILE_SHOWN 8 /* maximum number of array elements that a description holds */
 
 typedef struct hb_file_entry {
     hb_text key;
-    const char *type;            /* as the format calls it: "u32", "string", "array" ... */
-    const char *element;         /* the type of an array's elements; NULL for anything else */
-    uint64_t count;              /* elements of an array; 1 for anything else */
+    const char *type;            /* name of the type: "u32", "string", "array" ... */
+    const char *element;         /* type of an array's elements; NULL for other types */
+    uint64_t count;              /* number of elements of an array; 1 for other types */
     const hb_file_value *values; /* [n_values]: the value, or an array's first HB_FILE_SHOWN elements */
     size_t n_values;
 } hb_file_entry;
 
 typedef struct hb_file_tensor {
     hb_text name;
-    const char *type; /* "Q4_K" ...; NULL for a number without a name */
+    const char *type; /* "Q4_K" ...; NULL for an unknown type */
     uint32_t type_number;
     uint32_t n_dims;
-    uint64_t dims[4]; /* a row's length first */
+    uint64_t dims[4]; /* dims[0] is the length of a row */
     int64_t n_weights;
-    int64_t bytes;   /* -1 where the size of the type is not known */
+    int64_t bytes;   /* -1 if the size of the type is unknown */
     uint64_t offset; /* in the data section of its part */
-    uint32_t part;   /* the file it is in, from 0 */
+    uint32_t part;   /* index of the file that holds it, from 0 */
 } hb_file_tensor;
 
-/* What a GGUF file says of itself, whether hbar can run it or not. Sums of weights and of bytes over
- * all tensors fit an int64_t. */
+/* What a GGUF file contains, whether or not hbar can run it. The sums of weights and bytes over all
+ * tensors fit in an int64_t. */
 typedef struct hb_file_description {
     const char *path;
-    uint64_t size;    /* bytes of all parts */
-    uint32_t n_parts; /* 1 for a model in one file */
-    uint32_t version; /* of the format */
+    uint64_t size;    /* bytes of all parts together */
+    uint32_t n_parts; /* 1 for a model that is not split */
+    uint32_t version; /* version of the format */
     int64_t n_weights;
-    hb_text architecture, name, chat_template; /* NULL bytes: it says none */
+    hb_text architecture, name, chat_template; /* NULL bytes if absent */
     const hb_file_entry *entries;              /* [n_entries], sorted by key */
     const hb_file_tensor *tensors;             /* [n_tensors], sorted by name */
     size_t n_entries, n_tensors;
 } hb_file_description;
 
-/* Errors as hb_model_open, but for those of models that cannot be run. */
+/* Describes a file; release *description with hb_describe_free. Errors as hb_model_open, except that
+ * models which hbar cannot run are accepted. */
 hb_status hb_describe_file(const char *path, hb_file_description **description, hb_error *err);
 void hb_describe_free(hb_file_description *description);
 
 /* ---- The table -------------------------------------------------------------------------------------
  */
 
-/* Arguments are checked before an operation is called: pointers to results are not NULL, numbers are in
- * the range that is told here. An operation that fails fills in err and leaves its results unset. */
+/* engine.c checks arguments before it calls an operation: pointers to results are not NULL, and numbers
+ * are in the ranges given here. An operation that fails fills in err and leaves its results unset. */
 struct hb_engine {
     const char *name;
 
-    /* Models. `close` takes whatever `open` gave. */
+    /* Models. `close` releases a model that `open` returned. */
     hb_status (*open)(const char *path, bool vocab_only, hb_model **model, hb_error *err);
     void (*close)(hb_model *model);
     hb_status (*sha256)(const hb_model *model, char hex[65], hb_error *err);
     hb_text (*chat_template)(const hb_model *model);
 
-    /* Tokens, 0 <= token < n_vocab. */
+    /* Tokens. 0 <= token < n_vocab. */
     hb_status (*tokenize)(const hb_model *model, const char *text, const hb_text_span *spans, size_t n,
                           bool add_bos, bool add_eos, int32_t **tokens, size_t *n_tokens,
                           hb_error *err);
@@ -146,25 +149,25 @@ struct hb_engine {
     hb_text (*token_piece)(const hb_model *model, int32_t token);
     bool (*token_is_end)(const hb_model *model, int32_t token);
 
-    /* Sessions, of models that are not vocab_only. In the options n_ctx, n_threads and n_sequences are
-     * at least 1; n_positions and cache_bytes may be 0. */
+    /* Sessions. The model is not vocab_only. In the options, n_ctx, n_threads and n_sequences are at
+     * least 1; n_positions and cache_bytes may be 0. */
     hb_status (*memory)(const hb_model *model, const hb_session_options *options, hb_memory *memory,
                         hb_error *err);
     hb_status (*open_session)(const hb_model *model, const hb_session_options *options,
                               hb_session **session, hb_error *err);
     void (*close_session)(hb_session *session);
 
-    /* Sequences, 0 <= sequence < n_sequences. `fork` has 0 <= n <= n_past(from), and another sequence
-     * `to` that is empty; it fails only for want of room. */
+    /* Sequences. 0 <= sequence < n_sequences. For `fork`, 0 <= n <= n_past(from), and `to` is another
+     * sequence that is empty; `fork` fails only when the cache is full. */
     int64_t (*n_free)(const hb_session *session);
     int32_t (*n_past)(const hb_session *session, int32_t sequence);
     void (*drop)(hb_session *session, int32_t sequence);
     hb_status (*fork)(hb_session *session, int32_t from, int32_t n, int32_t to, hb_error *err);
 
-    /* Evaluates tokens, at least one, and fills the tap. `sequences` may be NULL, which is all of
-     * sequence 0. `tap` is not NULL and in order; where all blocks are chosen its n_blocks is the
-     * model's. HB_ERR_CONTEXT, with the session unchanged, when the tokens do not fit;
-     * HB_ERR_UNSUPPORTED for an output that the engine cannot give. */
+    /* Evaluates at least one token and fills the tap. sequences[i] is the sequence of token i; NULL
+     * means that all belong to sequence 0. `tap` is not NULL and was checked; if its `blocks` is NULL,
+     * its n_blocks is the model's. Returns HB_ERR_CONTEXT, with the session unchanged, when the tokens
+     * do not fit, and HB_ERR_UNSUPPORTED for an output that the engine cannot compute. */
     hb_status (*eval)(hb_session *session, const int32_t *tokens, const int32_t *sequences,
                       int32_t n_tokens, const hb_tap *tap, hb_error *err);
 };

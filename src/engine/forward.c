@@ -1,5 +1,5 @@
-/* The forward pass of a transformer, for a batch of tokens of any sequences. architecture.c describes
- * the architectures. Activations are floats, one row for each token. */
+/* The forward pass of a transformer for a batch of tokens, which may belong to several sequences.
+ * architecture.c describes the architectures. Activations are floats, one row for each token. */
 #include <string.h>
 #include "engine/attention.h"
 #include "engine/lens.h"
@@ -7,7 +7,7 @@
 #include "engine/norm.h"
 #include "engine/session.h"
 
-/* The row of the embedding table that belongs to a token, scaled as the architecture asks. */
+/* Copies a token's row of the embedding table, scaled as the architecture requires. */
 static void embed(const hb_native_session *s, int32_t token, float *out)
 {
     const hb_matrix *w = &s->model->token_embd;
@@ -45,7 +45,7 @@ static void rotate_pairs(float *head, const float *angles, int32_t n_rot)
     }
 }
 
-/* The same for pairs of dimensions that lie half of the rotated dimensions apart. */
+/* Rotates pairs of dimensions i and i + n_rot / 2 of a head by its position's angles. */
 static void rotate_halves(float *head, const float *angles, int32_t n_rot)
 {
     float *upper = head + n_rot / 2;
@@ -56,7 +56,7 @@ static void rotate_halves(float *head, const float *angles, int32_t n_rot)
     }
 }
 
-/* Makes one token's heads of queries or keys ready for its position. */
+/* Adds the bias to one token's heads of queries or keys, norms them and rotates them. */
 static void place_heads(const hb_native_model *m, float *heads, int32_t n_heads, const float *bias,
                         const float *norm, const float *angles)
 {
@@ -88,8 +88,8 @@ static void self_attention(hb_native_session *s, int32_t layer)
     hb_attention(&s->work, s->model, &s->cache, &s->batch, layer);
 }
 
-/* SwiGLU or GeGLU (Shazeer, GLU Variants Improve Transformer, 2020). The result, silu(gate) * up or
- * gelu(gate) * up, is left in s->work.gate. */
+/* SwiGLU or GeGLU (Shazeer, GLU Variants Improve Transformer, 2020). Writes the result, silu(gate) * up
+ * or gelu(gate) * up, to s->work.gate. */
 static void feed_forward(hb_native_session *s, const hb_layer *l)
 {
     size_t ff = (size_t)s->model->n_ff;
@@ -102,8 +102,8 @@ static void feed_forward(hb_native_session *s, const hb_layer *l)
         glu(s->work.gate + (size_t)row * ff, s->work.up + (size_t)row * ff, ff);
 }
 
-/* Projects back to the residual stream's width, applies the norm if there is one, and adds to the
- * stream. Uses s->work.normed, which nobody needs any more. */
+/* Projects to the residual stream's width, applies the norm if there is one, and adds the result to the
+ * stream. Overwrites s->work.normed, which is no longer needed. */
 static void add_projected(hb_native_session *s, const hb_matrix *w, const float *from,
                           const float *norm)
 {
@@ -115,7 +115,8 @@ static void add_projected(hb_native_session *s, const hb_matrix *w, const float 
         add(s->work.x + (size_t)row * d, s->work.normed + (size_t)row * d, d);
 }
 
-/* The tap's rows [from, to), which are in this batch; its first token is number `first` of the call. */
+/* The tap's rows [from, to), which lie in this batch. The batch's first token is token number `first`
+ * of the call. */
 typedef struct tapped {
     const hb_tap *tap;
     int32_t from, to, first;
@@ -144,7 +145,7 @@ static void tap_states(const hb_native_session *s, const tapped *t, int32_t b)
                d * sizeof(float));
 }
 
-/* The output head, for tapped tokens only. */
+/* Computes logits for the tapped tokens. */
 static void tap_logits(hb_native_session *s, const tapped *t)
 {
     const hb_native_model *m = s->model;
@@ -158,7 +159,7 @@ static void tap_logits(hb_native_session *s, const tapped *t)
     if (m->logit_cap > 0) s->work.kernels->softcap(logits, (size_t)n * vocab, m->logit_cap);
 }
 
-/* Every row's embedding and the angles that its position turns heads by. */
+/* Computes every row's embedding and RoPE angles. */
 static void begin_rows(const hb_native_session *s, const int32_t *tokens)
 {
     const hb_native_model *m = s->model;
@@ -172,7 +173,7 @@ static void begin_rows(const hb_native_session *s, const int32_t *tokens)
     }
 }
 
-/* Evaluates the batch that is planned, the first token of which is number `first` of the call. */
+/* Evaluates the planned batch. Its first token is token number `first` of the call. */
 static void eval_batch(hb_native_session *s, const int32_t *tokens, const hb_tap *tap, int32_t first)
 {
     const hb_native_model *m = s->model;
@@ -192,7 +193,8 @@ static void eval_batch(hb_native_session *s, const int32_t *tokens, const hb_tap
     if (tap->lens) hb_lens(&s->work, m, tap, t.from, t.to);
 }
 
-/* Whether the cache has room for the tokens: in each sequence, and in pages for all. */
+/* Checks that each sequence has room for its tokens, and that the cache has enough free pages for all
+ * of them. */
 static hb_status check_room(const hb_native_session *s, const int32_t *sequences, int32_t n,
                             hb_error *err)
 {
@@ -209,8 +211,9 @@ static hb_status check_room(const hb_native_session *s, const int32_t *sequences
         c->sequences[q].wanted = 0; /* counted once */
     }
     if (pages <= c->n_free) return HB_OK;
-    return hb_fail(err, HB_ERR_CONTEXT, "the cache has %d pages of %d positions left, not %lld",
-                   c->n_free, HB_PAGE, (long long)pages);
+    return hb_fail(err, HB_ERR_CONTEXT,
+                   "the cache has %d free pages of %d positions, but %lld are needed", c->n_free,
+                   HB_PAGE, (long long)pages);
 }
 
 hb_status hb_native_eval(hb_session *session, const int32_t *tokens, const int32_t *sequences,

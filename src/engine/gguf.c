@@ -13,8 +13,8 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF files are read i
 
 #define MAX_NAME 256 /* longest key or tensor name accepted */
 
-/* Weights in all tensors together: far above any real model, low enough that sums of weights and of
- * their bytes fit 64 bits. */
+/* Maximum number of weights of a model: far above any real model, and low enough for sums of weights
+ * and bytes to fit in 64 bits. */
 #define MAX_WEIGHTS (UINT64_C(1) << 60)
 
 struct hb_gguf {
@@ -27,12 +27,11 @@ struct hb_gguf {
     uint64_t n_tensors;
     uint64_t n_weights;
     uint32_t version;
-    hb_gguf *
-        *others; /* [n_parts - 1], the other parts of a split model, whose tensors are among ours */
-    uint32_t n_parts; /* with this one */
+    hb_gguf **others; /* other parts [n_parts - 1] */
+    uint32_t n_parts; /* including this one */
 };
 
-/* A place in the mapped file while its header is read. */
+/* The reading position in the header of the mapped file. */
 typedef struct reader {
     const hb_gguf *gguf;
     uint64_t at;
@@ -103,7 +102,7 @@ static hb_status bad_value(const reader *r, const hb_gguf_value *v, const char *
                    v->key.bytes, why);
 }
 
-/* Reads an array's header and steps over its elements, which are thereby known to be in bounds. */
+/* Reads an array's header and skips its elements, which also checks that they are in bounds. */
 static hb_status take_array(reader *r, hb_gguf_value *v)
 {
     uint32_t element;
@@ -145,7 +144,7 @@ static hb_status bad_tensor(const hb_gguf *g, hb_error *err, hb_status status, h
     return hb_fail(err, status, "%s: tensor '%.*s': %s", g->path, (int)name.length, name.bytes, why);
 }
 
-/* Reads a tensor's entry; its place in the data section is checked later, by place_tensor. */
+/* Reads a tensor's entry; place_tensor later checks where its data lie. */
 static hb_status take_tensor(reader *r, hb_gguf_tensor *t)
 {
     hb_status status = take_name(r, "a tensor name", &t->name);
@@ -174,8 +173,8 @@ static hb_status bad_type(const hb_gguf *g, const hb_gguf_tensor *t, hb_error *e
     return bad_tensor(g, err, HB_ERR_UNSUPPORTED, t->name, why);
 }
 
-/* Finds a tensor's bytes and checks that they lie in the file. The size of an unsupported type is not
- * known, so such a tensor's place is not checked; nothing reads it. */
+/* Finds a tensor's data and checks that they lie in the file. The size of an unsupported type is
+ * unknown, so the data of such a tensor are not checked; nothing reads them. */
 static hb_status place_tensor(hb_gguf *g, hb_gguf_tensor *t, uint64_t data_at, uint64_t alignment,
                               hb_error *err)
 {
@@ -284,11 +283,11 @@ static hb_status read_header(hb_gguf *g, hb_error *err)
     }
     g->version = version;
     if (!take_u64(&r, &g->n_tensors) || !take_u64(&r, &g->n_values)) return truncated(&r, "the header");
-    /* The smallest entries possible: a key, a type and a byte; a name, a dimension, a type, an offset.
-     */
+    /* 14 and 33 bytes are the smallest possible entries: a key, a type and a byte; a name, a dimension,
+     * a type and an offset. */
     if (g->n_values > g->size / 14 || g->n_tensors > g->size / 33)
         return hb_fail(err, HB_ERR_FORMAT,
-                       "%s: %llu metadata values and %llu tensors cannot fit the file", g->path,
+                       "%s: the file is too small for %llu metadata values and %llu tensors", g->path,
                        (unsigned long long)g->n_values, (unsigned long long)g->n_tensors);
     hb_status status = read_values(g, &r);
     return status ? status : read_tensors(g, &r);
@@ -351,8 +350,8 @@ static hb_status read_split(const hb_gguf *g, split *s, hb_error *err)
     return hb_gguf_get_int(g, "split.tensors.count", true, 0, INT32_MAX, &s->n_tensors, err);
 }
 
-/* The name that part `no` must have, derived from the name of part `have`: NAME-00001-of-0000N.gguf.
- * Released with free(). */
+/* Derives the name of part `no` from the name of part `have`: NAME-00001-of-0000N.gguf. Release *out
+ * with free(). */
 static hb_status part_path(const char *path, const split *have, int64_t no, char **out, hb_error *err)
 {
     char ending[40];
@@ -368,7 +367,7 @@ static hb_status part_path(const char *path, const split *have, int64_t no, char
     return HB_OK;
 }
 
-/* Adds the part's tensors to g, which then owns the part and its mapping. */
+/* Adds the part's tensors to g and makes g the owner of the part. Closes the part on failure. */
 static hb_status join(hb_gguf *g, hb_gguf *part, hb_error *err)
 {
     uint64_t n = g->n_tensors + part->n_tensors;
@@ -525,7 +524,7 @@ static hb_status missing(const hb_gguf *g, const char *key, hb_error *err)
     return hb_fail(err, HB_ERR_FORMAT, "%s: metadata '%s' is missing", g->path, key);
 }
 
-/* An integer of any width; false for another kind or one above INT64_MAX. */
+/* Reads an integer of any width. Returns false for another type or a value above INT64_MAX. */
 static bool as_int(const hb_gguf_value *v, int64_t *out)
 {
     union {
@@ -673,6 +672,6 @@ hb_status hb_gguf_check_all_used(const hb_gguf *gguf, hb_error *err)
     for (uint64_t i = 0; i < gguf->n_tensors; i++)
         if (!gguf->tensors[i].used)
             return bad_tensor(gguf, err, HB_ERR_UNSUPPORTED, gguf->tensors[i].name,
-                              "not a part of this architecture that hbar knows");
+                              "hbar does not know this tensor in this architecture");
     return HB_OK;
 }

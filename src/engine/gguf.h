@@ -1,7 +1,7 @@
 /* GGUF files: metadata and tensors, memory-mapped. Every count, offset and size is checked against the
  * file before it is used (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md). A model may be
- * split into files named NAME-00001-of-0000N.gguf. The first has the metadata, and each has tensors;
- * together they open as one model. */
+ * split into files named NAME-00001-of-0000N.gguf. The first part has the metadata, and every part has
+ * tensors; together they open as one model. */
 #ifndef HB_ENGINE_GGUF_H
 #define HB_ENGINE_GGUF_H
 
@@ -26,7 +26,7 @@ typedef enum hb_gguf_kind {
     HB_GGUF_KINDS
 } hb_gguf_kind;
 
-/* Bytes in the mapped file; not zero-terminated. */
+/* A text in the mapped file; not zero-terminated. */
 typedef struct hb_gguf_text {
     const char *bytes;
     uint64_t length;
@@ -35,32 +35,34 @@ typedef struct hb_gguf_text {
 typedef struct hb_gguf_value {
     hb_gguf_text key;
     hb_gguf_kind kind;
-    hb_gguf_kind element; /* of an array */
-    uint64_t count;       /* elements of an array; 1 for anything else */
-    const uint8_t *data;  /* the value or first element, unaligned, in bounds for all of them */
+    hb_gguf_kind element; /* element type of an array */
+    uint64_t count;       /* number of elements of an array; 1 for other types */
+    const uint8_t *data;  /* the value or the first element, unaligned; all elements are in bounds */
 } hb_gguf_value;
 
 typedef struct hb_gguf_tensor {
     hb_gguf_text name;
-    uint32_t type; /* as in the file; it may be unsupported */
+    uint32_t type; /* as in the file; possibly an unsupported type */
     uint32_t n_dims;
-    uint64_t dims[4];    /* fastest first: dims[0] is a row's length; unused ones are 1 */
+    uint64_t dims[4];    /* dims[0] is the length of a row; unused dimensions are 1 */
     const uint8_t *data; /* NULL for an unsupported type */
     uint64_t row_bytes;  /* bytes of dims[0] weights; 0 for an unsupported type */
-    uint64_t offset;     /* in the data section of its part */
-    uint32_t part;       /* the file it is in, from 0 */
+    uint64_t offset;     /* byte offset in the data section of its part */
+    uint32_t part;       /* index of the file that holds it, from 0 */
     bool used;           /* set by hb_gguf_take_tensor */
 } hb_gguf_tensor;
 
 typedef struct hb_gguf hb_gguf;
 
-/* A tensor of an unsupported type is not an error here; hb_gguf_take_tensor refuses it. */
+/* Opens a file. A tensor of an unsupported type is not an error here; hb_gguf_take_tensor refuses it.
+ */
 hb_status hb_gguf_open(const char *path, hb_gguf **gguf, hb_error *err);
 void hb_gguf_close(hb_gguf *gguf);
-const char *hb_gguf_path(const hb_gguf *gguf);   /* as given; of a split model the first part's */
-uint64_t hb_gguf_file_size(const hb_gguf *gguf); /* of all parts together */
-uint64_t hb_gguf_n_weights(const hb_gguf *gguf); /* in all tensors; at most 2^60 */
-uint32_t hb_gguf_version(const hb_gguf *gguf);   /* of the format: 2 or 3 */
+const char *hb_gguf_path(
+    const hb_gguf *gguf); /* as the caller gave it; for a split model, the path of the first part */
+uint64_t hb_gguf_file_size(const hb_gguf *gguf); /* bytes of all parts together */
+uint64_t hb_gguf_n_weights(const hb_gguf *gguf); /* weights of all tensors; at most 2^60 */
+uint32_t hb_gguf_version(const hb_gguf *gguf);   /* version of the format: 2 or 3 */
 uint32_t hb_gguf_n_parts(const hb_gguf *gguf);   /* 1 for a file that is not split */
 const char *hb_gguf_part_path(const hb_gguf *gguf, uint32_t part);
 
@@ -71,8 +73,9 @@ const hb_gguf_tensor *hb_gguf_tensors(const hb_gguf *gguf, uint64_t *n);
 /* NULL when there is no such key. */
 const hb_gguf_value *hb_gguf_find(const hb_gguf *gguf, const char *key);
 
-/* Each reads a scalar into *out. HB_ERR_FORMAT for a value of another type or outside [min, max]. A
- * missing key leaves *out as it is, or is HB_ERR_FORMAT when `required`. */
+/* These functions read a scalar into *out. They return HB_ERR_FORMAT for a value of another type or
+ * outside [min, max]; a float must be above 0 and below 1e30. A missing key leaves *out as it is, or is
+ * HB_ERR_FORMAT when `required`. */
 hb_status hb_gguf_get_int(const hb_gguf *gguf, const char *key, bool required, int64_t min, int64_t max,
                           int64_t *out, hb_error *err);
 hb_status hb_gguf_get_float(const hb_gguf *gguf, const char *key, bool required, double *out,
@@ -81,21 +84,22 @@ hb_status hb_gguf_get_bool(const hb_gguf *gguf, const char *key, bool *out, hb_e
 /* NULL bytes when the key is missing or not a string. */
 hb_gguf_text hb_gguf_get_text(const hb_gguf *gguf, const char *key);
 bool hb_gguf_text_is(hb_gguf_text text, const char *expected);
-int hb_gguf_text_compare(hb_gguf_text a, hb_gguf_text b); /* by bytes, as strcmp */
+int hb_gguf_text_compare(hb_gguf_text a,
+                         hb_gguf_text b); /* compares bytes; the sign is as for strcmp */
 
-uint32_t hb_gguf_kind_bytes(hb_gguf_kind kind); /* of a value; 0 for strings and arrays */
+uint32_t hb_gguf_kind_bytes(hb_gguf_kind kind); /* bytes of a value; 0 for strings and arrays */
 
-/* Steps through a string array: reads the text at *cursor and moves on. Start from value->data and do
+/* Reads the next text of a string array at *cursor and advances *cursor. Start at value->data and call
  * it at most value->count times. */
 hb_gguf_text hb_gguf_next_text(const uint8_t **cursor);
 
-/* Finds the tensor of that name and shape (cols = dims[0], rows = dims[1]; a vector has rows 1) and
- * marks it as used. *tensor is NULL when it is absent and not `required`. */
+/* Finds the tensor with this name, checks its shape (cols = dims[0], rows = dims[1]; a vector has rows
+ * 1) and marks it as used. If it is absent and not `required`, *tensor becomes NULL. */
 hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, uint64_t cols, uint64_t rows,
                               bool required, const hb_gguf_tensor **tensor, hb_error *err);
 
-/* HB_ERR_UNSUPPORTED, naming the tensor, when a tensor of the file was not taken: without it the model
- * would be wrong. */
+/* Returns HB_ERR_UNSUPPORTED, naming the tensor, when the file has a tensor that was not taken: results
+ * would be wrong without it. */
 hb_status hb_gguf_check_all_used(const hb_gguf *gguf, hb_error *err);
 
 #endif

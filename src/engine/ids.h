@@ -3,7 +3,7 @@
 
 #include "base/error.h"
 
-/* A list of token ids that grows. Start from a zeroed struct; the ids are released with free(). */
+/* A growing list of token ids. Start from a zeroed struct; release `ids` with free(). */
 typedef struct hb_ids {
     int32_t *ids;
     size_t n, room;

@@ -8,13 +8,13 @@
 #include "engine/kernels/kernels.h"
 
 typedef struct hb_kv_sequence {
-    int32_t n;      /* positions it holds */
-    int32_t wanted; /* positions that the current call adds */
+    int32_t n;      /* number of positions that it holds */
+    int32_t wanted; /* number of positions that the current call adds */
     int32_t *pages; /* [n / HB_PAGE, rounded up] */
 } hb_kv_sequence;
 
 typedef struct hb_kv_cache {
-    int32_t n_layers, n_heads, head_dim; /* heads of keys and values */
+    int32_t n_layers, n_heads, head_dim; /* n_heads: heads of keys and values */
     int32_t n_pages, n_sequences, pages_each;
     size_t padded;    /* head_dim, rounded up to HB_PAD */
     size_t head_size; /* floats of one head's keys and values in a page */
@@ -27,18 +27,18 @@ typedef struct hb_kv_cache {
     hb_kv_sequence *sequences; /* [n_sequences] */
 } hb_kv_cache;
 
-/* Bytes that a page takes. */
+/* The size of a page in bytes. */
 uint64_t hb_kv_page_bytes(int32_t n_layers, int32_t n_heads, int32_t head_dim);
 
-/* Pages that n positions take. */
+/* The number of pages that n positions take. */
 int32_t hb_kv_pages(int32_t n);
 
-/* Allocates the cache, whose first two lines, the shape, the caller has set. `claim` takes the memory
- * at once. */
+/* Allocates the cache. The caller has set the members of its first two lines, the shape. With `claim`,
+ * all memory is committed at once. Call hb_kv_close also after a failure. */
 hb_status hb_kv_open(hb_kv_cache *cache, bool claim, hb_error *err);
 void hb_kv_close(hb_kv_cache *cache);
 
-/* Pages that a sequence needs in addition to hold n more positions. */
+/* The number of further pages that a sequence needs to hold n more positions. */
 int32_t hb_kv_lacks(const hb_kv_cache *cache, int32_t sequence, int32_t n);
 
 /* Gives a sequence the pages for n more positions. The caller has checked that there are enough. */
@@ -47,11 +47,11 @@ void hb_kv_extend(hb_kv_cache *cache, int32_t sequence, int32_t n);
 /* Empties a sequence. */
 void hb_kv_drop(hb_kv_cache *cache, int32_t sequence);
 
-/* Makes an empty sequence hold the first n positions of another. False when a page must be copied and
- * none is free. */
+/* Makes the empty sequence `to` hold the first n positions of `from`. Returns false when a page must be
+ * copied and none is free. */
 bool hb_kv_fork(hb_kv_cache *cache, int32_t from, int32_t n, int32_t to);
 
-/* Keys [head_dim][HB_PAGE] of a head in a page; the values [HB_PAGE][padded] follow them. */
+/* The keys [head_dim][HB_PAGE] of a head in a page. Its values [HB_PAGE][padded] follow them. */
 static inline float *hb_kv_keys(const hb_kv_cache *c, int32_t page, int32_t layer, int32_t head)
 {
     return c->memory + (size_t)page * c->page_size +

@@ -5,8 +5,8 @@
 #include "base/greatest.h"
 #include "engine/norm.h"
 
-/* out [n_states][n_tokens]: the output head applied to states [n_states][n_embd], for `tokens` alone.
- * Their rows of the head are unpacked once for all states, a few at a time. */
+/* Applies the output head to states [n_states][n_embd] for `tokens` only, and writes out
+ * [n_states][n_tokens]. The head's rows are unpacked a few at a time and used for all states. */
 static void apply_head(const hb_workspace *w, const hb_native_model *m, const float *states,
                        int32_t n_states, const int32_t *tokens, int32_t n_tokens, float *out)
 {
@@ -30,7 +30,7 @@ static void apply_head(const hb_workspace *w, const hb_native_model *m, const fl
     if (m->logit_cap > 0) w->kernels->softcap(out, (size_t)n_states * (size_t)n_tokens, m->logit_cap);
 }
 
-/* The last block's row of the lens is the model's own logits. */
+/* Fills one row of the lens. For the last block the lens is the model's own logits. */
 static void read_row(const hb_workspace *w, const hb_native_model *m, const hb_tap *tap, int32_t row)
 {
     size_t k = (size_t)tap->n_lens, blocks = (size_t)tap->n_blocks;

@@ -1,6 +1,6 @@
-/* Multiplying by stored matrices, in one of two ways. A few tokens are multiplied by rows where they
- * lie in the file: each row is read once. Many tokens are multiplied by panels: some columns of some
- * rows, unpacked into an order that suits the registers and used for all tokens while they are in the
+/* Matrix products, computed in one of two ways. For a few tokens, each row of weights is read once,
+ * directly from the mapped file. For many tokens, weights are unpacked into panels: a panel holds some
+ * columns of some rows in an order that suits the registers, and serves all tokens while it is in the
  * processor's cache. Quantised weights are multiplied by activations quantised to bytes, unless the
  * workspace is exact. */
 #include "engine/matmul.h"
@@ -11,8 +11,8 @@
 /* With fewer multiplications, waking the other threads costs more time than it saves. */
 #define PARALLEL_FROM (1 << 17)
 
-/* Rows that a thread takes at a time in the first way: few enough to divide a matrix evenly among
- * threads, and enough that a thread itself uses most of what the processor prefetches for it. */
+/* Rows that a thread takes at a time for a few tokens: few enough to divide a matrix evenly among
+ * threads, and enough for a thread to use most of what the processor prefetches. */
 #define DIRECT_ROWS 64
 
 /* The state that the threads of one call share. */
@@ -33,7 +33,8 @@ static bool in_bytes(const hb_workspace *space, const hb_matrix *w)
     return !space->exact && space->kernels->dot[w->type];
 }
 
-/* The place of token t's columns from `at` on, a multiple of the depth. */
+/* The index of token t's columns in the laid-out activations, from column `at` on, a multiple of the
+ * depth. */
 static size_t place(const call *c, int32_t t, size_t at)
 {
     return at * (size_t)c->n + (size_t)t * c->depth;
@@ -62,8 +63,8 @@ static void describe_groups(const hb_byte_space *b, size_t from, size_t n)
     }
 }
 
-/* For weights with an offset: the value that each group's sum starts from, so that the offset cancels.
- */
+/* For weights with an offset: sets the value that each group's sum starts from, so that the offset
+ * cancels. */
 static void undo_offset(const hb_type_info *type, const hb_byte_space *b, size_t from, size_t n,
                         int32_t *start)
 {

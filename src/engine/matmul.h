@@ -1,4 +1,4 @@
-/* Multiplying activations by stored matrices. */
+/* Products of activations with stored matrices. */
 #ifndef HB_ENGINE_MATMUL_H
 #define HB_ENGINE_MATMUL_H
 
@@ -9,8 +9,8 @@ typedef struct hb_product {
     float *y; /* [n][w->rows] */
 } hb_product;
 
-/* y = x times the transpose of w, for x [n][cols] and each of up to HB_PRODUCTS products, whose
- * matrices all have `cols` columns. */
+/* Computes y = x w^T for each of up to HB_PRODUCTS products, with x [n][cols]. All matrices have `cols`
+ * columns. */
 void hb_matmul(const hb_workspace *space, const float *x, int32_t n, const hb_product *products,
                int count);
 

@@ -5,7 +5,8 @@
 struct hb_pair {
     float priority;
     int32_t left, right, token;
-    uint32_t length; /* of both when the pair was found: another length means it is out of date */
+    uint32_t length; /* length of both symbols when the pair was found; if it differs now, the pair is
+                        out of date */
 };
 
 static bool goes_first(const hb_pair *a, const hb_pair *b)
@@ -39,7 +40,7 @@ static hb_pair heap_pop(hb_merger *m)
     return top;
 }
 
-/* Makes a candidate of two neighbours if they join. */
+/* Adds two adjacent symbols to the candidates if they can be joined. */
 static void consider(hb_merger *m, int32_t left, int32_t right)
 {
     if (left < 0 || right < 0) return;

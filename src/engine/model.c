@@ -10,12 +10,12 @@
 
 /* ---- Weights ------------------------------------------------------------------------------------ */
 
-/* Takes one tensor after the other; after a failure, which `status` keeps, it takes nothing more. */
+/* Takes tensors one by one. `status` keeps the first failure, after which nothing more is taken. */
 typedef struct taker {
     hb_native_model *model;
     hb_error *err;
     hb_status status;
-    int32_t layer; /* the block whose tensors are taken; -1: those outside blocks */
+    int32_t layer; /* block whose tensors are taken; -1: tensors outside blocks */
 } taker;
 
 /* The tensor "NAME.KIND" or "blk.N.NAME.KIND"; NULL when it is missing, or after a failure. */
@@ -51,7 +51,7 @@ static const float *take_vector(taker *t, const char *name, const char *kind, in
     return (const float *)(const void *)v->data;
 }
 
-/* The factors that divide the frequencies of rotation. */
+/* Factors that divide the RoPE frequencies. */
 static const float *take_rope_factors(taker *t, const char *name)
 {
     int32_t n = t->model->n_rot / 2;
@@ -154,14 +154,15 @@ static hb_status take_weights(hb_native_model *m, hb_error *err)
 
 enum { MAX_NAME = 255 }; /* bytes */
 
-/* The text as UTF-8, cut to MAX_NAME bytes. Released with free(); NULL without memory. */
+/* A copy of the text as valid UTF-8, cut to MAX_NAME bytes; release it with free(). NULL when memory
+ * runs out. */
 static char *as_name(const char *bytes, size_t length)
 {
     hb_buffer clean = {0};
     bool ok = hb_buffer_add(&clean, "", 0);
     size_t n = 0, next;
     hb_utf8_clean(&clean, bytes, length < MAX_NAME ? length : MAX_NAME, true, &ok);
-    for (; ok && n < clean.length; n = next) { /* malformed bytes become three each */
+    for (; ok && n < clean.length; n = next) { /* each malformed byte has become three */
         next = n + (size_t)hb_utf8_character(clean.data + n, clean.length - n);
         if (next > MAX_NAME) break;
     }
@@ -170,7 +171,7 @@ static char *as_name(const char *bytes, size_t length)
     return name;
 }
 
-/* The file's base name without its suffix, for models that carry no name. */
+/* The file's base name without its suffix, for models without a name. */
 static char *name_from_path(const char *path)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
@@ -193,7 +194,7 @@ static hb_status read_identity(hb_native_model *m, hb_error *err)
     info->n_params = hb_gguf_n_weights(m->gguf);
     if (!architecture.bytes)
         return hb_fail(err, HB_ERR_FORMAT,
-                       "%s: metadata 'general.architecture' is missing or no string", info->path);
+                       "%s: metadata 'general.architecture' is missing or not a string", info->path);
     m->architecture_name = as_name(architecture.bytes, architecture.length);
     m->name = is_name(name) ? strndup(name.bytes, name.length) : name_from_path(info->path);
     if (!m->architecture_name || !m->name) return hb_fail_memory(err);
@@ -209,7 +210,7 @@ static hb_status find_architecture(hb_native_model *m, hb_error *err)
     if (m->architecture) return HB_OK;
     hb_architecture_names(names, sizeof names);
     hb_printable(shown, sizeof shown, m->architecture_name, strlen(m->architecture_name));
-    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: architecture '%s' is not supported; these are: %s",
+    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: architecture '%s' is not supported (supported: %s)",
                    m->base.info.path, shown, names);
 }
 

@@ -1,4 +1,4 @@
-/* Normalisations of one row. */
+/* Normalisation of one row. */
 #ifndef HB_ENGINE_NORM_H
 #define HB_ENGINE_NORM_H
 

@@ -10,7 +10,7 @@
 
 /* ---- The expressions ----------------------------------------------------------------------------- */
 
-/* White space as Unicode defines it, for use inside brackets; PCRE2's own \s has one character more. */
+/* White space as Unicode defines it, for use inside brackets. PCRE2's own \s has one more character. */
 #define SPACE                                                                                          \
     "\\t-\\r \\x{85}\\xA0\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}"
 #define IN_SPACE  "[" SPACE "]"
@@ -19,21 +19,21 @@
 #define CONTRACTIONS "'s|'t|'re|'ve|'m|'ll|'d"
 #define ANY_CASE     "(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
 
-/* A run of spaces, without the last one, which belongs to the word after it. */
+/* A run of spaces without the last one, which belongs to the next word. */
 #define SPACES_BEFORE IN_SPACE "+(?!" NOT_SPACE ")"
 
 /* Radford et al., GPT-2, 2019. */
 #define GPT2                                                                                           \
     CONTRACTIONS "| ?\\p{L}+| ?\\p{N}+| ?[^" SPACE "\\p{L}\\p{N}]+|" SPACES_BEFORE "|" IN_SPACE "+"
 
-/* As GPT-4: a word takes one sign before it, signs take the line ends after them, and numbers are
- * split. */
+/* As in GPT-4: a word includes one sign before it, signs include the line ends after them, and numbers
+ * are split. */
 #define GPT4(contractions, number)                                                                     \
     contractions "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|" number "| ?[^" SPACE                                \
                  "\\p{L}\\p{N}]+[\\r\\n]*|" IN_SPACE "*[\\r\\n]+|" SPACES_BEFORE "|" IN_SPACE "+"
 
-/* As GPT-4o: words are also split where lower case turns to upper. As in llama.cpp, only ASCII letters
- * count for that. */
+/* As in GPT-4o: words are also split where lower case is followed by upper case. As in llama.cpp, this
+ * applies to ASCII letters only. */
 #define UPPER "(?:(?=\\p{L})[^a-z])"
 #define LOWER "(?:(?=\\p{L})[^A-Z])"
 #define GPT4O(ending, number)                                                                          \
@@ -71,8 +71,8 @@
 
 #define MAX_PATTERNS 6
 
-/* Each expression splits every piece that the earlier ones left: into its matches and the text between
- * them. */
+/* Each expression splits every piece that the previous expressions made into its matches and the text
+ * between them. */
 static const struct recipe {
     const char *names; /* values of tokenizer.ggml.pre, with a space after each */
     const char *patterns[MAX_PATTERNS];
@@ -86,7 +86,7 @@ static const struct recipe {
     {"falcon ", {"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}, false, false},
     {"deepseek-llm ",
      {"[\\r\\n]", IN_SPACE "?[" CASED_LETTERS "]+", IN_SPACE "?[" DEEPSEEK_SIGNS "]+",
-      /* Spaces at the end. A run of spaces elsewhere is tried once, not from each of its spaces. */
+      /* Spaces at the end. Elsewhere a run of spaces is tried only from its first space. */
       "(?<!" IN_SPACE ")" IN_SPACE "++\\z", DEEPSEEK_CJK, "\\p{N}+"},
      false,
      false},
@@ -108,7 +108,7 @@ struct hb_pretokenizer {
 
 /* ---- Opening ------------------------------------------------------------------------------------ */
 
-/* Whether a list of names with a space after each holds this one. */
+/* Whether the list, which has a space after each name, holds this name. */
 static bool lists(const char *names, hb_gguf_text name)
 {
     for (const char *at = names; *at; at = strchr(at, ' ') + 1) {
@@ -134,7 +134,7 @@ static hb_status unknown(hb_gguf_text name, const char *path, hb_error *err)
         snprintf(known + used, sizeof known - used, "%s", recipes[i].names);
     }
     known[strlen(known) - 1] = '\0';
-    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: pre-tokenizer '%s' is not supported (these are: %s)",
+    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: pre-tokenizer '%s' is not supported (supported: %s)",
                    path, hb_printable(shown, sizeof shown, name.bytes, name.length), known);
 }
 
@@ -155,8 +155,8 @@ hb_status hb_pretokenizer_open(hb_gguf_text name, const char *path, hb_pretokeni
         hb_pretokenizer_close(p);
         if (error == PCRE2_ERROR_HEAP_FAILED) return hb_fail_memory(err);
         return hb_fail(err, HB_ERR_UNSUPPORTED,
-                       "%s: this PCRE2 cannot compile the pre-tokenizer (error %d at %zu)", path, error,
-                       (size_t)at);
+                       "%s: the installed PCRE2 cannot compile the pre-tokenizer (error %d at %zu)",
+                       path, error, (size_t)at);
     }
     *pretokenizer = p;
     return HB_OK;
@@ -203,8 +203,8 @@ static hb_status cut(cutter *c, int level, const char *text, size_t length)
         if (n == PCRE2_ERROR_NOMATCH) break;
         if (n == PCRE2_ERROR_NOMEMORY) return hb_fail_memory(c->err);
         if (n < 0)
-            return hb_fail(c->err, HB_ERR_ARGUMENT, "a text of %zu bytes cannot be cut: PCRE2 error %d",
-                           length, n);
+            return hb_fail(c->err, HB_ERR_ARGUMENT,
+                           "cannot split a text of %zu bytes into words: PCRE2 error %d", length, n);
         const PCRE2_SIZE *found = pcre2_get_ovector_pointer(c->matches[level]);
         size_t start = found[0], end = found[1];
         status = cut(c, level + 1, text + at, start - at);
@@ -214,7 +214,7 @@ static hb_status cut(cutter *c, int level, const char *text, size_t length)
     return status ? status : cut(c, level + 1, text + at, length - at);
 }
 
-/* Feeds the runs of valid text to the expressions, and what lies between them to on_word. */
+/* Splits the runs of valid UTF-8 with the expressions, and passes the bytes between them to on_word. */
 static hb_status cut_valid(cutter *c, const char *text, size_t length)
 {
     hb_status status = HB_OK;
@@ -238,7 +238,7 @@ hb_status hb_pretokenize(const hb_pretokenizer *pretokenizer, const char *text, 
     bool ok = (c.context = pcre2_match_context_create(NULL)) != NULL;
     for (int i = 0; i < pretokenizer->n && ok; i++)
         ok = (c.matches[i] = pcre2_match_data_create(1, NULL)) != NULL;
-    /* The default limit protects from hostile patterns. These take time linear in the text. */
+    /* PCRE2's default limit is for hostile patterns. These patterns take time linear in the text. */
     if (ok) pcre2_set_match_limit(c.context, UINT32_MAX);
     hb_status status = ok ? cut_valid(&c, text, length) : hb_fail_memory(err);
     for (int i = 0; i < pretokenizer->n; i++) pcre2_match_data_free(c.matches[i]);

@@ -4,7 +4,7 @@
 
 #define PI 3.14159265358979323846
 
-/* The number of the pair, as a fraction, that turns this many times within the original context. */
+/* The index, not rounded, of the pair that turns this many times within the original context. */
 static double pair_that_turns(const hb_rope *r, int32_t n_rot, double times)
 {
     return n_rot * log(r->n_original / (times * 2 * PI)) / (2 * log(r->base));

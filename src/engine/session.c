@@ -3,15 +3,15 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* What a session takes, before it takes it. */
+/* The memory and kernels that a session will use, computed before anything is allocated. */
 typedef struct plan {
     const hb_native_model *model;
     const hb_kernels *kernels;
-    hb_kv_cache cache; /* its shape */
+    hb_kv_cache cache; /* only its shape is set */
     uint64_t cache_bytes, work_bytes;
 } plan;
 
-/* How many positions the cache holds in all, and the shape of its pages. */
+/* Sets the number of pages of the cache, and their shape. */
 static void shape_cache(hb_kv_cache *cache, const hb_native_model *m, const hb_session_options *o)
 {
     int64_t each = hb_kv_pages(o->n_ctx), all = each * o->n_sequences;
@@ -57,11 +57,11 @@ static hb_status check_machine(const plan *p, hb_error *err)
     double machine = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGESIZE) / (1 << 30);
     if (gib <= machine) return HB_OK;
     return hb_fail(err, HB_ERR_MEMORY,
-                   "a context of %lld positions needs %.2f GiB, and this machine has %.2f GiB",
+                   "a context of %lld positions needs %.2f GiB, but this machine has %.2f GiB",
                    (long long)p->cache.n_pages * HB_PAGE, gib, machine);
 }
 
-/* How far each pair of dimensions turns with a position; a long context may have factors of its own. */
+/* Computes the frequencies of both ropes. The model may have separate factors for long contexts. */
 static hb_status read_ropes(hb_native_session *s, hb_error *err)
 {
     const hb_native_model *m = s->model;
@@ -151,5 +151,5 @@ void hb_native_drop(hb_session *session, int32_t sequence)
 hb_status hb_native_fork(hb_session *session, int32_t from, int32_t n, int32_t to, hb_error *err)
 {
     if (hb_kv_fork(&native(session)->cache, from, n, to)) return HB_OK;
-    return hb_fail(err, HB_ERR_CONTEXT, "the cache is full: no page for a fork of sequence %d", from);
+    return hb_fail(err, HB_ERR_CONTEXT, "the cache has no free page to fork sequence %d", from);
 }

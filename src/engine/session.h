@@ -1,4 +1,4 @@
-/* The native engine's session: the cache of its sequences, and what evaluates a batch of their tokens.
+/* The native engine's session: the KV cache of its sequences, and the workspace that evaluates a batch.
  */
 #ifndef HB_ENGINE_SESSION_H
 #define HB_ENGINE_SESSION_H
@@ -10,9 +10,9 @@ typedef struct hb_native_session {
     const hb_native_model *model;
     hb_kv_cache cache;
     hb_workspace work;
-    hb_batch batch;         /* the one in hand */
-    double *frequencies[2]; /* [n_rot / 2], of the model's two ropes */
-    double magnitude[2];    /* of their cosines and sines */
+    hb_batch batch;         /* the current batch */
+    double *frequencies[2]; /* [n_rot / 2], for model->rope and model->window_rope */
+    double magnitude[2];    /* factors of their cosines and sines */
 } hb_native_session;
 
 /* The table's operations (session.c, forward.c). */

@@ -1,4 +1,4 @@
-/* The shape of a model, from its metadata: each number is bounded before it is used. */
+/* Reads a model's shape from its metadata. Each number is checked against bounds before it is used. */
 #include <math.h>
 #include <stdio.h>
 #include "engine/model.h"
@@ -25,7 +25,7 @@ static hb_status get_int(const hb_native_model *m, const char *name, bool requir
     return hb_gguf_get_int(m->gguf, key_of(m, name).text, required, min, max, out, err);
 }
 
-/* One that may be missing. */
+/* Reads a float that may be missing. */
 static hb_status get_float(const hb_native_model *m, const char *name, double *out, hb_error *err)
 {
     return hb_gguf_get_float(m->gguf, key_of(m, name).text, false, out, err);
@@ -44,7 +44,9 @@ static hb_status read_heads(hb_native_model *m, hb_error *err)
     kv_heads = heads;
     status = get_int(m, "attention.head_count_kv", false, 1, heads, &kv_heads, err);
     if (status) return status;
-    if (heads % kv_heads) return bad_shape(m, "heads are not a multiple of key-value heads", err);
+    if (heads % kv_heads)
+        return bad_shape(m, "the number of heads is not a multiple of the number of key-value heads",
+                         err);
     dim = m->base.info.n_embd / heads;
     status = get_int(m, "attention.key_length", false, 1, MAX_HEAD_DIM, &dim, err);
     value = dim;
@@ -53,8 +55,8 @@ static hb_status read_heads(hb_native_model *m, hb_error *err)
     if (!status) status = get_int(m, "rope.dimension_count", false, 1, dim > 0 ? dim : 1, &rot, err);
     if (status) return status;
     if (dim < 1 || dim != value || dim * heads > MAX_WIDTH)
-        return bad_shape(m, "the attention heads' lengths do not make sense", err);
-    if (rot % 2) return bad_shape(m, "an odd number of rotated dimensions", err);
+        return bad_shape(m, "the lengths of attention heads are inconsistent", err);
+    if (rot % 2) return bad_shape(m, "the number of rotated dimensions is odd", err);
     m->base.info.n_heads = (int32_t)heads;
     m->base.info.n_kv_heads = (int32_t)kv_heads;
     m->head_dim = (int32_t)dim;
@@ -79,7 +81,7 @@ static hb_status read_scales(hb_native_model *m, hb_error *err)
     return status;
 }
 
-/* Reads which blocks see only the last positions. */
+/* Reads the sliding window and which blocks have none. */
 static hb_status read_windows(hb_native_model *m, hb_error *err)
 {
     const hb_architecture *a = m->architecture;

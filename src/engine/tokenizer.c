@@ -10,12 +10,12 @@
 
 struct hb_tokenizer {
     hb_vocab vocab;
-    bool byte_level; /* byte-level BPE, by `bpe`; else SentencePiece's */
+    bool byte_level; /* byte-level BPE (`bpe`) rather than SentencePiece */
     hb_bpe bpe;
-    int32_t bos, eos; /* HB_NO_TOKEN where there is none */
+    int32_t bos, eos; /* HB_NO_TOKEN if absent */
     bool add_bos, add_eos;
-    bool add_space;   /* SentencePiece: one before the text, and one after each special token */
-    bool strip_after; /* white space after most special tokens belongs to them */
+    bool add_space;   /* SentencePiece: add a space before the text and after each special token */
+    bool strip_after; /* skip white space after most special tokens */
     bool guesses_words;
 };
 
@@ -46,8 +46,9 @@ static hb_status read_ends(hb_tokenizer *t, const hb_gguf *g, hb_error *err)
     return status;
 }
 
-/* When the file does not say: SentencePiece has <unk> 0, <s> 1 and </s> 2, and texts begin with <s> and
- * a space. In byte-level BPE the pre-tokenizer decides about the beginning. */
+/* Defaults for files that do not say: in SentencePiece, <unk> is 0, <s> is 1, </s> is 2, and texts
+ * begin with <s> and a space; in byte-level BPE, the pre-tokenizer decides whether texts begin with
+ * BOS. */
 static hb_status read_specials(hb_tokenizer *t, const hb_gguf *g, hb_error *err)
 {
     bool spm = !t->byte_level;
@@ -63,8 +64,8 @@ static hb_status read_specials(hb_tokenizer *t, const hb_gguf *g, hb_error *err)
     return status;
 }
 
-/* In Phi-3's training, white space after a special token belonged to it. No metadata says so; like
- * llama.cpp, hbar recognises the model by its name. */
+/* Phi-3 was trained with white space after special tokens removed. No metadata says so; like llama.cpp,
+ * hbar recognises the model by its name. */
 static bool is_phi3(const hb_gguf *g)
 {
     hb_gguf_text name = hb_gguf_get_text(g, "general.name");
@@ -75,7 +76,7 @@ static bool is_phi3(const hb_gguf *g)
     return false;
 }
 
-/* Finds which kind of tokenizer the file has. */
+/* Reads which kind of tokenizer the file has. */
 static hb_status read_kind(const hb_gguf *g, bool *byte_level, hb_error *err)
 {
     hb_gguf_text model = hb_gguf_get_text(g, "tokenizer.ggml.model");
@@ -83,10 +84,12 @@ static hb_status read_kind(const hb_gguf *g, bool *byte_level, hb_error *err)
     *byte_level = hb_gguf_text_is(model, "gpt2");
     if (!model.bytes)
         return hb_fail(err, HB_ERR_FORMAT,
-                       "%s: metadata 'tokenizer.ggml.model' is missing or no string", hb_gguf_path(g));
+                       "%s: metadata 'tokenizer.ggml.model' is missing or not a string",
+                       hb_gguf_path(g));
     if (*byte_level || hb_gguf_text_is(model, "llama")) return HB_OK;
-    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: tokenizer '%s' is not supported (llama and gpt2 are)",
-                   hb_gguf_path(g), hb_printable(shown, sizeof shown, model.bytes, model.length));
+    return hb_fail(err, HB_ERR_UNSUPPORTED,
+                   "%s: tokenizer '%s' is not supported (supported: llama, gpt2)", hb_gguf_path(g),
+                   hb_printable(shown, sizeof shown, model.bytes, model.length));
 }
 
 hb_status hb_tokenizer_open(const hb_gguf *gguf, hb_tokenizer **tokenizer, hb_error *err)
@@ -147,7 +150,8 @@ bool hb_tokenizer_is_end(const hb_tokenizer *tokenizer, int32_t token)
 
 /* ---- Encoding ----------------------------------------------------------------------------------- */
 
-/* Bytes of white space at the start of a text that belong to the special token before it. */
+/* The number of bytes of white space at the start of a text that the previous special token swallows.
+ */
 static size_t stripped(const hb_tokenizer *t, int32_t token, const char *text, size_t length)
 {
     static const char *const exempt[] = {"<unk>", "<s>", "<|endoftext|>"};
@@ -159,7 +163,7 @@ static size_t stripped(const hb_tokenizer *t, int32_t token, const char *text, s
     return n;
 }
 
-/* Finds the special tokens; the text between them is ordinary text. */
+/* Finds the special tokens, and encodes the text between them as ordinary text. */
 static hb_status encode(const hb_tokenizer *t, const char *text, const hb_text_span *spans, size_t n,
                         hb_ids *out, hb_error *err)
 {

@@ -1,4 +1,4 @@
-/* Text to tokens and back, by the vocabulary in a GGUF file. */
+/* Converts text to tokens and back with the vocabulary of a GGUF file. */
 #ifndef HB_ENGINE_TOKENIZER_H
 #define HB_ENGINE_TOKENIZER_H
 
@@ -14,7 +14,7 @@ void hb_tokenizer_close(hb_tokenizer *tokenizer);
 
 int32_t hb_tokenizer_n_vocab(const hb_tokenizer *tokenizer);
 
-/* Whether the file does not say how text is cut into words, so that the default is used. */
+/* Whether the default pre-tokenizer is used because the file does not name one. */
 bool hb_tokenizer_guesses_words(const hb_tokenizer *tokenizer);
 
 /* See hb_tokenize_spans. */

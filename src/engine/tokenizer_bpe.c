@@ -1,5 +1,5 @@
 /* Byte-level BPE (Sennrich et al., 2016; Radford et al., GPT-2, 2019): within each word, the file's
- * rules join bytes, in the order in which training found the rules. */
+ * merge rules join bytes. Rules that training found earlier are applied first. */
 #include "engine/tokenizer_bpe.h"
 
 #include <stdlib.h>
@@ -21,15 +21,15 @@ static int compare_rules(const void *a, const void *b)
     return (x->rule.rank > y->rule.rank) - (x->rule.rank < y->rule.rank);
 }
 
-/* Whether the piece is a special token, which ordinary text never becomes. */
+/* Whether the piece is a special token. Ordinary text never becomes one. */
 static bool is_special(const hb_vocab *v, hb_gguf_text piece)
 {
     int32_t id = hb_vocab_special_at(v, piece.bytes, piece.length, true);
     return id != HB_NO_TOKEN && v->entries[id].piece.length == piece.length;
 }
 
-/* A rule is two pieces with a space between them. False when it is malformed. A rule that makes a
- * special token is valid, and its `joined` is HB_NO_TOKEN. */
+/* Reads a rule: two pieces with a space between them. Returns false when it is malformed. A rule whose
+ * result is a special token is valid; its `joined` is HB_NO_TOKEN. */
 static bool read_rule(const hb_vocab *v, hb_gguf_text text, int32_t rank, full_rule *out)
 {
     char joined[HB_MAX_PIECE];
@@ -46,7 +46,7 @@ static bool read_rule(const hb_vocab *v, hb_gguf_text text, int32_t rank, full_r
     return usable && (out->rule.joined != HB_NO_TOKEN || is_special(v, whole));
 }
 
-/* Sorts the rules by their left token and notes where each token's begin. */
+/* Sorts the rules by their left token and records where each token's rules begin. */
 static hb_status index_rules(hb_bpe *b, full_rule *full, size_t n, hb_error *err)
 {
     qsort(full, n, sizeof *full, compare_rules);
@@ -67,7 +67,7 @@ static hb_status read_rules(hb_bpe *b, const hb_gguf *gguf, hb_error *err)
     if (!merges || merges->kind != HB_GGUF_ARRAY || merges->element != HB_GGUF_STRING ||
         merges->count > HB_MAX_VOCAB)
         return hb_fail(err, HB_ERR_FORMAT,
-                       "%s: metadata 'tokenizer.ggml.merges' is missing or no array of rules",
+                       "%s: metadata 'tokenizer.ggml.merges' is missing or not an array of rules",
                        hb_gguf_path(gguf));
     full_rule *full = malloc((merges->count + 1) * sizeof *full);
     if (!full) return hb_fail_memory(err);
@@ -116,7 +116,7 @@ static bool joins(const void *rules, const char *text, const hb_symbol *left, co
     }
     if (low == end || b->rules[low].right != right->token) return false;
     *token = b->rules[low].joined;
-    *priority = -(float)b->rules[low].rank; /* exact: there are at most 2^24 */
+    *priority = -(float)b->rules[low].rank; /* exact, because there are at most 2^24 rules */
     return true;
 }
 

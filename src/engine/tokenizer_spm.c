@@ -1,5 +1,6 @@
-/* SentencePiece's BPE (Kudo and Richardson, 2018): neighbours are joined when the vocabulary has their
- * joined text, the best score first. Text that is not in the vocabulary becomes byte tokens. */
+/* SentencePiece's BPE (Kudo and Richardson, 2018): two adjacent symbols are joined when the vocabulary
+ * has their joined text, the pair with the best score first. Text that is not in the vocabulary becomes
+ * byte tokens. */
 #include "engine/tokenizer_spm.h"
 
 #include "base/buffer.h"
@@ -17,8 +18,8 @@ static bool joins(const void *rules, const char *text, const hb_symbol *left, co
     return *token != HB_NO_TOKEN;
 }
 
-/* Splits text into characters by their first byte alone, as these vocabularies expect. Malformed text
- * becomes byte tokens. */
+/* Splits text into characters by looking at first bytes only, as these vocabularies expect. Malformed
+ * text becomes byte tokens. */
 static int32_t cut(const hb_vocab *vocab, hb_symbol *symbols, const char *text, size_t length)
 {
     int32_t n = 0;
@@ -33,7 +34,7 @@ static int32_t cut(const hb_vocab *vocab, hb_symbol *symbols, const char *text, 
     return n;
 }
 
-/* A symbol's token, or those of its bytes. */
+/* Appends a symbol's token or, if it has none, the tokens of its bytes. */
 static hb_status emit(const hb_vocab *vocab, const char *text, const hb_symbol *s, hb_ids *out,
                       hb_error *err)
 {
@@ -48,7 +49,7 @@ static hb_status emit(const hb_vocab *vocab, const char *text, const hb_symbol *
     return status;
 }
 
-/* Replaces spaces by the mark, and puts one more mark in front with `add_space`. */
+/* Replaces each space by the mark. With `add_space`, puts one more mark in front. */
 static bool mark_spaces(bool add_space, const char *text, size_t length, hb_buffer *marked)
 {
     bool ok = !add_space || hb_buffer_add_text(marked, space_mark);

@@ -17,7 +17,7 @@ static const hb_type_info types[HB_TYPE_COUNT] = {
     [HB_TYPE_IQ4_NL] = {"IQ4_NL", 32, 18, 32, 128},
     [HB_TYPE_IQ4_XS] = {"IQ4_XS", 256, 136, 32, 128},
     [HB_TYPE_MXFP4] = {"MXFP4", 32, 17, 32, 12},
-    /* Named so that an error can say what it met. */
+    /* Not supported; the names are for error messages. */
     [9] = {"Q8_1", 32, 0, 0, 0},
     [15] = {"Q8_K", 256, 0, 0, 0},
     [16] = {"IQ2_XXS", 256, 0, 0, 0},

@@ -22,16 +22,16 @@ typedef enum hb_type {
     HB_TYPE_IQ4_XS = 23,
     HB_TYPE_BF16 = 30,
     HB_TYPE_MXFP4 = 39,
-    HB_TYPE_COUNT = 40 /* one more than the highest number known */
+    HB_TYPE_COUNT = 40 /* one more than the highest known number */
 } hb_type;
 
 typedef struct hb_type_info {
     const char *name;     /* NULL: no such type */
-    uint32_t block;       /* weights in a block */
-    uint32_t block_bytes; /* 0: known by name only, not supported */
-    uint32_t group;       /* of a quantised type: weights that share a scale, 16 or 32; else 0 */
-    int32_t offset;       /* of a quantised type whose groups have no minima of their own: a weight is
-                             scale * (u - offset); else 0 */
+    uint32_t block;       /* number of weights in a block */
+    uint32_t block_bytes; /* 0: only the name is known, and the type is not supported */
+    uint32_t group;       /* quantised types: number of weights that share a scale, 16 or 32; else 0 */
+    int32_t offset; /* quantised types whose groups have no minima: a weight is scale * (u - offset);
+                       else 0 */
 } hb_type_info;
 
 /* Never NULL; an unknown number has a NULL name. */

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "base/utf8.h"
 
-/* Tokens that end a text or a turn, for files that do not say which do. */
+/* Tokens that end a text or a turn, for files that do not mark them. */
 static const char *const enders[] = {
     "</s>",
     "<eos>",
@@ -30,8 +30,8 @@ static const char *const enders[] = {
      "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"),
 };
 
-/* Tokens that mark turns. Some files have them as user-defined tokens, which any text may contain. Here
- * they are control tokens, so that text from a user cannot begin a turn. */
+/* Tokens that mark turns. Some files declare them as user-defined tokens, which are recognised in any
+ * text. hbar treats them as control tokens, so that text from a user cannot begin a turn. */
 static const char *const markers[] = {
     "<s>",
     "[INST]",
@@ -75,7 +75,7 @@ static int byte_value(hb_gguf_text piece)
     return high && low ? (int)(high - digits) * 16 + (int)(low - digits) : -1;
 }
 
-/* Text with its marks turned into spaces. Returns the bytes written. */
+/* Writes the piece with each mark replaced by a space. Returns the number of bytes written. */
 static size_t decode_marked(hb_gguf_text piece, char *out)
 {
     size_t n = 0;
@@ -99,7 +99,8 @@ static void fill_alphabet(int16_t *alphabet)
     }
 }
 
-/* Characters of the alphabet become their bytes, and others stay as they are. */
+/* Writes the piece with each character of the alphabet replaced by its byte; other characters stay.
+ * Returns the number of bytes written. */
 static size_t decode_byte_level(const int16_t *alphabet, hb_gguf_text piece, char *out)
 {
     size_t n = 0;
@@ -245,7 +246,7 @@ int32_t hb_vocab_find_piece(const hb_vocab *vocab, hb_gguf_text piece)
 
 /* ---- Reading ------------------------------------------------------------------------------------ */
 
-/* An array of the vocabulary's length and the right kind; NULL when the file has none. */
+/* Finds an array of `count` values of kind `element`. *value is NULL when the file has none. */
 static hb_status find_array(const hb_gguf *g, const char *key, hb_gguf_kind element, uint64_t count,
                             const hb_gguf_value **value, hb_error *err)
 {
@@ -253,7 +254,8 @@ static hb_status find_array(const hb_gguf *g, const char *key, hb_gguf_kind elem
     if (!*value) return HB_OK;
     if ((*value)->kind == HB_GGUF_ARRAY && (*value)->element == element && (*value)->count == count)
         return HB_OK;
-    return hb_fail(err, HB_ERR_FORMAT, "%s: metadata '%s' is not an array of %llu values of its type",
+    return hb_fail(err, HB_ERR_FORMAT,
+                   "%s: metadata '%s' is not an array of %llu values of the expected type",
                    hb_gguf_path(g), key, (unsigned long long)count);
 }
 
@@ -291,7 +293,7 @@ hb_status hb_vocab_read(hb_vocab *vocab, const hb_gguf *gguf, hb_spelling spelli
     const hb_gguf_value *tokens = hb_gguf_find(gguf, "tokenizer.ggml.tokens"), *scores, *types;
     if (!tokens || tokens->kind != HB_GGUF_ARRAY || tokens->element != HB_GGUF_STRING)
         return hb_fail(err, HB_ERR_FORMAT,
-                       "%s: metadata 'tokenizer.ggml.tokens' is missing or no array", path);
+                       "%s: metadata 'tokenizer.ggml.tokens' is missing or not an array", path);
     if (tokens->count < 1 || tokens->count > HB_MAX_VOCAB)
         return hb_fail(err, HB_ERR_FORMAT, "%s: a vocabulary of %llu tokens", path,
                        (unsigned long long)tokens->count);

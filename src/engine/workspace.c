@@ -5,8 +5,8 @@
 
 #define CACHE_LINE 64
 
-/* Gives the next `count` elements of the block at `base`, from a cache line's start; with a NULL base
- * only *used is moved on, so that the same code first measures and then places. */
+/* Places `count` elements at the next cache line of the memory at `base` and advances *used. With a
+ * NULL base it only advances *used, so the same code first measures and then places. */
 static void *place(void *base, size_t *used, uint64_t count, size_t size)
 {
     void *at = base ? (char *)base + *used : NULL;
@@ -14,7 +14,7 @@ static void *place(void *base, size_t *used, uint64_t count, size_t size)
     return at;
 }
 
-/* Room for n activations as bytes. */
+/* Places room for n activations as bytes. */
 static void lay_out_bytes(hb_byte_space *b, void *base, size_t *used, uint64_t n)
 {
     b->q = place(base, used, n + HB_BYTES_SLACK, 1);
@@ -27,7 +27,7 @@ static void lay_out_bytes(hb_byte_space *b, void *base, size_t *used, uint64_t n
     for (int p = 0; p < HB_PRODUCTS; p++) b->start[p] = place(base, used, n / 16, sizeof(int32_t));
 }
 
-/* What each thread has for itself. */
+/* Places the buffers of each thread. */
 static void lay_out_threads(hb_workspace *w, const hb_native_model *m, void *base, size_t *used)
 {
     uint64_t threads = (uint64_t)w->n_threads, d = (uint64_t)m->base.info.n_embd;
@@ -39,7 +39,7 @@ static void lay_out_threads(hb_workspace *w, const hb_native_model *m, void *bas
     w->thread_lens = place(base, used, threads * w->lens_length, sizeof(float));
 }
 
-/* Lays the arrays out; returns the bytes they take. The model's bounds keep this in 64 bits. */
+/* Places all arrays and returns their size in bytes. The bounds of shape.c keep it within 64 bits. */
 static size_t lay_out(hb_workspace *w, const hb_native_model *m, void *base)
 {
     uint64_t d = (uint64_t)m->base.info.n_embd, ff = (uint64_t)m->n_ff;

@@ -16,7 +16,7 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
     return (vi)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)u, (__m256i)q);
 }
 #else
-/* Pairs of products are added in 16 bits, which hold two of 127 * 127, or of 128 * 127. */
+/* Pairs of products are added in 16 bits, which can hold the sum of two products of 128 * 127. */
 static inline __m256i dot4_narrow(__m256i sums, __m256i u, __m256i q)
 {
     __m256i pairs = _mm256_maddubs_epi16(u, q);
@@ -42,7 +42,7 @@ static inline vf spread(const float *values, size_t group)
 
 #define ROWS ((size_t)BYTE_VECTORS * HB_LANES) /* in a panel */
 
-/* Eight rows of eight words, turned. */
+/* Transposes eight rows of eight words. */
 static void turn8(const uint8_t *from, size_t stride, uint8_t *to)
 {
     __m256i a[8], b[8];
@@ -90,7 +90,7 @@ static void f16c_to_f32(const void *blocks, float *out, size_t n)
 
 #define TILE_TOKENS 2
 
-/* Eight weights of a type of floats, from number i on. */
+/* Loads eight weights of a float type, from index i on. */
 INLINE vf weights(const hb_type type, const uint8_t *row, size_t i)
 {
     if (type == HB_TYPE_F32) return vf_load((const float *)(const void *)row + i);

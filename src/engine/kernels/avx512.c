@@ -1,5 +1,5 @@
 /* AVX-512 F, BW, VL and DQ; compiled a second time with HB_VNNI for processors that also have AVX-512
- * VNNI. Ends of rows are masked loads, so every length takes one path. */
+ * VNNI. Masked loads handle the ends of rows, so there is one path for every length. */
 #include <immintrin.h>
 
 #define HB_LANES     16
@@ -17,7 +17,7 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
     return (vi)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)u, (__m512i)q);
 }
 #else
-/* Pairs of products are added in 16 bits, which hold two of 127 * 127, or of 128 * 127. */
+/* Pairs of products are added in 16 bits, which can hold the sum of two products of 128 * 127. */
 static inline __m512i dot4_narrow(__m512i sums, __m512i u, __m512i q)
 {
     __m512i pairs = _mm512_maddubs_epi16(u, q);
@@ -50,13 +50,13 @@ static inline vf spread(const float *values, size_t group)
 #include "engine/kernels/vnni_dots.h"
 #endif
 
-/* The mask of the lanes that are left from i on. */
+/* The mask of the lanes that remain from i on. */
 static inline __mmask16 lanes(size_t i, size_t n)
 {
     return n - i >= 16 ? (__mmask16)0xFFFF : (__mmask16)((1u << (n - i)) - 1);
 }
 
-/* Sixteen rows of up to sixteen words, turned. */
+/* Transposes sixteen rows of up to sixteen words. */
 static void turn16(const uint8_t *from, size_t stride, size_t n, uint8_t *to)
 {
     __m512i a[16], b[16];
@@ -111,7 +111,7 @@ static void f16_zmm_to_f32(const void *blocks, float *out, size_t n)
 
 #define TILE_TOKENS 4
 
-/* Up to sixteen weights of a type of floats, from number i on. */
+/* Loads up to sixteen weights of a float type, from index i on. */
 INLINE __m512 weights(const hb_type type, const uint8_t *row, size_t i, __mmask16 m)
 {
     if (type == HB_TYPE_F32) return _mm512_maskz_loadu_ps(m, row + 4 * i);
@@ -120,7 +120,7 @@ INLINE __m512 weights(const hb_type type, const uint8_t *row, size_t i, __mmask1
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
-/* R rows by T tokens held in registers. */
+/* Multiplies R rows by T tokens, with sums held in registers. */
 INLINE void block(const hb_type type, const int R, const int T, const uint8_t *w, size_t ldw,
                   const float *x, size_t ldx, size_t n, float *y, size_t ldy)
 {

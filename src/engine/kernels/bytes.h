@@ -1,13 +1,13 @@
-/* Products of quantised weights with activations quantised to bytes. Weights are u in 0 to 255,
- * activations q in -127 to 127; sums within a group are whole numbers, and exact. The including file
- * defines, besides what float.h needs:
+/* Products of quantised weights with activations quantised to bytes. Weights u are 0 to 255,
+ * activations q are -127 to 127; sums within a group are integers and exact. In addition to what
+ * float.h needs, the including file defines:
  *
  *   vi dot4(vi sums, vb u, vb q, bool wide)
  *       adds u[4i] q[4i] + ... + u[4i+3] q[4i+3] to lane i; u is at most 127 unless `wide`
  *   vf spread(const float *values, size_t group)
- *       gives each lane, which is 4 weights, the value of its group
+ *       sets each lane, which stands for 4 weights, to the value of its group
  *   BYTE_VECTORS, BYTE_TOKENS
- *       for panels: the vectors of rows, and the tokens taken together
+ *       for panels: number of vectors of rows, and number of tokens processed together
  */
 #ifndef HB_ENGINE_KERNELS_BYTES_H
 #define HB_ENGINE_KERNELS_BYTES_H
@@ -26,7 +26,7 @@ static inline vb vb_load(const void *from)
     return v;
 }
 
-/* Groups of 32 activations over their greatest size, which becomes 127. */
+/* Quantises groups of 32 activations: the greatest magnitude of a group becomes 127. */
 static void quantise(const float *x, size_t n, int8_t *q, float *d, int32_t *sums)
 {
     enum { EACH_HALF = 16 / HB_LANES };
@@ -43,7 +43,7 @@ static void quantise(const float *x, size_t n, int8_t *q, float *d, int32_t *sum
         d[g] = greatest / 127;
         EACH(half, 2)
         {
-            vf sum = vf_all(0); /* of whole numbers, and exact */
+            vf sum = vf_all(0); /* a sum of integers, so exact */
             for (int i = half * 16; i < half * 16 + 16; i += HB_LANES) {
                 vf v = (vf_load(x + i) * inverse + round) - round;
                 lane_bytes bytes = __builtin_convertvector(__builtin_convertvector(v, vi), lane_bytes);
@@ -55,18 +55,18 @@ static void quantise(const float *x, size_t n, int8_t *q, float *d, int32_t *sum
     }
 }
 
-/* ---- A few tokens, weights read where they lie --------------------------------------------------- */
+/* ---- A few tokens: weights are read in place --------------------------------------------------- */
 
 #define CHUNK ((size_t)512) /* weights unpacked at a time */
 
-/* Groups of weights, as unpacked. */
+/* Unpacked groups of weights. */
 typedef struct row_chunk {
     _Alignas(64) uint8_t u[CHUNK];
     float d[CHUNK / 16], m[CHUNK / 16];
 } row_chunk;
 
-/* Scales of weights times those of activations, for the n groups of a chunk, and 0 for those that a
- * last chunk lacks; minima times the sums of activations are added to *low. */
+/* Fills `scale` with the scales of weights times the scales of activations, for the n groups of a
+ * chunk; groups missing from the last chunk get 0. Adds minima times sums of activations to *low. */
 INLINE void scale_groups(const row_chunk *c, size_t n, size_t full, const float *dx, const float *sums,
                          float *scale, vf *low)
 {
@@ -81,8 +81,8 @@ INLINE void scale_groups(const row_chunk *c, size_t n, size_t full, const float 
     for (size_t g = 0; g < n; g++) (*low)[g % HB_LANES] += c->m[g] * sums[g];
 }
 
-/* One row of weights, in blocks of `block`, against T tokens; all but the pointers are constants where
- * this is inlined. */
+/* Multiplies one row of weights, in blocks of `block`, by T tokens. All arguments except pointers are
+ * constants where this is inlined. */
 INLINE void dot_row(hb_unpack *unpack, const size_t block, const size_t block_bytes, const size_t group,
                     const bool wide, const int T, const void *row, const hb_bytes *x, float *y,
                     size_t ldy)
@@ -125,7 +125,8 @@ EACH_COMMON_SHAPE(DOT)
 #define COMMON_DOT EACH_QUANTISED(_dot)
 
 #ifdef BYTE_TOKENS
-/* ---- Many tokens, weights in panels -------------------------------------------------------------- */
+/* ---- Many tokens: weights are in panels
+ * -------------------------------------------------------------- */
 
 /* The four bytes at `from` in every lane. */
 static inline vb vb_four(const int8_t *from)
@@ -135,8 +136,8 @@ static inline vb vb_four(const int8_t *from)
     return (vb)(four - (vi){0});
 }
 
-/* T tokens from `first` on against the V vectors of a panel's rows; T, V and `group` are constants
- * where this is inlined. Sums of a group start from what undoes the weights' offset. */
+/* Multiplies a panel's V vectors of rows by T tokens from `first` on. T, V and `group` are constants
+ * where this is inlined. Each group's sum starts from the value that cancels the weights' offset. */
 INLINE void panel_tile(const int T, const int V, const size_t group, const bool wide, const bool minima,
                        const hb_panel *p, int first)
 {

@@ -1,5 +1,5 @@
 /* How each quantised type stores its weights (ggml's block formats), unpacked in plain C. Every
- * instruction set's file includes this, so that each gets it compiled for its own registers. */
+ * instruction set's file includes this header, so that it is compiled for each instruction set. */
 #ifndef HB_ENGINE_KERNELS_DEQUANTIZE_H
 #define HB_ENGINE_KERNELS_DEQUANTIZE_H
 
@@ -38,8 +38,8 @@ typedef struct block_q8_0 {
     int8_t qs[32];
 } block_q8_0;
 
-/* The 256 weights of K-quants come in groups of 16 or 32 with a scale, and some with a minimum, each.
- * Bits below a nibble are spread over the block: see the unpackers. */
+/* A K-quant block has 256 weights in groups of 16 or 32. Each group has a scale and, in some types, a
+ * minimum. The unpackers show where the remaining bits lie. */
 typedef struct block_q2_k {
     uint8_t scales[16]; /* scale in the low nibble, minimum in the high */
     uint8_t qs[64];     /* 2 bits */
@@ -79,7 +79,7 @@ typedef struct block_iq4_xs {
     uint16_t d;
     uint16_t scales_h;   /* high 2 bits of the eight 6-bit scales */
     uint8_t scales_l[4]; /* low 4 bits */
-    uint8_t qs[128];     /* eight times as IQ4_NL */
+    uint8_t qs[128];     /* eight runs of 16 bytes, each as in IQ4_NL */
 } block_iq4_xs;
 
 typedef struct block_mxfp4 {
@@ -94,7 +94,7 @@ _Static_assert(sizeof(block_q3_k) == 110 && sizeof(block_q4_k) == 144, "ggml's s
 _Static_assert(sizeof(block_q5_k) == 176 && sizeof(block_q6_k) == 210, "ggml's sizes");
 _Static_assert(sizeof(block_iq4_xs) == 136 && sizeof(block_mxfp4) == 17, "ggml's sizes");
 
-/* What the 4-bit numbers of the codebook types stand for, moved up so that none is negative. */
+/* The values of the 4-bit codes of the codebook types, with an offset so that none is negative. */
 #define IQ4_OFFSET 128
 static const uint8_t iq4_values[16] = {
     IQ4_OFFSET - 127, IQ4_OFFSET - 104, IQ4_OFFSET - 83, IQ4_OFFSET - 65,
@@ -126,9 +126,9 @@ static inline uint32_t f32_bits(float value)
     return bits;
 }
 
-/* IEEE half to single: exponent and fraction are moved into place and the exponent rebased by a
- * multiplication, which also normalises subnormals; infinities and NaN are chosen instead where they
- * are meant, without a branch. */
+/* Converts IEEE half to single without a branch. Shifts exponent and fraction into place and rebases
+ * the exponent by a multiplication, which also normalises subnormals. Selects infinity or NaN instead
+ * where the exponent says so. */
 static inline float f16_f32(uint16_t half)
 {
     uint32_t sign = (uint32_t)(half & 0x8000u) << 16, rest = (uint32_t)(half & 0x7FFFu) << 13;
@@ -150,9 +150,9 @@ static inline void bf16_to_f32(const void *blocks, float *out, size_t n)
 
 /* ---- Affine groups -------------------------------------------------------------------------------
  *
- * Each unpacker turns n weights, whole blocks, into groups as hb_unpack tells. */
+ * Each unpacker turns n weights, whole blocks, into groups (see hb_unpack). */
 
-/* Two runs of 16 from the nibbles of 16 bytes. */
+/* Unpacks 16 bytes: the 16 low nibbles, then the 16 high nibbles. */
 static inline void nibbles(const uint8_t *qs, uint8_t *u)
 {
     typedef uint8_t bytes __attribute__((vector_size(16)));
@@ -164,7 +164,7 @@ static inline void nibbles(const uint8_t *qs, uint8_t *u)
     memcpy(u + 16, &part, sizeof part);
 }
 
-/* The same, each looked up in a codebook. */
+/* As nibbles(), with each nibble looked up in a codebook. */
 static inline void chosen(const uint8_t *qs, const uint8_t *values, uint8_t *u)
 {
     for (int i = 0; i < 16; i++) {
@@ -360,8 +360,8 @@ static inline void iq4_xs_unpack(const void *blocks, size_t n, uint8_t *u, float
     }
 }
 
-/* A power of two by its exponent alone (OCP Microscaling Formats 1.0, E8M0), halved because the values
- * of the codebook are doubled. */
+/* The scale is a power of two, stored as its exponent (OCP Microscaling Formats 1.0, E8M0). It is
+ * halved because the values of the codebook are doubled. */
 static inline void mxfp4_unpack(const void *blocks, size_t n, uint8_t *u, float *d, float *m)
 {
     const block_mxfp4 *b = blocks;
@@ -375,8 +375,8 @@ static inline void mxfp4_unpack(const void *blocks, size_t n, uint8_t *u, float 
 
 /* ---- Affine groups to floats ---------------------------------------------------------------------
  *
- * In every type the products d * u and m are exact in single precision, so w = d * u - m is rounded at
- * most once and equals what the type's own definition gives. */
+ * In every type, d * u and m are exact in single precision. So w = d * u - m is rounded at most once
+ * and equals the value that the type defines. */
 
 static inline __attribute__((always_inline)) void affine_to_f32(hb_unpack *unpack, size_t block,
                                                                 size_t block_bytes, size_t group,
@@ -400,8 +400,8 @@ static inline __attribute__((always_inline)) void affine_to_f32(hb_unpack *unpac
         affine_to_f32(name##_unpack, block, sizeof(block_##name), group, blocks, out, n);              \
     }
 
-/* Each quantised type: the weights of its blocks and groups, and whether u goes beyond 127. The common
- * ones are apart, for files that have products of their own for them. */
+/* Each quantised type: number of weights in a block and in a group, and whether u exceeds 127. The
+ * common types are separate, because some files have their own products for them. */
 #define EACH_COMMON_SHAPE(how)                                                                         \
     how(q4_0, 32, 32, false) how(q8_0, 32, 32, true) how(q4_k, 256, 32, false) how(q6_k, 256, 16, false)
 #define EACH_OTHER_SHAPE(how)                                                                          \
@@ -411,8 +411,8 @@ static inline __attribute__((always_inline)) void affine_to_f32(hb_unpack *unpac
 EACH_COMMON_SHAPE(TO_F32)
 EACH_OTHER_SHAPE(TO_F32)
 
-/* The entries of a table of hb_kernels; F16's way to floats is apart, as processors have instructions
- * for it. */
+/* The entries of the tables in hb_kernels. F16 to floats is not included, because processors have
+ * instructions for it. */
 #define EACH_QUANTISED(how)                                                                            \
     [HB_TYPE_Q4_0] = q4_0##how, [HB_TYPE_Q4_1] = q4_1##how, [HB_TYPE_Q5_0] = q5_0##how,                \
     [HB_TYPE_Q5_1] = q5_1##how, [HB_TYPE_Q8_0] = q8_0##how, [HB_TYPE_Q2_K] = q2_k##how,                \

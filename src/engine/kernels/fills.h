@@ -1,5 +1,5 @@
-/* Panels of the types most files are made of: words of sixteen rows are turned while they are still
- * packed, and unpacked in registers, so that a panel pays for a few tokens already. For avx512.c. */
+/* Fills panels of the most common types: transposes packed words of sixteen rows and unpacks them in
+ * registers, so that panels are worthwhile for few tokens already. For avx512.c. */
 #ifndef HB_ENGINE_KERNELS_FILLS_H
 #define HB_ENGINE_KERNELS_FILLS_H
 
@@ -11,7 +11,8 @@ INLINE __m128i quarter(const void *from)
     return _mm_loadu_si128((const __m128i *)from);
 }
 
-/* Four words of sixteen rows, `at` bytes into each, turned: w[i] has word i of every row. */
+/* Loads and transposes four words of sixteen rows, `at` bytes into each row: w[i] gets word i of every
+ * row. */
 INLINE void four_words(const uint8_t *const *row, size_t at, __m512i *w)
 {
     __m512i z[4];
@@ -30,7 +31,7 @@ INLINE void four_words(const uint8_t *const *row, size_t at, __m512i *w)
     w[3] = _mm512_unpackhi_epi64(high01, high23);
 }
 
-/* The F16 that lies `at` bytes into each of sixteen rows. */
+/* The F16 values that lie `at` bytes into each of sixteen rows, as floats. */
 INLINE __m512 sixteen_halves(const uint8_t *const *row, size_t at)
 {
     uint16_t h[16];
@@ -38,7 +39,7 @@ INLINE __m512 sixteen_halves(const uint8_t *const *row, size_t at)
     return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)h));
 }
 
-/* (w >> right) & the mask, of bytes or of whole words; a negative shift goes left. */
+/* (w >> right) & mask; a negative `right` shifts left. */
 INLINE __m512i bits_of(__m512i w, const int right, __m512i mask)
 {
     w = right < 0 ? _mm512_slli_epi32(w, (unsigned)-right) : _mm512_srli_epi32(w, (unsigned)right);
@@ -78,8 +79,9 @@ INLINE void q8_0_half(const uint8_t *const *row, size_t n, uint8_t *u, float *d,
     }
 }
 
-/* Scales or minima: of groups 0 to 3 from `low` alone, of 4 to 7 from the nibbles of `high` that begin
- * at bit `nibble` and the tops of `low`; q4_k_scale tells. */
+/* Stores the scales or minima of the eight groups. Groups 0 to 3 come from `low`; groups 4 to 7 come
+ * from the nibbles of `high` that begin at bit `nibble` and from the top bits of `low` (see
+ * q4_k_scale). */
 INLINE void q4_k_sixteen(__m512i low, __m512i high, const int nibble, __m512 times, float *out)
 {
     EACH(j, 8)
@@ -98,13 +100,13 @@ INLINE void q4_k_half(const uint8_t *const *row, size_t n, uint8_t *u, float *d,
     const __m512i nibble = _mm512_set1_epi8(0xF);
     for (size_t k = 0; k < n / 256; k++, d += 8 * HB_PANEL_ROWS, m += 8 * HB_PANEL_ROWS) {
         size_t at = k * sizeof(block_q4_k);
-        __m512i head[4], w[4]; /* the head: d and dmin, and the scales' three words */
+        __m512i head[4], w[4]; /* head: d and dmin, then the three words of scales */
         four_words(row, at, head);
         __m512 scale = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(head[0]));
         __m512 min = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(head[0], 16)));
         q4_k_sixteen(head[1], head[3], 0, scale, d);
         q4_k_sixteen(head[2], head[3], 4, min, m);
-        for (size_t j = 0; j < 8; j++) { /* sixteen bytes: 16 weights of a group, and 16 of the next */
+        for (size_t j = 0; j < 8; j++) { /* 16 bytes hold 16 weights of a group and 16 of the next */
             size_t quad = 64 * k + j / 2 * 16 + j % 2 * 4;
             four_words(row, at + offsetof(block_q4_k, qs) + 16 * j, w);
             EACH(i, 4) put(u, quad + (size_t)i, bits_of(w[i], 0, nibble));
@@ -113,8 +115,8 @@ INLINE void q4_k_half(const uint8_t *const *row, size_t n, uint8_t *u, float *d,
     }
 }
 
-/* Sixteen weights of each of the four runs of half a block, from 16 bytes of its `qh` and twice 16 of
- * its `ql`. */
+/* Unpacks sixteen weights of each of the four runs of half a block, from 16 bytes of its `qh` and two
+ * times 16 bytes of its `ql`. */
 INLINE void q6_k_runs(const uint8_t *const *row, size_t ql, size_t qh, uint8_t *u)
 {
     const __m512i nibble = _mm512_set1_epi8(0xF), two = _mm512_set1_epi8(0x30);
@@ -150,7 +152,7 @@ INLINE void q6_k_half(const uint8_t *const *row, size_t n, uint8_t *u, float *d,
     }
 }
 
-/* In place of rows that are not there, the last is taken again. */
+/* If there are fewer than 32 rows, the last row is repeated. */
 #define FILL(type, block, group, wide)                                                                 \
     static void type##_fill(const uint8_t *rows, size_t row_bytes, int count, size_t n, uint8_t *u,    \
                             float *d, float *m)                                                        \

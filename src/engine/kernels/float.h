@@ -1,5 +1,5 @@
-/* The float arithmetic that every instruction set does alike, for a file that has defined HB_LANES,
- * TILE_ROWS and TILE_VECTORS: products held in TILE_ROWS x TILE_VECTORS registers. */
+/* Float arithmetic shared by all instruction sets. The including file defines HB_LANES, TILE_ROWS and
+ * TILE_VECTORS; products are accumulated in TILE_ROWS x TILE_VECTORS registers. */
 #ifndef HB_ENGINE_KERNELS_FLOAT_H
 #define HB_ENGINE_KERNELS_FLOAT_H
 
@@ -50,7 +50,7 @@ static void outer(const float *a, size_t lda, int rows, const float *b, size_t l
     }
 }
 
-/* x = cap * tanh(x / cap), tanh(y) being 1 - 2 / (e^2y + 1). */
+/* x = cap * tanh(x / cap), where tanh(y) = 1 - 2 / (e^2y + 1). */
 static void softcap(float *x, size_t n, float cap)
 {
     float rest[HB_LANES] = {0};
@@ -62,8 +62,8 @@ static void softcap(float *x, size_t n, float cap)
     memcpy(x + whole, rest, (n - whole) * sizeof *rest);
 }
 
-/* Scores of positions that the query does not see become -infinity; the rest are capped if asked.
- * Returns the greatest. */
+/* Sets the scores of positions that the query does not see to -infinity, and caps the others if cap >
+ * 0. Returns the greatest score. */
 static float mask_scores(float *scores, int32_t from, int32_t to, float cap)
 {
     vf max = vf_all(-INFINITY);
@@ -78,8 +78,8 @@ static float mask_scores(float *scores, int32_t from, int32_t to, float cap)
     return vf_greatest(max);
 }
 
-/* One query's step of the running softmax: scores become weights relative to the greatest score so far,
- * and what was accumulated under a smaller greatest is scaled down. */
+/* One query's step of the running softmax. Scores become weights relative to the greatest score so far;
+ * if that score has grown, the sums accumulated so far are scaled down. */
 static void soften(const hb_attend *job, int r, float *scores)
 {
     float max = mask_scores(scores, job->from[r], job->to[r], job->softcap);
@@ -90,7 +90,7 @@ static void soften(const hb_attend *job, int r, float *scores)
         job->sum[r] *= shrink;
         for (size_t i = 0; i < job->padded; i += HB_LANES) vf_store(acc + i, vf_load(acc + i) * shrink);
     }
-    if (job->max[r] == -INFINITY) { /* nothing seen yet */
+    if (job->max[r] == -INFINITY) { /* no position seen yet */
         memset(scores, 0, HB_PAGE * sizeof *scores);
         return;
     }
@@ -120,13 +120,13 @@ static void attend(const hb_attend *job)
     }
 }
 
-/* x times the logistic function of itself. */
+/* x * logistic(x). */
 static vf silu(vf x)
 {
     return x / (1.0f + vf_exp(-x));
 }
 
-/* 1 + tanh(u) is twice the logistic function of 2 u; here u = sqrt(2 / pi) (x + 0.044715 x^3). */
+/* x / 2 * (1 + tanh(u)) with u = sqrt(2 / pi) (x + 0.044715 x^3); 1 + tanh(u) = 2 logistic(2 u). */
 static vf gelu(vf x)
 {
     return x / (1.0f + vf_exp(x * (-1.59576912f - 0.0713548163f * x * x)));

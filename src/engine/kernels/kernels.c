@@ -53,7 +53,7 @@ const hb_kernels *hb_kernels_named(const char *name)
     return strcmp(name, "portable") == 0 ? &hb_kernels_portable : NULL;
 }
 
-/* From the fastest on. */
+/* The fastest first. */
 static const char *const names[] = {"avx512vnni", "avxvnni", "avx512", "avx2", "neon", "portable"};
 enum { N_NAMES = sizeof names / sizeof *names };
 

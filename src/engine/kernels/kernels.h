@@ -1,5 +1,5 @@
 /* The arithmetic behind the forward pass: one table of functions for each instruction set, chosen at
- * run time. portable.c is the reference the others are tested against. */
+ * run time. portable.c is the reference for tests of the others. */
 #ifndef HB_ENGINE_KERNELS_H
 #define HB_ENGINE_KERNELS_H
 
@@ -23,29 +23,29 @@ typedef void hb_to_f32(const void *blocks, float *out, size_t n);
 typedef void hb_unpack(const void *blocks, size_t n, uint8_t *u, float *d, float *m);
 
 /* Multiplies a few rows of weights, `ldw` bytes apart, by many tokens: y[t * ldy + r] = sum_i w[r][i] *
- * x[t * ldx + i], for r < rows and t < tokens. Each sum is accumulated in an order that depends on n
- * alone, so a token's result is the same in any company. */
+ * x[t * ldx + i], for r < rows and t < tokens. The order of each sum depends on n only, so a token's
+ * result does not depend on the other tokens. */
 typedef void hb_tile(const void *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens,
                      size_t n, float *y, size_t ldy);
 
-/* Queries of one head against one page, in a softmax that runs over pages (Milakov and Gimelshein,
- * Online normalizer calculation for softmax, 2018; Dao et al., FlashAttention, 2022): afterwards
- * acc / sum is the attention over the pages seen. */
+/* Attention of the queries of one head over one page, with a softmax that runs over pages (Milakov and
+ * Gimelshein, Online normalizer calculation for softmax, 2018; Dao et al., FlashAttention, 2022):
+ * afterwards acc / sum is the attention over the pages seen. */
 typedef struct hb_attend {
     const float *q; /* [n_queries][dim], already scaled */
     int n_queries;
-    size_t dim, padded;       /* of a head; and rounded up to HB_PAD */
+    size_t dim, padded;       /* length of a head; the same, rounded up to HB_PAD */
     const float *keys;        /* [dim][HB_PAGE] */
     const float *values;      /* [HB_PAGE][padded] */
     const int32_t *from, *to; /* [n_queries], each query sees from <= j < to of the page */
-    float softcap;            /* scores become softcap * tanh(score / softcap); 0: as they are */
-    float *max, *sum;         /* [n_queries], from -infinity and 0 */
-    float *acc;               /* [n_queries][padded], from 0 */
+    float softcap;            /* scores become softcap * tanh(score / softcap); 0: no cap */
+    float *max, *sum;         /* [n_queries], initially -infinity and 0 */
+    float *acc;               /* [n_queries][padded], initially 0 */
 } hb_attend;
 
-/* Activations of n tokens as bytes: x is d * q in groups of 32. Scales and sums are there twice, for
- * groups of 16 ([0]) and of 32 ([1]), so that they match the groups of any type. All arrays are
- * readable for HB_BYTES_SLACK bytes beyond their end. */
+/* Activations of n tokens as bytes: x is d * q in groups of 32. Scales and sums are stored twice, for
+ * groups of 16 ([0]) and of 32 ([1]), to match the groups of every type. All arrays are readable for
+ * HB_BYTES_SLACK bytes beyond their end. */
 typedef struct hb_bytes {
     int n;
     size_t cols;            /* a multiple of 32 */
@@ -55,56 +55,58 @@ typedef struct hb_bytes {
 } hb_bytes;
 #define HB_BYTES_SLACK 2048
 
-/* y[t * ldy] = the product of one row of quantised weights with token t, for all x->n <= HB_DIRECT of
- * them. */
+/* y[t * ldy] = the product of one row of quantised weights with token t, for all x->n <= HB_DIRECT
+ * tokens. */
 typedef void hb_dot(const void *row, const hb_bytes *x, float *y, size_t ldy);
 #define HB_DIRECT 4
 
-/* The most rows in a panel, and the most columns. */
+/* Maximum number of rows and of columns in a panel. */
 #define HB_PANEL_ROWS  32
 #define HB_PANEL_DEPTH 512
 
-/* A part of the columns of panel_rows rows of quantised weights, four columns of one row beside each
- * other, against bytes of the same columns of n tokens. */
+/* Some columns of panel_rows rows of quantised weights, and the same columns of n tokens as bytes. Four
+ * adjacent columns of a row lie beside each other. */
 typedef struct hb_panel {
-    size_t depth, group;  /* columns, a multiple of 32, at most HB_PANEL_DEPTH; weights in a group */
-    bool wide;            /* whether u goes beyond 127 */
-    const uint8_t *u;     /* [depth / 4][panel_rows][4] */
-    const float *d, *m;   /* [depth / group][panel_rows]; m is NULL where `start` does its work */
-    int n;                /* tokens */
+    size_t depth, group; /* columns, a multiple of 32, at most HB_PANEL_DEPTH; weights in a group */
+    bool wide;           /* whether u exceeds 127 */
+    const uint8_t *u;    /* [depth / 4][panel_rows][4] */
+    const float *d,
+        *m; /* [depth / group][panel_rows]; m is NULL for types with an offset, which `start` cancels */
+    int n;  /* tokens */
     const int8_t *q;      /* [n][HB_PANEL_DEPTH] */
     const float *dx;      /* [n][HB_PANEL_DEPTH / group] */
     const float *scaled;  /* [n][HB_PANEL_DEPTH / group], as in hb_bytes */
     const int32_t *start; /* [n][HB_PANEL_DEPTH / group], what each group's sum starts from */
-    float *acc;           /* [n][panel_rows], replaced, or added to if `add` */
+    float *acc; /* [n][panel_rows]; the result is added if `add`, else it replaces the contents */
     bool add;
 } hb_panel;
 
-/* Makes the weights of a panel from n columns of `count` rows of quantised weights, `row_bytes` apart:
- * u, d and, for types without an offset, m, as in hb_panel. Rows beyond `count` may hold anything. */
+/* Fills u, d and, for types without an offset, m of a panel (see hb_panel) from n columns of `count`
+ * rows of quantised weights, `row_bytes` apart. Panel rows beyond `count` may hold anything. */
 typedef void hb_fill(const uint8_t *rows, size_t row_bytes, int count, size_t n, uint8_t *u, float *d,
                      float *m);
 
 typedef struct hb_kernels {
     const char *name;
 
-    /* By hb_type; NULL for F32, whose rows are used where they lie. */
+    /* By hb_type; NULL for F32, whose rows are used in place. */
     hb_to_f32 *to_f32[HB_TYPE_COUNT];
     hb_unpack *unpack[HB_TYPE_COUNT]; /* NULL for types that are not quantised */
     hb_dot *dot[HB_TYPE_COUNT];       /* likewise */
 
-    /* By hb_type, for rows of floats as they lie: F32 always; NULL where rows are best made F32 before.
-     */
+    /* By hb_type, for rows of floats used in place. F32 is always there; NULL where converting rows to
+     * F32 first is faster. */
     hb_tile *tile[HB_TYPE_COUNT];
 
-    /* Bytes for n activations, a multiple of 32: q [n], d [n / 32], and sums of q [n / 16]. */
+    /* Quantises n activations, a multiple of 32: writes q [n], d [n / 32] and the sums of q [n / 16].
+     */
     void (*quantise)(const float *x, size_t n, int8_t *q, float *d, int32_t *sums);
 
-    /* Panels are used for calls with more than `direct` tokens, or, when no weights meet bytes, more
-     * than `direct_floats`. Where there are none, panel_rows is 0 and the functions are NULL.
+    /* Panels are used for more than `direct` tokens or, if no weights are multiplied by bytes, more
+     * than `direct_floats`. Kernels without panels have panel_rows 0, and these functions are NULL.
      * `transpose` turns panel_rows rows of n 32-bit words of any type, `stride` words apart, into
      * [n][panel_rows]. `outer` multiplies floats: c [rows][width] = c (if add) + a [rows][depth] b
-     * [depth][width]. `fill` is NULL for types that are unpacked by rows and then transposed. */
+     * [depth][width]. `fill` is NULL for types that are unpacked row by row and then transposed. */
     int panel_rows, direct, direct_floats;
     hb_fill *fill[HB_TYPE_COUNT];
     void (*transpose)(const void *from, size_t stride, size_t n, void *to);
@@ -114,8 +116,8 @@ typedef struct hb_kernels {
 
     void (*attend)(const hb_attend *job);
 
-    /* gate = silu(gate) * up, each [n]; gelu by its approximation through tanh (Hendrycks and Gimpel,
-     * Gaussian Error Linear Units, 2016). */
+    /* gate = silu(gate) * up, each [n]; gelu_mul uses the tanh approximation of GELU (Hendrycks and
+     * Gimpel, Gaussian Error Linear Units, 2016). */
     void (*silu_mul)(float *gate, const float *up, size_t n);
     void (*gelu_mul)(float *gate, const float *up, size_t n);
 
@@ -123,15 +125,15 @@ typedef struct hb_kernels {
     void (*softcap)(float *x, size_t n, float cap);
 } hb_kernels;
 
-/* The number of rows that `tile` is fastest with. */
+/* The number of rows for which `tile` is fastest. */
 #define HB_TILE_ROWS 4
 
-/* "portable", "neon", "avx2", "avxvnni", "avx512", "avx512vnni"; NULL for an unknown name, and for one
- * that this processor lacks. */
+/* Finds kernels by name: "portable", "neon", "avx2", "avxvnni", "avx512" or "avx512vnni". NULL for an
+ * unknown name and for kernels that this processor cannot run. */
 const hb_kernels *hb_kernels_named(const char *name);
 
-/* The best this processor has, or those that the environment variable HBAR_KERNELS names.
- * HB_ERR_ARGUMENT, with the names there are, when it names none that this processor has. */
+/* Chooses the kernels that the environment variable HBAR_KERNELS names or, if it is unset, the fastest
+ * that this processor can run. HB_ERR_ARGUMENT, listing the available names, if it names others. */
 hb_status hb_kernels_choose(const hb_kernels **kernels, hb_error *err);
 
 extern const hb_kernels hb_kernels_portable;

@@ -1,4 +1,4 @@
-/* ARMv8.2 with the dot products of bytes. */
+/* ARMv8.2 with the dot-product instructions. */
 #include <arm_neon.h>
 
 #define HB_LANES     4
@@ -9,8 +9,8 @@
 
 #include "engine/kernels/float.h"
 
-/* The instruction takes signs on both sides: the eighth bit of a weight counts as -128 and is taken
- * away. */
+/* The instruction treats both sides as signed. So the product of the eighth bits of the weights, which
+ * count as -128, is subtracted instead of added. */
 static inline vi dot4(vi sums, vb u, vb q, bool wide)
 {
     if (!wide) return (vi)vdotq_s32((int32x4_t)sums, (int8x16_t)u, (int8x16_t)q);
@@ -30,7 +30,7 @@ static inline vf spread(const float *values, size_t group)
 
 #define ROWS ((size_t)BYTE_VECTORS * HB_LANES) /* in a panel */
 
-/* Four rows of four words, turned. */
+/* Transposes four rows of four words. */
 static void turn4(const uint8_t *from, size_t stride, uint8_t *to)
 {
     uint32x4_t a[4];
@@ -66,7 +66,7 @@ static void f16_neon_to_f32(const void *blocks, float *out, size_t n)
 
 #define TILE_TOKENS 4
 
-/* Four weights of a type of floats, from number i on. */
+/* Loads four weights of a float type, from index i on. */
 INLINE vf weights(const hb_type type, const uint8_t *row, size_t i)
 {
     if (type == HB_TYPE_F32) return vf_load((const float *)(const void *)row + i);

@@ -1,5 +1,5 @@
-/* Plain C for any processor. Sums run in eight lanes, which compilers turn into whatever registers
- * there are, and which loses less to rounding than one long sum. */
+/* Plain C for any processor. Sums run in eight lanes, which compilers can keep in vector registers and
+ * which lose less precision than one long sum. */
 #define HB_LANES     4
 #define TILE_ROWS    4
 #define TILE_VECTORS 2

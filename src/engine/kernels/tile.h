@@ -1,6 +1,6 @@
-/* Rows of floats against tokens, for a file that has defined, beside what float.h needs, TILE_TOKENS
- * and vf weights(type, row, i), the weights of a type of floats from number i on; or, with OWN_BLOCK,
- * all of block. */
+/* Products of rows of floats with tokens. In addition to what float.h needs, the including file defines
+ * TILE_TOKENS and vf weights(type, row, i), which loads weights of a float type from index i on; or it
+ * defines OWN_BLOCK and the function block(). */
 #ifndef HB_ENGINE_KERNELS_TILE_H
 #define HB_ENGINE_KERNELS_TILE_H
 
@@ -19,7 +19,8 @@ INLINE float weight(const hb_type type, const uint8_t *row, size_t i)
     return wide;
 }
 
-/* R rows by T tokens held in registers; R, T and the type are constants where this is inlined. */
+/* Multiplies R rows by T tokens, with sums held in registers. R, T and the type are constants where
+ * this is inlined. */
 INLINE void block(const hb_type type, const int R, const int T, const uint8_t *w, size_t ldw,
                   const float *x, size_t ldx, size_t n, float *y, size_t ldy)
 {
@@ -46,7 +47,7 @@ INLINE void block(const hb_type type, const int R, const int T, const uint8_t *w
 }
 #endif
 
-/* Walks over a tile. */
+/* Defines hb_tile functions, which split a tile into calls of block(). */
 #define TILE(name, type)                                                                               \
     static void name##_tile(const void *w, size_t ldw, int rows, const float *x, size_t ldx,           \
                             int tokens, size_t n, float *y, size_t ldy)                                \

@@ -1,5 +1,5 @@
-/* Vectors of HB_LANES floats, by the compiler's vector extension: the including file defines HB_LANES
- * to suit its instruction set, and is compiled for it. */
+/* Vectors of HB_LANES floats, with the compiler's vector extension. The including file defines HB_LANES
+ * for its instruction set and is compiled for that instruction set. */
 #ifndef HB_ENGINE_KERNELS_VECTOR_H
 #define HB_ENGINE_KERNELS_VECTOR_H
 
@@ -12,15 +12,15 @@
 /* A loop over registers: always unrolled, so that an array indexed by it needs no memory. */
 #define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
 
-/* Prefetches the memory line at a row's byte `at`, once for each line. It is called for the row that is
- * used next, because a processor's own prefetching ends with the page. */
+/* Prefetches the cache line at byte `at` of a row, once for each line. It is called for the row that is
+ * used next, because hardware prefetching stops at the end of a page. */
 INLINE void ask_for(const uint8_t *row, size_t at)
 {
     if (at % 64 == 0) __builtin_prefetch(row + at);
 }
 
-/* Bytes of a word, as transposes move them. Rows hold floats or bytes: a word is never read as another
- * type, only copied. */
+/* Size of the words that transposes move. Rows hold floats or bytes; words are only copied, never read
+ * as another type. */
 #define WORD sizeof(uint32_t)
 
 typedef float vf __attribute__((vector_size(HB_LANES * 4)));
@@ -67,8 +67,7 @@ static inline vf vf_max(vf a, vf b)
 #define SWAP(v, half) __builtin_shufflevector(v, v, LANES16(half, 0))
 #endif
 
-/* Halves are added to each other until one lane is left: the same tree on every instruction set of this
- * width. */
+/* Adds halves until one lane is left. The order is the same on every instruction set of this width. */
 static inline float vf_sum(vf v)
 {
 #if HB_LANES > 8
@@ -95,8 +94,8 @@ static inline float vf_greatest(vf v)
     return v[0];
 }
 
-/* e^x within 2 units of the last place; 0 below -87.3, and the largest finite powers of two from 88 on.
- * x = n ln 2 + r with |r| <= ln 2 / 2, and e^r by its Taylor series. */
+/* e^x within 2 units in the last place; 0 below -87.3, and clamped above 88.3. Uses x = n ln 2 + r with
+ * |r| <= ln 2 / 2, and the Taylor series of e^r. */
 static inline vf vf_exp(vf x)
 {
     const vf round = vf_all(0x1.8p23f);

@@ -1,5 +1,5 @@
-/* Products of one row with a few tokens for the types most files are made of, unpacked in registers, so
- * that one sequence is decoded as fast as memory gives the weights. For avx512.c, with VNNI. */
+/* Products of one row with a few tokens for the most common types. Weights are unpacked in registers,
+ * so that decoding one sequence is limited by memory bandwidth. For avx512.c with VNNI. */
 #ifndef HB_ENGINE_KERNELS_VNNI_DOTS_H
 #define HB_ENGINE_KERNELS_VNNI_DOTS_H
 
@@ -10,17 +10,17 @@ static inline float sum8(__m256 v)
     return vf_sum((vf)_mm512_zextps256_ps512(v));
 }
 
-/* How far ahead of its use a row is asked for, in bytes. */
+/* Prefetch distance in bytes. */
 #define AHEAD 2048
 
-/* Asks for the lines of the block that lies AHEAD. */
+/* Prefetches the cache lines of the block that lies AHEAD bytes further on. */
 INLINE void ask_ahead(const void *block, size_t bytes)
 {
     for (size_t i = 0; i < bytes; i += 64) _mm_prefetch((const char *)block + AHEAD + i, _MM_HINT_T0);
 }
 
-/* The 32 bytes at `from` in both halves of a register, shifted right by `low` and by `high` bits within
- * 16, and masked. */
+/* Loads the 32 bytes at `from` into both halves of a register, shifts 16-bit words right by `low` bits
+ * in the lower half and by `high` bits in the upper half, and masks each byte. */
 INLINE __m512i fields(const uint8_t *from, const int low, const int high, const int mask)
 {
     __m512i both = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)(const void *)from));
@@ -29,14 +29,15 @@ INLINE __m512i fields(const uint8_t *from, const int low, const int high, const 
     return _mm512_and_si512(_mm512_srlv_epi16(both, by), _mm512_set1_epi8((char)mask));
 }
 
-/* acc + the sums of u q over lanes of four, each times its group's scale, which `lanes` finds. */
+/* acc + the sums of u * q over four bytes each, times the scale of their group. `lanes` selects each
+ * lane's scale. */
 INLINE __m512 add_scaled(__m512 acc, __m512i u, const int8_t *q, __m512 scale, __m512i lanes)
 {
     __m512i sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), u, _mm512_loadu_si512(q));
     return _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_permutexvar_ps(lanes, scale), acc);
 }
 
-/* The eight scales and the eight minima of a Q4_K block as floats; q4_k_scale tells where they lie. */
+/* The eight scales and eight minima of a Q4_K block as floats (see q4_k_scale for their layout). */
 INLINE void q4_k_scales(const block_q4_k *b, __m256 *scale, __m256 *min)
 {
     uint32_t s[3];
@@ -113,8 +114,8 @@ INLINE void q6_k_row(const int T, const void *row, const hb_bytes *x, float *y, 
     EACH(t, T) y[(size_t)t * ldy] = _mm512_reduce_add_ps(acc[t]) - 32 * _mm512_reduce_add_ps(low[t]);
 }
 
-/* acc + d times the product of 32 weights, which have signs, with 32 bytes: |w| times q with w's sign.
- */
+/* acc + d times the product of 32 signed weights with 32 bytes, computed as |w| times q with the sign
+ * of w. */
 INLINE __m256 add_signed(__m256 acc, __m256i w, const int8_t *q, float d)
 {
     __m256i bytes = _mm256_loadu_si256((const __m256i *)(const void *)q);
@@ -161,7 +162,7 @@ INLINE void q4_0_row(const int T, const void *row, const hb_bytes *x, float *y, 
     EACH(t, T) low[t] = _mm256_setzero_ps();
     const block_q4_0 *b = row;
     for (size_t at = 0; at < x->cols; at += 256, b += 8) {
-        /* A last part of fewer blocks takes those that are not there as zeros. */
+        /* If the last part has fewer than 8 blocks, the missing ones are zeros. */
         block_q4_0 part[8] = {{0}};
         const block_q4_0 *eight = b;
         __mmask8 there = 0xFF;
