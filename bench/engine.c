@@ -1,11 +1,11 @@
-/* How fast a model is evaluated: prefill, decode of one sequence and of several together; and what it
- * takes to begin. One JSON object a line.
+/* Measures prefill, decode of one sequence, decode of several sequences together, and start-up. Prints
+ * one JSON object per line.
  *
  *   engine MODEL.gguf [--prompt 512] [--decode 32] [--sequences 16] [--repeat 3] [--threads N]
  *
- * 0 leaves a measurement out. As llama-bench does: tokens are random, each measurement starts with an
- * empty cache and has been run once before it counts, and logits are computed for the last token of a
- * prefill and for each decoded one. */
+ * 0 skips a measurement. As in llama-bench, tokens are random, each measurement starts with an empty
+ * cache after one warm-up run, and logits are computed for the last token of a prefill and for each
+ * decoded token. */
 #include "bench.h"
 
 #include <getopt.h>
@@ -22,7 +22,7 @@ typedef struct engine {
     int32_t n_prompt, n_decode, n_sequences, repeat, n_threads;
     hb_model *model;
     hb_session *session;
-    int32_t *tokens, *sequences, *rows; /* [the largest count evaluated at once] */
+    int32_t *tokens, *sequences, *rows; /* [maximum number of tokens in a call] */
     float *logits;                      /* [n_sequences][n_vocab] */
 } engine;
 
@@ -82,7 +82,7 @@ static void draw_tokens(engine *e, int32_t n)
 
 /* ---- Measurements -------------------------------------------------------------------------------- */
 
-/* Each evaluates once from an empty cache and returns the tokens a second. */
+/* Each function evaluates once from an empty cache and returns tokens per second. */
 
 static double prefill(engine *e, int32_t n)
 {
@@ -91,9 +91,9 @@ static double prefill(engine *e, int32_t n)
     const hb_tap tap = {.rows = &last, .n_rows = 1, .logits = e->logits};
     hb_session_reset(e->session);
     draw_tokens(e, n);
-    double start = bench_now();
+    double start = hb_seconds();
     bench_check(hb_eval(e->session, e->tokens, n, &tap, &err), &err);
-    return n / (bench_now() - start);
+    return n / (hb_seconds() - start);
 }
 
 static double decode(engine *e, int32_t n, int32_t n_sequences)
@@ -101,13 +101,13 @@ static double decode(engine *e, int32_t n, int32_t n_sequences)
     hb_error err;
     const hb_tap tap = {.rows = e->rows, .n_rows = n_sequences, .logits = e->logits};
     hb_session_reset(e->session);
-    double start = bench_now();
+    double start = hb_seconds();
     for (int32_t i = 0; i < n; i++) {
         draw_tokens(e, n_sequences);
         bench_check(hb_eval_sequences(e->session, e->tokens, e->sequences, n_sequences, &tap, &err),
                     &err);
     }
-    return (double)n * n_sequences / (bench_now() - start);
+    return (double)n * n_sequences / (hb_seconds() - start);
 }
 
 static void report(const engine *e, const char *name, int32_t n, int32_t n_sequences, double *rates)
@@ -143,8 +143,8 @@ static bool is_named(const hb_file_tensor *t, const char *name)
     return t->name.length == strlen(name) && memcmp(t->name.bytes, name, t->name.length) == 0;
 }
 
-/* Weights that every token of a prefill is multiplied by: all but the embedding table and the output
- * head, which a file may have as one tensor. */
+/* The number of weights used for every token of a prefill: all except the embedding table and the
+ * output head, which may be one tensor. */
 static int64_t weights_per_token(const engine *e)
 {
     hb_error err;
@@ -159,15 +159,15 @@ static int64_t weights_per_token(const engine *e)
     return left;
 }
 
-/* Opens what `hbar generate` opens, and evaluates once, so that memory is at its highest. */
+/* Opens the model and a session as `hbar generate` does, and evaluates once to reach peak memory. */
 static void measure_start(engine *e)
 {
     hb_error err;
-    double start = bench_now();
+    double start = hb_seconds();
     bench_check(hb_model_open(e->path, &e->model, &err), &err);
-    double opened = bench_now();
+    double opened = hb_seconds();
     open_session(e, 0, 1);
-    double ready = bench_now();
+    double ready = hb_seconds();
     hb_memory memory;
     const hb_session_options usual = {.n_threads = e->n_threads};
     bench_check(hb_session_memory(e->model, &usual, &memory, &err), &err);

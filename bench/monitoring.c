@@ -1,6 +1,6 @@
-/* What watching costs: generation with every signal measured at each token, against the same loop with
- * nothing tapped but the logits that the sampler needs. The two take turns, a generation each, and the
- * times of all their tokens count. One JSON object a line.
+/* Measures the cost of monitoring: generation with every signal measured at each token, compared with
+ * generation that taps only the logits for the sampler. Generations of both kinds alternate; the result
+ * is the median time per token of each kind. Prints one JSON object.
  *
  *   monitoring MODEL.gguf [--tokens 32] [--rounds 10] [--threads N] */
 #include "bench.h"
@@ -12,12 +12,12 @@
 
 static const char prompt[] = "The quick brown fox jumps over the lazy dog, and";
 
-/* One side's tokens. */
+/* The token times of one kind of generation. */
 typedef struct side {
     int32_t check_every;
-    double *seconds; /* [n]: from one token to the next */
+    double *seconds; /* [n]: time from one token to the next */
     int n;
-    double last; /* when the token before came; 0: none did */
+    double last; /* time of the previous token; 0: there is none */
 } side;
 
 typedef struct monitoring {
@@ -50,7 +50,7 @@ static void parse(monitoring *m, int argc, char **argv)
 static void on_token(void *user, const hb_step *step, const char *bytes, size_t length)
 {
     side *s = user;
-    double now = bench_now();
+    double now = hb_seconds();
     (void)step, (void)bytes, (void)length;
     if (s->last > 0) s->seconds[s->n++] = now - s->last;
     s->last = now;
@@ -82,7 +82,7 @@ int main(int argc, char **argv)
                                   .n_threads = m.n_threads};
     bench_check(hb_session_open(model, &o, &m.session, &err), &err);
 
-    /* Of each generation the first token, which is measured in either case, has no time. */
+    /* The first token of each generation is always measured; its time is not counted. */
     size_t most = (size_t)m.n_tokens * (size_t)(m.rounds + 1);
     side on = {1, bench_need(calloc(most, sizeof(double))), 0, 0};
     side off = {INT32_MAX, bench_need(calloc(most, sizeof(double))), 0, 0};

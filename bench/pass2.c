@@ -1,4 +1,4 @@
-/* What pass 2 costs: each statistic on up to a million scores, in milliseconds.
+/* Measures pass 2: each statistic on up to a million scores, in milliseconds.
  *   pass2 [--n N] [--repeats R] */
 #include <getopt.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 enum { SIZES = 4, SCORES = 4, MAX_REPEATS = 99 };
 
-/* Scores [SCORES][n] of the same samples: two that rank them well, one with many ties, one of noise. */
+/* Scores [SCORES][n] of the same samples: two good rankings, one with many ties, one of noise. */
 typedef struct data {
     size_t n;
     double *scores, *probabilities, *sorted;
@@ -162,9 +162,9 @@ static double milliseconds(const statistic *s, const data *d, int repeats)
 {
     double times[MAX_REPEATS];
     for (int i = 0; i < repeats; i++) {
-        double start = bench_now();
+        double start = hb_seconds();
         s->run(d);
-        times[i] = 1000 * (bench_now() - start);
+        times[i] = 1000 * (hb_seconds() - start);
     }
     return bench_median(times, repeats);
 }

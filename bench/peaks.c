@@ -1,6 +1,6 @@
-/* What this machine can do at best, all threads together: multiply-adds of int8, bf16 and fp32 from
- * registers, and bytes read from memory. One JSON object; null where the processor lacks the
- * instructions. A multiply-add counts as two operations.
+/* Measures the peak rates of this machine with all threads: int8, bf16 and fp32 multiply-adds on
+ * registers, and bytes read from memory. Prints one JSON object, with null where the processor lacks
+ * the instructions. A multiply-add counts as two operations.
  *
  *   peaks [--threads N] [--mib 1024] */
 #include "bench.h"
@@ -13,13 +13,13 @@
 #include <sys/mman.h>
 
 #define ROUNDS  5
-#define REPEATS 20000000 /* of the inner loop; some tenths of a second */
+#define REPEATS 20000000 /* repeats of the inner loop; takes some tenths of a second */
 
 typedef struct kernel {
-    const char *name; /* "int8" ...; several may compete for one name, and the fastest counts */
+    const char *name; /* "int8" ...; several kernels may share a name; the fastest counts */
     const char *instructions;
     int supported;
-    double operations; /* in a repeat */
+    double operations; /* operations per repeat */
     void (*run)(long repeats);
 } kernel;
 
@@ -27,9 +27,9 @@ typedef struct kernel {
 #include <cpuid.h>
 #include <immintrin.h>
 
-/* Twelve independent accumulators hide the latency of any of these instructions. They are variables
- * rather than an array, which the compiler would keep in memory; the empty assembly keeps it from
- * knowing the operands and from merging repeats. */
+/* Twelve independent accumulators hide the latency of any of these instructions. They are separate
+ * variables, because the compiler would keep an array in memory. The empty assembly hides the operands
+ * from the compiler and keeps it from merging repeats. */
 #define CHAINS         12
 #define EACH_CHAIN(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7) DO(8) DO(9) DO(10) DO(11)
 
@@ -69,7 +69,7 @@ KERNEL(bf16_avx512, "avx512f,avx512bw,avx512bf16", __m512, _mm512_setzero_ps(), 
 KERNEL(fp32_avx2, "avx2,fma", __m256, _mm256_setzero_ps(), __m256, _mm256_set1_ps(1e-3f), FP32_AVX2)
 KERNEL(fp32_avx512, "avx512f", __m512, _mm512_setzero_ps(), __m512, _mm512_set1_ps(1e-3f), FP32_AVX512)
 
-/* Not every compiler's __builtin_cpu_supports knows this one. */
+/* Some compilers' __builtin_cpu_supports does not know this feature. */
 static int has_avx_vnni(void)
 {
     unsigned a, b, c, d;
@@ -102,21 +102,21 @@ static int find_kernels(kernel *out)
 }
 #endif
 
-/* Operations a second of all threads, the best of a few rounds. */
+/* Operations per second of all threads; the best of several rounds. */
 static double rate_of(const kernel *k, int n_threads)
 {
     double best = 0;
     for (int round = 0; round < ROUNDS; round++) {
-        double start = bench_now();
+        double start = hb_seconds();
 #pragma omp parallel num_threads(n_threads)
         k->run(REPEATS);
-        double rate = k->operations * REPEATS * n_threads / (bench_now() - start);
+        double rate = k->operations * REPEATS * n_threads / (hb_seconds() - start);
         if (rate > best) best = rate;
     }
     return best;
 }
 
-/* Bytes a second read by all threads from a buffer larger than the caches. */
+/* Bytes per second that all threads read from a buffer larger than the caches. */
 static double read_rate(size_t bytes, int n_threads)
 {
     double best = 0;
@@ -126,13 +126,13 @@ static double read_rate(size_t bytes, int n_threads)
 #pragma omp parallel for schedule(static) num_threads(n_threads)
     for (size_t i = 0; i < n; i++) memory[i] = i;
     for (int round = 0; round < 2 * ROUNDS; round++) {
-        double start = bench_now();
+        double start = hb_seconds();
 #pragma omp parallel for schedule(static) num_threads(n_threads) reduction(+ : total)
         for (size_t i = 0; i < n; i++) total += memory[i];
-        double rate = (double)(n * sizeof *memory) / (bench_now() - start);
+        double rate = (double)(n * sizeof *memory) / (hb_seconds() - start);
         if (rate > best) best = rate;
     }
-    /* The sum is looked at, so that it is computed. */
+    /* Use the sum, so that the compiler does not remove the loop. */
     if (total == 1) fprintf(stderr, "bench: a sum that cannot be\n");
     free(memory);
     return best;

@@ -1,11 +1,11 @@
-/* The peer's side of decoding many sequences together, which it has no program for: as `engine` does
- * it, each of N_SEQUENCES sequences begins empty and grows by one random token in each of N_DECODE
- * batches, and logits are computed for all of them. bench/compare_engine.py compiles and runs this
- * where llama.cpp is installed.
+/* Measures llama.cpp decoding many sequences together, for which it has no program of its own. As in
+ * `engine`, each of N_SEQUENCES sequences begins empty and grows by one random token in each of
+ * N_DECODE batches, and logits are computed for all tokens. bench/compare_engine.py compiles and runs
+ * this where llama.cpp is installed.
  *
  *   peer_batched MODEL.gguf N_SEQUENCES N_DECODE N_THREADS
  *
- * Prints the tokens a second of all sequences together, of a run after one that does not count. */
+ * Prints the tokens per second of all sequences together, after a warm-up run. */
 #include <llama.h>
 #include <stdio.h>
 #include <stdlib.h>

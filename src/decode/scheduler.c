@@ -90,16 +90,6 @@ void hb_job_free(hb_job *job)
     free(job);
 }
 
-static hb_status check_tokens(const hb_scheduler *s, const int32_t *tokens, size_t n, hb_error *err)
-{
-    int32_t vocab = s->model->info.n_vocab;
-    for (size_t i = 0; i < n; i++)
-        if (tokens[i] < 0 || tokens[i] >= vocab)
-            return hb_fail(err, HB_ERR_ARGUMENT, "token %d is outside the vocabulary of %d", tokens[i],
-                           vocab);
-    return HB_OK;
-}
-
 static hb_status check_settings(const hb_request *r, hb_error *err)
 {
     if (r->max_tokens < 1)
@@ -125,8 +115,8 @@ static hb_status check_request(const hb_scheduler *s, const hb_request *r, hb_er
         return hb_fail(err, HB_ERR_CONTEXT, "the prompt's %zu tokens do not fit the %s of %d",
                        r->n_prompt, s->positions < s->session->n_ctx ? "cache" : "context",
                        s->positions);
-    status = check_tokens(s, r->prompt, r->n_prompt, err);
-    if (!status && r->given) status = check_tokens(s, r->given, r->n_given, err);
+    status = hb_check_tokens(s->model, r->prompt, r->n_prompt, err);
+    if (!status && r->given) status = hb_check_tokens(s->model, r->given, r->n_given, err);
     return status;
 }
 

@@ -47,24 +47,36 @@ static int32_t in_page(int32_t position, int32_t page)
     return place < 0 ? 0 : place > HB_PAGE ? HB_PAGE : place;
 }
 
-/* A block of queries through all the pages it sees, for one key-value head. */
+/* Copies the scaled queries of a block and one key-value head to q [block->n][head_dim]. at[r] becomes
+ * the index of query r in w->q and w->attention. */
+static void gather_queries(const call *a, const hb_query_block *block, int32_t head, float *q,
+                           size_t *at)
+{
+    int32_t group = a->batch->group;
+    size_t dim = (size_t)a->cache->head_dim, heads = (size_t)a->model->base.info.n_heads;
+    for (int32_t r = 0; r < block->n; r++) {
+        int32_t t = (block->first + r) / group, h = head * group + (block->first + r) % group;
+        at[r] = ((size_t)(block->span->row + t) * heads + (size_t)h) * dim;
+        for (size_t i = 0; i < dim; i++)
+            q[(size_t)r * dim + i] = a->w->q[at[r] + i] * a->model->attention_scale;
+    }
+}
+
+/* Computes attention for a block of queries and one key-value head, page by page. */
 static void attend(const call *a, const hb_query_block *block, int32_t head)
 {
     const hb_kv_cache *c = a->cache;
     const hb_native_model *m = a->model;
     const hb_span *span = block->span;
-    size_t dim = (size_t)c->head_dim, heads = (size_t)m->base.info.n_heads;
+    size_t dim = (size_t)c->head_dim;
     int32_t group = a->batch->group, from[HB_QUERY_ROWS], to[HB_QUERY_ROWS];
     int32_t window = m->layers[a->layer].window, first = span->position + block->first / group;
     float max[HB_QUERY_ROWS], sum[HB_QUERY_ROWS];
     float *q = a->w->thread_heads + (size_t)omp_get_thread_num() * 2 * HB_QUERY_ROWS * c->padded;
     float *acc = q + HB_QUERY_ROWS * c->padded;
-    size_t at[HB_QUERY_ROWS]; /* each query's place in w->q and w->attention */
+    size_t at[HB_QUERY_ROWS];
+    gather_queries(a, block, head, q, at);
     for (int32_t r = 0; r < block->n; r++) {
-        int32_t t = (block->first + r) / group, h = head * group + (block->first + r) % group;
-        at[r] = ((size_t)(span->row + t) * heads + (size_t)h) * dim;
-        for (size_t i = 0; i < dim; i++)
-            q[(size_t)r * dim + i] = a->w->q[at[r] + i] * m->attention_scale;
         max[r] = -INFINITY;
         sum[r] = 0;
     }

@@ -84,6 +84,15 @@ static bool is_token(const hb_model *model, int32_t token)
     return token >= 0 && token < model->info.n_vocab;
 }
 
+hb_status hb_check_tokens(const hb_model *model, const int32_t *tokens, size_t n, hb_error *err)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!is_token(model, tokens[i]))
+            return hb_fail(err, HB_ERR_ARGUMENT, "token %d is outside the vocabulary of %d", tokens[i],
+                           model->info.n_vocab);
+    return HB_OK;
+}
+
 const char *hb_token_bytes(const hb_model *model, int32_t token, size_t *length)
 {
     hb_text bytes = {"", 0};
@@ -281,10 +290,8 @@ static hb_status check_tokens(const hb_session *s, const int32_t *tokens, const 
                               int32_t n, hb_error *err)
 {
     if (n < 1) return hb_fail(err, HB_ERR_ARGUMENT, "no tokens to evaluate");
-    for (int32_t i = 0; i < n; i++)
-        if (!is_token(s->model, tokens[i]))
-            return hb_fail(err, HB_ERR_ARGUMENT, "token %d is outside the vocabulary of %d", tokens[i],
-                           s->model->info.n_vocab);
+    hb_status status = hb_check_tokens(s->model, tokens, (size_t)n, err);
+    if (status) return status;
     for (int32_t i = 0; sequences && i < n; i++)
         if (!is_sequence(s, sequences[i]))
             return hb_fail(err, HB_ERR_ARGUMENT, "sequence %d is out of range: the session has %d",

@@ -53,6 +53,9 @@ static inline int64_t hb_session_paged(const hb_session *session, int32_t n)
 hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_only, hb_model **model,
                          hb_error *err);
 
+/* HB_ERR_ARGUMENT, naming the token, unless all tokens [n] are in the model's vocabulary. */
+hb_status hb_check_tokens(const hb_model *model, const int32_t *tokens, size_t n, hb_error *err);
+
 /* A part of a text. It begins where the previous span ends (the first one at 0) and ends at byte `end`.
  */
 typedef struct hb_text_span {

@@ -278,7 +278,7 @@ static hb_status read_header(hb_gguf *g, hb_error *err)
         bool swapped = version == 2u << 24 || version == 3u << 24;
         return hb_fail(err, HB_ERR_UNSUPPORTED,
                        swapped ? "%s: big-endian GGUF is not supported"
-                               : "%s: GGUF version %u is not supported (2 and 3 are)",
+                               : "%s: GGUF version %u is not supported (supported: 2 and 3)",
                        g->path, version);
     }
     g->version = version;
@@ -653,10 +653,11 @@ hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, uint64_t cols, ui
     hb_gguf_tensor wanted = {.name = {name, strlen(name)}};
     hb_gguf_tensor *t =
         bsearch(&wanted, gguf->tensors, gguf->n_tensors, sizeof wanted, compare_tensors);
-    *tensor = t;
-    if (!t) {
-        if (!required) return HB_OK;
+    if (!t && required)
         return hb_fail(err, HB_ERR_FORMAT, "%s: tensor '%s' is missing", gguf->path, name);
+    if (!t) {
+        *tensor = NULL;
+        return HB_OK;
     }
     if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1)
         return hb_fail(err, HB_ERR_FORMAT, "%s: tensor '%s' has shape %llu x %llu, not %llu x %llu",
@@ -664,6 +665,7 @@ hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, uint64_t cols, ui
                        (unsigned long long)cols, (unsigned long long)rows);
     if (!t->data) return bad_type(gguf, t, err);
     t->used = true;
+    *tensor = t;
     return HB_OK;
 }
 

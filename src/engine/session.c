@@ -36,7 +36,9 @@ static hb_status make_plan(plan *p, const hb_model *model, const hb_session_opti
     if (status) return status;
     hb_kv_cache *c = &p->cache;
     shape_cache(c, p->model, o);
-    p->cache_bytes = (uint64_t)c->n_pages * hb_kv_page_bytes(c->n_layers, c->n_heads, c->head_dim);
+    uint64_t page = hb_kv_page_bytes(c->n_layers, c->n_heads, c->head_dim);
+    if (__builtin_mul_overflow((uint64_t)c->n_pages, page, &p->cache_bytes))
+        p->cache_bytes = UINT64_MAX; /* more than any machine has; check_machine refuses it */
     p->work_bytes = hb_workspace_bytes(p->model, o->n_threads);
     return HB_OK;
 }

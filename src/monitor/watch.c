@@ -9,7 +9,7 @@
 #include "signals/set.h"
 #include "signals/signal.h"
 
-/* A score of the joint model: which of the watch's aggregates, by which aggregation. */
+/* A score of the joint model: the index of its signal in the watch, and the aggregation. */
 typedef struct feature {
     size_t place;
     hb_aggregation aggregation;
@@ -18,18 +18,18 @@ typedef struct feature {
 struct hb_watch {
     const hb_model *model;
     hb_monitor monitor;
-    hb_signal_set *signals; /* those measured, [n] */
+    hb_signal_set *signals; /* measured signals [n] */
     size_t n;
     hb_needs needs;
-    size_t watched;           /* the place of the signal watched, where there is one */
+    size_t watched;           /* index of the watched signal, if there is one */
     hb_aggregate *aggregates; /* [n] */
-    double *values;           /* [n], of the step measured last */
-    size_t *state_at;         /* [n], where each signal's state begins in `state` */
-    char *state, *next; /* [state_bytes], after the step measured last, and after the one in hand */
+    double *values;           /* [n], values of the last measured step */
+    size_t *state_at;         /* [n], offset of each signal's state in `state` */
+    char *state, *next; /* [state_bytes], after the last measured step, and after the current one */
     size_t state_bytes;
-    float *previous;      /* [n_embd], the last block's state at the step before, if it is needed */
-    feature *features;    /* [monitor.joint->n_features] */
-    double *joint_values; /* the same, aggregated */
+    float *previous;   /* [n_embd], the last block's state at the previous step; NULL if not needed */
+    feature *features; /* [monitor.joint->n_features] */
+    double *joint_values; /* [monitor.joint->n_features], their values */
     size_t n_steps;
 };
 
@@ -47,13 +47,13 @@ static hb_status check_monitor(const hb_monitor *m, hb_error *err)
     if (m->direction != HB_DIRECTION_HIGH && m->direction != HB_DIRECTION_LOW)
         return hb_fail(err, HB_ERR_ARGUMENT, "the monitor's direction must be high or low");
     if (m->check_every < 1)
-        return hb_fail(err, HB_ERR_ARGUMENT, "check-every %d is not at least 1", m->check_every);
+        return hb_fail(err, HB_ERR_ARGUMENT, "check-every %d is less than 1", m->check_every);
     if (m->joint && !m->joint->n_features)
         return hb_fail(err, HB_ERR_ARGUMENT, "the joint model has no scores");
     return HB_OK;
 }
 
-/* Adds the joint model's signals to those measured. */
+/* Adds the joint model's signals to the measured signals. */
 static hb_status add_joint(hb_watch *w, hb_error *err)
 {
     const hb_joint *joint = w->monitor.joint;
@@ -69,7 +69,7 @@ static hb_status add_joint(hb_watch *w, hb_error *err)
     return status;
 }
 
-/* Gathers what is to be measured: the monitor's signals and those that decide. */
+/* Collects the signals to measure: the monitor's signals and those that decide about halting. */
 static hb_status choose_signals(hb_watch *w, hb_error *err)
 {
     const hb_monitor *m = &w->monitor;
@@ -82,7 +82,7 @@ static hb_status choose_signals(hb_watch *w, hb_error *err)
     return status;
 }
 
-/* Finds the places of the signals that decide, which are in the set. */
+/* Finds the indices of the signals that decide about halting. The set contains them. */
 static void find_places(hb_watch *w)
 {
     const hb_joint *joint = w->monitor.joint;
@@ -105,7 +105,7 @@ static hb_status reserve(hb_watch *w, hb_error *err)
     w->joint_values = calloc(n_joint + 1, sizeof *w->joint_values);
     if (!w->aggregates || !w->values || !w->state_at || !w->features || !w->joint_values)
         return hb_fail_memory(err);
-    for (size_t i = 0; i < w->n; i++) { /* each where any type may begin */
+    for (size_t i = 0; i < w->n; i++) { /* align each state for any type */
         const size_t align = _Alignof(max_align_t);
         w->state_at[i] = w->state_bytes;
         w->state_bytes += (hb_signal_set_at(w->signals, i)->state_bytes + align - 1) / align * align;
@@ -151,13 +151,6 @@ void hb_watch_close(hb_watch *w)
     free(w->features);
     free(w->joint_values);
     free(w);
-}
-
-void hb_watch_reset(hb_watch *w)
-{
-    memset(w->aggregates, 0, w->n * sizeof *w->aggregates);
-    memset(w->state, 0, w->state_bytes);
-    w->n_steps = 0;
 }
 
 const hb_signal_set *hb_watch_signals(const hb_watch *watch)
@@ -206,13 +199,13 @@ static hb_status not_finite(const hb_model *model, const char *what, int32_t ste
 
 hb_status hb_check_logits(const hb_model *model, int32_t step, const float *logits, hb_error *err)
 {
-    float sum = 0; /* of zeros, unless one is NaN or infinite */
+    float sum = 0; /* 0 unless a logit is NaN or infinite */
 #pragma omp simd reduction(+ : sum)
     for (int32_t i = 0; i < model->info.n_vocab; i++) sum += logits[i] * 0;
     return sum == 0 ? HB_OK : not_finite(model, "logits", step, err);
 }
 
-/* Runs the set's signals. With finite logits, only the blocks' states can make a value infinite or NaN.
+/* Measures the signals. With finite logits, only the blocks' states can make a value infinite or NaN.
  */
 static hb_status measure(hb_watch *w, hb_measuring *m, int32_t step, hb_error *err)
 {
@@ -231,7 +224,7 @@ static hb_status measure(hb_watch *w, hb_measuring *m, int32_t step, hb_error *e
     return HB_OK;
 }
 
-/* Takes the step that was measured into the scores and the signals' states. */
+/* Adds the measured step to the scores and the signals' states. */
 static void add_step(hb_watch *w, const hb_measuring *m)
 {
     char *before = w->state;
@@ -245,8 +238,8 @@ static void add_step(hb_watch *w, const hb_measuring *m)
 
 /* ---- Judging ------------------------------------------------------------------------------------- */
 
-/* What decides: the signal watched, or the joint model's log-odds for the steps so far, this one
- * included. NaN when nothing does. */
+/* The value that decides about halting: the watched signal, or the joint model's log-odds over the
+ * steps up to this one. NaN when there is neither. */
 static double deciding_value(hb_watch *w)
 {
     const hb_joint *joint = w->monitor.joint;

@@ -1,5 +1,5 @@
-/* Watching one sequence: each checked step is measured, added to the sample's scores and judged. Every
- * sequence has a watch of its own, whose size does not grow. */
+/* Watches one sequence: measures each checked step, adds it to the sample's scores and judges it. Each
+ * sequence has its own watch. A watch does not grow. */
 #ifndef HB_MONITOR_WATCH_H
 #define HB_MONITOR_WATCH_H
 
@@ -8,32 +8,32 @@
 
 typedef struct hb_watch hb_watch;
 
-/* A watch with no step measured. `model` and what the monitor points to must outlive it, but for the
- * monitor's set of signals, which is copied. HB_ERR_ARGUMENT, naming the setting, for a bad monitor;
- * the caller heeds `check_every`. */
+/* Opens a watch that has measured no step. The monitor's set of signals is copied; `model` and
+ * everything else that the monitor points to must outlive the watch. HB_ERR_ARGUMENT, naming the
+ * setting, for a bad monitor. `check_every` is checked here, but the caller applies it. */
 hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_watch **watch,
                         hb_error *err);
 void hb_watch_close(hb_watch *watch);
-void hb_watch_reset(hb_watch *watch); /* as after opening, for the next sequence */
 
-/* The signals measured. Valid as long as the watch. */
+/* The measured signals. Valid as long as the watch. */
 const hb_signal_set *hb_watch_signals(const hb_watch *watch);
 
-/* Sets in a tap what the signals need beside the logits: blocks, n_blocks and n_lens. Where n_blocks is
- * 0 they read no states, where n_lens is 0 no lens: then the caller leaves these outputs NULL. The
- * blocks are valid as long as the watch. */
+/* Sets blocks, n_blocks and n_lens of a tap to what the signals need besides the logits. If n_blocks is
+ * 0, they need no states; if n_lens is 0, no lens; the caller then leaves these outputs NULL.
+ * tap->blocks is valid as long as the watch. */
 void hb_watch_request(const hb_watch *watch, hb_tap *tap);
 
-/* What an evaluation with such a tap gave for one of its rows. */
+/* The outputs of an evaluation for one row of such a tap. */
 hb_reading hb_watch_reading(const hb_watch *watch, const hb_tap *tap, int32_t row);
 
-/* Measures the step in which `token` was chosen, from what was read at its position, adds it to the
- * scores and judges it: *halt says whether P_fail reached the cutoff. *out is valid until the next call
- * on the watch. HB_ERR_NUMERIC, with the scores as they were, when logits or states are not finite. */
+/* Measures the step in which `token` was chosen, adds it to the scores and judges it. `reading` has the
+ * outputs from which the token was chosen. *halt becomes whether P_fail reached the cutoff. *out is
+ * valid until the next step. HB_ERR_NUMERIC, with the scores unchanged, when logits or states are not
+ * finite. */
 hb_status hb_watch_step(hb_watch *watch, int32_t step, int32_t token, const hb_reading *reading,
                         hb_step *out, bool *halt, hb_error *err);
 
-/* HB_ERR_NUMERIC unless all logits [n_vocab] are finite: for steps that are not measured. */
+/* Returns HB_ERR_NUMERIC unless all logits [n_vocab] are finite. For steps that are not measured. */
 hb_status hb_check_logits(const hb_model *model, int32_t step, const float *logits, hb_error *err);
 
 /* The scores over the steps measured so far, released with hb_scores_free. */

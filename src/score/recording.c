@@ -1,4 +1,4 @@
-/* Finished samples on their way into the run. */
+/* Records finished samples in the run. */
 #include <jansson.h>
 #include <stdlib.h>
 #include "base/utf8.h"
@@ -13,7 +13,7 @@ void hb_scoring_free(hb_scoring *sample)
     free(sample);
 }
 
-/* The right answers as a JSON array; NULL for a sample with a label. */
+/* Writes the right answers as a JSON array. *text is NULL for a sample with a label. */
 static hb_status write_answers(const hb_scoring *sample, char **text, hb_error *err)
 {
     *text = NULL;
@@ -26,7 +26,7 @@ static hb_status write_answers(const hb_scoring *sample, char **text, hb_error *
     return *text ? HB_OK : hb_fail_memory(err);
 }
 
-/* Adds the row, completed by what is known of its sample from the beginning. */
+/* Completes the row with the data of its sample, and adds it to the run. */
 static hb_status add(hb_scorer *s, const hb_scoring *sample, hb_run_sample *row, hb_error *err)
 {
     char *answers;
@@ -42,7 +42,7 @@ static hb_status add(hb_scorer *s, const hb_scoring *sample, hb_run_sample *row,
     return status;
 }
 
-/* Counts a recorded sample and tells the caller's hook. */
+/* Counts a recorded sample and calls the progress hook. */
 static void progress(hb_scorer *s, uint64_t *count)
 {
     ++*count;
@@ -85,7 +85,8 @@ static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_
     return HB_OK;
 }
 
-/* A cancelled sample is left out: the run can be continued. So is one for which memory ran out. */
+/* Records how a sample ended. A cancelled sample is not recorded, so that the run can be continued. Any
+ * error but a numeric one ends the call without recording the sample, too. */
 static hb_status record_end(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o, hb_error *err)
 {
     if (o->error && o->error->status == HB_ERR_NUMERIC)

@@ -1,14 +1,14 @@
-/* Pass 1: each sample of the dataset becomes a request, is generated exactly once, and only
- * scalars and the short text are kept. */
+/* Pass 1: each sample of the dataset becomes a request and is generated exactly once. Only scalars and
+ * the short text are kept. */
 #include <stdlib.h>
 #include <string.h>
 #include "score/scorer.h"
 
-/* Requests that may wait. The more there are, the more of them share their prompts; and
- * many have to be in hand for evaluations to be full when most samples decode. */
+/* Maximum number of waiting requests. With more of them, more prompts have common prefixes, and batches
+ * stay full when most samples decode. */
 #define MAX_WAITING 128
 
-/* Samples recorded while the dataset is read are committed in lots of this size. */
+/* Samples that are recorded while the dataset is read are committed in groups of this size. */
 #define COMMIT_EVERY 64
 
 static bool is_cancelled(const hb_scorer *s)
@@ -18,7 +18,7 @@ static bool is_cancelled(const hb_scorer *s)
 
 /* ---- From samples to requests -------------------------------------------------------------------- */
 
-/* A copy of what the run keeps of a sample; NULL when memory runs out. */
+/* Copies the parts of a sample that the run keeps. NULL when memory runs out. */
 static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
 {
     hb_scoring *c = calloc(1, sizeof *c);
@@ -56,8 +56,9 @@ static hb_status add_request(hb_scorer *s, hb_scoring *sample, const int32_t *to
     return hb_scheduler_add(s->scheduler, &r, &number, err);
 }
 
-/* Adds a sample's request, or records why it cannot be scored; *added says which. One that cannot run
- * to max_tokens would not be comparable with the others: it is skipped. */
+/* Adds a sample's request, or records why it cannot be scored; *added becomes whether the request was
+ * added. A sample without room for max_tokens is skipped, because it would not be comparable with the
+ * others. */
 static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const char *prompt, bool *added,
                               hb_error *err)
 {
@@ -100,8 +101,9 @@ static hb_status take_in(hb_scorer *s, const hb_sample *sample, hb_error *err)
 
 /* ---- The loop ------------------------------------------------------------------------------------ */
 
-/* Reads on once half of those that waited have begun, so that evaluations stay full. Many samples may
- * be passed over until one can wait: cancelling works meanwhile, and what is recorded is kept. */
+/* Reads more samples when half of the waiting requests have begun, so that batches stay full. Many
+ * samples may be skipped before one becomes a request. Meanwhile cancelling works, and recorded samples
+ * are committed. */
 static hb_status refill(hb_scorer *s, hb_error *err)
 {
     hb_status status = HB_OK;
@@ -148,7 +150,9 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
     const hb_run_settings *settings = hb_run_get_settings(run);
     if (hb_session_n_ctx(session) != settings->n_ctx ||
         hb_dataset_get_info(dataset)->n_selected != settings->n_samples)
-        return hb_fail(err, HB_ERR_ARGUMENT, "the session or the dataset is not the run's");
+        return hb_fail(
+            err, HB_ERR_ARGUMENT,
+            "the session's context or the dataset's number of samples differs from the run's settings");
     hb_scorer s = {.model = hb_session_model(session),
                    .dataset = dataset,
                    .run = run,

@@ -1,4 +1,4 @@
-/* The aggregations: a row of the table each. */
+/* The aggregations. Each is a row of a table. */
 #include "signals/aggregate.h"
 
 #include <math.h>

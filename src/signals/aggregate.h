@@ -4,7 +4,7 @@
 
 #include "hbar.h"
 
-/* What the aggregations are read from. Start from a zeroed struct. */
+/* The state from which every aggregation is computed. Start from a zeroed struct. */
 typedef struct hb_aggregate {
     hb_top5 top;
     double first, last, min, sum;
@@ -13,7 +13,7 @@ typedef struct hb_aggregate {
 
 void hb_aggregate_add(hb_aggregate *aggregate, double value);
 
-/* NaN while nothing was added. */
+/* NaN if no value was added. */
 double hb_aggregate_value(const hb_aggregate *aggregate, hb_aggregation aggregation);
 
 #endif

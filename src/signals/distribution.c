@@ -1,6 +1,6 @@
-/* The signals of one next-token distribution. A vocabulary has a hundred thousand entries and is walked
- * at every token, so everything is read off a few sums that one walk gathers, with one exponential for
- * each entry. */
+/* Signals of one next-token distribution. A vocabulary may have a hundred thousand entries and is read
+ * at every token. So one pass, with one exponential per entry, computes a few sums, from which all
+ * signals follow. */
 #include <math.h>
 #include <string.h>
 #include "hbar.h"
@@ -8,19 +8,19 @@
 #define FLOOR  ((float)HB_DISTRIBUTION_FLOOR)
 #define MASKED ((float)HB_DISTRIBUTION_MASKED)
 
-/* The walks over a vocabulary are compiled once more for wider registers; the linker's resolver
- * chooses. */
+/* Loops over the vocabulary are also compiled for wider registers; the dynamic linker chooses the
+ * version. */
 #ifdef HB_HAVE_X86
 #define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
 #else
 #define WIDE
 #endif
 
-/* Entries whose sums are kept as floats; longer sums are doubles. */
+/* The number of entries that are summed in floats; longer sums are doubles. */
 #define STRETCH 256
 
-/* e^x for x in [-80, 0] to about 1e-7 of it: 2^k e^r with k whole and |r| <= ln 2 / 2, e^r by its
- * Taylor polynomial. Plain arithmetic, so that loops over it become vector code. */
+/* e^x for x in [-80, 0] with a relative error of about 1e-7: 2^k e^r with an integer k and |r| <= ln 2
+ * / 2, and a Taylor polynomial for e^r. Plain arithmetic, so that compilers can vectorise loops. */
 static inline float exp_below(float x)
 {
     const float to_whole = 12582912.0f; /* 1.5 * 2^23: adding it rounds to a whole number */
@@ -44,7 +44,7 @@ static inline float exp_below(float x)
 
 enum { LANES = 16 };
 
-/* The two greatest values so far of each lane, and zeros that become NaN once a value is not finite. */
+/* The two greatest values so far in each lane. `zeros` becomes NaN when a value is not finite. */
 typedef struct leaders {
     float first[LANES], second[LANES], zeros[LANES];
 } leaders;
@@ -59,7 +59,7 @@ static inline void lead(leaders *l, const float *x, int count)
     }
 }
 
-/* The two greatest of n logits, equal ones being two; false unless all are finite. */
+/* Finds the two greatest of n logits, which may be equal. Returns false unless all are finite. */
 WIDE static bool two_greatest(const float *logits, size_t n, float *first, float *second)
 {
     leaders l = {.zeros = {0}};
@@ -78,7 +78,7 @@ WIDE static bool two_greatest(const float *logits, size_t n, float *first, float
     return zero == 0;
 }
 
-/* Adds to the sums those of n logits, few enough for floats. */
+/* Adds n logits to the sums; n is at most STRETCH. */
 WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t n)
 {
     float max = (float)d->max, exps = 0, xs = 0, x_exps = 0, roots = 0, three_halves = 0, squares = 0;
@@ -86,7 +86,7 @@ WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t n)
     for (size_t i = 0; i < n; i++) {
         float below = logits[i] - max, x = below < FLOOR ? FLOOR : below;
         float root = exp_below(0.5f * x), e = root * root;
-        float seen = e < 1e-12f ? 0 : e; /* whose powers are far from the slow smallest floats */
+        float seen = e < 1e-12f ? 0 : e; /* avoids powers that are subnormal floats, which are slow */
         exps += e;
         xs += below < MASKED ? MASKED : below;
         x_exps += x * e;
@@ -113,7 +113,7 @@ bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *out)
     return true;
 }
 
-/* What is left of an amount that rounding may have put a little below its least value. */
+/* The value, corrected if rounding has put it below its minimum. */
 static double at_least(double least, double value)
 {
     return value > least ? value : least;

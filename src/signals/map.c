@@ -1,4 +1,4 @@
-/* From several scores to one, and from a score to a probability of failure. */
+/* Joint models, which map several scores to one, and maps from a score to a probability of failure. */
 #include <math.h>
 #include <stdlib.h>
 #include "hbar.h"
@@ -27,7 +27,7 @@ bool hb_is_flagged(double score, double tau, hb_direction direction)
     return direction == HB_DIRECTION_LOW ? score <= tau : score >= tau;
 }
 
-/* 1 / (1 + exp(f)), neither term of which overflows. */
+/* 1 / (1 + exp(f)) without overflow. */
 static double falling_logistic(double f)
 {
     return f >= 0 ? exp(-f) / (1 + exp(-f)) : 1 / (1 + exp(f));

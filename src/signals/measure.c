@@ -3,7 +3,7 @@
 /* Bits of hb_measuring.found. */
 enum { IMPURITY = 1, SURPRISE = 2, DELTA_SIGMA = 4, DELTA_H = 8 };
 
-/* Whether the quantity must be computed now; after that it counts as known. */
+/* Returns whether the quantity must be computed now, and marks it as known. */
 static bool is_new(hb_measuring *m, unsigned what)
 {
     bool known = m->found & what;
@@ -40,7 +40,7 @@ double hb_measured_delta_h(hb_measuring *m)
     return m->delta_h;
 }
 
-/* The row of a block in the reading's states; -1 when it is not there. */
+/* The row of a block in the reading's states; -1 if it is not there. */
 static int32_t row_of(const hb_reading *r, int32_t block)
 {
     if (!r->blocks) return block < r->n_blocks ? block : -1;

@@ -1,34 +1,35 @@
-/* One step as the signals see it: what the evaluation gave, and the quantities that several signals
- * share. A shared quantity is computed when a signal first asks for it, and then kept for the step. */
+/* One step as the signals see it: the outputs of the evaluation, and quantities that several signals
+ * share. A shared quantity is computed when a signal first asks for it, and kept for the step. */
 #ifndef HB_SIGNALS_MEASURE_H
 #define HB_SIGNALS_MEASURE_H
 
 #include "hbar.h"
 
-/* What an evaluation gave at one position. */
+/* The outputs of an evaluation at one position. */
 typedef struct hb_reading {
     const float *logits;   /* [n_vocab], finite */
     const float *states;   /* [n_blocks][n_embd]: the residual stream after these blocks */
-    const int32_t *blocks; /* [n_blocks], ascending, from 0; NULL: states has every block */
+    const int32_t *blocks; /* [n_blocks], ascending, numbered from 0; NULL: every block */
     int32_t n_blocks;
-    const float *lens; /* [n_blocks][n_lens], as hb_tap has it */
+    const float *lens; /* [n_blocks][n_lens], as in hb_tap */
     int32_t n_lens;
 } hb_reading;
 
 typedef struct hb_measuring {
     size_t n_vocab, n_layers, n_embd;
     const hb_reading *reading;
-    int32_t token;         /* the token chosen at this step */
-    const float *previous; /* [n_embd], the last block's state at the step before; NULL at the first */
-    double alpha;          /* weight of delta-h in PRI */
+    int32_t token; /* the token chosen at this step */
+    const float
+        *previous; /* [n_embd], the last block's state at the previous step; NULL at the first */
+    double alpha;  /* weight of delta-h in PRI */
 
-    unsigned found; /* which of these are known */
+    unsigned found; /* which of the following are known (bits, see measure.c) */
     hb_distribution distribution;
     double impurity, surprise, delta_sigma, delta_h;
 } hb_measuring;
 
-/* Sums over the vocabulary. The caller of the signals gathers them, because that also checks the
- * logits. */
+/* Sums over the vocabulary. They are computed before any signal is measured, because that also checks
+ * the logits. */
 static inline const hb_distribution *hb_measured_distribution(const hb_measuring *m)
 {
     return &m->distribution;
@@ -39,11 +40,11 @@ double hb_measured_surprise(hb_measuring *m); /* of the token chosen */
 double hb_measured_delta_sigma(hb_measuring *m);
 double hb_measured_delta_h(hb_measuring *m); /* 0 at the first step */
 
-/* The state after a block [n_embd]; NULL when the reading does not have it. */
+/* The state [n_embd] after a block; NULL if the reading does not have it. */
 const float *hb_measured_state(const hb_measuring *m, size_t block);
 
-/* A block's row of the lens [n_lens]; the last block's is the model's own logits. Rows of consecutive
- * blocks follow each other. NULL when the reading does not have it. */
+/* A block's row of the lens [n_lens]; the last block's row is the model's own logits. Rows of
+ * consecutive blocks are contiguous. NULL if the reading does not have it. */
 const float *hb_measured_lens(const hb_measuring *m, size_t block);
 
 #endif

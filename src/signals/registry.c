@@ -17,7 +17,7 @@ static bool last_block(const hb_signal *signal, int32_t block, int32_t n_layers)
     return block == n_layers - 1;
 }
 
-/* The block in the middle, the ceil(L / 2)-th, counted from 0. */
+/* The index of the middle block, the ceil(L / 2)-th. */
 static int32_t middle_of(int32_t n_layers)
 {
     return (n_layers + 1) / 2 - 1;
@@ -43,7 +43,7 @@ static double surprise(const hb_signal *signal, hb_measuring *m, void *state)
     return hb_measured_surprise(m);
 }
 
-/* Signals that are one function of the distribution share this; `parameters` is which. */
+/* Parameters of signals that are a function of the distribution. They share one measuring function. */
 typedef struct of_distribution {
     double (*function)(const hb_distribution *distribution);
 } of_distribution;
@@ -56,7 +56,7 @@ static double measure_distribution(const hb_signal *signal, hb_measuring *m, voi
 
 /* ---- The tokens so far --------------------------------------------------------------------------- */
 
-/* Surprises up to a step. */
+/* The sum and number of surprises up to a step. */
 typedef struct total {
     double sum;
     size_t n;

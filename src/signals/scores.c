@@ -1,4 +1,4 @@
-/* Scores by name: a signal by one of its aggregations, and the values of a sample. */
+/* Scores: their names, which combine a signal and an aggregation, and the values of a sample. */
 #include "signals/scores.h"
 
 #include <math.h>
@@ -23,7 +23,7 @@ bool hb_score_find(const char *name, hb_score_id *id)
     return true;
 }
 
-/* The parts of a score's name: the signal, and where it is not the usual one the aggregation. */
+/* Appends a score's name: the signal and, unless it is the usual one, the aggregation. */
 static bool add_name(hb_buffer *out, hb_score_id id)
 {
     if (!hb_buffer_add_text(out, hb_signal_name(id.signal))) return false;
@@ -39,7 +39,7 @@ char *hb_score_name(hb_score_id id)
     return NULL;
 }
 
-/* Whether that is the score's name, in its short form. */
+/* Whether this is the score's name in its short form. */
 static bool is_named(hb_score_id id, const char *name)
 {
     const char *signal = hb_signal_name(id.signal);
@@ -61,8 +61,8 @@ bool hb_score_at(const hb_signal_set *set, size_t i, hb_score_id *id)
 
 struct hb_scores {
     double *values; /* [n] */
-    size_t *names;  /* [n], where each begins in `text` */
-    hb_buffer text; /* the names, each with its final zero */
+    size_t *names;  /* [n], offset of each name in `text` */
+    hb_buffer text; /* the names, each zero-terminated */
     size_t n;
 };
 
@@ -75,7 +75,7 @@ void hb_scores_free(hb_scores *scores)
     free(scores);
 }
 
-/* Room for n scores; NULL without memory. */
+/* Allocates room for n scores. NULL when memory runs out. */
 static hb_scores *make_scores(size_t n)
 {
     hb_scores *s = calloc(1, sizeof *s);
@@ -87,7 +87,7 @@ static hb_scores *make_scores(size_t n)
     return NULL;
 }
 
-/* Ends the name that was added to the text, and makes it the next score's. */
+/* Terminates the name that begins at `begin` and adds a score with it. */
 static bool end_name(hb_scores *s, size_t begin)
 {
     s->names[s->n] = begin;

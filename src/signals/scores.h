@@ -4,16 +4,16 @@
 
 #include "base/error.h"
 
-/* The scores of a set of signals by every aggregation, all NaN. */
+/* Makes scores for every signal of a set with every aggregation. All values are NaN. */
 hb_status hb_scores_of_set(const hb_signal_set *set, hb_scores **scores, hb_error *err);
 
-/* Scores of these names [n], all NaN. The names are copied. */
+/* Makes scores with these names [n], which are copied. All values are NaN. */
 hb_status hb_scores_of_names(const char *const *names, size_t n, hb_scores **scores, hb_error *err);
 
 void hb_scores_free(hb_scores *scores);
 void hb_scores_set(hb_scores *scores, size_t i, double value);
 
-/* The place of a score by its name, also by the long form of it ("entropy:top5"); false when it is not
+/* Finds the index of a score by its name; the long form ("entropy:top5") works, too. False if it is not
  * there. */
 bool hb_scores_find(const hb_scores *scores, const char *name, size_t *place);
 

@@ -1,4 +1,4 @@
-/* Sets of signals: the built-in ones in the registry's order, other instances after them. */
+/* Sets of signals. Built-in signals come first, in the order of the registry, then other instances. */
 #include "signals/set.h"
 
 #include <stdlib.h>
@@ -89,7 +89,7 @@ hb_status hb_signal_set_copy(const hb_signal_set *from, hb_signal_set **set, hb_
 
 /* ---- Lists of names ------------------------------------------------------------------------------ */
 
-/* Adds the built-in signal of that name, of `length` bytes. */
+/* Adds the built-in signal with this name of `length` bytes. */
 static hb_status add_named(hb_signal_set *set, const char *name, size_t length, hb_error *err)
 {
     const hb_signal *signal;

@@ -1,4 +1,4 @@
-/* What a set of signals needs of an evaluation. */
+/* What a set of signals needs from an evaluation. */
 #ifndef HB_SIGNALS_SET_H
 #define HB_SIGNALS_SET_H
 
@@ -6,9 +6,9 @@
 
 typedef struct hb_needs {
     bool distribution; /* the sums over the vocabulary */
-    bool previous;     /* the last block's state at the step before */
-    bool lens;         /* the logit lens of these blocks: */
-    int32_t *blocks;   /* [n_blocks], ascending, from 0: whose states are read */
+    bool previous;     /* the last block's state at the previous step */
+    bool lens;         /* the logit lens of `blocks` */
+    int32_t *blocks; /* [n_blocks], ascending, numbered from 0: blocks whose states or lens are read */
     int32_t n_blocks;
 } hb_needs;
 
@@ -17,7 +17,7 @@ hb_status hb_signal_set_needs(const hb_signal_set *set, int32_t n_layers, hb_nee
                               hb_error *err);
 void hb_needs_free(hb_needs *needs);
 
-/* The place of a signal in a set; false when it is not there. */
+/* Finds the index of a signal in a set. False if it is not there. */
 bool hb_signal_set_find(const hb_signal_set *set, const hb_signal *signal, size_t *place);
 
 #endif

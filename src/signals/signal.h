@@ -1,4 +1,4 @@
-/* A signal: a row of the registry, or an instance with parameters of its own. */
+/* A signal: a row of the registry, or an instance with its own parameters. */
 #ifndef HB_SIGNALS_SIGNAL_H
 #define HB_SIGNALS_SIGNAL_H
 
@@ -8,14 +8,14 @@ struct hb_signal {
     const char *name, *about, *unit;
     hb_aggregation usual;
     bool needs_distribution, needs_previous, needs_lens; /* as in hb_needs */
-    /* Whether the signal reads the state after a block, or its row of the lens. NULL: of no block. */
+    /* Whether the signal reads a block's state or its row of the lens. NULL: it reads no block. */
     bool (*reads_state)(const hb_signal *signal, int32_t block, int32_t n_layers);
     size_t state_bytes; /* kept for each sequence, zero at its start */
     double (*measure)(const hb_signal *signal, hb_measuring *measuring, void *state);
-    const void *parameters; /* of an instance, for its functions */
+    const void *parameters; /* parameters of the instance, for its functions */
 };
 
-/* The place of a built-in signal in the registry; SIZE_MAX for any other instance. */
+/* The index of a built-in signal in the registry; SIZE_MAX for other instances. */
 size_t hb_signal_rank(const hb_signal *signal);
 
 #endif

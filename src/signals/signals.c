@@ -17,7 +17,7 @@ double hb_delta_mu(double impurity)
     return 1 / sqrt(impurity + 0.01);
 }
 
-/* 1 / sqrt(sum h^2 + 1e-8), summed in lanes so that compilers use whatever registers there are. */
+/* 1 / sqrt(sum h^2 + 1e-8). The sum runs in lanes, so that compilers can use vector registers. */
 static double inverse_norm(const float *h, size_t n)
 {
     double squares = 1e-8;
@@ -26,8 +26,8 @@ static double inverse_norm(const float *h, size_t n)
     return 1 / sqrt(squares);
 }
 
-/* Distances from the centroid are summed as they stand, a stretch of columns at a time: that needs no
- * copy of the states, and unlike 1 - |centroid|^2 it loses nothing when the rows nearly agree. */
+/* Sums squared distances from the centroid directly, some columns at a time. This needs no copy of the
+ * states and, unlike 1 - |centroid|^2, stays precise when the rows are nearly equal. */
 double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd)
 {
     enum { COLUMNS = 32 };
@@ -68,7 +68,7 @@ double hb_surprise(double p)
 {
     if (p < 1e-10) p = 1e-10;
     if (p > 1) p = 1;
-    return 0 - log(p); /* 0 - keeps certainty from being -0 */
+    return 0 - log(p); /* 0 - x avoids a result of -0 */
 }
 
 double hb_cosine_distance(const float *a, const float *b, size_t n)

@@ -1,12 +1,12 @@
 /* Opening, locking and closing a run.
  *
- * Runs are SQLite files. While one is written it is in WAL mode, so that others can read it; a writer
- * leaves it in DELETE mode when it closes it, so that a finished run is one file that can be read
- * anywhere, also from a folder where nothing can be written.
+ * A run is an SQLite file. While it is written, it is in WAL mode, so that others can read it. The
+ * writer switches it to DELETE mode when it closes it. So a finished run is a single file, which can
+ * also be read in a read-only folder.
  *
- * One process at a time writes. Its lock is on a file beside the run, not on the run: closing any
- * descriptor of a file drops the POSIX locks that SQLite has on that file, whoever in the process
- * opened it. */
+ * Only one writer is allowed at a time. It locks a separate file beside the run. A lock on the run
+ * itself would be unsafe: when a process closes any descriptor of a file, it loses all POSIX locks on
+ * that file, including SQLite's. */
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
@@ -30,7 +30,7 @@ static hb_run *new_run(const char *path)
     return NULL;
 }
 
-/* `name` is a path, or with SQLITE_OPEN_URI a URI. */
+/* Opens the database. `name` is a path or, with SQLITE_OPEN_URI, a URI. */
 static hb_status open_db(hb_run *run, const char *name, int flags, hb_error *err)
 {
     if (sqlite3_open_v2(name, &run->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
@@ -43,8 +43,8 @@ static hb_status open_db(hb_run *run, const char *name, int flags, hb_error *err
 
 /* ---- The writer's lock --------------------------------------------------------------------------- */
 
-/* Whether the locked file still has its name. Another writer, closing its run, may have removed it
- * between our opening and locking it; then the lock is worth nothing. */
+/* Whether the locked file still exists under its name. Another writer may have removed it between open
+ * and flock, while closing its run; then the lock is useless. */
 static bool is_current(const hb_run *run)
 {
     struct stat named, locked;
@@ -52,8 +52,8 @@ static bool is_current(const hb_run *run)
            named.st_dev == locked.st_dev && named.st_ino == locked.st_ino;
 }
 
-/* Takes the lock, on a file named after the one that SQLite opened, links being resolved. A file left
- * by a killed process is locked by nobody, so it is simply used. */
+/* Takes the writer's lock. The lock file is named after the file that SQLite opened, with links
+ * resolved. A lock file left by a killed process is not locked, so it is reused. */
 static hb_status lock_run(hb_run *run, hb_error *err)
 {
     if (asprintf(&run->lock_path, "%s-lock", sqlite3_db_filename(run->db, "main")) < 0) {
@@ -77,8 +77,9 @@ static hb_status lock_run(hb_run *run, hb_error *err)
     return HB_OK;
 }
 
-/* Removes the lock's file while it is still locked, so that another writer that has just opened it
- * notices. A file that holds something is not ours to remove. */
+/* Removes the lock file while it is still locked, so that a writer that has just opened it can notice
+ * (is_current). A lock file is empty; a file with contents belongs to somebody else and is not removed.
+ */
 static void unlock_run(hb_run *run)
 {
     struct stat locked;
@@ -89,17 +90,17 @@ static void unlock_run(hb_run *run)
     free(run->lock_path);
 }
 
-/* The bytes that SQLite locks while it has a database open ("lock-byte page" in its file format). */
+/* The byte range that SQLite locks while a database is open ("lock-byte page" in its file format). */
 static struct flock shared_bytes(short type)
 {
     return (struct flock){
         .l_type = type, .l_whence = SEEK_SET, .l_start = 0x40000000 + 2, .l_len = 510};
 }
 
-/* A second, shared lock on these bytes, of the sort that belongs to a descriptor. SQLite's own is lost
- * when anything in this process opens and closes the run's file, for instance to hash it; another
- * program could then take the database for unused and remove its log. Where the file system has no such
- * locks, there is no guard. */
+/* Takes a second, shared lock on these bytes, which belongs to an open file description. SQLite loses
+ * its own lock when anything in this process opens and closes the run's file, for example to hash it.
+ * Another program could then assume that the database is unused and remove its log. On file systems
+ * without such locks there is no guard. */
 static void set_guard(hb_run *run)
 {
     struct flock bytes = shared_bytes(F_RDLCK);
@@ -107,8 +108,8 @@ static void set_guard(hb_run *run)
     if (run->guard >= 0) fcntl(run->guard, F_OFD_SETLK, &bytes);
 }
 
-/* SQLite cannot close the log under the guard. The descriptor stays open until SQLite's locks are gone.
- */
+/* Unlocks the guard, because SQLite cannot remove the log while it is held. The descriptor stays open
+ * until SQLite has released its locks, since closing it would drop them. */
 static void release_guard(const hb_run *run)
 {
     struct flock bytes = shared_bytes(F_UNLCK);
@@ -127,7 +128,8 @@ static hb_status create_run(hb_run *run, const hb_run_settings *settings, hb_err
     return status ? status : hb_run_execute(run, "COMMIT;", err);
 }
 
-/* Creates the tables in an empty file; in another one, checks that it may be continued. */
+/* Creates the tables in an empty file. Otherwise checks that the run may be continued with these
+ * settings. */
 static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *err)
 {
     int64_t tables = 0;
@@ -155,7 +157,7 @@ hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_ru
     return status;
 }
 
-/* Leaves the run as one file, unless somebody is reading it just now. */
+/* Makes the run a single file, unless another process is reading it. */
 static void end_writing(hb_run *run)
 {
     release_guard(run);
@@ -182,7 +184,7 @@ void hb_run_close(hb_run *run)
 
 /* ---- Reading ------------------------------------------------------------------------------------- */
 
-/* Whether a file named after the run is there; without memory, that is assumed. */
+/* Whether the file PATH + suffix exists. Returns true when memory runs out. */
 static bool has_beside(const char *path, const char *suffix)
 {
     char *name;
@@ -192,8 +194,8 @@ static bool has_beside(const char *path, const char *suffix)
     return there;
 }
 
-/* Whether the run is a single file in a folder where nothing can be written: SQLite then cannot make
- * the files that reading in WAL mode takes, and does not need them. */
+/* Whether the run is a single file in a read-only folder. There, SQLite cannot create the files for
+ * reading in WAL mode, and does not need them. */
 static bool is_fixed(const char *path)
 {
     char *copy = strdup(path);
@@ -202,7 +204,8 @@ static bool is_fixed(const char *path)
     return !writable && !has_beside(path, "-wal") && !has_beside(path, "-journal");
 }
 
-/* The file as a URI that says it does not change, released with free(); NULL without memory. */
+/* The path as a URI that declares the file immutable; release it with free(). NULL when memory runs
+ * out. */
 static char *fixed_uri(const char *path)
 {
     hb_buffer uri = {0};

@@ -1,5 +1,5 @@
-/* A run's rows: a table of samples, and one of their scores with a column for each score, named as the
- * score. Which scores there are is read from the file. */
+/* A run's rows: a table of samples, and a table of scores with one column per score. A column has the
+ * name of its score; the columns of an existing run are read from its file. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +84,7 @@ bool hb_run_has_score(const hb_run *run, const char *name)
     return hb_scores_find(run->scores, name, &place);
 }
 
-/* Adds the columns of the scores, each after `before`. */
+/* Appends the names of the score columns, each preceded by `before`. */
 static bool add_columns(hb_buffer *sql, const hb_run *run, const char *before)
 {
     bool ok = true;
@@ -130,7 +130,7 @@ hb_status hb_run_has(hb_run *run, uint64_t index, bool *has, hb_error *err)
 
 /* ---- Writing ------------------------------------------------------------------------------------- */
 
-/* A score that is measured but has no column would be lost. */
+/* Checks that every measured score has a column; without one it would be lost. */
 static hb_status check_columns(const hb_run *run, hb_error *err)
 {
     hb_scores *measured;
@@ -198,7 +198,7 @@ static hb_status add_sample(hb_run *run, const hb_run_sample *s, hb_error *err)
     return insert(run, q, err);
 }
 
-/* The sample's value of a column. Scores mostly come in the order of the columns. */
+/* The sample's value for a column. Scores usually have the order of the columns. */
 static double value_of(const hb_run *run, const hb_scores *scores, size_t column)
 {
     const char *name = hb_run_score_name(run, column), *same_place = hb_scores_name(scores, column);
@@ -206,7 +206,7 @@ static double value_of(const hb_run *run, const hb_scores *scores, size_t column
     return hb_scores_value(scores, name);
 }
 
-/* NaN is stored as NULL, which SQLite does by itself. */
+/* SQLite stores NaN as NULL. */
 static hb_status add_scores(hb_run *run, const hb_run_sample *s, hb_error *err)
 {
     sqlite3_bind_int64(run->add_scores, 1, (int64_t)s->index);
@@ -237,8 +237,7 @@ static const char *text_of(sqlite3_stmt *q, int column)
     return (const char *)sqlite3_column_text(q, column);
 }
 
-/* The number of a name in a table of names that ends with "unknown"; -1 for a name that is not there.
- */
+/* The number of a name. name_of() returns "unknown" beyond the last number. -1 for another name. */
 static int number_of(const char *name, const char *(*name_of)(int number))
 {
     int i = 0;
@@ -256,13 +255,13 @@ static const char *finish_name(int number)
     return hb_finish_name((hb_finish)number);
 }
 
-/* The columns of a sample in queries; its scores follow them. */
+/* The columns of a sample in queries, before its scores. */
 #define SAMPLE_COLUMNS                                                                                 \
     "samples.idx, id, label, status, reason, text, finish, n_prompt, n_tokens, prompt_seconds,"        \
     " decode_seconds, answers, grade_exact, grade_contains, grade_f1"
 #define N_SAMPLE_COLUMNS 15
 
-/* Reads the scores of the row into run->scores. False when one is missing. */
+/* Reads the scores of the row into run->scores. Returns false when one is missing. */
 static bool read_scores(hb_run *run, sqlite3_stmt *q)
 {
     bool whole = true;
@@ -276,7 +275,7 @@ static bool read_scores(hb_run *run, sqlite3_stmt *q)
     return whole;
 }
 
-/* One row as a sample; rows that another program spoiled are refused. */
+/* Reads a row as a sample. Refuses rows with invalid contents. */
 static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_error *err)
 {
     int status = number_of(text_of(q, 3), status_name), finish = number_of(text_of(q, 6), finish_name);

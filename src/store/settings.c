@@ -1,8 +1,9 @@
-/* What a run was made with: rows of a table, each a key and a value. Some decide whether a run may be
- * continued. */
+/* The settings of a run: a table of keys and values. Some of them must agree for a run to be continued.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/text.h"
 #include "base/utf8.h"
 #include "store/store.h"
 
@@ -46,7 +47,7 @@ static void *at(const hb_run_settings *s, const field *f)
     return (char *)(uintptr_t)s + f->offset;
 }
 
-/* A text of the settings; none is an empty one. */
+/* A text setting; NULL counts as an empty text. */
 static const char *text_at(const void *value)
 {
     const char *text = *(char *const *)value;
@@ -137,7 +138,7 @@ static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_e
     return status;
 }
 
-/* Checks first that the file is a run of a schema that is known. */
+/* Reads the settings, after checking that the file is a run with a supported schema. */
 hb_status hb_run_read_settings(hb_run *run, hb_error *err)
 {
     int64_t application = 0, version = 0;
@@ -147,7 +148,7 @@ hb_status hb_run_read_settings(hb_run *run, hb_error *err)
     if (application != HB_RUN_APPLICATION_ID)
         return hb_fail(err, HB_ERR_FORMAT, "%s: a database, but not a run of hbar", run->path);
     if (version != HB_RUN_SCHEMA)
-        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: run schema %lld is not supported (%d is)",
+        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: run schema %lld is not supported (supported: %d)",
                        run->path, (long long)version, HB_RUN_SCHEMA);
     sqlite3_stmt *q;
     status = hb_run_prepare(run, "SELECT value FROM settings WHERE key = ?", &q, err);
@@ -167,26 +168,28 @@ void hb_run_free_settings(hb_run_settings *s)
 
 /* ---- Differences --------------------------------------------------------------------------------- */
 
-/* Bytes of a text that a message shows: from its beginning, if the difference is among them with some
- * bytes after it, else from some bytes before the difference on. */
+/* A message shows SHOWN bytes of a text. It shows the beginning if that includes the difference and
+ * AFTER more bytes; otherwise it begins BEFORE bytes before the difference. */
 enum { SHOWN = 40, BEFORE = 16, AFTER = 8 };
 
-/* Adds a character as a message can show it; *length is set to its bytes. */
+/* Appends the first character of the text, escaped if necessary. *length becomes the number of bytes
+ * read. */
 static bool add_character(hb_buffer *out, const char *text, size_t *length)
 {
     int n = hb_utf8_character(text, strlen(text));
     unsigned char c = (unsigned char)*text;
-    bool control = c < 0x20 || c == 0x7F || (n == 2 && c == 0xC2 && (unsigned char)text[1] < 0xA0);
     char escaped[8];
     *length = n > 0 ? (size_t)n : 1;
-    if (n > 0 && !control && c != '"' && c != '\\') return hb_buffer_add(out, text, *length);
+    if (n > 0 && !hb_is_control(text, (size_t)n) && c != '"' && c != '\\')
+        return hb_buffer_add(out, text, *length);
     *length = 1;
     if (c == '\n') return hb_buffer_add_text(out, "\\n");
     snprintf(escaped, sizeof escaped, c == '"' || c == '\\' ? "\\%c" : "\\x%02X", c);
     return hb_buffer_add_text(out, escaped);
 }
 
-/* Adds the part of a text around a byte, in quotes, with dots where it is cut; "none" for no text. */
+/* Appends the part of a text around byte `around`, in quotes, with "..." where it is cut. Appends
+ * "none" for an empty text. */
 static bool add_excerpt(hb_buffer *out, const char *text, size_t around)
 {
     size_t begin = around + AFTER > SHOWN ? around - BEFORE : 0, end, length;
@@ -198,7 +201,7 @@ static bool add_excerpt(hb_buffer *out, const char *text, size_t around)
     return ok && hb_buffer_add_text(out, text[end] ? "...\"" : "\"");
 }
 
-/* Shows both texts around the first place where they differ. */
+/* Appends both texts around the first byte where they differ. */
 static bool add_texts(hb_buffer *out, const char *a, const char *b)
 {
     size_t same = 0;
@@ -215,7 +218,7 @@ static bool add_signals(hb_buffer *out, const void *a, const void *b)
     return ok;
 }
 
-/* Without memory, sets count as different. */
+/* Sets count as different when memory runs out. */
 static bool same_signals(const void *a, const void *b)
 {
     char *have = signals_at(a), *want = signals_at(b);
@@ -242,7 +245,7 @@ static bool is_same(const field *f, const void *a, const void *b)
     return false;
 }
 
-/* Adds "KEY is A, not B". */
+/* Appends "KEY is A, not B". */
 static bool describe(hb_buffer *out, const field *f, const void *a, const void *b)
 {
     char text[80] = "";

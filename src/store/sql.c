@@ -1,4 +1,4 @@
-/* SQLite, with errors as values. */
+/* Calls SQLite and turns its errors into statuses. */
 #include "store/store.h"
 
 hb_status hb_run_sql_error(const hb_run *run, hb_error *err)

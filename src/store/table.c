@@ -1,4 +1,4 @@
-/* Columns of a run's scores, for pass 2. */
+/* Reads columns of a run's scores for pass 2. */
 #include <stdlib.h>
 #include <string.h>
 #include "store/store.h"
@@ -6,7 +6,7 @@
 typedef struct gathering {
     hb_score_table *table;
     size_t room;
-    size_t *places; /* [table->n_scores], of the scores among the run's */
+    size_t *places; /* [table->n_scores], index of each score among the run's scores */
     hb_grading grading;
     bool failed; /* memory ran out */
 } gathering;
@@ -25,7 +25,7 @@ static hb_status gather(void *user, const hb_run_sample *sample)
     return HB_OK;
 }
 
-/* Adds the aggregations' names: ":top5, :mean ... or :sum". */
+/* Appends the names of the aggregations: ":top5, :mean ... or :sum". */
 static bool add_aggregations(hb_buffer *out)
 {
     bool ok = true;
@@ -38,7 +38,7 @@ static bool add_aggregations(hb_buffer *out)
     return ok;
 }
 
-/* Adds the names of the run's scores that are not of a signal, each after "; ". */
+/* Appends the names of the run's scores that do not belong to a signal, each preceded by "; ". */
 static bool add_others(hb_buffer *out, const hb_run *run)
 {
     bool ok = true;
@@ -65,7 +65,8 @@ static hb_status no_score(const hb_run *run, const char *name, hb_error *err)
     return status;
 }
 
-/* Room for every scored sample. A run that is still being written may get more of them. */
+/* Allocates room for every scored sample. A run that is being written may get more samples afterwards;
+ * gather() ignores them. */
 static hb_status make_table(hb_run *run, size_t n_scores, gathering *g, hb_error *err)
 {
     hb_run_counts counts;
