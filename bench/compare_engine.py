@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""Prefill and decode of hbar and of llama.cpp, by turns, on the same files with the same threads.
+"""Compares prefill and decode of hbar and llama.cpp on the same files with the same number of threads.
 
     compare_engine.py --engine build/release/bench/engine --peaks build/release/bench/peaks \\
         --peer ../shared/peer/run.sh --peer-root /opt/peer /models/a.gguf /models/b.gguf
 
-Models are named as the peer sees them; hbar opens PEER_ROOT + name. Each round runs one side and then the
-other; medians of the rounds count. Prints a table: tokens a second of both, the ratio, and hbar's share of
-the machine's int8 peak (prefill, two operations for a weight and token) or of its read bandwidth (decode,
-the file's bytes for a token). For decoding many sequences in one batch the peer has no program of its own:
-peer_batched.c, compiled beside it, is one.
+Give model paths as the peer sees them; hbar opens PEER_ROOT + path. Each round runs both programs, one after
+the other; the result is the median of the rounds. Prints a table: tokens per second of both, the ratio, and
+hbar's share of the machine's int8 peak (prefill: two operations per weight and token) or of its read
+bandwidth (decode: the file's bytes per token). The peer has no program that decodes many sequences in one
+batch, so this script compiles and runs peer_batched.c.
 """
 import argparse
 import json
@@ -39,7 +39,7 @@ def compile_batched(args):
 
 
 def theirs(args, name):
-    """Tokens a second of each measure."""
+    """Tokens per second of each measurement."""
     rates = {}
     for measure, prompt, decode in (("prefill", args.prompt, 0), ("decode", 0, args.decode)):
         out = lines([args.peer, "llama-bench", "-m", name, "-p", str(prompt), "-n", str(decode), "-t",

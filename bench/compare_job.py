@@ -1,22 +1,21 @@
 #!/usr/bin/env python3
-"""Pass 1 of hbar against llama-server answering the same prompts, by turns.
+"""Compares pass 1 of hbar with llama-server answering the same prompts.
 
     compare_job.py --hbar build/release/hbar --peer ../shared/peer/run.sh --peer-root /opt/peer \\
         --data ../shared/data/halueval_qa_500.jsonl /models/1b-Q4_K_M.gguf
 
-The model is named as the peer sees it; hbar opens PEER_ROOT + name. Three sides, once each in every round:
+Give the model's path as the peer sees it; hbar opens PEER_ROOT + path. Each round runs three sides once:
 
   hbar    `hbar score`, the whole command: opening and hashing the model, every signal, the run on disk
   alone   llama-server, one sample after another, prompt caching off
-  slots   llama-server, prompt caching on, --parallel slots of their own cache, each with a request in hand
-          at any time; the two samples of a row go to one slot, the second after the first, so that it
-          finds in the cache all that they share
+  slots   llama-server, prompt caching on, --parallel slots of their own cache, each always with one
+          request; the two samples of a row go to one slot one after the other, so that the second finds
+          their common prefix in the cache
 
-The server's time is from the first request to the last answer; it has started and warmed up before. It chooses
-as many tokens for each sample as hbar did, an end token included, with end tokens ignored, and picks the most
-probable token by its cheapest sampler. Prompts must have the same number of tokens on all sides. Answering one
-after another takes long: with --alone-every N only the samples of every Nth row are answered so, and the time
-for all is estimated from the time per token.
+The server's time runs from the first request to the last answer, after start and warm-up. For each sample, the
+server generates as many tokens as hbar did (an end token counts), ignores end tokens, and takes the most probable
+token with its cheapest sampler. Prompts must have the same number of tokens on all sides. The side `alone` takes
+long: with --alone-every N it answers only every Nth row, and the total time is estimated from the time per token.
 """
 import argparse
 import http.client
@@ -43,7 +42,7 @@ def read_prompts(path):
 
 
 def score(args):
-    """The whole command's seconds, what it reports, and its samples."""
+    """The seconds of the whole command, its report, and its samples."""
     with tempfile.TemporaryDirectory() as folder:
         run = os.path.join(folder, "run.db")
         start = time.monotonic()
@@ -61,7 +60,7 @@ def score(args):
 
 
 class Server:
-    """llama-server with so many slots, each with room for the longest sample."""
+    """llama-server with `slots` slots, each with room for the longest sample."""
 
     def __init__(self, args, slots, positions):
         each = (positions + 255) // 256 * 256
@@ -96,7 +95,7 @@ class Server:
         return answer.status, text
 
     def complete(self, prompt, tokens, slot, cache):
-        """The server's own account of a sample."""
+        """The server's timings of a sample."""
         status, text = self.ask("POST", "/completion", json.dumps(
             {"prompt": prompt, "n_predict": tokens, "ignore_eos": True, "samplers": ["top_k"], "top_k": 1,
              "id_slot": slot, "cache_prompt": cache}))
@@ -106,7 +105,7 @@ class Server:
 
 
 def chosen(sample):
-    """Tokens that hbar chose: those of the text, and the end token that a text may end with. At least one."""
+    """The number of tokens that hbar chose, including the end token if there is one. At least 1."""
     return sample["n_tokens"] + (sample["finish"] == "end of text")
 
 
@@ -118,7 +117,7 @@ def by_row(samples):
 
 
 def serve(args, prompts, samples, slots):
-    """Seconds, and the server's account of each sample."""
+    """Seconds, and the server's timings of each sample."""
     rows, answers = queue.SimpleQueue(), {}
     for row in by_row(samples):
         rows.put(row)
@@ -149,7 +148,7 @@ def serve(args, prompts, samples, slots):
 
 
 def count_tokens(samples):
-    """What evaluating the samples takes when nothing is shared; the last token is chosen, and not evaluated."""
+    """The number of tokens to evaluate when no prefix is shared. The last token is chosen but not evaluated."""
     return sum(s["n_prompt"] + chosen(s) - 1 for s in samples)
 
 

@@ -1,4 +1,4 @@
-/* The scheduler: whatever else runs, a request's events are those of the request alone. */
+/* The scheduler: a request's events do not depend on other requests. */
 #include "check.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@
 
 enum { MOST = 40, LONGEST = 800 };
 
-/* What a sink was told of one sample. */
+/* The events that a sink received for one sample. */
 typedef struct record {
     int32_t tokens[LONGEST];
     double hbar_s[LONGEST], surprise[LONGEST]; /* of the checked steps */
@@ -26,15 +26,15 @@ typedef struct record {
     double seconds[2];
 } record;
 
-/* A request with what becomes of its samples. */
+/* A request and the records of its samples. */
 typedef struct asked {
     hb_request request;
     uint64_t number;
     record *records;         /* [request.n_samples] */
-    hb_scheduler *scheduler; /* of a sink that adds and cancels */
+    hb_scheduler *scheduler; /* for a sink that adds and cancels requests */
     struct asked *other;
     int32_t after; /* tokens after which that sink acts */
-    bool fails;    /* the sink does, after so many tokens */
+    bool fails;    /* the sink fails after `after` tokens */
 } asked;
 
 typedef struct fixture {
@@ -224,13 +224,13 @@ static void free_mixture(mixture *m)
     free(m);
 }
 
-/* NaN is what was not measured. */
+/* NaN marks values that were not measured. */
 static bool same(double a, double b)
 {
     return a == b || (isnan(a) && isnan(b));
 }
 
-/* What the sink was told is what hb_generate gives for the request alone. */
+/* The recorded events agree with hb_generate for the same request alone. */
 static void check_alone(hb_session *session, const asked *a)
 {
     hb_error err;
@@ -338,8 +338,8 @@ static void test_arrivals(void **state)
 
 /* ---- Several samples of one prompt --------------------------------------------------------------- */
 
-/* The samples of a request are the same whatever room there is and whatever else runs; they differ from
- * each other; and the first is that of asking for one. */
+/* The samples of a request depend neither on the room in the cache nor on other requests. They differ
+ * from each other, and the first equals the only sample of a request for one. */
 static void test_samples(void **state)
 {
     enum { N = 7, LENGTH = 100 };
@@ -481,7 +481,8 @@ static void test_close(void **state)
 
 /* ---- Stop texts ---------------------------------------------------------------------------------- */
 
-/* The text ends before the first of the stop texts, wherever they lie in tokens and over each other. */
+/* The text ends before the first stop text, wherever token boundaries lie and also when stop texts
+ * overlap. */
 static void test_several_stops(void **state)
 {
     (void)state;
@@ -516,8 +517,8 @@ static void test_several_stops(void **state)
     close_fixture(&f);
 }
 
-/* Texts of two letters in pieces: what is released is what lies before any stop text that has come, and
- * before what may become one. */
+/* Texts of two letters arrive in pieces. The released bytes end before the first stop text and before
+ * any bytes that may still become one. */
 static void test_stops_in_pieces(void **state)
 {
     hb_rng rng = {11};
@@ -558,8 +559,8 @@ static void test_stops_in_pieces(void **state)
 
 /* ---- A given continuation ------------------------------------------------------------------------ */
 
-/* What the model chose itself, given to it, is measured the same, in whatever pieces it is evaluated.
- */
+/* A given continuation that the model itself chose is measured the same as when generated, however it
+ * is split into evaluations. */
 static void test_given_is_measured_as_chosen(void **state)
 {
     enum { LENGTH = 70, N = 700 };
@@ -598,7 +599,7 @@ static void test_given_is_measured_as_chosen(void **state)
     close_fixture(&f);
 }
 
-/* Tokens that the model would not have chosen: their surprise is that of evaluating the text. */
+/* For given tokens that the model would not choose, the surprise equals that of evaluating the text. */
 static void test_given_surprises(void **state)
 {
     enum { LENGTH = 25, N = 40 };
@@ -635,8 +636,8 @@ static void test_given_surprises(void **state)
     close_fixture(&f);
 }
 
-/* What ends a sample that the model writes ends a given one: a halt, a stop text, a limit, the context.
- */
+/* A given continuation ends for the same reasons as a generated one: a halt, a stop text, a limit, the
+ * context. */
 static void test_given_ends_early(void **state)
 {
     enum { LENGTH = 30, N = 50 };
@@ -686,9 +687,8 @@ static void test_given_ends_early(void **state)
 
 /* ---- What goes wrong ----------------------------------------------------------------------------- */
 
-/* A copy of the model in which the embedding of one token is not a number: only texts with that token
- * come to harm. The embeddings come first among the tensors, whose data follow the last one's
- * description. */
+/* A copy of the model in which the embedding of one token is NaN, so that only texts with this token
+ * fail. The embeddings are the first tensor, and data follow the description of the last tensor. */
 static const char *spoil_token(const char *dir, int32_t token)
 {
     static char path[160];
@@ -840,7 +840,7 @@ static void test_refusals(void **state)
 
 /* ---- When memory runs out ------------------------------------------------------------------------ */
 
-/* A sample's events, kept without allocating. */
+/* The events of a sample, recorded without allocation. */
 typedef struct small_record {
     int32_t tokens[10];
     int n_tokens, n_finish;
@@ -858,8 +858,8 @@ static hb_status small_sink(void *user, const hb_event *event, hb_error *err)
     return HB_OK;
 }
 
-/* Three requests, five samples in all, of which allocation number `n` fails. Those that were taken in
- * end once; *refused counts the others. */
+/* Runs three requests with five samples in all while allocation number `n` fails. Every accepted request
+ * ends exactly once; *refused counts the others. */
 static void run_failing(hb_session *session, long n, small_record records[3][3], int *refused)
 {
     static const char *const stops[] = {"no such text", "nor that"};
@@ -896,8 +896,8 @@ static void run_failing(hb_session *session, long n, small_record records[3][3],
     }
 }
 
-/* Whichever allocation fails, one sample fails or one request is refused (or all cannot even begin),
- * and the others are what they were. */
+/* Whichever allocation fails, at most one sample fails or one request is refused, unless the scheduler
+ * cannot open. The other results stay the same. */
 static void test_memory_runs_out(void **state)
 {
     (void)state;
@@ -931,7 +931,7 @@ static void test_memory_runs_out(void **state)
     close_fixture(&f);
 }
 
-/* hb_generate says so, and leaves nothing behind. */
+/* hb_generate reports the failed allocation and leaks nothing. */
 static void test_generation_without_memory(void **state)
 {
     (void)state;
@@ -958,8 +958,8 @@ static void test_generation_without_memory(void **state)
 
 /* ---- Scheduling ---------------------------------------------------------------------------------- */
 
-/* What finished samples had of a prompt serves one that comes later, even after others that share
- * nothing with it. */
+/* A later request takes over the prefix that it shares with the prompt of a finished sample, even after
+ * requests that share nothing with it. */
 static void test_kept_prompts(void **state)
 {
     enum { LENGTH = 120 };
@@ -979,7 +979,7 @@ static void test_kept_prompts(void **state)
     close_fixture(&f);
 }
 
-/* A request that shares nothing is not overtaken for ever by those that do. */
+/* A request that shares no prefix does not wait forever while others overtake it. */
 static void test_nothing_waits_for_ever(void **state)
 {
     enum { N = 60, LENGTH = 60 };
@@ -1033,6 +1033,6 @@ int main(void)
         cmocka_unit_test(test_kept_prompts),
         cmocka_unit_test(test_nothing_waits_for_ever),
     };
-    setenv("HBAR_KERNELS", "portable", 1); /* whose results are the same bits in any company */
+    setenv("HBAR_KERNELS", "portable", 1); /* results do not depend on other tokens, bit for bit */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* GGUF files that lie, the tokenizer, and evaluation. */
+/* Malformed GGUF files, the tokenizer, and evaluation. */
 #include "check.h"
 
 #include <math.h>
@@ -27,7 +27,7 @@ static void put64(uint8_t *at, uint64_t value)
     memcpy(at, &value, sizeof value);
 }
 
-/* Opens the spoiled file, which must fail so, naming the file. */
+/* Opens the changed file; this must fail with the expected error and name the file. */
 static void expect(const file_bytes *f, hb_status status, const char *part)
 {
     hb_error err;
@@ -115,7 +115,7 @@ static void test_identity_errors(void **state)
     free(f.data);
 }
 
-/* What only some architectures have, missing under its name or with an impossible value. */
+/* Metadata that only some architectures have: missing, or with an invalid value. */
 static void test_architecture_errors(void **state)
 {
     const struct {
@@ -170,13 +170,14 @@ static void test_rope_factors(void **state)
     }
 }
 
-/* A model's name is UTF-8 whatever the file says: parameters that name the model can then be read. */
+/* A model's name is always valid UTF-8, whatever the file holds, so that parameters with the name can
+ * be read again. */
 static void test_names(void **state)
 {
     hb_error err;
     hb_model *model;
     const struct {
-        const char *in_file, *name; /* of 12 bytes, as the one that is there */
+        const char *in_file, *name; /* 12 bytes, as long as the name that it replaces */
     } cases[] = {{"Llama 3.2 1B", "Llama 3.2 1B"},
                  {"\xC3\xA9t\xC3\xA9 2026 f", "\xC3\xA9t\xC3\xA9 2026 f"},
                  {"bad \xFF bytes", "spoiled"},
@@ -191,13 +192,13 @@ static void test_names(void **state)
         assert_string_equal(hb_model_get_info(model)->name, cases[i].name);
         hb_model_close(model);
     }
-    /* Nor does a file's name have to be UTF-8. */
+    /* The file's own name may be invalid UTF-8, too. */
     snprintf(f.path, sizeof f.path, "%s/\xFFodd\x80.gguf", (char *)*state);
     save_file(&f, f.size);
     assert_ok(hb_model_open(f.path, &model, &err));
     assert_string_equal(hb_model_get_info(model)->name, "\xEF\xBF\xBDodd\xEF\xBF\xBD");
     hb_model_close(model);
-    /* An architecture's name is any text of the file's, and is shown. */
+    /* The architecture's name may be any text; messages show it. */
     memcpy(after(&f, "general.architecture") + 12, "\x1B[2J\xFF", 5);
     save_file(&f, f.size);
     assert_fails(hb_model_open(f.path, &model, &err), HB_ERR_UNSUPPORTED, "architecture ' [2J");
@@ -294,7 +295,7 @@ static void test_truncated_everywhere(void **state)
     free(f.data);
 }
 
-/* Random bytes changed anywhere in the header: any answer but a crash, and a model that opens runs. */
+/* Random changes to the header never crash, and a model that opens can be evaluated. */
 static void test_random_damage(void **state)
 {
     hb_rng rng = {12};
@@ -414,7 +415,7 @@ static void check_case(const char *kind, const hb_model *t, const char *text, si
     free(tokens);
 }
 
-/* The peer's published cases. */
+/* Test cases that llama.cpp publishes. */
 static void check_published(const char *name)
 {
     char path[64];
@@ -459,7 +460,7 @@ static void test_tokenizer_edges(void **state)
     assert_int_equal(tokens[0], 1); /* the beginning of text alone */
     free(tokens);
 
-    /* Bytes that are no text, a zero among them, fall to the byte tokens. */
+    /* Bytes that are not text, including zero, become byte tokens. */
     assert_ok(hb_tokenize(t, "\xFF\x00\xE2", 3, false, false, &tokens, &n, &err));
     assert_int_equal(n, 4);
     assert_int_equal(tokens[1], 3 + 0xFF);
@@ -470,7 +471,7 @@ static void test_tokenizer_edges(void **state)
     assert_int_equal((unsigned char)bytes[0], 0xFF);
     free(tokens);
 
-    /* Text that spells a control token is only text. */
+    /* Text that spells a control token stays ordinary text. */
     assert_ok(hb_tokenize(t, "</s>", 4, false, false, &tokens, &n, &err));
     for (size_t i = 0; i < n; i++) assert_false(hb_token_is_end(t, tokens[i]));
     free(tokens);
@@ -494,7 +495,7 @@ typedef struct outcome {
     size_t n_logits, n_states;
 } outcome;
 
-/* Evaluates the same tokens in parts of a given size, tapping four rows wherever they fall. */
+/* Evaluates the same tokens in parts of a given size and taps four rows. */
 static outcome evaluate(const hb_model *model, int32_t part, int32_t threads)
 {
     static const int32_t wanted[] = {0, 511, 512, N_TOKENS - 1};
@@ -543,9 +544,9 @@ static void assert_close(const float *a, const float *b, size_t n, double tolera
     assert_near(sqrt(difference / size), 0, tolerance);
 }
 
-/* The same results however the text is divided and however many threads work on it: the same bits on
- * the portable kernels; elsewhere a few tokens and many take different ways, which round differently.
- */
+/* Results do not depend on how the text is divided or on the number of threads. With portable kernels
+ * they are the same bit for bit; with others, few and many tokens take different paths, which round
+ * differently. */
 static void test_division_and_threads_change_nothing(void **state)
 {
     (void)state;
@@ -574,7 +575,7 @@ static void test_division_and_threads_change_nothing(void **state)
     hb_model_close(model);
 }
 
-/* Activations rounded to 8 bits stay near the exact results; every set of kernels rounds them alike. */
+/* With activations rounded to 8 bits, results stay near the exact ones. All kernels round alike. */
 static void test_bytes_are_near_exact(void **state)
 {
     (void)state;

@@ -1,5 +1,5 @@
-/* A second engine behind the same functions: a model of five tokens that only counts. What it does not
- * give itself, checks of arguments above all, the functions of hbar.h must. */
+/* A second engine behind the same functions: a model of five tokens that only counts. It checks no
+ * arguments, so the functions of hbar.h must. */
 #include "check.h"
 
 #include "engine/engine.h"
@@ -57,7 +57,7 @@ static hb_text chat_template(const hb_model *model)
     return (hb_text){"<|im_start|>", 12};
 }
 
-/* Control tokens ('|') only in spans that are parsed for them. */
+/* Control tokens ('|') are recognised only in spans with parse_special. */
 static hb_status tokenize(const hb_model *model, const char *text, const hb_text_span *spans, size_t n,
                           bool add_bos, bool add_eos, int32_t **tokens, size_t *n_tokens, hb_error *err)
 {
@@ -162,7 +162,7 @@ static hb_status fork_sequence(hb_session *session, int32_t from, int32_t n, int
     return HB_OK;
 }
 
-/* The successor of each token is likely; states are the token, and 1 more in each block. */
+/* The successor of each token is likely. States are the token, plus 1 in each further block. */
 static void fill_row(const hb_tap *tap, int32_t row, int32_t token)
 {
     for (int32_t i = 0; tap->logits && i < N_VOCAB; i++)
@@ -295,7 +295,7 @@ static void test_sessions(void **state)
     hb_model_close(vocab);
 }
 
-/* What is wrong never reaches the engine. */
+/* Invalid arguments never reach the engine. */
 static void test_arguments(void **state)
 {
     const fixture *f = *state;
@@ -330,8 +330,8 @@ static void test_tap(void **state)
     assert_true(states[0] == A + 2 && states[N_EMBD] == C + 2);
 }
 
-/* The token loop works with it, in parts of its batch, until its end token; without the lens, which it
- * cannot give. */
+/* Generation works with this engine, in parts of its batch size, until the end token. The lens is left
+ * out, because the engine does not support it. */
 static void test_generation(void **state)
 {
     const fixture *f = *state;

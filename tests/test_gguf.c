@@ -1,4 +1,4 @@
-/* Models in several files, and what inspection tells of files, whatever they are. */
+/* Models in several files, and inspection of any file. */
 #include "check.h"
 
 #include <jansson.h>
@@ -67,7 +67,7 @@ static void test_parts_open_as_one(void **state)
     hb_model_close(split);
 }
 
-/* The hash is of every part's bytes, in order. */
+/* The hash covers the bytes of all parts, in order. */
 static void test_hash_covers_all_parts(void **state)
 {
     hb_error err;
@@ -157,7 +157,7 @@ static void test_foreign_parts(void **state)
     assert_fails(hb_model_open(path, &model, &err), HB_ERR_FORMAT, "00002-of-00003.gguf: part 1 of 1");
     free(whole.data);
 
-    /* A tensor that two parts have, and one fewer than all of them say. */
+    /* A tensor that two parts have; and one tensor fewer than the parts declare. */
     path = copy_parts(state);
     file_bytes last = load_part(state, 2);
     memcpy(after(&last, "blk.2.ffn_down.weight") - 21, "blk.0", 5);
@@ -243,7 +243,7 @@ static void test_inspect_parts(void **state)
     json_decref(root);
 }
 
-/* Files that hbar cannot run are told of all the same, with the reason. */
+/* Files that hbar cannot run are described as well, with the reason. */
 static void expect_reason(const file_bytes *f, const char *part)
 {
     save_file(f, f->size);
@@ -277,7 +277,7 @@ static void test_inspect_what_does_not_run(void **state)
     json_decref(root);
 }
 
-/* Control characters, terminal sequences and malformed UTF-8 in texts reach no one as they are. */
+/* Control characters, terminal sequences and malformed UTF-8 in texts are never printed raw. */
 static void test_inspect_hostile_texts(void **state)
 {
     file_bytes f = load_file(tiny_model("f32"), *state, "odd.gguf");
@@ -311,9 +311,9 @@ static void test_inspect_damaged(void **state)
     free(f.data);
 }
 
-/* Files claim what they like: sums over their tensors must not overflow. Types that are not supported
- * have no size to check against the file. A tensor's entry is its name, then dims (count, cols, rows)
- * and type. */
+/* Sums over tensors must not overflow, whatever shapes a file declares. Tensors of unsupported types
+ * are not checked against the size of the file. A tensor's entry is its name, then dims (count, cols,
+ * rows) and type. */
 static void test_more_weights_than_any(void **state)
 {
     hb_error err;
@@ -337,7 +337,7 @@ static void test_more_weights_than_any(void **state)
     free(f.data);
 }
 
-/* The same where no part alone has too many. */
+/* As above, where only all parts together have too many weights. */
 static void test_more_weights_than_any_in_parts(void **state)
 {
     hb_error err;

@@ -16,7 +16,8 @@ static float random_float(hb_rng *rng)
     return (float)(2 * hb_rng_unit(rng) - 1);
 }
 
-/* Floats are exactly the peer's; affine groups give them too, whatever the type. */
+/* Unpacked floats equal those of llama.cpp exactly, and affine groups give the same floats, for every
+ * type. */
 static void check_blocks(const hb_kernels *k, const struct block_case *c)
 {
     const hb_type_info *info = hb_type_get_info(c->type);
@@ -38,7 +39,7 @@ static void check_blocks(const hb_kernels *k, const struct block_case *c)
     }
 }
 
-/* What the peer unpacks from the same bytes, on every set. */
+/* All kernels unpack the same values as llama.cpp from the same bytes. */
 static void test_blocks_match_the_peer(void **state)
 {
     (void)state;
@@ -104,7 +105,7 @@ static void test_sets_agree_on_blocks(void **state)
     }
 }
 
-/* A float of the type with few enough digits for all of them, and how it is stored. */
+/* A random float that every float type can store exactly, and its stored form. */
 static float stored_float(hb_rng *rng, hb_type type, void *to)
 {
     float value = (float)(hb_rng_below(rng, 255)) / 128 - 1;
@@ -125,7 +126,7 @@ static float stored_float(hb_rng *rng, hb_type type, void *to)
     return value;
 }
 
-/* Tiles of every size and awkward lengths, of each type that rows lie in, against sums in double. */
+/* Tiles of every size and of odd lengths, for each float type, against sums in double. */
 static void test_tiles(void **state)
 {
     (void)state;
@@ -158,7 +159,7 @@ static void test_tiles(void **state)
                             size += fabs((double)w[r][i] * x[t][i]);
                         }
                         assert_near(y[t][r], sum, 1e-6 * size + 1e-7);
-                        /* The same bits in any company. */
+                        /* The same bits, whatever other tokens there are. */
                         tile(stored[r], STRIDE, 1, x[t], LONGEST, 1, lengths[l], &alone, 1);
                         assert_memory_equal(&alone, &y[t][r], sizeof alone);
                     }
@@ -168,7 +169,7 @@ static void test_tiles(void **state)
     }
 }
 
-/* Attention by its definition, in double. */
+/* Attention from its definition, in double. */
 static void plain_attention(const float *q, const float *keys, const float *values, size_t dim,
                             size_t padded, int pages, int from, int to, float cap, double *out)
 {
@@ -188,7 +189,7 @@ static void plain_attention(const float *q, const float *keys, const float *valu
         for (size_t i = 0; i < dim; i++) out[i] += weight[p] / sum * values[(size_t)p * padded + i];
 }
 
-/* Queries that see different parts of three pages, also none of some page, for awkward widths. */
+/* Queries see different parts of three pages, or nothing of a page. Widths are odd. */
 static void test_attend(void **state)
 {
     (void)state;
@@ -281,7 +282,8 @@ static void test_quantise(void **state)
     }
 }
 
-/* Rows of every quantised type against up to four tokens, for whole and broken chunks of columns. */
+/* Products of rows of every quantised type with up to four tokens, for whole and partial chunks of
+ * columns. */
 static void test_dots(void **state)
 {
     (void)state;
@@ -325,8 +327,8 @@ static void test_dots(void **state)
     }
 }
 
-/* Panels of both widths of groups, with and without minima, added to what is there, for all that bytes
- * can hold. */
+/* Panels with groups of 16 and 32, with and without minima, with results added to existing ones, for
+ * all byte values. */
 static void test_panels(void **state)
 {
     (void)state;
@@ -392,8 +394,8 @@ static void assert_same(float a, float b)
     if (!(a == b || (isnan(a) && isnan(b)))) fail_msg("%.9g is not %.9g", (double)a, (double)b);
 }
 
-/* Panels filled at once are what the portable unpackers give, row by row; fewer rows than there is room
- * for change nothing of those that are there. */
+/* `fill` gives the same as the portable unpackers row by row. If there are fewer rows, the others do
+ * not change. */
 static void test_fills(void **state)
 {
     (void)state;
@@ -518,8 +520,8 @@ static void test_softcap(void **state)
     }
 }
 
-/* What the environment names, or the best there is; a name that is none is an error that lists those
- * there are. */
+/* HBAR_KERNELS chooses the kernels; if it is unset, the fastest are chosen. An unknown name is an error
+ * that lists the available names. */
 static void test_choice(void **state)
 {
     (void)state;

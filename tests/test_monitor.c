@@ -1,4 +1,4 @@
-/* The token loop on a small model: what it keeps, when it halts, and what score-only mode costs. */
+/* Generation on a small model: its results, when it halts, and the memory of score-only mode. */
 #include "check.h"
 
 #include <malloc.h>
@@ -21,7 +21,7 @@ static int open_session(void **state, const char *name)
     hb_error err;
     hb_session_options options = {.n_ctx = 700, .n_threads = 1};
     *state = &f;
-    setenv("HBAR_KERNELS", "portable", 1); /* the same bits however tokens are evaluated together */
+    setenv("HBAR_KERNELS", "portable", 1); /* results do not depend on batches, bit for bit */
     return hb_model_open(tiny_model(name), &f.model, &err) ||
            hb_session_open(f.model, &options, &f.session, &err);
 }
@@ -148,7 +148,7 @@ static void test_trajectory_is_what_the_signals_say(void **state)
     hb_generation_free(&g);
 }
 
-/* Only what was asked for is measured, and what decides; and any signal may decide. */
+/* Only the requested signals and the watched signal are measured. Any signal can be watched. */
 static void test_chosen_signals(void **state)
 {
     fixture *f = *state;
@@ -304,7 +304,8 @@ static void test_score_only_heap_does_not_grow(void **state)
     heap_watch scored = measure_heap(*state, HB_MODE_SCORE_ONLY),
                full = measure_heap(*state, HB_MODE_FULL);
     assert_int_equal(scored.greatest, scored.first);
-    assert_true(full.greatest > full.first + 500 * sizeof(hb_step)); /* so the watch does see growth */
+    assert_true(full.greatest >
+                full.first + 500 * sizeof(hb_step)); /* so this test can detect growth */
 }
 
 static bool always(void *user)
@@ -438,7 +439,7 @@ static void check_stop(fixture *f, const hb_generation *all, const char *stop)
     hb_buffer_free(&before);
 }
 
-/* Any part of what would come, within tokens or across them. */
+/* Every part of the text works as a stop text, within tokens and across them. */
 static void test_stop_text(void **state)
 {
     fixture *f = *state;
@@ -455,7 +456,7 @@ static void test_stop_text(void **state)
     hb_generation_free(&all);
 }
 
-/* What begins like the stop text and goes on otherwise is not lost, not even at the end. */
+/* Text that begins like the stop text but continues differently is not lost, even at the end. */
 static void test_almost_the_stop_text(void **state)
 {
     fixture *f = *state;
@@ -601,7 +602,7 @@ static void test_bad_options(void **state)
     assert_fails(hb_generate_tokens(f->session, NULL, 0, &good, &g, &err), HB_ERR_ARGUMENT, "empty");
 }
 
-/* Weights turned into NaN in a copy of the model are found out, not scored. */
+/* NaN weights in a copy of the model cause an error instead of scores. */
 static void test_not_finite(void **state)
 {
     hb_error err;
@@ -754,8 +755,8 @@ static void test_nothing_watched(void **state)
     hb_generation_free(&g);
 }
 
-/* A signal alone has the value it has beside all others, whichever blocks are then read, and signals of
- * the distribution alone are measured without any states. */
+/* A signal has the same value alone and together with all others. Signals of the distribution are
+ * measured without states. */
 static void test_each_signal_alone(void **state)
 {
     fixture *f = *state;

@@ -60,7 +60,8 @@ static int32_t argmax(const float *logits, int32_t n)
     return best;
 }
 
-/* Evaluates a prompt, then greedy tokens, comparing tokens at every step and numbers at the sampled. */
+/* Evaluates a prompt, then greedy tokens. Compares tokens at every step, and logits and states at the
+ * sampled steps. */
 static size_t check_prompt(walk *w, const hb_model *model, const json_t *vector)
 {
     hb_error err;
@@ -107,7 +108,7 @@ static size_t check_model(const char *model_path, const char *name)
     assert_true(json_array_size(vectors) > 0);
     walk w;
     assert_ok(hb_model_open(model_path, &model, &err));
-    /* Activations as they are: the vectors are of exact arithmetic on unpacked weights. */
+    /* Does not quantise activations: the vectors come from exact arithmetic on unpacked weights. */
     const hb_session_options options = {.exact = true};
     assert_ok(hb_session_open(model, &options, &w.session, &err));
     w.info = hb_model_get_info(model);
@@ -129,7 +130,7 @@ static void test_trained_model(void **state)
     assert_true(check_model(shared_file("models/stories260K.gguf"), "stories260K") >= 200);
 }
 
-/* The models of tests/CMakeLists.txt: of each type, and of each architecture. */
+/* The models of tests/CMakeLists.txt, one for each type and each architecture. */
 static void test_small_model(void **state)
 {
     char name[32];

@@ -1,5 +1,5 @@
-/* The list of prompts: its order, and what its survey says that prompts can take over from each other.
- */
+/* The list of prompts: its order, and the survey of prefixes that prompts can take over from each
+ * other. */
 #include "check.h"
 
 #include "base/rng.h"
@@ -12,8 +12,8 @@ typedef struct owned {
     int32_t tokens[LONGEST];
 } owned;
 
-/* A prompt of up to ten tokens, of few kinds, so that many begin alike and some are equal. In half of
- * the cases a slot has it, all of it or a part. */
+/* A prompt of up to ten tokens from a small vocabulary, so that many share prefixes and some are equal.
+ * In half of the cases a slot holds it, fully or partly. */
 static owned make(hb_rng *rng, int32_t slot)
 {
     owned o = {.prompt = {.slot = -1, .waits = true}};
@@ -98,8 +98,8 @@ static void test_common_prefix(void **state)
     assert_int_equal(hb_common_prefix(a + 1, 2, b, 4), 0);
 }
 
-/* Put in and taken out at random, the list stays sorted, and the survey says what comparing all prompts
- * with each other says. */
+/* After random insertions and removals the list is sorted, and the survey agrees with comparing all
+ * pairs of prompts. */
 static void test_random_prompts(void **state)
 {
     static owned all[MOST];

@@ -168,7 +168,7 @@ static uint64_t count_scored(void **state)
     return c.scored;
 }
 
-/* What was added since the last commit is kept by the next one, all of it, or else not at all. */
+/* A commit keeps all samples added since the last commit; without it, none is kept. */
 static void test_kept_by_commit(void **state)
 {
     hb_error err;
@@ -191,7 +191,7 @@ static void test_kept_by_commit(void **state)
     assert_ok(hb_run_has(run, 4, &has, &err));
     assert_false(has);
     assert_ok(hb_run_add(run, &fifth, &err));
-    hb_run_close(run); /* as a killed process would */
+    hb_run_close(run); /* without a commit, as when a process is killed */
     assert_int_equal(count_scored(state), 3);
 }
 
@@ -238,7 +238,7 @@ static void execute(const char *name, const char *sql)
     sqlite3_close(db);
 }
 
-/* A run keeps the signals it was made with, and no others. */
+/* A run keeps the signals that it was created with, and no others. */
 static void test_chosen_signals(void **state)
 {
     hb_error err;
@@ -289,7 +289,7 @@ static void test_each_stops_when_asked(void **state)
     hb_run_close(run);
 }
 
-/* Each setting of the identity, changed, is refused by name; the paths may change. */
+/* A change of any setting that must agree is refused, naming the setting. Paths may change. */
 static void test_other_settings_are_refused(void **state)
 {
     hb_error err;
@@ -470,7 +470,7 @@ static void test_damaged_runs(void **state)
     assert_fails(hb_run_open(path, &run, &err), HB_ERR_UNSUPPORTED, "schema 99");
 }
 
-/* Runs something in a process of its own, which ends as a killed one does: nothing is closed. Gives its
+/* Runs a function in another process, which ends without closing anything, as if killed. Returns its
  * result, 0 to 255. */
 static int in_a_process(int (*something)(const char *name), const char *name)
 {
@@ -482,8 +482,8 @@ static int in_a_process(int (*something)(const char *name), const char *name)
     return WEXITSTATUS(status);
 }
 
-/* Another program that opens the database to write, reads and closes it. Where it could take the
- * database for unused, it would remove its log. */
+/* Acts as another program that opens the database for writing, reads and closes it. If it considers the
+ * database unused, it removes the log. */
 static int visit_database(const char *name)
 {
     sqlite3 *db;
@@ -492,7 +492,7 @@ static int visit_database(const char *name)
     return sqlite3_close(db) == SQLITE_OK ? 0 : 3;
 }
 
-/* The same in a program that is started anew: a forked process would inherit what SQLite knows here. */
+/* As above in a new program, because a forked process would inherit SQLite's state. */
 static int run_visitor(const char *name)
 {
     execl("/proc/self/exe", "test_run", "--visit", name, (char *)NULL);
@@ -538,8 +538,8 @@ static int write_and_hash(const char *name)
     return write_five(name, hash);
 }
 
-/* Neither a second writer in the same process, which is refused, nor anything else that opens and
- * closes the run's file there, takes away the locks that keep committed samples from being lost. */
+/* A second writer in the same process is refused. Neither it nor other code that opens and closes the
+ * run's file drops the locks that protect committed samples. */
 static void test_locks_stay(void **state)
 {
     assert_int_equal(in_a_process(write_and_create_again, run_path(state)), 0);
@@ -556,7 +556,7 @@ static bool is_there(const char *suffix)
     return access(name, F_OK) == 0;
 }
 
-/* A lock that a killed writer left is used again; a writer that closes leaves the run alone. */
+/* A lock file left by a killed writer is reused. A writer that closes leaves only the run behind. */
 static void test_files_beside_the_run(void **state)
 {
     hb_error err;
@@ -576,13 +576,13 @@ static void test_files_beside_the_run(void **state)
     write_file(name, "mine", 4);
     assert_ok(hb_run_create(path, &s, &run, &err));
     hb_run_close(run);
-    assert_true(is_there("-lock")); /* somebody's file */
+    assert_true(is_there("-lock")); /* a file of somebody else */
     unlink(name);
     assert_int_equal(symlink("/no/such/file", name), 0);
     assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_IO, "-lock: ");
 }
 
-/* A run has one lock, by whichever name it is opened. */
+/* A run has the same lock under every name of its file. */
 static void test_links_to_a_run(void **state)
 {
     hb_error err;
@@ -598,7 +598,7 @@ static void test_links_to_a_run(void **state)
     hb_run_close(run);
 }
 
-/* Reads a run as a user who can write nowhere near it. */
+/* Reads a run as a user who cannot write to its folder. */
 static int read_as_stranger(const char *name)
 {
     hb_run *run;
@@ -617,8 +617,8 @@ static int read_as_stranger(const char *name)
     return n == (int)c.scored ? 10 + n : 3;
 }
 
-/* A finished run is read where nothing can be written, in the form that a writer leaves it in and in
- * that of runs whose log was closed, but whose file still says that there is one. */
+/* A finished run can be read in a read-only folder: as a writer leaves it, and also in WAL mode without
+ * a log. */
 static void test_folder_that_cannot_be_written(void **state)
 {
     static const char *const names[] = {"run.db", "50%25 a?b#c.db"};
@@ -641,7 +641,7 @@ static void test_folder_that_cannot_be_written(void **state)
     }
 }
 
-/* What is no regular file is refused at once; opening a FIFO would wait for a writer. */
+/* Anything but a regular file is refused at once. Opening a FIFO would wait for a writer. */
 static void test_no_regular_file(void **state)
 {
     hb_error err;
@@ -818,7 +818,7 @@ static int compare_doubles(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* What a run says that halting would have done is what it does. */
+/* Halting has the effect that the run predicts. */
 static void test_halting(void **state)
 {
     static const char *const watched[] = {"hbar_s", "pri", "entropy"};
@@ -868,8 +868,8 @@ static char *answer_to(hb_session *session, const char *prompt)
     return text;
 }
 
-/* Sixteen prompts: of every four, the first has what the model says as its answer, the second has that
- * with words before it, the others are answered otherwise. */
+/* Sixteen prompts. Of every four, the first has the model's output as its answer, the second has it
+ * with words in front, and the others have other answers. */
 static void write_answers(const char *name, hb_session *session)
 {
     FILE *file = fopen(name, "wb");
@@ -887,7 +887,7 @@ static void write_answers(const char *name, hb_session *session)
     fclose(file);
 }
 
-/* The stored answers and grade are those of grading the stored text anew. */
+/* Grading the stored text again gives the stored grade. */
 static hb_status check_grade(void *user, const hb_run_sample *s)
 {
     hb_error err;
@@ -907,7 +907,7 @@ static hb_status check_grade(void *user, const hb_run_sample *s)
     return HB_OK;
 }
 
-/* Hallucinated samples by a rule, which must be the labels of every sample by that rule. */
+/* Counts hallucinated samples by a grading rule; every label must follow this rule. */
 static int hallucinated(hb_run *run, hb_grading grading)
 {
     hb_error err;
@@ -956,7 +956,7 @@ static void test_grades_are_stored(void **state)
     hb_run_close(j.run);
 }
 
-/* What a run says of its samples that depends on arithmetic. */
+/* The parts of a run's samples that depend on arithmetic. */
 typedef struct outcome {
     double hbar_s[17], pri[17];
     int n_tokens[17], n;
@@ -971,9 +971,8 @@ static hb_status gather_outcome(void *user, const hb_run_sample *s)
     return HB_OK;
 }
 
-/* However many samples are evaluated together, and however little room the cache has for them, the rows
- * are the same bits on the portable kernels and the same within rounding on others; together, what
- * prompts share is evaluated once. */
+/* Rows do not depend on the number of samples evaluated together or on the size of the cache: bit for
+ * bit with portable kernels, within rounding with others. Shared prefixes are evaluated once. */
 static void check_together(void **state, double tolerance)
 {
     static const struct {
@@ -1020,7 +1019,7 @@ static void test_together_as_alone(void **state)
     setenv("HBAR_KERNELS", "portable", 1);
 }
 
-/* Cancelled after every few samples and continued until done: the same rows as in one go. */
+/* Cancelling after every few samples and continuing gives the same rows as one call. */
 static void test_interrupted_runs_continue(void **state)
 {
     hb_error err;
@@ -1075,7 +1074,7 @@ static bool cancelled_at_400(void *user)
     return committed(user) >= 384;
 }
 
-/* While samples are passed over, what is recorded is kept and cancelling works. */
+/* While samples are skipped, recorded samples are committed and cancelling works. */
 static void test_skipping_can_be_interrupted(void **state)
 {
     hb_error err;
@@ -1145,6 +1144,6 @@ int main(int argc, char **argv)
         WITH_SCRATCH(test_skipping_can_be_interrupted),
         WITH_SCRATCH(test_wrong_session),
     };
-    setenv("HBAR_KERNELS", "portable", 1); /* whose results are the same bits in any company */
+    setenv("HBAR_KERNELS", "portable", 1); /* results do not depend on other tokens, bit for bit */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

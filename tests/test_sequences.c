@@ -1,4 +1,5 @@
-/* Many sequences in one session: forks, shared pages, and the same results as alone. */
+/* Many sequences in one session: forks, shared pages, and results that do not depend on other
+ * sequences. */
 #include "check.h"
 
 enum { PREFIX = 150, LENGTH = 200, N_TEXTS = 3 };
@@ -19,7 +20,7 @@ static int set_up(void **state, const char *name)
 {
     static fixture f;
     hb_error err;
-    setenv("HBAR_KERNELS", "portable", 1); /* whose results are the same bits in any company */
+    setenv("HBAR_KERNELS", "portable", 1); /* results do not depend on other tokens, bit for bit */
     const hb_session_options one = {.n_ctx = 256, .n_threads = 2};
     const hb_session_options several = {
         .n_ctx = 256, .n_threads = 2, .n_sequences = 5, .n_positions = 640};
@@ -54,7 +55,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* The last position of a text, evaluated in one piece in a session of its own. */
+/* Evaluates a text at once in its own session, and taps the last position. */
 static void evaluate_alone(const fixture *f, int text, float *logits, float *states)
 {
     int32_t tokens[LENGTH], last = LENGTH - 1;
@@ -65,7 +66,7 @@ static void evaluate_alone(const fixture *f, int text, float *logits, float *sta
     assert_ok(hb_eval(f->alone, tokens, LENGTH, &tap, &err));
 }
 
-/* The prefix once, forked to three sequences that then go on side by side, their tokens mixed. */
+/* Evaluates the prefix once and forks it to three sequences, which continue with their tokens mixed. */
 static void test_forked_and_mixed_as_alone(void **state)
 {
     const fixture *f = *state;
@@ -108,7 +109,7 @@ static void test_forked_and_mixed_as_alone(void **state)
     free(expected);
 }
 
-/* Dropping every sequence gives every page back, whatever was shared. */
+/* Dropping all sequences frees all pages, shared or not. */
 static void test_pages_come_back(void **state)
 {
     const fixture *f = *state;
@@ -174,7 +175,7 @@ static void test_refusals(void **state)
     assert_fails(hb_session_open(f->model, &o, &s, &err), HB_ERR_ARGUMENT, "cache of -1");
 }
 
-/* Numbers that the session does not have are empty sequences. */
+/* Sequence numbers out of range behave as empty sequences. */
 static void test_sequences_that_are_not_there(void **state)
 {
     const fixture *f = *state;
@@ -190,7 +191,7 @@ static void test_sequences_that_are_not_there(void **state)
     assert_int_equal(hb_sequence_n_past(f->many, 0), 1);
 }
 
-/* More positions than the sequences can hold are as many as they can hold. */
+/* n_positions is limited to what all sequences together can hold. */
 static void test_more_positions_than_any(void **state)
 {
     const fixture *f = *state;
@@ -205,8 +206,8 @@ static void test_more_positions_than_any(void **state)
     }
 }
 
-/* All that a longer context takes is its cache, and what the machine has is not asked for until it is
- * used: opening costs the same whatever the context. */
+/* A longer context needs only a larger cache, whose memory is not committed before it is used. So the
+ * time to open a session does not depend on the context. */
 static void test_context_costs_cache_alone(void **state)
 {
     const fixture *f = *state;

@@ -336,8 +336,8 @@ static double twice(const hb_signal *signal, hb_measuring *m, void *state)
     return *(const double *)signal->parameters * hb_measured_surprise(m);
 }
 
-/* Signals that are not built in, as probes will be, are instances with parameters of their own; a set
- * has room for any number of them. */
+/* Signals that are not built in are instances with their own parameters. A set can hold any number of
+ * them. */
 static void test_instances(void **state)
 {
     (void)state;
@@ -372,7 +372,7 @@ static void check_blocks(const int32_t *blocks, int32_t n, const char *expected)
     assert_string_equal(text, expected);
 }
 
-/* A set needs of an evaluation only what its signals read. */
+/* A set needs only those outputs of an evaluation that its signals read. */
 static void test_needs(void **state)
 {
     (void)state;
@@ -406,7 +406,7 @@ static void test_needs(void **state)
     }
 }
 
-/* Scores are values by name, whoever named them. */
+/* Scores are values by name, with any names. */
 static void test_scores(void **state)
 {
     (void)state;

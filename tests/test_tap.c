@@ -1,5 +1,5 @@
-/* What an evaluation gives: the tap's outputs, alone and together, and the same bits in whatever number
- * of rows, blocks and threads they are asked for. */
+/* The tap's outputs, alone and together. They are the same bits for any number of rows, blocks and
+ * threads. */
 #include "check.h"
 
 #include <math.h>
@@ -15,7 +15,8 @@ typedef struct fixture {
     hb_model *model;
     hb_session *one, *three; /* threads */
     size_t vocab, d, layers;
-    double rounding; /* of the output head: its products may meet bytes, those of the lens never do */
+    double
+        rounding; /* of the output head: it may use activations as bytes, which the lens never does */
     int32_t tokens[N_TOKENS];
 } fixture;
 
@@ -94,7 +95,7 @@ static void assert_same(const float *a, const float *b, size_t n)
     assert_memory_equal(a, b, n * sizeof *a);
 }
 
-/* States and lens of chosen blocks are those of all blocks, and nothing else is written. */
+/* States and lens of chosen blocks equal those of a tap of all blocks, and nothing else is written. */
 static void check_blocks(const fixture *f, const hb_tap *all, const int32_t *blocks, int32_t n)
 {
     hb_tap t = make_tap(f, blocks, n);
@@ -138,7 +139,7 @@ static void test_threads(void **state)
     free_tap(&b);
 }
 
-/* Each output alone is what it is beside the others. */
+/* Each output is the same alone and together with the others. */
 static void test_outputs_alone(void **state)
 {
     const fixture *f = *state;
@@ -156,7 +157,8 @@ static void test_outputs_alone(void **state)
     free_tap(&t);
 }
 
-/* The lens reads a block's state as the model reads the last one's, for the most probable tokens. */
+/* The lens applies the final norm and the output head to a block's state, for the most probable tokens.
+ */
 static void test_lens(void **state)
 {
     const fixture *f = *state;
@@ -164,7 +166,8 @@ static void test_lens(void **state)
     const hb_native_session *s = (const hb_native_session *)(const void *)f->three;
     hb_tap all = make_tap(f, NULL, 0);
     evaluate(f, f->one, &all);
-    /* The last block's states, said to be the first block's: the head must give the model's logits. */
+    /* Passes the last block's states as the first block's: the lens must then give the model's logits.
+     */
     hb_tap last = make_tap(f, first_block, 1);
     for (size_t r = 0; r < N_ROWS; r++)
         memcpy(last.states + r * f->d, all.states + (r * f->layers + f->layers - 1) * f->d,

@@ -1,5 +1,5 @@
-/* Tokenizers over vocabularies made for the purpose: hostile ones, odd ones, special tokens, and words
- * so long that merging must be quick. */
+/* Tokenizers with vocabularies made for these tests: malformed and odd vocabularies, special tokens,
+ * and words so long that merging must be fast. */
 #include "check.h"
 
 #include <math.h>
@@ -10,7 +10,7 @@ enum { NORMAL = 1, UNKNOWN, CONTROL, USER, UNUSED, BYTE }; /* kinds of a token i
 
 /* ---- Files --------------------------------------------------------------------------------------- */
 
-/* A GGUF file without tensors on its way to the disk. */
+/* A GGUF file without tensors, built in memory. */
 typedef struct vocab_file {
     hb_buffer bytes;
     uint64_t n_values;
@@ -200,8 +200,8 @@ static void test_merges_that_lie(void **state)
                  "'tokenizer.ggml.merges': truncated");
 }
 
-/* A byte-level file that does not say how text is split is an old conversion: it opens, and the guess
- * is told. */
+/* A byte-level file without a pre-tokenizer is an old conversion. It opens with a warning about the
+ * guess. */
 static void test_missing_pretokenizer_is_told(void **state)
 {
     static const char *const merges[] = {"a b"};
@@ -211,7 +211,7 @@ static void test_missing_pretokenizer_is_told(void **state)
     model = open_spm(state, letters, N_LETTERS);
     assert_null(hb_model_warning(model, 0));
     hb_model_close(model);
-    for (int number = 0; number < 2; number++) { /* or says it by something that is no name */
+    for (int number = 0; number < 2; number++) { /* or the value is not a string */
         vocab_file f = begin("gpt2");
         if (number) add_int(&f, "tokenizer.ggml.pre", 7);
         add_pieces(&f, letters, N_LETTERS);
@@ -225,8 +225,8 @@ static void test_missing_pretokenizer_is_told(void **state)
     }
 }
 
-/* The first rule wins, among several for one pair, too, and one that would make a special token is
- * passed over. */
+/* The first rule wins, also among several for one pair. A rule whose result is a special token is
+ * ignored. */
 static void test_order_of_merges(void **state)
 {
     const struct {
@@ -254,8 +254,8 @@ static void test_order_of_merges(void **state)
 
 /* ---- Special tokens ------------------------------------------------------------------------------ */
 
-/* Control tokens are found where they are asked for and user-defined ones always, the longest first,
- * and neither takes part in merging. */
+/* Control tokens are recognised only when asked for, user-defined tokens always. The longest wins, and
+ * neither takes part in merging. */
 static void test_special_tokens(void **state)
 {
     static const piece pieces[] = {
@@ -383,8 +383,7 @@ static void test_vocabularies_that_lie(void **state)
     assert_fails(open_file(state, &f, &model, &err), HB_ERR_UNSUPPORTED, "tokenizer 'wordpiece'");
 }
 
-/* What vocabularies may have: pieces that are empty, twice there, or no text; and what they may lack.
- */
+/* Vocabularies may have pieces that are empty, duplicate or not text, and may lack tokens. */
 static void test_odd_vocabularies(void **state)
 {
     static const piece odd[] = {{"", NORMAL},  {"a", NORMAL}, {"a", NORMAL}, {"\xFF\xFE", NORMAL},
@@ -418,7 +417,7 @@ static void test_odd_vocabularies(void **state)
     hb_model_close(model);
 }
 
-/* Text of any bytes comes back whole through a vocabulary that has all bytes. */
+/* With tokens for all bytes, any text survives tokenizing and decoding. */
 static void test_any_bytes(void **state)
 {
     (void)state;

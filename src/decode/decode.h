@@ -19,16 +19,15 @@ typedef enum hb_event_kind {
 
 /* How a sample ended. */
 typedef struct hb_outcome {
-    const hb_error
-        *error; /* why the sample failed; NULL: it did not fail, and the next three members are set */
-    hb_finish finish;             /* why it ended */
+    const hb_error *error;        /* why it failed; NULL if it did not */
+    hb_finish finish;             /* why it ended; this and the next two are set if it did not fail */
     const hb_signal_set *signals; /* measured signals */
     hb_scores *scores; /* scores over the checked steps; all NaN when no step was checked. A sink that
                           keeps them sets this to NULL and frees them itself. */
     int32_t n_prompt, n_tokens;
     size_t n_steps; /* checked */
-    double prompt_seconds,
-        decode_seconds; /* its share of the time of each evaluation, by number of tokens */
+    /* The time of an evaluation is divided evenly among its tokens. */
+    double prompt_seconds, decode_seconds;
 } hb_outcome;
 
 /* Pointers are valid only during the call of the sink. */
@@ -55,12 +54,11 @@ typedef struct hb_request {
     const int32_t *given; /* [n_given], a given continuation, measured as if the model had chosen it;
                              NULL: the model chooses */
     size_t n_given;
-    hb_monitor monitor;   /* reaching its cutoff halts (above 1: never); its check_every is used */
-    hb_sampling sampling; /* sample 0 uses `seed`, sample k a seed derived from `seed` and k */
-    int32_t n_samples;    /* number of samples for the prompt; 1 for a given continuation */
-    int32_t max_tokens;   /* maximum for each sample */
-    const char *const
-        *stops; /* [n_stops], generation ends before the first of these texts; none is empty */
+    hb_monitor monitor;       /* reaching its cutoff halts (above 1: never); its check_every is used */
+    hb_sampling sampling;     /* sample 0 uses `seed`, sample k a seed derived from `seed` and k */
+    int32_t n_samples;        /* number of samples for the prompt; 1 for a given continuation */
+    int32_t max_tokens;       /* maximum for each sample */
+    const char *const *stops; /* [n_stops], the text ends before the first of these; none is empty */
     size_t n_stops;
     bool one_line; /* end after the first line that is not blank */
     hb_sink *sink;
@@ -89,10 +87,10 @@ void hb_scheduler_cancel(hb_scheduler *scheduler, uint64_t number);
  * only be closed. */
 hb_status hb_scheduler_step(hb_scheduler *scheduler, hb_error *err);
 
-/* Whether a sample is unfinished. */
+/* Whether any sample is unfinished. */
 bool hb_scheduler_is_busy(const hb_scheduler *scheduler);
 
-/* Requests with samples that have not begun. */
+/* The number of requests with samples that have not begun. */
 size_t hb_scheduler_n_waiting(const hb_scheduler *scheduler);
 
 /* The maximum number of positions of a sample: its prompt and all its tokens except the last. It is the

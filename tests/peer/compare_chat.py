@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Compares conversations written out in each chat format with the peer's, by the format's name and by a
-template that has its markers; and their tokens:
+"""Formats conversations in each chat format, by the format's name and by a template with its markers, and
+compares the text and its tokens with the peer's:
 
     compare_chat.py HBAR_DUMP
 
@@ -11,7 +11,7 @@ import sys
 
 import peer
 
-# What tells each format's templates, put into a loop as they have it.
+# The markers of each format's templates, for use in a loop.
 MARKERS = {
     "chatml": "'<|im_start|>' + message['role']",
     "phi4": "'<|im_start|>' + message['role'] + '<|im_sep|>'",
@@ -42,10 +42,10 @@ MARKERS = {
     "granite": "'<|start_of_role|>' + message['role'] + '<|end_of_role|>'",
     "exaone3": "'[|system|]' + '[|assistant|]' + message['content'] + '[|endofturn|]'",
 }
-# What the peer calls them.
+# The peer's names of the formats.
 NAMES = {"stablelm": "zephyr"}
-# The peer has no format whose turns end with </s>, and takes Zephyr's and TinyLlama's templates, which
-# end them with the end-of-text token, for one without ends; and it does not tell Tekken's v7.
+# The peer has no format whose turns end with </s>. It treats Zephyr's and TinyLlama's templates, whose
+# turns end with the end-of-text token, as a format without ends, and does not recognise Tekken v7.
 UNKNOWN_TO_PEER = {"zephyr"}
 TAKEN_OTHERWISE = {"zephyr", "mistral-v7-tekken"}
 NO_FORMAT = ["", "{{ messages[0].content }}", "'<|user|>' + message['content']",
@@ -65,7 +65,7 @@ def conversations(rng):
     def some():
         return " ".join(rng.choice(PHRASES) for _ in range(rng.randrange(1, 4)))
 
-    # A blank system message is not told apart from none by the peer, in some formats.
+    # In some formats, the peer treats a blank system message as none.
     for turns in (1, 1, 2, 3):
         for system in (True, False):
             yield [("system", some() + rng.choice(["Be brief.", " Obey\n"]))] * system + [(role, some()) for _ in range(turns)

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The demo's model in three programs: the trainer's tokenizer and hbar's on every sentence it was trained
-on, the peer's too where it is installed; and greedy continuations by hbar and the peer:
+"""Compares three programs on the demo's model: the tokenizers of the trainer, hbar and, where installed, the
+peer on every training sentence; and greedy continuations by hbar and the peer:
 
     compare_demo.py HBAR_DUMP
 
-Exits 77 where neither the peer nor Debian's packages that the sentences are made from are there."""
+Exits 77 where neither the peer nor the Debian packages from which the sentences are made are installed."""
 import random
 import subprocess
 import sys
@@ -41,7 +41,7 @@ def hbar_tokens(dump, feed):
 
 
 def compare_tokens(dump, with_peer):
-    """The number of distinct sentences for which one of the programs has other tokens."""
+    """The number of distinct sentences for which the programs' tokens differ."""
     texts = training_texts()
     trainer = bpe.Tokenizer(bpe.train(texts, 2000))
     texts = sorted(set(texts))

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""How far the engine and the peer agree, for each architecture and each tensor type: a table in Markdown.
+"""Measures how closely the engine and the peer agree, for each architecture and tensor type. Prints a
+Markdown table.
 
     compare_models.py HBAR_DUMP           every architecture in F32 and Q4_K, a llama in every type
     compare_models.py HBAR_DUMP --all     every architecture in every type
 
-Models have random weights in small real shapes, with everything that their architecture knows; the peer's
-llama-quantize makes them of each type. The peer evaluates a prompt and 64 greedy tokens; the engine follows the
-same tokens, with activations as bytes as it does by default, and as they are. Where the peer's own rounding is
+Models have random weights in small real shapes, with every feature of their architecture; the peer's
+llama-quantize converts them to each type. The peer evaluates a prompt and 64 greedy tokens; the engine follows the
+same tokens, once with activations as bytes, the default, and once exactly. Where the peer's own rounding is
 the larger (of activations, and within GELU), only a third can judge: both are measured from exact.py, in double
 precision on the same weights. Exits with 1 where the engine is further from that than the peer, and with 77
 where the peer is not installed."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Whether the peer opens a model split into parts by tools/gguf_writer.py, and as the same model as hbar:
+"""Checks that the peer opens a model split by tools/gguf_writer.py, and that its results equal hbar's:
 
     compare_split.py HBAR_DUMP
 

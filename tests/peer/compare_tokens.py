@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Compares tokens with the peer's, for each vocabulary in ../shared and each pre-tokenizer, over random
-texts of many scripts:
+"""Compares tokens with the peer's on random texts of many scripts, for each vocabulary in ../shared and each
+pre-tokenizer:
 
     compare_tokens.py HBAR_DUMP
 
@@ -38,7 +38,7 @@ def random_text(rng):
 
 
 def with_pre(source, pre):
-    """The GPT-2 vocabulary, said to have another pre-tokenizer."""
+    """A copy of the GPT-2 vocabulary that names another pre-tokenizer."""
     raw = source.read_bytes()
     key = b"tokenizer.ggml.pre" + (8).to_bytes(4, "little")
     at = raw.index(key) + len(key)

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""A transformer in double precision, written for being read beside the papers and not for speed: what the
-engine and the peer are both compared with. Weights of any type are unpacked by the peer's gguf package, so
-this runs in the peer's root:
+"""A transformer in double precision, the reference for both the engine and the peer. It is written to be read
+beside the papers, not for speed. The peer's gguf package unpacks weights of any type, so this runs in the
+peer's root:
 
     exact.py MODEL.gguf N GREEDY < TOKENS
 
-For tokens [ids], followed by so many greedy ones, it writes a JSON line for each from the last N of those given
-on: {"step", "token": the greedy one that follows, "logits": [n_vocab], "blocks": [n_layers][n_embd]}."""
+Evaluates the tokens (a JSON list of ids), then GREEDY greedy tokens. Writes a JSON line for each of the last N
+given tokens and each greedy token: {"step", "token": the greedy one that follows, "logits": [n_vocab], "blocks": [n_layers][n_embd]}."""
 import json
 import sys
 
@@ -48,7 +48,7 @@ class Model:
         return x @ self.weights[name + ".weight"].T + self.weights.get(name + ".bias", 0)
 
     def frequencies(self, windowed):
-        """Radians a position for each pair, and what cosines and sines are multiplied by."""
+        """Radians per position for each pair, and the factor of cosines and sines."""
         n = self.told("rope.dimension_count", self.head)
         pair = np.arange(n // 2)
         magnitude = self.told("rope.scaling.attn_factor", 1.0)

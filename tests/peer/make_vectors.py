@@ -4,8 +4,8 @@ installed: tests/peer/make_vectors.py
 
 A vector file holds, for each prompt, the prompt's tokens, the greedy tokens, and at some steps a sample
 of the logits and of each block's state with its norm. The tiny models are those of tools/make_model.py,
-unpacked to F32 by the peer, so that what is compared is our unpacking and arithmetic with exact ones. Those
-of architectures are of exact.py, since the peer rounds within GELU and leaves out phi3's window.
+unpacked to F32 by the peer, so our unpacking and arithmetic are compared with exact ones. The vectors of
+architectures come from exact.py, because the peer rounds within GELU and ignores phi3's window.
 """
 import json
 import subprocess

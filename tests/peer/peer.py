@@ -37,7 +37,7 @@ def text(*arguments, feed):
 
 
 def differences(title, cases, ours, theirs):
-    """How many results differ; the first two that do are shown."""
+    """The number of results that differ. Prints the first two."""
     differ = 0
     for case, our, their in zip(cases, ours, theirs, strict=True):
         differ += our != their

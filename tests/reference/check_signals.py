@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Checks all signals, and how they are aggregated, of a watched generation: from the logits and block states
-that hbar_dump shows for the same tokens, and the weights of the output head, by NumPy and SciPy in double
-precision, independently of hbar.
+"""Checks all signals and aggregations of a monitored generation, independently of hbar. Computes them in double
+precision with NumPy and SciPy from the weights of the output head and from the logits and block states that
+hbar_dump prints for the same tokens.
 
-    check_signals.py HBAR HBAR_DUMP MODEL     MODEL's tensors being F32
+    check_signals.py HBAR HBAR_DUMP MODEL     MODEL must have F32 tensors
 
 Exits 77 where NumPy and SciPy are not installed (Debian: python3-numpy, python3-scipy)."""
 import json

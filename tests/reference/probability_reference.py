@@ -47,7 +47,7 @@ def datasets():
 
 
 def at(scores):
-    """Where maps are read: on scores, between them, and beyond."""
+    """Points at which maps are read: on scores, between them and beyond."""
     low, high = scores.min(), scores.max()
     return np.array([low, high]) if low == high else np.array(
         [low - 1, low, np.quantile(scores, 0.3), (low + high) / 2, np.quantile(scores, 0.9), high, high + 1])
@@ -69,7 +69,7 @@ def maps():
     out = "static const map_reference map_references[] = {\n"
     for name, scores, labels in datasets():
         points, tau = at(scores), float(np.median(scores))
-        # The fit does not depend on units, but scikit-learn's search gets nowhere far from 0 and 1.
+        # The fit does not depend on units, but scikit-learn's search fails for values far from 0 and 1.
         unit = lambda values: (values - scores.mean()) / (scores.std() or 1)
         platt = _SigmoidCalibration().fit(unit(scores), labels).predict(unit(points))
         isotonic = [IsotonicRegression(y_min=0, y_max=1, increasing=up, out_of_bounds="clip").fit(scores, labels)
@@ -132,7 +132,7 @@ class SplitMix:
 
 
 def deal(labels, n_folds, seed):
-    """Each class shuffled (Fisher and Yates), and dealt onto the folds in turn."""
+    """Shuffles each class (Fisher and Yates) and assigns it to the folds in turn."""
     random, fold, dealt = SplitMix(seed), np.zeros(len(labels), int), 0
     for label in (0, 1):
         members = list(np.flatnonzero(labels == label))

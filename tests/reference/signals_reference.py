@@ -34,7 +34,7 @@ def distribution_signals(prefix, logits):
 
 
 def depth(rows):
-    """The first of the blocks from which on the last one's token is the greatest, as a part of all."""
+    """The first block from which on the last block's token stays the greatest, divided by the number of blocks."""
     settled = [row.argmax() == rows[-1].argmax() for row in rows]
     return min(l + 1 for l in range(len(rows)) if all(settled[l:])) / len(rows)
 

@@ -124,7 +124,7 @@ def curve(score, label):
 
 
 def holm(p):
-    """Adjusted p values by the definition: the largest of the smaller ones' multiples."""
+    """Adjusted p values by the definition: the largest multiple among the smaller p values."""
     return [max(min(1, sum(q >= r for q in p) * r) for r in p if r <= x) for x in p]
 
 
