@@ -352,6 +352,9 @@ static void test_long_settings(void **state)
         {"Be brief.", "Be brief.\n", "system is \"Be brief.\", not \"Be brief.\\n\""},
         {"a \x1b[31m\xC2\x9B\xFF\"\\", "b",
          "system is \"a \\x1B[31m\\xC2\\x9B\\xFF\\\"\\\\\", not \"b\""},
+        {"a\xE2\x80\xAE"
+         "b",
+         "c", "system is \"a\\xE2\\x80\\xAEb\", not \"c\""}, /* a direction override */
         {EURO EURO EURO EURO EURO EURO "-and more", EURO EURO EURO EURO EURO EURO "_and more",
          "system is \"..." EURO EURO EURO "-and more\", not \"..." EURO EURO EURO "_and more\""},
     };

@@ -12,10 +12,8 @@
 /* The prefix, in tokens, that a waiting prompt can take from other slots. It never includes the
  * prompt's last token, which must be evaluated for its logits. */
 typedef struct hb_offer {
-    int32_t have,
-        parent; /* longest prefix that a slot has evaluated so far; that slot if it is not 0 */
-    int32_t kept,
-        keeper;     /* longest prefix in the slot of a finished sample; that slot if it is not 0 */
+    int32_t have, parent; /* longest prefix that a slot has evaluated; that slot, if have > 0 */
+    int32_t kept, keeper; /* longest prefix in a finished sample's slot; that slot, if kept > 0 */
     int32_t coming; /* longest prefix that a running sample, or a waiting prompt earlier in the list,
                        has or will have */
 } hb_offer;
@@ -23,9 +21,8 @@ typedef struct hb_offer {
 typedef struct hb_prompt {
     const int32_t *tokens;
     int32_t n;
-    int32_t
-        shared; /* length of the common prefix with the previous prompt in the list; 0 for the first */
-    bool waits; /* whether it has samples that have not begun */
+    int32_t shared;    /* common prefix with the previous prompt in the list; 0 for the first */
+    bool waits;        /* whether it has samples that have not begun */
     int32_t slot;      /* slot that holds it or is evaluating it; -1: none */
     bool kept;         /* whether that slot's sample has finished */
     int32_t evaluated; /* number of its tokens that are evaluated in that slot */

@@ -18,10 +18,9 @@ typedef struct hb_reading {
 typedef struct hb_measuring {
     size_t n_vocab, n_layers, n_embd;
     const hb_reading *reading;
-    int32_t token; /* the token chosen at this step */
-    const float
-        *previous; /* [n_embd], the last block's state at the previous step; NULL at the first */
-    double alpha;  /* weight of delta-h in PRI */
+    int32_t token;         /* the token chosen at this step */
+    const float *previous; /* [n_embd], last block's state at the previous step; NULL at the first */
+    double alpha;          /* weight of delta-h in PRI */
 
     unsigned found; /* which of the following are known (bits, see measure.c) */
     hb_distribution distribution;

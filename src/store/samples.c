@@ -18,8 +18,9 @@ static const char schema[] =
     " status TEXT NOT NULL CHECK (status IN ('scored', 'skipped', 'failed')), reason TEXT,"
     " text TEXT, finish TEXT, n_prompt INTEGER, n_tokens INTEGER,"
     " prompt_seconds REAL, decode_seconds REAL,"
-    " CHECK ((status = 'scored') = (reason IS NULL)), CHECK ((label IS NULL) = (answers IS NOT "
-    "NULL)));" PRAGMA("application_id", HB_RUN_APPLICATION_ID) PRAGMA("user_version", HB_RUN_SCHEMA);
+    " CHECK ((status = 'scored') = (reason IS NULL)),"
+    " CHECK ((label IS NULL) = (answers IS NOT NULL)));" PRAGMA("application_id", HB_RUN_APPLICATION_ID)
+        PRAGMA("user_version", HB_RUN_SCHEMA);
 
 const char *hb_sample_status_name(hb_sample_status status)
 {

@@ -6,7 +6,8 @@ peer's root:
     exact.py MODEL.gguf N GREEDY < TOKENS
 
 Evaluates the tokens (a JSON list of ids), then GREEDY greedy tokens. Writes a JSON line for each of the last N
-given tokens and each greedy token: {"step", "token": the greedy one that follows, "logits": [n_vocab], "blocks": [n_layers][n_embd]}."""
+given tokens and each greedy token: {"step", "token": the greedy token that follows, "logits": [n_vocab],
+"blocks": [n_layers][n_embd]}."""
 import json
 import sys
 

@@ -67,12 +67,11 @@ typedef void hb_dot(const void *row, const hb_bytes *x, float *y, size_t ldy);
 /* Some columns of panel_rows rows of quantised weights, and the same columns of n tokens as bytes. Four
  * adjacent columns of a row lie beside each other. */
 typedef struct hb_panel {
-    size_t depth, group; /* columns, a multiple of 32, at most HB_PANEL_DEPTH; weights in a group */
-    bool wide;           /* whether u exceeds 127 */
-    const uint8_t *u;    /* [depth / 4][panel_rows][4] */
-    const float *d,
-        *m; /* [depth / group][panel_rows]; m is NULL for types with an offset, which `start` cancels */
-    int n;  /* tokens */
+    size_t depth, group;  /* columns, a multiple of 32, at most HB_PANEL_DEPTH; weights in a group */
+    bool wide;            /* whether u exceeds 127 */
+    const uint8_t *u;     /* [depth / 4][panel_rows][4] */
+    const float *d, *m;   /* [depth / group][panel_rows]; m: NULL for types with an offset */
+    int n;                /* tokens */
     const int8_t *q;      /* [n][HB_PANEL_DEPTH] */
     const float *dx;      /* [n][HB_PANEL_DEPTH / group] */
     const float *scaled;  /* [n][HB_PANEL_DEPTH / group], as in hb_bytes */
