@@ -1112,7 +1112,7 @@ static void test_wrong_session(void **state)
     const hb_session_options so = {.n_ctx = 65, .n_threads = 1};
     hb_session_close(j.session);
     assert_ok(hb_session_open(j.model, &so, &j.session, &err));
-    assert_fails(score(&j, &err), HB_ERR_ARGUMENT, "not the run's");
+    assert_fails(score(&j, &err), HB_ERR_ARGUMENT, "differs from the run's settings");
     close_job(&j);
 }
 

@@ -158,12 +158,12 @@ static void test_refusals(void **state)
         assert_int_equal(status, HB_OK);
     }
     assert_int_equal(hb_session_n_free(f->many), 0);
-    assert_fails(hb_sequence_fork(f->many, 0, 10, 4, &err), HB_ERR_CONTEXT, "cache is full");
+    assert_fails(hb_sequence_fork(f->many, 0, 10, 4, &err), HB_ERR_CONTEXT, "no free page");
     assert_ok(hb_sequence_fork(f->many, 0, 128, 4, &err));
     assert_fails(hb_sequence_fork(f->many, 1, 64, 4, &err), HB_ERR_ARGUMENT,
                  "sequence 4, which has 128");
     assert_fails(hb_eval_sequences(f->many, tokens, sequences, 1, NULL, &err), HB_ERR_CONTEXT,
-                 "0 pages");
+                 "0 free pages");
     assert_int_equal(hb_sequence_n_past(f->many, 2), 128); /* unchanged */
 
     hb_session *s;

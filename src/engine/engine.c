@@ -122,11 +122,11 @@ static hb_status check_options(const hb_session_options *o, hb_error *err)
         return hb_fail(err, HB_ERR_ARGUMENT, "a context of %d positions is out of range (1 to %d)",
                        o->n_ctx, MAX_CTX);
     if (o->n_threads < 0 || o->n_threads > MAX_THREADS)
-        return hb_fail(err, HB_ERR_ARGUMENT, "the number of threads, %d, is out of range (1 to %d)",
-                       o->n_threads, MAX_THREADS);
+        return hb_fail(err, HB_ERR_ARGUMENT, "%d threads are out of range (1 to %d)", o->n_threads,
+                       MAX_THREADS);
     if (o->n_sequences < 0 || o->n_sequences > MAX_SEQUENCES)
-        return hb_fail(err, HB_ERR_ARGUMENT, "the number of sequences, %d, is out of range (1 to %d)",
-                       o->n_sequences, MAX_SEQUENCES);
+        return hb_fail(err, HB_ERR_ARGUMENT, "%d sequences are out of range (1 to %d)", o->n_sequences,
+                       MAX_SEQUENCES);
     if (o->n_positions < 0)
         return hb_fail(err, HB_ERR_ARGUMENT, "the cache cannot have %lld positions",
                        (long long)o->n_positions);
@@ -241,12 +241,12 @@ hb_status hb_sequence_fork(hb_session *session, int32_t from, int32_t n, int32_t
 {
     if (!is_sequence(session, from) || !is_sequence(session, to) || from == to)
         return hb_fail(err, HB_ERR_ARGUMENT,
-                       "sequence %d cannot be forked to %d: the session has %d sequences", from, to,
+                       "sequence %d cannot be forked to %d: there are %d sequences", from, to,
                        session->n_sequences);
     int32_t has = hb_sequence_n_past(session, from), there = hb_sequence_n_past(session, to);
     if (n < 0 || n > has || there)
         return hb_fail(err, HB_ERR_ARGUMENT,
-                       "cannot fork %d of sequence %d's %d positions to sequence %d, which has %d", n,
+                       "cannot fork %d positions of sequence %d's %d to sequence %d, which has %d", n,
                        from, has, to, there);
     return session->engine->fork(session, from, n, to, err);
 }
@@ -281,8 +281,9 @@ static hb_status check_tap(const hb_session *s, int32_t n_tokens, const hb_tap *
     if (t->lens && !(t->logits && t->states && t->lens_tokens))
         return hb_fail(err, HB_ERR_ARGUMENT, "the lens needs logits, states and lens_tokens");
     if (t->lens && (t->n_lens < 1 || t->n_lens > m->n_vocab))
-        return hb_fail(err, HB_ERR_ARGUMENT, "the lens cannot have %d tokens of a vocabulary of %d",
-                       t->n_lens, m->n_vocab);
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "a lens of %d tokens is out of range for a vocabulary of %d", t->n_lens,
+                       m->n_vocab);
     return HB_OK;
 }
 
