@@ -218,7 +218,7 @@ static void test_errors(void **state)
     t.n_lens = 0;
     assert_fails(hb_eval(f->one, f->tokens, N_TOKENS, &t, &err), HB_ERR_ARGUMENT, "lens of 0");
     t.n_lens = (int32_t)f->vocab + 1;
-    assert_fails(hb_eval(f->one, f->tokens, N_TOKENS, &t, &err), HB_ERR_ARGUMENT, "of a vocabulary");
+    assert_fails(hb_eval(f->one, f->tokens, N_TOKENS, &t, &err), HB_ERR_ARGUMENT, "for a vocabulary");
     assert_int_equal(hb_session_n_past(f->one), 0);
     free_tap(&full);
 }

@@ -128,10 +128,10 @@ static hb_status check_options(const hb_session_options *o, hb_error *err)
         return hb_fail(err, HB_ERR_ARGUMENT, "%d sequences are out of range (1 to %d)", o->n_sequences,
                        MAX_SEQUENCES);
     if (o->n_positions < 0)
-        return hb_fail(err, HB_ERR_ARGUMENT, "the cache cannot have %lld positions",
+        return hb_fail(err, HB_ERR_ARGUMENT, "a cache of %lld positions is not possible",
                        (long long)o->n_positions);
     if (o->cache_bytes < 0)
-        return hb_fail(err, HB_ERR_ARGUMENT, "the cache cannot have %lld bytes",
+        return hb_fail(err, HB_ERR_ARGUMENT, "a cache of %lld bytes is not possible",
                        (long long)o->cache_bytes);
     return HB_OK;
 }
