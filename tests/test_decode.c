@@ -858,8 +858,8 @@ static hb_status small_sink(void *user, const hb_event *event, hb_error *err)
     return HB_OK;
 }
 
-/* Runs three requests with five samples in all while allocation number `n` fails. Every accepted request
- * ends exactly once; *refused counts the others. */
+/* Runs three requests with five samples in all while allocation number `n` fails. Every accepted
+ * request ends exactly once; *refused counts the others. */
 static void run_failing(hb_session *session, long n, small_record records[3][3], int *refused)
 {
     static const char *const stops[] = {"no such text", "nor that"};
