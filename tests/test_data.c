@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "data/records.h"
 #include "hbar.h"
@@ -1124,6 +1125,66 @@ static void test_table_many(void **state)
     fclose(file);
     hb_score_table table = read_table(columns(NULL, NULL));
     char expected[80];
+/* A lone CR ends the header: the rows behind it are in the same piece of text. */
+static void test_table_of_lone_crs(void **state)
+{
+    (void)state;
+    static const char *const layouts[] = {"score,label\r0.5,0\r-2.25,1\r",
+                                          "score,label\r0.5,0\n-2.25,1"};
+    for (size_t i = 0; i < 2; i++) {
+        hb_error err;
+        char **found;
+        size_t n;
+        put(layouts[i]);
+        assert_int_equal(hb_table_columns(path, &found, &n, &err), HB_OK);
+        assert_int_equal(n, 2);
+        assert_string_equal(found[1], "label");
+        hb_table_columns_free(found, n);
+        holds_two(columns(NULL, NULL));
+    }
+}
+
+/* Rows that failed may be empty objects, and as many as there are. */
+static void test_table_of_empty_objects(void **state)
+{
+    (void)state;
+    put("{}\n{}\n");
+    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "no column 'score' or 'hbar_s'; there are: none");
+    table_refused(columns("a", NULL), HB_ERR_FORMAT, "no column 'a'; there are: none");
+    FILE *file = fopen(file_path("f"), "wb");
+    assert_non_null(file);
+    for (int i = 0; i < 150; i++) fputs("{}\n", file);
+    fputs("{\"score\":0.5,\"label\":0}\n{\"score\":-2.25,\"label\":1}\n", file);
+    fclose(file);
+    hb_score_table table = read_table(columns(NULL, NULL));
+    assert_int_equal(table.n, 2);
+    assert_int_equal(table.n_broken, 150);
+    assert_memory_equal(told, "f:1: field 'label' is missing\n", 30);
+    hb_score_table_free(&table);
+}
+
+/* Columns are looked up, not searched for: 90,000 take no longer than their bytes. */
+static void test_table_of_many_columns(void **state)
+{
+    (void)state;
+    enum { N = 90000 };
+    for (int csv = 0; csv < 2; csv++) {
+        FILE *file = fopen(file_path("f"), "wb");
+        assert_non_null(file);
+        for (int i = 0; i < N; i++) fprintf(file, csv ? "k%d," : i ? ",\"k%d\":0" : "{\"k%d\":0", i);
+        fputs(csv ? "score,label\n" : ",\"score\":1,\"label\":1}\n", file);
+        for (int i = 0; i < N && csv; i++) fputs(",", file);
+        if (csv) fputs("1,1\n", file);
+        fclose(file);
+        clock_t start = clock();
+        hb_score_table table = read_table(columns(NULL, NULL));
+        assert_int_equal(table.n, 1);
+        hb_score_table_free(&table);
+        double seconds = (double)(clock() - start) / CLOCKS_PER_SEC;
+        if (seconds > 3) fail_msg("%d columns took %.1f s", N, seconds);
+    }
+}
+
     snprintf(expected, sizeof expected, "f:%d: score 'y' is not a finite number\n", 2 + 2 * N);
     assert_string_equal(told, expected);
     assert_int_equal(table.n, N);
@@ -1288,3 +1349,6 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
+        cmocka_unit_test(test_table_of_lone_crs),
+        cmocka_unit_test(test_table_of_empty_objects),
+        cmocka_unit_test(test_table_of_many_columns),

@@ -21,7 +21,8 @@ typedef struct reading {
     const char *path, *label_name;
     bool columns_only; /* nothing but the columns' names is wanted */
     char **columns;    /* [n_columns], the table's */
-    size_t n_columns;
+    size_t n_columns, columns_room;
+    json_t *known;                  /* the columns' names as the keys of an object, to look them up */
     const char *const *score_names; /* [n_scores] */
     size_t n_scores;
     const char *default_name; /* the one name where none was given; NULL until it is found */
@@ -135,20 +136,23 @@ static hb_status turn(reading *reading)
 
 /* ---- Columns ------------------------------------------------------------------------------------- */
 
-static bool add_name(reading *reading, const char *name)
-{
-    char **names = realloc(reading->columns, (reading->n_columns + 1) * sizeof *names);
-    if (!names) return false;
-    reading->columns = names;
-    names[reading->n_columns] = strdup(name);
-    return names[reading->n_columns++] != NULL;
-}
-
 static bool has_column(const reading *reading, const char *name)
 {
-    for (size_t i = 0; i < reading->n_columns; i++)
-        if (strcmp(reading->columns[i], name) == 0) return true;
-    return false;
+    return json_object_get(reading->known, name) != NULL;
+}
+
+static bool add_name(reading *reading, const char *name)
+{
+    if (reading->n_columns == reading->columns_room) {
+        size_t room = reading->columns_room ? reading->columns_room * 2 : 16;
+        char **names = realloc(reading->columns, room * sizeof *names);
+        if (!names) return false;
+        reading->columns = names;
+        reading->columns_room = room;
+    }
+    if (!(reading->columns[reading->n_columns] = strdup(name))) return false;
+    reading->n_columns++;
+    return json_object_set_new_nocheck(reading->known, name, json_true()) == 0;
 }
 
 static hb_status fail_column(const reading *reading, const char *what)
@@ -161,7 +165,9 @@ static hb_status fail_column(const reading *reading, const char *what)
              hb_buffer_add_text(&list, reading->columns[i]);
     hb_status status =
         ok ? hb_fail(reading->err, HB_ERR_FORMAT, "%s: no column %s; there are: %s", reading->path,
-                     what, hb_printable(shown, sizeof shown, list.data, list.length))
+                     what,
+                     reading->n_columns ? hb_printable(shown, sizeof shown, list.data, list.length)
+                                        : "none")
            : hb_fail_memory(reading->err);
     hb_buffer_free(&list);
     return status;
@@ -188,9 +194,9 @@ static hb_status settle_columns(reading *reading)
 
 /* ---- JSON -------------------------------------------------------------------------------------- */
 
-/* Gathers the columns of the first records: one record does not settle the matter, for a sample may
- * have been left unscored. */
-static hb_status find_json_columns(reading *reading)
+/* Gathers the columns of the first records that have any: a sample that was not scored may lack a
+ * score, and may be an empty object. *n_objects is how many objects were read. */
+static hb_status find_json_columns(reading *reading, uint64_t *n_objects)
 {
     hb_records *records;
     hb_record record;
@@ -203,7 +209,8 @@ static hb_status find_json_columns(reading *reading)
         status = hb_records_next(records, &record, &found, reading->err);
         if (status != HB_OK || !found) break;
         if (!record.object) continue;
-        n++;
+        ++*n_objects;
+        n += json_object_size(record.object) > 0;
         json_object_foreach((json_t *)record.object, name, value) if (ok && !has_column(reading, name))
             ok = add_name(reading, name);
     }
@@ -247,10 +254,11 @@ static hb_status read_json(reading *reading)
     hb_records *records;
     hb_record record;
     bool found = true;
-    hb_status status = find_json_columns(reading);
+    uint64_t n_objects = 0;
+    hb_status status = find_json_columns(reading, &n_objects);
     if (status != HB_OK || reading->columns_only) return status;
-    /* Without a record there is nothing to settle by: they will be told of one by one. */
-    if (reading->n_columns) status = settle_columns(reading);
+    /* Without an object there are no columns to check: each record will be reported as broken. */
+    if (n_objects) status = settle_columns(reading);
     if (status == HB_OK) status = hb_records_open(reading->path, false, &records, reading->err);
     if (status != HB_OK) return status;
     while (status == HB_OK && found) {
@@ -291,11 +299,18 @@ static hb_status find_place(const csv_reading *csv, const char *name, size_t *pl
                    reading->path, csv->row_line, name);
 }
 
+/* Whether nothing after the header is wanted. What libcsv was given with it may hold rows, when a lone
+ * CR ends them. */
+static bool header_is_all(const csv_reading *csv)
+{
+    return csv->has_header && csv->reading->columns_only;
+}
+
 static void on_field(void *text, size_t length, void *user)
 {
     csv_reading *csv = user;
     reading *reading = csv->reading;
-    if (csv->status != HB_OK) return;
+    if (csv->status != HB_OK || header_is_all(csv)) return;
     bool ok = true;
     if (!csv->has_header) {
         hb_buffer name = {0};
@@ -350,7 +365,8 @@ static void on_row_end(int terminator, void *user)
     hb_error why;
     (void)terminator;
     csv->at_row_start = true;
-    if (csv->status != HB_OK || !csv->n_fields) return; /* a blank line has no fields */
+    if (csv->status != HB_OK || header_is_all(csv) || !csv->n_fields)
+        return; /* a blank line has no fields */
     if (!csv->has_header) {
         csv->status = end_header(csv);
     } else if (csv->n_fields != csv->reading->n_columns) {
@@ -403,8 +419,7 @@ static hb_status read_rows(csv_reading *csv)
 {
     hb_source *source = csv->source;
     reading *reading = csv->reading;
-    bool header_is_all = reading->columns_only;
-    while (csv->status == HB_OK && !(header_is_all && csv->has_header) && hb_source_fill(source)) {
+    while (csv->status == HB_OK && !header_is_all(csv) && hb_source_fill(source)) {
         const char *bytes = source->block + source->at;
         size_t n = source->end - source->at;
         const char *newline = memchr(bytes, '\n', n);
@@ -459,6 +474,16 @@ hb_table_options hb_table_defaults(void)
     return (hb_table_options){0};
 }
 
+/* Reads what is asked for; the columns' names stay in `reading`. */
+static hb_status read_file(reading *reading)
+{
+    reading->known = json_object();
+    if (!reading->known) return hb_fail_memory(reading->err);
+    hb_status status = read_either(reading);
+    json_decref(reading->known);
+    return status;
+}
+
 hb_status hb_table_read(const char *path, const hb_table_options *options, hb_score_table *table,
                         hb_error *err)
 {
@@ -472,7 +497,7 @@ hb_status hb_table_read(const char *path, const hb_table_options *options, hb_sc
                        .err = err};
     reading.c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     if (!reading.c_locale) return hb_fail_memory(err);
-    hb_status status = read_either(&reading);
+    hb_status status = read_file(&reading);
     if (status == HB_OK) status = turn(&reading);
     freelocale(reading.c_locale);
     reading.table.n_broken = (size_t)reading.breakages.n;
@@ -485,7 +510,7 @@ hb_status hb_table_read(const char *path, const hb_table_options *options, hb_sc
 hb_status hb_table_columns(const char *path, char ***names, size_t *n, hb_error *err)
 {
     reading reading = {.path = path, .columns_only = true, .err = err};
-    hb_status status = read_either(&reading);
+    hb_status status = read_file(&reading);
     if (status != HB_OK) {
         hb_table_columns_free(reading.columns, reading.n_columns);
         return status;
