@@ -405,8 +405,8 @@ static void test_broken_rows(void **state)
         {"{\"id\":\"\",\"prompt\":\"p\",\"label\":1}", "field 'id' is empty"},
         {"{\"id\":\"x\",\"prompt\":\"p\\u0000q\",\"label\":1}", "\\u0000 is not allowed"},
         {"{\"prompt\":\"p\",\"label\":1,\"label\":1}", "duplicate object key"},
-        {"{\"prompt\":\"p\xC3\",\"label\":1}", "decode"},
-        {"{\"prompt\":\"p\xED\xA0\x80\",\"label\":1}", "decode"},
+        {"{\"prompt\":\"p\xC3\",\"label\":1}", "not UTF-8: byte 0xC3 at byte 13"},
+        {"{\"prompt\":\"p\xED\xA0\x80\",\"label\":1}", "not UTF-8: byte 0xED at byte 13"},
         {"{\"prompt\":\"\\ud800\",\"label\":1}", "invalid Unicode"},
         {"{\"prompt\":\"p\",\"label\":tru}", "invalid token"},
         {"{\"prompt\":\"p\",\"label\":1]}", "expected near ']'"},
@@ -554,6 +554,48 @@ static void test_not_a_file(void **state)
     assert_int_equal(mkfifo(path, 0600), 0);
     refused(asking(0, 0), HB_ERR_IO, "not a regular file");
     unlink(path);
+}
+
+/* What cannot be read is named for what it is. */
+static void test_kinds(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *says;
+    } cases[] = {
+#define FILE_OF(text, says) {text, sizeof text - 1, says}
+        FILE_OF("version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 3\n",
+                "is a Git LFS pointer: the file itself was not downloaded"),
+        FILE_OF("PAR1....PAR1", "is a Parquet file: convert it: python3 -c"),
+        FILE_OF("PK\x03\x04....", "is a ZIP archive"),
+        FILE_OF("GGUF\x03\0\0\0", "is a GGUF model: it belongs to --model"),
+        FILE_OF("\x20\0\0\0\0\0\0\0{\"a\":1}", "is a safetensors file"),
+        FILE_OF("\n <!DOCTYPE html><html>", "is a web page"),
+        FILE_OF("<HTML><body>", "is a web page"),
+        FILE_OF("\x28\xB5\x2F\xFD....", "is a zstd file: unpack it with unzstd"),
+#undef FILE_OF
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_score_table table;
+        hb_error err;
+        put_bytes(cases[i].bytes, cases[i].n);
+        refused(asking(0, 0), HB_ERR_UNSUPPORTED, cases[i].says);
+        assert_int_equal(hb_table_read(path, NULL, &table, &err), HB_ERR_UNSUPPORTED);
+    }
+}
+
+/* Text in another encoding is told by its line and byte, whether all rows have it or one. */
+static void test_not_utf8(void **state)
+{
+    (void)state;
+    put("{\"prompt\":\"O\xF9?\",\"label\":0}\n{\"prompt\":\"\xE9\",\"label\":1}\n");
+    refused(asking(0, 0), HB_ERR_FORMAT,
+            "f:1: not UTF-8: byte 0xF9 at byte 13 of the record; if it is Latin-1");
+    put(GOOD("a") "\n{\"prompt\":\"caf\xE9\",\"label\":1}\n");
+    assert_string_equal(ids(open_all()), "a ");
+    assert_memory_equal(told, "f:2: not UTF-8: byte 0xE9 at byte 15", 36);
 }
 
 static void test_unreadable(void **state)
@@ -1083,48 +1125,6 @@ static void test_table_unscored_first(void **state)
     hb_score_table_free(&table);
 }
 
-static void test_table_file_errors(void **state)
-{
-    (void)state;
-    put("");
-    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "a header line is needed");
-    put("score,label\n1,1\n\"2,1\n3,1\n");
-    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "f:3: a quoted field is not closed");
-    put("score,\"la\"bel\n1,1\n");
-    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "f:1: a quote is out of place");
-    put("[{\"score\":1,\"label\":1},\n{\"score\":2");
-    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "f:2: the file ends inside the record");
-    put("score,label\n");
-    hb_score_table table = read_table(columns(NULL, NULL));
-    assert_int_equal(table.n, 0);
-    hb_score_table_free(&table);
-    put("{broken\n{\"score\":\n");
-    table = read_table(columns(NULL, NULL));
-    assert_int_equal(table.n, 0);
-    assert_int_equal(table.n_broken, 2);
-    assert_int_equal(n_told, 2);
-    hb_score_table_free(&table);
-
-    char *text = repeat('x', HB_RECORD_MAX + 200000);
-    memcpy(text, "score,label\n\"", 13);
-    put(text);
-    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "f:2: a field is larger than 16 MiB");
-    free(text);
-}
-
-/* More rows than the first allocation, and lines that cross the reader's blocks. */
-static void test_table_many(void **state)
-{
-    (void)state;
-    enum { N = 20000 };
-    FILE *file = fopen(file_path("f"), "wb");
-    assert_non_null(file);
-    fputs("note,score,label\n", file);
-    for (int i = 0; i < N; i++) fprintf(file, "\"a\n\"\"%d\",%d.25,%d\n", i, i, i % 3 == 0);
-    fputs("x,y,1\n", file);
-    fclose(file);
-    hb_score_table table = read_table(columns(NULL, NULL));
-    char expected[80];
 /* A lone CR ends the header: the rows behind it are in the same piece of text. */
 static void test_table_of_lone_crs(void **state)
 {
@@ -1185,6 +1185,48 @@ static void test_table_of_many_columns(void **state)
     }
 }
 
+static void test_table_file_errors(void **state)
+{
+    (void)state;
+    put("");
+    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "a header line is needed");
+    put("score,label\n1,1\n\"2,1\n3,1\n");
+    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "f:3: a quoted field is not closed");
+    put("score,\"la\"bel\n1,1\n");
+    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "f:1: a quote is out of place");
+    put("[{\"score\":1,\"label\":1},\n{\"score\":2");
+    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "f:2: the file ends inside the record");
+    put("score,label\n");
+    hb_score_table table = read_table(columns(NULL, NULL));
+    assert_int_equal(table.n, 0);
+    hb_score_table_free(&table);
+    put("{broken\n{\"score\":\n");
+    table = read_table(columns(NULL, NULL));
+    assert_int_equal(table.n, 0);
+    assert_int_equal(table.n_broken, 2);
+    assert_int_equal(n_told, 2);
+    hb_score_table_free(&table);
+
+    char *text = repeat('x', HB_RECORD_MAX + 200000);
+    memcpy(text, "score,label\n\"", 13);
+    put(text);
+    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "f:2: a field is larger than 16 MiB");
+    free(text);
+}
+
+/* More rows than the first allocation, and lines that cross the reader's blocks. */
+static void test_table_many(void **state)
+{
+    (void)state;
+    enum { N = 20000 };
+    FILE *file = fopen(file_path("f"), "wb");
+    assert_non_null(file);
+    fputs("note,score,label\n", file);
+    for (int i = 0; i < N; i++) fprintf(file, "\"a\n\"\"%d\",%d.25,%d\n", i, i, i % 3 == 0);
+    fputs("x,y,1\n", file);
+    fclose(file);
+    hb_score_table table = read_table(columns(NULL, NULL));
+    char expected[80];
     snprintf(expected, sizeof expected, "f:%d: score 'y' is not a finite number\n", 2 + 2 * N);
     assert_string_equal(told, expected);
     assert_int_equal(table.n, N);
@@ -1322,6 +1364,8 @@ int main(void)
         cmocka_unit_test(test_truncated_line),
         cmocka_unit_test(test_nothing_usable),
         cmocka_unit_test(test_not_a_file),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_not_utf8),
         cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_deep_nesting),
         cmocka_unit_test(test_huge_record),
@@ -1341,6 +1385,9 @@ int main(void)
         cmocka_unit_test(test_table_broken_csv),
         cmocka_unit_test(test_table_broken_json),
         cmocka_unit_test(test_table_unscored_first),
+        cmocka_unit_test(test_table_of_lone_crs),
+        cmocka_unit_test(test_table_of_empty_objects),
+        cmocka_unit_test(test_table_of_many_columns),
         cmocka_unit_test(test_table_file_errors),
         cmocka_unit_test(test_table_many),
         cmocka_unit_test(test_table_locale),
@@ -1349,6 +1396,3 @@ int main(void)
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }
-        cmocka_unit_test(test_table_of_lone_crs),
-        cmocka_unit_test(test_table_of_empty_objects),
-        cmocka_unit_test(test_table_of_many_columns),

@@ -75,6 +75,12 @@ static const format formats[] = {
 };
 #define N_FORMATS (sizeof formats / sizeof formats[0])
 
+/* The first broken record: its line and what is wrong with it. */
+typedef struct first_broken {
+    uint64_t line; /* 0: none is broken */
+    char reason[256];
+} first_broken;
+
 struct hb_dataset {
     hb_dataset_info info;
     char *path;
@@ -87,6 +93,7 @@ struct hb_dataset {
     hb_records *records;   /* NULL until the first sample is asked for */
     uint64_t n_records;    /* records read, broken ones too */
     uint64_t n_objects;    /* records that were JSON objects */
+    first_broken broken;   /* the first record that was none */
     uint64_t n_good;       /* good rows read */
     uint64_t rows_wanted;  /* rows still to be drawn */
     uint64_t samples_left; /* samples still to be handed out */
@@ -306,11 +313,20 @@ static const format *format_of(const json_t *row)
     return NULL;
 }
 
-/* Why a file without a single JSON object is refused. */
-static hb_status fail_no_object(const char *path, uint64_t n_broken, hb_error *err)
+static void note_broken(first_broken *first, const hb_record *record)
 {
-    if (!n_broken) return hb_fail(err, HB_ERR_DATA, "%s: holds no record", path);
-    return hb_fail(err, HB_ERR_FORMAT, "%s: is neither JSON Lines nor a JSON array of objects", path);
+    if (first->line) return;
+    first->line = record->line;
+    snprintf(first->reason, sizeof first->reason, "%s", record->reason);
+}
+
+/* Why a file without a single JSON object is refused. */
+static hb_status fail_no_object(const char *path, const first_broken *first, hb_error *err)
+{
+    if (!first->line) return hb_fail(err, HB_ERR_DATA, "%s: holds no record", path);
+    return hb_fail(err, HB_ERR_FORMAT,
+                   "%s:%" PRIu64 ": %s (the file is neither JSON Lines nor a JSON array of objects)",
+                   path, first->line, first->reason);
 }
 
 /* The format that the first record to fit any fits. Broken records are not told of here: the whole file
@@ -320,7 +336,8 @@ static hb_status detect(const char *path, const format **found_format, hb_error 
     hb_records *records;
     hb_record record;
     char fields[80] = "";
-    uint64_t n_objects = 0, n_broken = 0;
+    first_broken first = {0};
+    uint64_t n_objects = 0;
     bool found = true;
     hb_status status = hb_records_open(path, false, &records, err);
     if (status != HB_OK) return status;
@@ -328,14 +345,14 @@ static hb_status detect(const char *path, const format **found_format, hb_error 
     while (!*found_format && n_objects < DETECTION_LIMIT) {
         status = hb_records_next(records, &record, &found, err);
         if (status != HB_OK || !found) break;
-        n_broken += !record.object;
+        if (!record.object) note_broken(&first, &record);
         if (!record.object) continue;
         if (n_objects++ == 0) hb_field_names(fields, sizeof fields, record.object);
         *found_format = format_of(record.object);
     }
     hb_records_close(records);
     if (status != HB_OK || *found_format) return status;
-    return n_objects ? fail_detection(path, fields, err) : fail_no_object(path, n_broken, err);
+    return n_objects ? fail_detection(path, fields, err) : fail_no_object(path, &first, err);
 }
 
 /* The format asked for by name. */
@@ -365,6 +382,7 @@ static hb_status next_row(hb_dataset *dataset, hb_record *record, bool *found, b
     if (!record->object) hb_fail(why, HB_ERR_FORMAT, "%s", record->reason);
     else *good = dataset->format->read(dataset->format, record->object, &dataset->row, why);
     if (record->object) dataset->n_objects++;
+    else note_broken(&dataset->broken, record);
     if (*good) dataset->n_good++;
     return HB_OK;
 }
@@ -436,7 +454,7 @@ static hb_status open_dataset(hb_dataset *dataset, const char *path, const hb_da
     dataset->info.n_broken = dataset->breakages.n;
     plan(dataset, options->n_samples);
     if (dataset->info.n_rows) return HB_OK;
-    if (!dataset->n_objects) return fail_no_object(path, dataset->info.n_broken, err);
+    if (!dataset->n_objects) return fail_no_object(path, &dataset->broken, err);
     return hb_fail(err, HB_ERR_DATA, "%s: no usable row of format %s (%" PRIu64 " broken)", path,
                    dataset->info.format, dataset->info.n_broken);
 }

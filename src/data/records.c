@@ -192,6 +192,33 @@ static hb_status find_record(hb_records *records, bool *found, bool *missing, hb
     return HB_OK;
 }
 
+/* Finds the first byte of the text that is not UTF-8; false when there is none. */
+static bool find_malformed(const hb_buffer *text, size_t *at)
+{
+    for (size_t i = 0; i < text->length;) {
+        int n = hb_utf8_character(text->data + i, text->length - i);
+        if (n < 1) {
+            *at = i;
+            return true;
+        }
+        i += (size_t)n;
+    }
+    return false;
+}
+
+/* Why a text is not JSON. */
+static const char *reason_of(hb_records *records, const json_error_t *error)
+{
+    size_t at;
+    if (!find_malformed(&records->text, &at))
+        return hb_printable(records->reason, sizeof records->reason, error->text, strlen(error->text));
+    snprintf(records->reason, sizeof records->reason,
+             "not UTF-8: byte 0x%02X at byte %zu of the record; if it is Latin-1, iconv -f LATIN1 -t "
+             "UTF-8 converts the file",
+             (unsigned char)records->text.data[at], at + 1);
+    return records->reason;
+}
+
 /* Makes an object, or a reason why not, of the text read. */
 static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
 {
@@ -204,8 +231,7 @@ static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
                                  JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &at);
     if (!records->object && !at.text[0]) return hb_fail_memory(err); /* Jansson says no more of it */
     if (!records->object) {
-        record->reason =
-            hb_printable(records->reason, sizeof records->reason, at.text, strlen(at.text));
+        record->reason = reason_of(records, &at);
     } else if (!json_is_object(records->object)) {
         record->reason = "the record is not an object";
     } else {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "base/error.h"
 #include "base/file.h"
+#include "base/kind.h"
 
 static hb_stamp stamp_of(const struct stat *st)
 {
@@ -22,6 +23,19 @@ static hb_status open_file(hb_source *source, const char *path, hb_error *err)
     return HB_OK;
 }
 
+/* Fills the first block, which shows files that hold no text. */
+static hb_status begin(hb_source *source, hb_error *err)
+{
+    hb_source_fill(source);
+    if (source->error) return hb_source_failed(source, err);
+    const hb_kind *kind = hb_kind_of(source->block, source->end);
+    if (kind)
+        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: is %s%s%s", source->path, kind->name,
+                       kind->as_data ? ": " : "", kind->as_data ? kind->as_data : "");
+    if (source->end >= 3 && memcmp(source->block, "\xEF\xBB\xBF", 3) == 0) source->at = 3;
+    return HB_OK;
+}
+
 hb_status hb_source_open(const char *path, bool hash, hb_source **out, hb_error *err)
 {
     hb_source *source = malloc(sizeof *source);
@@ -33,17 +47,10 @@ hb_status hb_source_open(const char *path, bool hash, hb_source **out, hb_error 
         source->hashing = hb_sha256_init(&source->hash);
         if (!source->hashing) status = hb_fail_memory(err);
     }
-    if (status == HB_OK) {
-        hb_source_fill(source);
-        if (source->error) status = hb_source_failed(source, err);
-    }
-    if (status != HB_OK) {
-        hb_source_close(source);
-        return status;
-    }
-    if (source->end >= 3 && memcmp(source->block, "\xEF\xBB\xBF", 3) == 0) source->at = 3;
-    *out = source;
-    return HB_OK;
+    if (status == HB_OK) status = begin(source, err);
+    if (status == HB_OK) *out = source;
+    else hb_source_close(source);
+    return status;
 }
 
 void hb_source_close(hb_source *source)

@@ -31,7 +31,8 @@ typedef struct hb_source {
     char block[HB_SOURCE_BLOCK];
 } hb_source;
 
-/* Opens a regular file and passes over a UTF-8 byte order mark. HB_ERR_IO names the file. */
+/* Opens a regular file and passes over a UTF-8 byte order mark. HB_ERR_IO names the file;
+ * HB_ERR_UNSUPPORTED says what it is when it holds no text. */
 hb_status hb_source_open(const char *path, bool hash, hb_source **source, hb_error *err);
 void hb_source_close(hb_source *source);
 

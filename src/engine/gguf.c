@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/kind.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "GGUF files are read in place");
 
@@ -266,13 +267,23 @@ static hb_status read_tensors(hb_gguf *g, reader *r)
     return sort_tensors(g, r->err);
 }
 
+/* Says what the file is instead, where its first bytes show that. */
+static hb_status not_gguf(const hb_gguf *g, hb_error *err)
+{
+    static const hb_kind json = {"JSON text", NULL, "data belong to --data"};
+    const hb_kind *kind = hb_kind_of(g->map, g->size);
+    if (!kind && g->size && strchr("{[", g->map[0]) && g->map[0]) kind = &json;
+    if (!kind) return hb_fail(err, HB_ERR_FORMAT, "%s: not a GGUF file", g->path);
+    return hb_fail(err, HB_ERR_FORMAT, "%s: not a GGUF file but %s%s%s", g->path, kind->name,
+                   kind->as_model ? ": " : "", kind->as_model ? kind->as_model : "");
+}
+
 static hb_status read_header(hb_gguf *g, hb_error *err)
 {
     reader r = {g, 0, err};
     uint32_t version;
     const uint8_t *magic = take(&r, 4);
-    if (!magic || memcmp(magic, "GGUF", 4) != 0)
-        return hb_fail(err, HB_ERR_FORMAT, "%s: not a GGUF file", g->path);
+    if (!magic || memcmp(magic, "GGUF", 4) != 0) return not_gguf(g, err);
     if (!take_u32(&r, &version)) return truncated(&r, "the header");
     if (version != 2 && version != 3) {
         bool swapped = version == 2u << 24 || version == 3u << 24;
