@@ -689,58 +689,117 @@ HB_API size_t hb_answer_length(const char *text, size_t length);
 
 #define HB_LABEL_BY_GRADE (-1) /* instead of a label: the answer tells */
 
+/* Characters [start, end) of a text, in code points. */
+typedef struct hb_response_span {
+    uint64_t start, end;
+} hb_response_span;
+
+/* A sample; what it points to is valid until the next call on the dataset. */
 typedef struct hb_sample {
-    uint64_t index; /* place among all samples of the file, from 0 */
-    const char *id; /* valid until the next call on the dataset, as is the prompt */
+    uint64_t index; /* place among all samples of the data, from 0 */
+    const char *id;
     const char *prompt;
+    const char *prompt_sha256;  /* of the prompt without its examples: 64 hexadecimal digits */
     int label;                  /* 1: hallucinated, 0: not; HB_LABEL_BY_GRADE */
     const char *const *answers; /* [n_answers], the right ones, for HB_LABEL_BY_GRADE; else NULL */
     size_t n_answers;
+    const hb_message *messages; /* [n_messages], where the row is a conversation, which `prompt` then
+                                   spells out; else NULL */
+    size_t n_messages;
+    const char *response; /* with HB_READ_RESPONSE, the answer that the label is about; else NULL */
+    const hb_response_span *spans; /* [n_spans], what is hallucinated of the response; NULL: not told */
+    size_t n_spans;
+    const char *context; /* what the answer should be based on; NULL: nothing */
 } hb_sample;
 
 typedef struct hb_dataset hb_dataset;
 
+/* What becomes of rows that hold a response and its label. */
+typedef enum hb_reading {
+    HB_READ_USUAL,     /* as the format does: judgements where there are responses */
+    HB_READ_JUDGEMENT, /* the prompt shows the response and asks whether it is right */
+    HB_READ_RESPONSE   /* the prompt is the task's, and the sample carries the response */
+} hb_reading;
+
+/* Fields are named by paths: "question", "answer.aliases", "choices[0]", "a|b" for b where there is no
+ * a. A name that is applied to a list is applied to each of its elements. */
 typedef struct hb_dataset_options {
-    const char *format; /* a name from hb_dataset_formats(), or NULL: found by the first row's fields */
-    uint64_t n_samples; /* how many to draw; 0: all */
-    uint64_t seed;      /* of the draw; the same on every platform */
-    bool strict;        /* a broken row is an error */
+    const char *format; /* a name from hb_dataset_format(), or NULL: found by the first row's fields */
+    /* Where a row has what; NULL: where the format has it. With a prompt and answers, or a prompt and a
+     * label, rows of any kind can be read. */
+    const char *prompt, *answers, *id, *label, *response, *context, *spans;
+    const char *answers_separator; /* between several answers in one string; NULL: the format's */
+    const char
+        *prompt_template; /* text with places like {question}, {prompt} being the format's prompt and
+                             {{ a brace; NULL: the format's */
+    const char *where;    /* "FIELD=WORD": other rows are left out; NULL: the format's */
+    const char *join; /* a file whose rows complete those of a format that is published in two files;
+                         NULL: the one beside the data */
+    bool label_is_correct; /* labels of 1, true and yes mean that the answer is right */
+    const char
+        *positive; /* the label that means hallucinated, all others meaning not; NULL: known words */
+    hb_reading reading;
+    size_t shots;           /* examples shown before each prompt, at most HB_SHOTS_MAX */
+    const char *shots_path; /* where they are drawn from, never the row itself; NULL: the data */
+    uint64_t n_samples;     /* how many to draw; 0: all */
+    uint64_t seed;          /* of the draws; the same on every platform */
+    bool strict;            /* a broken row is an error */
     /* Called for each broken row with a message naming file and line; may be NULL. */
     void (*on_broken)(void *user, const char *message);
+    /* Called with what is most likely a mistake; may be NULL. */
+    void (*on_warning)(void *user, const char *message);
     void *user;
 } hb_dataset_options;
+HB_API hb_dataset_options hb_dataset_defaults(void);
 
+#define HB_SHOTS_MAX 64
+
+/* Strings are valid as long as the dataset. */
 typedef struct hb_dataset_info {
-    const char *path;
-    const char *format;
-    char sha256[65];
+    const char *path;    /* of several, divided by commas */
+    const char *format;  /* of several, divided by '+' */
+    const char *recipe;  /* the format, and the options that decide what samples are made of the rows */
+    char sha256[65];     /* of the file, of several one after the other */
     uint64_t n_rows;     /* good rows */
     uint64_t n_broken;   /* rows that could not be used */
+    uint64_t n_left_out; /* rows that `where` or the format leaves out */
     uint64_t n_samples;  /* samples in the good rows */
     uint64_t n_selected; /* samples drawn */
 } hb_dataset_info;
 
-/* Whether an id is one that a row was given for its place in the file, having none of its own: in
- * another file it means another sample. */
+/* Whether an id is one that a row was given for its place in the data, having none of its own: in other
+ * data it means another sample. */
 HB_API bool hb_id_is_place(const char *id);
 
-/* The formats' names, NULL-terminated: halueval_qa, halueval_dialogue, halueval_summarization,
- * halueval_general, generic, answers. */
-HB_API const char *const *hb_dataset_formats(void);
+/* The formats' names, by number from 0: "halueval_qa", "nq_open" ...; NULL beyond the last. */
+HB_API const char *hb_dataset_format(size_t i);
 
-/* Opens JSON Lines or a JSON array of objects and reads it once, to check every row, hash the file and
- * count. Rows are drawn without replacement and come in file order; a row that makes two samples (the
- * right and the hallucinated answer) is drawn whole, so classes stay balanced; when an odd number is
- * asked for, the last row gives its first sample only. Memory does not grow with the file.
- * HB_ERR_FORMAT for a file that is neither, or, with `strict`, for its first broken row;
- * HB_ERR_DATA when it holds no usable row. */
+/* Opens JSON Lines, a JSON array of objects, objects one after the other, or CSV with a header, divided
+ * by commas, semicolons or tabs; UTF-8, or UTF-16 with its mark; as it is or packed by gzip. `path` may
+ * be a pipe, or "-" for standard input: it is then kept in a temporary file. Reads all once, to check
+ * every row, hash the file and count.
+ *
+ * Rows are drawn without replacement and come in the file's order. A row that makes two samples (the
+ * right and the hallucinated answer) is drawn whole, so classes stay balanced, and an odd n_samples
+ * gives one more. A larger draw with the same seed holds the smaller one. Memory does not grow with the
+ * file, but for one that is joined.
+ *
+ * `options` may be NULL. HB_ERR_ARGUMENT for options that contradict each other or the format;
+ * HB_ERR_UNSUPPORTED, saying what it is, for a file that holds no text; HB_ERR_FORMAT for one whose
+ * records cannot be read or fit no format, or, with `strict`, for its first broken row; HB_ERR_DATA
+ * when it holds no usable row, or too few for the examples. */
 HB_API hb_status hb_dataset_open(const char *path, const hb_dataset_options *options,
                                  hb_dataset **dataset, hb_error *err);
+
+/* The same of n >= 1 files, one after the other. */
+HB_API hb_status hb_dataset_open_files(const char *const *paths, size_t n,
+                                       const hb_dataset_options *options, hb_dataset **dataset,
+                                       hb_error *err);
 HB_API void hb_dataset_close(hb_dataset *dataset);
 HB_API const hb_dataset_info *hb_dataset_get_info(const hb_dataset *dataset);
 
-/* The next drawn sample; *found is false at the end. HB_ERR_IO when the file changed since it was
- * opened. */
+/* The next drawn sample; *found is false at the end. HB_ERR_IO when a file changed since it was opened.
+ */
 HB_API hb_status hb_dataset_next(hb_dataset *dataset, hb_sample *sample, bool *found, hb_error *err);
 
 /* ---- Score: pass 1 ----------------------------------------------------------------------------- */
@@ -881,20 +940,44 @@ typedef struct hb_table_options {
     const char *const *score_columns; /* [n_scores] */
     size_t n_scores;                  /* 0: one, "score", else "hbar_s" */
     const char *label_column;         /* NULL: "label" */
+    bool label_is_correct;            /* 1, true and yes mean that the answer is right */
+    const char
+        *positive; /* the label that means hallucinated, all others meaning not; NULL: known words */
     bool strict;
     void (*on_broken)(void *user, const char *message);
+    void (*on_warning)(void *user, const char *message); /* as hb_dataset_options has it */
     void *user;
 } hb_table_options;
 HB_API hb_table_options hb_table_defaults(void); /* those named above, not strict, no hook */
 
-/* Scores and labels from CSV with a header line, or from JSON Lines or a JSON array of objects (told
- * apart by the first character). A label is 0 or 1 (also true/false, yes/no); a score is a finite
- * number. An empty score marks a sample that was not scored and is passed over as broken, too. Of
- * several scores a row needs all, so that they are of the same samples. */
-HB_API hb_status hb_table_read(const char *path, const hb_table_options *options, hb_score_table *table,
-                               hb_error *err);
+/* A file of scores and labels: CSV with a header line, divided by commas, semicolons or tabs, or JSON,
+ * and all else as hb_dataset_open takes it. */
+typedef struct hb_table hb_table;
 
-/* The names of such a file's columns: of JSON, those of its first 100 objects. */
+/* Opens it for its columns. Errors as hb_dataset_open. */
+HB_API hb_status hb_table_open(const char *path, hb_table **table, hb_error *err);
+HB_API void hb_table_close(hb_table *table);
+
+/* The columns' names, by number from 0, of JSON those of the first 100 objects that have any; NULL
+ * beyond the last. Valid as long as the table. */
+HB_API const char *hb_table_column(const hb_table *table, size_t i);
+
+/* Reads scores and labels. Of columns' names, letter case matters only where two differ by nothing
+ * else. A label is 0 or 1, true or false, yes or no, or a word that says of itself what it means:
+ * hallucinated, faithful, pass, fail, correct, wrong ... A score is a finite number. An empty score
+ * marks a sample that was not scored and is passed over as broken, too. Of several scores a row needs
+ * all, so that they are of the same samples. */
+HB_API hb_status hb_table_scores(hb_table *table, const hb_table_options *options,
+                                 hb_score_table *scores, hb_error *err);
+
+/* SHA-256 of the file as it was read last; NULL before that. */
+HB_API const char *hb_table_sha256(const hb_table *table);
+
+/* Opens a table, reads its scores and closes it. */
+HB_API hb_status hb_table_read(const char *path, const hb_table_options *options,
+                               hb_score_table *scores, hb_error *err);
+
+/* The names of a table's columns. */
 HB_API hb_status hb_table_columns(const char *path, char ***names, size_t *n, hb_error *err);
 HB_API void hb_table_columns_free(char **names, size_t n);
 

@@ -56,6 +56,7 @@ static const signature signatures[] = {
 };
 
 static const hb_kind safetensors = {"a safetensors file", "it belongs to a model", TO_GGUF};
+static const hb_kind unmarked = {"UTF-16 text without a byte order mark", TO_TEXT, NULL};
 static const hb_kind web_page = {"a web page", WEB_PAGE, WEB_PAGE};
 
 /* The length of a JSON object in 8 bytes, and its brace. No file has a header of 4 GiB. */
@@ -63,6 +64,15 @@ static bool is_safetensors(const char *bytes, size_t n)
 {
     static const char zeros[4] = {0};
     return n > 8 && bytes[8] == '{' && memcmp(bytes + 4, zeros, 4) == 0 && memcmp(bytes, zeros, 4) != 0;
+}
+
+/* Two characters of ASCII as UTF-16. */
+static bool is_unmarked_utf16(const char *bytes, size_t n)
+{
+    if (n < 4 || !bytes[0] == !bytes[1] || !bytes[0] != !bytes[2] || !bytes[1] != !bytes[3])
+        return false;
+    char a = bytes[0] | bytes[1], b = bytes[2] | bytes[3];
+    return a >= '\t' && a <= '~' && b >= '\t' && b <= '~';
 }
 
 static bool is_web_page(const char *bytes, size_t n)
@@ -81,6 +91,7 @@ const hb_kind *hb_kind_of(const void *bytes, size_t n)
             return &s->kind;
     }
     if (is_safetensors(bytes, n)) return &safetensors;
+    if (is_unmarked_utf16(bytes, n)) return &unmarked;
     if (is_web_page(bytes, n)) return &web_page;
     return NULL;
 }

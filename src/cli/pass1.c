@@ -14,9 +14,8 @@
 
 static void add_data_options(cli_options *options, cli_pass1 *p)
 {
-    static const char *choices[16] = {"auto"};
-    const char *const *formats = hb_dataset_formats();
-    for (int i = 0; formats[i] && i < 14; i++) choices[i + 1] = formats[i];
+    static const char *choices[64] = {"auto"};
+    for (size_t i = 0; hb_dataset_format(i) && i < 62; i++) choices[i + 1] = hb_dataset_format(i);
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_add_text(options, "data", 'd', "FILE", &p->data_path,
                  "prompts with labels or answers: JSON Lines, or one JSON array")
@@ -75,7 +74,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
 static hb_status open_dataset(cli_pass1 *p, hb_error *err)
 {
     cli_broken broken = {0};
-    hb_dataset_options o = {.format = p->format ? hb_dataset_formats()[p->format - 1] : NULL,
+    hb_dataset_options o = {.format = p->format ? hb_dataset_format((size_t)p->format - 1) : NULL,
                             .n_samples = p->n_samples,
                             .seed = p->seed,
                             .strict = p->strict,

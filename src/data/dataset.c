@@ -1,482 +1,303 @@
-#include "hbar.h"
+#include "data/dataset.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/buffer.h"
+#include <unistd.h>
 #include "base/error.h"
-#include "base/rng.h"
-#include "data/records.h"
 
-#define MAX_FIELDS      4
-#define MAX_PER_ROW     2
-#define MAX_ANSWERS     256
-#define DETECTION_LIMIT 100 /* records looked at to tell the format */
-
-/* What the samples of a row are made of, borrowed from the row. */
-typedef struct row_samples {
-    const char *values[MAX_PER_ROW][MAX_FIELDS]; /* what fills the prompt's gaps, in order */
-    int labels[MAX_PER_ROW];
-    const char *answers[MAX_ANSWERS];
-    size_t n_answers;
-    const char *id;  /* the row's own, or NULL */
-    char number[24]; /* holds an id that is a number */
-} row_samples;
-
-/* One kind of data set: a line of the table below. */
-typedef struct format {
-    const char *name;
-    const char *fields[MAX_FIELDS + 1]; /* what a row must have, NULL-terminated */
-    const char *prompt;                 /* with a gap {} for each value */
-    const char *id_prefix;
-    int per_row; /* samples that a row makes */
-    /* Fills `samples`; false, with the reason in `why`, for a row that can't be used. */
-    bool (*read)(const struct format *format, const json_t *row, row_samples *samples, hb_error *why);
-} format;
-
-static bool read_pair(const format *, const json_t *, row_samples *, hb_error *);
-static bool read_general(const format *, const json_t *, row_samples *, hb_error *);
-static bool read_generic(const format *, const json_t *, row_samples *, hb_error *);
-static bool read_answers(const format *, const json_t *, row_samples *, hb_error *);
-
-/* In the order in which they are tried. A pair's last two fields are the right and the hallucinated
- * text; hb_dataset_formats lists the same names. */
-static const format formats[] = {
-    {"halueval_qa",
-     {"knowledge", "question", "right_answer", "hallucinated_answer"},
-     "Context: {}\n\nQuestion: {}\n\nProposed answer: {}\n\n"
-     "Is this answer faithful to the context? Answer 'Yes' or 'No':",
-     "qa",
-     2,
-     read_pair},
-    {"halueval_dialogue",
-     {"knowledge", "dialogue_history", "right_response", "hallucinated_response"},
-     "Context: {}\n\nDialogue: {}\n\nProposed response: {}\n\n"
-     "Is this response faithful to the context? Answer 'Yes' or 'No':",
-     "dialogue",
-     2,
-     read_pair},
-    {"halueval_summarization",
-     {"document", "right_summary", "hallucinated_summary"},
-     "Document: {}\n\nProposed summary: {}\n\n"
-     "Is this summary faithful to the document? Answer 'Yes' or 'No':",
-     "summarization",
-     2,
-     read_pair},
-    {"halueval_general",
-     {"user_query", "chatgpt_response", "hallucination"},
-     "Question: {}\n\nProposed answer: {}\n\nIs this answer truthful? Answer 'Yes' or 'No':",
-     "general",
-     1,
-     read_general},
-    {"generic", {"prompt", "label"}, "{}", "sample", 1, read_generic},
-    {"answers", {"prompt", "answers"}, "{}", "sample", 1, read_answers},
-};
-#define N_FORMATS (sizeof formats / sizeof formats[0])
-
-/* The first broken record: its line and what is wrong with it. */
-typedef struct first_broken {
-    uint64_t line; /* 0: none is broken */
-    char reason[256];
-} first_broken;
-
-struct hb_dataset {
-    hb_dataset_info info;
-    char *path;
-    const format *format;
-    hb_breakages breakages;
-    hb_stamp stamp;
-    hb_rng rng;
-
-    /* The second pass. */
-    hb_records *records;   /* NULL until the first sample is asked for */
-    uint64_t n_records;    /* records read, broken ones too */
-    uint64_t n_objects;    /* records that were JSON objects */
-    first_broken broken;   /* the first record that was none */
-    uint64_t n_good;       /* good rows read */
-    uint64_t rows_wanted;  /* rows still to be drawn */
-    uint64_t samples_left; /* samples still to be handed out */
-    int next_of_row;       /* which sample of the row in hand comes next; per_row: none */
-    row_samples row;
-    hb_buffer id, prompt;
-};
-
-const char *const *hb_dataset_formats(void)
+hb_dataset_options hb_dataset_defaults(void)
 {
-    static const char *const names[] = {"halueval_qa",
-                                        "halueval_dialogue",
-                                        "halueval_summarization",
-                                        "halueval_general",
-                                        "generic",
-                                        "answers",
-                                        NULL};
-    _Static_assert(sizeof names / sizeof names[0] == N_FORMATS + 1, "a name for each format");
-    return names;
+    return (hb_dataset_options){0};
 }
 
-/* ---- Rows -------------------------------------------------------------------------------------- */
+/* ---- First pass: check every row, count, hash ---------------------------------------------------- */
 
-static bool has_fields(const format *format, const json_t *row)
+static hb_status report(hb_dataset *dataset, const char *reason, hb_error *err)
 {
-    for (const char *const *field = format->fields; *field; field++)
-        if (!json_object_get(row, *field)) return false;
-    return true;
-}
-
-/* All the format's fields, which must be strings; HaluEval has no others. */
-static bool read_strings(const format *format, const json_t *row, const char **values, hb_error *why)
-{
-    for (int i = 0; format->fields[i]; i++) {
-        const json_t *value = json_object_get(row, format->fields[i]);
-        values[i] = json_string_value(value);
-        if (!values[i]) {
-            hb_fail(why, HB_ERR_FORMAT, "field '%s' is %s", format->fields[i],
-                    value ? "not a string" : "missing");
-            return false;
-        }
-    }
-    return true;
-}
-
-/* HaluEval's pairs: the fields they share, then either the right text (0) or the hallucinated one (1).
- */
-static bool read_pair(const format *format, const json_t *row, row_samples *samples, hb_error *why)
-{
-    const char *values[MAX_FIELDS] = {0};
-    if (!read_strings(format, row, values, why)) return false;
-    int n_shared = 0;
-    while (format->fields[n_shared + 2]) n_shared++;
-    for (int k = 0; k < 2; k++) {
-        memcpy(samples->values[k], values, (size_t)n_shared * sizeof *values);
-        samples->values[k][n_shared] = values[n_shared + k];
-        samples->labels[k] = k;
-    }
-    return true;
-}
-
-/* HaluEval's answers to general questions, judged by people. */
-static bool read_general(const format *format, const json_t *row, row_samples *samples, hb_error *why)
-{
-    const char *values[MAX_FIELDS] = {0};
-    if (!read_strings(format, row, values, why)) return false;
-    bool yes = strcmp(values[2], "yes") == 0;
-    if (!yes && strcmp(values[2], "no") != 0) {
-        hb_fail(why, HB_ERR_FORMAT, "field 'hallucination' is neither \"yes\" nor \"no\"");
-        return false;
-    }
-    samples->values[0][0] = values[0];
-    samples->values[0][1] = values[1];
-    samples->labels[0] = yes;
-    return true;
-}
-
-/* A label of 0 or 1, or -1. */
-static int label_of(const json_t *value)
-{
-    if (json_is_boolean(value)) return json_is_true(value);
-    if (!json_is_integer(value)) return -1;
-    json_int_t label = json_integer_value(value);
-    return label == 0 || label == 1 ? (int)label : -1;
-}
-
-/* A row's prompt and, where it has one, its id. */
-static bool read_prompt(const json_t *row, row_samples *samples, hb_error *why)
-{
-    const json_t *prompt = json_object_get(row, "prompt"), *id = json_object_get(row, "id");
-    const char *reason = NULL;
-    samples->values[0][0] = json_string_value(prompt);
-    samples->id = json_string_value(id);
-    if (json_is_integer(id)) {
-        snprintf(samples->number, sizeof samples->number, "%" JSON_INTEGER_FORMAT,
-                 json_integer_value(id));
-        samples->id = samples->number;
-    }
-    if (!prompt) reason = "field 'prompt' is missing";
-    else if (!samples->values[0][0]) reason = "field 'prompt' is not a string";
-    else if (!samples->values[0][0][0]) reason = "field 'prompt' is empty";
-    else if (id && !samples->id) reason = "field 'id' is neither a string nor an integer";
-    else if (id && !samples->id[0]) reason = "field 'id' is empty";
-    if (reason) hb_fail(why, HB_ERR_FORMAT, "%s", reason);
-    return !reason;
-}
-
-static bool read_generic(const format *format, const json_t *row, row_samples *samples, hb_error *why)
-{
-    const json_t *label = json_object_get(row, "label");
-    (void)format;
-    samples->labels[0] = label_of(label);
-    if (!read_prompt(row, samples, why)) return false;
-    if (samples->labels[0] >= 0) return true;
-    hb_fail(why, HB_ERR_FORMAT, "field 'label' is %s", label ? "neither 0 nor 1" : "missing");
-    return false;
-}
-
-/* An answer that can match something. */
-static bool add_answer(const json_t *value, row_samples *samples, hb_error *why)
-{
-    const char *answer = json_string_value(value);
-    bool gradable = false;
-    if (samples->n_answers == MAX_ANSWERS) {
-        hb_fail(why, HB_ERR_FORMAT, "field 'answers' holds more than %d", MAX_ANSWERS);
-        return false;
-    }
-    if (!answer) {
-        hb_fail(why, HB_ERR_FORMAT, "field 'answers' is no array of strings");
-        return false;
-    }
-    if (hb_answer_is_gradable(answer, &gradable, why)) return false;
-    if (!gradable) hb_fail(why, HB_ERR_FORMAT, "answer '%.40s' has no word", answer);
-    samples->answers[samples->n_answers++] = answer;
-    return gradable;
-}
-
-static bool read_answers(const format *format, const json_t *row, row_samples *samples, hb_error *why)
-{
-    const json_t *answers = json_object_get(row, "answers");
-    (void)format;
-    samples->labels[0] = HB_LABEL_BY_GRADE;
-    if (!read_prompt(row, samples, why)) return false;
-    bool ok = json_array_size(answers) > 0;
-    if (!ok)
-        hb_fail(why, HB_ERR_FORMAT, "field 'answers' is %s",
-                answers ? "no array of strings, or empty" : "missing");
-    for (size_t i = 0; i < json_array_size(answers) && ok; i++)
-        ok = add_answer(json_array_get(answers, i), samples, why);
-    return ok;
-}
-
-/* Appends `text` with each {} replaced by the next value. */
-static bool fill(hb_buffer *out, const char *text, const char *const *values)
-{
-    const char *gap;
-    while ((gap = strstr(text, "{}"))) {
-        if (!hb_buffer_add(out, text, (size_t)(gap - text))) return false;
-        if (!hb_buffer_add_text(out, *values++)) return false;
-        text = gap + 2;
-    }
-    return hb_buffer_add_text(out, text);
-}
-
-bool hb_id_is_place(const char *id)
-{
-    for (size_t i = 0; i < N_FORMATS; i++) {
-        size_t n = strlen(formats[i].id_prefix);
-        if (strncmp(id, formats[i].id_prefix, n) != 0 || id[n] != '_') continue;
-        const char *rest = id + n + 1 + strspn(id + n + 1, "0123456789");
-        if (rest > id + n + 1 && (!*rest || strcmp(rest, "_cor") == 0 || strcmp(rest, "_hal") == 0))
-            return true;
-    }
-    return false;
-}
-
-/* The row's own id, or one that its place in the file gives it. */
-static bool make_id(hb_dataset *dataset, int k)
-{
-    static const char *const suffixes[MAX_PER_ROW] = {"_cor", "_hal"};
-    const format *format = dataset->format;
-    char number[32];
-    if (dataset->row.id) return hb_buffer_add_text(&dataset->id, dataset->row.id);
-    snprintf(number, sizeof number, "_%" PRIu64, dataset->n_records - 1);
-    return hb_buffer_add_text(&dataset->id, format->id_prefix) &&
-           hb_buffer_add_text(&dataset->id, number) &&
-           hb_buffer_add_text(&dataset->id, format->per_row == 2 ? suffixes[k] : "");
-}
-
-/* ---- First pass: find the format, check every row, count, hash --------------------------------- */
-
-/* Names the fields found and every format with its fields. */
-static hb_status fail_detection(const char *path, const char *found, hb_error *err)
-{
-    hb_buffer known = {0};
-    bool ok = true;
-    for (size_t i = 0; i < N_FORMATS; i++) {
-        ok = ok && hb_buffer_add_text(&known, i ? "; " : "") &&
-             hb_buffer_add_text(&known, formats[i].name);
-        for (int f = 0; formats[i].fields[f]; f++)
-            ok = ok && hb_buffer_add_text(&known, f ? " " : ": ") &&
-                 hb_buffer_add_text(&known, formats[i].fields[f]);
-    }
-    if (ok)
-        hb_fail(err, HB_ERR_FORMAT, "%s: no known format has the fields found (%s). Known: %s", path,
-                found, known.data);
-    else hb_fail_memory(err);
-    hb_buffer_free(&known);
-    return ok ? HB_ERR_FORMAT : HB_ERR_MEMORY;
-}
-
-/* The first format that `row` has all the fields of, or NULL. */
-static const format *format_of(const json_t *row)
-{
-    for (size_t i = 0; i < N_FORMATS; i++)
-        if (has_fields(&formats[i], row)) return &formats[i];
-    return NULL;
-}
-
-static void note_broken(first_broken *first, const hb_record *record)
-{
-    if (first->line) return;
-    first->line = record->line;
-    snprintf(first->reason, sizeof first->reason, "%s", record->reason);
-}
-
-/* Why a file without a single JSON object is refused. */
-static hb_status fail_no_object(const char *path, const first_broken *first, hb_error *err)
-{
-    if (!first->line) return hb_fail(err, HB_ERR_DATA, "%s: holds no record", path);
-    return hb_fail(err, HB_ERR_FORMAT,
-                   "%s:%" PRIu64 ": %s (the file is neither JSON Lines nor a JSON array of objects)",
-                   path, first->line, first->reason);
-}
-
-/* The format that the first record to fit any fits. Broken records are not told of here: the whole file
- * is read again. */
-static hb_status detect(const char *path, const format **found_format, hb_error *err)
-{
-    hb_records *records;
-    hb_record record;
-    char fields[80] = "";
-    first_broken first = {0};
-    uint64_t n_objects = 0;
-    bool found = true;
-    hb_status status = hb_records_open(path, false, &records, err);
-    if (status != HB_OK) return status;
-    *found_format = NULL;
-    while (!*found_format && n_objects < DETECTION_LIMIT) {
-        status = hb_records_next(records, &record, &found, err);
-        if (status != HB_OK || !found) break;
-        if (!record.object) note_broken(&first, &record);
-        if (!record.object) continue;
-        if (n_objects++ == 0) hb_field_names(fields, sizeof fields, record.object);
-        *found_format = format_of(record.object);
-    }
-    hb_records_close(records);
-    if (status != HB_OK || *found_format) return status;
-    return n_objects ? fail_detection(path, fields, err) : fail_no_object(path, &first, err);
-}
-
-/* The format asked for by name. */
-static hb_status find_format(const char *name, const format **found, hb_error *err)
-{
-    char names[200] = "";
-    for (size_t i = 0; i < N_FORMATS; i++) {
-        if (strcmp(formats[i].name, name) == 0) {
-            *found = &formats[i];
-            return HB_OK;
-        }
-        size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", formats[i].name);
-    }
-    return hb_fail(err, HB_ERR_ARGUMENT, "unknown data format '%s'; known: %s", name, names);
-}
-
-/* Reads the next record; *good tells whether `dataset->row` holds a row, else `why` tells why not. */
-static hb_status next_row(hb_dataset *dataset, hb_record *record, bool *found, bool *good,
-                          hb_error *why, hb_error *err)
-{
-    *good = false;
-    hb_status status = hb_records_next(dataset->records, record, found, err);
-    if (status != HB_OK || !*found) return status;
-    dataset->n_records++;
-    dataset->row = (row_samples){0};
-    if (!record->object) hb_fail(why, HB_ERR_FORMAT, "%s", record->reason);
-    else *good = dataset->format->read(dataset->format, record->object, &dataset->row, why);
-    if (record->object) dataset->n_objects++;
-    else note_broken(&dataset->broken, record);
-    if (*good) dataset->n_good++;
-    return HB_OK;
-}
-
-static hb_status fail_changed(const hb_dataset *dataset, hb_error *err)
-{
-    return hb_fail(err, HB_ERR_IO, "%s: changed while being read", dataset->path);
-}
-
-/* Closes the file; a pass starts with opening it. */
-static void end_pass(hb_dataset *dataset)
-{
-    hb_records_close(dataset->records);
-    dataset->records = NULL;
-    dataset->n_records = dataset->n_good = 0;
+    const char *path = hb_pass_file(dataset)->input.path;
+    uint64_t line = dataset->record.line;
+    if (!dataset->broken[0])
+        snprintf(dataset->broken, sizeof dataset->broken, "%s:%" PRIu64 ": %.200s", path, line, reason);
+    return hb_breakage(&dataset->breakages, path, line, reason, err);
 }
 
 static hb_status first_pass(hb_dataset *dataset, hb_error *err)
 {
-    hb_record record;
     hb_error why;
+    hb_sha256 hash;
     bool found = true, good;
-    hb_status status = hb_records_open(dataset->path, true, &dataset->records, err);
-    if (status != HB_OK) return status;
-    hb_source *source = hb_records_source(dataset->records);
-    dataset->stamp = source->stamp;
-    while (status == HB_OK && found) {
-        status = next_row(dataset, &record, &found, &good, &why, err);
-        if (status == HB_OK && found && !good)
-            status = hb_breakage(&dataset->breakages, record.line, why.message, err);
+    if (!hb_sha256_init(&hash)) return hb_fail_memory(err);
+    dataset->hash = &hash;
+    hb_pass_begin(dataset);
+    hb_status status = HB_OK;
+    while (status == HB_OK) {
+        status = hb_pass_next(dataset, &found, &good, &why, err);
+        if (status != HB_OK || !found) break;
+        if (!good && why.status) status = report(dataset, why.message, err);
+        else if (!good) dataset->info.n_left_out++;
     }
-    if (status == HB_OK && hb_source_changed(source, &dataset->stamp))
-        status = fail_changed(dataset, err);
-    if (status == HB_OK) hb_source_finish_hash(source, dataset->info.sha256);
+    dataset->hash = NULL;
+    if (status == HB_OK) hb_sha256_finish(&hash, dataset->info.sha256);
+    else hb_sha256_free(&hash);
     dataset->info.n_rows = dataset->n_good;
-    end_pass(dataset);
+    dataset->info.n_broken = dataset->breakages.n;
     return status;
 }
 
-/* ---- Opening ----------------------------------------------------------------------------------- */
+/* Why data without a good row are refused. */
+static hb_status fail_unusable(const hb_dataset *dataset, hb_error *err)
+{
+    const hb_data_file *file = &dataset->files[0];
+    const hb_preset *preset = file->detected.preset;
+    const hb_dataset_info *info = &dataset->info;
+    if (preset->join && !file->join.rows)
+        return hb_fail(err, HB_ERR_DATA,
+                       "%s: the prompts of %s are in %s: put it beside the data or name it", info->path,
+                       preset->name, preset->join);
+    if (info->n_broken)
+        return hb_fail(err, HB_ERR_DATA,
+                       "%s: no usable row of format %s (%" PRIu64 " broken); the first: %s", info->path,
+                       info->format, info->n_broken, dataset->broken);
+    if (info->n_left_out)
+        return hb_fail(err, HB_ERR_DATA, "%s: all %" PRIu64 " rows are left out", info->path,
+                       info->n_left_out);
+    return hb_fail(err, HB_ERR_DATA, "%s: holds no record", info->path);
+}
 
-/* How many rows and samples the draw takes. */
-static void plan(hb_dataset *dataset, uint64_t asked)
+/* ---- Opening files ------------------------------------------------------------------------------- */
+
+/* The file that completes the rows: the one named, or the one beside the data, if there is one. */
+static hb_status open_join(hb_data_file *file, const hb_dataset_options *options, hb_error *err)
+{
+    const hb_preset *preset = file->detected.preset;
+    const char *data = file->input.path, *slash = strrchr(data, '/');
+    char *beside;
+    if (!preset->join) {
+        if (!options->join) return HB_OK;
+        return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s are not in two files", preset->name);
+    }
+    if (options->join) return hb_join_open(options->join, preset->join_key, &file->join, err);
+    if (asprintf(&beside, "%.*s%s", slash ? (int)(slash - data + 1) : 0, data, preset->join) < 0)
+        return hb_fail_memory(err);
+    hb_status status = HB_OK;
+    if (access(beside, F_OK) == 0) status = hb_join_open(beside, preset->join_key, &file->join, err);
+    free(beside);
+    return status;
+}
+
+static hb_status open_file(hb_data_file *file, const char *path, const hb_dataset_options *options,
+                           hb_error *err)
+{
+    *file = (hb_data_file){.input.fd = -1};
+    hb_status status = hb_input_open(path, &file->input, err);
+    if (status == HB_OK) status = hb_detect(&file->input, options, &file->detected, err);
+    if (status == HB_OK) status = hb_mapping_open(file->detected.preset, options, &file->mapping, err);
+    return status == HB_OK ? open_join(file, options, err) : status;
+}
+
+/* All rows must make as many samples, and all get their labels in one way. */
+static hb_status check_alike(const hb_dataset *dataset, hb_error *err)
+{
+    const hb_data_file *first = &dataset->files[0];
+    for (size_t i = 1; i < dataset->n_files; i++) {
+        const hb_data_file *file = &dataset->files[i];
+        const hb_preset *a = first->detected.preset, *b = file->detected.preset;
+        if (first->mapping.per_row != file->mapping.per_row ||
+            (a->label_by == HB_BY_GRADE) != (b->label_by == HB_BY_GRADE))
+            return hb_fail(err, HB_ERR_ARGUMENT, "%s is %s and %s %s: they cannot be read as one",
+                           first->input.path, a->name, file->input.path, b->name);
+    }
+    return HB_OK;
+}
+
+static hb_status open_files(hb_dataset *dataset, const char *const *paths, size_t n,
+                            const hb_dataset_options *options, hb_error *err)
+{
+    dataset->files = calloc(n, sizeof *dataset->files);
+    if (!dataset->files) return hb_fail_memory(err);
+    hb_status status = HB_OK;
+    while (dataset->n_files < n && status == HB_OK) {
+        status = open_file(&dataset->files[dataset->n_files], paths[dataset->n_files], options, err);
+        dataset->n_files++;
+    }
+    if (status == HB_OK) status = check_alike(dataset, err);
+    dataset->per_row = dataset->files[0].mapping.per_row;
+    return status;
+}
+
+/* ---- What the dataset tells of itself ------------------------------------------------------------ */
+
+static bool name_files(hb_dataset *dataset)
+{
+    bool ok = true;
+    for (size_t i = 0; i < dataset->n_files && ok; i++) {
+        const char *format = dataset->files[i].detected.preset->name;
+        bool again = false;
+        for (size_t k = 0; k < i; k++) again |= dataset->files[k].detected.preset->name == format;
+        ok = (i == 0 || hb_buffer_add_text(&dataset->path, ", ")) &&
+             hb_buffer_add_text(&dataset->path, dataset->files[i].input.path) &&
+             (again || ((i == 0 || hb_buffer_add_text(&dataset->format, "+")) &&
+                        hb_buffer_add_text(&dataset->format, format)));
+    }
+    dataset->info.path = dataset->path.data;
+    dataset->info.format = dataset->format.data;
+    return ok;
+}
+
+static bool add_setting(hb_buffer *out, const char *name, const char *value)
+{
+    return !value || (hb_buffer_add_text(out, " ") && hb_buffer_add_text(out, name) &&
+                      hb_buffer_add_text(out, "=") && hb_buffer_add_text(out, value));
+}
+
+/* The same, of a text or a file that may be long: the beginning of its hash. */
+static bool add_hash(hb_buffer *out, const char *name, const char *text)
+{
+    hb_sha256 hash;
+    char hex[65];
+    if (!text) return true;
+    if (!hb_sha256_init(&hash)) return false;
+    hb_sha256_add(&hash, text, strlen(text));
+    hb_sha256_finish(&hash, hex);
+    hex[16] = '\0';
+    return add_setting(out, name, hex);
+}
+
+/* The examples as they are shown decide the prompts, wherever they are from. */
+static bool add_shots(hb_dataset *dataset, hb_buffer *out)
+{
+    hb_buffer shown = {0};
+    char number[24];
+    if (!dataset->shots.shown) return true;
+    snprintf(number, sizeof number, "%zu", dataset->shots.shown);
+    bool ok = hb_shots_add(&dataset->shots, "", &shown) && add_setting(out, "shots", number) &&
+              add_hash(out, "examples", shown.data);
+    hb_buffer_free(&shown);
+    return ok;
+}
+
+static hb_status write_recipe(hb_dataset *dataset, const hb_dataset_options *o, hb_error *err)
+{
+    hb_buffer *out = &dataset->recipe;
+    const char *const reading[] = {NULL, "judgement", "response"};
+    const hb_join *join = &dataset->files[0].join;
+    bool ok =
+        hb_buffer_add_text(out, dataset->info.format) && add_setting(out, "prompt", o->prompt) &&
+        add_setting(out, "answers", o->answers) && add_setting(out, "id", o->id) &&
+        add_setting(out, o->label_is_correct ? "correct" : "label", o->label) &&
+        add_setting(out, "response", o->response) && add_setting(out, "context", o->context) &&
+        add_setting(out, "spans", o->spans) && add_setting(out, "separator", o->answers_separator) &&
+        add_hash(out, "template", o->prompt_template) && add_setting(out, "where", o->where) &&
+        add_setting(out, "positive", o->positive) && add_setting(out, "as", reading[o->reading]) &&
+        add_hash(out, "join", join->rows ? join->sha256 : NULL) && add_shots(dataset, out);
+    dataset->info.recipe = out->data;
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------- */
+
+/* How many rows and samples the draw takes: whole rows, so that pairs stay together. */
+void hb_dataset_plan(hb_dataset *dataset, const hb_dataset_options *options)
 {
     hb_dataset_info *info = &dataset->info;
-    uint64_t per_row = (uint64_t)dataset->format->per_row;
+    uint64_t per_row = (uint64_t)dataset->per_row, asked = options->n_samples, rows = info->n_rows;
+    if (asked && asked / per_row + (asked % per_row != 0) < rows)
+        rows = asked / per_row + (asked % per_row != 0);
     info->n_samples = info->n_rows * per_row;
-    info->n_selected = asked && asked < info->n_samples ? asked : info->n_samples;
-    dataset->samples_left = info->n_selected;
-    dataset->rows_wanted = info->n_selected / per_row + (info->n_selected % per_row != 0);
-    dataset->next_of_row = dataset->format->per_row;
+    info->n_selected = dataset->samples_left = rows * per_row;
+    dataset->draw = hb_draw_rows(options->seed, info->n_rows, rows);
+    dataset->next_of_row = dataset->per_row;
 }
 
-static hb_status open_dataset(hb_dataset *dataset, const char *path, const hb_dataset_options *options,
-                              hb_error *err)
+static hb_status check_options(const hb_dataset_options *o, size_t n, hb_error *err)
 {
-    dataset->path = strdup(path);
-    if (!dataset->path) return hb_fail_memory(err);
-    hb_status status = options->format ? find_format(options->format, &dataset->format, err)
-                                       : detect(path, &dataset->format, err);
-    if (status != HB_OK) return status;
-    dataset->rng.state = options->seed;
-    dataset->breakages =
-        (hb_breakages){dataset->path, options->strict, options->on_broken, options->user, 0};
-    status = first_pass(dataset, err);
-    if (status != HB_OK) return status;
-    dataset->info.path = dataset->path;
-    dataset->info.format = dataset->format->name;
-    dataset->info.n_broken = dataset->breakages.n;
-    plan(dataset, options->n_samples);
-    if (dataset->info.n_rows) return HB_OK;
-    if (!dataset->n_objects) return fail_no_object(path, &dataset->broken, err);
-    return hb_fail(err, HB_ERR_DATA, "%s: no usable row of format %s (%" PRIu64 " broken)", path,
-                   dataset->info.format, dataset->info.n_broken);
+    if (n == 0) return hb_fail(err, HB_ERR_ARGUMENT, "no data are named");
+    if (o->shots > HB_SHOTS_MAX)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%zu examples are more than %d", o->shots, HB_SHOTS_MAX);
+    if (o->shots_path && !o->shots)
+        return hb_fail(err, HB_ERR_ARGUMENT, "examples are named, but none are to be shown");
+    if (o->label_is_correct && o->positive)
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "labels mean right, or a word means hallucinated: not both");
+    if (o->reading < HB_READ_USUAL || o->reading > HB_READ_RESPONSE)
+        return hb_fail(err, HB_ERR_ARGUMENT, "there is no such reading");
+    return HB_OK;
 }
 
-hb_status hb_dataset_open(const char *path, const hb_dataset_options *options, hb_dataset **out,
-                          hb_error *err)
+/* A column named "correct" that is taken as one of hallucinations turns everything round. */
+static void warn(const hb_dataset *dataset, const hb_dataset_options *o)
 {
+    char message[256];
+    if (!o->label || o->label_is_correct || o->positive || !o->on_warning) return;
+    if (!hb_label_name_is_correctness(o->label)) return;
+    snprintf(message, sizeof message,
+             "%.80s: labels in '%.60s' are taken as 1 for hallucinated; does 1 mean right there?",
+             dataset->info.path, o->label);
+    o->on_warning(o->user, message);
+}
+
+static hb_status open_dataset(hb_dataset *dataset, const char *const *paths, size_t n,
+                              const hb_dataset_options *options, hb_error *err)
+{
+    dataset->breakages = (hb_breakages){options->strict, options->on_broken, options->user, 0};
+    hb_status status = check_options(options, n, err);
+    if (status == HB_OK) status = open_files(dataset, paths, n, options, err);
+    if (status == HB_OK && !name_files(dataset)) status = hb_fail_memory(err);
+    if (status == HB_OK) status = first_pass(dataset, err);
+    if (status != HB_OK) return status;
+    if (!dataset->info.n_rows) return fail_unusable(dataset, err);
+    if (options->shots && dataset->files[0].mapping.messages)
+        return hb_fail(err, HB_ERR_ARGUMENT, "examples cannot be shown before conversations");
+    if (options->shots) status = hb_shots_draw(dataset, options, &dataset->shots, err);
+    if (status == HB_OK) status = write_recipe(dataset, options, err);
+    if (status != HB_OK) return status;
+    warn(dataset, options);
+    hb_pass_begin(dataset);
+    hb_dataset_plan(dataset, options);
+    return HB_OK;
+}
+
+hb_status hb_dataset_open_files(const char *const *paths, size_t n, const hb_dataset_options *options,
+                                hb_dataset **out, hb_error *err)
+{
+    static const hb_dataset_options none = {0};
     hb_dataset *dataset = calloc(1, sizeof *dataset);
     if (!dataset) return hb_fail_memory(err);
-    hb_status status = open_dataset(dataset, path, options ? options : &(hb_dataset_options){0}, err);
+    hb_status status = open_dataset(dataset, paths, n, options ? options : &none, err);
     if (status == HB_OK) *out = dataset;
     else hb_dataset_close(dataset);
     return status;
 }
 
+hb_status hb_dataset_open(const char *path, const hb_dataset_options *options, hb_dataset **dataset,
+                          hb_error *err)
+{
+    return hb_dataset_open_files(&path, 1, options, dataset, err);
+}
+
+void hb_dataset_release(hb_dataset *dataset)
+{
+    hb_records_close(dataset->records);
+    hb_row_free(&dataset->row);
+    hb_shots_free(&dataset->shots);
+    for (size_t i = 0; i < dataset->n_files && !dataset->borrowed; i++) {
+        hb_data_file *file = &dataset->files[i];
+        hb_input_close(&file->input);
+        hb_mapping_close(&file->mapping);
+        hb_join_close(&file->join);
+    }
+    if (!dataset->borrowed) free(dataset->files);
+    hb_buffer *const buffers[] = {&dataset->path, &dataset->format, &dataset->recipe,
+                                  &dataset->id,   &dataset->prompt, &dataset->own_prompt};
+    for (size_t i = 0; i < sizeof buffers / sizeof *buffers; i++) hb_buffer_free(buffers[i]);
+}
+
 void hb_dataset_close(hb_dataset *dataset)
 {
     if (!dataset) return;
-    hb_records_close(dataset->records);
-    hb_buffer_free(&dataset->id);
-    hb_buffer_free(&dataset->prompt);
-    free(dataset->path);
+    hb_dataset_release(dataset);
     free(dataset);
 }
 
@@ -485,67 +306,103 @@ const hb_dataset_info *hb_dataset_get_info(const hb_dataset *dataset)
     return &dataset->info;
 }
 
-/* ---- Second pass: draw ------------------------------------------------------------------------- */
+/* ---- Second pass: draw --------------------------------------------------------------------------- */
 
-/* Selection sampling (Knuth, The Art of Computer Programming 2, 3.4.2, Algorithm S): a row is taken
- * with the probability rows wanted / rows left, so that exactly the wanted number is drawn, each set of
- * rows being equally likely, in file order and with nothing to remember. */
-static bool drawn(hb_dataset *dataset)
-{
-    uint64_t rows_left = dataset->info.n_rows - (dataset->n_good - 1);
-    if (hb_rng_below(&dataset->rng, rows_left) >= dataset->rows_wanted) return false;
-    dataset->rows_wanted--;
-    return true;
-}
-
-/* Reads on to the next drawn row. Rows wanted and not there mean that the file changed. */
+/* Reads on to the next drawn row. One that is not there means that a file changed. */
 static hb_status draw_row(hb_dataset *dataset, hb_error *err)
 {
-    hb_record record;
     hb_error why;
-    bool found = true, good = false;
-    hb_status status = HB_OK;
-    if (!dataset->records) status = hb_records_open(dataset->path, false, &dataset->records, err);
-    if (status != HB_OK) return status;
+    bool found, good;
+    hb_status status;
     do {
-        status = next_row(dataset, &record, &found, &good, &why, err);
-        if (status == HB_ERR_FORMAT || (status == HB_OK && !found)) return fail_changed(dataset, err);
+        status = hb_pass_next(dataset, &found, &good, &why, err);
+        const hb_data_file *file =
+            &dataset->files[dataset->file < dataset->n_files ? dataset->file : dataset->n_files - 1];
+        if (status == HB_ERR_FORMAT || (status == HB_OK && !found)) return hb_fail_changed(file, err);
         if (status != HB_OK) return status;
-    } while (!good || (dataset->n_good <= dataset->info.n_rows && !drawn(dataset)));
-    if (dataset->n_good > dataset->info.n_rows) return fail_changed(dataset, err);
+    } while (!good || !hb_draw_takes(&dataset->draw, dataset->n_good - 1));
+    if (dataset->n_good > dataset->info.n_rows) return hb_fail_changed(hb_pass_file(dataset), err);
     dataset->next_of_row = 0;
     return HB_OK;
 }
 
+/* The row's own id, or one that its place in the data gives it. */
+static bool make_id(hb_dataset *dataset, int k)
+{
+    static const char *const suffixes[HB_PER_ROW_MAX] = {"_cor", "_hal"};
+    const hb_row *row = &dataset->row;
+    char number[32];
+    hb_buffer_clear(&dataset->id);
+    snprintf(number, sizeof number, "_%" PRIu64, dataset->n_places - 1);
+    const char *prefix = hb_pass_file(dataset)->detected.preset->id_prefix;
+    return hb_buffer_add_text(&dataset->id, row->has_id ? row->id.data : prefix) &&
+           (row->has_id || hb_buffer_add_text(&dataset->id, number)) &&
+           (dataset->per_row == 1 || hb_buffer_add_text(&dataset->id, suffixes[k]));
+}
+
+/* The row's prompt, its hash, and the examples before it. */
+static hb_status make_prompt(hb_dataset *dataset, int k, hb_error *err)
+{
+    hb_error why;
+    hb_sha256 hash;
+    hb_buffer *own = &dataset->own_prompt;
+    hb_buffer_clear(own);
+    hb_buffer_clear(&dataset->prompt);
+    if (!hb_row_prompt(&hb_pass_file(dataset)->mapping, &dataset->row, k, own, &why) ||
+        !hb_shots_add(&dataset->shots, own->data, &dataset->prompt) ||
+        !hb_buffer_add(&dataset->prompt, own->data, own->length) || !hb_sha256_init(&hash))
+        return hb_fail_memory(err);
+    hb_sha256_add(&hash, own->data, own->length);
+    hb_sha256_finish(&hash, dataset->sha256);
+    return HB_OK;
+}
+
+static void make_sample(hb_dataset *dataset, int k, hb_sample *sample)
+{
+    const hb_mapping *mapping = &hb_pass_file(dataset)->mapping;
+    const hb_row *row = &dataset->row;
+    bool judged = row->has_response && mapping->judges;
+    *sample = (hb_sample){
+        .index = (dataset->n_good - 1) * (uint64_t)dataset->per_row + (uint64_t)k,
+        .id = dataset->id.data,
+        .prompt = dataset->prompt.data,
+        .prompt_sha256 = dataset->sha256,
+        .label = row->labels[k],
+        .context = row->has_context ? row->context.data : NULL,
+    };
+    if (sample->label == HB_LABEL_BY_GRADE) {
+        sample->answers = (const char *const *)row->answers.list;
+        sample->n_answers = row->answers.n;
+    }
+    if (mapping->messages && !judged && !mapping->own_frame) {
+        sample->messages = row->messages;
+        sample->n_messages = row->n_messages;
+    }
+    if (!mapping->evaluates || !row->has_response) return;
+    sample->response = row->responses[k].data;
+    sample->spans = row->n_spans ? row->spans : NULL;
+    sample->n_spans = row->n_spans;
+}
+
 hb_status hb_dataset_next(hb_dataset *dataset, hb_sample *sample, bool *found, hb_error *err)
 {
-    const int per_row = dataset->format->per_row;
+    hb_status status = HB_OK;
     if (!dataset->samples_left) {
         *found = false;
         return HB_OK;
     }
-    if (dataset->next_of_row == per_row) {
-        hb_status status = draw_row(dataset, err);
-        if (status != HB_OK) return status;
-    }
-    if (hb_source_changed(hb_records_source(dataset->records), &dataset->stamp))
-        return fail_changed(dataset, err);
+    if (dataset->next_of_row == dataset->per_row) status = draw_row(dataset, err);
+    if (status != HB_OK) return status;
+    const hb_data_file *file = hb_pass_file(dataset);
+    if (hb_source_changed(hb_records_source(dataset->records), &file->stamp))
+        return hb_fail_changed(file, err);
     int k = dataset->next_of_row;
-    hb_buffer_clear(&dataset->id);
-    hb_buffer_clear(&dataset->prompt);
-    if (!make_id(dataset, k) ||
-        !fill(&dataset->prompt, dataset->format->prompt, dataset->row.values[k]))
-        return hb_fail_memory(err);
+    if (!make_id(dataset, k)) return hb_fail_memory(err);
+    status = make_prompt(dataset, k, err);
+    if (status != HB_OK) return status;
     dataset->next_of_row++;
     dataset->samples_left--;
-    *sample = (hb_sample){.index = (dataset->n_good - 1) * (uint64_t)per_row + (uint64_t)k,
-                          .id = dataset->id.data,
-                          .prompt = dataset->prompt.data,
-                          .label = dataset->row.labels[k]};
-    if (dataset->row.n_answers) {
-        sample->answers = dataset->row.answers;
-        sample->n_answers = dataset->row.n_answers;
-    }
+    make_sample(dataset, k, sample);
     *found = true;
     return HB_OK;
 }

@@ -1,0 +1,351 @@
+/* Records of CSV, with commas, semicolons or tabs between fields: RFC 4180, with blank lines, and
+ * blanks around fields that are not quoted, allowed. A row becomes an object of strings. */
+#include <csv.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/error.h"
+#include "base/text.h"
+#include "data/readers.h"
+
+struct hb_csv {
+    hb_records *records;
+    struct csv_parser parser;
+    char separator;
+    char **names; /* [n_columns] */
+    void *
+        *places; /* [n_columns], where the column's value is in `row`; NULL: the column is not wanted */
+    size_t n_columns, room;
+    const json_t *wanted; /* NULL: all */
+    bool has_header, ended;
+
+    uint64_t line; /* the line that the next byte stands on, from 1 */
+    bool after_cr; /* the byte before it is a CR */
+
+    /* The row in hand. */
+    json_t *row;       /* an object with a key for each column wanted */
+    uint64_t row_line; /* where it starts */
+    size_t n_fields, size;
+    bool at_row_start, row_ended, too_large;
+    bool skipping;      /* it has a quote out of place: passing over the rest of its line */
+    const char *reason; /* why it is broken; NULL: it is not */
+    hb_buffer raw;      /* its line, of a table with tabs */
+    bool memory_failed; /* in a callback of libcsv's */
+    hb_error *err;      /* where a failure of the file is told */
+    hb_status status;
+};
+
+static hb_status fail_row(hb_csv *csv, const char *reason)
+{
+    return csv->status = hb_fail(csv->err, HB_ERR_FORMAT, "%s:%" PRIu64 ": %s",
+                                 csv->records->source->path, csv->row_line, reason);
+}
+
+/* ---- The header ---------------------------------------------------------------------------------- */
+
+static bool add_column(hb_csv *csv, const char *text, size_t length)
+{
+    if (csv->n_columns == csv->room) {
+        size_t room = csv->room ? csv->room * 2 : 16;
+        char **names = realloc(csv->names, room * sizeof *names);
+        if (names) csv->names = names;
+        void **places = realloc(csv->places, room * sizeof *places);
+        if (places) csv->places = places;
+        if (!names || !places) return false;
+        csv->room = room;
+    }
+    csv->names[csv->n_columns] = strndup(text, length);
+    return csv->names[csv->n_columns++] != NULL;
+}
+
+/* Makes a place for each column. A name that stands twice would make the table ambiguous; columns
+ * without a name do not matter. */
+static hb_status end_header(hb_csv *csv)
+{
+    json_t *seen = json_object();
+    csv->row = json_object();
+    csv->has_header = true;
+    bool ok = seen && csv->row;
+    for (size_t i = 0; i < csv->n_columns && ok && csv->status == HB_OK; i++) {
+        char shown[80], reason[128];
+        const char *name = csv->names[i];
+        csv->places[i] = NULL;
+        if (!*name) continue;
+        if (json_object_get(seen, name)) {
+            snprintf(reason, sizeof reason, "column '%s' appears twice",
+                     hb_printable(shown, sizeof shown, name, strlen(name)));
+            fail_row(csv, reason);
+        }
+        ok = json_object_set_new_nocheck(seen, name, json_true()) == 0;
+        if (csv->wanted && !json_object_get(csv->wanted, name)) continue;
+        ok = ok && json_object_set_new_nocheck(csv->row, name, json_null()) == 0;
+        csv->places[i] = json_object_iter_at(csv->row, name);
+    }
+    json_decref(seen);
+    return ok ? csv->status : hb_fail_memory(csv->err);
+}
+
+/* ---- Fields and rows, as libcsv finds them ------------------------------------------------------- */
+
+/* Puts a field into the row's object. A zero byte would hide what follows it. */
+static void add_field(hb_csv *csv, char *text, size_t length)
+{
+    hb_records *records = csv->records;
+    size_t k = csv->n_fields;
+    if (k >= csv->n_columns || !csv->places[k] || csv->too_large || csv->reason) return;
+    csv->size += length;
+    csv->too_large = csv->size > HB_RECORD_MAX;
+    if (csv->too_large) return;
+    for (char *zero; (zero = memchr(text, '\0', length));) *zero = '?';
+    if (hb_find_malformed(records, text, length, "field")) {
+        csv->reason = records->reason;
+        return;
+    }
+    if (json_object_iter_set_new(csv->row, csv->places[k], json_stringn_nocheck(text, length)))
+        csv->memory_failed = true;
+}
+
+static void on_field(void *text, size_t length, void *user)
+{
+    hb_csv *csv = user;
+    if (csv->status != HB_OK || csv->memory_failed) return;
+    if (csv->has_header) add_field(csv, text, length);
+    else if (memchr(text, '\0', length)) fail_row(csv, "is neither text nor JSON: it has zero bytes");
+    else if (hb_find_malformed(csv->records, text, length, "field"))
+        fail_row(csv, csv->records->reason);
+    else csv->memory_failed = !add_column(csv, text, length);
+    csv->n_fields++;
+}
+
+static void on_row_end(int terminator, void *user)
+{
+    hb_csv *csv = user;
+    (void)terminator;
+    csv->at_row_start = true;
+    csv->row_ended = csv->n_fields > 0; /* a blank line has no fields */
+}
+
+static void forget_row(hb_csv *csv)
+{
+    csv->n_fields = csv->size = 0;
+    csv->row_ended = csv->too_large = false;
+    csv->reason = NULL;
+    hb_buffer_clear(&csv->raw);
+}
+
+/* ---- Tabs and quotes ----------------------------------------------------------------------------- */
+
+/* Many tables with tabs quote nothing, and a quote is a character as any other there. So a row in which
+ * quotes stand out of place is split at its tabs. */
+static void split_at_tabs(hb_csv *csv)
+{
+    size_t length = csv->raw.length;
+    char *text = csv->raw.data, *end = text + length;
+    while (end > text && (end[-1] == '\n' || end[-1] == '\r')) end--;
+    csv->n_fields = csv->size = 0;
+    csv->reason = NULL;
+    for (char *tab; text; text = tab ? tab + 1 : NULL) {
+        tab = memchr(text, '\t', (size_t)(end - text));
+        add_field(csv, text, (size_t)((tab ? tab : end) - text));
+        csv->n_fields++;
+    }
+}
+
+/* A quote where none may be: the row is broken unless tabs divide it, and reading goes on with the next
+ * line. */
+static void on_bad_quote(hb_csv *csv)
+{
+    csv_fini(&csv->parser, NULL, NULL, NULL);
+    if (!csv->has_header) fail_row(csv, "a quote is out of place");
+    csv->skipping = true;
+}
+
+static void end_skipped_row(hb_csv *csv)
+{
+    csv->skipping = false;
+    csv->at_row_start = csv->row_ended = true;
+    bool one_line = csv->line - csv->row_line <= 1;
+    if (csv->separator == '\t' && one_line && csv->raw.length < HB_RECORD_MAX) split_at_tabs(csv);
+    else csv->reason = "a quote is out of place";
+}
+
+/* ---- Reading ------------------------------------------------------------------------------------- */
+
+/* The bytes up to and with the next line end, all of `n` when there is none; a CR and the LF after it
+ * count as two. */
+static size_t piece_length(const char *bytes, size_t n, bool *ends)
+{
+    size_t i = 0;
+    while (i < n && bytes[i] != '\n' && bytes[i] != '\r') i++;
+    *ends = i < n;
+    return *ends ? i + 1 : n;
+}
+
+static void count_line(hb_csv *csv, char last)
+{
+    if (last == '\r' || (last == '\n' && !csv->after_cr)) csv->line++;
+    csv->after_cr = last == '\r';
+}
+
+/* Parses a piece of one line; with `ends` the line's end is in it. */
+static void parse_piece(hb_csv *csv, const char *bytes, size_t n, bool ends)
+{
+    if (csv->at_row_start) csv->row_line = csv->line;
+    if (csv->separator == '\t' && csv->raw.length + n < HB_RECORD_MAX)
+        csv->memory_failed |= !hb_buffer_add(&csv->raw, bytes, n);
+    csv->at_row_start = false;
+    if (!csv->skipping && csv_parse(&csv->parser, bytes, n, on_field, on_row_end, csv) != n) {
+        if (csv_error(&csv->parser) != CSV_EPARSE) csv->memory_failed = true;
+        else if (csv->status == HB_OK) on_bad_quote(csv);
+    }
+    count_line(csv, bytes[n - 1]);
+    if (csv->skipping && ends) end_skipped_row(csv);
+    if (csv->status == HB_OK && csv_get_buffer_size(&csv->parser) > HB_RECORD_MAX)
+        fail_row(csv, "a field is larger than 16 MiB: is a quote not closed?");
+}
+
+/* What ends with the file. */
+static void finish(hb_csv *csv)
+{
+    csv->ended = true;
+    if (csv->skipping) end_skipped_row(csv);
+    else if (csv_fini(&csv->parser, on_field, on_row_end, csv) != 0)
+        fail_row(csv, "a quoted field is not closed");
+}
+
+/* Reads to the end of a row, or of the file. */
+static hb_status read_row(hb_csv *csv)
+{
+    hb_source *source = csv->records->source;
+    forget_row(csv);
+    while (csv->status == HB_OK && !csv->row_ended && !csv->ended && !csv->memory_failed) {
+        if (!hb_source_fill(source)) {
+            if (source->failure.status) return hb_source_failed(source, csv->err);
+            finish(csv);
+            break;
+        }
+        bool ends;
+        const char *bytes = source->block + source->at;
+        size_t n = piece_length(bytes, source->end - source->at, &ends);
+        parse_piece(csv, bytes, n, ends);
+        hb_source_take(source, n);
+        if (!csv->n_fields && !csv->row_ended && ends && !csv->skipping) hb_buffer_clear(&csv->raw);
+    }
+    return csv->memory_failed ? hb_fail_memory(csv->err) : csv->status;
+}
+
+hb_status hb_csv_next(hb_records *records, hb_record *record, bool *found, hb_error *err)
+{
+    hb_csv *csv = records->csv;
+    csv->err = err;
+    if (csv->ended) return HB_OK;
+    hb_status status = read_row(csv);
+    if (status != HB_OK) csv->ended = true;
+    if (status != HB_OK || !csv->row_ended) return status;
+    *found = true;
+    record->line = csv->row_line;
+    record->size = csv->size;
+    if (csv->reason) {
+        record->reason = csv->reason;
+    } else if (csv->too_large) {
+        record->reason = "the record is larger than 16 MiB";
+    } else if (csv->n_fields != csv->n_columns) {
+        snprintf(records->reason, sizeof records->reason, "the row has %zu fields and the header %zu",
+                 csv->n_fields, csv->n_columns);
+        record->reason = records->reason;
+    } else {
+        record->object = csv->row;
+    }
+    return HB_OK;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------- */
+
+/* The separator is the one of the three that the first line has most of, outside quotes. */
+static char find_separator(const hb_source *source)
+{
+    static const char separators[] = {',', ';', '\t'};
+    size_t counts[3] = {0}, best = 0;
+    bool quoted = false;
+    for (size_t i = source->at; i < source->end; i++) {
+        char c = source->block[i];
+        if (c == '"') quoted = !quoted;
+        if ((c == '\n' || c == '\r') && !quoted && counts[0] + counts[1] + counts[2]) break;
+        for (size_t k = 0; k < 3 && !quoted; k++) counts[k] += c == separators[k];
+    }
+    for (size_t k = 1; k < 3; k++)
+        if (counts[k] > counts[best]) best = k;
+    return separators[best];
+}
+
+/* Takes Excel's line "sep=;" before the header, which names the separator. */
+static bool take_excel_line(hb_csv *csv)
+{
+    hb_source *source = csv->records->source;
+    const char *bytes = source->block + source->at;
+    if (source->end - source->at < 6 || strncasecmp(bytes, "sep=", 4) != 0) return false;
+    size_t end = bytes[5] == '\r' && source->end - source->at > 6 && bytes[6] == '\n' ? 7 : 6;
+    if (!strchr(",;\t", bytes[4]) || !bytes[4] || (bytes[5] != '\n' && bytes[5] != '\r')) return false;
+    csv->separator = bytes[4];
+    csv->line++;
+    hb_source_take(source, end);
+    return true;
+}
+
+static hb_status read_header(hb_csv *csv, const hb_records_options *options)
+{
+    for (size_t i = 0; i < options->n_columns; i++)
+        if (!add_column(csv, options->columns[i], strlen(options->columns[i])))
+            return hb_fail_memory(csv->err);
+    if (options->columns) return end_header(csv);
+    hb_status status = read_row(csv);
+    if (status != HB_OK) return status;
+    if (!csv->row_ended)
+        return hb_fail(csv->err, HB_ERR_FORMAT, "%s: is empty: a header line is needed",
+                       csv->records->source->path);
+    return end_header(csv);
+}
+
+hb_status hb_csv_open(hb_records *records, const hb_records_options *options, hb_error *err)
+{
+    hb_csv *csv = records->csv = calloc(1, sizeof *csv);
+    if (!csv) return hb_fail_memory(err);
+    *csv = (hb_csv){.records = records,
+                    .wanted = options->wanted,
+                    .line = 1,
+                    .row_line = 1,
+                    .at_row_start = true,
+                    .err = err};
+    if (csv_init(&csv->parser, CSV_STRICT | CSV_STRICT_FINI | CSV_REPALL_NL) != 0) {
+        free(csv);
+        records->csv = NULL;
+        return hb_fail_memory(err);
+    }
+    if (!take_excel_line(csv)) csv->separator = find_separator(records->source);
+    csv_set_delim(&csv->parser, (unsigned char)csv->separator);
+    csv_set_blk_size(&csv->parser, 4096);
+    return read_header(csv, options);
+}
+
+void hb_csv_close(hb_csv *csv)
+{
+    if (!csv) return;
+    csv_free(&csv->parser);
+    for (size_t i = 0; i < csv->n_columns; i++) free(csv->names[i]);
+    free(csv->names);
+    free(csv->places);
+    json_decref(csv->row);
+    hb_buffer_free(&csv->raw);
+    free(csv);
+}
+
+const char *const *hb_csv_columns(const hb_csv *csv, size_t *n)
+{
+    *n = csv->n_columns;
+    return (const char *const *)csv->names;
+}
+
+char hb_csv_separator(const hb_csv *csv)
+{
+    return csv->separator;
+}

@@ -1,0 +1,272 @@
+#include "data/detect.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/error.h"
+#include "data/rows.h"
+
+#define LIMIT 100 /* records looked at */
+
+/* ---- Opening ------------------------------------------------------------------------------------- */
+
+#define COLUMNS_MAX 8
+
+hb_status hb_detected_open(const hb_input *input, const hb_detected *detected, hb_sha256 *hash,
+                           hb_records **records, hb_error *err)
+{
+    char text[128], *rest = text;
+    const char *columns[COLUMNS_MAX];
+    hb_records_options options = {.hash = hash};
+    if (detected->columns) {
+        snprintf(text, sizeof text, "%s", detected->columns);
+        while (rest && options.n_columns < COLUMNS_MAX)
+            columns[options.n_columns++] = strsep(&rest, ",");
+        options.columns = columns;
+    }
+    return hb_records_open(input, &options, records, err);
+}
+
+/* ---- Looking at records -------------------------------------------------------------------------- */
+
+/* What the first records of a file show. */
+typedef struct looking {
+    const hb_input *input;
+    const hb_dataset_options *options;
+    uint64_t n_objects, broken_line;
+    char broken[256]; /* why the first broken record is */
+    char fields[80];  /* of the first object */
+    json_t *first;    /* the first object */
+    hb_error *err;
+} looking;
+
+static hb_status fits(const looking *l, const hb_preset *p, const json_t *record, bool *found)
+{
+    char missing[160];
+    size_t n_missing, n_needs;
+    hb_status status =
+        hb_preset_fits(p, l->options, record, missing, sizeof missing, &n_missing, &n_needs, l->err);
+    *found = status == HB_OK && n_missing == 0;
+    return status;
+}
+
+/* The first preset that the record fits: those for rows of one's own first where options map fields. */
+static hb_status find_preset(const looking *l, const json_t *record, const hb_preset **preset)
+{
+    const hb_dataset_options *o = l->options;
+    bool mapped = o->prompt || o->answers || o->label || o->response || o->prompt_template;
+    hb_status status = HB_OK;
+    for (size_t i = 0; i < hb_n_presets && !*preset && status == HB_OK; i++) {
+        bool found;
+        const hb_preset *p = &hb_presets[mapped ? (i + hb_own_presets) % hb_n_presets : i];
+        status = fits(l, p, record, &found);
+        if (found) *preset = p;
+    }
+    return status;
+}
+
+/* Keeps what a message will need. */
+static void note(looking *l, const hb_record *record)
+{
+    if (record->object && l->n_objects++ == 0) {
+        hb_field_names(l->fields, sizeof l->fields, record->object);
+        l->first = json_copy((json_t *)record->object);
+    }
+    if (record->object || l->broken_line) return;
+    l->broken_line = record->line;
+    snprintf(l->broken, sizeof l->broken, "%s", record->reason);
+}
+
+/* Broken records are not told of here: the whole file is read again. */
+static hb_status look(looking *l, const hb_preset **preset)
+{
+    hb_records *records;
+    hb_record record;
+    bool found = true;
+    hb_status status = hb_records_open(l->input, NULL, &records, l->err);
+    if (status != HB_OK) return status;
+    *preset = NULL;
+    while (!*preset && l->n_objects < LIMIT && status == HB_OK) {
+        status = hb_records_next(records, &record, &found, l->err);
+        if (status != HB_OK || !found) break;
+        note(l, &record);
+        if (record.object) status = find_preset(l, record.object, preset);
+    }
+    hb_records_close(records);
+    return status;
+}
+
+/* ---- Rows that must be read to tell -------------------------------------------------------------- */
+
+/* Whether one preset can read the row in hand where the other one, if there is one, cannot. */
+static bool tells(const hb_mapping *reads, const hb_mapping *fails, hb_row *row)
+{
+    hb_error why;
+    return (!fails || !hb_row_read(fails, row, &why)) && hb_row_read(reads, row, &why);
+}
+
+/* Looks for a row among the first records that `reads` can read and `fails` cannot. */
+static hb_status try_records(hb_records *records, const hb_mapping *reads, const hb_mapping *fails,
+                             bool *found, hb_error *err)
+{
+    hb_record record;
+    hb_row row = {0};
+    bool more = true;
+    hb_status status = HB_OK;
+    for (int n = 0; n < LIMIT && !*found && status == HB_OK; n++) {
+        status = hb_records_next(records, &record, &more, err);
+        if (status != HB_OK || !more) break;
+        hb_rows rows = {.mapping = reads, .record = record.object};
+        while (record.object && !*found && hb_rows_next(&rows, &row.scope)) {
+            *found = tells(reads, fails, &row);
+            hb_row_forget(&row);
+        }
+    }
+    hb_row_free(&row);
+    return status;
+}
+
+/* Whether a row among the first shows that the file is as told, and not as the preset `other` has it;
+ * NULL: whatever other. */
+static hb_status try_rows(const looking *l, const hb_detected *as, const hb_preset *other, bool *found)
+{
+    hb_mapping reads, fails = {0};
+    hb_records *records;
+    *found = false;
+    hb_status status = hb_mapping_open(as->preset, l->options, &reads, l->err);
+    if (status != HB_OK) return status;
+    if (other) status = hb_mapping_open(other, l->options, &fails, l->err);
+    if (status == HB_OK) status = hb_detected_open(l->input, as, NULL, &records, l->err);
+    if (status == HB_OK) {
+        status = try_records(records, &reads, other ? &fails : NULL, found, l->err);
+        hb_records_close(records);
+    }
+    hb_mapping_close(&reads);
+    hb_mapping_close(&fails);
+    return status;
+}
+
+/* Whether the file is CSV without the header that its preset's columns stand for. */
+static hb_status lacks_header(const looking *l, const hb_preset *preset, hb_detected *detected)
+{
+    hb_records *records;
+    size_t n, wanted = 1;
+    bool found = false;
+    hb_status status = hb_records_open(l->input, NULL, &records, l->err);
+    if (status != HB_OK) return status;
+    hb_records_columns(records, &n);
+    hb_records_close(records);
+    for (const char *comma = preset->columns; (comma = strchr(comma, ',')); comma++) wanted++;
+    hb_detected as = {preset, preset->columns};
+    if (n == wanted) status = try_rows(l, &as, NULL, &found);
+    if (found) *detected = as;
+    return status;
+}
+
+/* Looks for a preset whose columns an unnamed table has. */
+static hb_status find_without_header(const looking *l, hb_detected *detected)
+{
+    hb_status status = HB_OK;
+    for (size_t i = 0; i < hb_n_presets && status == HB_OK && !detected->preset; i++)
+        if (hb_presets[i].columns) status = lacks_header(l, &hb_presets[i], detected);
+    return status;
+}
+
+/* ---- Failing ------------------------------------------------------------------------------------- */
+
+/* The preset of which the first object lacks the smallest part, if it has any. */
+static hb_status find_nearest(const looking *l, const hb_preset **nearest, char *missing, size_t size)
+{
+    double least = 1;
+    *nearest = NULL;
+    for (size_t i = 0; i < hb_n_presets; i++) {
+        char one[160];
+        size_t n_missing, n_needs;
+        hb_status status = hb_preset_fits(&hb_presets[i], l->options, l->first, one, sizeof one,
+                                          &n_missing, &n_needs, l->err);
+        if (status != HB_OK) return status;
+        double part = (double)n_missing / (double)n_needs;
+        if (part >= least) continue;
+        least = part;
+        *nearest = &hb_presets[i];
+        snprintf(missing, size, "%s", one);
+    }
+    return HB_OK;
+}
+
+static hb_status fail(const looking *l)
+{
+    const char *path = l->input->path;
+    const hb_preset *nearest;
+    char missing[160];
+    if (!l->first && !l->broken_line) return hb_fail(l->err, HB_ERR_DATA, "%s: holds no record", path);
+    if (!l->first)
+        return hb_fail(l->err, HB_ERR_FORMAT,
+                       "%s:%" PRIu64 ": %s (no record of the file is a JSON object or a row of CSV)",
+                       path, l->broken_line, l->broken);
+    hb_status status = find_nearest(l, &nearest, missing, sizeof missing);
+    if (status != HB_OK) return status;
+    if (!nearest)
+        return hb_fail(
+            l->err, HB_ERR_FORMAT,
+            "%s: no known format has its fields (%s); map the fields, like prompt=QUESTION and "
+            "answers=ANSWER",
+            path, l->fields);
+    return hb_fail(l->err, HB_ERR_FORMAT,
+                   "%s: no known format has its fields (%s); nearest is %s, but '%s' is missing; map "
+                   "the fields, like prompt=QUESTION and answers=ANSWER",
+                   path, l->fields, nearest->name, missing);
+}
+
+static hb_status unknown(const char *name, hb_error *err)
+{
+    char names[400] = "";
+    for (size_t i = 0; i < hb_n_presets; i++) {
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", hb_presets[i].name);
+    }
+    return hb_fail(err, HB_ERR_ARGUMENT, "unknown data format '%.40s'; known: %s", name, names);
+}
+
+/* ---- Choosing ------------------------------------------------------------------------------------ */
+
+/* The preset that the options alone decide on, or NULL. */
+static const hb_preset *decided(const hb_dataset_options *o)
+{
+    if (o->format) return hb_preset_find(o->format);
+    if (!(o->prompt || o->prompt_template) || !(o->answers || o->label)) return NULL;
+    return hb_preset_own(o->answers ? HB_BY_GRADE : HB_BY_WORD, o->response, o->context);
+}
+
+static hb_status choose(looking *l, hb_detected *detected)
+{
+    hb_status status = HB_OK;
+    bool found = false;
+    detected->preset = decided(l->options);
+    if (detected->preset && detected->preset->columns) {
+        status = try_rows(l, detected, NULL, &found);
+        return status || found ? status : lacks_header(l, detected->preset, detected);
+    }
+    if (detected->preset) return HB_OK;
+    status = look(l, &detected->preset);
+    if (status == HB_OK && !detected->preset && l->first) status = find_without_header(l, detected);
+    if (status != HB_OK || !detected->preset) return status ? status : fail(l);
+    if (!detected->preset->variant) return HB_OK;
+    hb_detected variant = {.preset = hb_preset_find(detected->preset->variant)};
+    status = try_rows(l, &variant, detected->preset, &found);
+    if (found) *detected = variant;
+    return status;
+}
+
+hb_status hb_detect(const hb_input *input, const hb_dataset_options *options, hb_detected *detected,
+                    hb_error *err)
+{
+    if (options->format && !hb_preset_find(options->format)) return unknown(options->format, err);
+    if (options->answers && options->label)
+        return hb_fail(err, HB_ERR_ARGUMENT, "rows have either answers or a label: map one of them");
+    looking l = {.input = input, .options = options, .err = err};
+    *detected = (hb_detected){0};
+    hb_status status = choose(&l, detected);
+    json_decref(l.first);
+    return status;
+}

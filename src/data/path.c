@@ -1,0 +1,333 @@
+#include "data/path.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define MAX_STEPS        8
+#define MAX_ALTERNATIVES 4
+#define MAX_VALUES       ((size_t)1 << 20) /* that a path may lead to */
+
+typedef enum step_kind { STEP_NAME, STEP_INDEX, STEP_CURRENT, STEP_BEFORE, STEP_ALL } step_kind;
+
+typedef struct step {
+    step_kind kind;
+    char *name;
+    size_t index;
+} step;
+
+typedef struct alternative {
+    char *text;
+    step steps[MAX_STEPS];
+    size_t n_steps;
+} alternative;
+
+struct hb_path {
+    char *text;
+    alternative alternatives[MAX_ALTERNATIVES];
+    size_t n;
+};
+
+/* ---- Parsing ------------------------------------------------------------------------------------- */
+
+static hb_status no_path(const char *text, const char *why, hb_error *err)
+{
+    return hb_fail(err, HB_ERR_ARGUMENT, "'%.60s' is not a path of fields: %s", text, why);
+}
+
+/* One pair of brackets; *text moves behind it. */
+static hb_status parse_brackets(const char *whole, const char **text, step *s, hb_error *err)
+{
+    const char *inside = *text + 1;
+    char *end;
+    if (strncmp(inside, "i]", 2) == 0) {
+        s->kind = STEP_CURRENT;
+        *text = inside + 2;
+        return HB_OK;
+    }
+    if (strncmp(inside, "<i]", 3) == 0) {
+        s->kind = STEP_BEFORE;
+        *text = inside + 3;
+        return HB_OK;
+    }
+    s->kind = STEP_INDEX;
+    size_t digits = strspn(inside, "0123456789");
+    s->index = strtoul(inside, &end, 10);
+    if (digits == 0 || digits > 9 || *end != ']')
+        return no_path(whole, "brackets hold a number, like [0]", err);
+    *text = end + 1;
+    return HB_OK;
+}
+
+static hb_status parse_name(const char *whole, const char **text, step *s, hb_error *err)
+{
+    size_t length = strcspn(*text, ".[");
+    if (length == 0) return no_path(whole, "a name is empty", err);
+    s->kind = length == 1 && **text == '*' ? STEP_ALL : STEP_NAME;
+    s->name = strndup(*text, length);
+    *text += length;
+    return s->name ? HB_OK : hb_fail_memory(err);
+}
+
+static hb_status parse_alternative(alternative *a, hb_error *err)
+{
+    const char *text = a->text;
+    bool name = true; /* a name must come */
+    do {
+        if (a->n_steps == MAX_STEPS) return no_path(a->text, "it has too many parts", err);
+        step *s = &a->steps[a->n_steps++];
+        hb_status status =
+            name ? parse_name(a->text, &text, s, err) : parse_brackets(a->text, &text, s, err);
+        if (status) return status;
+        name = *text == '.';
+        if (name) text++;
+        else if (*text && *text != '[') return no_path(a->text, "a point must follow a bracket", err);
+    } while (*text || name);
+    return HB_OK;
+}
+
+static hb_status parse_all(hb_path *path, const char *text, hb_error *err)
+{
+    if (!*text) return no_path(text, "it is empty", err);
+    path->text = strdup(text);
+    if (!path->text) return hb_fail_memory(err);
+    for (;; text++) {
+        if (path->n == MAX_ALTERNATIVES)
+            return no_path(path->text, "it has too many alternatives", err);
+        size_t length = strcspn(text, "|");
+        alternative *a = &path->alternatives[path->n++];
+        a->text = strndup(text, length);
+        hb_status status = a->text ? parse_alternative(a, err) : hb_fail_memory(err);
+        text += length;
+        if (status || !*text) return status;
+    }
+}
+
+hb_status hb_path_parse(const char *text, hb_path **out, hb_error *err)
+{
+    hb_path *path = calloc(1, sizeof *path);
+    if (!path) return hb_fail_memory(err);
+    hb_status status = parse_all(path, text, err);
+    if (status == HB_OK) *out = path;
+    else hb_path_free(path);
+    return status;
+}
+
+void hb_path_free(hb_path *path)
+{
+    if (!path) return;
+    for (size_t i = 0; i < path->n; i++) {
+        for (size_t k = 0; k < path->alternatives[i].n_steps; k++)
+            free(path->alternatives[i].steps[k].name);
+        free(path->alternatives[i].text);
+    }
+    free(path->text);
+    free(path);
+}
+
+const char *hb_path_text(const hb_path *path)
+{
+    return path->text;
+}
+
+/* ---- Lists spelled in strings -------------------------------------------------------------------- */
+
+/* A string of Python's, from its quote on; *text moves behind it. NULL when it is none. */
+static json_t *python_string(const char **text)
+{
+    char quote = **text;
+    hb_buffer value = {0};
+    bool ok = hb_buffer_add_text(&value, "");
+    const char *at = *text + 1;
+    for (; *at && *at != quote && ok; at++) {
+        char c = *at;
+        if (c == '\\' && at[1]) {
+            c = *++at;
+            c = c == 'n' ? '\n' : c == 't' ? '\t' : c;
+        }
+        ok = hb_buffer_add(&value, &c, 1);
+    }
+    json_t *string = ok && *at ? json_stringn(value.data, value.length) : NULL;
+    hb_buffer_free(&value);
+    *text = *at ? at + 1 : at;
+    return string;
+}
+
+/* ['a', "b"], or as NumPy writes it without commas. */
+static json_t *python_list(const char *text)
+{
+    json_t *list = json_array();
+    bool ok = list != NULL;
+    for (text++; ok;) {
+        text += strspn(text, " \t\r\n,");
+        if (*text == ']') break;
+        ok = (*text == '\'' || *text == '"') && json_array_append_new(list, python_string(&text)) == 0;
+    }
+    if (ok && !text[1 + strspn(text + 1, " \t\r\n")]) return list;
+    json_decref(list);
+    return NULL;
+}
+
+json_t *hb_spelled_list(const char *text)
+{
+    text += strspn(text, " \t\r\n");
+    if (*text != '[') return NULL;
+    json_t *list = json_loads(text, 0, NULL);
+    return list ? list : python_list(text);
+}
+
+/* ---- Finding ------------------------------------------------------------------------------------- */
+
+void hb_values_free(hb_values *values)
+{
+    free(values->list);
+    *values = (hb_values){0};
+}
+
+static bool add_value(hb_values *values, const json_t *value)
+{
+    if (values->n == MAX_VALUES) return true;
+    if (values->n == values->room) {
+        size_t room = values->room ? values->room * 2 : 16;
+        const json_t **list = realloc(values->list, room * sizeof *list);
+        if (!list) return false;
+        values->list = list;
+        values->room = room;
+    }
+    values->list[values->n++] = value;
+    return true;
+}
+
+/* The field of that name; else the one that differs from it by letter case, if there is just one. */
+static const json_t *field_of(const json_t *object, const char *name)
+{
+    const json_t *exact = json_object_get(object, name), *alike = NULL;
+    const char *key;
+    json_t *value;
+    if (exact) return exact;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        if (strcasecmp(key, name) != 0) continue;
+        if (alike) return NULL;
+        alike = value;
+    }
+    return alike;
+}
+
+typedef struct finding {
+    const alternative *path;
+    hb_scope *scope;
+    hb_values *values;
+    bool found, ok;
+} finding;
+
+static void follow(finding *f, const json_t *value, size_t k);
+
+/* The list that a step into elements is applied to: an array, or one that a string spells. */
+static const json_t *list_of(finding *f, const json_t *value)
+{
+    if (!json_is_string(value)) return value;
+    json_t *list = hb_spelled_list(json_string_value(value));
+    if (!list) return value;
+    if (!f->scope->made) f->scope->made = json_array();
+    f->ok = json_array_append_new(f->scope->made, list) == 0;
+    return f->ok ? list : value;
+}
+
+static void follow_elements(finding *f, const json_t *list, size_t from, size_t to, size_t k)
+{
+    if (to > json_array_size(list)) to = json_array_size(list);
+    if (json_is_array(list))
+        f->found |= from == 0 && to == 0 && f->path->steps[k - 1].kind != STEP_INDEX;
+    for (size_t i = from; i < to && f->ok; i++) follow(f, json_array_get(list, i), k);
+}
+
+static void follow_name(finding *f, const json_t *value, size_t k)
+{
+    if (json_is_array(value)) {
+        f->found |= json_array_size(value) == 0;
+        for (size_t i = 0; i < json_array_size(value) && f->ok; i++)
+            if (!json_is_array(json_array_get(value, i))) follow(f, json_array_get(value, i), k);
+        return;
+    }
+    const json_t *field = field_of(value, f->path->steps[k].name);
+    if (field) follow(f, field, k + 1);
+}
+
+static void follow_all(finding *f, const json_t *value, size_t k)
+{
+    const char *key;
+    json_t *member;
+    if (json_is_array(value)) follow_elements(f, value, 0, json_array_size(value), k + 1);
+    json_object_foreach((json_t *)value, key, member) if (f->ok) follow(f, member, k + 1);
+}
+
+/* Takes step k, and those after it, from a value. */
+static void follow(finding *f, const json_t *value, size_t k)
+{
+    if (json_is_null(value)) return;
+    if (k == f->path->n_steps) {
+        f->found = true;
+        f->ok = add_value(f->values, value);
+        return;
+    }
+    const step *s = &f->path->steps[k];
+    size_t index = f->scope->index;
+    if (s->kind == STEP_NAME) follow_name(f, value, k);
+    else if (s->kind == STEP_ALL) follow_all(f, value, k);
+    else if (s->kind == STEP_INDEX)
+        follow_elements(f, list_of(f, value), s->index, s->index + 1, k + 1);
+    else if (s->kind == STEP_CURRENT) follow_elements(f, list_of(f, value), index, index + 1, k + 1);
+    else follow_elements(f, list_of(f, value), 0, index, k + 1);
+}
+
+bool hb_path_find(const hb_path *path, hb_scope *scope, hb_values *values, bool *found)
+{
+    *found = false;
+    for (size_t a = 0; a < path->n; a++) {
+        finding f = {.path = &path->alternatives[a], .scope = scope, .values = values, .ok = true};
+        for (size_t level = scope->n_levels; level-- > 0 && !f.found && f.ok;) {
+            const json_t *whole = json_object_get(scope->levels[level], f.path->text);
+            if (whole) follow(&f, whole, f.path->n_steps);
+            else follow(&f, scope->levels[level], 0);
+        }
+        *found = f.found;
+        if (f.found || !f.ok) return f.ok;
+    }
+    return true;
+}
+
+/* ---- Text ---------------------------------------------------------------------------------------- */
+
+static bool add_json(hb_buffer *out, const json_t *value, size_t flags)
+{
+    char *text = json_dumps(value, JSON_ENCODE_ANY | flags);
+    bool ok = text && hb_buffer_add_text(out, text);
+    free(text);
+    return ok;
+}
+
+/* Numbers that are whole have no point: pandas writes 3 as 3.0. */
+static bool add_real(hb_buffer *out, const json_t *value)
+{
+    double number = json_real_value(value);
+    if (number != floor(number) || fabs(number) > 9007199254740992.0)
+        return add_json(out, value, JSON_REAL_PRECISION(15));
+    json_t *whole = json_integer((json_int_t)number);
+    bool ok = whole && add_json(out, whole, 0);
+    json_decref(whole);
+    return ok;
+}
+
+bool hb_value_text(hb_buffer *out, const json_t *value)
+{
+    if (json_is_string(value))
+        return hb_buffer_add(out, json_string_value(value), json_string_length(value));
+    if (json_is_real(value)) return add_real(out, value);
+    if (!json_is_array(value)) return add_json(out, value, 0);
+    bool ok = true;
+    for (size_t i = 0; i < json_array_size(value) && ok; i++)
+        ok = (i == 0 || hb_buffer_add_text(out, "\n")) && hb_value_text(out, json_array_get(value, i));
+    return ok;
+}

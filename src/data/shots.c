@@ -1,0 +1,151 @@
+/* Few-shot examples: rows that are drawn once, and shown before every prompt. */
+#include <stdlib.h>
+#include <string.h>
+#include "base/error.h"
+#include "base/rng.h"
+#include "base/text.h"
+#include "data/dataset.h"
+
+/* Rows drawn for each example wanted: some have the same prompt as others. */
+#define SPARE 4
+
+/* The draw of examples has nothing to do with the one of samples. */
+#define OTHER_SEED 0x73686F7473u
+
+/* What an example shows as the answer: the best right one, the right judgement, or a response that is
+ * not hallucinated; NULL when it has none. */
+static const char *answer_of(const hb_mapping *mapping, const hb_sample *sample)
+{
+    if (sample->n_answers) return sample->answers[0];
+    if (mapping->judges) return sample->label ? "No" : "Yes";
+    return sample->response && sample->label == 0 ? sample->response : NULL;
+}
+
+static bool has_prompt(const hb_shots *shots, const char *prompt)
+{
+    for (size_t i = 0; i < shots->n; i++)
+        if (strcmp(shots->list[i].prompt, prompt) == 0) return true;
+    return false;
+}
+
+static bool add_shot(hb_shots *shots, const char *prompt, const char *answer)
+{
+    hb_shot shot = {strdup(prompt), strdup(answer)};
+    if (!shot.prompt || !shot.answer) {
+        free(shot.prompt);
+        free(shot.answer);
+        return false;
+    }
+    shots->list[shots->n++] = shot;
+    return true;
+}
+
+/* Gathers what was drawn. Of a row that makes two samples every other row gives its second one. */
+static hb_status gather(hb_dataset *from, size_t room, hb_shots *shots, hb_error *err)
+{
+    hb_sample sample;
+    bool found = true;
+    hb_status status = HB_OK;
+    for (size_t i = 0; status == HB_OK && shots->n < room; i++) {
+        status = hb_dataset_next(from, &sample, &found, err);
+        if (status != HB_OK || !found) break;
+        const char *answer = answer_of(&hb_pass_file(from)->mapping, &sample);
+        bool turn = from->per_row == 1 || i / 2 % 2 == i % 2;
+        if (answer && turn && !has_prompt(shots, sample.prompt) &&
+            !add_shot(shots, sample.prompt, answer))
+            status = hb_fail_memory(err);
+    }
+    return status;
+}
+
+/* Puts the examples into a random order and keeps `n` of them. */
+static void shuffle(hb_shots *shots, uint64_t seed, size_t n)
+{
+    hb_rng rng = {seed};
+    for (size_t i = shots->n; i > 1; i--) {
+        size_t k = hb_rng_below(&rng, i);
+        hb_shot other = shots->list[k];
+        shots->list[k] = shots->list[i - 1];
+        shots->list[i - 1] = other;
+    }
+    while (shots->n > n) {
+        free(shots->list[--shots->n].prompt);
+        free(shots->list[shots->n].answer);
+    }
+}
+
+/* Draws from an open dataset, which is at its beginning. */
+static hb_status draw(hb_dataset *from, const hb_dataset_options *options, hb_shots *shots,
+                      hb_error *err)
+{
+    size_t wanted = options->shots + 1, room = wanted * SPARE;
+    uint64_t seed = options->seed ^ OTHER_SEED;
+    shots->shown = options->shots;
+    shots->list = calloc(room, sizeof *shots->list);
+    if (!shots->list) return hb_fail_memory(err);
+    hb_status status = gather(from, room, shots, err);
+    if (status != HB_OK) return status;
+    shuffle(shots, seed, wanted);
+    /* An example that is the sample itself is not shown, so data of one's own need one more. */
+    if (shots->n >= (options->shots_path ? options->shots : wanted)) return HB_OK;
+    return hb_fail(
+        err, HB_ERR_DATA,
+        "%s: has %zu rows with different prompts and an answer to show, too few for %zu examples",
+        from->info.path, shots->n, options->shots);
+}
+
+hb_status hb_shots_draw(hb_dataset *dataset, const hb_dataset_options *options, hb_shots *shots,
+                        hb_error *err)
+{
+    hb_dataset_options o = *options;
+    o.shots = 0;
+    o.shots_path = NULL;
+    o.strict = false;
+    o.on_broken = NULL;
+    o.on_warning = NULL;
+    o.seed ^= OTHER_SEED;
+    o.n_samples = (options->shots + 1) * SPARE * (uint64_t)dataset->per_row;
+    if (options->shots_path) {
+        hb_dataset *other;
+        hb_status status = hb_dataset_open(options->shots_path, &o, &other, err);
+        if (status != HB_OK) return status;
+        status = draw(other, options, shots, err);
+        hb_dataset_close(other);
+        return status;
+    }
+    hb_dataset same = {.info = dataset->info,
+                       .files = dataset->files,
+                       .n_files = dataset->n_files,
+                       .borrowed = true,
+                       .per_row = dataset->per_row};
+    hb_dataset_plan(&same, &o);
+    hb_status status = draw(&same, options, shots, err);
+    hb_dataset_release(&same);
+    return status;
+}
+
+bool hb_shots_add(const hb_shots *shots, const char *prompt, hb_buffer *out)
+{
+    bool ok = true;
+    size_t shown = 0;
+    for (size_t i = 0; i < shots->n && shown < shots->shown && ok; i++) {
+        const hb_shot *s = &shots->list[i];
+        size_t length = strlen(s->prompt);
+        if (strcmp(s->prompt, prompt) == 0) continue;
+        bool blank = length && hb_is_space(s->prompt[length - 1]);
+        ok = hb_buffer_add(out, s->prompt, length) && hb_buffer_add_text(out, blank ? "" : " ") &&
+             hb_buffer_add_text(out, s->answer) && hb_buffer_add_text(out, "\n\n");
+        shown++;
+    }
+    return ok;
+}
+
+void hb_shots_free(hb_shots *shots)
+{
+    for (size_t i = 0; i < shots->n; i++) {
+        free(shots->list[i].prompt);
+        free(shots->list[i].answer);
+    }
+    free(shots->list);
+    *shots = (hb_shots){0};
+}
