@@ -1,0 +1,110 @@
+/* Rows that are conversations. */
+#include "data/row_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "base/text.h"
+
+#define MAX_MESSAGES 1024
+
+static bool role_of(const char *name, hb_role *role)
+{
+    static const struct {
+        const char *name;
+        hb_role role;
+    } roles[] = {{"system", HB_ROLE_SYSTEM},       {"developer", HB_ROLE_SYSTEM},
+                 {"user", HB_ROLE_USER},           {"human", HB_ROLE_USER},
+                 {"assistant", HB_ROLE_ASSISTANT}, {"model", HB_ROLE_ASSISTANT}};
+    for (size_t i = 0; name && i < sizeof roles / sizeof *roles; i++)
+        if (strcmp(name, roles[i].name) == 0) {
+            *role = roles[i].role;
+            return true;
+        }
+    return false;
+}
+
+/* A message's text: a string, or a list of parts of which those with text count. */
+static bool add_content(hb_texts *contents, const json_t *content, hb_error *why)
+{
+    hb_buffer text = {0};
+    bool ok = hb_buffer_add_text(&text, "");
+    if (json_is_string(content)) ok = ok && hb_value_text(&text, content);
+    for (size_t i = 0; i < json_array_size(content) && ok; i++) {
+        const json_t *part = json_array_get(content, i), *own = json_object_get(part, "text");
+        if (json_is_string(part)) own = part;
+        if (json_is_string(own))
+            ok = (!text.length || hb_buffer_add_text(&text, "\n")) && hb_value_text(&text, own);
+    }
+    ok = ok && hb_texts_add(contents, text.data, text.length);
+    hb_buffer_free(&text);
+    return ok || hb_row_no_memory(why);
+}
+
+static bool add_message(hb_row *row, const json_t *message, hb_error *why)
+{
+    hb_role role;
+    char shown[40];
+    const char *name = json_string_value(json_object_get(message, "role"));
+    if (!role_of(name, &role)) {
+        hb_fail(why, HB_ERR_FORMAT, "a message's role '%s' is not system, user or assistant",
+                hb_printable(shown, sizeof shown, name ? name : "", name ? strlen(name) : 0));
+        return false;
+    }
+    if (row->n_messages == row->messages_room) {
+        size_t room = row->messages_room ? row->messages_room * 2 : 8;
+        hb_message *messages = realloc(row->messages, room * sizeof *messages);
+        if (!messages) return hb_row_no_memory(why);
+        row->messages = messages;
+        row->messages_room = room;
+    }
+    if (!add_content(&row->contents, json_object_get(message, "content"), why)) return false;
+    row->messages[row->n_messages++] = (hb_message){.role = role};
+    return true;
+}
+
+/* What the conversation looks like where no chat format applies: one question is just that. */
+static bool write_conversation(hb_row *row, hb_error *why)
+{
+    static const char *const names[] = {[HB_ROLE_USER] = "User: ", [HB_ROLE_ASSISTANT] = "Assistant: "};
+    hb_buffer *out = &row->conversation;
+    bool single = row->n_messages == 1, ok = hb_buffer_add_text(out, "");
+    for (size_t i = 0; i < row->n_messages && ok; i++) {
+        const hb_message *m = &row->messages[i];
+        if (m->role != HB_ROLE_SYSTEM && !single) ok = hb_buffer_add_text(out, names[m->role]);
+        ok =
+            ok && hb_buffer_add(out, m->text, m->length) && (single || hb_buffer_add_text(out, "\n\n"));
+    }
+    ok = ok && (single || hb_buffer_add_text(out, "Assistant:"));
+    return ok || hb_row_no_memory(why);
+}
+
+/* Reads the messages; the assistant's last one is a response, and the right answer where no label or
+ * answers say otherwise. */
+bool hb_row_read_messages(const hb_mapping *m, hb_row *row, hb_error *why)
+{
+    hb_values values = {0};
+    bool ok = hb_row_find(m->messages, row, &values, why);
+    const json_t *list = ok && values.n ? values.list[0] : NULL;
+    hb_values_free(&values);
+    if (ok && json_array_size(list) > MAX_MESSAGES) {
+        hb_fail(why, HB_ERR_FORMAT, "it has more than %d messages", MAX_MESSAGES);
+        return false;
+    }
+    for (size_t i = 0; i < json_array_size(list) && ok; i++)
+        ok = add_message(row, json_array_get(list, i), why);
+    if (!ok) return false;
+    for (size_t i = 0; i < row->n_messages; i++) {
+        row->messages[i].text = row->contents.list[i];
+        row->messages[i].length = strlen(row->contents.list[i]);
+    }
+    size_t n = row->n_messages;
+    row->has_response = n > 1 && row->messages[n - 1].role == HB_ROLE_ASSISTANT;
+    if (row->has_response) {
+        row->n_messages = --n;
+        if (!hb_buffer_add_text(&row->responses[0], row->contents.list[n]))
+            return hb_row_no_memory(why);
+    }
+    if (n && row->messages[n - 1].role == HB_ROLE_USER) return write_conversation(row, why);
+    hb_fail(why, HB_ERR_FORMAT, "the last message before an answer is not the user's");
+    return false;
+}

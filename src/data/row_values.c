@@ -1,0 +1,83 @@
+/* Values of a row as text, and lists of texts. */
+#include "data/row_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include "data/records.h"
+
+bool hb_row_no_memory(hb_error *why)
+{
+    hb_fail_memory(why);
+    return false;
+}
+
+/* What a path leads to, or why it leads nowhere. */
+bool hb_row_find(const hb_path *path, hb_row *row, hb_values *values, hb_error *why)
+{
+    bool found = false;
+    if (path && !hb_path_find(path, &row->scope, values, &found)) return hb_row_no_memory(why);
+    if (!found) hb_fail(why, HB_ERR_FORMAT, "field '%.80s' is missing", path ? hb_path_text(path) : "");
+    return found;
+}
+
+/* Appends the values as text, line by line. Objects are text only where `objects` says so. */
+bool hb_row_add_values(const hb_path *path, const hb_values *values, bool objects, hb_buffer *out,
+                       hb_error *why)
+{
+    bool ok = hb_buffer_add_text(out, "");
+    for (size_t i = 0; i < values->n && ok; i++) {
+        if (json_is_object(values->list[i]) && !objects) {
+            hb_fail(why, HB_ERR_FORMAT,
+                    "field '%.60s' is an object: name a field of it, like '%.60s.x'",
+                    hb_path_text(path), hb_path_text(path));
+            return false;
+        }
+        ok = (i == 0 || hb_buffer_add_text(out, "\n")) && hb_value_text(out, values->list[i]);
+        if (out->length > HB_RECORD_MAX) {
+            hb_fail(why, HB_ERR_FORMAT, "the prompt is larger than 16 MiB");
+            return false;
+        }
+    }
+    return ok || hb_row_no_memory(why);
+}
+
+bool hb_row_add_path(const hb_path *path, hb_row *row, bool objects, hb_buffer *out, hb_error *why)
+{
+    hb_values values = {0};
+    bool ok =
+        hb_row_find(path, row, &values, why) && hb_row_add_values(path, &values, objects, out, why);
+    hb_values_free(&values);
+    return ok;
+}
+
+void hb_texts_clear(hb_texts *texts)
+{
+    for (size_t i = 0; i < texts->n; i++) free(texts->list[i]);
+    texts->n = 0;
+}
+
+bool hb_texts_add(hb_texts *texts, const char *text, size_t length)
+{
+    if (texts->n == texts->room) {
+        size_t room = texts->room ? texts->room * 2 : 16;
+        char **list = realloc(texts->list, room * sizeof *list);
+        if (!list) return false;
+        texts->list = list;
+        texts->room = room;
+    }
+    texts->list[texts->n] = strndup(text, length);
+    return texts->list[texts->n++] != NULL;
+}
+
+/* A list's elements, of values of which one may be the list itself. */
+size_t hb_list_size(const hb_values *values)
+{
+    return values->n == 1 && json_is_array(values->list[0]) ? json_array_size(values->list[0])
+                                                            : values->n;
+}
+
+const json_t *hb_list_get(const hb_values *values, size_t i)
+{
+    return values->n == 1 && json_is_array(values->list[0]) ? json_array_get(values->list[0], i)
+                                                            : values->list[i];
+}
