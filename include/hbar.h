@@ -958,9 +958,9 @@ typedef struct hb_table hb_table;
 HB_API hb_status hb_table_open(const char *path, hb_table **table, hb_error *err);
 HB_API void hb_table_close(hb_table *table);
 
-/* The columns' names, by number from 0, of JSON those of the first 100 objects that have any; NULL
- * beyond the last. Valid as long as the table. */
-HB_API const char *hb_table_column(const hb_table *table, size_t i);
+/* The columns' names [*n], of JSON those of the first 100 objects that have any. Valid as long as the
+ * table. */
+HB_API const char *const *hb_table_columns(const hb_table *table, size_t *n);
 
 /* Reads scores and labels. Of columns' names, letter case matters only where two differ by nothing
  * else. A label is 0 or 1, true or false, yes or no, or a word that says of itself what it means:
@@ -976,10 +976,6 @@ HB_API const char *hb_table_sha256(const hb_table *table);
 /* Opens a table, reads its scores and closes it. */
 HB_API hb_status hb_table_read(const char *path, const hb_table_options *options,
                                hb_score_table *scores, hb_error *err);
-
-/* The names of a table's columns. */
-HB_API hb_status hb_table_columns(const char *path, char ***names, size_t *n, hb_error *err);
-HB_API void hb_table_columns_free(char **names, size_t n);
 
 /* ---- Calibrate: pass 2 ------------------------------------------------------------------------- */
 

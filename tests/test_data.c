@@ -305,7 +305,7 @@ static void test_detection(void **state)
 
     put("{\"first\":1,\"se\\ncond\":2}\n{\"third\":3}\n");
     refused(asking(0, 0), HB_ERR_FORMAT,
-            "no known format has its fields (first, se cond); map the fields");
+            "no known format has its fields (first, se cond); map the fields: --field prompt=");
     put("{\"document\":\"d\",\"right_summary\":\"r\"}\n");
     refused(asking(0, 0), HB_ERR_FORMAT,
             "nearest is halueval_summarization, but 'hallucinated_summary' is missing");
@@ -995,8 +995,7 @@ static void test_table_of_several_scores(void **state)
         "{\"a\":null,\"label\":1,\"b\":6}\n{\"a\":3,\"label\":0,\"b\":6}\n"};
     for (int i = 0; i < 2; i++) {
         hb_error err;
-        char **found;
-        size_t n;
+        hb_table *file;
         put(layouts[i]);
         hb_table_options options = columns(NULL, NULL);
         options.score_columns = names;
@@ -1012,18 +1011,26 @@ static void test_table_of_several_scores(void **state)
         assert_int_equal(table.labels[1], 1);
         hb_score_table_free(&table);
 
-        assert_int_equal(hb_table_columns(path, &found, &n, &err), HB_OK);
+        assert_int_equal(hb_table_open(path, &file, &err), HB_OK);
+        size_t n;
+        const char *const *found = hb_table_columns(file, &n);
         assert_int_equal(n, 3);
         assert_string_equal(found[0], "a");
         assert_string_equal(found[1], "label");
         assert_string_equal(found[2], "b");
-        hb_table_columns_free(found, n);
+        char hex[65];
+        assert_null(hb_table_sha256(file));
+        assert_int_equal(hb_table_scores(file, &options, &table, &err), HB_OK);
+        assert_int_equal(hb_file_sha256(path, hex, &err), HB_OK);
+        assert_string_equal(hb_table_sha256(file), hex);
+        hb_score_table_free(&table);
+        hb_table_close(file);
     }
     table_refused((hb_table_options){.score_columns = (const char *const[]){"a", "c"}, .n_scores = 2},
                   HB_ERR_FORMAT, "no column 'c'; there are: a, label, b");
     put("");
     hb_error err;
-    assert_int_equal(hb_table_columns(path, NULL, NULL, &err), HB_ERR_FORMAT);
+    assert_int_equal(hb_table_open(path, NULL, &err), HB_ERR_FORMAT);
 }
 
 static void test_table_labels(void **state)
@@ -1158,13 +1165,13 @@ static void test_table_of_lone_crs(void **state)
                                           "score,label\r0.5,0\n-2.25,1"};
     for (size_t i = 0; i < 2; i++) {
         hb_error err;
-        char **found;
-        size_t n;
+        hb_table *file;
         put(layouts[i]);
-        assert_int_equal(hb_table_columns(path, &found, &n, &err), HB_OK);
+        assert_int_equal(hb_table_open(path, &file, &err), HB_OK);
+        size_t n;
+        assert_string_equal(hb_table_columns(file, &n)[1], "label");
         assert_int_equal(n, 2);
-        assert_string_equal(found[1], "label");
-        hb_table_columns_free(found, n);
+        hb_table_close(file);
         holds_two(columns(NULL, NULL));
     }
 }

@@ -226,6 +226,37 @@ bool cli_chat_check(const cli_command *command, const cli_chat *chat, int *code)
 /* With --chat, sets chat->format to the one given or to the model's own. */
 hb_status cli_chat_find(cli_chat *chat, const hb_model *model, hb_error *err);
 
+/* --correct and --positive, which say what labels mean (data.c). */
+typedef struct cli_labels {
+    const char *correct, *positive;
+} cli_labels;
+void cli_labels_add(cli_options *options, cli_labels *labels);
+/* `label` is the column that the option of this name gives; NULL: none. Returns an exit code. */
+int cli_labels_check(const cli_command *command, const cli_labels *labels, const char *label,
+                     const char *option);
+
+/* For hooks that report what is most likely a mistake. */
+void cli_show_warning(void *unused, const char *message);
+
+/* Which data are read, and how (data.c). */
+typedef struct cli_data {
+    cli_list paths, fields;
+    cli_labels labels;
+    const char *separator, *where, *join, *template, *shots_path;
+    int format;
+    int32_t shots;
+    bool strict;                /* set by the command */
+    hb_dataset_options options; /* set by cli_data_check, with what own_template holds */
+    char *own_template;
+} cli_data;
+void cli_data_add(cli_options *options, cli_data *data);
+/* Turns the options given into data->options. Returns an exit code. */
+int cli_data_check(const cli_command *command, cli_data *data);
+/* Opens the dataset, and says what is passed over. */
+hb_status cli_data_open(cli_data *data, uint64_t n_samples, uint64_t seed, bool quiet,
+                        hb_dataset **dataset, hb_error *err);
+void cli_data_free(cli_data *data);
+
 /* Which scores --score names (scores.c): a list, separated by commas. */
 typedef struct cli_scores {
     char **names; /* [n], each once */
@@ -239,7 +270,7 @@ int cli_scores_of_run(const cli_command *command, const char *list, const hb_run
                       cli_scores *scores, hb_signal_set **named);
 /* Columns of a table. "all" stands for those with the name of a score that hbar measures. Without a
  * list it is the usual column, or none if the table lacks it. Returns an exit code. */
-int cli_scores_of_table(const char *list, const char *path, cli_scores *scores);
+int cli_scores_of_table(const char *list, const char *path, const hb_table *table, cli_scores *scores);
 void cli_scores_free(cli_scores *scores);
 
 /* ---- The demo's files (embedded.c) --------------------------------------------------------------- */
@@ -260,11 +291,10 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
-    const char *model_path, *data_path, *run_path, *output_dir, *name, *signal_list;
+    const char *model_path, *run_path, *output_dir, *name, *signal_list;
     const char *demo_data;  /* the demo's file that is used when no data are given */
     hb_signal_set *signals; /* named by signal_list */
     hb_signal_set *needed;  /* those it must have, set by the command; NULL: none */
-    int format;
     uint64_t n_samples, seed, kv_mem;
     int32_t max_tokens, n_ctx, n_threads, n_sequences;
     bool strict, quiet, json;
@@ -274,6 +304,7 @@ typedef struct cli_pass1 {
     hb_dataset *dataset;
     hb_run *run;
     bool n_samples_given;
+    cli_data data;
     cli_grading grading;
     cli_chat chat;
     char *own_model_path, *own_data_path, *own_run_path, *own_name; /* of those not given */

@@ -14,13 +14,8 @@
 
 static void add_data_options(cli_options *options, cli_pass1 *p)
 {
-    static const char *choices[64] = {"auto"};
-    for (size_t i = 0; hb_dataset_format(i) && i < 62; i++) choices[i + 1] = hb_dataset_format(i);
     cli_begin_group(options, CLI_GROUP_DATA);
-    cli_add_text(options, "data", 'd', "FILE", &p->data_path,
-                 "prompts with labels or answers: JSON Lines, or one JSON array")
-        ->standard = "the demo data";
-    cli_add_choice(options, "format", 0, "NAME", &p->format, choices, "format of the data");
+    cli_data_add(options, &p->data);
     cli_add_count(options, "n-samples", 'n', "N", &p->n_samples, 0, 1e15,
                   "draw N samples; 0 means all, and the demo data are used whole by default")
         ->given = &p->n_samples_given;
@@ -49,7 +44,6 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
                      .n_sequences = 128,
                      .output_dir = "calibrated_params",
                      .demo_data = CLI_DEMO_DATA,
-                     .format = 0,
                      .signal_list = "all"};
     cli_begin_group(options, CLI_GROUP_MODEL);
     cli_add_text(options, "model", 'm', "FILE", &p->model_path, "the model, a GGUF file")->standard =
@@ -69,27 +63,6 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     cli_add_text(options, "name", 0, "NAME", &p->name, "beginning of the names of files")->standard =
         "the model's name";
     cli_add_common(options, &p->quiet, &p->json);
-}
-
-static hb_status open_dataset(cli_pass1 *p, hb_error *err)
-{
-    cli_broken broken = {0};
-    hb_dataset_options o = {.format = p->format ? hb_dataset_format((size_t)p->format - 1) : NULL,
-                            .n_samples = p->n_samples,
-                            .seed = p->seed,
-                            .strict = p->strict,
-                            .on_broken = cli_show_broken,
-                            .user = &broken};
-    hb_status status = hb_dataset_open(p->data_path, &o, &p->dataset, err);
-    if (status) return status;
-    const hb_dataset_info *info = hb_dataset_get_info(p->dataset);
-    if (info->n_broken)
-        cli_message("%s: %llu rows are broken and passed over, %llu are good", info->path,
-                    (unsigned long long)info->n_broken, (unsigned long long)info->n_rows);
-    if (p->n_samples > info->n_selected && !p->quiet)
-        cli_message("%s: has only %llu samples; all are used", info->path,
-                    (unsigned long long)info->n_selected);
-    return HB_OK;
 }
 
 /* The default name of a run is a hash of everything that decides its contents, so that the same command
@@ -129,7 +102,7 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .model_sha256 = sha256,
                          .model_size = m->file_size,
                          .data_path = d->path,
-                         .data_format = d->format,
+                         .data_format = d->recipe,
                          .data_sha256 = d->sha256,
                          .data_rows = d->n_rows,
                          .data_broken = d->n_broken,
@@ -183,8 +156,9 @@ static hb_status open_all(cli_pass1 *p, hb_error *err)
                             .claim = true,
                             .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : free_memory() / 2)};
     if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > p->n_ctx ? USEFUL_POSITIONS : p->n_ctx;
+    p->data.strict = p->strict;
     hb_status status = hb_session_open(p->model, &o, &p->session, err);
-    if (!status) status = open_dataset(p, err);
+    if (!status) status = cli_data_open(&p->data, p->n_samples, p->seed, p->quiet, &p->dataset, err);
     if (!status) status = open_run(p, err);
     return status;
 }
@@ -237,11 +211,16 @@ static int check_usage(const cli_command *command, cli_pass1 *p)
 /* Takes the demo model and all demo data where none are given. */
 static int take_embedded(const cli_command *command, cli_pass1 *p)
 {
-    if (!p->data_path && !p->n_samples_given) p->n_samples = 0;
+    const char *data = p->data.paths.n ? p->data.paths.texts[0] : NULL;
+    if (!data && !p->n_samples_given) p->n_samples = 0;
     int code =
         cli_embedded(command, "--model", CLI_DEMO_MODEL, p->quiet, &p->model_path, &p->own_model_path);
-    if (code) return code;
-    return cli_embedded(command, "--data", p->demo_data, p->quiet, &p->data_path, &p->own_data_path);
+    if (!code) code = cli_embedded(command, "--data", p->demo_data, p->quiet, &data, &p->own_data_path);
+    if (code || p->data.paths.n) return code;
+    p->data.paths.texts = malloc(sizeof *p->data.paths.texts);
+    if (!p->data.paths.texts) return cli_fail_memory();
+    p->data.paths.texts[p->data.paths.n++] = data;
+    return CLI_DONE;
 }
 
 int cli_pass1_run(const cli_command *command, cli_pass1 *p)
@@ -249,6 +228,7 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
     int code = check_usage(command, p);
     if (!code && !cli_grading_check(command, &p->grading, &code)) return code;
     if (!code && !cli_chat_check(command, &p->chat, &code)) return code;
+    if (!code) code = cli_data_check(command, &p->data);
     if (!code) code = take_embedded(command, p);
     if (!code) code = open_model(p);
     if (code) return code;
@@ -280,6 +260,7 @@ void cli_pass1_close(cli_pass1 *p)
     hb_signal_set_free(p->signals);
     hb_signal_set_free(p->needed);
     free(p->own_model_path);
+    cli_data_free(&p->data);
     free(p->own_data_path);
     free(p->own_run_path);
     free(p->own_name);

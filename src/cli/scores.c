@@ -10,15 +10,19 @@ static bool has(const cli_scores *scores, const char *name)
     return false;
 }
 
-/* Adds a name once. */
-static bool add(cli_scores *scores, const char *name)
+static bool append(cli_scores *scores, const char *name)
 {
-    if (has(scores, name)) return true;
     char **names = realloc(scores->names, (scores->n + 1) * sizeof *names);
     if (!names) return false;
     scores->names = names;
     names[scores->n] = strdup(name);
     return names[scores->n++] != NULL;
+}
+
+/* Adds a name once. */
+static bool add(cli_scores *scores, const char *name)
+{
+    return has(scores, name) || append(scores, name);
 }
 
 /* Whether `part` [length] is `name`, or "all". */
@@ -112,13 +116,18 @@ static bool add_columns(const char *item, size_t length, const cli_scores *colum
     return ok;
 }
 
-int cli_scores_of_table(const char *list, const char *path, cli_scores *scores)
+int cli_scores_of_table(const char *list, const char *path, const hb_table *table, cli_scores *scores)
 {
-    hb_error err;
     cli_scores columns = {0};
+    size_t n;
     *scores = (cli_scores){0};
-    if (hb_table_columns(path, &columns.names, &columns.n, &err)) return cli_fail(&err);
     bool ok = true;
+    const char *const *names = hb_table_columns(table, &n);
+    for (size_t i = 0; i < n && ok; i++) ok = append(&columns, names[i]);
+    if (!ok) {
+        cli_scores_free(&columns);
+        return cli_fail_memory();
+    }
     if (!list) {
         const char *usual = has(&columns, "score") ? "score" : "hbar_s";
         if (has(&columns, usual)) ok = add(scores, usual);
@@ -138,6 +147,7 @@ int cli_scores_of_table(const char *list, const char *path, cli_scores *scores)
 
 void cli_scores_free(cli_scores *scores)
 {
-    hb_table_columns_free(scores->names, scores->n);
+    for (size_t i = 0; i < scores->n; i++) free(scores->names[i]);
+    free(scores->names);
     *scores = (cli_scores){0};
 }

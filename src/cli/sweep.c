@@ -7,6 +7,7 @@ typedef struct sweep_options {
     bool strict, quiet, json;
     cli_pass2 pass2;
     cli_grading grading;
+    cli_labels labels;
 } sweep_options;
 
 static void add_options(cli_options *options, sweep_options *o)
@@ -14,9 +15,11 @@ static void add_options(cli_options *options, sweep_options *o)
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_add_text(options, "run", 'r', "FILE", &o->run_path, "a run of hbar score or calibrate");
     cli_add_text(options, "data", 'd', "FILE", &o->data_path,
-                 "instead of a run: scores and labels as CSV, JSON Lines or one JSON array");
+                 "instead of a run: scores and labels as CSV, TSV or JSON, also as .gz; - is standard "
+                 "input");
     cli_add_text(options, "label", 'l', "NAME", &o->label, "column of labels in --data")->standard =
         "label";
+    cli_labels_add(options, &o->labels);
     cli_add_flag(options, "strict", 0, &o->strict, "stop at the first broken row of the data");
     cli_begin_group(options, CLI_GROUP_SCORES);
     cli_add_text(options, "score", 's', "LIST", &o->score,
@@ -94,17 +97,21 @@ static int sweep_run(const cli_command *command, const sweep_options *o)
 
 /* ---- A table ------------------------------------------------------------------------------------ */
 
-static int read_table(const sweep_options *o, const cli_scores *scores, hb_score_table *table)
+static int read_table(const sweep_options *o, const cli_scores *scores, hb_table *file,
+                      hb_score_table *table)
 {
     hb_error err;
     cli_broken broken = {0};
     hb_table_options options = {.score_columns = (const char *const *)scores->names,
                                 .n_scores = scores->n,
-                                .label_column = o->label,
+                                .label_column = o->labels.correct ? o->labels.correct : o->label,
+                                .label_is_correct = o->labels.correct != NULL,
+                                .positive = o->labels.positive,
                                 .strict = o->strict,
                                 .on_broken = cli_show_broken,
+                                .on_warning = cli_show_warning,
                                 .user = &broken};
-    if (hb_table_read(o->data_path, &options, table, &err)) return cli_fail(&err);
+    if (hb_table_scores(file, &options, table, &err)) return cli_fail(&err);
     if (table->n_broken)
         cli_message("%s: %zu rows are broken and passed over, %zu are good", o->data_path,
                     table->n_broken, table->n);
@@ -112,16 +119,16 @@ static int read_table(const sweep_options *o, const cli_scores *scores, hb_score
 }
 
 /* Without a list of scores the table's usual one is read. It is called "score", whichever it is. */
-static int sweep_table(const sweep_options *o, const cli_scores *scores, const char *sha256)
+static int sweep_table(const sweep_options *o, const cli_scores *scores, hb_table *file)
 {
     static const char *const usual[] = {"score"};
     hb_error err;
     hb_score_table table;
     hb_calibration_result result;
-    int code = read_table(o, scores, &table);
+    int code = read_table(o, scores, file, &table);
     if (code) return code;
     const hb_params_source source = {
-        .data_path = o->data_path, .data_sha256 = sha256, .n_broken = table.n_broken};
+        .data_path = o->data_path, .data_sha256 = hb_table_sha256(file), .n_broken = table.n_broken};
     const char *const *names = scores->n ? (const char *const *)scores->names : usual;
     if (hb_calibrate(&table, names, &o->pass2.options, &result, &err)) {
         code = cli_fail(&err);
@@ -136,14 +143,15 @@ static int sweep_table(const sweep_options *o, const cli_scores *scores, const c
 static int sweep_data(const cli_command *command, const sweep_options *o)
 {
     hb_error err;
+    hb_table *file;
     cli_scores scores;
-    char sha256[65];
-    if (hb_file_sha256(o->data_path, sha256, &err)) return cli_fail(&err);
+    if (hb_table_open(o->data_path, &file, &err)) return cli_fail(&err);
     const char *list = o->score ? o->score : o->pass2.joint ? "all" : NULL;
-    int code = cli_scores_of_table(list, o->data_path, &scores);
+    int code = cli_scores_of_table(list, o->data_path, file, &scores);
     if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
-    if (!code) code = sweep_table(o, &scores, sha256);
+    if (!code) code = sweep_table(o, &scores, file);
     cli_scores_free(&scores);
+    hb_table_close(file);
     return code;
 }
 
@@ -159,7 +167,10 @@ static int run(const cli_command *command, int argc, char **argv)
     if (!o.run_path == !o.data_path) return cli_usage(command, "give either --run or --data");
     if (!cli_grading_check(command, &o.grading, &code)) return code;
     if (o.data_path && o.grading.rule_given) return cli_usage(command, "--grade goes with --run");
-    if (o.run_path && o.label) return cli_usage(command, "--label goes with --data");
+    if (o.run_path && (o.label || o.labels.correct || o.labels.positive))
+        return cli_usage(command, "--label, --correct and --positive go with --data");
+    code = cli_labels_check(command, &o.labels, o.label, "--label");
+    if (code) return code;
     return o.run_path ? sweep_run(command, &o) : sweep_data(command, &o);
 }
 

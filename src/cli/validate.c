@@ -177,17 +177,21 @@ static hb_bootstrap_options bootstrap(const validating *v)
     return o;
 }
 
-static hb_status read_table(const validating *v, const char *const *names, size_t n,
+static hb_status read_table(const validating *v, hb_table *file, const char *const *names, size_t n,
                             hb_score_table *table, hb_error *err)
 {
     cli_broken broken = {0};
+    const cli_labels *labels = &v->pass1.data.labels;
     const hb_table_options o = {.score_columns = names,
                                 .n_scores = n,
-                                .label_column = v->label,
+                                .label_column = labels->correct ? labels->correct : v->label,
+                                .label_is_correct = labels->correct != NULL,
+                                .positive = labels->positive,
                                 .strict = v->pass1.strict,
                                 .on_broken = cli_show_broken,
+                                .on_warning = cli_show_warning,
                                 .user = &broken};
-    hb_status status = hb_table_read(v->scores_path, &o, table, err);
+    hb_status status = hb_table_scores(file, &o, table, err);
     if (!status && table->n_broken)
         cli_message("%s: %zu rows are broken and passed over, %zu are good", v->scores_path,
                     table->n_broken, table->n);
@@ -197,20 +201,21 @@ static hb_status read_table(const validating *v, const char *const *names, size_
 static hb_status judge_table(const validating *v, hb_validation_result *result, hb_error *err)
 {
     hb_score_table table;
-    char **columns;
+    hb_table *file;
     const char **names = NULL;
     size_t n_columns, n;
     const hb_bootstrap_options o = bootstrap(v);
-    hb_status status = hb_table_columns(v->scores_path, &columns, &n_columns, err);
+    hb_status status = hb_table_open(v->scores_path, &file, err);
     if (status) return status;
-    status = hb_params_columns(v->params, (const char *const *)columns, n_columns, &names, &n, err);
-    if (!status) status = read_table(v, names, n, &table, err);
+    const char *const *columns = hb_table_columns(file, &n_columns);
+    status = hb_params_columns(v->params, columns, n_columns, &names, &n, err);
+    if (!status) status = read_table(v, file, names, n, &table, err);
     if (!status) {
         status = hb_validate_scores(v->params, &table, names, &o, result, err);
         hb_score_table_free(&table);
     }
     free(names);
-    hb_table_columns_free(columns, n_columns);
+    hb_table_close(file);
     return status;
 }
 
@@ -284,7 +289,7 @@ static void close_validating(validating *v)
 static int check_usage(const cli_command *command, validating *v)
 {
     int code;
-    bool model = v->pass1.model_path, data = v->pass1.data_path, run = v->pass1.run_path;
+    bool model = v->pass1.model_path, data = v->pass1.data.paths.n > 0, run = v->pass1.run_path;
     if (v->label && !v->scores_path) return cli_usage(command, "--label goes with --scores");
     if (v->scores_path && v->pass1.grading.rule_given)
         return cli_usage(command, "--grade is not for --scores, whose labels are given");
@@ -293,7 +298,7 @@ static int check_usage(const cli_command *command, validating *v)
     if (!cli_draws_check(command, v->n_draws, &code) ||
         !cli_grading_check(command, &v->pass1.grading, &code))
         return code;
-    return CLI_DONE;
+    return cli_labels_check(command, &v->pass1.data.labels, v->label, "--label");
 }
 
 static int run(const cli_command *command, int argc, char **argv)

@@ -174,10 +174,10 @@ static hb_status find_without_header(const looking *l, hb_detected *detected)
 
 /* ---- Failing ------------------------------------------------------------------------------------- */
 
-/* The preset of which the first object lacks the smallest part, if it has any. */
+/* The preset of which the first object lacks the smallest part, if it has half of one. */
 static hb_status find_nearest(const looking *l, const hb_preset **nearest, char *missing, size_t size)
 {
-    double least = 1;
+    double least = 0.51;
     *nearest = NULL;
     for (size_t i = 0; i < hb_n_presets; i++) {
         char one[160];
@@ -207,14 +207,13 @@ static hb_status fail(const looking *l)
     hb_status status = find_nearest(l, &nearest, missing, sizeof missing);
     if (status != HB_OK) return status;
     if (!nearest)
-        return hb_fail(
-            l->err, HB_ERR_FORMAT,
-            "%s: no known format has its fields (%s); map the fields, like prompt=QUESTION and "
-            "answers=ANSWER",
-            path, l->fields);
+        return hb_fail(l->err, HB_ERR_FORMAT,
+                       "%s: no known format has its fields (%s); map the fields: "
+                       "--field prompt=QUESTION --field answers=ANSWER",
+                       path, l->fields);
     return hb_fail(l->err, HB_ERR_FORMAT,
                    "%s: no known format has its fields (%s); nearest is %s, but '%s' is missing; map "
-                   "the fields, like prompt=QUESTION and answers=ANSWER",
+                   "the fields: --field prompt=QUESTION --field answers=ANSWER",
                    path, l->fields, nearest->name, missing);
 }
 

@@ -305,9 +305,10 @@ void hb_table_close(hb_table *table)
     free(table);
 }
 
-const char *hb_table_column(const hb_table *table, size_t i)
+const char *const *hb_table_columns(const hb_table *table, size_t *n)
 {
-    return i < table->n_columns ? table->columns[i] : NULL;
+    *n = table->n_columns;
+    return (const char *const *)table->columns;
 }
 
 const char *hb_table_sha256(const hb_table *table)
@@ -372,25 +373,6 @@ hb_status hb_table_read(const char *path, const hb_table_options *options, hb_sc
     status = hb_table_scores(table, options, scores, err);
     hb_table_close(table);
     return status;
-}
-
-hb_status hb_table_columns(const char *path, char ***names, size_t *n, hb_error *err)
-{
-    hb_table *table;
-    hb_status status = hb_table_open(path, &table, err);
-    if (status != HB_OK) return status;
-    *names = table->columns;
-    *n = table->n_columns;
-    table->columns = NULL;
-    table->n_columns = 0;
-    hb_table_close(table);
-    return HB_OK;
-}
-
-void hb_table_columns_free(char **names, size_t n)
-{
-    for (size_t i = 0; i < n; i++) free(names[i]);
-    free(names);
 }
 
 void hb_score_table_free(hb_score_table *table)

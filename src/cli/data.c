@@ -1,0 +1,187 @@
+/* The options that say what data are read and how, and the dataset that they open. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/error.h"
+#include "cli/cli.h"
+
+#define MAX_TEMPLATE ((size_t)1 << 20) /* bytes of a file with a template */
+
+void cli_labels_add(cli_options *options, cli_labels *labels)
+{
+    cli_add_text(options, "correct", 0, "NAME", &labels->correct,
+                 "column of labels of which 1 or true means that the answer is right");
+    cli_add_text(options, "positive", 0, "WORD", &labels->positive,
+                 "the label that means hallucinated; all others mean that it is not")
+        ->standard = "1, true, yes, hallucinated, FAIL and the like";
+}
+
+void cli_data_add(cli_options *options, cli_data *d)
+{
+    static const char *choices[64] = {"auto"};
+    for (size_t i = 0; hb_dataset_format(i) && i < 62; i++) choices[i + 1] = hb_dataset_format(i);
+    *d = (cli_data){0};
+    cli_add_list(
+        options, "data", 'd', "FILE", &d->paths,
+        "prompts with labels or answers: JSON, CSV or TSV, also as .gz; several files are read "
+        "one after the other; - is standard input")
+        ->standard = "the demo data";
+    cli_add_choice(options, "format", 0, "NAME", &d->format, choices,
+                   "format of the data; auto tells it by the fields");
+    cli_add_list(options, "field", 0, "ROLE=PATH", &d->fields,
+                 "where rows have their prompt, answers, id, label, response, context or spans, like "
+                 "answers=answer.aliases");
+    cli_add_text(options, "answers-separator", 0, "TEXT", &d->separator,
+                 "what stands between several answers in one field, like '; '");
+    cli_labels_add(options, &d->labels);
+    cli_add_text(options, "where", 0, "FIELD=WORD", &d->where, "use only rows with that word there");
+    cli_add_text(options, "join", 0, "FILE", &d->join,
+                 "file that completes the rows of data published in two files")
+        ->standard = "the one beside the data";
+    cli_add_text(options, "prompt-template", 0, "TEXT|FILE", &d->template,
+                 "prompt with places for fields, like 'Q: {question}\\nA:', or a file that holds it");
+    cli_add_int(options, "shots", 0, "N", &d->shots, 0, HB_SHOTS_MAX,
+                "show N examples before each prompt, drawn from the data by the seed");
+    cli_add_text(options, "shots-data", 0, "FILE", &d->shots_path,
+                 "draw the examples from FILE instead");
+}
+
+/* ---- Values -------------------------------------------------------------------------------------- */
+
+/* Takes one "ROLE=PATH". */
+static int take_field(const cli_command *command, cli_data *d, const char *text)
+{
+    hb_dataset_options *o = &d->options;
+    const struct {
+        const char *name;
+        const char **path;
+    } roles[] = {{"prompt", &o->prompt}, {"answers", &o->answers},   {"id", &o->id},
+                 {"label", &o->label},   {"response", &o->response}, {"context", &o->context},
+                 {"spans", &o->spans}};
+    const char *equals = strchr(text, '=');
+    size_t length = equals ? (size_t)(equals - text) : 0;
+    for (size_t i = 0; equals && i < sizeof roles / sizeof *roles; i++) {
+        if (strlen(roles[i].name) != length || strncmp(text, roles[i].name, length) != 0) continue;
+        if (*roles[i].path) return cli_usage(command, "--field: %s is named twice", roles[i].name);
+        *roles[i].path = equals + 1;
+        return CLI_DONE;
+    }
+    return cli_usage(command,
+                     "--field: '%s' is not ROLE=PATH; roles are prompt, answers, id, label, response, "
+                     "context and spans",
+                     text);
+}
+
+/* A template as it is typed, in which \n is a line end and \t a tab. */
+static int take_typed(cli_data *d)
+{
+    char *out = d->own_template = malloc(strlen(d->template) + 1);
+    if (!out) return cli_fail_memory();
+    for (const char *in = d->template; *in; in++) {
+        bool escape = *in == '\\' && (in[1] == 'n' || in[1] == 't' || in[1] == '\\');
+        if (escape) in++;
+        *out++ = escape && *in != '\\' ? (*in == 'n' ? '\n' : '\t') : *in;
+    }
+    *out = '\0';
+    return CLI_DONE;
+}
+
+/* A template in a file, without its last line end. */
+static int take_file(cli_data *d)
+{
+    hb_buffer text = {0};
+    char block[4096];
+    size_t n;
+    FILE *file = fopen(d->template, "r");
+    if (!file) {
+        cli_message(
+            "--prompt-template: '%s' has no place like {question}, and is no file that can be read",
+            d->template);
+        return CLI_FAILED;
+    }
+    bool ok = hb_buffer_add_text(&text, "");
+    while (ok && text.length <= MAX_TEMPLATE && (n = fread(block, 1, sizeof block, file)) > 0)
+        ok = hb_buffer_add(&text, block, n);
+    bool failed =
+        ferror(file) || text.length > MAX_TEMPLATE || (ok && memchr(text.data, '\0', text.length));
+    fclose(file);
+    d->own_template = text.data;
+    if (!ok) return cli_fail_memory();
+    if (failed) cli_message("--prompt-template: %s is not a text of at most 1 MiB", d->template);
+    if (text.length && text.data[text.length - 1] == '\n') text.data[text.length - 1] = '\0';
+    return failed ? CLI_FAILED : CLI_DONE;
+}
+
+int cli_labels_check(const cli_command *command, const cli_labels *labels, const char *label,
+                     const char *option)
+{
+    if (labels->correct && label)
+        return cli_usage(command, "--correct and %s: give one of them", option);
+    if (labels->correct && labels->positive)
+        return cli_usage(command, "--correct and --positive: give one of them");
+    return CLI_DONE;
+}
+
+int cli_data_check(const cli_command *command, cli_data *d)
+{
+    hb_dataset_options *o = &d->options;
+    int code = CLI_DONE;
+    for (size_t i = 0; i < d->fields.n && !code; i++) code = take_field(command, d, d->fields.texts[i]);
+    if (!code) code = cli_labels_check(command, &d->labels, o->label, "--field label");
+    if (!code && d->shots_path && !d->shots)
+        code = cli_usage(command, "--shots-data goes with --shots N");
+    if (!code && d->template) code = strchr(d->template, '{') ? take_typed(d) : take_file(d);
+    if (code) return code;
+    if (d->format) o->format = hb_dataset_format((size_t)d->format - 1);
+    if (d->labels.correct) o->label = d->labels.correct;
+    o->label_is_correct = d->labels.correct != NULL;
+    o->positive = d->labels.positive;
+    o->answers_separator = d->separator;
+    o->prompt_template = d->own_template;
+    o->where = d->where;
+    o->join = d->join;
+    o->shots = (size_t)d->shots;
+    o->shots_path = d->shots_path;
+    return CLI_DONE;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------- */
+
+void cli_show_warning(void *unused, const char *message)
+{
+    (void)unused;
+    cli_message("warning: %s", message);
+}
+
+hb_status cli_data_open(cli_data *d, uint64_t n_samples, uint64_t seed, bool quiet,
+                        hb_dataset **dataset, hb_error *err)
+{
+    cli_broken broken = {0};
+    hb_dataset_options o = d->options;
+    o.n_samples = n_samples;
+    o.seed = seed;
+    o.strict = d->strict;
+    o.on_broken = cli_show_broken;
+    o.on_warning = cli_show_warning;
+    o.user = &broken;
+    hb_status status = hb_dataset_open_files(d->paths.texts, d->paths.n, &o, dataset, err);
+    if (status) return status;
+    const hb_dataset_info *info = hb_dataset_get_info(*dataset);
+    if (info->n_broken)
+        cli_message("%s: %llu rows are broken and passed over, %llu are good", info->path,
+                    (unsigned long long)info->n_broken, (unsigned long long)info->n_rows);
+    if (info->n_left_out && !quiet)
+        cli_message("%s: %llu rows are left out, %llu are used", info->path,
+                    (unsigned long long)info->n_left_out, (unsigned long long)info->n_rows);
+    if (n_samples > info->n_selected && !quiet)
+        cli_message("%s: has only %llu samples; all are used", info->path,
+                    (unsigned long long)info->n_selected);
+    return HB_OK;
+}
+
+void cli_data_free(cli_data *d)
+{
+    free(d->paths.texts);
+    free(d->fields.texts);
+    free(d->own_template);
+}
