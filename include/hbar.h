@@ -715,11 +715,11 @@ typedef struct hb_sample {
 typedef struct hb_dataset hb_dataset;
 
 /* What becomes of rows that hold a response and its label. */
-typedef enum hb_reading {
+typedef enum hb_read_as {
     HB_READ_USUAL,     /* as the format does: judgements where there are responses */
     HB_READ_JUDGEMENT, /* the prompt shows the response and asks whether it is right */
     HB_READ_RESPONSE   /* the prompt is the task's, and the sample carries the response */
-} hb_reading;
+} hb_read_as;
 
 /* Fields are named by paths: "question", "answer.aliases", "choices[0]", "a|b" for b where there is no
  * a. A name that is applied to a list is applied to each of its elements. */
@@ -738,7 +738,7 @@ typedef struct hb_dataset_options {
     bool label_is_correct; /* labels of 1, true and yes mean that the answer is right */
     const char
         *positive; /* the label that means hallucinated, all others meaning not; NULL: known words */
-    hb_reading reading;
+    hb_read_as read_as;
     size_t shots;           /* examples shown before each prompt, at most HB_SHOTS_MAX */
     const char *shots_path; /* where they are drawn from, never the row itself; NULL: the data */
     uint64_t n_samples;     /* how many to draw; 0: all */

@@ -312,7 +312,7 @@ static void test_mapped_labels(void **state)
     o.response = "a.all";
     assert_memory_equal(samples_of(path, &o, "given"),
                         "sample_0=1<Question: Capital of France?\n\nProposed answer: Paris; the", 67);
-    o.reading = HB_READ_RESPONSE;
+    o.read_as = HB_READ_RESPONSE;
     assert_string_equal(samples_of(path, &o, "given"),
                         "sample_0=1<Capital of France?>~Paris; the city of Paris;"
                         "sample_1=0<Capital of Spain?>~Madrid;");
@@ -401,7 +401,7 @@ static void test_contradictions(void **state)
         {{.prompt = "q.text", .label = "y", .shots = 1},
          HB_ERR_DATA,
          "has 0 rows with different prompts"},
-        {{.prompt = "q.text", .label = "y", .reading = HB_READ_RESPONSE},
+        {{.prompt = "q.text", .label = "y", .read_as = HB_READ_RESPONSE},
          HB_ERR_ARGUMENT,
          "no responses"},
         {{.prompt = "q.text", .label = "y", .join = "x"}, HB_ERR_ARGUMENT, "are not in two files"},

@@ -111,12 +111,12 @@ static const published answered[] = {
      "messages_0=-1<Who?>Ann;"},
 };
 
-static void check_all(const char *dir, const published *list, size_t n, hb_reading reading)
+static void check_all(const char *dir, const published *list, size_t n, hb_read_as reading)
 {
     for (size_t i = 0; i < n; i++)
         for (int named = 0; named < 2; named++) {
             hb_dataset_options o = data_options();
-            o.reading = reading;
+            o.read_as = reading;
             o.format = named ? list[i].format : NULL;
             const char *path = put_text(dir, "f", list[i].text);
             const char *samples = samples_of(path, &o, list[i].format);
@@ -267,7 +267,7 @@ static void test_ragtruth(void **state)
                  "the prompts of ragtruth are in source_info.jsonl");
     snprintf(elsewhere, sizeof elsewhere, "%s", put_text(*state, "sources", sources));
     o.join = elsewhere;
-    o.reading = HB_READ_RESPONSE;
+    o.read_as = HB_READ_RESPONSE;
     static const char expected[] = "1=1<P1>~abcd[0,3);2=0<P2>~ef;";
     hooked[0] = '\0';
     assert_string_equal(samples_of(path, &o, "ragtruth"), expected);

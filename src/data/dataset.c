@@ -190,7 +190,7 @@ static hb_status write_recipe(hb_dataset *dataset, const hb_dataset_options *o, 
         add_setting(out, "response", o->response) && add_setting(out, "context", o->context) &&
         add_setting(out, "spans", o->spans) && add_setting(out, "separator", o->answers_separator) &&
         add_hash(out, "template", o->prompt_template) && add_setting(out, "where", o->where) &&
-        add_setting(out, "positive", o->positive) && add_setting(out, "as", reading[o->reading]) &&
+        add_setting(out, "positive", o->positive) && add_setting(out, "as", reading[o->read_as]) &&
         add_hash(out, "join", join->rows ? join->sha256 : NULL) && add_shots(dataset, out);
     dataset->info.recipe = out->data;
     return ok ? HB_OK : hb_fail_memory(err);
@@ -221,7 +221,7 @@ static hb_status check_options(const hb_dataset_options *o, size_t n, hb_error *
     if (o->label_is_correct && o->positive)
         return hb_fail(err, HB_ERR_ARGUMENT,
                        "labels mean right, or a word means hallucinated: not both");
-    if (o->reading < HB_READ_USUAL || o->reading > HB_READ_RESPONSE)
+    if (o->read_as < HB_READ_USUAL || o->read_as > HB_READ_RESPONSE)
         return hb_fail(err, HB_ERR_ARGUMENT, "there is no such reading");
     return HB_OK;
 }

@@ -78,9 +78,9 @@ static hb_status choose_reading(const hb_dataset_options *o, hb_mapping *m, hb_e
     const hb_preset *p = m->preset;
     bool has = p->judge != NULL;
     m->per_row = p->label_by == HB_BY_PAIR ? 2 : 1;
-    m->evaluates = o->reading == HB_READ_RESPONSE;
+    m->evaluates = o->read_as == HB_READ_RESPONSE;
     m->judges = has && !m->evaluates;
-    if (has || o->reading == HB_READ_USUAL) return HB_OK;
+    if (has || o->read_as == HB_READ_USUAL) return HB_OK;
     return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s hold no responses to %s", p->name,
                    m->evaluates ? "evaluate" : "judge");
 }
