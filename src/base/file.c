@@ -23,7 +23,7 @@ int hb_open(const char *path, int flags, mode_t mode)
     return hb_move_descriptor(open(path, flags | O_CLOEXEC, mode));
 }
 
-static const char *kind_name(mode_t mode)
+const char *hb_file_kind(mode_t mode)
 {
     if (S_ISDIR(mode)) return "a directory";
     if (S_ISFIFO(mode)) return "a pipe";
@@ -41,7 +41,7 @@ static hb_status open_kind(const char *path, bool pipes, int *fd, struct stat *s
     if (fstat(opened, st) != 0) status = hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
     else if (!S_ISREG(st->st_mode) && !(pipes && S_ISFIFO(st->st_mode)))
         status = hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file%s", path,
-                         kind_name(st->st_mode), pipes ? " or a pipe" : "");
+                         hb_file_kind(st->st_mode), pipes ? " or a pipe" : "");
     if (status) close(opened);
     else *fd = opened;
     return status;

@@ -15,6 +15,9 @@ int hb_open(const char *path, int flags, mode_t mode);
  * the descriptor, returns -1 and sets errno. */
 int hb_move_descriptor(int fd);
 
+/* "a directory", "a pipe", "a socket" or "a device", for a mode that is not a regular file. */
+const char *hb_file_kind(mode_t mode);
+
 /* Opens a regular file for reading. HB_ERR_IO for anything else: reading a pipe or a device could wait
  * forever or never end. */
 hb_status hb_open_regular(const char *path, int *fd, hb_error *err);

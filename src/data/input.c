@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/file.h"
 
 static hb_status failed(const char *path, hb_error *err)
 {
@@ -80,7 +81,8 @@ static hb_status take(int fd, bool standard, hb_input *input, hb_error *err)
     if (fstat(fd, &st) != 0) return failed(input->path, err);
     if (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || isatty(fd)) return spool(fd, input, err);
     if (!S_ISREG(st.st_mode))
-        return hb_fail(err, HB_ERR_IO, "%s: is not a regular file or a pipe", input->path);
+        return hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file or a pipe", input->path,
+                       hb_file_kind(st.st_mode));
     if (!standard) return HB_OK;
     input->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return input->fd < 0 ? failed(input->path, err) : HB_OK;

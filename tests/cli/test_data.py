@@ -25,7 +25,7 @@ class WrongFiles(DataCase):
         """A FIFO that nobody writes to is not waited for, and /dev/zero is not read."""
         fifo = self.dir / "fifo"
         os.mkfifo(fifo)
-        for path, says in (fifo, "nothing was written to this pipe"), ("/dev/zero", "is not a regular file"):
+        for path, says in (fifo, "nothing was written to this pipe"), ("/dev/zero", "not a regular file"):
             self.fails("sweep", "--data", path, "--draws", 0, says=says)
             self.says("--data", path, says=says)
 
@@ -95,7 +95,7 @@ class Rows(DataCase):
         self.says("--data", data, "--shots", 8, says="too few for 8 examples")
         run = self.dir / "same.db"
         self.run_hbar("score", "--model", MODEL, "--max-tokens", 2, "--data", data, "--run", run)
-        self.says("--data", data, "--shots", 2, "--max-tokens", 2, "--run", run, says="data_format is qa, not qa shots=2")
+        self.says("--data", data, "--shots", 2, "--max-tokens", 2, "--run", run, says='data_format is "qa", not "qa shots=2')
 
     def test_pairs_stay_whole(self):
         data = self.write("pairs.jsonl", "".join(json.dumps({

@@ -58,7 +58,7 @@ class Demo(unittest.TestCase):
 
     def test_grades_anew_without_generating(self):
         """Rows with their timings stay what they are, and every command has the same labels."""
-        some = ["-n", "120", "-o", "p"]
+        some = ["-n", "400", "-o", "p"]
         first = self.json("score", *some)
         self.assertGreater(first["tokens_evaluated"], 0)
         self.assertEqual((first["grade"], first["accuracy"]), ("exact", 1 - first["hallucination_rate"]))
@@ -186,10 +186,10 @@ class Demo(unittest.TestCase):
     def test_broken_answers_are_named(self):
         path = Path(self.folder.name) / "d.jsonl"
         path.write_text('{"prompt": "q", "answers": ["a b"]}\n{"prompt": "q", "answers": []}\n'
-                        '{"prompt": "q", "answers": ["!"]}\n{"prompt": "q", "answers": [1]}\n')
+                        '{"prompt": "q", "answers": ["!"]}\n{"prompt": "q", "answers": [{}]}\n')
         result = self.hbar("score", "--data", str(path))
         self.assertEqual(result.returncode, 0, result.stderr)
-        for text in ("d.jsonl:2", "answer '!' has no word", "is no array of strings"):
+        for text in ("d.jsonl:2: field 'answers' has no answer", "answer '!' has no word", "d.jsonl:4"):
             self.assertIn(text, result.stderr)
 
 

@@ -96,10 +96,12 @@ class Kinds(Case):
                               ["validate", "--params", path, "--scores", params]]:
                 with self.subTest(arguments):  # parameters may come through a pipe
                     self.fails(*arguments, says=f"{path}: {'is empty' if path == pipe else says}")
-            for arguments in [["generate", "--model", path, "x"], ["inspect", path], ["sweep", "--data", path],
-                              ["score", "--model", MODEL, "--data", path, "-o", self.dir]]:
+            for arguments in [["generate", "--model", path, "x"], ["inspect", path]]:
                 with self.subTest(arguments):
                     self.fails(*arguments, says=f"{path}: {says}, not a regular file")
+            for arguments in [["sweep", "--data", path], ["score", "--model", MODEL, "--data", path, "-o", self.dir]]:
+                with self.subTest(arguments):  # and so may data
+                    self.fails(*arguments, says=f"{path}: {'nothing was written' if path == pipe else says}")
 
     def test_trajectory_into_a_pipe(self):
         pipe = self.dir / "pipe"

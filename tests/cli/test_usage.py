@@ -72,7 +72,7 @@ class Usage(Case):
             (["score", "--ctx-size", "99999999999"], "--ctx-size"),
             (["sweep"], "either --run or --data"),
             (["sweep", "--run", "a", "--data", "b"], "either --run or --data"),
-            (["sweep", "--run", "a", "--label", "b"], "--label goes with --data"),
+            (["sweep", "--run", "a", "--label", "b"], "--label, --correct and --positive go with --data"),
             (["export"], "--run is required"),
             (["export", "--run", "a", "--format", "xml"], "--format: 'xml' is not one of csv, jsonl"),
         ]:
@@ -105,7 +105,7 @@ class Usage(Case):
 
     def test_options_given_twice(self):
         """A flag may be repeated; of two values neither is dropped in silence."""
-        for arguments, name in [(["score", "--data", "a", "--data", "b"], "--data"), (["score", "-d", "a", "-da"], "--data"),
+        for arguments, name in [(["score", "--model", "a", "--model", "b"], "--model"), (["score", "-m", "a", "-ma"], "--model"),
                                 (["generate", "-n", 3, "--max-tokens=4", "x"], "--max-tokens"),
                                 (["generate", "--tau", 1, "--tau", 1, "x"], "--tau"),
                                 (["generate", "--direction", "low", "--direction", "high", "x"], "--direction"),
