@@ -40,21 +40,21 @@ HB_API const char *hb_version(void);
 
 typedef enum hb_status {
     HB_OK = 0,
-    HB_ERR_ARGUMENT,    /* the caller asked for something impossible */
+    HB_ERR_ARGUMENT,    /* an argument is invalid */
     HB_ERR_MEMORY,      /* an allocation failed */
     HB_ERR_IO,          /* the operating system refused a read or a write */
     HB_ERR_FORMAT,      /* a file is truncated or contradicts its own format */
-    HB_ERR_UNSUPPORTED, /* a valid file that hbar cannot use (yet) */
+    HB_ERR_UNSUPPORTED, /* the file is valid, but hbar does not support it (yet) */
     HB_ERR_CONTEXT,     /* the tokens do not fit the context */
     HB_ERR_NUMERIC,     /* the model produced NaN or infinity */
     HB_ERR_MISMATCH,    /* a run or parameters file belongs to other settings, model or data */
     HB_ERR_BUSY,        /* another process is using the file */
-    HB_ERR_DATA,        /* the data cannot support what was asked (one class, too few samples ...) */
-    HB_ERR_CANCELLED,   /* the caller's cancel hook said stop */
-    HB_ERR_CALLBACK     /* a function of the caller's, a visitor, failed */
+    HB_ERR_DATA,        /* the data do not suffice for the request (one class, too few samples ...) */
+    HB_ERR_CANCELLED,   /* the caller's cancel hook returned true */
+    HB_ERR_CALLBACK     /* a visitor function of the caller failed */
 } hb_status;
 
-/* A few words: "ok", "bad argument" ...; "unknown" for a number that is none. */
+/* The status in a few words: "ok", "bad argument" ...; "unknown" for a number that is no status. */
 HB_API const char *hb_status_name(hb_status status);
 
 typedef struct hb_error {
@@ -71,7 +71,7 @@ typedef struct hb_model_info {
     const char *path;         /* as given to hb_model_open */
     const char *name;         /* general.name, or the file's base name without its suffix */
     const char *architecture; /* general.architecture */
-    uint64_t file_size;       /* bytes, of all its files */
+    uint64_t file_size;       /* bytes; the sum for a model split into several files */
     uint64_t n_params;        /* weights in all tensors */
     int32_t n_vocab;
     int32_t n_embd;   /* width d of the residual stream */
@@ -81,44 +81,46 @@ typedef struct hb_model_info {
     int32_t n_ctx_train; /* positions the model was trained for */
 } hb_model_info;
 
-/* Opens a GGUF v2 or v3 file. Of a model split into files NAME-00001-of-0000N.gguf, `path` is the
- * first, and the others are opened with it. Errors name the file and, where one is at fault, the tensor
- * or the metadata key: HB_ERR_IO, HB_ERR_FORMAT (truncated, inconsistent), HB_ERR_UNSUPPORTED
- * (architecture, tensor type, tokenizer), HB_ERR_MEMORY. */
+/* Opens a GGUF v2 or v3 file. For a model split into files NAME-00001-of-0000N.gguf, pass the path of
+ * the first file; the function opens the others, too. Error messages name the file and, where possible,
+ * the tensor or metadata key that caused the error. Errors: HB_ERR_IO, HB_ERR_FORMAT (truncated,
+ * inconsistent), HB_ERR_UNSUPPORTED (architecture, tensor type, tokenizer), HB_ERR_MEMORY. */
 HB_API hb_status hb_model_open(const char *path, hb_model **model, hb_error *err);
 HB_API void hb_model_close(hb_model *model);
 
 /* Valid as long as the model. */
 HB_API const hb_model_info *hb_model_get_info(const hb_model *model);
 
-/* What the file leaves open so that hbar had to guess, and what a wrong guess would do: one line for
- * people, which names the file. Number i, from 0; NULL beyond the last. Most models have none. Valid as
- * long as the model. */
+/* Warning number i, from 0; NULL beyond the last. A warning means that the file does not specify
+ * something and hbar had to guess. It is one line that names the file and says what a wrong guess would
+ * cause. Most models have no warnings. Valid as long as the model. */
 HB_API const char *hb_model_warning(const hb_model *model, size_t i);
 
-/* SHA-256 of the whole file, lower-case hexadecimal. Reads the file once. */
+/* Computes the SHA-256 of the whole file, in lower-case hexadecimal. Reads the file once. */
 HB_API hb_status hb_file_sha256(const char *path, char hex[65], hb_error *err);
 
-/* SHA-256 of the model's file, or of all its parts one after the other. Reads them once. */
+/* Computes the SHA-256 of the model's file. For a split model it hashes all parts, concatenated in
+ * order. Reads each file once. */
 HB_API hb_status hb_model_sha256(const hb_model *model, char hex[65], hb_error *err);
 
-/* Opens a file for its vocabulary only: it can tokenize, but not open a session, and of hb_model_info
- * only path, name, architecture, file_size, n_params and n_vocab are set. Takes files of any
- * architecture, also those that hold no tensors. Errors as hb_model_open. */
+/* Opens only the vocabulary of a file. Such a model can tokenize but cannot open a session. Its
+ * hb_model_info has only path, name, architecture, file_size, n_params and n_vocab set. Accepts any
+ * architecture and files without tensors. Same errors as hb_model_open. */
 HB_API hb_status hb_model_open_vocab(const char *path, hb_model **model, hb_error *err);
 
-/* Tokens of `text`, which may hold any bytes. With `add_special` the tokens that the model wants at the
- * beginning and the end of a text are put there. With `parse_special` text that spells a control token
- * becomes that token; without, it never does, so that no text can fake a turn of a chat. *tokens is
- * released with free(). */
+/* Tokenizes `text`, which may hold any bytes. `add_special` adds the model's begin-of-text and
+ * end-of-text tokens where the model wants them. `parse_special` turns text that spells a control token
+ * into that token. Without it, text never becomes a control token, so a prompt cannot forge a chat
+ * turn. Release *tokens with free(). */
 HB_API hb_status hb_tokenize(const hb_model *model, const char *text, size_t length, bool add_special,
                              bool parse_special, int32_t **tokens, size_t *n_tokens, hb_error *err);
 
-/* The bytes one token stands for, not zero-terminated; a character may be split between tokens. Control
- * tokens have none. Valid as long as the model. An unknown id gives no bytes. */
+/* The bytes of one token, not zero-terminated. A character may be split between tokens. Control tokens
+ * and unknown ids have no bytes. Valid as long as the model. */
 HB_API const char *hb_token_bytes(const hb_model *model, int32_t token, size_t *length);
 
-/* The token as the vocabulary spells it, control tokens too; otherwise as hb_token_bytes. */
+/* Like hb_token_bytes, but returns the spelling of the token in the vocabulary, also for control
+ * tokens. */
 HB_API const char *hb_token_piece(const hb_model *model, int32_t token, size_t *length);
 
 /* Whether the token ends a text or a turn. */
@@ -168,65 +170,64 @@ HB_API hb_status hb_prompt_tokenize(const hb_model *model, const char *format, c
 
 /* ---- Sessions ----------------------------------------------------------------------------------- */
 
-/* A KV cache for one or more sequences of tokens, and the buffers for evaluating them. */
+/* A KV cache for one or more token sequences, with the buffers that evaluation needs. */
 typedef struct hb_session hb_session;
 
 typedef struct hb_session_options {
-    int32_t n_ctx;       /* positions a sequence may hold; 0: the model's, at most HB_DEFAULT_CTX */
-    int32_t n_threads;   /* 0: one for each processor available */
+    int32_t n_ctx;       /* maximum positions per sequence; 0: the model's context length, at most HB_DEFAULT_CTX */
+    int32_t n_threads;   /* 0: one per available processor */
     int32_t n_sequences; /* 0: one */
-    int64_t n_positions; /* positions the cache holds for all sequences together, those that forked
-                            sequences share being held once; 0: n_ctx for each sequence */
-    int64_t cache_bytes; /* the cache takes no more, but has room for one sequence; 0: no bound */
-    bool exact;          /* multiply quantised weights by activations as they are, not rounded to 8
-                            bits: slower, and free of that rounding */
-    bool claim;          /* take all memory from the machine at the start, so that a long job cannot
-                            find it gone and its peak does not depend on the work; false: as it is used */
+    int64_t n_positions; /* positions in the cache for all sequences together; positions shared by forked sequences count once; 0: n_ctx per sequence */
+    int64_t cache_bytes; /* upper limit on the size of the cache, which always has room for one sequence; 0: no limit */
+    bool exact;          /* multiply quantised weights by unrounded activations instead of 8-bit ones: slower but more exact */
+    bool claim;          /* commit all memory when the session opens, so that a long job cannot run out later and peak memory does not depend on the workload; false: commit memory when it is first used */
 } hb_session_options;
-HB_API hb_session_options hb_session_defaults(void); /* all zero: those named above */
+HB_API hb_session_options hb_session_defaults(void); /* all fields zero, with the meanings given above */
 
 #define HB_DEFAULT_CTX 4096
 
-/* Reserves all the memory the session will ever use, so that one too large for the machine fails here.
- * `model` must outlive the session. `options` may be NULL. */
+/* Opens a session. Reserves all memory that the session will ever use, so a session too large for the
+ * machine fails here. `model` must outlive the session. `options` may be NULL. */
 HB_API hb_status hb_session_open(const hb_model *model, const hb_session_options *options,
                                  hb_session **session, hb_error *err);
 HB_API void hb_session_close(hb_session *session);
 
-/* The memory that a session would claim, beside the model's file, which is mapped. */
+/* The memory that a session would reserve. The memory-mapped model file is not included. */
 typedef struct hb_memory {
     int32_t n_ctx;  /* positions a sequence may hold */
     uint64_t cache; /* bytes for keys and values */
     uint64_t work;  /* bytes for everything else */
 } hb_memory;
 
-/* Errors as hb_session_open, which alone tells whether the machine has so much. */
+/* Computes the memory that a session with these options needs. Same errors as hb_session_open, but does
+ * not check whether the machine has that much memory. */
 HB_API hb_status hb_session_memory(const hb_model *model, const hb_session_options *options,
                                    hb_memory *memory, hb_error *err);
-HB_API void hb_session_reset(hb_session *session); /* forgets every position of every sequence */
+HB_API void hb_session_reset(hb_session *session); /* empties every sequence */
 HB_API const hb_model *hb_session_model(const hb_session *session);
 HB_API int32_t hb_session_n_ctx(const hb_session *session);
 HB_API int32_t hb_session_n_sequences(const hb_session *session);
-HB_API int32_t hb_session_n_past(const hb_session *session); /* positions of sequence 0 */
+HB_API int32_t hb_session_n_past(const hb_session *session); /* positions in sequence 0 */
 
-/* Positions that the cache has left. Sequences take them in pages of hb_session_page positions. */
+/* Free positions in the cache. Sequences allocate them in pages of hb_session_page positions. */
 HB_API int64_t hb_session_n_free(const hb_session *session);
 HB_API int32_t hb_session_page(const hb_session *session);
 
-/* Sequences are numbered from 0, start empty and grow by evaluation. A number that the session does not
- * have counts as an empty sequence: it has no positions, and dropping it does nothing. */
+/* Sequences are numbered from 0. They start empty and grow by evaluation. A number outside the
+ * session's range is treated as an empty sequence: it has no positions, and dropping it does nothing.
+ */
 HB_API int32_t hb_sequence_n_past(const hb_session *session, int32_t sequence);
 HB_API void hb_sequence_drop(hb_session *session, int32_t sequence); /* empties it */
 
-/* Makes the empty sequence `to` hold the first n positions of `from`, whose whole pages both then
- * share; the last page, if n fills only a part of it, is copied. HB_ERR_CONTEXT when there is no page
- * left for that copy. */
+/* Makes the empty sequence `to` hold the first n positions of `from`. Both sequences then share all
+ * complete pages. If n ends within a page, that page is copied. HB_ERR_CONTEXT when no page is free for
+ * the copy. */
 HB_API hb_status hb_sequence_fork(hb_session *session, int32_t from, int32_t n, int32_t to,
                                   hb_error *err);
 
-/* A request: what an evaluation must give for some of its tokens, the tapped rows. Each output has a
- * name; one that is NULL is neither computed nor copied. Later versions add outputs behind the others:
- * set fields by name, so that those you do not know stay NULL. hb_tap_defaults asks for nothing. */
+/* A tap selects which outputs an evaluation returns and for which of its tokens (the rows). An output
+ * that is NULL is neither computed nor copied. Later versions may add outputs at the end of the struct:
+ * start from hb_tap_defaults, which requests nothing, and set fields by name. */
 typedef struct hb_tap {
     const int32_t *rows; /* [n_rows], indices into the tokens of the call, ascending */
     int32_t n_rows;
@@ -234,17 +235,17 @@ typedef struct hb_tap {
     /* [n_rows][n_vocab]: logits of the next token, before softmax. */
     float *logits;
 
-    /* [n_rows][n_blocks][n_embd]: the residual stream after each of the chosen blocks, before the final
-     * norm. `blocks` [n_blocks] are their numbers from 0, ascending; NULL chooses all blocks of the
-     * model, and n_blocks is then ignored. */
+    /* [n_rows][n_blocks][n_embd]: the residual stream after each chosen block, before the final norm.
+     * `blocks` [n_blocks] lists the block numbers from 0, ascending. NULL chooses all blocks of the
+     * model and ignores n_blocks. */
     float *states;
     const int32_t *blocks;
     int32_t n_blocks;
 
-    /* [n_rows][n_blocks][n_lens]: the logit lens (nostalgebraist, 2020). It gives the logits that the
-     * output head makes of each chosen block's state, for the row's n_lens most probable tokens alone;
-     * for the last block these are the row's own logits. lens_tokens [n_rows][n_lens] gets those
-     * tokens, from the most probable on, the lower id first among equals. The lens is read from the
+    /* [n_rows][n_blocks][n_lens]: the logit lens (nostalgebraist, 2020). It applies the output head to
+     * the state of each chosen block and returns the logits of the row's n_lens most probable tokens.
+     * For the last block these equal the row's own logits. lens_tokens [n_rows][n_lens] receives those
+     * tokens, most probable first; on ties the lower id comes first. The lens is computed from the
      * other outputs: it needs logits, states and lens_tokens, and n_lens from 1 to n_vocab. */
     float *lens;
     int32_t *lens_tokens;
@@ -252,53 +253,54 @@ typedef struct hb_tap {
 } hb_tap;
 HB_API hb_tap hb_tap_defaults(void);
 
-/* Evaluates `n_tokens` tokens after those already in sequence 0, once, filling `tap` (NULL: nothing
- * kept). HB_ERR_CONTEXT, with the session unchanged, when they do not fit; HB_ERR_ARGUMENT for a token,
- * row or block out of range or order. Results do not depend on the number of threads, and with the
- * portable kernels not on how a text is divided into calls, bit by bit; other kernels round differently
- * for few and for many tokens. */
+/* Appends `n_tokens` tokens to sequence 0, evaluates them and fills the outputs of `tap` (NULL: no
+ * outputs). HB_ERR_CONTEXT when the tokens do not fit; the session is then unchanged. HB_ERR_ARGUMENT
+ * for a token, row or block that is out of range or out of order. Results do not depend on the number
+ * of threads. With the portable kernels they are also bit-identical however a text is split into calls;
+ * other kernels round differently for few and for many tokens. */
 HB_API hb_status hb_eval(hb_session *session, const int32_t *tokens, int32_t n_tokens,
                          const hb_tap *tap, hb_error *err);
 
-/* The same for many sequences at once: token i continues sequence sequences[i]. A sequence may have
- * any number of tokens among them, in order; neighbours are evaluated faster. NULL: all of sequence 0.
- */
+/* Like hb_eval, for many sequences at once: token i continues sequence sequences[i]. A sequence may
+ * have any number of tokens in the call, in order. Adjacent tokens of one sequence are evaluated
+ * faster. `sequences` NULL: all tokens belong to sequence 0. */
 HB_API hb_status hb_eval_sequences(hb_session *session, const int32_t *tokens, const int32_t *sequences,
                                    int32_t n_tokens, const hb_tap *tap, hb_error *err);
 
 /* ---- Signals: pure functions ------------------------------------------------------------------- */
 
-/* p = softmax(logits) at temperature 1, both [n], n >= 1. In place is allowed. */
+/* p = softmax(logits) at temperature 1, both [n], n >= 1. `p` may be `logits`. */
 HB_API void hb_softmax(const float *logits, size_t n, float *p);
 
-/* A next-token distribution p = softmax(logits) [n], as the few sums that its signals are made of. With
- * x_i = logit_i - max, no less than HB_DISTRIBUTION_FLOOR: */
+/* The sums over a next-token distribution p = softmax(logits) [n] from which its signals are computed.
+ * Here x_i = logit_i - max, raised to at least HB_DISTRIBUTION_FLOOR. */
 typedef struct hb_distribution {
     size_t n;
-    double max;          /* the greatest logit */
-    double second;       /* x of the second greatest; the floor when n is 1 */
+    double max;          /* the largest logit */
+    double second;       /* x of the second largest logit; the floor when n is 1 */
     double exps;         /* sum e^x_i */
-    double x;            /* sum x_i, here down to HB_DISTRIBUTION_MASKED */
+    double x;            /* sum x_i; this sum uses HB_DISTRIBUTION_MASKED as the floor */
     double x_exps;       /* sum x_i e^x_i */
     double roots;        /* sum e^(x_i / 2) */
     double three_halves; /* sum e^(3 x_i / 2) */
     double squares;      /* sum e^(2 x_i) */
 } hb_distribution;
 #define HB_DISTRIBUTION_FLOOR  (-80.0)
-#define HB_DISTRIBUTION_MASKED (-10000.0) /* as entries are that never come */
+#define HB_DISTRIBUTION_MASKED (-10000.0) /* the logit of a token that is masked out */
 
-/* Gathers it in two walks over the logits, summing short stretches as floats and those as doubles: to
- * about 1e-6 of each sum. False, with *d unset, unless all logits are finite. */
+/* Computes the sums in two passes over the logits. Short blocks are summed as floats and the block sums
+ * as doubles; the relative error is about 1e-6. Returns false and leaves *d unset unless all logits are
+ * finite. */
 HB_API bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *d);
 
-/* p of a token that has this logit. */
+/* The probability of a token with this logit. */
 HB_API double hb_probability(const hb_distribution *d, float logit);
 
 /* Gini impurity 1 - sum p_i^2, in [0, 1) (Breiman et al., CART, 1984; also the complement of Simpson's
  * index, 1949). */
 HB_API double hb_gini_impurity(const hb_distribution *d);
 
-/* Shannon's entropy -sum p_i ln p_i in nats, in [0, ln n] (Shannon, 1948; of language models: Malinin
+/* Shannon entropy -sum p_i ln p_i in nats, in [0, ln n] (Shannon, 1948; for language models: Malinin
  * and Gales, Uncertainty Estimation in Autoregressive Structured Prediction, 2021). */
 HB_API double hb_entropy(const hb_distribution *d);
 
@@ -314,10 +316,11 @@ HB_API double hb_tsallis_divergence(const hb_distribution *d);
  * (Rao, 1945; scaled as by Darrin et al., RAINPROOF, 2023). */
 HB_API double hb_fisher_rao_distance(const hb_distribution *d);
 
-/* The greatest probability, in [1 / n, 1] (Hendrycks and Gimpel, 2017). */
+/* The largest probability, in [1 / n, 1] (Hendrycks and Gimpel, 2017). */
 HB_API double hb_max_probability(const hb_distribution *d);
 
-/* The greatest probability less the second greatest, in [0, 1] (Scheffer et al., 2001). */
+/* The difference between the largest and the second largest probability, in [0, 1] (Scheffer et al.,
+ * 2001). */
 HB_API double hb_margin(const hb_distribution *d);
 
 /* Self-certainty KL(u || p) = -ln n - (1 / n) sum ln p_i in nats, at least 0 (Kang et al., Scalable
@@ -328,13 +331,13 @@ HB_API double hb_self_certainty(const hb_distribution *d);
  * between blocks of a model: Chuang et al., DoLa, 2024). */
 HB_API double hb_jensen_shannon(const float *a, const float *b, size_t n);
 
-/* Prediction depth in (0, 1]: the part of the blocks after which the first of n tokens has the greatest
- * logit, and keeps it to the last (Baldock et al., Deep Learning Through the Lens of Example
- * Difficulty, 2021). `lens` is [n_layers][n], each block's logits of the same tokens, the last block's
- * greatest first. */
+/* Prediction depth in (0, 1]: the fraction of the blocks after which the first of n tokens has the
+ * largest logit and keeps it through the last block (Baldock et al., Deep Learning Through the Lens of
+ * Example Difficulty, 2021). `lens` is [n_layers][n]: each block's logits of the same tokens, sorted so
+ * that the last block's logits descend. */
 HB_API double hb_prediction_depth(const float *lens, size_t n_layers, size_t n);
 
-/* Precision delta-mu = 1 / sqrt(I + 0.01), in (0.99, 10]; as hbar defines it. */
+/* Precision delta-mu = 1 / sqrt(I + 0.01) from the impurity I, in (0.99, 10]; defined by hbar. */
 HB_API double hb_delta_mu(double impurity);
 
 #define HB_MAX_LAYERS 4096 /* blocks in a model */
@@ -342,71 +345,69 @@ HB_API double hb_delta_mu(double impurity);
 /* Flexibility delta-sigma in [0, 1]: the root mean square distance of the unit-normalised rows of
  * states [n_layers][n_embd] from their centroid; each row is divided by sqrt(sum h^2 + 1e-8). With R
  * the length of the mean direction it is sqrt(1 - R^2) (R: Mardia, Statistics of Directional Data,
- * 1972). NaN for no layer or more than HB_MAX_LAYERS. */
+ * 1972). NaN when n_layers is 0 or above HB_MAX_LAYERS. */
 HB_API double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd);
 
-/* Semantic uncertainty hbar_s = sqrt(delta-mu * delta-sigma); as hbar defines it. */
+/* Semantic uncertainty hbar_s = sqrt(delta-mu * delta-sigma); defined by hbar. */
 HB_API double hb_hbar_s(double delta_mu, double delta_sigma);
 
 /* Which side of the threshold is risky. */
 typedef enum hb_direction {
     HB_DIRECTION_HIGH, /* score >= tau */
     HB_DIRECTION_LOW,  /* score <= tau */
-    HB_DIRECTION_AUTO  /* found from the data; only as a request */
+    HB_DIRECTION_AUTO  /* choose from the data; valid only in options, never in results */
 } hb_direction;
 HB_API const char *hb_direction_name(hb_direction direction); /* "high", "low", "auto" */
 HB_API const char *hb_direction_sign(hb_direction direction); /* ">=" or "<=" */
 
-/* Whether a threshold flags a score: score >= tau, or score <= tau where low scores are risky. */
+/* Whether the threshold flags a score: score >= tau for HB_DIRECTION_HIGH, score <= tau for
+ * HB_DIRECTION_LOW. */
 HB_API bool hb_is_flagged(double score, double tau, hb_direction direction);
 
-/* Failure probability 1 / (1 + exp(-lambda (value - tau))), the exponent's sign turned for
- * HB_DIRECTION_LOW and its size clamped to 50. */
+/* Failure probability 1 / (1 + exp(-lambda (value - tau))). HB_DIRECTION_LOW flips the sign of the
+ * exponent. The exponent is clamped to [-50, 50]. */
 HB_API double hb_p_fail(double value, double tau, double lambda, hb_direction direction);
 #define HB_DEFAULT_LAMBDA 5.0
 
-/* How a score becomes a probability of failure. */
+/* How a score is mapped to a failure probability. */
 typedef enum hb_map_kind {
-    HB_MAP_LAMBDA,     /* hb_p_fail, lambda being given */
-    HB_MAP_FIT_LAMBDA, /* the same, lambda being the likeliest for tau */
+    HB_MAP_LAMBDA,     /* hb_p_fail with a given lambda */
+    HB_MAP_FIT_LAMBDA, /* hb_p_fail with the maximum-likelihood lambda for tau */
     HB_MAP_PLATT,      /* 1 / (1 + exp(a score + b)) (Platt, Probabilistic Outputs for Support Vector
                           Machines, 1999) */
-    HB_MAP_ISOTONIC    /* the likeliest that never falls as the risk rises (Zadrozny and Elkan,
-                          Transforming Classifier Scores into Accurate Multiclass Probability
-                          Estimates, 2002) */
+    HB_MAP_ISOTONIC    /* the maximum-likelihood map that never decreases as risk increases (Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, 2002) */
 } hb_map_kind;
 
 typedef struct hb_map {
     hb_map_kind kind;
     double tau, lambda;
     hb_direction direction;
-    double a, b;        /* Platt's */
-    double *scores, *p; /* [n_knots], isotonic: straight lines between knots, level beyond; scores
-                           ascend */
+    double a, b;        /* coefficients of the Platt map */
+    double *scores, *p; /* [n_knots], isotonic map: linear between knots, constant outside; scores ascend */
     size_t n_knots;
 } hb_map;
 
-/* "lambda", "fit-lambda", "platt", "isotonic"; "unknown" for a number that is none. */
+/* "lambda", "fit-lambda", "platt", "isotonic"; "unknown" for any other number. */
 HB_API const char *hb_map_kind_name(hb_map_kind kind);
 HB_API double hb_map_p(const hb_map *map, double score); /* in [0, 1] */
-/* P_fail by the map, or where that is NULL by hb_p_fail of the rest. */
+/* P_fail from the map. If `map` is NULL, P_fail is hb_p_fail of the other arguments. */
 HB_API double hb_p_fail_by(const hb_map *map, double value, double tau, double lambda,
                            hb_direction direction);
-HB_API void hb_map_free(hb_map *map); /* what it holds, not the map itself */
+HB_API void hb_map_free(hb_map *map); /* frees the members, not the struct */
 
-/* Surprise -ln p of the chosen token in nats, p clamped to [1e-10, 1] (self-information: Shannon, A
- * Mathematical Theory of Communication, 1948). */
+/* Surprise -ln p of the chosen token in nats, with p clamped to [1e-10, 1] (self-information: Shannon,
+ * A Mathematical Theory of Communication, 1948). */
 HB_API double hb_surprise(double p);
 
 /* Cosine distance 1 - a.b / (|a||b|) in [0, 2] between two vectors [n]; 0 when either is zero
  * (Salton, Wong and Yang, A Vector Space Model for Automatic Indexing, 1975). */
 HB_API double hb_cosine_distance(const float *a, const float *b, size_t n);
 
-/* Predictive rupture index: surprise * (1 + alpha * delta_h); as hbar defines it. */
+/* Predictive rupture index: surprise * (1 + alpha * delta_h); defined by hbar. */
 HB_API double hb_pri(double surprise, double delta_h, double alpha);
 
-/* Mean of the five largest values seen (of all, while there are fewer), in constant space. Start from a
- * zeroed struct. The mean of nothing is NaN. */
+/* Running mean of the five largest values (of all values while there are fewer than five), in constant
+ * memory. Start from a zeroed struct. The mean of no values is NaN. */
 typedef struct hb_top5 {
     double largest[5]; /* descending */
     int n;
@@ -416,7 +417,7 @@ HB_API double hb_top5_mean(const hb_top5 *top);
 
 /* ---- Signals: what is measured at a step -------------------------------------------------------- */
 
-/* How a sample's per-step values become one score. */
+/* How the per-step values of a sample are reduced to one score. */
 typedef enum hb_aggregation {
     HB_AGGREGATION_TOP5, /* hb_top5_mean */
     HB_AGGREGATION_MEAN,
@@ -428,17 +429,17 @@ typedef enum hb_aggregation {
 } hb_aggregation;
 
 HB_API size_t hb_aggregation_count(void); /* aggregations are numbered from 0 */
-/* "top5", "mean" ...; "unknown" for a number that is none. */
+/* "top5", "mean" ...; "unknown" for a number that is no aggregation. */
 HB_API const char *hb_aggregation_name(hb_aggregation aggregation);
 HB_API bool hb_aggregation_find(const char *name, hb_aggregation *aggregation);
 
 /* A signal: a value that is measured at each checked step. docs/signals.md has the formulas. A handle
- * is immutable and may be shared by threads; those of the built-in signals are valid forever.
+ * is immutable and may be shared by threads. Handles of built-in signals are valid forever.
  *
- * Perplexity and the logarithm of the sequence's probability are those of the tokens up to the step
- * (Fadeeva et al., LM-Polygraph, 2023). The lens signals read blocks' states through the output head
- * (nostalgebraist, Interpreting GPT: the Logit Lens, 2020), for the HB_LENS_TOKENS most probable tokens
- * alone, renormalised. */
+ * Perplexity and sequence log-probability cover the tokens up to the step (Fadeeva et al.,
+ * LM-Polygraph, 2023). The lens signals apply the output head to the states of the blocks
+ * (nostalgebraist, Interpreting GPT: the Logit Lens, 2020). They use only the HB_LENS_TOKENS most
+ * probable tokens and renormalise their probabilities. */
 typedef struct hb_signal hb_signal;
 #define HB_LENS_TOKENS 32
 
@@ -447,167 +448,173 @@ typedef struct hb_signal hb_signal;
 HB_API const hb_signal *hb_signal_at(size_t i);
 HB_API const hb_signal *hb_signal_find(const char *name);
 
-/* Valid as long as the signal. */
+/* These texts are valid as long as the signal. */
 HB_API const char *hb_signal_name(const hb_signal *signal);
-HB_API const char *hb_signal_about(const hb_signal *signal); /* a few words for people */
-HB_API const char *hb_signal_unit(const hb_signal *signal);  /* "nats"; "" for none */
-/* The aggregation that is meant where none is named. */
+HB_API const char *hb_signal_about(const hb_signal *signal); /* a short description */
+HB_API const char *hb_signal_unit(const hb_signal *signal);  /* "nats"; "" for a signal without a unit */
+/* The aggregation used when a score name does not give one. */
 HB_API hb_aggregation hb_signal_usual(const hb_signal *signal);
 
-/* A set of signals, of any size. Built-in signals come in the order of hb_signal_at, others after them.
- * Where a set is expected, NULL stands for all built-in signals. */
+/* A set of signals of any size. Built-in signals come first, in the order of hb_signal_at; other
+ * signals follow. Where a function expects a set, NULL means all built-in signals. */
 typedef struct hb_signal_set hb_signal_set;
 
-HB_API hb_status hb_signal_set_new(hb_signal_set **set, hb_error *err); /* an empty one */
-/* The set that a list of names gives, separated by commas, or "all". HB_ERR_ARGUMENT, naming the
- * signals there are, for an unknown name. */
+HB_API hb_status hb_signal_set_new(hb_signal_set **set, hb_error *err); /* creates an empty set */
+/* Parses a comma-separated list of signal names, or "all". HB_ERR_ARGUMENT for an unknown name; the
+ * message lists the known ones. */
 HB_API hb_status hb_signal_set_parse(const char *list, hb_signal_set **set, hb_error *err);
 HB_API hb_status hb_signal_set_copy(const hb_signal_set *from, hb_signal_set **set, hb_error *err);
 HB_API void hb_signal_set_free(hb_signal_set *set);
-/* Adds a signal, which must outlive the set; one that is there already is fine. */
+/* Adds a signal, which must outlive the set. Adding a signal twice has no effect. */
 HB_API hb_status hb_signal_set_add(hb_signal_set *set, const hb_signal *signal, hb_error *err);
 HB_API size_t hb_signal_set_count(const hb_signal_set *set);
 HB_API const hb_signal *hb_signal_set_at(const hb_signal_set *set, size_t i); /* NULL beyond the last */
 HB_API bool hb_signal_set_has(const hb_signal_set *set, const hb_signal *signal);
-/* The names, separated by commas. Released with free(); NULL without memory. */
+/* The names, separated by commas. Release with free(). NULL when memory runs out. */
 HB_API char *hb_signal_set_names(const hb_signal_set *set);
 
 /* ---- Scores: signals aggregated over a sample's steps ------------------------------------------- */
 
-/* A signal by one of the aggregations. */
+/* A signal with one aggregation. */
 typedef struct hb_score_id {
     const hb_signal *signal;
     hb_aggregation aggregation;
 } hb_score_id;
 
-/* The score that a name means: "entropy" is the signal by its usual aggregation, "entropy:mean" by the
- * one named. False, with *id unset, for any other text. */
+/* Parses a score name. "entropy" is the signal with its usual aggregation; "entropy:mean" names the
+ * aggregation. Returns false and leaves *id unset for any other text. */
 HB_API bool hb_score_find(const char *name, hb_score_id *id);
-/* The score's name, without the usual aggregation. Released with free(); NULL without memory. */
-HB_API char *hb_score_name(hb_score_id id);
-/* The scores of a set by number from 0: each signal by all aggregations in turn. False beyond the last.
+/* The score's name; the usual aggregation is omitted. Release with free(). NULL when memory runs out.
  */
+HB_API char *hb_score_name(hb_score_id id);
+/* Score number i, from 0, of a set. Scores are ordered by signal, then by aggregation. False beyond the
+ * last. */
 HB_API bool hb_score_at(const hb_signal_set *set, size_t i, hb_score_id *id);
 
-/* A sample's scores, each a name and a value. A value is NaN where there was nothing to aggregate. NULL
- * is a sample without scores. */
+/* The scores of one sample, as names and values. A value is NaN when there were no step values to
+ * aggregate. NULL means a sample without scores. */
 typedef struct hb_scores hb_scores;
 HB_API size_t hb_scores_count(const hb_scores *scores);
 HB_API const char *hb_scores_name(const hb_scores *scores, size_t i); /* NULL beyond the last */
 HB_API double hb_scores_at(const hb_scores *scores, size_t i);        /* NaN beyond the last */
-/* By name, or by signal and aggregation; NaN where there is no such score. */
+/* A score's value, by name or by signal and aggregation; NaN when there is no such score. */
 HB_API double hb_scores_value(const hb_scores *scores, const char *name);
 HB_API double hb_scores_get(const hb_scores *scores, hb_score_id id);
 
-/* Several scores as one: a logistic regression's log-odds of label 1. */
+/* A joint model combines several scores into one: the log-odds of label 1 from a logistic regression.
+ */
 #define HB_JOINT_MAX_SAMPLES 10000000
 
 typedef struct hb_joint_feature {
     char *score;             /* its name */
-    double mean, sd, weight; /* the weight is of (value - mean) / sd */
+    double mean, sd, weight; /* the weight multiplies (value - mean) / sd */
 } hb_joint_feature;
 
 typedef struct hb_joint_options {
     size_t n_folds; /* 2 to 100; 5 */
-    uint64_t seed;  /* of the folds; 42 */
+    uint64_t seed;  /* seed for assigning samples to folds; 42 */
 } hb_joint_options;
 
-/* How well one strength of regularisation does out of fold. */
+/* The out-of-fold performance of one regularisation strength. */
 typedef struct hb_joint_trial {
     double c, log_loss, auroc;
 } hb_joint_trial;
 
-/* Released with hb_joint_free. One loaded from parameters has no trials and options. */
+/* Release with hb_joint_free. A joint model loaded from parameters has no trials and options. */
 typedef struct hb_joint {
     hb_joint_feature *features; /* [n_features] */
     size_t n_features;          /* 0: there is no joint model */
     double intercept;
     hb_joint_options options;
-    hb_joint_trial *trials; /* [n_trials], the strengths that were tried: c 1e-4, 1e-3 ... 1e4 */
+    hb_joint_trial *trials; /* [n_trials], the regularisation strengths tried: c = 1e-4, 1e-3 ... 1e4 */
     size_t n_trials;
-    size_t best; /* the trial chosen */
+    size_t best; /* index of the chosen trial */
 } hb_joint;
-HB_API void hb_joint_free(hb_joint *joint); /* what it holds, not the joint model itself */
+HB_API void hb_joint_free(hb_joint *joint); /* frees the members, not the struct */
 
-/* The log-odds of values [n_features]. */
+/* The log-odds of label 1 for score values [n_features]. */
 HB_API double hb_joint_log_odds(const hb_joint *joint, const double *values);
 
 /* ---- Monitor: generate, watch, halt ------------------------------------------------------------ */
 
 typedef struct hb_monitor {
-    /* The signal that decides: hbar_s. With NULL nothing halts, and P_fail is NaN. */
+    /* The signal that decides when to halt; default hbar_s. With NULL nothing halts and P_fail is NaN.
+     */
     const hb_signal *watched;
-    /* A joint model of the scores over the steps so far, which decides instead of a signal; NULL. */
+    /* A joint model of the scores over the steps so far. If set, it decides instead of `watched`;
+     * default NULL. */
     const hb_joint *joint;
-    /* The signals to measure: NULL, which is all. Those that decide are always measured. */
+    /* The signals to measure; default NULL, which means all. The signals that decide are always
+     * measured. */
     const hb_signal_set *signals;
-    double tau;             /* threshold on what decides; 2.0 */
+    double tau;             /* threshold on the deciding value; 2.0 */
     double lambda;          /* steepness of P_fail; 5.0 */
-    double cutoff;          /* halt at P_fail >= cutoff; 0.85; above 1 nothing halts */
+    double cutoff;          /* halt when P_fail >= cutoff; 0.85; a cutoff above 1 never halts */
     double alpha;           /* weight of delta-h in PRI; 0.1 */
     hb_direction direction; /* HB_DIRECTION_HIGH */
-    const hb_map *map;      /* makes P_fail instead of tau, lambda and direction; NULL */
-    int32_t check_every;    /* 1: every token; k: steps 0, k, 2k ... */
+    const hb_map *map;      /* if set, gives P_fail instead of tau, lambda and direction; NULL */
+    int32_t check_every;    /* check steps 0, k, 2k ...; 1: every token */
 } hb_monitor;
 HB_API hb_monitor hb_monitor_defaults(void); /* those named above */
 
 typedef struct hb_sampling {
     double temperature; /* 0: greedy, the most probable token (the lowest id among equals) */
-    int32_t top_k;      /* keep the k most probable; 0: all */
-    double top_p;       /* then the fewest whose probability reaches p; 1: all */
+    int32_t top_k;      /* keep the k most probable tokens; 0: all */
+    double top_p;       /* then keep the smallest set of most probable tokens whose total probability reaches top_p; 1: all */
     uint64_t seed;      /* 42 */
 } hb_sampling;
 HB_API hb_sampling hb_sampling_defaults(void); /* greedy */
 
-/* One checked step: the state in which a token was chosen. */
+/* One checked step: the measurements taken when a token was chosen. */
 typedef struct hb_step {
     int32_t step;    /* 0 for the first token after the prompt */
-    int32_t token;   /* the token chosen, whether or not it was then appended */
-    double impurity; /* NaN where no signal needs the distribution */
-    double p_fail;   /* NaN where nothing is watched */
-    double watched;  /* what P_fail is of: the signal watched, or the joint model's log-odds */
+    int32_t token;   /* the chosen token, even if it was not appended */
+    double impurity; /* NaN when no signal needs the distribution */
+    double p_fail;   /* NaN when nothing is watched */
+    double watched;  /* the value that P_fail is computed from: the watched signal or the joint model's log-odds */
     const hb_signal_set *signals; /* those measured */
-    const double *values;         /* of these signals, in the set's order */
+    const double *values;         /* their values, in the order of the set */
 } hb_step;
 
-/* A signal's value at the step; NaN where it was not measured. */
+/* A signal's value at the step; NaN when it was not measured. */
 HB_API double hb_step_value(const hb_step *step, const hb_signal *signal);
 
 typedef enum hb_finish {
     HB_FINISH_HALTED,     /* P_fail reached the cutoff */
-    HB_FINISH_END,        /* the model ended the text */
+    HB_FINISH_END,        /* the model produced an end-of-text token */
     HB_FINISH_LINE,       /* the line ended */
-    HB_FINISH_STOP,       /* a stop text came */
-    HB_FINISH_MAX_TOKENS, /* max_tokens were appended */
+    HB_FINISH_STOP,       /* a stop text was generated */
+    HB_FINISH_MAX_TOKENS, /* max_tokens tokens were appended */
     HB_FINISH_CONTEXT,    /* the context is full */
-    HB_FINISH_CANCELLED,  /* the cancel hook said stop */
-    HB_FINISH_GIVEN       /* the continuation was given, and it ended */
+    HB_FINISH_CANCELLED,  /* the cancel hook returned true */
+    HB_FINISH_GIVEN       /* the end of a given continuation was reached */
 } hb_finish;
 
 /* "halted", "end of text", "end of line", "stop text", "max tokens", "context full", "cancelled", "end
- * of given text"; "unknown" for a number that is none. */
+ * of given text"; "unknown" for any other number. */
 HB_API const char *hb_finish_name(hb_finish finish);
 
 typedef enum hb_mode {
-    HB_MODE_FULL,      /* text, tokens and trajectory are kept */
-    HB_MODE_SCORE_ONLY /* only scores are kept, in constant space; every token is checked */
+    HB_MODE_FULL,      /* keep text, tokens and trajectory */
+    HB_MODE_SCORE_ONLY /* keep only scores, in constant memory; check every token */
 } hb_mode;
 
 typedef struct hb_generate_options {
     hb_monitor monitor;
     hb_sampling sampling;
     int32_t max_tokens; /* 512 */
-    bool one_line;      /* stop after the token that ends the first line that is not blank; false */
-    /* Stop where the first of these texts comes, and leave it out. */
+    bool one_line;      /* stop after the token that ends the first non-blank line; false */
+    /* Stop at the first occurrence of any of these texts. The output ends before it. */
     const char *const *stops; /* [n_stops] */
     size_t n_stops;           /* 0 */
     hb_mode mode;
-    /* Called for each appended token with the bytes it adds to the text (a character may be split
-     * between calls) and the latest step checked before it, which is valid during the call. Bytes that
-     * may begin a stop text come with a later token, or in one more call at the end. May be NULL. */
+    /* Called for each appended token with the bytes it adds to the text and the latest step checked
+     * before it. A character may be split between calls. `step` is valid during the call. Bytes that
+     * may begin a stop text are held back and delivered with a later token or in one more call at the
+     * end. May be NULL. */
     void (*on_token)(void *user, const hb_step *step, const char *bytes, size_t length);
-    /* Asked before each evaluation, of a token or of up to 512 of the prompt's; true stops. May be
-     * NULL. */
+    /* Called before each evaluation (of one token, or of up to 512 prompt tokens). Returning true
+     * cancels the generation. May be NULL. */
     bool (*cancelled)(void *user);
     void *user;
 } hb_generate_options;
@@ -616,30 +623,30 @@ typedef struct hb_generate_options {
 HB_API hb_generate_options hb_generate_defaults(void);
 
 typedef struct hb_generation {
-    char *text;          /* what was generated, valid UTF-8, zero-terminated; NULL when score-only */
-    int32_t *tokens;     /* [n_tokens], those of the stop text, too; NULL when score-only */
+    char *text;          /* generated text, valid UTF-8, zero-terminated; NULL when score-only */
+    int32_t *tokens;     /* [n_tokens], including the tokens of a stop text; NULL when score-only */
     hb_step *trajectory; /* [n_steps], the checked steps; NULL when score-only */
-    size_t n_steps;      /* checked steps, in either mode */
-    int32_t n_tokens;    /* tokens appended; the end-of-text token and a halted token are not */
+    size_t n_steps;      /* number of checked steps, in both modes */
+    int32_t n_tokens;    /* tokens appended, without the end-of-text token or a halted token */
     int32_t n_prompt;    /* tokens of the prompt */
     hb_finish finish;
-    hb_step last;  /* the last checked step, if there is one; when halted, the one that halted */
-    double cutoff; /* the cutoff in force */
+    hb_step last;  /* the last checked step, if any; after a halt, the step that caused it */
+    double cutoff; /* the cutoff used */
     hb_signal_set *signals; /* those measured */
-    double *values;         /* of the steps above, which point into it */
-    hb_scores *scores;      /* of `signals` by every aggregation */
+    double *values;         /* storage for the values of the steps above */
+    hb_scores *scores;      /* the scores of `signals` with every aggregation */
     double prompt_seconds, decode_seconds;
 } hb_generation;
 
-/* Evaluates `prompt` in a session it first resets, then one token at a time, measuring the next-token
- * distribution and the blocks' states at each checked step and halting before a risky token is
- * appended. A cancelled generation is a success with HB_FINISH_CANCELLED; one cancelled before its
- * first step has NaN scores. HB_ERR_CONTEXT when the prompt leaves no room for a token. */
+/* Resets the session, evaluates `prompt` and generates token by token. At each checked step it measures
+ * the next-token distribution and the block states, and it halts before a risky token is appended. A
+ * cancelled generation returns HB_OK with HB_FINISH_CANCELLED; its scores are NaN if it was cancelled
+ * before the first step. HB_ERR_CONTEXT when the prompt leaves no room for a token. */
 HB_API hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
                              const hb_generate_options *options, hb_generation *generation,
                              hb_error *err);
 
-/* The same from a prompt's tokens, at least one; prompt_seconds does not include tokenizing. */
+/* Like hb_generate, from the tokens of a prompt, at least one. prompt_seconds excludes tokenization. */
 HB_API hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t n_prompt,
                                     const hb_generate_options *options, hb_generation *generation,
                                     hb_error *err);
@@ -804,7 +811,8 @@ HB_API hb_status hb_dataset_next(hb_dataset *dataset, hb_sample *sample, bool *f
 
 /* ---- Score: pass 1 ----------------------------------------------------------------------------- */
 
-/* What a run was made with: two runs may be mixed only when all but the paths agree. */
+/* The settings that a run was created with. A run can be continued only with the same settings; paths
+ * may differ. */
 typedef struct hb_run_settings {
     const char *model_path, *model_name, *model_architecture, *model_sha256;
     uint64_t model_size;
@@ -815,36 +823,38 @@ typedef struct hb_run_settings {
     int32_t max_tokens;
     int32_t n_ctx;
     double alpha;
-    const hb_signal_set *signals; /* measured, and so stored; NULL: all */
-    const char *chat;   /* the format in which each prompt is one user's message; "" or NULL: none */
-    const char *system; /* with a chat format, the system message; "" or NULL: none */
+    const hb_signal_set *signals; /* the signals that are measured and stored; NULL: all */
+    const char *chat;   /* the chat format that wraps each prompt as one user message; "" or NULL: none */
+    const char *system; /* the system message, used with a chat format; "" or NULL: none */
 } hb_run_settings;
 
-/* A run: one SQLite file holding the settings and one row for each finished sample. */
+/* A run: one SQLite file with the settings and one row per finished sample. */
 typedef struct hb_run hb_run;
 
 typedef struct hb_run_counts {
     uint64_t total;   /* samples drawn */
-    uint64_t scored;  /* with scores */
+    uint64_t scored;  /* samples with scores */
     uint64_t skipped; /* the prompt does not fit the context */
-    uint64_t failed;  /* anything else; the reason is in the run */
-    uint64_t graded;  /* of the scored, those whose label is by their grade */
+    uint64_t failed;  /* any other failure; the run stores the reason */
+    uint64_t graded;  /* scored samples whose label comes from their grade */
 } hb_run_counts;
 
-/* Creates the run, or opens it to continue. HB_ERR_MISMATCH, saying what differs, when it was created
- * with other settings; HB_ERR_BUSY when it is open for writing elsewhere, in this process or another;
- * HB_ERR_FORMAT when the file is something else. While it is open, a file PATH-lock is beside it. */
+/* Creates the run, or opens an existing run to continue it. HB_ERR_MISMATCH when it was created with
+ * different settings; the message says which. HB_ERR_BUSY when this or another process has it open for
+ * writing. HB_ERR_FORMAT when the file is not a run. While the run is open, a lock file PATH-lock
+ * exists beside it. */
 HB_API hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run,
                                hb_error *err);
-/* Opens an existing run for reading. It may be one that is still being written, and one in a folder
- * where nothing can be written. */
+/* Opens an existing run for reading. The run may still be written to by another process, and its folder
+ * may be read-only. */
 HB_API hb_status hb_run_open(const char *path, hb_run **run, hb_error *err);
 HB_API void hb_run_close(hb_run *run);
 /* Valid as long as the run. */
 HB_API const hb_run_settings *hb_run_get_settings(const hb_run *run);
-/* The run's scores by number from 0; NULL beyond the last. */
+/* The name of the run's score number i, from 0; NULL beyond the last. */
 HB_API const char *hb_run_score_name(const hb_run *run, size_t i);
-/* Whether the run has a score of that name, or of that long form of a name ("entropy:top5"). */
+/* Whether the run has a score of that name. The long form with the usual aggregation ("entropy:top5")
+ * is accepted, too. */
 HB_API bool hb_run_has_score(const hb_run *run, const char *name);
 HB_API hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err);
 
@@ -854,85 +864,90 @@ typedef enum hb_sample_status {
     HB_SAMPLE_FAILED
 } hb_sample_status;
 
-/* "scored", "skipped", "failed"; "unknown" for a number that is none. */
+/* "scored", "skipped", "failed"; "unknown" for any other number. */
 HB_API const char *hb_sample_status_name(hb_sample_status status);
 
-/* One finished sample; texts and scores are valid during the call that hands them out. */
+/* One finished sample. Texts and scores are valid during the visitor's call. */
 typedef struct hb_run_sample {
     uint64_t index;
     const char *id;
     int label;           /* as in hb_sample */
-    const char *answers; /* the right ones, a JSON array, for HB_LABEL_BY_GRADE; else NULL */
-    hb_grade grade;      /* of a scored one with answers */
+    const char *answers; /* the right answers as a JSON array, for HB_LABEL_BY_GRADE; else NULL */
+    hb_grade grade;      /* set for a scored sample with answers */
     hb_sample_status status;
-    const char *reason;      /* why not scored; NULL when scored */
-    const hb_scores *scores; /* the run's; NULL when not scored */
-    const char *text;        /* what was generated; NULL when not scored */
-    hb_finish finish;        /* of a scored one */
+    const char *reason;      /* why the sample was not scored; NULL when scored */
+    const hb_scores *scores; /* NULL when not scored */
+    const char *text;        /* the generated text; NULL when not scored */
+    hb_finish finish;        /* set for a scored sample */
     int32_t n_prompt, n_tokens;
     double prompt_seconds, decode_seconds;
 } hb_run_sample;
 
-/* Calls `visit` for each finished sample, by index, until it returns a status other than HB_OK. That
- * ends the walk with HB_ERR_CALLBACK, whose message names the sample and the visitor's status. */
+/* Calls `visit` for each finished sample in order of index. When `visit` returns a status other than
+ * HB_OK, hb_run_each stops and returns HB_ERR_CALLBACK; the message names the sample and that status.
+ */
 HB_API hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_sample *sample),
                              void *user, hb_error *err);
 
-/* The label of a scored sample: the one given, or else its grade's. */
+/* The label of a scored sample: the given label, or the label from its grade if none was given. */
 HB_API int hb_run_label(const hb_run_sample *sample, const hb_grading *grading);
 
-/* What a call of hb_score cost. */
+/* The work done by one call of hb_score. */
 typedef struct hb_score_work {
     uint64_t tokens_evaluated;
-    uint64_t tokens_shared; /* of prompts, taken from another sample's instead of being evaluated */
+    uint64_t tokens_shared; /* prompt tokens shared with another sample's prompt instead of being evaluated again */
 } hb_score_work;
 
 typedef struct hb_score_options {
-    /* Called after each sample with the counts so far and how many this call has finished. */
+    /* Called after each sample with the counts so far and the number of samples that this call
+     * finished. */
     void (*on_progress)(void *user, const hb_run_counts *counts, uint64_t done_now);
-    /* Asked before each sample is read and before each evaluation, of up to 512 tokens; true stops. */
+    /* Called before each sample is read and before each evaluation of up to 512 tokens. Returning true
+     * cancels. */
     bool (*cancelled)(void *user);
     void *user;
     hb_score_work *work; /* filled in at the end; may be NULL */
 } hb_score_options;
 HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 
-/* Pass 1: generates once, greedily, with halting off, for each sample the run lacks, and stores its
- * scalars at the end of the evaluation in which it finishes. Where the answer gives the label, it ends
- * with its line. As many samples are evaluated together as the session has sequences and its cache has
- * room for, and tokens that their prompts share are evaluated once; the results are those of each
- * sample alone, as exactly as hb_eval promises. HB_ERR_CANCELLED leaves a run that can be continued.
- * `session` and `dataset` must be what the run's settings say. */
+/* Pass 1: generates one greedy answer, without halting, for each sample missing from the run. Each
+ * sample's scores are stored at the end of the evaluation in which it finishes. When the label comes
+ * from grading the answer, generation stops at the end of the answer's line. Samples are evaluated in
+ * batches, limited by the session's number of sequences and its cache; tokens that prompts share are
+ * evaluated once. The results equal those of evaluating each sample alone, to the precision that
+ * hb_eval guarantees. After HB_ERR_CANCELLED the run can be continued. `session` and `dataset` must
+ * match the run's settings. */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
 
-/* Scores and labels for pass 2. */
+/* Scores and labels, the input of pass 2. */
 typedef struct hb_score_table {
-    double *scores;  /* [n_scores][n], in the order they were asked for; of one score just [n] */
+    double *scores;  /* [n_scores][n], in the order requested */
     uint8_t *labels; /* [n], 0 or 1 */
     size_t n, n_scores;
-    size_t n_broken; /* rows passed over: reported, never scored 0 */
-    char **ids;      /* [n], of a run's samples; NULL: from a file */
+    size_t n_broken; /* rows that were reported and skipped; they never count as score 0 */
+    char **ids;      /* [n], the ids of a run's samples; NULL for a table from a file */
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
-/* The scored samples' values of scores, by their names (hb_run_has_score). `grading` decides the labels
- * that are by grade; NULL: hb_grading_defaults(). HB_ERR_ARGUMENT when the run has no such score. */
+/* Reads the named scores (as for hb_run_has_score) of all scored samples. `grading` determines the
+ * labels that come from grades; NULL means hb_grading_defaults(). HB_ERR_ARGUMENT when the run lacks a
+ * score. */
 HB_API hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
                               const hb_grading *grading, hb_score_table *table, hb_error *err);
-/* The same, of one score. */
+/* Like hb_run_table, for one score. */
 HB_API hb_status hb_run_scores(hb_run *run, const char *score, const hb_grading *grading,
                                hb_score_table *table, hb_error *err);
 
-/* What halting would have done to samples that were generated with it off. */
+/* The effect that halting would have had on samples that were generated without it. */
 typedef struct hb_halting {
     double cutoff;
-    size_t n[2], halted[2]; /* by label; halted: P_fail reached the cutoff at a step */
+    size_t n[2], halted[2]; /* samples by label, and how many of them reached the cutoff at some step */
 } hb_halting;
 
-/* Halts the run's scored samples as hb_generate would have with this monitor, checking every token. The
- * signal watched must be the run's; a joint model is not for it (HB_ERR_ARGUMENT), because its scores
- * of the steps are not kept. `grading` as for hb_run_scores. */
+/* Counts the scored samples that hb_generate would have halted with this monitor, checking every token.
+ * The watched signal must be stored in the run. A joint model is refused (HB_ERR_ARGUMENT), because a
+ * run does not store its scores at each step. `grading` as for hb_run_scores. */
 HB_API hb_status hb_run_halting(hb_run *run, const hb_monitor *monitor, const hb_grading *grading,
                                 hb_halting *halting, hb_error *err);
 
@@ -979,20 +994,21 @@ HB_API hb_status hb_table_read(const char *path, const hb_table_options *options
 
 /* ---- Calibrate: pass 2 ------------------------------------------------------------------------- */
 
-/* Area under the ROC curve that score says label 1: the probability that a random 1 scores above a
- * random 0, ties counting half (Mann and Whitney, 1947; Hanley and McNeil, 1982). O(n log n).
- * HB_ERR_DATA when a class is missing or a score is not finite; HB_ERR_MEMORY. */
+/* Area under the ROC curve of the score as a predictor of label 1: the probability that a random sample
+ * with label 1 scores higher than a random sample with label 0, where ties count half (Mann and
+ * Whitney, 1947; Hanley and McNeil, 1982). O(n log n). HB_ERR_DATA when a class is missing or a score
+ * is not finite; HB_ERR_MEMORY. */
 HB_API hb_status hb_auroc(const double *scores, const uint8_t *labels, size_t n, double *auroc,
                           hb_error *err);
 
-/* Average precision: sum over thresholds, descending, of (R_k - R_{k-1}) P_k, equal scores taken
- * together; the area under the precision-recall curve without interpolation. O(n log n). Errors as
- * hb_auroc. */
+/* Average precision: the sum of (R_k - R_{k-1}) P_k over descending thresholds, with one threshold for
+ * equal scores. It is the area under the precision-recall curve without interpolation. O(n log n).
+ * Errors as hb_auroc. */
 HB_API hb_status hb_average_precision(const double *scores, const uint8_t *labels, size_t n,
                                       double *average_precision, hb_error *err);
 
-/* Mean of -ln of the probability given to the label, p being that of label 1 and kept within 2^-52 of
- * 0 and 1 (Good, 1952). n >= 1. */
+/* Mean log-loss (Good, 1952): the mean of -ln p for label 1 and -ln (1 - p) for label 0. p is the
+ * probability of label 1, clamped to [2^-52, 1 - 2^-52]. n >= 1. */
 HB_API double hb_log_loss(const double *p, const uint8_t *labels, size_t n);
 
 /* Quantile q in [0, 1] of sorted values [n], n >= 1, by linear interpolation (Hyndman and Fan's type
@@ -1001,34 +1017,32 @@ HB_API double hb_quantile(const double *sorted, size_t n, double q);
 
 typedef struct hb_class_summary {
     size_t n;
-    double mean, sd; /* sd with n - 1; 0 when n is 1 */
+    double mean, sd; /* sd divides by n - 1; 0 when n is 1 */
 } hb_class_summary;
 
 typedef enum hb_grid {
-    HB_GRID_QUANTILES, /* 40 quantiles from 0.60 to 0.99; failing the recall, 99 from 0.01 to 0.99 */
+    HB_GRID_QUANTILES, /* the 40 quantiles 0.60 to 0.99; if none reaches the recall, the 99 quantiles 0.01 to 0.99 */
     HB_GRID_RANGE,     /* start, start + step ... up to stop */
     HB_GRID_EXACT      /* every distinct score */
 } hb_grid;
 HB_API const char *hb_grid_name(hb_grid grid); /* "quantiles", "range", "exact" */
 
-/* What a threshold guarantees, with probability 1 - delta, for samples drawn as the calibration's were.
- */
+/* A guarantee holds with probability 1 - delta, for samples drawn from the same distribution as the
+ * calibration samples. */
 typedef enum hb_guarantee_kind {
     HB_GUARANTEE_NONE,
-    HB_GUARANTEE_RISK,  /* at most `target` of the accepted samples, those not flagged, are hallucinated
-                         */
-    HB_GUARANTEE_RECALL /* at least `target` of the hallucinated samples are flagged */
+    HB_GUARANTEE_RISK,  /* at most a fraction `target` of the accepted (not flagged) samples is hallucinated */
+    HB_GUARANTEE_RECALL /* at least a fraction `target` of the hallucinated samples is flagged */
 } hb_guarantee_kind;
 HB_API const char *hb_guarantee_kind_name(hb_guarantee_kind kind); /* "none", "risk", "recall" */
 
 typedef struct hb_guarantee {
     hb_guarantee_kind kind;
     double target; /* between 0 and 1 */
-    double delta;  /* probability that the guarantee fails, at most; 1e-6 to 0.5 */
-    double level; /* of the tests: delta, or half of it if the direction was found from the same data */
-    size_t n, k;  /* risk: accepted samples, hallucinated ones among them; recall: hallucinated samples,
-                     missed ones among them */
-    double p;     /* exact binomial p-value of the hypothesis that the threshold breaks the guarantee */
+    double delta;  /* upper bound on the probability that the guarantee fails; 1e-6 to 0.5 */
+    double level; /* level of the tests: delta, or delta / 2 if the direction was chosen from the same data */
+    size_t n, k;  /* risk: n accepted samples, k of them hallucinated; recall: n hallucinated samples, k of them missed */
+    double p;     /* exact binomial p-value of the null hypothesis that the threshold violates the guarantee */
 } hb_guarantee;
 
 typedef struct hb_sweep_options {
@@ -1036,7 +1050,7 @@ typedef struct hb_sweep_options {
     double start, stop, step; /* for HB_GRID_RANGE */
     double min_recall;        /* in (0, 1]; 0.9 */
     hb_direction direction;   /* HB_DIRECTION_AUTO */
-    hb_guarantee guarantee;   /* none; else its kind, target and delta choose tau among all scores */
+    hb_guarantee guarantee;   /* default none; otherwise kind, target and delta determine tau, chosen among all scores */
 } hb_sweep_options;
 
 HB_API hb_sweep_options hb_sweep_defaults(void);
@@ -1049,8 +1063,8 @@ typedef struct hb_sweep_point {
 
 typedef enum hb_selection {
     HB_SELECT_PRECISION_AT_RECALL, /* the highest precision at recall >= min_recall */
-    HB_SELECT_BEST_F1,             /* no tau reached the recall: the best F1 */
-    HB_SELECT_GUARANTEE            /* as many accepted, or as few flagged, as the guarantee allows */
+    HB_SELECT_BEST_F1,             /* no tau reached the recall, so the best F1 was chosen */
+    HB_SELECT_GUARANTEE            /* the most accepted or the fewest flagged samples that the guarantee allows */
 } hb_selection;
 HB_API const char *hb_selection_name(hb_selection selection); /* "precision at recall", "best F1",
                                                                  "guarantee" */
@@ -1058,61 +1072,62 @@ HB_API const char *hb_selection_name(hb_selection selection); /* "precision at r
 typedef struct hb_sweep_result {
     size_t n;
     double score_min, score_max;
-    double hallucination_rate; /* share of label 1 */
+    double hallucination_rate; /* fraction of samples with label 1 */
     hb_class_summary by_label[2];
     double cohens_d;              /* (mean_1 - mean_0) / pooled sd */
-    double auroc_high, auroc_low; /* for either direction; they sum to 1 */
-    double auroc, pr_auc;         /* in the direction in force; independent of tau */
-    double auroc_null_se;         /* standard error of AUROC if the score told nothing (ties counted) */
+    double auroc_high, auroc_low; /* AUROC for each direction; they sum to 1 */
+    double auroc, pr_auc;         /* in `direction`; independent of tau */
+    double auroc_null_se;         /* standard error of AUROC for an uninformative score, corrected for ties */
     bool within_noise;            /* |auroc - 0.5| < 1.96 auroc_null_se */
     hb_direction direction;       /* HIGH or LOW */
     hb_grid grid;
-    bool wide_grid; /* the 0.60-0.99 quantiles failed, 0.01-0.99 were used */
+    bool wide_grid; /* no quantile from 0.60 to 0.99 reached the recall, so 0.01 to 0.99 were used */
     hb_selection selection;
     double min_recall;
     hb_guarantee guarantee;
     hb_sweep_point best;
-    hb_sweep_point *points; /* [n_points], the whole sweep, from the fewest flagged to the most */
+    hb_sweep_point *points; /* [n_points], the whole sweep, from fewest to most flagged samples */
     size_t n_points;
 } hb_sweep_result;
 
-/* Pass 2: direction, curves and the whole threshold sweep, O(n log n). Quantiles are taken of the score
- * as the direction orients it, so that negating every score and turning the direction gives the same
- * flagged samples. A guarantee is by Learn then Test (Angelopoulos et al., 2021), with exact binomial
- * p-values in a fixed sequence of thresholds. HB_ERR_DATA with the reason for data that cannot be
- * calibrated: fewer than 10 samples, one class only, all scores equal, a score that is not finite; and
- * for data that cannot support the guarantee, with the number of samples that would. HB_ERR_ARGUMENT
- * for bad options. */
+/* Pass 2: finds the direction, the curves and the threshold, in O(n log n). Scores are oriented by the
+ * direction before quantiles are taken, so negating all scores and reversing the direction flags the
+ * same samples. A guarantee uses Learn then Test (Angelopoulos et al., 2021) with exact binomial
+ * p-values in a fixed sequence of thresholds. HB_ERR_DATA, with the reason, for data that cannot be
+ * calibrated: fewer than 10 samples, only one class, all scores equal, or a score that is not finite.
+ * HB_ERR_DATA also for data that cannot support the guarantee; the message says how many samples would
+ * suffice. HB_ERR_ARGUMENT for invalid options. */
 HB_API hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
                           const hb_sweep_options *options, hb_sweep_result *result, hb_error *err);
 HB_API void hb_sweep_free(hb_sweep_result *result);
 
-/* Fits a map to labels: Platt's with targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) by Newton's method
- * (Lin, Lin and Weng, 2007), isotonic by pooling adjacent violators (Ayer et al., 1955), lambda as the
- * likeliest around tau. HB_ERR_DATA as hb_auroc, and when no lambda is likeliest, tau making no error,
- * or none above 0 is. O(n log n). Released with hb_map_free. */
+/* Fits a map to labels. Platt scaling uses the targets (n1 + 1) / (n1 + 2) and 1 / (n0 + 2) and
+ * Newton's method (Lin, Lin and Weng, 2007). The isotonic map pools adjacent violators (Ayer et al.,
+ * 1955). Lambda is the maximum-likelihood value for the given tau. HB_ERR_DATA as for hb_auroc, when
+ * tau makes no error (the likelihood then has no maximum) and when the best lambda is not above 0. O(n
+ * log n). Release with hb_map_free. */
 HB_API hb_status hb_map_fit(const double *scores, const uint8_t *labels, size_t n, hb_map_kind kind,
                             double tau, hb_direction direction, hb_map *map, hb_error *err);
 
 /* ---- Joint models -------------------------------------------------------------------------------- */
 
 /* L2-regularised logistic regression (Hastie, Tibshirani and Friedman, The Elements of Statistical
- * Learning, 2009, 4.4): minimises |weights|^2 / 2 + c sum of log-losses over samples x [d][n], the
- * intercept being free. By liblinear (Fan et al., 2008), whose own penalty of the intercept is made
- * negligible; to about 1e-6. Takes c from 1e-9 to 1e9. HB_ERR_DATA as hb_auroc, and beyond
- * HB_JOINT_MAX_SAMPLES. liblinear keeps in one variable of the process where
- * to print to: it is set to nowhere. */
+ * Learning, 2009, 4.4): minimises |weights|^2 / 2 + c * (sum of the log-losses) over samples x [d][n],
+ * without a penalty on the intercept. Uses liblinear (Fan et al., 2008); its penalty on the intercept
+ * is made negligible. Accurate to about 1e-6. c must be from 1e-9 to 1e9. HB_ERR_DATA as for hb_auroc,
+ * and for more than HB_JOINT_MAX_SAMPLES samples. Side effect: this turns off liblinear's output, a
+ * setting of the whole process. */
 HB_API hb_status hb_logistic_fit(const double *x, const uint8_t *labels, size_t n, size_t d, double c,
                                  double *weights, double *intercept, hb_error *err);
 
 HB_API hb_joint_options hb_joint_defaults(void);
 
-/* Fits scores x [d][n] of these names to labels, each standardised by the samples fitted to. The
- * strength of regularisation is the one with the least log-loss out of fold, in a cross-validation with
- * folds stratified by label, the same on every platform. out_of_fold [n] gets each sample's log-odds by
- * the model fitted without its fold: what AUROC and thresholds are to be found on. They flatter the
- * model only in that the strength was chosen on them. HB_ERR_DATA as hb_auroc, and for fewer samples of
- * a label than folds. */
+/* Fits a joint model of the named scores x [d][n] to labels. Scores are standardised with the mean and
+ * standard deviation of the training samples. Cross-validation chooses the regularisation strength with
+ * the lowest out-of-fold log-loss; folds are stratified by label and equal on every platform.
+ * out_of_fold [n] receives each sample's log-odds from the model trained without its fold: compute
+ * AUROC and thresholds from these. Their only optimistic bias comes from choosing the strength on them.
+ * HB_ERR_DATA as for hb_auroc, and when a label has fewer samples than there are folds. */
 HB_API hb_status hb_joint_fit(const double *x, const uint8_t *labels, size_t n, size_t d,
                               const char *const *names, const hb_joint_options *options,
                               hb_joint *joint, double *out_of_fold, hb_error *err);
@@ -1121,36 +1136,38 @@ HB_API hb_status hb_joint_fit(const double *x, const uint8_t *labels, size_t n, 
 
 typedef struct hb_interval {
     double lower, upper;
-} hb_interval; /* of 95 % confidence */
+} hb_interval; /* 95 % confidence interval */
 
-/* AUROC with its standard error; NaN where a class has one sample (DeLong, DeLong and Clarke-Pearson,
- * 1988). O(n log n). Errors as hb_auroc. */
+/* AUROC and its standard error (DeLong, DeLong and Clarke-Pearson, 1988). The standard error is NaN
+ * when a class has only one sample. O(n log n). Errors as hb_auroc. */
 HB_API hb_status hb_delong(const double *scores, const uint8_t *labels, size_t n, double *auroc,
                            double *se, hb_error *err);
 
 typedef struct hb_auroc_difference {
     double difference, se, z;
-    double p; /* two-sided, of no difference */
+    double p; /* two-sided p-value of the hypothesis that the AUROCs are equal */
 } hb_auroc_difference;
 
-/* DeLong's test of AUROC(a) - AUROC(b), both scores being of the same samples; all but the difference
- * are NaN where a class has one sample. Errors as hb_auroc. */
+/* DeLong's test of AUROC(a) - AUROC(b) for two scores of the same samples. When a class has only one
+ * sample, all results except the difference are NaN. Same errors as hb_auroc. */
 HB_API hb_status hb_delong_compare(const double *a, const double *b, const uint8_t *labels, size_t n,
                                    hb_auroc_difference *out, hb_error *err);
 
-/* The same test of each of scores [n_scores][n] against the first, and `p_holm` [n_scores], the p
- * adjusted for all of these. What the first has of either is NaN. */
+/* Tests each of scores [n_scores][n] against the first one. `out` [n_scores] receives the tests and
+ * `p_holm` [n_scores] their p-values with Holm's adjustment. The entries of the first score are NaN. */
 HB_API hb_status hb_delong_compare_all(const double *scores, size_t n_scores, const uint8_t *labels,
                                        size_t n, hb_auroc_difference *out, double *p_holm,
                                        hb_error *err);
 
-/* p values [n] adjusted for their number (Holm, A Simple Sequentially Rejective Multiple Test
- * Procedure, 1979). NaN is no test: it stays, and does not count. In place is allowed. */
+/* Adjusts p-values [n] for multiple testing (Holm, A Simple Sequentially Rejective Multiple Test
+ * Procedure, 1979). NaN marks a missing test: it stays NaN and does not count. `adjusted` may be `p`.
+ */
 HB_API hb_status hb_holm(const double *p, size_t n, double *adjusted, hb_error *err);
 
-/* Rank correlations [n_scores][n_scores] of scores [n_scores][n], equal values sharing their mean rank
- * (Spearman, The Proof and Measurement of Association between Two Things, 1904). NaN with a score whose
- * values are all equal. O(n_scores n log n + n_scores^2 n). HB_ERR_DATA when a score is not finite. */
+/* Rank correlations [n_scores][n_scores] of scores [n_scores][n] (Spearman, The Proof and Measurement
+ * of Association between Two Things, 1904). Equal values get their mean rank. Correlations with a
+ * constant score are NaN. O(n_scores n log n + n_scores^2 n). HB_ERR_DATA when a score is not finite.
+ */
 HB_API hb_status hb_spearman(const double *scores, size_t n_scores, size_t n, double *correlations,
                              hb_error *err);
 
@@ -1163,25 +1180,26 @@ HB_API hb_bootstrap_options hb_bootstrap_defaults(void);
 
 typedef struct hb_bootstrap {
     hb_interval auroc, pr_auc, precision_at_recall;
-    double precision; /* of the samples themselves: the highest at recall >= min_recall */
+    double precision; /* on the samples themselves: the highest precision at recall >= min_recall */
 } hb_bootstrap;
 
-/* Percentile intervals of what high scores say of label 1, by a bootstrap within each class; the
- * precision is the highest at recall >= min_recall in each draw. O(n n_draws). Errors as hb_auroc, and
- * HB_ERR_ARGUMENT. */
+/* Percentile bootstrap intervals for the score as a predictor of label 1, where high scores are risky.
+ * Each class is resampled separately. The precision of a draw is its highest at recall >= min_recall.
+ * O(n n_draws). Errors as hb_auroc, and HB_ERR_ARGUMENT for invalid options. */
 HB_API hb_status hb_bootstrap_intervals(const double *scores, const uint8_t *labels, size_t n,
                                         const hb_bootstrap_options *options, hb_bootstrap *out,
                                         hb_error *err);
 
-/* How far the numbers of one score may be off. */
+/* Standard error and confidence intervals of one score's metrics. */
 typedef struct hb_uncertainty {
     double auroc_se; /* DeLong's */
     hb_interval auroc_delong;
     hb_bootstrap_options options;
-    hb_bootstrap bootstrap; /* unset when the options say 0 draws */
+    hb_bootstrap bootstrap; /* unset when options.n_draws is 0 */
 } hb_uncertainty;
 
-/* In the direction given, HIGH or LOW. Errors as hb_bootstrap_intervals; 0 draws are none. */
+/* Computes the uncertainty of a score in `direction`, HIGH or LOW. 0 draws skip the bootstrap. Errors
+ * as hb_bootstrap_intervals. */
 HB_API hb_status hb_find_uncertainty(const double *scores, const uint8_t *labels, size_t n,
                                      hb_direction direction, const hb_bootstrap_options *options,
                                      hb_uncertainty *out, hb_error *err);
@@ -1190,24 +1208,24 @@ HB_API hb_status hb_find_uncertainty(const double *scores, const uint8_t *labels
 
 typedef struct hb_compared_score {
     const char *name;
-    size_t place;          /* in the table */
-    hb_sweep_result sweep; /* without its points */
+    size_t place;          /* index in the table */
+    hb_sweep_result sweep; /* points is NULL */
     hb_uncertainty uncertainty;
-    hb_auroc_difference difference; /* to the first one's AUROC, by DeLong's test; NaN of the first */
+    hb_auroc_difference difference; /* from the first score's AUROC, by DeLong's test; NaN for the first score */
     double p_holm;                  /* its p, adjusted for all of these tests */
 } hb_compared_score;
 
 typedef struct hb_comparison {
     hb_compared_score *scores; /* [n], from the highest AUROC down */
     size_t n;
-    double *correlations; /* [n][n], Spearman's, of the scores in that order */
-    size_t n_constant;    /* scores left out, because all their values are equal */
+    double *correlations; /* [n][n], Spearman rank correlations, in the order of `scores` */
+    size_t n_constant;    /* scores left out because all their values are equal */
 } hb_comparison;
 
-/* Ranks a table's scores, `names` [table->n_scores], which must live as long as the result. A range of
- * tau belongs to one score: here it is an error. The first is chosen by the data it is judged on, so
- * its AUROC flatters it and the tests against it are approximate. Errors as hb_sweep and
- * hb_bootstrap_intervals. */
+/* Ranks the scores of a table by AUROC and compares them. `names` [table->n_scores] must outlive the
+ * result. HB_GRID_RANGE is an error, because a range of tau has the units of one score. The best score
+ * is chosen on the same data, so its AUROC is optimistic and the tests against it are approximate.
+ * Errors as hb_sweep and hb_bootstrap_intervals. */
 HB_API hb_status hb_compare_scores(const hb_score_table *table, const char *const *names,
                                    const hb_sweep_options *sweep, const hb_bootstrap_options *bootstrap,
                                    hb_comparison *out, hb_error *err);
