@@ -174,15 +174,22 @@ HB_API hb_status hb_prompt_tokenize(const hb_model *model, const char *format, c
 typedef struct hb_session hb_session;
 
 typedef struct hb_session_options {
-    int32_t n_ctx;       /* maximum positions per sequence; 0: the model's context length, at most HB_DEFAULT_CTX */
+    int32_t n_ctx;       /* maximum positions per sequence; 0: the model's context length, at most
+                            HB_DEFAULT_CTX */
     int32_t n_threads;   /* 0: one per available processor */
     int32_t n_sequences; /* 0: one */
-    int64_t n_positions; /* positions in the cache for all sequences together; positions shared by forked sequences count once; 0: n_ctx per sequence */
-    int64_t cache_bytes; /* upper limit on the size of the cache, which always has room for one sequence; 0: no limit */
-    bool exact;          /* multiply quantised weights by unrounded activations instead of 8-bit ones: slower but more exact */
-    bool claim;          /* commit all memory when the session opens, so that a long job cannot run out later and peak memory does not depend on the workload; false: commit memory when it is first used */
+    int64_t n_positions; /* positions in the cache for all sequences together; positions shared by
+                            forked sequences count once; 0: n_ctx per sequence */
+    int64_t cache_bytes; /* upper limit on the size of the cache, which always has room for one
+                            sequence; 0: no limit */
+    bool exact; /* multiply quantised weights by unrounded activations instead of 8-bit ones: slower but
+                   more exact */
+    bool claim; /* commit all memory when the session opens, so that a long job cannot run out later and
+                   peak memory does not depend on the workload; false: commit memory when it is first
+                   used */
 } hb_session_options;
-HB_API hb_session_options hb_session_defaults(void); /* all fields zero, with the meanings given above */
+HB_API hb_session_options
+hb_session_defaults(void); /* all fields zero, with the meanings given above */
 
 #define HB_DEFAULT_CTX 4096
 
@@ -375,15 +382,18 @@ typedef enum hb_map_kind {
     HB_MAP_FIT_LAMBDA, /* hb_p_fail with the maximum-likelihood lambda for tau */
     HB_MAP_PLATT,      /* 1 / (1 + exp(a score + b)) (Platt, Probabilistic Outputs for Support Vector
                           Machines, 1999) */
-    HB_MAP_ISOTONIC    /* the maximum-likelihood map that never decreases as risk increases (Zadrozny and Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, 2002) */
+    HB_MAP_ISOTONIC /* the maximum-likelihood map that never decreases as risk increases (Zadrozny and
+                       Elkan, Transforming Classifier Scores into Accurate Multiclass Probability
+                       Estimates, 2002) */
 } hb_map_kind;
 
 typedef struct hb_map {
     hb_map_kind kind;
     double tau, lambda;
     hb_direction direction;
-    double a, b;        /* coefficients of the Platt map */
-    double *scores, *p; /* [n_knots], isotonic map: linear between knots, constant outside; scores ascend */
+    double a, b; /* coefficients of the Platt map */
+    double *scores,
+        *p; /* [n_knots], isotonic map: linear between knots, constant outside; scores ascend */
     size_t n_knots;
 } hb_map;
 
@@ -451,7 +461,7 @@ HB_API const hb_signal *hb_signal_find(const char *name);
 /* These texts are valid as long as the signal. */
 HB_API const char *hb_signal_name(const hb_signal *signal);
 HB_API const char *hb_signal_about(const hb_signal *signal); /* a short description */
-HB_API const char *hb_signal_unit(const hb_signal *signal);  /* "nats"; "" for a signal without a unit */
+HB_API const char *hb_signal_unit(const hb_signal *signal); /* "nats"; "" for a signal without a unit */
 /* The aggregation used when a score name does not give one. */
 HB_API hb_aggregation hb_signal_usual(const hb_signal *signal);
 
@@ -560,8 +570,9 @@ HB_API hb_monitor hb_monitor_defaults(void); /* those named above */
 typedef struct hb_sampling {
     double temperature; /* 0: greedy, the most probable token (the lowest id among equals) */
     int32_t top_k;      /* keep the k most probable tokens; 0: all */
-    double top_p;       /* then keep the smallest set of most probable tokens whose total probability reaches top_p; 1: all */
-    uint64_t seed;      /* 42 */
+    double top_p;  /* then keep the smallest set of most probable tokens whose total probability reaches
+                      top_p; 1: all */
+    uint64_t seed; /* 42 */
 } hb_sampling;
 HB_API hb_sampling hb_sampling_defaults(void); /* greedy */
 
@@ -571,8 +582,9 @@ typedef struct hb_step {
     int32_t token;   /* the chosen token, even if it was not appended */
     double impurity; /* NaN when no signal needs the distribution */
     double p_fail;   /* NaN when nothing is watched */
-    double watched;  /* the value that P_fail is computed from: the watched signal or the joint model's log-odds */
-    const hb_signal_set *signals; /* those measured */
+    double watched;  /* the value that P_fail is computed from: the watched signal or the joint model's
+                        log-odds */
+    const hb_signal_set *signals; /* the measured signals */
     const double *values;         /* their values, in the order of the set */
 } hb_step;
 
@@ -630,9 +642,9 @@ typedef struct hb_generation {
     int32_t n_tokens;    /* tokens appended, without the end-of-text token or a halted token */
     int32_t n_prompt;    /* tokens of the prompt */
     hb_finish finish;
-    hb_step last;  /* the last checked step, if any; after a halt, the step that caused it */
-    double cutoff; /* the cutoff used */
-    hb_signal_set *signals; /* those measured */
+    hb_step last;           /* the last checked step, if any; after a halt, the step that caused it */
+    double cutoff;          /* the cutoff used */
+    hb_signal_set *signals; /* the measured signals */
     double *values;         /* storage for the values of the steps above */
     hb_scores *scores;      /* the scores of `signals` with every aggregation */
     double prompt_seconds, decode_seconds;
@@ -824,7 +836,7 @@ typedef struct hb_run_settings {
     int32_t n_ctx;
     double alpha;
     const hb_signal_set *signals; /* the signals that are measured and stored; NULL: all */
-    const char *chat;   /* the chat format that wraps each prompt as one user message; "" or NULL: none */
+    const char *chat; /* the chat format that wraps each prompt as one user message; "" or NULL: none */
     const char *system; /* the system message, used with a chat format; "" or NULL: none */
 } hb_run_settings;
 
@@ -895,7 +907,8 @@ HB_API int hb_run_label(const hb_run_sample *sample, const hb_grading *grading);
 /* The work done by one call of hb_score. */
 typedef struct hb_score_work {
     uint64_t tokens_evaluated;
-    uint64_t tokens_shared; /* prompt tokens shared with another sample's prompt instead of being evaluated again */
+    uint64_t tokens_shared; /* prompt tokens shared with another sample's prompt instead of being
+                               evaluated again */
 } hb_score_work;
 
 typedef struct hb_score_options {
@@ -1021,7 +1034,8 @@ typedef struct hb_class_summary {
 } hb_class_summary;
 
 typedef enum hb_grid {
-    HB_GRID_QUANTILES, /* the 40 quantiles 0.60 to 0.99; if none reaches the recall, the 99 quantiles 0.01 to 0.99 */
+    HB_GRID_QUANTILES, /* the 40 quantiles 0.60 to 0.99; if none reaches the recall, the 99 quantiles
+                          0.01 to 0.99 */
     HB_GRID_RANGE,     /* start, start + step ... up to stop */
     HB_GRID_EXACT      /* every distinct score */
 } hb_grid;
@@ -1031,7 +1045,8 @@ HB_API const char *hb_grid_name(hb_grid grid); /* "quantiles", "range", "exact" 
  * calibration samples. */
 typedef enum hb_guarantee_kind {
     HB_GUARANTEE_NONE,
-    HB_GUARANTEE_RISK,  /* at most a fraction `target` of the accepted (not flagged) samples is hallucinated */
+    HB_GUARANTEE_RISK,  /* at most a fraction `target` of the accepted (not flagged) samples is
+                           hallucinated */
     HB_GUARANTEE_RECALL /* at least a fraction `target` of the hallucinated samples is flagged */
 } hb_guarantee_kind;
 HB_API const char *hb_guarantee_kind_name(hb_guarantee_kind kind); /* "none", "risk", "recall" */
@@ -1040,9 +1055,12 @@ typedef struct hb_guarantee {
     hb_guarantee_kind kind;
     double target; /* between 0 and 1 */
     double delta;  /* upper bound on the probability that the guarantee fails; 1e-6 to 0.5 */
-    double level; /* level of the tests: delta, or delta / 2 if the direction was chosen from the same data */
-    size_t n, k;  /* risk: n accepted samples, k of them hallucinated; recall: n hallucinated samples, k of them missed */
-    double p;     /* exact binomial p-value of the null hypothesis that the threshold violates the guarantee */
+    double level;  /* level of the tests: delta, or delta / 2 if the direction was chosen from the same
+                      data */
+    size_t n, k; /* risk: n accepted samples, k of them hallucinated; recall: n hallucinated samples, k
+                    of them missed */
+    double
+        p; /* exact binomial p-value of the null hypothesis that the threshold violates the guarantee */
 } hb_guarantee;
 
 typedef struct hb_sweep_options {
@@ -1050,7 +1068,8 @@ typedef struct hb_sweep_options {
     double start, stop, step; /* for HB_GRID_RANGE */
     double min_recall;        /* in (0, 1]; 0.9 */
     hb_direction direction;   /* HB_DIRECTION_AUTO */
-    hb_guarantee guarantee;   /* default none; otherwise kind, target and delta determine tau, chosen among all scores */
+    hb_guarantee guarantee;   /* default none; otherwise kind, target and delta determine tau, chosen
+                                 among all scores */
 } hb_sweep_options;
 
 HB_API hb_sweep_options hb_sweep_defaults(void);
@@ -1064,7 +1083,7 @@ typedef struct hb_sweep_point {
 typedef enum hb_selection {
     HB_SELECT_PRECISION_AT_RECALL, /* the highest precision at recall >= min_recall */
     HB_SELECT_BEST_F1,             /* no tau reached the recall, so the best F1 was chosen */
-    HB_SELECT_GUARANTEE            /* the most accepted or the fewest flagged samples that the guarantee allows */
+    HB_SELECT_GUARANTEE /* the most accepted or the fewest flagged samples that the guarantee allows */
 } hb_selection;
 HB_API const char *hb_selection_name(hb_selection selection); /* "precision at recall", "best F1",
                                                                  "guarantee" */
@@ -1077,9 +1096,9 @@ typedef struct hb_sweep_result {
     double cohens_d;              /* (mean_1 - mean_0) / pooled sd */
     double auroc_high, auroc_low; /* AUROC for each direction; they sum to 1 */
     double auroc, pr_auc;         /* in `direction`; independent of tau */
-    double auroc_null_se;         /* standard error of AUROC for an uninformative score, corrected for ties */
-    bool within_noise;            /* |auroc - 0.5| < 1.96 auroc_null_se */
-    hb_direction direction;       /* HIGH or LOW */
+    double auroc_null_se;   /* standard error of AUROC for an uninformative score, corrected for ties */
+    bool within_noise;      /* |auroc - 0.5| < 1.96 auroc_null_se */
+    hb_direction direction; /* HIGH or LOW */
     hb_grid grid;
     bool wide_grid; /* no quantile from 0.60 to 0.99 reached the recall, so 0.01 to 0.99 were used */
     hb_selection selection;
@@ -1211,8 +1230,9 @@ typedef struct hb_compared_score {
     size_t place;          /* index in the table */
     hb_sweep_result sweep; /* points is NULL */
     hb_uncertainty uncertainty;
-    hb_auroc_difference difference; /* from the first score's AUROC, by DeLong's test; NaN for the first score */
-    double p_holm;                  /* its p, adjusted for all of these tests */
+    hb_auroc_difference
+        difference; /* from the first score's AUROC, by DeLong's test; NaN for the first score */
+    double p_holm;  /* its p, adjusted for all of these tests */
 } hb_compared_score;
 
 typedef struct hb_comparison {
@@ -1236,42 +1256,43 @@ HB_API void hb_comparison_free(hb_comparison *comparison);
 typedef struct hb_validation_options {
     double tau, lambda;
     hb_direction direction;         /* HIGH or LOW, as calibrated */
-    hb_bootstrap_options bootstrap; /* its min_recall is that of the best precision, too */
-    hb_guarantee guarantee;         /* of tau; its kind, target and delta count */
-    const hb_map *map;              /* makes P_fail; NULL: tau, lambda and direction do */
+    hb_bootstrap_options bootstrap; /* its min_recall also selects sweep.best */
+    hb_guarantee guarantee;         /* the guarantee of tau; only kind, target and delta are read */
+    const hb_map *map; /* gives P_fail; NULL: P_fail comes from tau, lambda and direction */
 } hb_validation_options;
-HB_API hb_validation_options hb_validation_defaults(void); /* tau and the rest as a monitor's */
+HB_API hb_validation_options hb_validation_defaults(void); /* see below */
 
-/* Whether a guarantee held on other samples. */
+/* The check of a guarantee on other samples. */
 typedef struct hb_guarantee_check {
     size_t n, k;  /* as in hb_guarantee, on these samples */
     double value; /* the risk or the recall; NaN when n is 0 */
     bool held;
-    double p; /* probability of a value as bad as this if the true one were exactly the target */
+    double p; /* probability of a value at least this bad if the true value were exactly the target */
 } hb_guarantee_check;
 
 #define HB_RISK_POINTS 20
 
 typedef struct hb_validation {
     hb_validation_options options;
-    hb_sweep_result sweep; /* over every score of this split; sweep.best is the best on it */
-    hb_sweep_point at_tau; /* of the calibrated threshold */
+    hb_sweep_result sweep; /* the exact sweep of this split; sweep.best is the best point on it */
+    hb_sweep_point at_tau; /* the point of the calibrated threshold */
     hb_uncertainty uncertainty;
-    double risks[HB_RISK_POINTS]; /* hallucination rate among the accepted at coverages 0.05 ... 1 */
-    double aurc;                  /* area under the risk-coverage curve, the mean risk over coverages
-                                     1/n ... 1 (Geifman and El-Yaniv, 2017; Geifman et al., 2019) */
-    double prr; /* prediction-rejection ratio: what the score gains over rejecting at random, as a part
-                   of what an oracle gains (Malinin and Gales, 2021) */
+    double
+        risks[HB_RISK_POINTS]; /* hallucination rate among accepted samples at coverages 0.05 ... 1 */
+    double aurc; /* area under the risk-coverage curve: the mean risk over coverages 1/n ... 1 (Geifman
+                    and El-Yaniv, 2017; Geifman et al., 2019) */
+    double prr;  /* prediction-rejection ratio: the gain of the score over random rejection, divided by
+                    the gain of an oracle (Malinin and Gales, 2021) */
     double log_loss; /* hb_log_loss of P_fail */
     double ece;      /* expected calibration error of P_fail in ten equal bins (Guo et al., 2017) */
     double brier;    /* mean (P_fail - label)^2 (Brier, 1950) */
-    hb_guarantee_check guarantee; /* if the options have one */
+    hb_guarantee_check guarantee; /* set if the options have a guarantee */
 } hb_validation;
 
 /* tau, lambda and direction of hb_monitor_defaults(), hb_bootstrap_defaults(), no guarantee, no map. */
 HB_API hb_validation_options hb_validation_defaults(void);
 
-/* Judges a threshold on scores it was not found on. O(n log n) without the bootstrap. Errors as
+/* Evaluates a calibrated threshold on other samples. O(n log n) without the bootstrap. Errors as
  * hb_sweep. */
 HB_API hb_status hb_validate(const double *scores, const uint8_t *labels, size_t n,
                              const hb_validation_options *options, hb_validation *out, hb_error *err);
@@ -1279,58 +1300,58 @@ HB_API void hb_validation_free(hb_validation *validation);
 
 /* ---- Pass 2 as a whole --------------------------------------------------------------------------- */
 
-/* One score as it was calibrated. */
+/* The calibration of one score. */
 typedef struct hb_calibrated_score {
     char *name;
     double tau;
     hb_direction direction;
-    double auroc, pr_auc, precision, recall, f1; /* NaN where a parameters file does not give them */
+    double auroc, pr_auc, precision, recall, f1; /* NaN when a parameters file lacks them */
     hb_class_summary by_label[2];
 } hb_calibrated_score;
 
 typedef struct hb_calibrate_options {
     hb_sweep_options sweep;         /* hb_sweep_defaults() */
-    hb_bootstrap_options bootstrap; /* hb_bootstrap_defaults(); its min_recall is the sweep's. 0 draws:
-                                       no intervals but DeLong's */
+    hb_bootstrap_options bootstrap; /* hb_bootstrap_defaults(); min_recall comes from `sweep`. 0 draws:
+                                       only DeLong's interval */
     hb_map_kind map;                /* HB_MAP_LAMBDA */
-    bool joint;                     /* calibrate a joint model of the scores; false: the best of them */
+    bool joint; /* calibrate a joint model of the scores; false: the score with the highest AUROC */
     hb_joint_options joint_options; /* hb_joint_defaults() */
-    double cutoff;                  /* of the halting that is counted: hb_monitor's */
+    double cutoff;                  /* cutoff for counting halted samples; default as hb_monitor */
 } hb_calibrate_options;
 HB_API hb_calibrate_options hb_calibrate_defaults(void);
 
-/* All that pass 2 finds. Reports are made from this struct and compute nothing. */
+/* All results of pass 2. Reports are written from this struct and compute nothing. */
 typedef struct hb_calibration_result {
     hb_calibrate_options options;
-    hb_calibrated_score *scores; /* [n_scores]: the score calibrated, those it was compared with from
-                                    the highest AUROC down, the run's other signals */
+    hb_calibrated_score *scores; /* [n_scores]: the calibrated score, then the compared scores by
+                                    descending AUROC, then the run's other signals */
     size_t n_scores;
-    hb_sweep_result sweep; /* of the score calibrated, as are the next four */
+    hb_sweep_result sweep; /* for the calibrated score, like the next four fields */
     hb_uncertainty uncertainty;
     hb_map map;
-    double brier;             /* mean (P_fail - label)^2 by the map, on these samples */
-    hb_halting halting;       /* if has_halting: of a run, by the score's signal */
-    bool has_halting;         /* not of a table or a joint model */
-    hb_comparison comparison; /* n is 0 if one score was given, or for a joint model */
+    double brier;             /* mean (P_fail - label)^2 on these samples, with P_fail from the map */
+    hb_halting halting;       /* set if has_halting: halting on the run by the score's signal */
+    bool has_halting;         /* false for a table or a joint model */
+    hb_comparison comparison; /* n is 0 for a single score and for a joint model */
     hb_joint joint;           /* n_features is 0 if there is none */
-    char **ids;               /* [n_ids], of the run's samples; none of a table's */
+    char **ids;               /* [n_ids], ids of the run's samples; n_ids is 0 for a table */
     size_t n_ids;
 } hb_calibration_result;
 
-#define HB_NAME_BYTES 65535 /* in a score's name, at most */
+#define HB_NAME_BYTES 65535 /* maximum length of a score's name */
 
-/* Calibrates one score of a table, of several the one with the highest AUROC or their joint model.
- * `names` are those of the table's scores. `options` may be NULL. HB_ERR_ARGUMENT for options that
- * exclude each other: a guarantee is for one score named beforehand, neither for the best of several
- * nor for a joint model; a joint model's log-odds are risky where they are high. HB_ERR_DATA as
- * hb_sweep, hb_map_fit and hb_joint_fit. Released with hb_calibration_result_free. */
+/* Calibrates one score of a table. If the table has several scores, calibrates the one with the highest
+ * AUROC or, with options->joint, their joint model. `names` [table->n_scores] are the names of the
+ * scores. `options` may be NULL. HB_ERR_ARGUMENT for conflicting options: a guarantee requires a single
+ * score and no joint model; a joint model requires that high values are risky. HB_ERR_DATA as for
+ * hb_sweep, hb_map_fit and hb_joint_fit. Release with hb_calibration_result_free. */
 HB_API hb_status hb_calibrate(const hb_score_table *table, const char *const *names,
                               const hb_calibrate_options *options, hb_calibration_result *result,
                               hb_error *err);
 
-/* The same for scores of a run, which it reads once. Adds the thresholds of the run's other signals, by
- * their usual aggregations; what halting would have done; and the samples' ids. `grading` as for
- * hb_run_table. Errors also as hb_run_table. */
+/* Like hb_calibrate, for scores of a run. Reads the run once. Also adds the thresholds of the run's
+ * other signals with their usual aggregations, the effect of halting, and the sample ids. `grading` as
+ * for hb_run_table. Errors as hb_calibrate and hb_run_table. */
 HB_API hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scores,
                                   const hb_grading *grading, const hb_calibrate_options *options,
                                   hb_calibration_result *result, hb_error *err);
@@ -1339,99 +1360,99 @@ HB_API void hb_calibration_result_free(hb_calibration_result *result);
 /* ---- Calibrated parameters: what a file of them holds ---------------------------------------------
  */
 
-/* A parameters file: what a monitor needs of it, and what judging the parameters on other data does.
- * Only hb_params_load makes one, so that later versions can add fields at its end. Texts are empty
- * where the file does not give them. */
+/* The contents of a parameters file that a monitor and a validation need. Only hb_params_load creates
+ * this struct, so later versions can add fields at its end. Texts that the file lacks are empty. */
 typedef struct hb_params {
     double tau, lambda, alpha;
     hb_direction direction;
     hb_map map;
     hb_guarantee guarantee; /* of tau */
     hb_joint joint;         /* n_features is 0 if there is none */
-    char *score;            /* the name of the score that tau is of; "joint" of a joint model */
+    char *score;            /* the name of the score that tau applies to; "joint" for a joint model */
     char *model_name, *model_architecture;
     uint64_t model_size;    /* 0 when unknown */
-    char *chat;             /* the chat format of the prompts; empty: none */
-    char system_sha256[65]; /* of the system message; empty: none */
+    char *chat;             /* chat format of the prompts; empty: none */
+    char system_sha256[65]; /* hash of the system message; empty: none */
     double min_recall;
-    int32_t max_tokens; /* of each sample; 0 when unknown */
-    hb_grading grading; /* if is_graded: what graded the answers */
+    int32_t max_tokens; /* limit per sample; 0 when unknown */
+    hb_grading grading; /* set if is_graded: how the answers were graded */
     bool is_graded;
     char data_sha256[65];        /* empty when unknown */
-    hb_calibrated_score *scores; /* [n_scores]; `score` is the first */
+    hb_calibrated_score *scores; /* [n_scores]; the first is `score` */
     size_t n_scores;
-    char **ids; /* [n_ids], of the samples it was calibrated on, in the order of strcmp; none if it was
-                   calibrated on a table */
+    char **ids; /* [n_ids], ids of the calibration samples, sorted by strcmp; n_ids is 0 if the
+                   calibration used a table */
     size_t n_ids;
 } hb_params;
 
-/* Reads a parameters file: a regular file or a pipe, up to HB_PARAMS_BYTES. HB_ERR_FORMAT names the
- * file and the field; HB_ERR_UNSUPPORTED for a newer schema. Released with hb_params_free. */
+/* Reads a parameters file of at most HB_PARAMS_BYTES from a regular file or a pipe. HB_ERR_FORMAT names
+ * the file and the field. HB_ERR_UNSUPPORTED for a newer schema. Release with hb_params_free. */
 HB_API hb_status hb_params_load(const char *path, hb_params **params, hb_error *err);
 HB_API void hb_params_free(hb_params *params);
 #define HB_PARAMS_BYTES ((size_t)1 << 30)
 
-/* Whether parameters were calibrated on this model: of it name, architecture and file_size count. */
+/* Whether the parameters were calibrated on this model. Compares name, architecture and file size. */
 HB_API bool hb_params_same_model(const hb_params *params, const hb_model_info *model);
 
-/* Whether parameters were calibrated on prompts in this chat format with this system message; NULL or
- * empty: none. */
+/* Whether the parameters were calibrated with this chat format and this system message. NULL or empty
+ * means none. */
 HB_API bool hb_params_same_chat(const hb_params *params, const char *chat, const char *system);
 
 /* ---- Validation as a whole ----------------------------------------------------------------------- */
 
-/* A calibrated score on other data. */
+/* The validation of one calibrated score. */
 typedef struct hb_judged_score {
     const hb_calibrated_score *calibrated; /* of the parameters */
     hb_validation validation;
     hb_auroc_difference
-        difference; /* from the first score's AUROC, by DeLong's test; NaN of the first */
+        difference; /* from the first score's AUROC, by DeLong's test; NaN for the first score */
     double p_holm;  /* its p, adjusted for all of these tests */
 } hb_judged_score;
 
-/* A calibrated score that was not judged. */
+/* A calibrated score that could not be validated. */
 typedef struct hb_unjudged_score {
     const hb_calibrated_score *calibrated;
-    char *reason; /* one line; NULL: the data lack the score */
+    char *reason; /* one line; NULL: the data do not contain the score */
 } hb_unjudged_score;
 
-/* How two thresholds divide samples: [flagged by the first][by the second]. */
+/* Samples by the flags of two thresholds: [flagged by the first][flagged by the second]. */
 typedef struct hb_quadrants {
     size_t count[2][2], hallucinated[2][2];
 } hb_quadrants;
 
-/* All that a validation finds. */
+/* All results of a validation. */
 typedef struct hb_validation_result {
-    hb_judged_score *scores; /* [n_scores]; the first is the score calibrated */
+    hb_judged_score *scores; /* [n_scores]; the first is the calibrated score */
     size_t n_scores;
     hb_unjudged_score *unjudged; /* [n_unjudged] */
     size_t n_unjudged;
-    double *correlations;   /* [n_scores][n_scores], Spearman's */
-    hb_quadrants quadrants; /* if has_quadrants: of hbar_s and pri, when both are judged */
-    hb_halting halting;     /* if has_halting: of a run, by the first score's signal and map */
+    double *correlations;   /* [n_scores][n_scores], Spearman rank correlations */
+    hb_quadrants quadrants; /* set if has_quadrants: for hbar_s and pri, when both were validated */
+    hb_halting halting; /* set if has_halting: halting on the run by the first score's signal and map */
     bool has_quadrants, has_halting;
     size_t n;        /* samples */
-    size_t n_shared; /* samples whose ids the calibration had, too; 0 for a table */
+    size_t n_shared; /* samples whose ids also occur in the calibration; 0 for a table */
 } hb_validation_result;
 
-/* The scores that a validation reads: the joint model's, if there is one, or the one calibrated, in any
- * case; then each other calibrated score that is `available` [n_available]. *names [*n] is released
- * with free(); the texts are those of the parameters. HB_ERR_MEMORY. */
+/* Lists the scores that a validation reads. First come the scores of the joint model or, without one,
+ * the calibrated score, whether available or not. Then comes every other calibrated score that is in
+ * `available` [n_available]. Release *names [*n] with free(); its texts belong to the parameters.
+ * HB_ERR_MEMORY. */
 HB_API hb_status hb_params_columns(const hb_params *params, const char *const *available,
                                    size_t n_available, const char ***names, size_t *n, hb_error *err);
 
-/* Judges calibrated thresholds on a table of other samples; `names` are those of its scores. The
- * score calibrated must be judged; others that cannot be are listed. `bootstrap` may be NULL; its
- * min_recall 0 means the parameters' own. HB_ERR_DATA as hb_validate, and for a table that lacks the
- * score calibrated. The parameters must outlive the result, released with hb_validation_result_free.
- */
+/* Validates calibrated thresholds on a table of other samples. `names` are the names of the table's
+ * scores. Fails if the calibrated score cannot be validated; other scores that cannot be validated are
+ * listed in result->unjudged. `bootstrap` may be NULL; min_recall 0 means the min_recall of the
+ * parameters. HB_ERR_DATA as for hb_validate, and for a table that lacks the calibrated score. `params`
+ * must outlive the result. Release with hb_validation_result_free. */
 HB_API hb_status hb_validate_scores(const hb_params *params, const hb_score_table *table,
                                     const char *const *names, const hb_bootstrap_options *bootstrap,
                                     hb_validation_result *result, hb_error *err);
 
-/* The same for a run, which it reads once. Adds what halting would have done and how many samples the
- * calibration had, too: by id, where a row's place in its file (hb_id_is_place) counts as an id only if
- * both used the same file. `grading` as for hb_run_table. */
+/* Like hb_validate_scores, for a run. Reads the run once. Also adds the effect of halting and the
+ * number of samples shared with the calibration. Samples are matched by id; ids made from a row's place
+ * in its file (hb_id_is_place) count only if both used the same file. `grading` as for hb_run_table. */
 HB_API hb_status hb_validate_run(const hb_params *params, hb_run *run, const hb_grading *grading,
                                  const hb_bootstrap_options *bootstrap, hb_validation_result *result,
                                  hb_error *err);
@@ -1440,12 +1461,12 @@ HB_API void hb_validation_result_free(hb_validation_result *result);
 /* ---- Reports: results as text ---------------------------------------------------------------------
  */
 
-/* Each report is one text, released with free(): JSON, indented, or lines for people. Both are written
- * from the same struct. Errors: HB_ERR_MEMORY. */
+/* Each function returns one report as text: indented JSON or human-readable lines. Both are written
+ * from the same struct. Release the text with free(). Errors: HB_ERR_MEMORY. */
 
-/* Where the samples of a calibration came from. */
+/* The origin of a calibration's samples. */
 typedef struct hb_params_source {
-    const hb_run_settings *run; /* of a run; NULL: scores from a table */
+    const hb_run_settings *run; /* settings of the run; NULL: the scores come from a table */
     hb_run_counts counts;       /* of the run */
     const char *data_path;      /* of the table */
     const char *data_sha256;
@@ -1456,25 +1477,26 @@ typedef struct hb_params_source {
 /* The parameters file (docs/parameters.md). */
 HB_API hb_status hb_params_json(const hb_params_source *source, const hb_calibration_result *result,
                                 char **json, hb_error *err);
-/* What was found, for people. */
+/* The calibration as human-readable text. */
 HB_API hb_status hb_params_text(const hb_params_source *source, const hb_calibration_result *result,
                                 char **text, hb_error *err);
 
-/* Checks that parameters can be saved under that name, before the work that leads to them: makes `dir`
- * if needed, and a file in it, which it removes. HB_ERR_ARGUMENT for a name that cannot begin a file
- * name: an empty one, one of over 128 bytes, with a '/' or a leading '.'; HB_ERR_IO. */
+/* Checks early that parameters can be saved under this name. Creates `dir` if needed, then creates and
+ * removes a file in it. HB_ERR_ARGUMENT for a name that cannot begin a file name: an empty name, one of
+ * more than 128 bytes, one with a '/' or one with a leading '.'. HB_ERR_IO when `dir` is not writable.
+ */
 HB_API hb_status hb_params_try(const char *dir, const char *name, hb_error *err);
 
-/* Saves the text of hb_params_json as DIR/<name>_<YYYYMMDD_HHMMSS>_n<N>.json (local time, N samples
- * drawn), making DIR if needed: a whole file or none, never over another. *path is released with
- * free(). Errors as hb_params_try. */
+/* Saves the text of hb_params_json as DIR/<name>_<YYYYMMDD_HHMMSS>_n<N>.json (local time; N is
+ * n_samples, the samples drawn). Creates DIR if needed. Writes the whole file or none, and never
+ * overwrites a file. Release *path with free(). Errors as hb_params_try. */
 HB_API hb_status hb_params_save(const char *dir, const char *name, uint64_t n_samples, const char *json,
                                 char **path, hb_error *err);
 
-/* Where a validation's samples came from. */
+/* The origin of a validation's samples. */
 typedef struct hb_validation_source {
-    const char *params;        /* the parameters' path */
-    const char *scores;        /* the path of the run or the table */
+    const char *params;        /* path of the parameters */
+    const char *scores;        /* path of the run or the table */
     const hb_grading *grading; /* of the run's answers; NULL: labels were given */
 } hb_validation_source;
 
@@ -1484,14 +1506,15 @@ HB_API hb_status hb_validation_json(const hb_validation_source *source,
 HB_API hb_status hb_validation_text(const hb_validation_source *source,
                                     const hb_validation_result *result, char **text, hb_error *err);
 
-/* One line that says how many of n samples are hallucinated, and if they were graded how many answers
- * are right. */
+/* One line with the number of hallucinated samples among n and, if the answers were graded, the number
+ * of right answers. */
 HB_API hb_status hb_rate_text(size_t n, double hallucination_rate, const hb_grading *grading,
                               char **text, hb_error *err);
 
-/* All that a GGUF file holds (docs/usage.md), whether or not hbar can run it: metadata, tensors, types,
- * memory for a context of n_ctx positions (0: as hb_session_open takes it), and what keeps hbar from
- * running it. Plain ASCII. HB_ERR_IO, HB_ERR_FORMAT, HB_ERR_MEMORY for files that cannot be read. */
+/* Describes the contents of a GGUF file (docs/usage.md), even if hbar cannot run it: metadata, tensors,
+ * types, the memory for a context of n_ctx positions (0: the default of hb_session_open), and the
+ * reason if hbar cannot run it. Plain ASCII. HB_ERR_IO, HB_ERR_FORMAT or HB_ERR_MEMORY when the file
+ * cannot be read. */
 HB_API hb_status hb_inspect(const char *path, int32_t n_ctx, char **json, hb_error *err);
 HB_API hb_status hb_inspect_text(const char *path, int32_t n_ctx, char **text, hb_error *err);
 
