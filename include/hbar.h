@@ -136,37 +136,90 @@ typedef struct hb_message {
     size_t length;
 } hb_message;
 
+/* How conversations are written out: by a chat template, which is a program in Jinja, or by a format
+ * from a table. It never changes, and may be shared by threads. */
+typedef struct hb_chat hb_chat;
+
+/* Whether a template that knows the choice (enable_thinking) lets the model reason before it answers. */
+typedef enum hb_thinking { HB_THINKING_DEFAULT, HB_THINKING_ON, HB_THINKING_OFF } hb_thinking;
+
+typedef struct hb_chat_options {
+    const char *format;        /* one of the formats below, by name; NULL: a template */
+    const char *template_text; /* a template; NULL: the model's own, tokenizer.chat_template */
+    size_t template_length;
+    hb_thinking thinking;
+    const char *variables; /* further variables for the template, a JSON object; NULL: none */
+    int64_t now;           /* what a template takes for the current time, in seconds since 1970; 0: the
+                              time of hb_chat_open */
+} hb_chat_options;
+HB_API hb_chat_options hb_chat_defaults(void);
+
 /* The formats known, by number from 0: "chatml", "llama3" ...; NULL beyond the last. */
 HB_API const char *hb_chat_format_name(size_t i);
 
-/* The format that a chat template, a program in Jinja, stands for, told by its markers; NULL for one
- * that is not known. Valid forever. */
+/* One more format, which is no chat: prompts that carry their markers already. A conversation is one
+ * message of the user, taken as it is, and what it spells becomes control tokens. */
+#define HB_CHAT_PREPARED "prepared"
+
+/* The format that a chat template stands for, told by its markers; NULL for one that is not known.
+ * Valid forever. */
 HB_API const char *hb_chat_recognise(const char *chat_template, size_t length);
 
-/* The format of the model's own template, tokenizer.chat_template. HB_ERR_UNSUPPORTED when it has none,
- * or one that is not known. */
+/* The format of the model's own template. HB_ERR_UNSUPPORTED when it has none, or one that is not known.
+ */
 HB_API hb_status hb_chat_format(const hb_model *model, const char **format, hb_error *err);
 
-/* A conversation of n messages written out in a format, up to where the model's answer begins, without
- * the token that begins a text. A system message may come first, then user and assistant take turns,
- * and the last is the user's; HB_ERR_ARGUMENT otherwise, or for a format that is not known. *text is
- * released with free(). */
-HB_API hb_status hb_chat_text(const char *format, const hb_message *messages, size_t n, char **text,
-                              size_t *length, hb_error *err);
+/* Opens the model's chat template, or what the options say. The model must outlive the chat; it may be
+ * NULL for a chat that only renders. `options` may be NULL, and what they point to is copied. HB_ERR_UNSUPPORTED when the model has no template, or
+ * the template a tag that is not known; HB_ERR_FORMAT, naming the line, when it is no template;
+ * HB_ERR_ARGUMENT for a format that is not known. */
+HB_API hb_status hb_chat_open(const hb_model *model, const hb_chat_options *options, hb_chat **chat,
+                              hb_error *err);
+HB_API void hb_chat_close(hb_chat *chat);
 
-/* The tokens of that text, after the one that begins a text where the model wants it. Only what the
- * format itself writes becomes control tokens: messages never do, whatever they spell. In formats whose
- * turns are marked by ordinary text ("llama2", "vicuna" ...) they can still spell that. *tokens is
- * released with free(). */
-HB_API hb_status hb_chat_tokenize(const hb_model *model, const char *format, const hb_message *messages,
-                                  size_t n, int32_t **tokens, size_t *n_tokens, hb_error *err);
+/* What tells chats apart in runs and parameters: the format's name, or "template-" with eight digits of
+ * a hash of template and variables, and how thinking was chosen. Under 32 bytes; valid as long as the
+ * chat. */
+HB_API const char *hb_chat_name(const hb_chat *chat);
 
-/* The tokens of a prompt: in a chat format, of a conversation of one user's message, after the system
- * message `system` unless that is NULL or empty; with `format` NULL or empty, of the bare prompt, as
- * hb_tokenize gives them with special tokens added and none parsed. */
+/* How models of this chat mark what they reason before they answer. */
+typedef struct hb_reasoning {
+    const char *open, *close; /* "<think>" and "</think>", say; NULL: the template names none */
+    bool opened;              /* the text before the answer ends with `open`: the answer begins within */
+} hb_reasoning;
+HB_API hb_reasoning hb_chat_reasoning(const hb_chat *chat);
+
+/* A conversation of n messages written out, with `answer` up to where the model's answer begins. *text
+ * is released with free(). In formats from the table a system message may come first, then user and
+ * assistant take turns, and the last message is the user's where an answer follows; templates say
+ * themselves what they take. HB_ERR_ARGUMENT for a conversation that is refused; HB_ERR_UNSUPPORTED
+ * when the template leaves out the system message; HB_ERR_FORMAT, naming the line, when it fails. */
+HB_API hb_status hb_chat_render(const hb_chat *chat, const hb_message *messages, size_t n, bool answer,
+                                char **text, size_t *length, hb_error *err);
+
+/* The tokens of that text, after the token that begins a text where the model wants it and the template
+ * has not written it. Only what the template or format itself writes becomes control tokens: messages
+ * never do, whatever they spell, except in HB_CHAT_PREPARED. Where turns are marked by ordinary text
+ * (as in "llama2" and "vicuna"), messages can still spell that. *tokens is released with free(). */
+HB_API hb_status hb_chat_tokenize(const hb_chat *chat, const hb_message *messages, size_t n, bool answer,
+                                  int32_t **tokens, size_t *n_tokens, hb_error *err);
+
+/* The tokens of a prompt: with a chat, of a conversation of one user's message, after the system message
+ * `system` unless that is NULL or empty, up to where the answer begins; without (NULL), of the bare
+ * prompt, as hb_tokenize gives them with special tokens added and none parsed. */
+HB_API hb_status hb_chat_prompt(const hb_model *model, const hb_chat *chat, const char *system,
+                                const char *prompt, size_t length, int32_t **tokens, size_t *n_tokens,
+                                hb_error *err);
+
+/* The same with a format by its name, NULL or empty for none. */
 HB_API hb_status hb_prompt_tokenize(const hb_model *model, const char *format, const char *system,
                                     const char *prompt, size_t length, int32_t **tokens,
                                     size_t *n_tokens, hb_error *err);
+
+/* Where `text` first spells a control token, as prompts with markers do that are not HB_CHAT_PREPARED:
+ * there it is taken literally. NULL when it does nowhere; *length is set to the token's bytes. */
+HB_API const char *hb_find_control(const hb_model *model, const char *text, size_t n_text,
+                                   size_t *length);
 
 /* ---- Sessions ----------------------------------------------------------------------------------- */
 
@@ -920,6 +973,7 @@ typedef struct hb_score_options {
     bool (*cancelled)(void *user);
     void *user;
     hb_score_work *work; /* filled in at the end; may be NULL */
+    const hb_chat *chat; /* that the run's settings name; NULL: the format of that name, or none */
 } hb_score_options;
 HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 

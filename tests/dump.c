@@ -93,6 +93,8 @@ static hb_role role_of(const char *name)
 static void print_chat(const hb_model *model, const char *format, const hb_message *messages, size_t n)
 {
     hb_error err = {HB_OK, ""};
+    hb_chat_options options = {.format = format};
+    hb_chat *chat = NULL;
     char *text = NULL;
     int32_t *tokens = NULL;
     size_t length;
@@ -100,13 +102,15 @@ static void print_chat(const hb_model *model, const char *format, const hb_messa
         puts("-1");
         return;
     }
-    if (model ? hb_chat_tokenize(model, format, messages, n, &tokens, &length, &err)
-              : hb_chat_text(format, messages, n, &text, &length, &err))
+    if (hb_chat_open(model, &options, &chat, &err) ||
+        (model ? hb_chat_tokenize(chat, messages, n, true, &tokens, &length, &err)
+               : hb_chat_render(chat, messages, n, true, &text, &length, &err)))
         fprintf(stderr, "%s\n", err.message);
     for (size_t i = 0; tokens && i < length; i++) printf(i ? " %d" : "%d", tokens[i]);
     if (tokens) putchar('\n');
     if (text) printf("%zu\n", length);
     if (text) fwrite(text, 1, length, stdout);
+    hb_chat_close(chat);
     free(tokens);
     free(text);
 }

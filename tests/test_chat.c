@@ -12,6 +12,19 @@ static const hb_message talk[] = {MESSAGE(HB_ROLE_SYSTEM, " Be brief. "),
                                   MESSAGE(HB_ROLE_USER, " Hi\n"), MESSAGE(HB_ROLE_ASSISTANT, " Yes "),
                                   MESSAGE(HB_ROLE_USER, "Why")};
 
+/* A conversation in a format, up to where the answer begins. */
+static hb_status render(const char *format, const hb_message *messages, size_t n, char **text,
+                        size_t *length, hb_error *err)
+{
+    const hb_chat_options options = {.format = format};
+    hb_chat *chat;
+    hb_status status = hb_chat_open(NULL, &options, &chat, err);
+    if (status) return status;
+    status = hb_chat_render(chat, messages, n, true, text, length, err);
+    hb_chat_close(chat);
+    return status;
+}
+
 static void test_formats(void **state)
 {
     (void)state;
@@ -53,7 +66,7 @@ static void test_formats(void **state)
         hb_error err;
         char *text;
         size_t length;
-        assert_ok(hb_chat_text(cases[i].format, talk, 4, &text, &length, &err));
+        assert_ok(render(cases[i].format, talk, 4, &text, &length, &err));
         assert_string_equal(text, cases[i].text);
         assert_int_equal(length, strlen(text));
         free(text);
@@ -69,8 +82,8 @@ static void test_every_format(void **state)
         hb_error err;
         char *whole, *last;
         size_t length, shorter;
-        assert_ok(hb_chat_text(name, talk, 4, &whole, &length, &err));
-        assert_ok(hb_chat_text(name, talk + 3, 1, &last, &shorter, &err));
+        assert_ok(render(name, talk, 4, &whole, &length, &err));
+        assert_ok(render(name, talk + 3, 1, &last, &shorter, &err));
         assert_non_null(strstr(whole, "Be brief."));
         assert_non_null(strstr(whole, "Yes"));
         assert_true(shorter < length);
@@ -124,17 +137,14 @@ static void test_bad_conversations(void **state)
     size_t n;
     const hb_message twice[] = {talk[3], talk[3]}, late[] = {talk[3], talk[0], talk[3]};
     const hb_message unknown[] = {{(hb_role)7, "x", 1}};
-    assert_fails(hb_chat_text("chatml", talk, 0, &text, &n, &err), HB_ERR_ARGUMENT,
-                 "end with the user's");
-    assert_fails(hb_chat_text("chatml", talk, 1, &text, &n, &err), HB_ERR_ARGUMENT,
-                 "end with the user's");
-    assert_fails(hb_chat_text("chatml", talk, 3, &text, &n, &err), HB_ERR_ARGUMENT,
-                 "end with the user's");
-    assert_fails(hb_chat_text("chatml", talk + 2, 2, &text, &n, &err), HB_ERR_ARGUMENT, "message 0");
-    assert_fails(hb_chat_text("chatml", twice, 2, &text, &n, &err), HB_ERR_ARGUMENT, "message 1");
-    assert_fails(hb_chat_text("chatml", late, 3, &text, &n, &err), HB_ERR_ARGUMENT, "message 1");
-    assert_fails(hb_chat_text("chatml", unknown, 1, &text, &n, &err), HB_ERR_ARGUMENT, "message 0");
-    assert_fails(hb_chat_text("chatty", talk, 4, &text, &n, &err), HB_ERR_ARGUMENT, "'chatty'");
+    assert_fails(render("chatml", talk, 0, &text, &n, &err), HB_ERR_ARGUMENT, "end with the user's");
+    assert_fails(render("chatml", talk, 1, &text, &n, &err), HB_ERR_ARGUMENT, "end with the user's");
+    assert_fails(render("chatml", talk, 3, &text, &n, &err), HB_ERR_ARGUMENT, "end with the user's");
+    assert_fails(render("chatml", talk + 2, 2, &text, &n, &err), HB_ERR_ARGUMENT, "message 0");
+    assert_fails(render("chatml", twice, 2, &text, &n, &err), HB_ERR_ARGUMENT, "message 1");
+    assert_fails(render("chatml", late, 3, &text, &n, &err), HB_ERR_ARGUMENT, "message 1");
+    assert_fails(render("chatml", unknown, 1, &text, &n, &err), HB_ERR_ARGUMENT, "message 0");
+    assert_fails(render("chatty", talk, 4, &text, &n, &err), HB_ERR_ARGUMENT, "'chatty'");
 }
 
 static size_t count(const hb_model *model, const int32_t *tokens, size_t n, const char *piece)
@@ -161,9 +171,14 @@ static void test_tokens(void **state)
     assert_ok(hb_model_open_vocab(tiny_model("chat"), &model, &err));
     assert_ok(hb_chat_format(model, &format, &err));
     assert_string_equal(format, "chatml");
-    assert_ok(hb_chat_text(format, talk, 4, &text, &length, &err));
+    assert_ok(render(format, talk, 4, &text, &length, &err));
     assert_ok(hb_tokenize(model, text, length, true, true, &parsed, &n_parsed, &err));
-    assert_ok(hb_chat_tokenize(model, format, talk, 4, &tokens, &n, &err));
+    const hb_chat_options options = {.format = format};
+    hb_chat *chat;
+    assert_ok(hb_chat_open(model, &options, &chat, &err));
+    assert_string_equal(hb_chat_name(chat), "chatml");
+    assert_ok(hb_chat_tokenize(chat, talk, 4, true, &tokens, &n, &err));
+    hb_chat_close(chat);
     assert_int_equal(n, n_parsed);
     assert_memory_equal(tokens, parsed, n * sizeof *tokens);
     assert_int_equal(count(model, tokens, n, "<|im_start|>"), 5);

@@ -1,20 +1,18 @@
-/* Conversations as chat models were trained to see them. A model's own template is a program in Jinja;
- * it is not run but recognised by its markers, and the format it stands for written from the table
- * here. */
+#include "chat/formats.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
-#include "engine/engine.h"
 
 enum { TRIM = 1, TRIM_ANSWERS = 2, SYSTEM_OPENS = 4 };
 
-typedef struct chat_format {
+struct hb_chat_form {
     const char *name;
     const char *before[3], *after[3]; /* of a message, by hb_role */
     const char *reply;                /* what the model's answer comes after */
     unsigned flags; /* TRIM: messages lose the white space around them; TRIM_ANSWERS: the assistant's
                        do; SYSTEM_OPENS: a system message opens the user's turn after it */
-} chat_format;
+};
 
 /* DeepSeek spells its tokens with a full-width bar and SentencePiece's mark of a space. */
 #define BAR           "\xEF\xBD\x9C"
@@ -23,7 +21,7 @@ typedef struct chat_format {
 #define DEEPSEEK_END  "<" BAR "end\xE2\x96\x81of\xE2\x96\x81sentence" BAR ">"
 #define COMMAND_R     "<|START_OF_TURN_TOKEN|>"
 
-static const chat_format formats[] = {
+static const hb_chat_form formats[] = {
     {"chatml",
      {"<|im_start|>system\n", "<|im_start|>user\n", "<|im_start|>assistant\n"},
      {"<|im_end|>\n", "<|im_end|>\n", "<|im_end|>\n"},
@@ -202,38 +200,16 @@ const char *hb_chat_recognise(const char *template, size_t length)
     return NULL;
 }
 
-hb_status hb_chat_format(const hb_model *model, const char **format, hb_error *err)
-{
-    hb_text template = hb_model_chat_template(model);
-    if (!template.bytes)
-        return hb_fail(err, HB_ERR_UNSUPPORTED,
-                       "%s: the model has no chat template (metadata 'tokenizer.chat_template')",
-                       model->info.path);
-    const char *name = hb_chat_recognise(template.bytes, template.length);
-    if (!name)
-        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: the model's chat template is none that hbar knows",
-                       model->info.path);
-    *format = name;
-    return HB_OK;
-}
-
 /* ---- Applying ----------------------------------------------------------------------------------- */
 
-/* A conversation written out: what the format says and what the messages say, by turns, each up to a
- * place in the text. The format comes first and last. */
-typedef struct script {
-    hb_buffer text;
-    hb_text_span *spans; /* [2 n + 1] */
-    size_t n_spans;
-} script;
-
-static void free_script(script *s)
+const hb_chat_form *hb_chat_form_find(const char *name)
 {
-    hb_buffer_free(&s->text);
-    free(s->spans);
+    for (size_t i = 0; i < N_FORMATS; i++)
+        if (strcmp(formats[i].name, name) == 0) return &formats[i];
+    return NULL;
 }
 
-static hb_status check_messages(const hb_message *messages, size_t n, hb_error *err)
+static hb_status check_messages(const hb_message *messages, size_t n, bool reply, hb_error *err)
 {
     size_t first = n > 0 && messages[0].role == HB_ROLE_SYSTEM;
     for (size_t i = first; i < n; i++)
@@ -241,90 +217,59 @@ static hb_status check_messages(const hb_message *messages, size_t n, hb_error *
             return hb_fail(err, HB_ERR_ARGUMENT,
                            "message %zu: after a system message or none, user and assistant take turns",
                            i);
-    if ((n - first) % 2 == 0)
+    if (n == first || (reply && (n - first) % 2 == 0))
         return hb_fail(err, HB_ERR_ARGUMENT, "a conversation must end with the user's message");
     return HB_OK;
 }
 
-/* What the format keeps of a message. */
-static hb_text kept(const chat_format *f, const hb_message *m)
+/* Adds what the format keeps of a message. */
+static bool add_kept(hb_buffer *text, const hb_chat_form *f, const hb_message *m)
 {
-    hb_text t = {m->text, m->length};
-    if (!(f->flags & TRIM) && !(f->flags & TRIM_ANSWERS && m->role == HB_ROLE_ASSISTANT)) return t;
-    while (t.length && hb_is_space(t.bytes[0])) t.bytes++, t.length--;
-    while (t.length && hb_is_space(t.bytes[t.length - 1])) t.length--;
-    return t;
+    const char *bytes = m->text;
+    size_t length = m->length;
+    if (f->flags & TRIM || (f->flags & TRIM_ANSWERS && m->role == HB_ROLE_ASSISTANT)) {
+        while (length && hb_is_space(bytes[0])) bytes++, length--;
+        while (length && hb_is_space(bytes[length - 1])) length--;
+    }
+    return hb_buffer_add(text, bytes, length);
 }
 
-static void end_span(script *s, bool of_format)
+static void end_span(hb_rendered *out, const hb_buffer *text, bool of_format)
 {
-    s->spans[s->n_spans++] = (hb_text_span){s->text.length, of_format};
+    out->spans[out->n_spans++] = (hb_text_span){text->length, of_format};
 }
 
-static bool add_messages(const chat_format *f, const hb_message *messages, size_t n, script *s)
+static bool add_messages(const hb_chat_form *f, const hb_message *messages, size_t n, bool reply,
+                         hb_rendered *out, hb_buffer *text)
 {
     bool ok = true;
     for (size_t i = 0; i < n && ok; i++) {
         const hb_message *m = &messages[i];
-        hb_text text = kept(f, m);
         bool opened = i > 0 && m[-1].role == HB_ROLE_SYSTEM && f->flags & SYSTEM_OPENS;
-        ok = opened || hb_buffer_add_text(&s->text, f->before[m->role]);
-        end_span(s, true);
-        ok = ok && hb_buffer_add(&s->text, text.bytes, text.length);
-        end_span(s, false);
-        ok = ok && hb_buffer_add_text(&s->text, f->after[m->role]);
+        ok = opened || hb_buffer_add_text(text, f->before[m->role]);
+        end_span(out, text, true);
+        ok = ok && add_kept(text, f, m);
+        end_span(out, text, false);
+        ok = ok && hb_buffer_add_text(text, f->after[m->role]);
+        *(m->role == HB_ROLE_SYSTEM ? &out->shows_system : &out->shows_messages) = true;
     }
-    ok = ok && hb_buffer_add_text(&s->text, f->reply);
-    end_span(s, true);
+    ok = ok && hb_buffer_add_text(text, reply ? f->reply : "");
+    end_span(out, text, true);
     return ok;
 }
 
-static hb_status write_script(const char *format, const hb_message *messages, size_t n, script *s,
-                              hb_error *err)
+/* What the format says and what the messages say come by turns, each in a span of its own. */
+hb_status hb_chat_form_write(const hb_chat_form *form, const hb_message *messages, size_t n, bool reply,
+                             hb_rendered *rendered, hb_error *err)
 {
-    const chat_format *f = formats, *end = formats + N_FORMATS;
-    while (f < end && strcmp(f->name, format) != 0) f++;
-    if (f == end) return hb_fail(err, HB_ERR_ARGUMENT, "there is no chat format '%s'", format);
-    hb_status status = check_messages(messages, n, err);
+    hb_status status = check_messages(messages, n, reply, err);
     if (status) return status;
-    *s = (script){.spans = calloc(2 * n + 1, sizeof *s->spans)};
-    if (s->spans && add_messages(f, messages, n, s)) return HB_OK;
-    free_script(s);
-    return hb_fail_memory(err);
-}
-
-hb_status hb_chat_text(const char *format, const hb_message *messages, size_t n, char **text,
-                       size_t *length, hb_error *err)
-{
-    script s;
-    hb_status status = write_script(format, messages, n, &s, err);
-    if (status) return status;
-    *text = s.text.data;
-    *length = s.text.length;
-    free(s.spans);
-    return HB_OK;
-}
-
-hb_status hb_chat_tokenize(const hb_model *model, const char *format, const hb_message *messages,
-                           size_t n, int32_t **tokens, size_t *n_tokens, hb_error *err)
-{
-    script s;
-    hb_status status = write_script(format, messages, n, &s, err);
-    if (status) return status;
-    status =
-        hb_tokenize_spans(model, s.text.data, s.spans, s.n_spans, true, false, tokens, n_tokens, err);
-    free_script(&s);
-    return status;
-}
-
-hb_status hb_prompt_tokenize(const hb_model *model, const char *format, const char *system,
-                             const char *prompt, size_t length, int32_t **tokens, size_t *n_tokens,
-                             hb_error *err)
-{
-    if (!format || !*format)
-        return hb_tokenize(model, prompt, length, true, false, tokens, n_tokens, err);
-    const hb_message messages[] = {{HB_ROLE_SYSTEM, system, system ? strlen(system) : 0},
-                                   {HB_ROLE_USER, prompt, length}};
-    size_t from = system && *system ? 0 : 1;
-    return hb_chat_tokenize(model, format, messages + from, 2 - from, tokens, n_tokens, err);
+    hb_buffer text = {0};
+    hb_rendered out = {.spans = calloc(2 * n + 1, sizeof *out.spans)};
+    bool ok = out.spans && add_messages(form, messages, n, reply, &out, &text);
+    out.text = text.data;
+    out.length = text.length;
+    if (ok) *rendered = out;
+    else hb_rendered_free(&out);
+    return ok ? HB_OK : hb_fail_memory(err);
 }

@@ -148,6 +148,30 @@ bool hb_tokenizer_is_end(const hb_tokenizer *tokenizer, int32_t token)
     return tokenizer->vocab.entries[token].ends;
 }
 
+int32_t hb_tokenizer_bos(const hb_tokenizer *tokenizer)
+{
+    return tokenizer->bos;
+}
+
+int32_t hb_tokenizer_eos(const hb_tokenizer *tokenizer)
+{
+    return tokenizer->eos;
+}
+
+size_t hb_tokenizer_find_control(const hb_tokenizer *tokenizer, const char *text, size_t length,
+                                 size_t *n)
+{
+    const hb_vocab *v = &tokenizer->vocab;
+    *n = 0;
+    for (size_t at = 0; at < length; at++) {
+        int32_t token = hb_vocab_special_at(v, text + at, length - at, true);
+        if (token == HB_NO_TOKEN || v->entries[token].type == HB_TOKEN_USER) continue;
+        *n = v->entries[token].piece.length;
+        return at;
+    }
+    return length;
+}
+
 /* ---- Encoding ----------------------------------------------------------------------------------- */
 
 /* The number of bytes of white space at the start of a text that the previous special token swallows.

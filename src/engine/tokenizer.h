@@ -27,4 +27,12 @@ hb_text hb_tokenizer_bytes(const hb_tokenizer *tokenizer, int32_t token);
 hb_text hb_tokenizer_piece(const hb_tokenizer *tokenizer, int32_t token);
 bool hb_tokenizer_is_end(const hb_tokenizer *tokenizer, int32_t token);
 
+/* The tokens that begin and end a text; below 0 when there is none. */
+int32_t hb_tokenizer_bos(const hb_tokenizer *tokenizer);
+int32_t hb_tokenizer_eos(const hb_tokenizer *tokenizer);
+
+/* Where a text first spells a control token, `length` when nowhere; *n is set to the token's bytes. */
+size_t hb_tokenizer_find_control(const hb_tokenizer *tokenizer, const char *text, size_t length,
+                                 size_t *n);
+
 #endif

@@ -56,6 +56,17 @@ static hb_status add_request(hb_scorer *s, hb_scoring *sample, const int32_t *to
     return hb_scheduler_add(s->scheduler, &r, &number, err);
 }
 
+/* A prompt's tokens, by the chat given or the format that the run names. */
+static hb_status tokenize(const hb_scorer *s, const char *prompt, int32_t **tokens, size_t *n,
+                          hb_error *err)
+{
+    const hb_run_settings *r = s->settings;
+    if (s->options->chat)
+        return hb_chat_prompt(s->model, s->options->chat, r->system, prompt, strlen(prompt), tokens, n,
+                              err);
+    return hb_prompt_tokenize(s->model, r->chat, r->system, prompt, strlen(prompt), tokens, n, err);
+}
+
 /* Adds a sample's request, or records why it cannot be scored; *added becomes whether the request was
  * added. A sample without room for max_tokens is skipped, because it would not be comparable with the
  * others. */
@@ -66,8 +77,7 @@ static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const char *prom
     int32_t *tokens = NULL;
     hb_error why;
     *added = false;
-    hb_status status = hb_prompt_tokenize(s->model, s->settings->chat, s->settings->system, prompt,
-                                          strlen(prompt), &tokens, &n, &why);
+    hb_status status = tokenize(s, prompt, &tokens, &n, &why);
     sample->n_prompt = n;
     if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
     if (status) return hb_record_reason(s, sample, HB_SAMPLE_FAILED, why.message, err);
