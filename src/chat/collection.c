@@ -40,9 +40,10 @@ void hb_jturn_round(hb_jinja *j, hb_jlist *list)
     }
 }
 
-/* Whether y has to come before x, which it stands behind. */
+/* Whether y has to come before x, which it stands behind. What is equal needs no order. */
 static bool comes_first(hb_jinja *j, hb_jvalue x, hb_jvalue y, bool reverse)
 {
+    if (hb_jequal(j, x, y)) return false;
     return reverse ? hb_jcompare(j, y, x) == 1 : hb_jcompare(j, y, x) == -1;
 }
 
@@ -136,6 +137,7 @@ bool hb_jremove(hb_jinja *j, hb_jdict *dict, hb_jvalue key, hb_jvalue *removed)
 hb_jlist *hb_jdict_list(hb_jinja *j, const hb_jdict *dict, hb_jpart part, hb_jform form)
 {
     hb_jlist *list = hb_jnew_list(j, form);
+    list->part = part;
     for (size_t i = 0; i < dict->n; i++) {
         hb_jvalue v = part == HB_J_KEYS ? dict->pairs[i].key : dict->pairs[i].value;
         if (part == HB_J_ITEMS) {

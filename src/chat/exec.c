@@ -103,6 +103,8 @@ static const hb_jlist *chosen(hb_jinja *j, const hb_jnode *node, const hb_jlist 
     return list;
 }
 
+/* The else of a loop runs unless some round went to its end. That a round left by continue or break
+ * does not count is how Jinja has it. */
 static hb_jflow exec_for(hb_jinja *j, const hb_jnode *node)
 {
     static const hb_jtext loop_name = {"loop", 4, NULL, 0};
@@ -112,16 +114,17 @@ static hb_jflow exec_for(hb_jinja *j, const hb_jnode *node)
     *items = *hb_jitems(j, hb_jeval(j, node->b)); /* as it is now, should the body change it */
     loop->items = node->c ? chosen(j, node, items) : items;
     hb_jflow flow = HB_J_NEXT;
+    bool whole = false;
     for (loop->at = 0; loop->at < loop->items->n && flow != HB_J_BREAK; loop->at++) {
         hb_jstep(j, 1);
         j->scope = hb_jscope_new(j, before);
         hb_jset(j, j->scope, &loop_name, (hb_jvalue){.kind = HB_J_LOOP, .loop = loop});
         hb_jassign(j, node->a, loop->items->items[loop->at]);
         flow = hb_jexec(j, node->body);
+        whole = whole || flow == HB_J_NEXT;
     }
     j->scope = before;
-    if (loop->items->n > 0) return HB_J_NEXT;
-    return exec_scoped(j, node->other, hb_jscope_new(j, before));
+    return whole ? HB_J_NEXT : exec_scoped(j, node->other, hb_jscope_new(j, before));
 }
 
 /* ---- All ---------------------------------------------------------------------------------------- */

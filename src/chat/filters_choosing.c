@@ -6,7 +6,7 @@
 static hb_jargs after(const hb_jargs *args, size_t n)
 {
     hb_jargs rest = *args;
-    rest.v += n;
+    if (n > 0) rest.v += n;
     rest.n -= n;
     return rest;
 }
@@ -92,10 +92,13 @@ static hb_jvalue filter_rejectattr(hb_jinja *j, hb_jvalue self, const hb_jargs *
     return choose(j, self, args, true, false);
 }
 
+/* An attribute, and no item: of a mapping, a method only. */
 static hb_jvalue filter_attr(hb_jinja *j, hb_jvalue self, const hb_jargs *args)
 {
-    hb_jvalue name = first_argument(j, args, "an attribute is missing");
-    return hb_jattribute(j, self, hb_jtext_argument(j, name, "an attribute"));
+    hb_jvalue given = first_argument(j, args, "an attribute is missing");
+    const hb_jtext *name = hb_jtext_argument(j, given, "an attribute");
+    bool mapping = self.kind == HB_J_DICT && !self.dict->is_namespace;
+    return mapping && !hb_jfind_method(self, name) ? hb_jundefined(name) : hb_jattribute(j, self, name);
 }
 
 const hb_jbuiltin *hb_jfind_choosing_filter(const hb_jtext *name)

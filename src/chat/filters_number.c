@@ -124,7 +124,8 @@ static hb_jvalue filter_round(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
     hb_jvalue result = hb_jreal(hb_jto_real(self));
     result.mark = self.mark;
     if (!method || hb_jtext_is(method, "common")) {
-        if (self.kind != HB_J_REAL && digits >= 0) return self;
+        if (self.kind == HB_J_BOOL && digits >= 0) return hb_jint(self.truth);
+        if (self.kind == HB_J_INT && digits >= 0) return self;
         result.real = rounded(result.real, (int)digits);
     } else {
         double scale = pow(10, (double)digits);

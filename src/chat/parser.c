@@ -34,23 +34,16 @@ bool hb_jskip(hb_jparser *p, hb_jtoken_kind kind, const char *spelled)
 
 void hb_junexpected(hb_jparser *p)
 {
-    static const char *const names[] = {"text",
-                                        "'{{'",
-                                        "'}}'",
-                                        "'{%'",
-                                        "'%}'",
-                                        "the name ",
-                                        "a text",
-                                        "a number",
-                                        "a number",
-                                        "",
-                                        "the end of the template"};
+    static const char *const names[] = {
+        [HB_T_DATA] = "text",  [HB_T_PRINT] = "'{{'",     [HB_T_PRINT_END] = "'}}'",
+        [HB_T_BLOCK] = "'{%'", [HB_T_BLOCK_END] = "'%}'", [HB_T_TEXT] = "text in quotes",
+        [HB_T_INT] = "number", [HB_T_REAL] = "number",    [HB_T_END] = "end of the template"};
     const hb_jtoken *t = p->token;
     p->j->line = t->line;
-    bool spelled = t->kind == HB_T_NAME || t->kind == HB_T_OPERATOR;
-    hb_jfail(p->j, HB_ERR_FORMAT, "unexpected %s%s%.*s%s", names[t->kind], spelled ? "'" : "",
-             spelled ? (int)t->value.text->length : 0, spelled ? t->value.text->bytes : "",
-             spelled ? "'" : "");
+    if (t->kind == HB_T_NAME || t->kind == HB_T_OPERATOR)
+        hb_jfail(p->j, HB_ERR_FORMAT, "unexpected '%.*s'", (int)t->value.text->length,
+                 t->value.text->bytes);
+    hb_jfail(p->j, HB_ERR_FORMAT, "unexpected %s", names[t->kind]);
 }
 
 void hb_jexpect(hb_jparser *p, hb_jtoken_kind kind, const char *spelled)

@@ -103,9 +103,10 @@ static void quote_text(hb_jinja *j, hb_jbuilder *b, const hb_jtext *t)
 
 static void repr_list(hb_jinja *j, hb_jbuilder *b, const hb_jlist *list)
 {
-    static const char *const open[] = {"[", "(", "dict_view([", "<generator>"};
+    static const char *const open[] = {"[", "(", "", "<generator>"};
     static const char *const close[] = {"]", ")", "])", ""};
-    hb_jadd_literal(j, b, open[list->form]);
+    static const char *const views[] = {"dict_keys([", "dict_values([", "dict_items(["};
+    hb_jadd_literal(j, b, list->form == HB_J_VIEW ? views[list->part] : open[list->form]);
     for (size_t i = 0; i < list->n && list->form != HB_J_GENERATOR; i++) {
         if (i > 0) hb_jadd_literal(j, b, ", ");
         hb_jrepr(j, b, list->items[i]);

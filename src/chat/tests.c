@@ -41,7 +41,7 @@ TEST(string, self.kind == HB_J_TEXT)
 TEST(mapping, is_dict(self))
 TEST(sequence, is_sequence(self))
 TEST(iterable, is_iterable(self))
-TEST(callable, self.kind == HB_J_CALLABLE)
+TEST(callable, self.kind == HB_J_CALLABLE || self.kind == HB_J_UNDEFINED) /* as Python has it */
 TEST(filter, self.kind == HB_J_TEXT && hb_jfind_filter(self.text))
 TEST(test, self.kind == HB_J_TEXT && hb_jfind_test(self.text))
 

@@ -245,6 +245,7 @@ static const hb_jlist *characters(hb_jinja *j, const hb_jtext *t)
 static const hb_jlist *rest_of(hb_jinja *j, hb_jlist *generator)
 {
     hb_jlist *rest = hb_jnew_list(j, HB_J_PLAIN);
+    if (generator->taken == generator->n) return rest;
     rest->items = generator->items + generator->taken;
     rest->n = rest->room = generator->n - generator->taken;
     generator->taken = generator->n;

@@ -66,6 +66,7 @@ typedef struct hb_jlist {
     size_t n, room;
     size_t taken; /* of a generator's items */
     hb_jform form;
+    uint8_t part; /* of a dict that a view shows: an hb_jpart */
 } hb_jlist;
 
 typedef struct hb_jpair {
