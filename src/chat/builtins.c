@@ -20,7 +20,8 @@ const hb_jbuiltin *hb_jfind_filter(const hb_jtext *name)
 const hb_jbuiltin *hb_jfind_method(hb_jvalue of, const hb_jtext *name)
 {
     if (of.kind == HB_J_TEXT) return hb_jfind_text_method(name);
-    if (of.kind == HB_J_LIST && of.list->form == HB_J_PLAIN) return hb_jfind_list_method(name);
+    if (of.kind == HB_J_LIST && of.list->form <= HB_J_TUPLE)
+        return hb_jfind_list_method(name, of.list->form == HB_J_TUPLE);
     if (of.kind == HB_J_DICT && !of.dict->is_namespace) return hb_jfind_dict_method(name);
     return NULL;
 }

@@ -22,12 +22,12 @@ int64_t hb_jint_argument(hb_jinja *j, hb_jvalue v, int64_t by_default, const cha
 bool hb_jbool_argument(hb_jvalue v, bool by_default);
 
 /* The tables, each in a file of its own. */
-const hb_jbuiltin *hb_jfind_text_filter(const hb_jtext *name);     /* filters_text.c */
-const hb_jbuiltin *hb_jfind_number_filter(const hb_jtext *name);   /* filters_number.c */
-const hb_jbuiltin *hb_jfind_sequence_filter(const hb_jtext *name); /* filters_sequence.c */
-const hb_jbuiltin *hb_jfind_choosing_filter(const hb_jtext *name); /* filters_choosing.c */
-const hb_jbuiltin *hb_jfind_text_method(const hb_jtext *name);     /* methods_text.c */
-const hb_jbuiltin *hb_jfind_list_method(const hb_jtext *name);     /* methods_collection.c */
+const hb_jbuiltin *hb_jfind_text_filter(const hb_jtext *name);             /* filters_text.c */
+const hb_jbuiltin *hb_jfind_number_filter(const hb_jtext *name);           /* filters_number.c */
+const hb_jbuiltin *hb_jfind_sequence_filter(const hb_jtext *name);         /* filters_sequence.c */
+const hb_jbuiltin *hb_jfind_choosing_filter(const hb_jtext *name);         /* filters_choosing.c */
+const hb_jbuiltin *hb_jfind_text_method(const hb_jtext *name);             /* methods_text.c */
+const hb_jbuiltin *hb_jfind_list_method(const hb_jtext *name, bool tuple); /* methods_collection.c */
 const hb_jbuiltin *hb_jfind_dict_method(const hb_jtext *name);
 /* loop.index and the like (loop.c). */
 hb_jvalue hb_jloop_attribute(hb_jinja *j, hb_jvalue loop, const hb_jtext *name);

@@ -181,24 +181,23 @@ static void find_reasoning(hb_chat *c, const char *template, size_t length, cons
     }
 }
 
-/* Tries the template on a conversation. Where nothing of the message comes out, it wants contents as
- * lists of parts, or it is for something else. */
+/* Tries the template on a conversation, as it is, then with contents as lists of parts, then with a
+ * list of no tools: what shows the message first is what the template wants. Where nothing does, it may
+ * be made for other conversations, and is left as it is. */
 static void try_out(hb_chat *c, const char *template, size_t length)
 {
     static const hb_message hello = {HB_ROLE_USER, "Hello", 5};
+    static const struct {
+        bool parts, empty_tools;
+    } ways[] = {{false, false}, {true, false}, {false, true}, {true, true}, {false, false}};
+    const size_t n = sizeof ways / sizeof *ways;
     hb_rendered out = {0};
     hb_error why;
-    if (!run_template(c, &hello, 1, true, &out, &why) && !out.shows_messages) {
-        hb_rendered parts;
-        c->input.parts = true;
-        bool ok = !run_template(c, &hello, 1, true, &parts, &why);
-        if (ok && parts.shows_messages) {
-            hb_rendered_free(&out);
-            out = parts;
-        } else {
-            if (ok) hb_rendered_free(&parts);
-            c->input.parts = false;
-        }
+    for (size_t i = 0; i < n && !out.shows_messages; i++) {
+        hb_rendered_free(&out);
+        c->input.parts = ways[i].parts;
+        c->input.empty_tools = ways[i].empty_tools;
+        if (run_template(c, &hello, 1, true, &out, &why)) out = (hb_rendered){0};
     }
     find_reasoning(c, template, length, &out);
     hb_rendered_free(&out);

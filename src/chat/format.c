@@ -179,8 +179,8 @@ const hb_jtext *hb_jformat_percent(hb_jinja *j, const hb_jtext *format, hb_jvalu
         at = to;
         if (at < format->length) at++, add_percent(j, &b, format, &at, &a);
     }
-    bool unused = many ? a.used < a.list->n : !a.used && values.kind != HB_J_DICT;
-    if (unused && !(values.kind == HB_J_LIST && !many))
+    bool one = values.kind != HB_J_DICT && values.kind != HB_J_LIST && values.kind != HB_J_UNDEFINED;
+    if (many ? a.used < a.list->n : one && !a.used)
         hb_jfail(j, HB_ERR_FORMAT, "a format has fewer places than arguments");
     return hb_jbuilt(j, &b);
 }

@@ -105,21 +105,17 @@ LIST_METHOD(clear)
     return hb_jnone();
 }
 
-const hb_jbuiltin *hb_jfind_list_method(const hb_jtext *name)
+const hb_jbuiltin *hb_jfind_list_method(const hb_jtext *name, bool tuple)
 {
     static const hb_jbuiltin methods[] = {
-        {"append", "object", 1, list_append, NULL},
-        {"extend", "iterable", 1, list_extend, NULL},
-        {"insert", "index object", 2, list_insert, NULL},
-        {"pop", "index", 0, list_pop, NULL},
-        {"index", "value", 1, list_index, NULL},
-        {"remove", "value", 1, list_remove, NULL},
-        {"count", "value", 1, list_count, NULL},
-        {"reverse", "", 0, list_reverse, NULL},
-        {"copy", "", 0, list_copy, NULL},
+        {"index", "value", 1, list_index, NULL}, /* these two of tuples, too */
+        {"count", "value", 1, list_count, NULL},      {"append", "object", 1, list_append, NULL},
+        {"extend", "iterable", 1, list_extend, NULL}, {"insert", "index object", 2, list_insert, NULL},
+        {"pop", "index", 0, list_pop, NULL},          {"remove", "value", 1, list_remove, NULL},
+        {"reverse", "", 0, list_reverse, NULL},       {"copy", "", 0, list_copy, NULL},
         {"clear", "", 0, list_clear, NULL},
     };
-    return HB_J_FIND(methods, name);
+    return hb_jfind_builtin(methods, tuple ? 2 : sizeof methods / sizeof *methods, name);
 }
 
 /* ---- Dicts -------------------------------------------------------------------------------------- */

@@ -158,7 +158,7 @@ static void render(hb_jinja *j, void *with)
     j->out = &r->out;
     set(j, "messages", messages_value(j, in));
     set(j, "add_generation_prompt", hb_jbool(in->add_generation_prompt));
-    set(j, "tools", hb_jnone());
+    set(j, "tools", in->empty_tools ? hb_jof_list(hb_jnew_list(j, HB_J_PLAIN)) : hb_jnone());
     set(j, "documents", hb_jnone());
     set(j, "bos_token", marked_text(j, in->bos, in->bos_length, HB_FROM_TEMPLATE));
     set(j, "eos_token", marked_text(j, in->eos, in->eos_length, HB_FROM_TEMPLATE));

@@ -19,7 +19,8 @@ void hb_template_free(hb_template *template);
 typedef struct hb_template_input {
     const hb_message *messages;
     size_t n;
-    bool parts; /* contents are lists of parts, as some templates want them, rather than texts */
+    bool parts;       /* contents are lists of parts, as some templates want them, rather than texts */
+    bool empty_tools; /* `tools` is an empty list, rather than none as transformers has it */
     bool add_generation_prompt;
     hb_thinking thinking;
     const char *bos, *eos; /* how the model spells these tokens */

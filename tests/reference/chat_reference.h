@@ -624,10 +624,13 @@ static const struct {
      "{%- for m in messages %}{% if m.role == 'system' %}{% set ns.at = loop.index %}{% endif %}{% "
      "endfor -%}\n"
      "{%- for m in messages[ns.at:] -%}\n"
-     "{{ loop.previtem.role if loop.previtem is defined else 'start' }}>{{ m.role }}>{{ "
-     "loop.nextitem.role | default('end') }};\n"
+     "{{ loop.previtem.role if loop.previtem is defined else 'start' }}>{{ m.role }}>{{ (loop.nextitem "
+     "| default({})).role | default('end') }};\n"
      "{%- endfor -%}",
-     {NULL, NULL, NULL, NULL, NULL}},
+     {"start>user>end;", "start>user>assistant;user>assistant>user;assistant>user>end;",
+      "start>user>assistant;user>assistant>user;assistant>user>assistant;user>assistant>end;",
+      "start>user>assistant;user>assistant>end;",
+      "start>user>assistant;user>assistant>user;assistant>user>end;"}},
     {"loops",
      "{% for i in range(3) %}{{ loop.index }}/{{ loop.length }}{{ loop.first }}{{ loop.last }}{{ "
      "loop.revindex }}\n"

@@ -151,7 +151,7 @@ Reasoning: {{ effort }}
     "only what follows the last system message": """{%- set ns = namespace(at=0) -%}
 {%- for m in messages %}{% if m.role == 'system' %}{% set ns.at = loop.index %}{% endif %}{% endfor -%}
 {%- for m in messages[ns.at:] -%}
-{{ loop.previtem.role if loop.previtem is defined else 'start' }}>{{ m.role }}>{{ loop.nextitem.role | default('end') }};
+{{ loop.previtem.role if loop.previtem is defined else 'start' }}>{{ m.role }}>{{ (loop.nextitem | default({})).role | default('end') }};
 {%- endfor -%}""",
 
     # ---- Blocks -----------------------------------------------------------------------------------
