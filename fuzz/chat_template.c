@@ -2,7 +2,7 @@
  * character that templates do not write. It must never come out where control tokens are parsed.
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Isrc
- * fuzz/chat_template.c \ src/chat/[!c]*.c src/chat/c[ao]*.c src/base/{buffer,error,utf8}.c -ljansson
+ * fuzz/chat_template.c \ src/chat/[!c]*.c src/chat/c[ao]*.c src/base/{buffer,error,text,utf8}.c -ljansson
  * -lutf8proc -lm
  */
 #include <stdlib.h>

@@ -96,6 +96,19 @@ static bool token_is_end(const hb_model *model, int32_t token)
     return token == END;
 }
 
+static int32_t no_token(const hb_model *model)
+{
+    (void)model;
+    return -1;
+}
+
+static hb_text find_control(const hb_model *model, hb_text text)
+{
+    (void)model;
+    const char *found = memchr(text.bytes, '|', text.length);
+    return (hb_text){found, found != NULL};
+}
+
 static hb_status memory(const hb_model *model, const hb_session_options *options, hb_memory *out,
                         hb_error *err)
 {
@@ -200,6 +213,9 @@ static const hb_engine counting = {.name = "counting",
                                    .token_bytes = token_bytes,
                                    .token_piece = token_piece,
                                    .token_is_end = token_is_end,
+                                   .token_bos = no_token,
+                                   .token_eos = no_token,
+                                   .find_control = find_control,
                                    .memory = memory,
                                    .open_session = open_session,
                                    .close_session = close_session,
@@ -263,7 +279,12 @@ static void test_tokens(void **state)
     hb_error err;
     int32_t *tokens;
     size_t n;
+    size_t length;
     const hb_text_span spans[] = {{2, true}, {4, false}};
+    static const char text[] = "ab|";
+    assert_ptr_equal(hb_find_control(f->model, text, 3, &length), text + 2);
+    assert_int_equal(length, 1);
+    assert_null(hb_find_control(f->model, text, 2, &length));
     assert_ok(hb_tokenize(f->model, "ab|", 3, true, false, &tokens, &n, &err));
     assert_int_equal(n, 2);
     free(tokens);

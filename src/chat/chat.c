@@ -5,7 +5,7 @@
 #include <time.h>
 #include "base/sha256.h"
 #include "chat/formats.h"
-#include "engine/model.h"
+#include "engine/engine.h"
 
 struct hb_chat {
     const hb_model *model;
@@ -69,7 +69,7 @@ static hb_status run_template(const hb_chat *c, const hb_message *messages, size
 static bool is_blank(const hb_message *m)
 {
     size_t i = 0;
-    while (i < m->length && memchr(" \t\n\v\f\r", m->text[i], 6)) i++;
+    while (i < m->length && hb_is_space(m->text[i])) i++;
     return i == m->length;
 }
 
@@ -118,8 +118,8 @@ hb_status hb_chat_tokenize(const hb_chat *chat, const hb_message *messages, size
     if (!chat->model) return hb_fail(err, HB_ERR_ARGUMENT, "a chat without a model has no tokens");
     hb_status status = write_out(chat, messages, n, answer, &out, err);
     if (status) return status;
-    status = hb_tokenizer_encode_spans(chat->model->tokenizer, out.text, out.spans, out.n_spans,
-                                       !has_bos(chat, &out), false, tokens, n_tokens, err);
+    status = hb_tokenize_spans(chat->model, out.text, out.spans, out.n_spans, !has_bos(chat, &out),
+                               false, tokens, n_tokens, err);
     hb_rendered_free(&out);
     return status;
 }
@@ -205,7 +205,7 @@ static void try_out(hb_chat *c, const char *template, size_t length)
 
 hb_status hb_chat_format(const hb_model *model, const char **format, hb_error *err)
 {
-    hb_gguf_text template = hb_gguf_get_text(model->gguf, "tokenizer.chat_template");
+    hb_text template = hb_model_chat_template(model);
     if (!template.bytes)
         return hb_fail(err, HB_ERR_UNSUPPORTED,
                        "%s: the model has no chat template (metadata 'tokenizer.chat_template')",
@@ -237,8 +237,8 @@ static hb_status open_template(hb_chat *c, const char *text, size_t length, hb_e
 {
     hb_error why;
     if (!text) {
-        hb_gguf_text own = {0};
-        if (c->model) own = hb_gguf_get_text(c->model->gguf, "tokenizer.chat_template");
+        hb_text own = {0};
+        if (c->model) own = hb_model_chat_template(c->model);
         if (!own.bytes)
             return hb_fail(err, HB_ERR_UNSUPPORTED,
                            "%s: the model has no chat template (metadata 'tokenizer.chat_template')",
@@ -277,9 +277,8 @@ hb_status hb_chat_open(const hb_model *model, const hb_chat_options *options, hb
     if (!c) return hb_fail_memory(err);
     c->model = model;
     if (model) {
-        const hb_tokenizer *t = model->tokenizer;
-        c->input.bos = hb_tokenizer_piece(t, hb_tokenizer_bos(t), &c->input.bos_length);
-        c->input.eos = hb_tokenizer_piece(t, hb_tokenizer_eos(t), &c->input.eos_length);
+        c->input.bos = hb_token_piece(model, hb_model_bos(model), &c->input.bos_length);
+        c->input.eos = hb_token_piece(model, hb_model_eos(model), &c->input.eos_length);
     }
     c->input.thinking = o.thinking;
     c->input.now = o.now ? o.now : (int64_t)time(NULL);
@@ -308,10 +307,4 @@ const char *hb_chat_name(const hb_chat *chat)
 hb_reasoning hb_chat_reasoning(const hb_chat *chat)
 {
     return chat->reasoning;
-}
-
-const char *hb_find_control(const hb_model *model, const char *text, size_t n_text, size_t *length)
-{
-    size_t at = hb_tokenizer_find_control(model->tokenizer, text, n_text, length);
-    return at < n_text ? text + at : NULL;
 }

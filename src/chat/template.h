@@ -4,7 +4,7 @@
 #ifndef HB_CHAT_TEMPLATE_H
 #define HB_CHAT_TEMPLATE_H
 
-#include "engine/tokenizer.h"
+#include "engine/engine.h"
 
 #define HB_TEMPLATE_MAX_BYTES ((size_t)1 << 20)
 

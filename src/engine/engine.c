@@ -114,6 +114,23 @@ bool hb_token_is_end(const hb_model *model, int32_t token)
     return is_token(model, token) && model->engine->token_is_end(model, token);
 }
 
+int32_t hb_model_bos(const hb_model *model)
+{
+    return model->engine->token_bos(model);
+}
+
+int32_t hb_model_eos(const hb_model *model)
+{
+    return model->engine->token_eos(model);
+}
+
+const char *hb_find_control(const hb_model *model, const char *text, size_t n_text, size_t *length)
+{
+    hb_text found = model->engine->find_control(model, (hb_text){text, n_text});
+    *length = found.length;
+    return found.bytes;
+}
+
 /* ---- Sessions ------------------------------------------------------------------------------------ */
 
 static hb_status check_options(const hb_session_options *o, hb_error *err)

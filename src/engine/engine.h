@@ -74,6 +74,10 @@ hb_status hb_tokenize_spans(const hb_model *model, const char *text, const hb_te
 /* The model's own chat template, in Jinja; NULL bytes when it has none. Valid as long as the model. */
 hb_text hb_model_chat_template(const hb_model *model);
 
+/* The tokens that begin and end a text; below 0 when there is none. */
+int32_t hb_model_bos(const hb_model *model);
+int32_t hb_model_eos(const hb_model *model);
+
 /* ---- What a model's file holds ---------------------------------------------------------------------
  */
 
@@ -151,6 +155,9 @@ struct hb_engine {
     hb_text (*token_bytes)(const hb_model *model, int32_t token);
     hb_text (*token_piece)(const hb_model *model, int32_t token);
     bool (*token_is_end)(const hb_model *model, int32_t token);
+    int32_t (*token_bos)(const hb_model *model); /* see hb_model_bos */
+    int32_t (*token_eos)(const hb_model *model);
+    hb_text (*find_control)(const hb_model *model, hb_text text); /* see hb_find_control */
 
     /* Sessions. The model is not vocab_only. In the options, n_ctx, n_threads and n_sequences are at
      * least 1; n_positions and cache_bytes may be 0. */

@@ -29,6 +29,21 @@ static bool token_is_end(const hb_model *model, int32_t token)
     return hb_tokenizer_is_end(hb_native(model)->tokenizer, token);
 }
 
+static int32_t token_bos(const hb_model *model)
+{
+    return hb_tokenizer_bos(hb_native(model)->tokenizer);
+}
+
+static int32_t token_eos(const hb_model *model)
+{
+    return hb_tokenizer_eos(hb_native(model)->tokenizer);
+}
+
+static hb_text find_control(const hb_model *model, hb_text text)
+{
+    return hb_tokenizer_find_control(hb_native(model)->tokenizer, text);
+}
+
 const hb_engine hb_engine_native = {
     .name = "native",
     .open = hb_native_open,
@@ -39,6 +54,9 @@ const hb_engine hb_engine_native = {
     .token_bytes = token_bytes,
     .token_piece = token_piece,
     .token_is_end = token_is_end,
+    .token_bos = token_bos,
+    .token_eos = token_eos,
+    .find_control = find_control,
     .memory = hb_native_memory,
     .open_session = hb_native_open_session,
     .close_session = hb_native_close_session,

@@ -158,18 +158,15 @@ int32_t hb_tokenizer_eos(const hb_tokenizer *tokenizer)
     return tokenizer->eos;
 }
 
-size_t hb_tokenizer_find_control(const hb_tokenizer *tokenizer, const char *text, size_t length,
-                                 size_t *n)
+hb_text hb_tokenizer_find_control(const hb_tokenizer *tokenizer, hb_text text)
 {
     const hb_vocab *v = &tokenizer->vocab;
-    *n = 0;
-    for (size_t at = 0; at < length; at++) {
-        int32_t token = hb_vocab_special_at(v, text + at, length - at, true);
+    for (size_t at = 0; at < text.length; at++) {
+        int32_t token = hb_vocab_special_at(v, text.bytes + at, text.length - at, true);
         if (token == HB_NO_TOKEN || v->entries[token].type == HB_TOKEN_USER) continue;
-        *n = v->entries[token].piece.length;
-        return at;
+        return (hb_text){text.bytes + at, v->entries[token].piece.length};
     }
-    return length;
+    return (hb_text){NULL, 0};
 }
 
 /* ---- Encoding ----------------------------------------------------------------------------------- */

@@ -31,8 +31,7 @@ bool hb_tokenizer_is_end(const hb_tokenizer *tokenizer, int32_t token);
 int32_t hb_tokenizer_bos(const hb_tokenizer *tokenizer);
 int32_t hb_tokenizer_eos(const hb_tokenizer *tokenizer);
 
-/* Where a text first spells a control token, `length` when nowhere; *n is set to the token's bytes. */
-size_t hb_tokenizer_find_control(const hb_tokenizer *tokenizer, const char *text, size_t length,
-                                 size_t *n);
+/* Where a text first spells a control token; NULL bytes when nowhere. */
+hb_text hb_tokenizer_find_control(const hb_tokenizer *tokenizer, hb_text text);
 
 #endif
