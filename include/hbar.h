@@ -140,7 +140,8 @@ typedef struct hb_message {
  * from a table. It never changes, and may be shared by threads. */
 typedef struct hb_chat hb_chat;
 
-/* Whether a template that knows the choice (enable_thinking) lets the model reason before it answers. */
+/* Whether a template that knows the choice (enable_thinking) lets the model reason before it answers.
+ */
 typedef enum hb_thinking { HB_THINKING_DEFAULT, HB_THINKING_ON, HB_THINKING_OFF } hb_thinking;
 
 typedef struct hb_chat_options {
@@ -165,14 +166,11 @@ HB_API const char *hb_chat_format_name(size_t i);
  * Valid forever. */
 HB_API const char *hb_chat_recognise(const char *chat_template, size_t length);
 
-/* The format of the model's own template. HB_ERR_UNSUPPORTED when it has none, or one that is not known.
- */
-HB_API hb_status hb_chat_format(const hb_model *model, const char **format, hb_error *err);
-
 /* Opens the model's chat template, or what the options say. The model must outlive the chat; it may be
- * NULL for a chat that only renders. `options` may be NULL, and what they point to is copied. HB_ERR_UNSUPPORTED when the model has no template, or
- * the template a tag that is not known; HB_ERR_FORMAT, naming the line, when it is no template;
- * HB_ERR_ARGUMENT for a format that is not known. */
+ * NULL for a chat that only renders. `options` may be NULL, and what they point to is copied.
+ * HB_ERR_UNSUPPORTED when the model has no template, or the template a tag that is not known;
+ * HB_ERR_FORMAT, naming the line, when it is no template; HB_ERR_ARGUMENT for a format that is not
+ * known. */
 HB_API hb_status hb_chat_open(const hb_model *model, const hb_chat_options *options, hb_chat **chat,
                               hb_error *err);
 HB_API void hb_chat_close(hb_chat *chat);
@@ -185,7 +183,7 @@ HB_API const char *hb_chat_name(const hb_chat *chat);
 /* How models of this chat mark what they reason before they answer. */
 typedef struct hb_reasoning {
     const char *open, *close; /* "<think>" and "</think>", say; NULL: the template names none */
-    bool opened;              /* the text before the answer ends with `open`: the answer begins within */
+    bool opened; /* the text before the answer ends with `open`: the answer begins within */
 } hb_reasoning;
 HB_API hb_reasoning hb_chat_reasoning(const hb_chat *chat);
 
@@ -201,12 +199,12 @@ HB_API hb_status hb_chat_render(const hb_chat *chat, const hb_message *messages,
  * has not written it. Only what the template or format itself writes becomes control tokens: messages
  * never do, whatever they spell, except in HB_CHAT_PREPARED. Where turns are marked by ordinary text
  * (as in "llama2" and "vicuna"), messages can still spell that. *tokens is released with free(). */
-HB_API hb_status hb_chat_tokenize(const hb_chat *chat, const hb_message *messages, size_t n, bool answer,
-                                  int32_t **tokens, size_t *n_tokens, hb_error *err);
+HB_API hb_status hb_chat_tokenize(const hb_chat *chat, const hb_message *messages, size_t n,
+                                  bool answer, int32_t **tokens, size_t *n_tokens, hb_error *err);
 
-/* The tokens of a prompt: with a chat, of a conversation of one user's message, after the system message
- * `system` unless that is NULL or empty, up to where the answer begins; without (NULL), of the bare
- * prompt, as hb_tokenize gives them with special tokens added and none parsed. */
+/* The tokens of a prompt: with a chat, of a conversation of one user's message, after the system
+ * message `system` unless that is NULL or empty, up to where the answer begins; without (NULL), of the
+ * bare prompt, as hb_tokenize gives them with special tokens added and none parsed. */
 HB_API hb_status hb_chat_prompt(const hb_model *model, const hb_chat *chat, const char *system,
                                 const char *prompt, size_t length, int32_t **tokens, size_t *n_tokens,
                                 hb_error *err);
@@ -962,6 +960,7 @@ typedef struct hb_score_work {
     uint64_t tokens_evaluated;
     uint64_t tokens_shared; /* prompt tokens shared with another sample's prompt instead of being
                                evaluated again */
+    uint64_t literal;       /* prompts that contain the text of a control token, taken as plain text */
 } hb_score_work;
 
 typedef struct hb_score_options {

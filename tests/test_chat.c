@@ -165,12 +165,10 @@ static void test_tokens(void **state)
     hb_error err;
     hb_model *model;
     char *text;
-    const char *format;
+    static const char *const format = "chatml";
     int32_t *tokens, *parsed;
     size_t length, n, n_parsed;
     assert_ok(hb_model_open_vocab(tiny_model("chat"), &model, &err));
-    assert_ok(hb_chat_format(model, &format, &err));
-    assert_string_equal(format, "chatml");
     assert_ok(render(format, talk, 4, &text, &length, &err));
     assert_ok(hb_tokenize(model, text, length, true, true, &parsed, &n_parsed, &err));
     const hb_chat_options options = {.format = format};
@@ -546,9 +544,9 @@ static void test_no_template(void **state)
     (void)state;
     hb_error err;
     hb_model *model;
-    const char *format;
+    hb_chat *chat;
     assert_ok(hb_model_open_vocab(tiny_model("f32"), &model, &err));
-    assert_fails(hb_chat_format(model, &format, &err), HB_ERR_UNSUPPORTED, "has no chat template");
+    assert_fails(hb_chat_open(model, NULL, &chat, &err), HB_ERR_UNSUPPORTED, "has no chat template");
     assert_non_null(strstr(err.message, "tiny-f32.gguf"));
     hb_model_close(model);
 }

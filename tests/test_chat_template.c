@@ -82,6 +82,11 @@ static void test_marks(void **state)
         {"{{ m | indent(2) }}", "a\nb", "*\n  *"},
         {"{{ '%s|%5s' % (m, 'x') }} {{ '{}|{:>3}'.format(m, m) }}", "a", "*|    x *|  *"},
         {"{{ m % 'x' }} {{ m | format('x') }}", "<%s>", "*x* *x*"},
+        /* A format's places are filled by whoever wrote the format. */
+        {"{{ m.format('', '') }}", "{:<>1}{:|>1}|", "***"},
+        {"{{ m.format('x', 5) }}", "{:<>2}{:03d}", "*x***"},
+        {"{{ m % ('x', 5) }}", "%%%3s%03d", "***x***"},
+        {"{{ '{:<>2}{:<>2}'.format('x', m) }}", "y", "<x<*"},
         {"{{ m | list }} {{ m | first }}{{ m | last }}{{ m[0] }}", "ab", "['*', '*'] ***"},
         {"{{ m | int }} {{ m | int + 1 }} {{ m | float * 2 }} {{ -(m | int) }}", "41",
          "** ** **** ***"},

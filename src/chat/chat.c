@@ -203,21 +203,6 @@ static void try_out(hb_chat *c, const char *template, size_t length)
     hb_rendered_free(&out);
 }
 
-hb_status hb_chat_format(const hb_model *model, const char **format, hb_error *err)
-{
-    hb_text template = hb_model_chat_template(model);
-    if (!template.bytes)
-        return hb_fail(err, HB_ERR_UNSUPPORTED,
-                       "%s: the model has no chat template (metadata 'tokenizer.chat_template')",
-                       model->info.path);
-    const char *name = hb_chat_recognise(template.bytes, template.length);
-    if (!name)
-        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: the model's chat template is none that hbar knows",
-                       model->info.path);
-    *format = name;
-    return HB_OK;
-}
-
 /* ---- Opening ------------------------------------------------------------------------------------ */
 
 static hb_status name_template(hb_chat *c, const char *template, size_t length, hb_error *err)

@@ -13,6 +13,7 @@ typedef struct place {
     size_t width;
     int precision; /* -1: none */
     char kind;     /* 's', 'd', 'f' ...; 0: none */
+    uint8_t mark;  /* where the place came from, and so what it is filled with */
 } place;
 
 #define MAX_WIDTH     4096
@@ -81,7 +82,7 @@ static const hb_jtext *number_text(hb_jinja *j, hb_jvalue v, const place *p)
         snprintf(text, sizeof text, p->plus ? "%+.*f" : "%.*f", digits, real);
     }
     hb_jbuilder b = {0};
-    hb_jadd_bytes(j, &b, text, strlen(text), v.mark);
+    hb_jadd_bytes(j, &b, text, strlen(text), v.mark ? v.mark : p->mark);
     return hb_jbuilt(j, &b);
 }
 
@@ -93,9 +94,9 @@ static void add_filled(hb_jinja *j, hb_jbuilder *b, const hb_jtext *t, const pla
     size_t before = align == '<' ? 0 : align == '>' ? lack : lack / 2;
     bool sign_first = p->fill == '0' && number && has_at(t, 0, "+-");
     if (sign_first) hb_jadd(j, b, hb_jpart_of(j, t, 0, 1));
-    for (size_t i = 0; i < before; i++) hb_jadd_bytes(j, b, &p->fill, 1, HB_FROM_TEMPLATE);
+    for (size_t i = 0; i < before; i++) hb_jadd_bytes(j, b, &p->fill, 1, p->mark);
     hb_jadd(j, b, hb_jpart_of(j, t, sign_first, t->length));
-    for (size_t i = before; i < lack; i++) hb_jadd_bytes(j, b, &p->fill, 1, HB_FROM_TEMPLATE);
+    for (size_t i = before; i < lack; i++) hb_jadd_bytes(j, b, &p->fill, 1, p->mark);
 }
 
 static const hb_jtext *shortened(hb_jinja *j, const hb_jtext *t, const place *p)
@@ -136,7 +137,7 @@ static hb_jvalue named_argument(hb_jinja *j, const hb_jtext *t, size_t *at, argu
 
 static void add_percent(hb_jinja *j, hb_jbuilder *b, const hb_jtext *t, size_t *at, arguments *a)
 {
-    place p = {.fill = ' '};
+    place p = {.fill = ' ', .mark = hb_jmark_of(t)};
     hb_jvalue v = {0};
     if (has_at(t, *at, "(")) v = named_argument(j, t, at, a);
     for (; has_at(t, *at, "-+0 #"); ++*at) {
@@ -148,7 +149,7 @@ static void add_percent(hb_jinja *j, hb_jbuilder *b, const hb_jtext *t, size_t *
     if (*at == t->length) hb_jfail(j, HB_ERR_FORMAT, "a format ends within a place");
     p.kind = t->bytes[(*at)++];
     if (p.kind == '%') {
-        hb_jadd_literal(j, b, "%");
+        hb_jadd_bytes(j, b, "%", 1, p.mark);
         return;
     }
     if (!p.kind || !strchr("sridfFegxX", p.kind))
@@ -205,7 +206,7 @@ static hb_jvalue field(hb_jinja *j, const hb_jtext *name, const hb_jargs *args, 
 /* ":" and what follows it: [[fill]align][+][0][width][.precision][kind]. */
 static place read_place(hb_jinja *j, const hb_jtext *t)
 {
-    place p = {.fill = ' ', .precision = -1};
+    place p = {.fill = ' ', .precision = -1, .mark = hb_jmark_of(t)};
     size_t at = 1;
     if (t->length == 0) return p;
     if (has_at(t, 2, "<>^")) p.fill = t->bytes[1], p.align = t->bytes[2], at = 3;

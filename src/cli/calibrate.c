@@ -33,7 +33,7 @@ static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pa
     if (!code) code = cli_pass1_run(command, pass1);
     if (code) return code;
     pass2->demo = pass1->own_model_path != NULL;
-    pass2->own_template = !pass1->chat.template_given;
+    pass2->chat_template = pass1->chat.template_given;
     code = cli_scores_of_run(command, list, pass1->run, &scores, NULL);
     if (!code) code = calibrate_run(pass1, pass2, &scores);
     cli_scores_free(&scores);

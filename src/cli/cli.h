@@ -213,18 +213,22 @@ int cli_grading_use(const cli_grading *grading, const char *run_path, const hb_r
 /* Prints hb_rate_text. Returns an exit code. */
 int cli_print_rate(size_t n, double hallucination_rate, const hb_grading *grading);
 
-/* --chat, --system and --chat-template (chat.c). */
+/* --chat, --system, --chat-template, --thinking and --parse-special (chat.c). */
 typedef struct cli_chat {
-    bool on;
-    const char *system; /* NULL: none */
-    int template_given; /* 0: the model's own; else the format's number from 1 */
-    const char *format; /* set by cli_chat_find; NULL: no chat */
+    bool on, prepared;
+    const char *system, *template_given; /* NULL: none */
+    int thinking;                        /* an hb_thinking */
+    hb_chat *chat;                       /* opened by cli_chat_find; NULL: bare prompts */
+    const char *format;                  /* its name; NULL: bare prompts */
 } cli_chat;
 void cli_chat_add(cli_options *options, cli_chat *chat);
 /* False, with *code, for bad usage. */
 bool cli_chat_check(const cli_command *command, const cli_chat *chat, int *code);
-/* With --chat, sets chat->format to the one given or to the model's own. */
+/* With --chat or --parse-special, opens chat->chat; released with cli_chat_close. */
 hb_status cli_chat_find(cli_chat *chat, const hb_model *model, hb_error *err);
+void cli_chat_close(cli_chat *chat);
+/* Warns if the prompt spells a control token that it does not become. */
+void cli_chat_warn(const cli_chat *chat, const hb_model *model, const hb_buffer *prompt);
 
 /* --correct and --positive, which say what labels mean (data.c). */
 typedef struct cli_labels {
@@ -333,8 +337,8 @@ typedef struct cli_pass2 {
     const char *guarantee;
     uint64_t n_draws;
     hb_calibrate_options options;
-    bool demo;         /* the model is the demo's */
-    bool own_template; /* the chat format is that of the model's own template */
+    bool demo;                 /* the model is the demo's */
+    const char *chat_template; /* as given to pass 1; NULL: none */
 } cli_pass2;
 
 void cli_pass2_add(cli_options *options, cli_pass2 *pass);

@@ -318,8 +318,8 @@ static hb_status generate_from(const generate_options *o, hb_session *session, c
 {
     int32_t *tokens;
     size_t n;
-    hb_status status = hb_prompt_tokenize(hb_session_model(session), o->chat.format, o->chat.system,
-                                          prompt->data, prompt->length, &tokens, &n, err);
+    hb_status status = hb_chat_prompt(hb_session_model(session), o->chat.chat, o->chat.system,
+                                      prompt->data, prompt->length, &tokens, &n, err);
     if (status) return status;
     status = hb_generate_tokens(session, tokens, n, &o->engine, g, err);
     free(tokens);
@@ -369,12 +369,14 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     if (hb_model_open(o->model_path, &model, &err)) return cli_fail(&err);
     cli_show_warnings(model);
     if (cli_chat_find(&o->chat, model, &err)) code = cli_fail(&err);
+    else if (!o->quiet) cli_chat_warn(&o->chat, model, prompt);
     if (!code) code = apply_params(o, hb_model_get_info(model));
     if (!code && hb_session_open(model, &so, &session, &err)) code = cli_fail(&err);
     if (!code && o->trajectory_path && !(trajectory = open_trajectory(o->trajectory_path)))
         code = CLI_FAILED;
     if (!code) code = generate(o, session, prompt, trajectory);
     hb_session_close(session);
+    cli_chat_close(&o->chat);
     hb_model_close(model);
     hb_params_free(o->params);
     return code;

@@ -56,6 +56,24 @@ static void write_option(hb_writer *w, const char *name, const char *value)
     write_word(w, value);
 }
 
+/* How prompts are put to the model. The run has a template by its hash, and a template file is known
+ * only where it was given. */
+static void write_chat(hb_writer *w, const hb_run_settings *run, const char *given)
+{
+    static const char hashed[] = "template-";
+    if (!run->chat || !*run->chat) return;
+    if (strcmp(run->chat, HB_CHAT_PREPARED) == 0) {
+        hb_write(w, " --parse-special");
+        return;
+    }
+    hb_write(w, " --chat");
+    if (strncmp(run->chat, hashed, sizeof hashed - 1) != 0) given = run->chat;
+    if (given) write_option(w, "chat-template", given);
+    if (strstr(run->chat, "-thinking-on")) write_option(w, "thinking", "on");
+    if (strstr(run->chat, "-thinking-off")) write_option(w, "thinking", "off");
+    if (run->system && *run->system) write_option(w, "system", run->system);
+}
+
 /* The beginning that both commands have in common: the model and how prompts are put to it. */
 static void write_command(hb_writer *w, const char *command, const hb_run_settings *run,
                           const cli_pass2 *pass, const char *params)
@@ -64,11 +82,7 @@ static void write_command(hb_writer *w, const char *command, const hb_run_settin
     write_word(w, cli_program);
     hb_write(w, " %s", command);
     if (!pass->demo) write_option(w, "model", run->model_path);
-    if (run->chat && *run->chat) {
-        hb_write(w, " --chat");
-        if (!pass->own_template) write_option(w, "chat-template", run->chat);
-        if (run->system && *run->system) write_option(w, "system", run->system);
-    }
+    write_chat(w, run, pass->chat_template);
     write_option(w, "params", params);
 }
 

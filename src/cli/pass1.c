@@ -188,6 +188,10 @@ static void report(const cli_pass1 *p)
     if (p->work.tokens_evaluated)
         cli_message("%llu tokens evaluated, %llu shared", (unsigned long long)p->work.tokens_evaluated,
                     (unsigned long long)p->work.tokens_shared);
+    if (p->work.literal)
+        cli_message("warning: %llu prompts spell control tokens, which are taken as plain text; see "
+                    "--parse-special",
+                    (unsigned long long)p->work.literal);
     if (c->skipped + c->failed) {
         cli_message("the first sample without scores:");
         hb_run_each(p->run, show_reason, NULL, NULL);
@@ -234,8 +238,11 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
     if (code) return code;
     hb_error err;
     if (open_all(p, &err)) return cli_fail(&err);
-    hb_score_options o = {
-        .on_progress = on_progress, .cancelled = cli_interrupted, .user = p, .work = &p->work};
+    hb_score_options o = {.on_progress = on_progress,
+                          .cancelled = cli_interrupted,
+                          .user = p,
+                          .work = &p->work,
+                          .chat = p->chat.chat};
     cli_catch_interrupts();
     cli_progress_start(&p->progress, p->quiet);
     hb_status status = hb_score(p->session, p->dataset, p->run, &o, &err);
@@ -256,6 +263,7 @@ void cli_pass1_close(cli_pass1 *p)
     hb_run_close(p->run);
     hb_dataset_close(p->dataset);
     hb_session_close(p->session);
+    cli_chat_close(&p->chat);
     hb_model_close(p->model);
     hb_signal_set_free(p->signals);
     hb_signal_set_free(p->needed);

@@ -6,7 +6,7 @@
 
 typedef struct tokenize_options {
     const char *model_path;
-    bool no_special, parse_special, decode, quiet, json;
+    bool no_special, decode, quiet, json;
     cli_chat chat;
 } tokenize_options;
 
@@ -16,10 +16,10 @@ static void add_options(cli_options *options, tokenize_options *o)
         true;
     cli_add_flag(options, "no-special", 0, &o->no_special,
                  "leave out the tokens that the model wants at the beginning and end");
-    cli_add_flag(options, "parse-special", 0, &o->parse_special,
-                 "turn text that spells a control token into that token, and back");
     cli_add_flag(options, "decode", 'd', &o->decode, "take TEXT as token ids, and print their text");
     cli_chat_add(options, &o->chat);
+    cli_explain(options, "parse-special",
+                "turn text that spells a control token into that token, and back", NULL);
     cli_add_common(options, &o->quiet, &o->json);
 }
 
@@ -70,10 +70,10 @@ static int encode(const tokenize_options *o, const hb_model *model, const hb_buf
     int32_t *tokens;
     size_t n;
     hb_error err;
-    hb_status status = o->chat.on ? hb_prompt_tokenize(model, o->chat.format, o->chat.system,
-                                                       text->data, text->length, &tokens, &n, &err)
-                                  : hb_tokenize(model, text->data, text->length, !o->no_special,
-                                                o->parse_special, &tokens, &n, &err);
+    hb_status status = o->no_special ? hb_tokenize(model, text->data, text->length, false,
+                                                   o->chat.prepared, &tokens, &n, &err)
+                                     : hb_chat_prompt(model, o->chat.chat, o->chat.system, text->data,
+                                                      text->length, &tokens, &n, &err);
     if (status) return cli_fail(&err);
     int code = CLI_DONE;
     if (o->json) code = cli_print_json(tokens_json(model, tokens, n), 0);
@@ -101,7 +101,7 @@ static int join_tokens(const tokenize_options *o, const hb_model *model, const c
             return CLI_FAILED;
         }
         size_t length;
-        const char *piece = o->parse_special ? shown(model, (int32_t)id, &length)
+        const char *piece = o->chat.prepared ? shown(model, (int32_t)id, &length)
                                              : hb_token_bytes(model, (int32_t)id, &length);
         ok = hb_buffer_add(bytes, piece, length);
         text = end;
@@ -140,8 +140,8 @@ static int run(const cli_command *command, int argc, char **argv)
     add_options(&options, &o);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!cli_chat_check(command, &o.chat, &code)) return code;
-    if (o.chat.on && (o.no_special || o.parse_special || o.decode))
-        return cli_usage(command, "--chat excludes --no-special, --parse-special and --decode");
+    if (o.chat.on && (o.no_special || o.decode))
+        return cli_usage(command, "--chat excludes --no-special and --decode");
     if (hb_model_open_vocab(o.model_path, &model, &err)) return cli_fail(&err);
     cli_show_warnings(model);
     hb_buffer text = {0};
@@ -149,6 +149,7 @@ static int run(const cli_command *command, int argc, char **argv)
     if (!code) code = cli_read_operand(operand, &text);
     if (!code) code = o.decode ? decode(&o, model, &text) : encode(&o, model, &text);
     hb_buffer_free(&text);
+    cli_chat_close(&o.chat);
     hb_model_close(model);
     return code;
 }

@@ -2,6 +2,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include "base/utf8.h"
 
 const char *hb_type_text(const hb_file_tensor *tensor, char out[32])
 {
@@ -53,6 +55,44 @@ static hb_status sum_types(hb_inspection *in, hb_error *err)
     return HB_OK;
 }
 
+/* ---- Chat ---------------------------------------------------------------------------------------- */
+
+/* Writes a conversation, with a system message if the template takes one. Without the model it lacks
+ * the tokens that begin and end a text. */
+static hb_status render_sample(const hb_chat *chat, char **text, size_t *length, hb_error *err)
+{
+    static const hb_message talk[] = {{HB_ROLE_SYSTEM, "Be brief.", 9},
+                                      {HB_ROLE_USER, "Hello", 5},
+                                      {HB_ROLE_ASSISTANT, "Hi.", 3},
+                                      {HB_ROLE_USER, "How are you?", 12}};
+    hb_error why;
+    if (!hb_chat_render(chat, talk, 4, true, text, length, &why)) return HB_OK;
+    return hb_chat_render(chat, talk + 1, 3, true, text, length, err);
+}
+
+static hb_status try_chat(hb_inspection *in, hb_error *err)
+{
+    const hb_text template = in->file->chat_template;
+    const hb_chat_options o = {.template_text = template.bytes, .template_length = template.length};
+    hb_chat *chat = NULL;
+    hb_buffer clean = {0};
+    hb_error why;
+    char *text = NULL;
+    size_t length = 0;
+    if (!template.bytes) return HB_OK;
+    in->chat_format = hb_chat_recognise(template.bytes, template.length);
+    hb_status status = hb_chat_open(NULL, &o, &chat, &why);
+    if (!status) status = render_sample(chat, &text, &length, &why);
+    bool ok = hb_buffer_add(&clean, "", 0);
+    if (status) in->chat_error = strdup(why.message);
+    else hb_utf8_clean(&clean, text, length, true, &ok);
+    if (status || !ok) hb_buffer_free(&clean);
+    in->chat_sample = clean.data;
+    free(text);
+    hb_chat_close(chat);
+    return ok && (in->chat_sample || in->chat_error) ? HB_OK : hb_fail_memory(err);
+}
+
 /* ---- Whether it runs ----------------------------------------------------------------------------- */
 
 static hb_status judge(hb_inspection *in, int32_t n_ctx, hb_error *err)
@@ -76,9 +116,8 @@ hb_status hb_inspection_open(const char *path, int32_t n_ctx, hb_inspection *ins
     hb_inspection in = {0};
     hb_status status = hb_describe_file(path, &in.file, err);
     if (status) return status;
-    hb_text template = in.file->chat_template;
-    if (template.bytes) in.chat_format = hb_chat_recognise(template.bytes, template.length);
     status = sum_types(&in, err);
+    if (!status) status = try_chat(&in, err);
     if (!status) status = judge(&in, n_ctx, err);
     if (status) hb_inspection_close(&in);
     else *inspection = in;
@@ -90,4 +129,6 @@ void hb_inspection_close(hb_inspection *inspection)
     hb_model_close(inspection->model);
     hb_describe_free(inspection->file);
     free(inspection->types);
+    free(inspection->chat_sample);
+    free(inspection->chat_error);
 }

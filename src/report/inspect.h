@@ -15,7 +15,9 @@ typedef struct hb_inspection {
     hb_file_description *file;
     hb_inspected_type *types; /* [n_types], in the order of their first tensors */
     size_t n_types;
-    const char *chat_format; /* that --chat would apply; NULL: none */
+    const char *chat_format; /* the known format that the template looks like; NULL: none */
+    char *chat_sample;       /* a conversation as the template writes it, clean UTF-8; NULL: none */
+    char *chat_error;        /* why there is no sample; NULL without a template */
     hb_model *model;         /* NULL when it cannot be opened; it has warnings */
     bool runs;
     char why_not[480]; /* unless it runs */

@@ -1,5 +1,6 @@
 /* What a model file holds, as JSON. Files are hostile: texts are cleaned and cut, arrays shown by their
  * first elements. */
+#include <string.h>
 #include "base/json.h"
 #include "base/utf8.h"
 #include "report/inspect.h"
@@ -110,6 +111,20 @@ static void add_types(hb_json *j, const hb_inspection *in)
 
 /* ---- The document ------------------------------------------------------------------------------- */
 
+/* {"text", "error"}, one of them null; null without a template. */
+static void add_chat_sample(hb_json *j, const hb_inspection *in)
+{
+    const hb_text text = {in->chat_sample, in->chat_sample ? strlen(in->chat_sample) : 0};
+    if (!in->chat_sample && !in->chat_error) {
+        hb_json_null(j, "chat_sample");
+        return;
+    }
+    hb_json_row(j, "chat_sample");
+    add_text(j, "text", text, TEXT_BYTES);
+    hb_json_text(j, "error", in->chat_error);
+    hb_json_end(j);
+}
+
 static void add_file(hb_json *j, const hb_inspection *in)
 {
     const hb_file_description *f = in->file;
@@ -120,6 +135,7 @@ static void add_file(hb_json *j, const hb_inspection *in)
     add_text(j, "architecture", f->architecture, ELEMENT_BYTES);
     add_text(j, "name", f->name, ELEMENT_BYTES);
     hb_json_text(j, "chat_format", in->chat_format);
+    add_chat_sample(j, in);
     hb_json_whole(j, "parameters", f->n_weights);
 }
 

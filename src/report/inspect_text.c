@@ -91,10 +91,23 @@ static void write_memory(hb_writer *w, const hb_inspection *in)
     hb_write(w, "\n");
 }
 
+/* What --chat makes of a conversation. */
+static void write_chat(hb_writer *w, const hb_inspection *in)
+{
+    const char *shown = in->chat_sample ? in->chat_sample : in->chat_error;
+    hb_write(w, "Chat          %s", shown ? "the file's template" : "no template");
+    if (in->chat_format) hb_write(w, ", similar to %s", in->chat_format);
+    hb_write(w, "\n");
+    if (!shown) return;
+    hb_write(w, in->chat_sample ? "Chat sample   " : "Chat error    ");
+    write_text(w, (hb_text){shown, strlen(shown)});
+    hb_write(w, "\n");
+}
+
 static void write_verdict(hb_writer *w, const hb_inspection *in)
 {
     const char *warning;
-    hb_write(w, "Chat format   %s\n", in->chat_format ? in->chat_format : "none known");
+    write_chat(w, in);
     hb_write(w, in->runs ? "Runs          yes" : "Runs          no: ");
     if (!in->runs) write_string(w, in->why_not);
     hb_write(w, "\n");

@@ -57,14 +57,15 @@ static hb_status add_request(hb_scorer *s, hb_scoring *sample, const int32_t *to
 }
 
 /* A prompt's tokens, by the chat given or the format that the run names. */
-static hb_status tokenize(const hb_scorer *s, const char *prompt, int32_t **tokens, size_t *n,
-                          hb_error *err)
+static hb_status tokenize(hb_scorer *s, const char *prompt, int32_t **tokens, size_t *n, hb_error *err)
 {
     const hb_run_settings *r = s->settings;
+    size_t length = strlen(prompt), n_control;
+    bool prepared = r->chat && strcmp(r->chat, HB_CHAT_PREPARED) == 0;
+    s->literal += !prepared && hb_find_control(s->model, prompt, length, &n_control);
     if (s->options->chat)
-        return hb_chat_prompt(s->model, s->options->chat, r->system, prompt, strlen(prompt), tokens, n,
-                              err);
-    return hb_prompt_tokenize(s->model, r->chat, r->system, prompt, strlen(prompt), tokens, n, err);
+        return hb_chat_prompt(s->model, s->options->chat, r->system, prompt, length, tokens, n, err);
+    return hb_prompt_tokenize(s->model, r->chat, r->system, prompt, length, tokens, n, err);
 }
 
 /* Adds a sample's request, or records why it cannot be scored; *added becomes whether the request was
@@ -172,7 +173,7 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
     if (status) return status;
     status = score_all(&s, err);
     const hb_scheduler_work work = hb_scheduler_get_work(s.scheduler);
-    if (s.options->work) *s.options->work = (hb_score_work){work.evaluated, work.shared};
+    if (s.options->work) *s.options->work = (hb_score_work){work.evaluated, work.shared, s.literal};
     hb_scheduler_close(s.scheduler);
     hb_buffer_free(&s.text);
     return status;

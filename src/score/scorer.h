@@ -15,8 +15,9 @@ typedef struct hb_scorer {
     const hb_score_options *options;
     hb_scheduler *scheduler;
     hb_run_counts counts;
-    uint64_t done;  /* number of samples that this call has recorded */
-    bool exhausted; /* the dataset has no more samples */
+    uint64_t done;    /* number of samples that this call has recorded */
+    uint64_t literal; /* number of prompts that spell a control token and were taken literally */
+    bool exhausted;   /* the dataset has no more samples */
     hb_buffer text;
     hb_status failed; /* status of a failure in the sink */
     hb_error why;     /* set if `failed` */
