@@ -2,8 +2,8 @@
  * character that templates do not write. It must never come out where control tokens are parsed.
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Isrc
- * fuzz/chat_template.c \ src/chat/[!c]*.c src/chat/c[ao]*.c src/base/{buffer,error,text,utf8}.c -ljansson
- * -lutf8proc -lm
+ * fuzz/chat_template.c \ src/chat/[!c]*.c src/chat/c[ao]*.c src/base/{buffer,error,text,utf8}.c
+ * -ljansson -lutf8proc -lm
  */
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 #include "data/draw.h"
 #include "data/labels.h"
 #include "data/path.h"
-#include "data/template.h"
+#include "data/prompt_template.h"
 
 /* ---- Paths --------------------------------------------------------------------------------------- */
 
@@ -144,30 +144,31 @@ static void test_templates(void **state)
         {"{{{{a}}", "{{a}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        hb_template *t;
+        hb_prompt_template *t;
         hb_buffer out = {0};
         hb_error err;
-        assert_ok(hb_template_parse(cases[i][0], &t, &err));
-        assert_true(hb_buffer_add_text(&out, "") && hb_template_fill(t, fill_name, hooked, &out, &err));
+        assert_ok(hb_prompt_template_parse(cases[i][0], &t, &err));
+        assert_true(hb_buffer_add_text(&out, "") &&
+                    hb_prompt_template_fill(t, fill_name, hooked, &out, &err));
         assert_string_equal(out.data, cases[i][1]);
         hb_buffer_free(&out);
-        hb_template_free(t);
+        hb_prompt_template_free(t);
     }
     static const char *const bad[] = {"{", "a {b", "{}", "{a b} {", "{[0]}", "{a.}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        hb_template *t;
+        hb_prompt_template *t;
         hb_error err;
-        if (hb_template_parse(bad[i], &t, &err) != HB_ERR_ARGUMENT)
+        if (hb_prompt_template_parse(bad[i], &t, &err) != HB_ERR_ARGUMENT)
             fail_msg("'%s' is a template", bad[i]);
     }
-    hb_template *t;
+    hb_prompt_template *t;
     hb_buffer out = {0};
     hb_error err;
-    assert_ok(hb_template_parse("{a} {none}", &t, &err));
-    assert_false(hb_template_fill(t, fill_name, hooked, &out, &err));
+    assert_ok(hb_prompt_template_parse("{a} {none}", &t, &err));
+    assert_false(hb_prompt_template_fill(t, fill_name, hooked, &out, &err));
     assert_string_equal(err.message, "no such field");
     hb_buffer_free(&out);
-    hb_template_free(t);
+    hb_prompt_template_free(t);
 }
 
 /* ---- Labels -------------------------------------------------------------------------------------- */

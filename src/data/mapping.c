@@ -49,14 +49,14 @@ static hb_status parse_each(const char *text, hb_mapping *m, hb_error *err)
 }
 
 /* A template that is one place. */
-static hb_status parse_place(const char *path, hb_template **t, hb_error *err)
+static hb_status parse_place(const char *path, hb_prompt_template **t, hb_error *err)
 {
     char *text = malloc(strlen(path) + 3);
     if (!text) return hb_fail_memory(err);
     text[0] = '{';
     strcpy(text + 1, path);
     strcat(text, "}");
-    hb_status status = hb_template_parse(text, t, err);
+    hb_status status = hb_prompt_template_parse(text, t, err);
     free(text);
     return status;
 }
@@ -64,11 +64,11 @@ static hb_status parse_place(const char *path, hb_template **t, hb_error *err)
 static hb_status parse_templates(const hb_dataset_options *o, hb_mapping *m, hb_error *err)
 {
     const hb_preset *p = m->preset;
-    hb_status status =
-        o->prompt ? parse_place(o->prompt, &m->task, err) : hb_template_parse(p->prompt, &m->task, err);
+    hb_status status = o->prompt ? parse_place(o->prompt, &m->task, err)
+                                 : hb_prompt_template_parse(p->prompt, &m->task, err);
     m->own_frame = o->prompt_template != NULL;
     const char *frame = o->prompt_template ? o->prompt_template : m->judges ? p->judge : NULL;
-    if (status == HB_OK && frame) status = hb_template_parse(frame, &m->frame, err);
+    if (status == HB_OK && frame) status = hb_prompt_template_parse(frame, &m->frame, err);
     return status;
 }
 
@@ -138,8 +138,8 @@ void hb_mapping_close(hb_mapping *m)
         hb_path_free(m->choices[i]);
     }
     for (size_t i = 0; i < m->n_each; i++) free(m->each[i]);
-    hb_template_free(m->task);
-    hb_template_free(m->frame);
+    hb_prompt_template_free(m->task);
+    hb_prompt_template_free(m->frame);
     hb_label_rule_close(&m->rule);
     free(m->separator);
     free(m->where_word);

@@ -180,7 +180,7 @@ static bool add_task(filling f, hb_buffer *out, hb_error *why)
 {
     f.framed = false;
     if (f.mapping->messages) return add_buffer(out, &f.row->conversation, why);
-    return hb_template_fill(f.mapping->task, fill_place, &f, out, why);
+    return hb_prompt_template_fill(f.mapping->task, fill_place, &f, out, why);
 }
 
 /* A place is a role where the mapping has it, else a field. */
@@ -206,7 +206,7 @@ bool hb_row_prompt(const hb_mapping *m, hb_row *row, int k, hb_buffer *out, hb_e
     size_t before = out->length;
     /* Where there is nothing to judge, the prompt is just asked. */
     bool bare = !m->frame || (m->messages && m->judges && !row->has_response && !m->own_frame);
-    if (bare ? !add_task(f, out, why) : !hb_template_fill(m->frame, fill_place, &f, out, why))
+    if (bare ? !add_task(f, out, why) : !hb_prompt_template_fill(m->frame, fill_place, &f, out, why))
         return false;
     if (out->length - before > HB_RECORD_MAX) {
         hb_fail(why, HB_ERR_FORMAT, "the prompt is larger than 16 MiB");

@@ -6,7 +6,7 @@
 #include "data/labels.h"
 #include "data/path.h"
 #include "data/presets.h"
-#include "data/template.h"
+#include "data/prompt_template.h"
 #include "hbar.h"
 
 #define HB_PER_ROW_MAX   2
@@ -17,12 +17,12 @@
 /* A preset whose paths and templates are parsed. */
 typedef struct hb_mapping {
     const hb_preset *preset;
-    int per_row;        /* samples that a row makes */
-    bool judges;        /* prompts show a response and ask about it */
-    bool evaluates;     /* samples carry the response, which is evaluated instead of generated */
-    hb_template *task;  /* of the prompt */
-    hb_template *frame; /* around it; NULL: none */
-    bool own_frame;     /* it is the caller's */
+    int per_row;               /* samples that a row makes */
+    bool judges;               /* prompts show a response and ask about it */
+    bool evaluates;            /* samples carry the response, which is evaluated instead of generated */
+    hb_prompt_template *task;  /* of the prompt */
+    hb_prompt_template *frame; /* around it; NULL: none */
+    bool own_frame;            /* it is the caller's */
     hb_path *answers[HB_PATHS_MAX], *choices[HB_PATHS_MAX];
     hb_path *id, *label, *response, *context, *spans, *messages;
     hb_path *right, *wrong, *questions, *replies, *where;

@@ -279,7 +279,7 @@ class Next(Runs):
         self.calibrate_text("--chat", "--system", "Be brief.", "--run", self.dir / "r.db")
         out, _ = self.run_hbar("sweep", "--run", self.dir / "r.db", "-o", self.dir / "s w")
         for command in self.check(out):
-            self.assertIn(" --chat --chat-template chatml --system 'Be brief.' ", command)
+            self.assertIn(" --chat --system 'Be brief.' ", command)
 
 
 class Store(Runs):

@@ -17,7 +17,7 @@ class Inspect(Case):
         self.assertRegex(out, r'  tokenizer\.ggml\.tokens = \["<unk>", .*, \.\.\.\] \(\d+ of string\)\n')
         self.assertRegex(out, r"\n  blk\.0\.attn_k\.weight +F32 +32 x 32 +4\.00 KiB\n")
         self.assertIn(f"  F32 {told['types']['F32']['tensors']:10} tensors, {told['parameters']} weights, ", out)
-        self.assertIn("Chat          the file's template, much like chatml\n", out)
+        self.assertIn("Chat          the file's template, similar to chatml\n", out)
         self.assertIn('Chat sample   "<|im_start|>system Be brief.<|im_end|><|im_start|>user Hello<|im_end|>', out)
         self.assertIn("Chat          no template\n", self.run_hbar("inspect", MODEL)[0])
         self.assertIsNone(self.run_json("inspect", MODEL)["chat_sample"])

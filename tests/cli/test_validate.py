@@ -163,11 +163,11 @@ class Validate(Case):
                                       *chat)["parameters"] for chat in ((), ("--chat", "--system", "A"))}
         runs = set(out.glob("*.db"))
         for calibrated, here, says in [
-            ((), ["--model", CHAT_MODEL, "--chat"], "on bare prompts, not on chat format chatml"),
-            (("--chat", "--system", "A"), ["--model", CHAT_MODEL], "on chat format chatml, not on bare prompts"),
+            ((), ["--model", CHAT_MODEL, "--chat"], "on bare prompts, not on chat format template-"),
+            (("--chat", "--system", "A"), ["--model", CHAT_MODEL], "on chat format template-"),
             (("--chat", "--system", "A"), ["--model", CHAT_MODEL, "--chat"], "with another system message"),
             (("--chat", "--system", "A"), ["--model", CHAT_MODEL, "--chat", "--chat-template", "phi3"],
-             "on chat format chatml, not phi3"),
+             "on chat format template-"),
             ((), ["--model", MODEL], "on another model (random-llama, "),
         ]:
             with self.subTest(here):

@@ -1,4 +1,4 @@
-#include "data/template.h"
+#include "data/prompt_template.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,12 +9,12 @@ typedef struct piece {
     char *text;    /* NULL: a place */
 } piece;
 
-struct hb_template {
+struct hb_prompt_template {
     piece *pieces; /* [n] */
     size_t n;
 };
 
-static bool add_piece(hb_template *t, piece p)
+static bool add_piece(hb_prompt_template *t, piece p)
 {
     piece *pieces = realloc(t->pieces, (t->n + 1) * sizeof *pieces);
     if (!pieces) return false;
@@ -24,7 +24,7 @@ static bool add_piece(hb_template *t, piece p)
 }
 
 /* Adds the text gathered so far as a piece. */
-static bool end_text(hb_template *t, hb_buffer *text)
+static bool end_text(hb_prompt_template *t, hb_buffer *text)
 {
     if (!text->length) return true;
     char *copy = strndup(text->data, text->length);
@@ -35,7 +35,7 @@ static bool end_text(hb_template *t, hb_buffer *text)
 }
 
 /* Adds the place that begins after a brace; *text moves behind its closing one. */
-static hb_status add_place(hb_template *t, const char **text, hb_error *err)
+static hb_status add_place(hb_prompt_template *t, const char **text, hb_error *err)
 {
     const char *end = strchr(*text, '}');
     if (!end || end == *text)
@@ -53,7 +53,7 @@ static hb_status add_place(hb_template *t, const char **text, hb_error *err)
     return status;
 }
 
-static hb_status parse(hb_template *t, const char *text, hb_buffer *literal, hb_error *err)
+static hb_status parse(hb_prompt_template *t, const char *text, hb_buffer *literal, hb_error *err)
 {
     hb_status status = HB_OK;
     while (*text && status == HB_OK) {
@@ -75,19 +75,19 @@ static hb_status parse(hb_template *t, const char *text, hb_buffer *literal, hb_
     return status;
 }
 
-hb_status hb_template_parse(const char *text, hb_template **out, hb_error *err)
+hb_status hb_prompt_template_parse(const char *text, hb_prompt_template **out, hb_error *err)
 {
-    hb_template *t = calloc(1, sizeof *t);
+    hb_prompt_template *t = calloc(1, sizeof *t);
     if (!t) return hb_fail_memory(err);
     hb_buffer literal = {0};
     hb_status status = parse(t, text, &literal, err);
     hb_buffer_free(&literal);
     if (status == HB_OK) *out = t;
-    else hb_template_free(t);
+    else hb_prompt_template_free(t);
     return status;
 }
 
-void hb_template_free(hb_template *t)
+void hb_prompt_template_free(hb_prompt_template *t)
 {
     if (!t) return;
     for (size_t i = 0; i < t->n; i++) {
@@ -98,8 +98,8 @@ void hb_template_free(hb_template *t)
     free(t);
 }
 
-bool hb_template_fill(const hb_template *t, hb_fill_place *fill, void *user, hb_buffer *out,
-                      hb_error *why)
+bool hb_prompt_template_fill(const hb_prompt_template *t, hb_fill_place *fill, void *user,
+                             hb_buffer *out, hb_error *why)
 {
     for (size_t i = 0; i < t->n; i++) {
         const piece *p = &t->pieces[i];
