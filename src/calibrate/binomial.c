@@ -4,8 +4,8 @@
 #include <math.h>
 
 /* The continued fraction of the incomplete beta function (NIST, Digital Library of Mathematical
- * Functions, 8.17.22), by Lentz's method as Thompson and Barnett (1986) have it. It settles within some
- * multiple of the root of a + b terms where x is below the mean of the beta distribution. */
+ * Functions, 8.17.22), evaluated with Lentz's method in the form of Thompson and Barnett (1986). If x
+ * is below the mean of the beta distribution, it converges within O(sqrt(a + b)) terms. */
 static double beta_fraction(double a, double b, double x)
 {
     const double tiny = 1e-300;
@@ -33,11 +33,11 @@ static double beta_fraction(double a, double b, double x)
 
 static double log_gamma(double x)
 {
-    int sign; /* lgamma would keep it in a variable of the whole process */
+    int sign; /* lgamma would store it in a global variable */
     return lgamma_r(x, &sign);
 }
 
-/* The regularised incomplete beta function I_x(a, b), a and b above 0, x in (0, 1). */
+/* The regularised incomplete beta function I_x(a, b) for a, b > 0 and x in (0, 1). */
 static double incomplete_beta(double a, double b, double x)
 {
     double scale = exp(log_gamma(a + b) - log_gamma(a) - log_gamma(b) + a * log(x) + b * log1p(-x));

@@ -4,10 +4,11 @@
 
 #include <stddef.h>
 
-/* P(X <= k) of X ~ Binomial(n, q), q in (0, 1), to about 1e-9 of itself for n up to a million. */
+/* P(X <= k) for X ~ Binomial(n, q) with q in (0, 1). The relative error is about 1e-9 for n up to a
+ * million. */
 double hb_binomial_at_most(size_t k, size_t n, double q);
 
-/* P(X >= k). */
+/* P(X >= k) for the same X. */
 double hb_binomial_at_least(size_t k, size_t n, double q);
 
 #endif

@@ -1,24 +1,25 @@
-/* Stratified bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993): each draw takes
- * as many samples of each class as there are, with replacement, which keeps the rate of hallucinations.
- * Samples are ranked once; a draw only weighs them. */
+/* Stratified bootstrap (Efron and Tibshirani, An Introduction to the Bootstrap, 1993): each draw
+ * resamples every class at its own size, with replacement, so the hallucination rate stays the same.
+ * Samples are ranked once; a draw only changes their weights. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/rng.h"
 #include "calibrate/metrics.h"
 
-#define NORMAL_95 1.959963984540054 /* 95 % of a normal distribution are within so many deviations */
+#define NORMAL_95                                                                                      \
+    1.959963984540054 /* 95 % of a normal distribution lie within this many standard deviations */
 
 typedef struct draws {
     const hb_scored *ranked;
     size_t n, n_class[2];
-    size_t *members[2]; /* places in the ranking, by class */
-    uint32_t *weights;  /* [n], how often the draw in hand took each */
-    double *values[3];  /* [n_draws + 1]: AUROC, average precision, precision at recall; the last are of
-                           the samples themselves */
+    size_t *members[2]; /* ranks of the samples of each class */
+    uint32_t *weights;  /* [n], how often the current draw contains each sample */
+    double *values[3];  /* [n_draws + 1]: AUROC, average precision, precision at recall; the last entry
+                           is for the original samples */
 } draws;
 
-/* One walk down the ranking for all three, equal scores taken together. */
+/* Computes all three metrics in one pass down the ranking. Equal scores are processed together. */
 static void measure(const draws *d, double min_recall, size_t draw)
 {
     double ones = 0, zeros = 0, won = 0, area = 0, best = 0;

@@ -1,4 +1,4 @@
-/* Pass 2 as a whole, on a table of scores. */
+/* The whole of pass 2 on a table of scores. */
 #include "calibrate/calibrate.h"
 
 #include <stdlib.h>
@@ -58,14 +58,14 @@ hb_status hb_add_calibrated(hb_calibration_result *r, const char *name, const hb
 
 /* ---- Which score -------------------------------------------------------------------------------- */
 
-/* The score that is calibrated. */
+/* The score to calibrate. */
 typedef struct chosen {
     const char *name;
     const double *scores;
-    double *own; /* scores that no table has, a joint model's */
+    double *own; /* values of a joint model, which are not in the table; NULL otherwise */
 } chosen;
 
-/* All of the scores as one. What is calibrated are the log-odds out of fold. */
+/* Fits a joint model of all scores. Its out-of-fold log-odds are then calibrated. */
 static hb_status join(const hb_score_table *t, const char *const *names, hb_calibration_result *r,
                       chosen *c, hb_error *err)
 {
@@ -95,7 +95,7 @@ static hb_status choose(const hb_score_table *t, const char *const *names, hb_ca
 
 /* ---- Its calibration ---------------------------------------------------------------------------- */
 
-/* The intervals of the best of several scores are known from the comparison. */
+/* With several scores, the comparison has already computed the intervals of the best one. */
 static hb_status find_uncertainty(const hb_score_table *t, const chosen *c, hb_calibration_result *r,
                                   hb_error *err)
 {
@@ -117,8 +117,8 @@ static double brier(const hb_score_table *t, const double *scores, const hb_map 
     return squares / (double)t->n;
 }
 
-/* The result's list of scores, the one calibrated first. The comparison's names become those of the
- * list, which the result owns. */
+/* Builds the result's list of scores; the calibrated score comes first. The comparison's names then
+ * point into this list, which the result owns. */
 static hb_status list_scores(const chosen *c, hb_calibration_result *r, hb_error *err)
 {
     r->scores = calloc(r->comparison.n + 1, sizeof *r->scores);

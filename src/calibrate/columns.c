@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The values of all columns, [n_columns][n]; `oriented` turns them so that high ones are risky. NULL
- * without memory. */
+/* The values of all columns, [n_columns][n]. With `oriented`, values are negated where low ones are
+ * risky. NULL when memory runs out. */
 static double *gather(const hb_column *columns, size_t n_columns, size_t n, bool oriented)
 {
     double *values = calloc(n_columns * n + 1, sizeof *values);

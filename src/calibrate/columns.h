@@ -1,4 +1,4 @@
-/* Scores of the same samples, side by side: what every comparison of scores asks of them. */
+/* Statistics that compare several scores of the same samples. */
 #ifndef HB_CALIBRATE_COLUMNS_H
 #define HB_CALIBRATE_COLUMNS_H
 
@@ -9,16 +9,17 @@ typedef struct hb_column {
     hb_direction direction;
 } hb_column;
 
-/* DeLong's test of each column's AUROC, in its own direction, against the first's; `differences` and
- * `p_holm` are [n_columns], as of hb_delong_compare_all. */
+/* DeLong's test of each column's AUROC, in its own direction, against the first column's. `differences`
+ * and `p_holm` are [n_columns], as in hb_delong_compare_all. */
 hb_status hb_test_columns(const hb_column *columns, size_t n_columns, const uint8_t *labels, size_t n,
                           hb_auroc_difference *differences, double *p_holm, hb_error *err);
 
-/* Spearman's correlations [n_columns][n_columns] of the values as they are, released with free(). */
+/* Spearman correlations [n_columns][n_columns] of the values without orientation. Release with free().
+ */
 hb_status hb_correlate_columns(const hb_column *columns, size_t n_columns, size_t n,
                                double **correlations, hb_error *err);
 
-/* The place of a name in a list; n when it is not there. */
+/* The index of a name in a list; n when the list lacks it. */
 size_t hb_name_place(const char *const *names, size_t n, const char *name);
 
 #endif

@@ -1,4 +1,4 @@
-/* Many scores of the same samples, ranked and compared. */
+/* Ranks and compares several scores of the same samples. */
 #include <math.h>
 #include <stdlib.h>
 #include "calibrate/columns.h"
@@ -6,8 +6,8 @@
 
 /* ---- Correlation --------------------------------------------------------------------------------- */
 
-/* Ranks about their mean and of length 1, so that a product of two is their correlation; NaN when all
- * values are equal. */
+/* Centres the ranks and scales them to length 1, so that the dot product of two rank vectors is their
+ * correlation. NaN when all values are equal. */
 static hb_status unit_ranks(const double *scores, size_t n, double *ranks, hb_error *err)
 {
     hb_place *order;
@@ -42,7 +42,7 @@ hb_status hb_spearman(const double *scores, size_t n_scores, size_t n, double *c
             double sum = 0;
 #pragma omp simd reduction(+ : sum)
             for (size_t i = 0; i < n; i++) sum += ranks[a * n + i] * ranks[b * n + i];
-            if (sum > 1 || a == b) sum = isnan(sum) ? sum : 1; /* but for rounding */
+            if (sum > 1 || a == b) sum = isnan(sum) ? sum : 1; /* corrects rounding */
             if (sum < -1) sum = -1;
             correlations[a * n_scores + b] = correlations[b * n_scores + a] = sum;
         }
@@ -59,7 +59,7 @@ static bool is_constant(const double *scores, size_t n)
     return true;
 }
 
-/* From the highest AUROC down, equal ones as in the table. */
+/* Orders by descending AUROC; on ties, in table order. */
 static int compare_aurocs(const void *a, const void *b)
 {
     const hb_compared_score *x = a, *y = b;
@@ -92,7 +92,7 @@ static hb_status judge_each(const hb_score_table *t, const char *const *names,
                    t->n_scores);
 }
 
-/* Tests each score against the first, and correlates them all. */
+/* Tests each score against the first and computes all correlations. */
 static hb_status compare(const hb_score_table *t, hb_comparison *c, hb_error *err)
 {
     hb_column *columns = calloc(c->n, sizeof *columns);

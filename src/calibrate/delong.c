@@ -1,13 +1,13 @@
-/* The uncertainty of AUROC, and of a difference between two of the same samples (DeLong, DeLong and
- * Clarke-Pearson, Comparing the Areas under Two or More Correlated ROC Curves, 1988), in O(n log n) by
- * midranks (Sun and Xu, 2014). */
+/* The standard error of AUROC, and of the difference between two AUROCs on the same samples (DeLong,
+ * DeLong and Clarke-Pearson, Comparing the Areas under Two or More Correlated ROC Curves, 1988), in O(n
+ * log n) by midranks (Sun and Xu, 2014). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "calibrate/metrics.h"
 
-/* Each sample's placement [n]: of a 1, the part of the 0s it is above; of a 0, the part of the 1s above
- * it; equal scores count half. Their means are AUROC. */
+/* Each sample's placement [n]. For a 1 it is the fraction of 0s that score lower; for a 0, the fraction
+ * of 1s that score higher. Equal scores count half. The mean over either class is AUROC. */
 static hb_status placements(const double *scores, const uint8_t *labels, size_t n, double *placed,
                             hb_error *err)
 {
@@ -33,8 +33,8 @@ static hb_status placements(const double *scores, const uint8_t *labels, size_t 
     return HB_OK;
 }
 
-/* The variance of the mean placement, each class by itself; a difference of placements gives that of a
- * difference. *auroc is the mean. */
+/* The variance of the mean placement, summed over both classes. For differences of placements it is the
+ * variance of the AUROC difference. Sets *auroc to the mean. */
 static double variance(const double *placed, const uint8_t *labels, size_t n, double *auroc)
 {
     double sum[2] = {0, 0}, squares[2] = {0, 0}, count[2] = {0, 0}, total = 0;
@@ -64,7 +64,7 @@ hb_status hb_delong(const double *scores, const uint8_t *labels, size_t n, doubl
     return status;
 }
 
-/* The difference of two scores, from their placements; those of a are used up. */
+/* The AUROC difference of two scores, from their placements. Overwrites of_a. */
 static hb_auroc_difference difference(double *of_a, const double *of_b, const uint8_t *labels, size_t n)
 {
     hb_auroc_difference d;
@@ -123,7 +123,7 @@ hb_status hb_holm(const double *p, size_t n, double *adjusted, hb_error *err)
     size_t n_tests = n;
     hb_status status = hb_order(p, n, &order, err);
     if (status) return status;
-    while (n_tests > 0 && isnan(order[n_tests - 1].score)) n_tests--; /* they come last */
+    while (n_tests > 0 && isnan(order[n_tests - 1].score)) n_tests--; /* NaN sorts last */
     double least = 0;
     for (size_t i = 0; i < n; i++) {
         if (i < n_tests) least = fmax(least, fmin(1, order[i].score * (double)(n_tests - i)));

@@ -29,7 +29,7 @@
 #include "base/rng.h"
 #include "calibrate/binomial.h"
 
-#define START_PART 10 /* the sequence starts with this part of the samples accepted, at least */
+#define START_PART 10 /* the sequence starts with at least n / START_PART accepted samples */
 
 hb_status hb_check_guarantee(const hb_guarantee *asked, hb_error *err)
 {
@@ -51,10 +51,10 @@ size_t hb_fewest_without(double rate, double level)
 
 /* ---- Risk ---------------------------------------------------------------------------------------- */
 
-/* The walk from the least risky sample up. */
+/* State of the pass over the samples, from the least risky one up. */
 typedef struct walk {
-    size_t start;     /* accepted at the first test */
-    size_t n, k;      /* accepted so far, and hallucinated among these */
+    size_t start;     /* samples accepted at the first test */
+    size_t n, k;      /* samples accepted so far; hallucinated samples among them */
     size_t k_started; /* at the first test */
     size_t n_found, k_found;
     double tau;
@@ -65,8 +65,8 @@ static double p_of(const walk *w, const hb_guarantee *p)
     return hb_binomial_at_most(w->k, w->n, p->target);
 }
 
-/* Accepts the samples of one score, of which `ones` of `tied` are hallucinated, in an order drawn at
- * random, testing each time. Only another hallucination raises the p-value. False when a test does not
+/* Accepts the `tied` samples of one score in random order and tests after each. `ones` of them are
+ * hallucinated. Only a hallucinated sample raises the p-value. Returns false when a test does not
  * reject. */
 static bool accept(walk *w, size_t tied, size_t ones, const hb_guarantee *p, hb_rng *rng)
 {
@@ -82,8 +82,8 @@ static bool accept(walk *w, size_t tied, size_t ones, const hb_guarantee *p, hb_
     return true;
 }
 
-/* Samples that would do if the least risky tenth of them were hallucinated at the rate r; 0 when no
- * number would. */
+/* The number of samples that would suffice if the least risky tenth had hallucination rate r; 0 when no
+ * number suffices. */
 static double samples_needed(double r, const hb_guarantee *p)
 {
     size_t low, high = 2;
@@ -156,7 +156,8 @@ static hb_status find_risk(const hb_scored *ranked, size_t n, hb_guarantee *p, d
 
 /* ---- Recall -------------------------------------------------------------------------------------- */
 
-/* The most misses among m hallucinated samples that show the recall; that none does must be known. */
+/* The largest number of misses among m hallucinated samples that still proves the recall. The caller
+ * must know that zero misses prove it. */
 static size_t most_missed(size_t m, const hb_guarantee *p)
 {
     size_t low = 0, high = m;

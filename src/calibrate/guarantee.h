@@ -6,13 +6,14 @@
 
 hb_status hb_check_guarantee(const hb_guarantee *asked, hb_error *err);
 
-/* The highest threshold, of the oriented score, that keeps what guarantee->kind, target and level ask,
- * on samples ranked as hb_rank does; fills in n, k and p. HB_ERR_DATA, with the reason and the number
- * of samples that would do, when these cannot support it. */
+/* Finds the highest threshold on the oriented score that satisfies the guarantee's kind, target and
+ * level. The samples must be ranked by hb_rank. Fills in n, k and p. HB_ERR_DATA when the samples
+ * cannot support the guarantee; the message gives the reason and how many samples would suffice. */
 hb_status hb_find_guaranteed(const hb_scored *ranked, size_t n, hb_guarantee *guarantee, double *tau,
                              hb_error *err);
 
-/* How many samples, none of them hallucinated, show at this level that at most `rate` are. */
+/* The smallest number of samples without any hallucination that proves, at this level, a hallucination
+ * rate of at most `rate`. */
 size_t hb_fewest_without(double rate, double level);
 
 #endif

@@ -1,5 +1,5 @@
-/* P_fail rises or falls with the signal watched, so it reached the cutoff at a step if it does at one
- * of the extremes, which a run keeps of every signal. */
+/* P_fail is monotonic in the watched signal. So it reached the cutoff at some step exactly if it
+ * reaches it at the signal's lowest or highest value. A run stores both extremes of every signal. */
 #include "calibrate/halting.h"
 
 #include <math.h>
@@ -17,7 +17,7 @@ hb_halting hb_count_halting(const double *low, const double *high, const uint8_t
     return h;
 }
 
-/* The lowest and the highest value of a signal in each scored sample. */
+/* Reads the lowest and highest value of a signal in each scored sample. */
 static hb_status read_extremes(hb_run *run, const hb_signal *signal, const hb_grading *grading,
                                hb_score_table *table, hb_error *err)
 {

@@ -1,6 +1,5 @@
-/* Logistic regression on several scores, by liblinear (Fan, Chang, Hsieh, Wang and Lin, 2008): its
- * solver for L2-regularised logistic loss is a trust region Newton method that draws no random numbers.
- */
+/* Logistic regression on several scores with liblinear (Fan, Chang, Hsieh, Wang and Lin, 2008). Its
+ * solver for L2-regularised logistic loss is a trust-region Newton method without random numbers. */
 #include <limits.h>
 #include <linear.h>
 #include <math.h>
@@ -17,10 +16,10 @@ static void print_nothing(const char *text)
     (void)text;
 }
 
-/* liblinear numbers features by int. */
+/* liblinear stores feature numbers as int. */
 #define MAX_SCORES (INT_MAX - 2)
 
-/* A problem of liblinear's: each row's features, then the bias, then the end. */
+/* A liblinear problem. Each row holds its features, then the bias, then the end mark. */
 typedef struct rows {
     struct feature_node *nodes; /* [n][d + 2] */
     struct feature_node **x;    /* [n] */
@@ -49,7 +48,7 @@ static hb_status make_rows(rows *r, size_t n, size_t d, hb_error *err)
     return hb_fail_memory(err);
 }
 
-/* What standardises the scores, the model of them so standardised, and room for one sample's values. */
+/* Standardisation of the scores, weights for the standardised scores, and a buffer for one sample. */
 typedef struct units {
     double *mean, *sd, *weights, *values; /* [d] each, in one block of memory */
     double intercept;
@@ -70,7 +69,7 @@ static void free_units(units *u)
     *u = (units){0};
 }
 
-/* Adds a row of u->values, each less its mean and divided by its standard deviation. */
+/* Adds a row with the standardised u->values. */
 static void add_row(rows *r, const units *u, uint8_t label)
 {
     struct feature_node *nodes = r->nodes + r->n * (r->d + 2);
@@ -82,9 +81,9 @@ static void add_row(rows *r, const units *u, uint8_t label)
     r->x[r->n++] = nodes;
 }
 
-/* Minimises |w|^2 / 2 + c sum of log-losses. liblinear knows a bias only as one more feature, whose
- * weight it penalises like the others'. An intercept should cost nothing; so the feature is made so
- * large, and its weight so small, that the penalty moves the intercept by some 1e-8 of itself. */
+/* Minimises |w|^2 / 2 + c sum of log-losses. liblinear treats the bias as one more feature and
+ * penalises its weight like the others, but the intercept should be free. The bias feature is therefore
+ * so large, and its weight so small, that the penalty changes the intercept by a relative 1e-8 only. */
 static hb_status fit(rows *r, double c, double *weights, double *intercept, hb_error *err)
 {
     struct parameter parameter = {.solver_type = L2R_LR, .eps = 1e-10, .C = c};
@@ -101,7 +100,7 @@ static hb_status fit(rows *r, double c, double *weights, double *intercept, hb_e
     return HB_OK;
 }
 
-/* Values beyond this would make sums of squares overflow. */
+/* Larger values would overflow the sums of squares. */
 #define MAX_VALUE 1e100
 
 static hb_status check_column(const double *x, const uint8_t *labels, size_t n, const char *name,
@@ -153,19 +152,19 @@ hb_status hb_logistic_fit(const double *x, const uint8_t *labels, size_t n, size
 
 /* ---- Folds --------------------------------------------------------------------------------------- */
 
-/* What cross-validation works on. */
+/* State of the cross-validation. */
 typedef struct joining {
     const double *x; /* [d][n] */
     const uint8_t *labels;
     size_t n, d;
     const hb_joint_options *options;
-    uint32_t *fold;      /* [n], the fold that holds the sample out */
+    uint32_t *fold;      /* [n], the fold in which each sample is held out */
     double *out_of_fold; /* [N_TRIALS][n], log-odds */
     rows rows;
     units units;
 } joining;
 
-/* Deals each class, shuffled (Fisher and Yates), onto the folds in turn. */
+/* Shuffles each class (Fisher and Yates) and assigns its samples to the folds in turn. */
 static hb_status deal(joining *w, hb_error *err)
 {
     hb_rng rng = {w->options->seed};
@@ -187,8 +186,8 @@ static hb_status deal(joining *w, hb_error *err)
     return HB_OK;
 }
 
-/* Mean and standard deviation (with n) of each score over the samples not held out by `fold`; a score
- * that is constant there keeps its unit, and so gets the weight 0. */
+/* Mean and standard deviation (with n) of each score over the samples not held out by `fold`; a
+ * constant score gets the standard deviation 1, so its weight becomes 0. */
 static void standardise(const joining *w, size_t fold)
 {
     double *mean = w->units.mean, *sd = w->units.sd;
@@ -205,7 +204,7 @@ static void standardise(const joining *w, size_t fold)
     }
 }
 
-/* The samples that `fold` does not hold out, standardised by themselves. */
+/* Fills the rows with the samples not held out by `fold`, standardised on these samples. */
 static void fill(joining *w, size_t fold)
 {
     standardise(w, fold);
@@ -220,7 +219,7 @@ static void fill(joining *w, size_t fold)
 static const double strengths[] = {1e-4, 1e-3, 1e-2, 1e-1, 1, 1e1, 1e2, 1e3, 1e4};
 #define N_TRIALS (sizeof strengths / sizeof *strengths)
 
-/* Sample i's log-odds by the model fitted last. */
+/* Sample i's log-odds from the latest model. */
 static double log_odds(const joining *w, size_t i)
 {
     const units *u = &w->units;
@@ -243,7 +242,7 @@ static hb_status cross_validate(joining *w, hb_error *err)
     return HB_OK;
 }
 
-/* Mean of -ln of the probability given to what was, from log-odds. */
+/* Mean log-loss, from log-odds. */
 static double log_loss(const double *z, const uint8_t *labels, size_t n)
 {
     double sum = 0;
@@ -256,8 +255,8 @@ static double log_loss(const double *z, const uint8_t *labels, size_t n)
 
 /* ---- The joint model ----------------------------------------------------------------------------- */
 
-/* The strength with the least log-loss out of fold, among equals the strongest; then the model of all
- * samples with it. */
+/* Chooses the strength with the lowest out-of-fold log-loss (on ties the strongest regularisation),
+ * then fits a model on all samples with it. */
 static hb_status choose(joining *w, const char *const *names, hb_joint *joint, hb_error *err)
 {
     const units *u = &w->units;

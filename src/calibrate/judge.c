@@ -1,5 +1,5 @@
-/* Calibrated parameters judged on other samples: each score by hb_validate, then all of them together.
- */
+/* Validates calibrated parameters on other samples: first each score with hb_validate, then comparisons
+ * of all scores. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/error.h"
@@ -27,19 +27,19 @@ hb_status hb_params_columns(const hb_params *params, const char *const *availabl
     return HB_OK;
 }
 
-/* Parameters on their way to being judged. */
+/* State of a validation. */
 typedef struct judging {
     const hb_params *params;
     const hb_score_table *table;
     const char *const *names; /* [table->n_scores] */
     hb_bootstrap_options bootstrap;
-    double *log_odds;      /* [table->n], of the joint model, if there is one */
-    const double **values; /* [result->n_scores], each [table->n] */
+    double *log_odds;      /* [table->n], log-odds of the joint model, if there is one */
+    const double **values; /* [result->n_scores], values of each validated score [table->n] */
     hb_validation_result *result;
     hb_error *err;
 } judging;
 
-/* A score's values; NULL when the table lacks them. */
+/* The values of a score; NULL when the table lacks it. */
 static const double *values_of(const judging *j, const char *name)
 {
     size_t place = hb_name_place(j->names, j->table->n_scores, name);
@@ -51,7 +51,7 @@ static hb_status lacks(const judging *j, const char *name)
     return hb_fail(j->err, HB_ERR_DATA, "there is no score '%s', which the parameters need", name);
 }
 
-/* The joint model's log-odds. */
+/* Computes the joint model's log-odds. */
 static hb_status join(judging *j)
 {
     const hb_joint *joint = &j->params->joint;
@@ -88,7 +88,7 @@ static hb_status validate(const judging *j, const hb_calibrated_score *s, const 
     return hb_validate(values, j->table->labels, j->table->n, &o, out, err);
 }
 
-/* Notes that a score is not judged; `reason` may be NULL. */
+/* Records that a score was not validated. `reason` may be NULL. */
 static hb_status pass_over(judging *j, const hb_calibrated_score *s, const char *reason)
 {
     hb_unjudged_score u = {s, reason ? strdup(reason) : NULL};
@@ -97,7 +97,8 @@ static hb_status pass_over(judging *j, const hb_calibrated_score *s, const char 
     return HB_OK;
 }
 
-/* The score calibrated must be judged; another that cannot be is passed over. */
+/* Validates one score. Fails if this is impossible for the calibrated score; records the reason for any
+ * other score. */
 static hb_status judge(judging *j, const hb_calibrated_score *s)
 {
     hb_error why = {HB_OK, ""};
@@ -116,7 +117,7 @@ static hb_status judge(judging *j, const hb_calibrated_score *s)
 
 /* ---- All of them --------------------------------------------------------------------------------- */
 
-/* Tests each score's AUROC against the first's, and correlates them all. */
+/* Tests each score's AUROC against the first score's and computes all correlations. */
 static hb_status compare(judging *j)
 {
     hb_validation_result *r = j->result;
@@ -141,7 +142,7 @@ static hb_status compare(judging *j)
     return status;
 }
 
-/* Where a score stands among those judged; n_scores when it is not. */
+/* The index of a validated score; n_scores when it is missing. */
 static size_t find(const hb_validation_result *r, const char *name)
 {
     size_t i = 0;
@@ -155,7 +156,7 @@ static bool flags(const judging *j, size_t score, size_t sample)
     return hb_is_flagged(j->values[score][sample], s->tau, s->direction);
 }
 
-/* Divides the samples by the thresholds of hbar_s and pri. */
+/* Counts the samples in the quadrants of the hbar_s and pri thresholds. */
 static void divide(judging *j)
 {
     hb_validation_result *r = j->result;

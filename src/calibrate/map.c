@@ -1,12 +1,12 @@
-/* Maps from score to probability, fitted to labels. */
+/* Fits maps from score to probability to labels. */
 #include <math.h>
 #include <stdlib.h>
 #include "calibrate/metrics.h"
 
 /* ---- A line's log-odds --------------------------------------------------------------------------- */
 
-/* Samples and their targets, which are label 0 or 1 or, for Platt, a little inside; scores are taken
- * from their mean in standard deviations, so that one size of step and of gradient fits all units. */
+/* Samples and their targets. A target is the label, 0 or 1; for Platt it lies slightly inside this
+ * interval. Scores are standardised, so that step sizes and gradient limits suit every unit. */
 typedef struct line {
     const double *scores;
     const uint8_t *labels;
@@ -19,7 +19,7 @@ typedef struct slope {
     double a, b; /* P = 1 / (1 + exp(a x + b)) */
 } slope;
 
-/* Lin, Lin and Weng's form of the log-loss, which never takes the logarithm of 0. */
+/* The log-loss in the form of Lin, Lin and Weng, which never evaluates ln 0. */
 static double loss(const line *l, slope s)
 {
     double sum = 0;
@@ -51,7 +51,7 @@ static derivatives differentiate(const line *l, slope s)
     return d;
 }
 
-/* The step of Newton's method. */
+/* The Newton step. */
 static slope newton_step(const derivatives *d, bool slope_alone)
 {
     const double ridge = 1e-12;
@@ -62,8 +62,9 @@ static slope newton_step(const derivatives *d, bool slope_alone)
 }
 
 /* Newton's method with halved steps until the loss falls enough (Lin, Lin and Weng, A Note on Platt's
- * Probabilistic Outputs for Support Vector Machines, 2007). A step that would lower the loss by less
- * than its sum is exact is the last, and taken whole. With a slope alone, b stays as it is. */
+ * Probabilistic Outputs for Support Vector Machines, 2007). When a step would lower the loss by less
+ * than the rounding error of the sum, it is taken in full and the iteration ends. With `slope_alone`, b
+ * stays unchanged. */
 static slope descend(const line *l, slope s, bool slope_alone)
 {
     double value = loss(l, s);
@@ -107,8 +108,8 @@ static void fit_platt(const double *scores, const uint8_t *labels, size_t n, hb_
     map->b = s.b - s.a * l.mean / l.sd;
 }
 
-/* The likeliest lambda around tau. It grows without end where tau makes no error, and is no steepness
- * where the scores fall on the wrong sides. */
+/* Fits the maximum-likelihood lambda for tau. If tau makes no error, lambda would grow without limit.
+ * If the scores lie on the wrong sides of tau, lambda would not be positive. Both are errors. */
 static hb_status fit_lambda(const double *scores, const uint8_t *labels, size_t n, hb_map *map,
                             hb_error *err)
 {
@@ -133,20 +134,20 @@ static hb_status fit_lambda(const double *scores, const uint8_t *labels, size_t 
 
 /* ---- Isotonic ------------------------------------------------------------------------------------ */
 
-/* Samples beside each other that share a probability. */
+/* Adjacent samples with the same probability. */
 typedef struct block {
     double first, last; /* oriented scores */
     size_t ones, n;
 } block;
 
-/* Whether the block before is at or above the one after: they then are one. */
+/* Whether `before` has at least the probability of `after`, so that the blocks must be merged. */
 static bool violates(const block *before, const block *after)
 {
     return (double)before->ones * (double)after->n >= (double)after->ones * (double)before->n;
 }
 
-/* Pools adjacent violators (Ayer et al., 1955; Best and Chakravarti, 1990) of samples ranked from the
- * highest oriented score down. Gives how many blocks there are, from the lowest score up. */
+/* Pools adjacent violators (Ayer et al., 1955; Best and Chakravarti, 1990) of samples ranked by
+ * descending oriented score. Returns the number of blocks, which are ordered by ascending score. */
 static size_t pool(const hb_scored *ranked, size_t n, block *blocks)
 {
     size_t count = 0;
@@ -166,7 +167,7 @@ static size_t pool(const hb_scored *ranked, size_t n, block *blocks)
     return count;
 }
 
-/* Knots at the ends of each block, from the lowest score up. */
+/* Places knots at both ends of each block, by ascending score. */
 static void place_knots(const block *blocks, size_t count, bool low, hb_map *map)
 {
     for (size_t k = 0; k < count; k++) {

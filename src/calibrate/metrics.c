@@ -29,11 +29,11 @@ hb_status hb_check_scored(const double *scores, const uint8_t *labels, size_t n,
 enum { DIGIT = 11, N_DIGITS = 6, RADIX = 1 << DIGIT };
 
 typedef struct keyed {
-    uint64_t key; /* in the order of the scores */
+    uint64_t key; /* sorts like the score */
     size_t index;
 } keyed;
 
-/* A double's bits, made to rise with it; -0 is 0, and NaN comes last. */
+/* Converts a double to an integer with the same order. -0 equals 0, and NaN sorts last. */
 static uint64_t key_of(double score)
 {
     uint64_t bits;
@@ -48,8 +48,8 @@ static size_t digit_of(uint64_t key, int digit)
     return key >> (digit * DIGIT) & (RADIX - 1);
 }
 
-/* Moves all to where their digit puts them, in order; false, having done nothing, when all are equal.
- */
+/* One stable counting-sort pass over one digit. Returns false and moves nothing when all digits are
+ * equal. */
 static bool move(const keyed *from, keyed *to, size_t n, int digit, const size_t counts[RADIX])
 {
     size_t places[RADIX], sum = 0;
@@ -62,7 +62,7 @@ static bool move(const keyed *from, keyed *to, size_t n, int digit, const size_t
     return true;
 }
 
-/* Sorts by digits from the last to the first, in two halves of `room` [2 n]; the sorted half. */
+/* Radix sort from the lowest digit, between the two halves of `room` [2 n]. Returns the sorted half. */
 static const keyed *sort(keyed *room, size_t n, size_t (*counts)[RADIX])
 {
     keyed *from = room, *to = room + n;
@@ -141,8 +141,8 @@ size_t hb_ranked_tie_end(const hb_scored *ranked, size_t n, size_t at)
     return end;
 }
 
-/* Counts pairs of a 1 and a 0: won where the 1 ranks higher, half won within a tie. Under the null
- * hypothesis the share won has the variance of Mann and Whitney's U with its correction for ties
+/* Counts the pairs of a 1 and a 0 in which the 1 ranks higher; ties count half. Under the null
+ * hypothesis the fraction of such pairs has the variance of the Mann-Whitney U with tie correction
  * (Lehmann, Nonparametrics, 1975). */
 double hb_ranked_auroc(const hb_scored *ranked, size_t n, double *null_se)
 {

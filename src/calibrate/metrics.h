@@ -1,42 +1,41 @@
-/* Labelled scores in the order thresholds see them: what every curve and sweep is read off. */
+/* Labelled samples ranked by score, the input of all curves and sweeps. */
 #ifndef HB_CALIBRATE_METRICS_H
 #define HB_CALIBRATE_METRICS_H
 
 #include "base/error.h"
 
 typedef struct hb_scored {
-    double score; /* oriented: the higher, the riskier */
+    double score; /* oriented: higher is riskier */
     uint8_t label;
 } hb_scored;
 
-/* HB_ERR_DATA unless labels are 0 or 1, both present, and scores finite. */
+/* HB_ERR_DATA unless all labels are 0 or 1, both labels occur, and all scores are finite. */
 hb_status hb_check_scored(const double *scores, const uint8_t *labels, size_t n, hb_error *err);
 
-/* Checks the samples, then gives them from the highest score down. Released with free(). */
+/* Checks the samples and sorts them by descending oriented score. Release with free(). */
 hb_status hb_rank(const double *scores, const uint8_t *labels, size_t n, hb_scored **ranked,
                   hb_error *err);
 
-/* Turns ranked samples round, so that the lowest score is the riskiest. */
+/* Reverses ranked samples, so that the lowest score becomes the riskiest. */
 void hb_ranked_turn(hb_scored *ranked, size_t n);
 
-/* A value and where it came from. */
+/* A value and its original index. */
 typedef struct hb_place {
     double score;
     size_t index;
 } hb_place;
 
-/* Scores [n] from the lowest up, equal ones in their order, NaN last; by digits, in O(n). Released with
- * free(). */
+/* Stable radix sort of scores [n], ascending, NaN last, in O(n). Release with free(). */
 hb_status hb_order(const double *scores, size_t n, hb_place **order, hb_error *err);
 
-/* Scores turned so that high ones are risky. Released with free(); NULL without memory. */
+/* The scores, negated if low scores are risky. Release with free(). NULL when memory runs out. */
 double *hb_oriented(const double *scores, size_t n, hb_direction direction);
 
-/* Curves of ranked samples; `null_se` may be NULL. */
+/* Metrics of ranked samples. `null_se` may be NULL. */
 double hb_ranked_auroc(const hb_scored *ranked, size_t n, double *null_se);
 double hb_ranked_average_precision(const hb_scored *ranked, size_t n);
 
-/* One past the last of the samples that share the score of ranked[at]. */
+/* The end (exclusive) of the samples with the same score as ranked[at]. */
 size_t hb_ranked_tie_end(const hb_scored *ranked, size_t n, size_t at);
 
 #endif

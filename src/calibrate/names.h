@@ -1,4 +1,4 @@
-/* The way back from the names that files and options use to values; false for a name that none has. */
+/* Convert names from files and options to enum values. False for an unknown name. */
 #ifndef HB_CALIBRATE_NAMES_H
 #define HB_CALIBRATE_NAMES_H
 

@@ -1,4 +1,4 @@
-/* Pass 2 on runs: which scores it needs is settled first, so that a run is read once. */
+/* Pass 2 on runs. The list of needed scores is built first, so that the run is read only once. */
 #include <stdlib.h>
 #include <string.h>
 #include "calibrate/calibrate.h"
@@ -28,7 +28,7 @@ static bool add_name(names *s, const char *name)
     return list[s->n] && ++s->n;
 }
 
-/* Each signal of the run by its usual aggregation. */
+/* Adds each signal of the run with its usual aggregation. */
 static bool add_usual(const hb_run *run, names *s)
 {
     const hb_signal_set *signals = hb_run_get_settings(run)->signals;
@@ -39,8 +39,8 @@ static bool add_usual(const hb_run *run, names *s)
     return ok;
 }
 
-/* The names of the lowest and the highest value of a score's signal, released with free(); *n is 0 for
- * a score that is of no signal. */
+/* Names the scores that hold the lowest and highest value of a score's signal. Release the names with
+ * free(). *n is 0 for a score that has no signal. */
 static bool name_extremes(const char *score, char *extremes[2], size_t *n)
 {
     static const hb_aggregation aggregations[2] = {HB_AGGREGATION_MIN, HB_AGGREGATION_MAX};
@@ -71,7 +71,8 @@ static bool add_extremes(const char *score, names *s)
 /* ---- A run, read -------------------------------------------------------------------------------- */
 
 typedef struct reading {
-    names names; /* of the table's scores; the first n_asked are judged, the others add to that */
+    names
+        names; /* the table's scores: the first n_asked are evaluated, the others provide extra data */
     size_t n_asked;
     hb_score_table table;
 } reading;
@@ -87,7 +88,7 @@ static hb_status read_run(hb_run *run, const hb_grading *grading, reading *r, hb
     return hb_run_table(run, (const char *const *)r->names.list, r->names.n, grading, &r->table, err);
 }
 
-/* The table's scores that are judged, which come first. */
+/* A view of the table with the evaluated scores only, which come first. */
 static hb_score_table asked(const reading *r)
 {
     hb_score_table t = r->table;
@@ -101,8 +102,8 @@ static const double *column(const reading *r, const char *name)
     return place < r->names.n ? r->table.scores + place * r->table.n : NULL;
 }
 
-/* What halting by a score's signal would have done; *found is false for a score that is of no signal.
- */
+/* Counts what halting by a score's signal would have stopped. *found is false for a score that has no
+ * signal. */
 static hb_status count_halting(const reading *r, const char *score, const hb_map *map, double cutoff,
                                hb_halting *halting, bool *found, hb_error *err)
 {
@@ -119,7 +120,8 @@ static hb_status count_halting(const reading *r, const char *score, const hb_map
 
 /* ---- Calibrating -------------------------------------------------------------------------------- */
 
-/* The scores named, each signal's usual one, and of what may be chosen the extremes. */
+/* Lists the named scores, the usual score of each signal, and the extremes of every score that may be
+ * chosen. */
 static hb_status name_calibrated(const hb_run *run, const char *const *scores, size_t n, bool joint,
                                  reading *r, hb_error *err)
 {
@@ -131,9 +133,9 @@ static hb_status name_calibrated(const hb_run *run, const char *const *scores, s
     return ok ? HB_OK : hb_fail_memory(err);
 }
 
-/* Adds the calibration of another signal, unless its values cannot be calibrated: all may be equal. A
- * range of tau is in the units of the score it was asked for, so here tau is swept over quantiles; and
- * the guarantee is about the threshold of the score calibrated alone. */
+/* Adds the calibration of another signal. Skips a signal that cannot be calibrated, for example because
+ * all its values are equal. A range of tau has the units of the requested score, so other signals use
+ * the quantile grid. The guarantee applies only to the calibrated score. */
 static hb_status add_other(const reading *r, const char *name, hb_calibration_result *c, hb_error *err)
 {
     hb_sweep_options o = c->options.sweep;
@@ -202,7 +204,7 @@ hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scor
 
 /* ---- Validating --------------------------------------------------------------------------------- */
 
-/* The calibrated scores that the run has, then the extremes of the first one's signal. */
+/* Lists the calibrated scores that the run has, then the extremes of the first one's signal. */
 static hb_status name_judged(const hb_params *p, const hb_run *run, reading *r, hb_error *err)
 {
     names available = {0};
@@ -229,7 +231,7 @@ static int compare_id(const void *key, const void *id)
     return strcmp(key, *(char *const *)id);
 }
 
-/* Samples whose ids the calibration had, too. */
+/* Counts the samples whose ids also occur in the calibration. */
 static size_t count_shared(const hb_params *p, const hb_run *run, const hb_score_table *t)
 {
     bool same_data = strcmp(hb_run_get_settings(run)->data_sha256, p->data_sha256) == 0;

@@ -1,4 +1,5 @@
-/* Pass 2: everything is read off the samples ranked once by oriented score. */
+/* The threshold sweep. Samples are ranked once by oriented score; all results come from this ranking.
+ */
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
@@ -60,7 +61,8 @@ static double cohens_d(const hb_class_summary c[2])
     return (c[1].mean - c[0].mean) / sqrt(squares / freedom);
 }
 
-/* Fills what does not depend on tau, direction included; `ranked` is turned round if that is low. */
+/* Fills the fields that do not depend on tau, including the direction. Reverses `ranked` if the
+ * direction is low. */
 static void describe(hb_scored *ranked, const double *scores, const uint8_t *labels, size_t n,
                      const hb_sweep_options *o, hb_sweep_result *r)
 {
@@ -84,7 +86,7 @@ static void describe(hb_scored *ranked, const double *scores, const uint8_t *lab
 
 /* ---- Thresholds ---------------------------------------------------------------------------------- */
 
-/* The confusion of flagging the first `flagged` of the ranked samples. */
+/* The confusion matrix when the first `flagged` ranked samples are flagged. */
 static hb_sweep_point confusion(const hb_sweep_result *r, double oriented_tau, size_t flagged,
                                 size_t tp)
 {
@@ -99,7 +101,7 @@ static hb_sweep_point confusion(const hb_sweep_result *r, double oriented_tau, s
     return p;
 }
 
-/* Points for oriented thresholds that fall, in one walk down the ranked samples. */
+/* Computes the points of descending oriented thresholds in one pass over the ranked samples. */
 static void walk(const hb_scored *ranked, hb_sweep_result *r, const double *taus)
 {
     size_t flagged = 0, tp = 0;
@@ -109,7 +111,7 @@ static void walk(const hb_scored *ranked, hb_sweep_result *r, const double *taus
     }
 }
 
-/* Quantiles (first + k) / 100 of the ranked scores, from the highest down. */
+/* Quantiles (first + k) / 100 of the ranked scores, descending. */
 static void quantile_taus(const hb_scored *ranked, size_t n, int first, size_t count, double *sorted,
                           double *taus)
 {
@@ -118,7 +120,7 @@ static void quantile_taus(const hb_scored *ranked, size_t n, int first, size_t c
         taus[k] = hb_quantile(sorted, n, (double)(first + (int)(count - 1 - k)) / 100);
 }
 
-/* How many thresholds there are, and the thresholds; a range is oriented as the scores are. */
+/* Fills in the thresholds and returns their number. A range is oriented like the scores. */
 static size_t fill_taus(const hb_scored *ranked, const hb_sweep_options *o, hb_sweep_result *r,
                         double *sorted, double *taus)
 {
@@ -145,7 +147,7 @@ static bool reaches(const hb_sweep_point *p, double min_recall)
     return (double)p->tp >= min_recall * ones * (1 - 1e-12);
 }
 
-/* Whether `a` is the better choice: by what is to be maximised, then by recall. */
+/* Whether `a` is better than `b`: compares the metric to maximise, then recall. */
 static bool better(const hb_sweep_point *a, const hb_sweep_point *b, hb_selection selection)
 {
     double x = selection == HB_SELECT_BEST_F1 ? a->f1 : a->precision;
@@ -194,7 +196,7 @@ static hb_status sweep(const hb_scored *ranked, const hb_sweep_options *o, hb_sw
     return status;
 }
 
-/* The threshold is the guaranteed one, whatever the grid offers. */
+/* Chooses the threshold with the guarantee, which need not be on the grid. */
 static hb_status choose_guaranteed(const hb_scored *ranked, const hb_sweep_options *o,
                                    hb_sweep_result *r, hb_error *err)
 {

@@ -1,4 +1,4 @@
-/* A threshold found on one split, judged on another. */
+/* Evaluates a threshold from one split on another split. */
 #include <math.h>
 #include <stdlib.h>
 #include "calibrate/binomial.h"
@@ -6,9 +6,9 @@
 
 /* ---- Rejecting the riskiest ---------------------------------------------------------------------- */
 
-/* Mean hallucination rate among the accepted over all coverages 1/n ... 1, samples being accepted from
- * the least risky on; within equal scores, in no order, so at the group's own rate. Fills the risk at
- * each coverage i / HB_RISK_POINTS. */
+/* Mean hallucination rate among accepted samples over all coverages 1/n ... 1. Samples are accepted
+ * from the least risky on; samples with equal scores count with the mean rate of their group. Also
+ * fills the risk at each coverage i / HB_RISK_POINTS. */
 static double area_under_risk(const hb_scored *ranked, size_t n, double risks[HB_RISK_POINTS])
 {
     double ones = 0, area = 0;
@@ -30,7 +30,7 @@ static double area_under_risk(const hb_scored *ranked, size_t n, double risks[HB
     return area / (double)n;
 }
 
-/* The same, of a ranking that puts every hallucination last. */
+/* The same area for an oracle that accepts all hallucinated samples last. */
 static double area_of_oracle(size_t n, size_t ones)
 {
     double area = 0;
