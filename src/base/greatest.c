@@ -2,7 +2,7 @@
 
 #include <stdbool.h>
 
-/* Whether any of n values is above the bar: most stretches of a vocabulary have none. */
+/* Whether any of n values exceeds the bar. Most blocks of a vocabulary have no such value. */
 static bool any_above(const float *x, int32_t n, float bar)
 {
     int above = 0;
@@ -11,7 +11,8 @@ static bool any_above(const float *x, int32_t n, float bar)
     return above;
 }
 
-/* Puts index i in its place among the `held` before it; when there are k already, the last one goes. */
+/* Inserts index i into the sorted list of `held` indices. If the list already has k, the last one is
+ * dropped. */
 static int32_t insert(const float *values, int32_t *indices, int32_t held, int32_t k, int32_t i)
 {
     int32_t at = held < k ? held : k - 1;

@@ -1,5 +1,5 @@
-/* Layout by hand, values by Jansson, which writes reals so that every digit survives and does not
- * depend on the locale. */
+/* This file writes the layout; Jansson writes the values. It prints reals without loss and independent
+ * of the locale. */
 #include "base/json.h"
 
 #include <inttypes.h>
@@ -41,7 +41,7 @@ static int take(const char *text, size_t length, void *json)
     return out->failed ? -1 : 0;
 }
 
-/* Writes a value and takes the reference; NULL is one that memory was lacking for. */
+/* Writes a value and takes the reference. NULL means that memory ran out. */
 static void add_value(hb_json *j, json_t *value)
 {
     size_t flags = JSON_ENCODE_ANY | (j->ascii ? JSON_ENSURE_ASCII : 0);
@@ -78,7 +78,7 @@ static void break_line(hb_json *j)
     if (!j->line_depth) hb_write(&j->out, "\n%*s", 2 * j->depth, "");
 }
 
-/* What stands before a value: the comma after the one before it, the line break, the key. */
+/* Writes the text before a value: the comma after the previous value, the line break and the key. */
 static void begin(hb_json *j, const char *key)
 {
     if (j->has_members) hb_write(&j->out, j->line_depth ? ", " : ",");

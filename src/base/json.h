@@ -8,18 +8,18 @@
 
 #include "base/writer.h"
 
-#define HB_JSON_DEPTH 16 /* values within each other, at most */
+#define HB_JSON_DEPTH 16 /* maximum nesting depth */
 
 typedef struct hb_json {
     hb_writer out;
-    char closers[HB_JSON_DEPTH]; /* of the open objects and arrays */
+    char closers[HB_JSON_DEPTH]; /* closing brackets of the open objects and arrays */
     int depth;
-    int line_depth; /* depth from which everything stands on one line; 0: none does */
+    int line_depth; /* depth from which everything is written on one line; 0: none */
     bool has_members;
     bool ascii; /* set it to escape everything that is not ASCII */
 } hb_json;
 
-/* Open an object or an array, with a line for each member; hb_json_end closes the innermost one. */
+/* Open an object or an array with one line per member. hb_json_end closes the innermost one. */
 void hb_json_object(hb_json *json, const char *key);
 void hb_json_array(hb_json *json, const char *key);
 /* The same, with all members on one line. */

@@ -15,8 +15,8 @@ double hb_rng_unit(hb_rng *rng)
 
 uint64_t hb_rng_below(hb_rng *rng, uint64_t bound)
 {
-    /* Rejects values below 2^64 mod bound, so that `bound` divides the number of values that are left.
-     * The division is needed only for a value below bound, because the limit is lower still. */
+    /* Rejects values below 2^64 mod bound, so that `bound` divides the number of remaining values. The
+     * limit is below `bound`, so only values below `bound` need the division. */
     uint64_t value = hb_rng_next(rng);
     if (value < bound)
         for (uint64_t reject = (0 - bound) % bound; value < reject;) value = hb_rng_next(rng);

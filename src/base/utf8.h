@@ -1,4 +1,4 @@
-/* UTF-8. What a model or a file gives is bytes until it is checked. */
+/* UTF-8. Text from models and files is treated as bytes until it is checked. */
 #ifndef HB_BASE_UTF8_H
 #define HB_BASE_UTF8_H
 

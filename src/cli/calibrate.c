@@ -1,6 +1,6 @@
 #include "cli/cli.h"
 
-/* The saved parameters' place is tried before pass 1, which may take hours. */
+/* Checks that parameters can be saved before pass 1, which may take hours. */
 static int check_place(void *user)
 {
     const cli_pass1 *pass1 = user;
@@ -23,7 +23,7 @@ static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_sco
     return code;
 }
 
-/* The list is read again when the signals measured are known: "all" means these. */
+/* Parses the list again when the measured signals are known, because "all" means these. */
 static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pass2, const char *list)
 {
     cli_scores scores;

@@ -1,4 +1,4 @@
-/* What the subcommands share. Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted. */
+/* Code shared by the subcommands. Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted. */
 #ifndef HB_CLI_H
 #define HB_CLI_H
 
@@ -13,10 +13,10 @@ enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
 typedef enum cli_kind {
     CLI_FLAG,   /* bool */
     CLI_TEXT,   /* const char * */
-    CLI_LIST,   /* cli_list: the option may be given several times, and every text counts */
+    CLI_LIST,   /* cli_list: the option may be repeated and collects all texts */
     CLI_INT,    /* int32_t within [min, max] */
     CLI_COUNT,  /* uint64_t within [min, max] */
-    CLI_BYTES,  /* the same, with K, M, G or T for powers of 1024 */
+    CLI_BYTES,  /* uint64_t within [min, max], with suffix K, M, G or T for powers of 1024 */
     CLI_REAL,   /* double within [min, max] */
     CLI_CHOICE, /* int, the index in `choices` */
 } cli_kind;
@@ -27,8 +27,8 @@ typedef struct cli_list {
     size_t n;
 } cli_list;
 
-/* The heading that an option stands under in the help of a command with many options, which shows the
- * groups in this order. */
+/* The heading of an option in the help of a command with many options. Help shows the groups in this
+ * order. */
 typedef enum cli_group {
     CLI_GROUP_MODEL,
     CLI_GROUP_CHAT,
@@ -41,19 +41,19 @@ typedef enum cli_group {
     CLI_N_GROUPS
 } cli_group;
 
-/* One row of a command's table of options, which parsing and help are made from. */
+/* One row of a command's table of options. Parsing and help both use this table. */
 typedef struct cli_option {
     const char *name; /* without the dashes */
     char letter;      /* 0: none */
     cli_kind kind;
     cli_group group;
-    const char
-        *argument;   /* as help shows it; NULL for flags, and for choices to be listed in its place */
-    void *target;    /* holds the default until the option is given */
-    double min, max; /* of numbers */
+    const char *argument; /* placeholder shown by help; NULL for flags and for options whose choices are
+                             listed */
+    void *target;         /* holds the default until the option is given */
+    double min, max;      /* range of a number */
     const char *const *choices; /* NULL-terminated */
     const char *help;           /* a phrase without the default, which help derives from *target */
-    const char *standard;       /* the default in words, where *target cannot tell it; else NULL */
+    const char *standard;       /* text of the default if *target does not hold it; else NULL */
     bool required;
     bool *given; /* set when the option is given; may be NULL */
     bool seen;   /* set by cli_parse */
@@ -63,15 +63,15 @@ typedef struct cli_option {
 typedef struct cli_options {
     cli_option list[CLI_MAX_OPTIONS];
     int n;
-    cli_group group; /* that options are added to */
+    cli_group group; /* group of the options added next */
 } cli_options;
 
-/* The program, as it was called (main.c). */
+/* The program's name as it was called (main.c). */
 extern const char *cli_program;
 
 typedef struct cli_command {
     const char *name;
-    const char *operand; /* as help shows it, "PROMPT"; required; NULL: the command takes none */
+    const char *operand; /* name of the required operand in help, such as "PROMPT"; NULL: no operand */
     const char *summary; /* one line */
     const char *details; /* a paragraph, which help wraps */
     int (*run)(const struct cli_command *command, int argc, char **argv);
@@ -80,7 +80,8 @@ typedef struct cli_command {
 /* Options added from now on belong to this group. */
 void cli_begin_group(cli_options *options, cli_group group);
 
-/* Each adds a row to the table and returns it, for its standard, required and given to be set. */
+/* Each adds a row to the table and returns it, so that the caller can set standard, required and given.
+ */
 cli_option *cli_add_flag(cli_options *options, const char *name, char letter, bool *target,
                          const char *help);
 cli_option *cli_add_text(cli_options *options, const char *name, char letter, const char *argument,
@@ -98,7 +99,7 @@ cli_option *cli_add_real(cli_options *options, const char *name, char letter, co
 cli_option *cli_add_choice(cli_options *options, const char *name, char letter, const char *argument,
                            int *target, const char *const *choices, const char *help);
 
-/* Replaces the help and the default in words of an option that means something else in this command. */
+/* Replaces the help and the default text of an option with a different meaning in this command. */
 void cli_explain(cli_options *options, const char *name, const char *help, const char *standard);
 /* The default of --ctx-size in words. */
 #define CLI_TEXT_OF_(x)      #x
@@ -110,17 +111,16 @@ void cli_add_session(cli_options *options, int32_t *n_ctx, int32_t *n_threads);
 /* --quiet and --json, which every command has. */
 void cli_add_common(cli_options *options, bool *quiet, bool *json);
 
-/* Parses argv[1...]; *operand is set to the operand, or NULL where the command takes none. False when
- * the command must end with *code: help was asked for and printed, or the usage is wrong and the
- * message said how. */
+/* Parses argv[1...]; Sets *operand to the operand, or to NULL if the command takes none. False when the
+ * command must exit with *code: help was printed, or the usage was wrong and reported. */
 bool cli_parse(const cli_command *command, cli_options *options, int argc, char **argv,
                const char **operand, int *code);
 
 /* Prints what --help shows (help.c). */
 void cli_print_help(const cli_command *command, const cli_options *options);
 
-/* Adds the operand to `text`, or all of standard input, without one final line end, when the operand is
- * "-". Returns an exit code. */
+/* Appends the operand to `text`. If the operand is "-", appends standard input instead, without its
+ * final line end. Returns an exit code. */
 int cli_read_operand(const char *operand, hb_buffer *text);
 
 /* ---- Messages and results (output.c) ------------------------------------------------------------ */
@@ -129,25 +129,25 @@ int cli_read_operand(const char *operand, hb_buffer *text);
  * control characters, so that text from outside cannot act on the terminal. */
 __attribute__((format(printf, 1, 2))) void cli_message(const char *format, ...);
 
-/* Says what is wrong with the usage; returns CLI_USAGE. */
+/* Reports wrong usage; returns CLI_USAGE. */
 __attribute__((format(printf, 2, 3))) int cli_usage(const cli_command *command, const char *format,
                                                     ...);
 
-/* Reports a failed library call; returns the exit code that belongs to it. */
+/* Reports a failed library call; returns the matching exit code. */
 int cli_fail(const hb_error *err);
 int cli_fail_memory(void);
 
-/* Everything that is printed on standard output goes through these. They return false when writing
- * fails; cli_finish_output then reports the reason, so that most callers need not look. */
+/* All output to standard output goes through these functions. They return false when writing fails.
+ * cli_finish_output reports the reason, so most callers can ignore the result. */
 
-/* A line, or a part of one: all control characters are replaced but a final "\n" of the format. */
+/* Prints a line or a part of one. Replaces all control characters except a final "\n" of the format. */
 __attribute__((format(printf, 1, 2))) bool cli_print(const char *format, ...);
-/* Bytes as they are. For text of our own, and where the bytes themselves are the result. */
+/* Writes bytes unchanged: for trusted text, or when the bytes themselves are the result. */
 bool cli_write(const char *bytes, size_t length);
-/* A result that holds text from outside: as it is, but on a terminal without control characters other
- * than line breaks and tabs. */
+/* Writes a result with text from outside. On a terminal, replaces control characters except line breaks
+ * and tabs; otherwise writes it unchanged. */
 bool cli_write_text(const char *text, size_t length);
-/* Bytes in quotes. Those that are not printable text, and quotes, are escaped. */
+/* Prints bytes in quotes. Escapes quotes and unprintable bytes. */
 bool cli_print_quoted(const char *bytes, size_t length);
 
 void cli_flush(void);
@@ -155,7 +155,7 @@ void cli_flush(void);
 /* Takes the reference. Control characters in strings are escaped. Returns an exit code. */
 int cli_print_json(json_t *root, size_t flags);
 
-/* A real; null for what JSON cannot say. */
+/* A real number; null if JSON cannot represent it. */
 json_t *cli_number(double value);
 
 /* Flushes standard output; a failure (a full disk, say) is reported and turns `code` into CLI_FAILED.
@@ -168,22 +168,23 @@ typedef struct cli_broken {
 } cli_broken;
 void cli_show_broken(void *broken, const char *message);
 
-/* Shows what hbar had to guess about a model, also with --quiet. */
+/* Prints the model's warnings (hb_model_warning), also with --quiet. */
 void cli_show_warnings(const hb_model *model);
 
-/* A name made fit for the beginning of a file's name: letters in lower case, digits and "._-" stay, all
- * else becomes "_", and it is cut at 128 bytes. Released with free(); NULL when memory runs out. */
+/* Converts a name to the beginning of a file name: letters become lower case, digits and "._-" stay,
+ * all other bytes become "_". The result is cut at 128 bytes. Release with free(). NULL when memory
+ * runs out. */
 char *cli_file_name(const char *name);
-/* The same of a file's base name without its suffix. */
+/* The same for a file's base name without its suffix. */
 char *cli_base_name(const char *path);
 
 /* ---- Interruption and progress (progress.c) ------------------------------------------------------ */
 
-/* From now on Ctrl-C and SIGTERM only make cli_interrupted true; a second one ends the program. */
+/* Makes Ctrl-C and SIGTERM set cli_interrupted. A second one ends the program. */
 void cli_catch_interrupts(void);
 bool cli_interrupted(void *unused);
 
-/* A bar on standard error, drawn only on a terminal. */
+/* A progress bar on standard error, drawn only on a terminal. */
 typedef struct cli_progress {
     bool shown;
     double started, drawn;
@@ -206,8 +207,8 @@ typedef struct cli_grading {
 void cli_grading_add(cli_options *options, cli_grading *grading);
 /* Fills grading->grading. False, with *code, for bad usage. */
 bool cli_grading_check(const cli_command *command, cli_grading *grading, int *code);
-/* Sets *used to the grading that labels a run's samples; NULL if they have labels of their own, in
- * which case --grade is refused. Returns an exit code. */
+/* Sets *used to the grading that labels a run's samples, or to NULL if the samples have given labels.
+ * --grade is then an error. Returns an exit code. */
 int cli_grading_use(const cli_grading *grading, const char *run_path, const hb_run_counts *counts,
                     const hb_grading **used);
 /* Prints hb_rate_text. Returns an exit code. */
@@ -261,15 +262,15 @@ hb_status cli_data_open(cli_data *data, uint64_t n_samples, uint64_t seed, bool 
                         hb_dataset **dataset, hb_error *err);
 void cli_data_free(cli_data *data);
 
-/* Which scores --score names (scores.c): a list, separated by commas. */
+/* The scores of the comma-separated list of --score (scores.c). */
 typedef struct cli_scores {
     char **names; /* [n], each once */
     size_t n;
 } cli_scores;
 
-/* Scores of a run, or of one yet to be made if `run` is NULL. As a signal, "all" stands for those
- * measured; as an aggregation, for each of them. *named, unless it is NULL, becomes the set of signals
- * that the list names, released with hb_signal_set_free. Returns an exit code. */
+/* Resolves the list for a run, or for a future run if `run` is NULL. As a signal, "all" means all
+ * measured signals; as an aggregation, all aggregations. If `named` is not NULL, *named becomes the set
+ * of signals in the list; release it with hb_signal_set_free. Returns an exit code. */
 int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run,
                       cli_scores *scores, hb_signal_set **named);
 /* Columns of a table. "all" stands for those with the name of a score that hbar measures. Without a
@@ -279,9 +280,9 @@ void cli_scores_free(cli_scores *scores);
 
 /* ---- The demo's files (embedded.c) --------------------------------------------------------------- */
 
-/* Sets *path to the demo's file of that name, and says so, unless *path is set already. *own then owns
- * the path. The folder is HBAR_DATA_DIR, else share/hbar beside the program or beside its folder.
- * Returns an exit code: CLI_USAGE when the file is not found, so that `option` is required. */
+/* If *path is not set, sets it to the demo file of that name and prints a note. *own then owns the
+ * path. The folder is HBAR_DATA_DIR, else share/hbar beside the program or beside its folder. Returns
+ * an exit code. CLI_USAGE when the file is not found; the user must then give `option`. */
 int cli_embedded(const cli_command *command, const char *option, const char *name, bool quiet,
                  const char **path, char **own);
 #define CLI_DEMO_MODEL  "hbar-demo.gguf"
@@ -291,7 +292,7 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
 
-#define CLI_MAX_TOKENS 20 /* generated for a sample by default */
+#define CLI_MAX_TOKENS 20 /* default number of tokens generated per sample */
 
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
@@ -311,19 +312,20 @@ typedef struct cli_pass1 {
     cli_data data;
     cli_grading grading;
     cli_chat chat;
-    char *own_model_path, *own_data_path, *own_run_path, *own_name; /* of those not given */
+    char *own_model_path, *own_data_path, *own_run_path,
+        *own_name; /* own the paths that were not given */
     hb_run_counts counts;
     hb_score_work work;
     double seconds;
     cli_progress progress;
-    /* Called before anything is made or generated, when `model`, `chat` and `name` are known; another
-     * exit code than CLI_DONE ends pass 1. May be NULL. */
+    /* Called before anything is created or generated, when `model`, `chat` and `name` are known. Any
+     * exit code except CLI_DONE ends pass 1. May be NULL. */
     int (*check)(void *user);
     void *user;
 } cli_pass1;
 
 void cli_pass1_add(cli_options *options, cli_pass1 *pass); /* sets the defaults in *pass */
-/* Runs it. The run stays open in `pass` until cli_pass1_close, whatever this returns. */
+/* Runs pass 1. The run stays open in `pass` until cli_pass1_close, whatever this returns. */
 int cli_pass1_run(const cli_command *command, cli_pass1 *pass);
 void cli_pass1_close(cli_pass1 *pass);
 /* {"run", "total", "scored", "skipped", "failed", "seconds", "tokens_evaluated", "tokens_shared"}. */
@@ -342,18 +344,19 @@ typedef struct cli_pass2 {
 } cli_pass2;
 
 void cli_pass2_add(cli_options *options, cli_pass2 *pass);
-/* Turns the options given into pass->options. False, with *code, for bad usage. */
+/* Converts the given options to pass->options. False, with *code, for bad usage. */
 bool cli_pass2_check(const cli_command *command, cli_pass2 *pass, int *code);
-/* Whether what was asked for can be had of these scores. Returns an exit code. */
+/* Checks that the options suit these scores. Returns an exit code. */
 int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *pass, const cli_scores *scores);
-/* Saves a calibration's parameters under `output_dir`, unless that is NULL, and prints it. */
+/* Saves a calibration's parameters under `output_dir`, unless it is NULL, and prints the calibration.
+ */
 int cli_pass2_report(const cli_pass2 *pass, const hb_params_source *source,
                      const hb_calibration_result *result, const char *output_dir, const char *name,
                      bool json);
-/* Prints the commands that use a run's parameters, ready to be pasted (next.c). */
+/* Prints the next commands for a run's parameters, ready to paste (next.c). */
 int cli_print_next(const hb_run_settings *run, const cli_pass2 *pass, const char *params);
 
-/* How many draws a bootstrap takes, as several commands ask for it; and whether that is possible. */
+/* The option for the number of bootstrap draws, and the check of its value. */
 void cli_draws_add(cli_options *options, uint64_t *n_draws);
 bool cli_draws_check(const cli_command *command, uint64_t n_draws, int *code);
 

@@ -1,4 +1,4 @@
-/* The demo model and its data, which are installed with the program. */
+/* Finds the demo model and its data, which are installed with the program. */
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,7 +16,7 @@ static char *readable(const char *folder, const char *inside, const char *name)
     return NULL;
 }
 
-/* The folder of the program. False when the system does not tell it. */
+/* The folder of the program. False when the system cannot provide it. */
 static bool program_folder(char folder[PATH_MAX])
 {
     ssize_t n = readlink("/proc/self/exe", folder, PATH_MAX - 1);

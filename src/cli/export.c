@@ -14,14 +14,14 @@ typedef struct exporting {
     cli_grading grading;
 } exporting;
 
-/* The sample's label, or the grade's; null for a sample without an answer to grade. */
+/* The sample's given label or the label of its grade; null for a sample without an answer to grade. */
 static json_t *label_json(const hb_run_sample *s, const hb_grading *grading)
 {
     return s->answers && s->status != HB_SAMPLE_SCORED ? json_null()
                                                        : json_integer(hb_run_label(s, grading));
 }
 
-/* A grade, whose reference it takes, or null for a sample that has none. */
+/* Takes the reference of `value`; returns it, or null for a sample without a grade. */
 static json_t *grade_json(const hb_run_sample *s, json_t *value)
 {
     if (s->answers && s->status == HB_SAMPLE_SCORED) return value;
@@ -29,8 +29,8 @@ static json_t *grade_json(const hb_run_sample *s, json_t *value)
     return json_null();
 }
 
-/* Adds the scores: those of all signals, so that all runs have the same columns, whatever they
- * measured, then any others of the run. */
+/* Adds the scores of all signals, so that all runs have the same columns, then the run's other scores.
+ */
 static bool add_scores(json_t *row, const hb_run *run, const hb_scores *scores)
 {
     hb_score_id id, other;
@@ -69,7 +69,7 @@ static json_t *row_json(const hb_run *run, const hb_run_sample *s, const hb_grad
     return NULL;
 }
 
-/* Text in quotes, as CSV has it. */
+/* Writes text in CSV quotes. */
 static bool write_text(const char *text, size_t length)
 {
     size_t size = csv_write(NULL, 0, text, length);
@@ -87,7 +87,7 @@ static bool write_key(const char *key)
     return strpbrk(key, ",\"\r\n") ? write_text(key, length) : cli_write_text(key, length);
 }
 
-/* One field of a CSV row: null is empty, and only texts are quoted. */
+/* Writes one CSV field. null is empty; only texts are quoted. */
 static bool write_field(const json_t *value)
 {
     char number[40] = "";
@@ -98,7 +98,7 @@ static bool write_field(const json_t *value)
     return cli_write(number, strlen(number));
 }
 
-/* A row's keys or its values, separated by commas. */
+/* Writes a row's keys or values, separated by commas. */
 static bool write_row(json_t *row, bool keys)
 {
     const char *key;
@@ -113,15 +113,15 @@ static bool write_row(json_t *row, bool keys)
     return cli_write("\n", 1);
 }
 
-/* A run on its way to standard output. */
+/* State of an export. */
 typedef struct writing {
     const hb_run *run;
     const hb_grading *grading;
-    bool failed; /* to write a row: lack of memory has been reported, cli_finish_output reports the rest
-                  */
+    bool failed; /* writing a row failed: lack of memory was reported; cli_finish_output reports other
+                    failures */
 } writing;
 
-/* Writes a row, whose reference it takes, as CSV. */
+/* Writes a row as CSV and takes its reference. */
 static bool write_line(json_t *row, bool keys)
 {
     if (!row) cli_fail_memory();

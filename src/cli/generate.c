@@ -20,17 +20,17 @@ typedef struct generate_options {
     double tau, lambda;
     int direction;
     hb_params *params;               /* read from params_path */
-    hb_score_id score;               /* the score they calibrate, unless it is a joint model's */
+    hb_score_id score;               /* the calibrated score, unless it is a joint model */
     const hb_signal *watched_signal; /* named by --watch */
     cli_list stops;
     cli_chat chat;
     hb_generate_options engine;
 } generate_options;
 
-/* Text on its way to standard output while it is generated. */
+/* State of printing text while it is generated. */
 typedef struct stream {
     bool coloured, begun;
-    hb_buffer pending, clean; /* bytes of a character that is not complete yet; text ready to print */
+    hb_buffer pending, clean; /* bytes of an incomplete character; text ready to print */
     double cutoff;
 } stream;
 
@@ -99,8 +99,8 @@ static void add_options(cli_options *options, generate_options *o)
 
 /* ---- Parameters ---------------------------------------------------------------------------------- */
 
-/* Takes tau, lambda, alpha, direction and map from the file. Options given by hand override it; the map
- * is then left out, because it was fitted to another signal or threshold. */
+/* Takes tau, lambda, alpha, direction and map from the file. Options override the file. The map is then
+ * not used, because it was fitted to another signal or threshold. */
 static int apply_params(generate_options *o, const hb_model_info *model)
 {
     hb_error err;
@@ -139,7 +139,7 @@ static int apply_params(generate_options *o, const hb_model_info *model)
 
 /* ---- Streaming ----------------------------------------------------------------------------------- */
 
-/* Green, yellow or red, by how near P_fail is to the cutoff. */
+/* Green, yellow or red, depending on how close P_fail is to the cutoff. */
 static const char *colour_of(const stream *s, double p_fail)
 {
     double share = p_fail / fmin(s->cutoff, 1);
@@ -200,13 +200,13 @@ static json_t *monitor_json(const hb_monitor *m)
         "alpha", m->alpha, "direction", hb_direction_sign(m->direction), "check_every", m->check_every);
 }
 
-/* What the parameters say about the whole answer. */
+/* The judgement of the whole answer by the parameters. */
 typedef struct verdict {
     double value, p_fail;
     bool risky;
 } verdict;
 
-/* False when there are no parameters for the signal that is watched. */
+/* False when there are no parameters for the watched signal. */
 static bool judge(const generate_options *o, const hb_generation *g, verdict *v)
 {
     const hb_monitor *m = &o->engine.monitor;
@@ -270,8 +270,8 @@ static void print_summary(const generate_options *o, const hb_generation *g)
                     o->params->score, v.value, m->tau, v.p_fail);
 }
 
-/* Opened before generating, so that a bad path costs nothing, and emptied only afterwards. A pipe is
- * opened without waiting for its reader. */
+/* Opens the file before generation, so that a bad path fails early. Truncates it only afterwards. Opens
+ * a pipe without waiting for its reader. */
 static FILE *open_trajectory(const char *path)
 {
     int fd = hb_open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0666);
@@ -288,7 +288,7 @@ static bool write_steps(FILE *file, const hb_generation *g)
     if (fstat(fileno(file), &st) != 0) return false;
     if (S_ISREG(st.st_mode) && ftruncate(fileno(file), 0) != 0) return false;
     for (size_t i = 0; i < g->n_steps; i++) {
-        errno = ENOMEM; /* a failed write sets another */
+        errno = ENOMEM; /* a failed write sets another errno */
         json_t *step = step_json(&g->trajectory[i]);
         bool ok = step && json_dumpf(step, file, JSON_COMPACT) == 0 && fputc('\n', file) != EOF;
         int reason = errno;
@@ -398,7 +398,7 @@ static bool find_watched(const cli_command *command, generate_options *o, int *c
     return *code == CLI_DONE;
 }
 
-/* Without --model takes the demo model, and its parameters unless an option says what to watch. */
+/* Without --model, uses the demo model, and its parameters unless an option selects what to watch. */
 static int take_embedded(const cli_command *command, generate_options *o, char **own_model,
                          char **own_params)
 {

@@ -1,9 +1,10 @@
-/* --help, made from the table of options. */
+/* Prints --help from the table of options. */
 #include <stdio.h>
 #include <string.h>
 #include "cli/cli.h"
 
-/* Columns of a line, of the descriptions of options, and how many options need headings. */
+/* Line width, column of the option descriptions, and the number of options above which help shows
+ * headings. */
 enum { WIDTH = 80, HELP_COLUMN = 28, MANY = 12 };
 
 static const char *const headings[CLI_N_GROUPS] = {

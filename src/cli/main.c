@@ -25,9 +25,10 @@ static void print_help(FILE *out)
 
 const char *cli_program = "hbar";
 
-/* Occupies those of the descriptors 0, 1 and 2 that are closed. Otherwise the next file opened would
- * get such a number, and messages or results would be written into it. Each is opened the wrong way
- * round, so that using it still fails: a result that goes nowhere is an error. */
+/* Opens placeholders for those of the descriptors 0, 1 and 2 that are closed. Otherwise the next opened
+ * file would get such a number, and messages or results would be written into it. Each placeholder is
+ * opened in the wrong direction, so that using it fails: a result that cannot be written is an error.
+ */
 static bool occupy_standard_descriptors(void)
 {
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {

@@ -1,4 +1,4 @@
-/* The commands that come after a calibration, to be pasted. */
+/* Prints the commands to run after a calibration, ready to paste. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/text.h"
@@ -36,7 +36,7 @@ static void write_escaped(hb_writer *w, const char *text)
     hb_write(w, "'");
 }
 
-/* A text as one word of a shell's command line. */
+/* Writes a text as one word of a shell command line. */
 static void write_word(hb_writer *w, const char *text)
 {
     if (is_harmless(text)) {

@@ -135,7 +135,7 @@ typedef struct tables {
 static void describe(const cli_options *options, tables *t)
 {
     int n = 0;
-    t->shorts[n++] = ':'; /* getopt then tells a missing value from an unknown option */
+    t->shorts[n++] = ':'; /* makes getopt distinguish a missing value from an unknown option */
     t->shorts[n++] = 'h';
     for (int i = 0; i < options->n; i++) {
         const cli_option *o = &options->list[i];
@@ -165,7 +165,7 @@ static int refuse_no_value(const cli_command *command, cli_options *options)
     return cli_usage(command, "--%s needs a value", find_option(options, optopt)->name);
 }
 
-/* Whether a long option is the beginning of several names. */
+/* Whether a long option is a prefix of several names. */
 static bool is_ambiguous(const cli_options *options, const char *argument)
 {
     size_t length = strcspn(argument, "="), n = 0;
@@ -201,7 +201,7 @@ static bool walk(const cli_command *command, cli_options *options, const tables 
                  char **argv, bool apply, int *code)
 {
     int c;
-    optind = 0; /* glibc's way to start again */
+    optind = 0; /* restarts getopt in glibc */
     opterr = 0;
     while ((c = getopt_long(argc, argv, t->shorts, t->longs, NULL)) != -1) {
         if (c == HELP || c == 'h') {
@@ -245,7 +245,7 @@ bool cli_parse(const cli_command *command, cli_options *options, int argc, char 
 
 /* ---- The operand --------------------------------------------------------------------------------- */
 
-/* No prompt is as long; without a limit an endless input would take all memory. */
+/* Longer than any prompt. Without a limit, endless input would use all memory. */
 #define MAX_INPUT ((size_t)256 << 20)
 
 static int read_input(hb_buffer *text)
@@ -264,7 +264,7 @@ static int read_input(hb_buffer *text)
     return CLI_FAILED;
 }
 
-/* The line end that echo, editors and here-documents add. */
+/* Removes the line end that echo, editors and here-documents add. */
 static void drop_line_end(hb_buffer *text)
 {
     if (!text->length || text->data[text->length - 1] != '\n') return;

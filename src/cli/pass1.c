@@ -123,8 +123,7 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
     return hb_run_create(p->run_path, &s, &p->run, err);
 }
 
-/* Bytes of memory that can be used. MemAvailable counts what cached files take, too, which the kernel
- * gives up on demand. */
+/* Available memory in bytes. MemAvailable includes the page cache, which the kernel frees on demand. */
 static uint64_t free_memory(void)
 {
     FILE *file = fopen("/proc/meminfo", "r");
@@ -136,7 +135,7 @@ static uint64_t free_memory(void)
     return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Opens the model and asks whether to go on, before anything is made. Returns an exit code. */
+/* Opens the model and calls the command's check before anything is created. Returns an exit code. */
 static int open_model(cli_pass1 *p)
 {
     hb_error err;
@@ -212,7 +211,7 @@ static int check_usage(const cli_command *command, cli_pass1 *p)
     return CLI_DONE;
 }
 
-/* Takes the demo model and all demo data where none are given. */
+/* Uses the demo model and all demo data if none are given. */
 static int take_embedded(const cli_command *command, cli_pass1 *p)
 {
     const char *data = p->data.paths.n ? p->data.paths.texts[0] : NULL;

@@ -1,11 +1,11 @@
-/* Pass 2 as `calibrate` and `sweep` run it: its options, and where its result goes. */
+/* Pass 2 in `calibrate` and `sweep`: its options and the output of its result. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/json.h"
 #include "cli/cli.h"
 
-enum { GRID_QUANTILES, GRID_EXACT }; /* the places of --tau-grid's choices */
+enum { GRID_QUANTILES, GRID_EXACT }; /* indices of the choices of --tau-grid */
 
 void cli_draws_add(cli_options *options, uint64_t *n_draws)
 {
@@ -21,7 +21,7 @@ bool cli_draws_check(const cli_command *command, uint64_t n_draws, int *code)
     return false;
 }
 
-/* The names of enums' values as the choices of options. */
+/* Names of enum values, used as choices of options. */
 typedef struct choices {
     const char *maps[5], *grids[3];
 } choices;
@@ -112,7 +112,7 @@ static int check_guarantee(const cli_command *command, cli_pass2 *p)
     return CLI_DONE;
 }
 
-/* A joint model's log-odds rise with the risk, and need a map that was fitted to them. */
+/* A joint model's log-odds increase with the risk and need a fitted map. */
 static int check_joint(const cli_command *command, cli_pass2 *p)
 {
     if (!p->joint) return CLI_DONE;
@@ -170,13 +170,13 @@ bool cli_pass2_check(const cli_command *command, cli_pass2 *p, int *code)
 
 /* ---- The result ---------------------------------------------------------------------------------- */
 
-/* Reports are clean text. */
+/* Prints a report, which is already clean text. */
 static void put(const char *text)
 {
     cli_write(text, strlen(text));
 }
 
-/* The saved document itself, with the place it was saved to as one more member before its end. */
+/* Prints the saved document with its path added as the last member. */
 static int print_json(const char *json, const char *path)
 {
     hb_error err;

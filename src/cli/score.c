@@ -25,7 +25,7 @@ static int print_json(const cli_pass1 *pass, const tally *t, double rate)
     return cli_print_json(root, JSON_INDENT(2));
 }
 
-/* Says how many answers are right, or how many samples are labelled hallucinated. */
+/* Prints how many answers are right or how many samples are labelled hallucinated. */
 static int print_result(const cli_pass1 *pass)
 {
     tally t = {0};

@@ -1,4 +1,4 @@
-/* The scores that --score names: one, several, or all. */
+/* Resolves the scores of --score: one, several or all. */
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
@@ -68,7 +68,7 @@ static bool add_scores(const char *item, size_t length, const hb_run *run, cli_s
     return ok;
 }
 
-/* Adds the run's score of that name, where it has one that is not of a signal. */
+/* Adds the run's score of that name if it is not the score of a signal. */
 static bool add_other(const char *item, size_t length, const hb_run *run, cli_scores *scores,
                       size_t *found)
 {
@@ -96,7 +96,7 @@ int cli_scores_of_run(const cli_command *command, const char *list, const hb_run
     }
 }
 
-/* Adds the columns that an item means: the one of that name, or, for "all", those with the name of a
+/* Adds the columns that an item means: the column of that name or, for "all", all columns named like a
  * score that hbar measures. */
 static bool add_columns(const char *item, size_t length, const cli_scores *columns, cli_scores *scores)
 {

@@ -35,7 +35,8 @@ static void add_options(cli_options *options, sweep_options *o)
     cli_add_common(options, &o->quiet, &o->json);
 }
 
-/* Saves and prints; the parameters are named `usual_name`, which it frees, unless a name was given. */
+/* Saves and prints the parameters. Their name is `usual_name` unless one was given. Frees `usual_name`.
+ */
 static int report(const sweep_options *o, const hb_params_source *source,
                   const hb_calibration_result *result, char *usual_name)
 {

@@ -12,14 +12,14 @@ typedef struct validating {
 
     hb_params *params;
     hb_run *run;                 /* NULL: scores from a table */
-    hb_validation_source source; /* of the scores */
+    hb_validation_source source; /* origin of the scores */
 } validating;
 
 static void add_options(cli_options *options, validating *v)
 {
     cli_pass1_add(options, &v->pass1);
     v->pass1.n_samples = 0;
-    v->pass1.max_tokens = 0; /* until the calibration is read */
+    v->pass1.max_tokens = 0; /* replaced when the parameters are loaded */
     cli_explain(options, "data", "prompts of the split, with labels or answers",
                 "the demo's test split");
     cli_explain(options, "n-samples", "draw N samples; 0 means all", NULL);
@@ -48,7 +48,7 @@ static void add_options(cli_options *options, validating *v)
 
 /* ---- Whether the parameters fit ------------------------------------------------------------------ */
 
-/* Refuses parameters that do not fit, or with --force warns of them. */
+/* Refuses parameters that do not match; with --force, only warns. */
 static int refuse(const validating *v, const char *why)
 {
     cli_message("%s%s was calibrated %s%s", v->force ? "warning: " : "", v->params_path, why,
@@ -86,7 +86,7 @@ static int check_params(const validating *v, const hb_model_info *model, const c
     return code ? code : check_chat(v, format, system);
 }
 
-/* Before pass 1, which may take hours. */
+/* Runs before pass 1, which may take hours. */
 static int check_before(void *user)
 {
     const validating *v = user;
@@ -94,7 +94,7 @@ static int check_before(void *user)
                         v->pass1.chat.system);
 }
 
-/* Scores grow with the tokens they are taken over. */
+/* Scores depend on the number of tokens they cover, so a different limit needs a warning. */
 static void check_tokens(const validating *v)
 {
     int32_t here = hb_run_get_settings(v->run)->max_tokens, there = v->params->max_tokens;
@@ -103,7 +103,7 @@ static void check_tokens(const validating *v)
                     there);
 }
 
-/* Another rule of grading gives other labels. */
+/* A different grading rule gives different labels. */
 static void check_grading(const validating *v)
 {
     const hb_grading *here = v->source.grading, *there = &v->params->grading;
@@ -119,7 +119,7 @@ static void check_grading(const validating *v)
 
 /* ---- The split ----------------------------------------------------------------------------------- */
 
-/* What is not given is taken from the parameters. */
+/* Takes settings that were not given from the parameters. */
 static void take_settings(validating *v)
 {
     cli_grading *g = &v->pass1.grading;
@@ -131,7 +131,7 @@ static void take_settings(validating *v)
     g->grading = v->params->grading;
 }
 
-/* Opens a run that is there, if it fits. */
+/* Opens an existing run if it matches. */
 static int open_run(validating *v)
 {
     hb_error err;
@@ -143,7 +143,7 @@ static int open_run(validating *v)
     return check_params(v, &model, s->chat, s->system);
 }
 
-/* Opens the split: a run that is there, or one that pass 1 makes. */
+/* Opens the split: an existing run, or one that pass 1 creates. */
 static int open_split(const cli_command *command, validating *v)
 {
     int code;
@@ -219,7 +219,7 @@ static hb_status judge_table(const validating *v, hb_validation_result *result, 
     return status;
 }
 
-/* Names the calibrated scores that were not judged: those that are not there in one line. */
+/* Reports the calibrated scores that were not validated. Missing ones share one line. */
 static void report_unjudged(const validating *v, const hb_validation_result *r)
 {
     hb_buffer missing = {0};

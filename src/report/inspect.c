@@ -29,7 +29,7 @@ static int compare_firsts(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sums tensors up by type: sorted by type, those of one stand beside each other. */
+/* Sums up tensors by type. Sorting makes tensors of one type adjacent. */
 static hb_status sum_types(hb_inspection *in, hb_error *err)
 {
     const hb_file_description *f = in->file;

@@ -1,4 +1,4 @@
-/* What a model file holds: one struct, from which both reports are written. */
+/* The contents of a model file. Both reports are written from this struct. */
 #ifndef HB_REPORT_INSPECT_H
 #define HB_REPORT_INSPECT_H
 
@@ -6,9 +6,9 @@
 
 /* The tensors of one type. */
 typedef struct hb_inspected_type {
-    const hb_file_tensor *first; /* has the type's name or number */
+    const hb_file_tensor *first; /* gives the type's name or number */
     int64_t tensors, weights;
-    int64_t bytes; /* -1 where the size of the type is not known */
+    int64_t bytes; /* -1 when the size of the type is unknown */
 } hb_inspected_type;
 
 typedef struct hb_inspection {
@@ -20,14 +20,14 @@ typedef struct hb_inspection {
     char *chat_error;        /* why there is no sample; NULL without a template */
     hb_model *model;         /* NULL when it cannot be opened; it has warnings */
     bool runs;
-    char why_not[480]; /* unless it runs */
-    hb_memory memory;  /* if it runs */
+    char why_not[480]; /* set if hbar cannot run the model */
+    hb_memory memory;  /* set if hbar can run the model */
 } hb_inspection;
 
 hb_status hb_inspection_open(const char *path, int32_t n_ctx, hb_inspection *inspection, hb_error *err);
 void hb_inspection_close(hb_inspection *inspection);
 
-/* The name of the tensor's type, or "type N" where it has none. */
+/* The name of the tensor's type, or "type N" for an unknown type. */
 const char *hb_type_text(const hb_file_tensor *tensor, char out[32]);
 
 #endif

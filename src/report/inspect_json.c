@@ -5,9 +5,10 @@
 #include "base/utf8.h"
 #include "report/inspect.h"
 
-enum { ELEMENT_BYTES = 200, TEXT_BYTES = 1 << 16 }; /* shown of a text */
+enum { ELEMENT_BYTES = 200, TEXT_BYTES = 1 << 16 }; /* maximum bytes shown of a text */
 
-/* A text of any bytes, cut to `most` with an ellipsis after it; null where there is none. */
+/* Adds a text of any bytes. A text longer than `most` is cut and ends in an ellipsis. No text becomes
+ * null. */
 static void add_text(hb_json *j, const char *key, hb_text text, size_t most)
 {
     hb_buffer clean = {0};
@@ -19,13 +20,13 @@ static void add_text(hb_json *j, const char *key, hb_text text, size_t most)
     hb_buffer_free(&clean);
 }
 
-/* A count; the largest that JSON readers take where it is more. */
+/* Adds a count, limited to the largest number that JSON readers accept. */
 static void add_count(hb_json *j, const char *key, uint64_t value)
 {
     hb_json_whole(j, key, value > INT64_MAX ? INT64_MAX : (int64_t)value);
 }
 
-/* Bytes; null where they are not known. */
+/* Adds a number of bytes; null when unknown. */
 static void add_bytes(hb_json *j, const char *key, int64_t bytes)
 {
     if (bytes < 0) hb_json_null(j, key);
@@ -42,7 +43,7 @@ static void add_scalar(hb_json *j, const char *key, const hb_file_value *v, size
     else hb_json_bool(j, key, v->boolean);
 }
 
-/* {"type", "value"}, or of an array {"type", "of", "count", "first"}. */
+/* Adds {"type", "value"}, or for an array {"type", "of", "count", "first"}. */
 static void add_entry(hb_json *j, const char *key, const hb_file_entry *e)
 {
     hb_json_row(j, key);

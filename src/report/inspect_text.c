@@ -1,16 +1,16 @@
-/* What a model file holds, for people. Files are hostile: texts are quoted and cut, arrays shown by
- * their first elements. */
+/* Writes the contents of a model file as human-readable text. Files are untrusted: texts are quoted and
+ * cut, and only the first elements of arrays are shown. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "base/writer.h"
 #include "report/inspect.h"
 
-enum { SHOWN_TEXT = 160 }; /* bytes of a text that are shown */
+enum { SHOWN_TEXT = 160 }; /* maximum bytes shown of a text */
 
 /* ---- Values -------------------------------------------------------------------------------------- */
 
-/* Bytes in a unit that people read; -1 is not known. */
+/* Writes a size in a human-readable unit; -1 means unknown. */
 static void write_size(hb_writer *w, int64_t bytes)
 {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
@@ -21,7 +21,7 @@ static void write_size(hb_writer *w, int64_t bytes)
     else hb_write(w, unit ? "%.2f %s" : "%.0f %s", size, units[unit]);
 }
 
-/* A text in quotes, cut between characters. */
+/* Writes a text in quotes. Long text is cut between two characters. */
 static void write_text(hb_writer *w, hb_text text)
 {
     size_t length = text.length, shown = length < SHOWN_TEXT ? length : SHOWN_TEXT;

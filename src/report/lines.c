@@ -3,7 +3,7 @@
 #include <string.h>
 #include "base/text.h"
 
-#define MATRIX_MAX 20 /* scores that a table of correlations shows */
+#define MATRIX_MAX 20 /* maximum number of scores in a table of correlations */
 
 void hb_write_name(hb_writer *w, const char *name, int width)
 {

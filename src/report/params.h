@@ -1,9 +1,9 @@
-/* What the two sides of a parameters file agree on; docs/parameters.md describes the rest. */
+/* Constants shared by writing and loading parameters files. docs/parameters.md describes the format. */
 #ifndef HB_REPORT_PARAMS_H
 #define HB_REPORT_PARAMS_H
 
 #define HB_PARAMS_SCHEMA "hbar-params"
-/* 2 names the guarantee "promise"; 1 has neither guarantees nor maps nor joint models. */
+/* Version 2 calls the guarantee "promise". Version 1 has no guarantees, maps or joint models. */
 #define HB_PARAMS_VERSION 3
 
 #endif

@@ -72,7 +72,8 @@ static void add_settings(hb_json *j, const hb_params_source *source, const hb_sw
 
 /* ---- The score and its threshold ---------------------------------------------------------------- */
 
-/* How a sample's score was made: a run's scores have their aggregation in their name. */
+/* How per-step values became a sample's score. The names of a run's scores contain their aggregation.
+ */
 static const char *aggregation_text(const hb_params_source *source, const hb_calibration_result *r)
 {
     hb_score_id id;
@@ -241,7 +242,7 @@ static void add_compared(hb_json *j, const hb_compared_score *s)
     hb_json_end(j);
 }
 
-/* How the score came out first. */
+/* Adds how the score was chosen. */
 static void add_comparison(hb_json *j, const hb_comparison *c)
 {
     hb_json_array(j, "ranking");

@@ -1,5 +1,5 @@
-/* Calibrated parameters, read: what a monitor needs of a file, and all that a validation does. Files
- * are hostile: every field is checked. */
+/* Loads calibrated parameters: the fields that a monitor and a validation need. Files are untrusted, so
+ * every field is checked. */
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -17,7 +17,7 @@ typedef struct loading {
 
 /* ---- Fields -------------------------------------------------------------------------------------- */
 
-/* Names the field: `key` of the object `parent`, or of the whole if that is NULL. */
+/* Reports an invalid field: `key` of the object `parent`, or of the root if `parent` is NULL. */
 static hb_status bad_field(const loading *l, const char *parent, const char *key, const char *expected)
 {
     return hb_fail(l->err, HB_ERR_FORMAT, "%s: '%s%s%s' is missing or not %s", l->path,
@@ -33,7 +33,7 @@ static hb_status load_number(const loading *l, const json_t *object, const char 
     return HB_OK;
 }
 
-/* A number that no product of two overflows with. */
+/* Loads a number small enough that the product of two does not overflow. */
 static hb_status load_moderate(const loading *l, const json_t *object, const char *parent,
                                const char *key, double *out)
 {
@@ -52,7 +52,7 @@ static hb_status load_count(const loading *l, const json_t *object, const char *
     return HB_OK;
 }
 
-/* A text, released with free(); empty where the file has none. */
+/* Loads a text; empty when the file lacks it. Release with free(). */
 static hb_status load_text(const loading *l, const json_t *object, const char *parent, const char *key,
                            char **out)
 {
@@ -82,7 +82,7 @@ static hb_status load_direction(const loading *l, const json_t *object, const ch
     return bad_field(l, parent, "direction", "\">=\" or \"<=\"");
 }
 
-/* A SHA-256 in hexadecimal; empty where the file has none. */
+/* Loads a SHA-256 in hexadecimal; empty when the file lacks it. */
 static void load_hash(const json_t *object, const char *key, char hex[65])
 {
     const char *text = text_of(object, key);
@@ -103,7 +103,7 @@ static hb_status check_guarantee(const loading *l, const char *parent, const hb_
     return HB_OK;
 }
 
-/* It may be missing, or null. `parent` is its place in the file. */
+/* Loads a guarantee, which may be missing or null. `parent` is its place in the file. */
 static hb_status load_guarantee(const loading *l, const json_t *object, const char *parent,
                                 hb_guarantee *g)
 {
@@ -119,7 +119,7 @@ static hb_status load_guarantee(const loading *l, const json_t *object, const ch
     return status ? status : check_guarantee(l, parent, g);
 }
 
-/* Version 2 calls the guarantee a promise; version 1 has none. */
+/* Loads the threshold. Version 2 calls the guarantee a promise; version 1 has none. */
 static hb_status load_threshold(const loading *l, const json_t *root, json_int_t version, hb_params *p)
 {
     const json_t *threshold = json_object_get(root, "threshold");
@@ -134,7 +134,7 @@ static hb_status load_threshold(const loading *l, const json_t *root, json_int_t
 
 /* ---- The map ------------------------------------------------------------------------------------- */
 
-/* A list of numbers, released with free(), also on failure. */
+/* Loads a list of numbers. Release it with free(), also on failure. */
 static hb_status load_numbers(const loading *l, const json_t *object, const char *parent,
                               const char *key, double **out, size_t *n)
 {
@@ -151,7 +151,7 @@ static hb_status load_numbers(const loading *l, const json_t *object, const char
     return *n ? HB_OK : bad_field(l, parent, key, "a list of numbers");
 }
 
-/* Scores ascend; probabilities rise with the risk. */
+/* Loads an isotonic map. Scores must ascend, and probabilities must not decrease with the risk. */
 static hb_status load_isotonic(const loading *l, const json_t *object, hb_map *map)
 {
     size_t n_p = 0;
@@ -170,7 +170,7 @@ static hb_status load_isotonic(const loading *l, const json_t *object, hb_map *m
     return HB_OK;
 }
 
-/* It may be missing: then it is lambda. */
+/* Loads the map. A missing map means HB_MAP_LAMBDA. */
 static hb_status load_map(const loading *l, const json_t *object, const hb_params *p, hb_map *map)
 {
     *map = (hb_map){.tau = p->tau, .lambda = p->lambda, .direction = p->direction};
@@ -198,7 +198,7 @@ static hb_status load_feature(const loading *l, const json_t *object, hb_joint_f
     return status;
 }
 
-/* It may be missing, or null. */
+/* Loads the joint model, which may be missing or null. */
 static hb_status load_joint(const loading *l, const json_t *object, const hb_params *p, hb_joint *joint)
 {
     const json_t *features = json_object_get(object, "features"), *feature;
@@ -219,7 +219,7 @@ static hb_status load_joint(const loading *l, const json_t *object, const hb_par
 
 /* ---- What a monitor needs ------------------------------------------------------------------------ */
 
-/* SHA-256 of a text, of an empty one nothing; false when memory runs out. */
+/* SHA-256 of a text; an empty text gives an empty hash. False when memory runs out. */
 static bool hash_text(const char *text, char hex[65])
 {
     hb_sha256 hash;
@@ -309,7 +309,7 @@ static void load_class(const json_t *object, hb_class_summary *c)
     c->sd = json_number_value(json_object_get(object, "sd"));
 }
 
-/* What a file may give of a score beside its threshold. */
+/* Loads the optional metrics of a score. */
 static void load_curves(const json_t *curves, const json_t *point, hb_calibrated_score *s)
 {
     s->auroc = number_or_nan(curves, "auroc");
@@ -334,8 +334,8 @@ static hb_status load_calibrated(const loading *l, const char *name, const json_
     return status ? status : load_direction(l, object, "scores.*", &s->direction);
 }
 
-/* The file's scores. The one calibrated is the first, by its own fields, which a short file has alone.
- */
+/* Loads the file's scores. The calibrated score comes first and is read from its own fields; a short
+ * file has only these. */
 static hb_status load_scores(const loading *l, json_t *root, hb_params *p)
 {
     json_t *scores = json_object_get(root, "scores"), *value;
@@ -381,7 +381,7 @@ static hb_status load_ids(const loading *l, const json_t *root, hb_params *p)
     return HB_OK;
 }
 
-/* How answers were graded, if they were. */
+/* Loads how answers were graded, if they were. */
 static hb_status load_grading(const loading *l, const json_t *settings, hb_params *p)
 {
     const char *rule = text_of(settings, "grade");
@@ -413,7 +413,7 @@ static hb_status load_calibration_settings(const loading *l, const json_t *setti
     return load_grading(l, settings, p);
 }
 
-/* What judging the parameters on other data takes. */
+/* Loads the fields that a validation needs. */
 static hb_status load_calibration(const loading *l, json_t *root, hb_params *p)
 {
     load_hash(json_object_get(root, "data"), "sha256", p->data_sha256);

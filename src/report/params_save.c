@@ -1,4 +1,4 @@
-/* Parameters' files: a whole file or none, never over another. */
+/* Saves parameters files: writes the whole file or none, and never overwrites a file. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "base/file.h"
 
-enum { NAME_BYTES = 128 }; /* leaves room for what is added, within the 255 of a file's name */
+enum { NAME_BYTES = 128 }; /* leaves room for the suffix within the 255 bytes of a file name */
 
 static hb_status check_name(const char *name, hb_error *err)
 {
@@ -31,8 +31,8 @@ static bool write_all(int fd, const char *text)
     return fsync(fd) == 0;
 }
 
-/* Creates a file with a name that nothing has, with the permissions that the umask leaves. *path is
- * released with free(). */
+/* Creates a file with an unused name and the permissions that the umask allows. Release *path with
+ * free(). */
 static hb_status create_temporary(const char *dir, const char *name, char **path, int *fd,
                                   hb_error *err)
 {
@@ -48,8 +48,9 @@ static hb_status create_temporary(const char *dir, const char *name, char **path
     }
 }
 
-/* Moves the finished file to a name, unless that is taken. A hard link does both at once. Where the
- * file system has none, an empty file takes the name first, and the finished one replaces it. */
+/* Moves the finished file to a name unless the name is taken. A hard link does both atomically. On file
+ * systems without hard links, an empty file reserves the name first, and the finished file then
+ * replaces it. */
 static bool take_name(const char *temporary, const char *path)
 {
     if (link(temporary, path) == 0) return true;
@@ -64,8 +65,8 @@ static bool take_name(const char *temporary, const char *path)
     return false;
 }
 
-/* Gives the finished file its name, which tells the second: where it is taken, the next second's is
- * tried. */
+/* Gives the finished file its name, which contains the time in seconds. If the name is taken, tries the
+ * next second. */
 static hb_status give_name(const char *temporary, const char *dir, const char *name, uint64_t n,
                            char **path, hb_error *err)
 {

@@ -1,4 +1,4 @@
-/* What a calibration found, for people. */
+/* Writes a calibration as human-readable text. */
 #include <math.h>
 #include <string.h>
 #include "report/lines.h"
@@ -155,7 +155,7 @@ static void write_threshold(hb_writer *w, const hb_calibration_result *r)
                     "swept\n");
 }
 
-/* How good the map's probabilities are on the samples it was fitted to. */
+/* Writes the quality of the map's probabilities on the samples it was fitted to. */
 static void write_map(hb_writer *w, const hb_calibration_result *r)
 {
     const hb_map *map = &r->map;

@@ -1,4 +1,4 @@
-/* A validation as JSON; docs/statistics.md says what the numbers are. */
+/* Writes a validation as JSON. docs/statistics.md explains the numbers. */
 #include <math.h>
 #include "report/values.h"
 
@@ -51,7 +51,7 @@ static void add_probabilities(hb_json *j, const hb_validation *v)
     hb_json_number(j, "log_loss", v->log_loss);
 }
 
-/* The score's statistics on both splits, by label. */
+/* Adds the score's statistics on both splits, by label. */
 static void add_drift(hb_json *j, const hb_judged_score *s)
 {
     hb_json_object(j, "drift");

@@ -1,4 +1,4 @@
-/* A validation, for people. */
+/* Writes a validation as human-readable text. */
 #include <math.h>
 #include <string.h>
 #include "report/lines.h"

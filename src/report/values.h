@@ -1,4 +1,4 @@
-/* What several reports have in common, most of it as JSON. Keys as of hb_json. */
+/* Code shared by several reports, most of it for JSON. Keys are used as in hb_json. */
 #ifndef HB_REPORT_VALUES_H
 #define HB_REPORT_VALUES_H
 
@@ -8,13 +8,13 @@
 const char *hb_compared_name(const void *comparison, size_t i);
 const char *hb_judged_name(const void *result, size_t i);
 
-/* A text; null when it is empty, too. */
+/* Adds a text; an empty text becomes null. */
 void hb_json_text_or_null(hb_json *json, const char *key, const char *text);
 
 /* [lower, upper]. */
 void hb_json_interval(hb_json *json, const char *key, const hb_interval *interval);
 
-/* A threshold's confusion, as members of the object that is open. */
+/* Adds a threshold's confusion matrix as members of the open object. */
 void hb_json_point_members(hb_json *json, const hb_sweep_point *point);
 /* The same as an object on one line. */
 void hb_json_point(hb_json *json, const char *key, const hb_sweep_point *point);
@@ -22,11 +22,12 @@ void hb_json_point(hb_json *json, const char *key, const hb_sweep_point *point);
 /* {"n", "mean", "sd"}. */
 void hb_json_class(hb_json *json, const char *key, const hb_class_summary *summary);
 
-/* {"draws", "seed", "auroc", "pr_auc", "precision", "precision_at_recall"}, the last of which is the
- * interval of the one before; null when there were no draws. */
+/* {"draws", "seed", "auroc", "pr_auc", "precision", "precision_at_recall"}. "precision_at_recall" is
+ * the interval of "precision". null when there were no draws. */
 void hb_json_bootstrap(hb_json *json, const char *key, const hb_uncertainty *uncertainty);
 
-/* {"method", "scores", "matrix"} of correlations [n][n]; name(user, i) is the i-th score's. */
+/* {"method", "scores", "matrix"} of correlations [n][n]. name(user, i) returns the i-th score's name.
+ */
 void hb_json_correlations(hb_json *json, const char *key, const char *(*name)(const void *, size_t),
                           const void *user, const double *correlations, size_t n);
 
