@@ -1,4 +1,4 @@
-"""Writes GGUF version 2 and 3 files: metadata pairs, and tensors whose bytes are ready."""
+"""Writes GGUF version 2 and 3 files from metadata pairs and encoded tensors."""
 import struct
 
 ALIGNMENT = 32
@@ -9,7 +9,7 @@ UINT16, UINT32, INT32, FLOAT32, BOOL, STRING, ARRAY = 2, 4, 5, 6, 7, 8, 9
 TENSOR_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "q2_k": 10, "q3_k": 11,
                 "q4_k": 12, "q5_k": 13, "q6_k": 14, "iq4_nl": 20, "iq4_xs": 23, "bf16": 30, "mxfp4": 39}
 
-# Kinds of a token in tokenizer.ggml.token_type.
+# Token types in tokenizer.ggml.token_type.
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6
 
 _NUMBERS = {UINT16: "<H", UINT32: "<I", INT32: "<i", FLOAT32: "<f", BOOL: "<?"}
@@ -43,7 +43,7 @@ def array(key, kind, values):
 
 def model_metadata(arch, name, n_ctx, n_embd, n_layers, n_ff, n_heads, n_kv_heads, n_vocab, *, n_rot=None,
                    rms_eps=1e-5):
-    """The pairs that describe a model's shape."""
+    """The metadata pairs that describe a model's shape."""
     return [
         pair("general.architecture", STRING, arch),
         pair("general.name", STRING, name),

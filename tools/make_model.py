@@ -69,7 +69,7 @@ def scale_last(d):
 
 
 def with_minimum(times, first=True):
-    """Whose weights are brought about 0 by a minimum of so many scales."""
+    """Like blocks, with a minimum that centres the weights around 0."""
 
     def head(d):
         both = half(d) + half(times * d)
@@ -102,7 +102,7 @@ WRITERS = {
 }
 
 
-# What is in blocks of each architecture, beyond those of a llama; and whether embeddings are scaled.
+# Tensors that each architecture's blocks have beyond a llama's, and whether embeddings are scaled.
 ARCHITECTURES = {
     "llama": set(),
     "qwen2": {"bias"},
@@ -186,7 +186,7 @@ def tensors(o, n_vocab):
 
 
 def rope_factors(o, vector):
-    """What frequencies are divided by: more, the lower they are."""
+    """The divisors of the RoPE frequencies. Lower frequencies have larger divisors."""
     n = o.rot // 2
     if o.rope == "llama3":
         yield vector("rope_freqs.weight", [1 + 7 * i / n for i in range(n)])
@@ -228,7 +228,7 @@ def byte_alphabet():
 
 
 def byte_level_metadata():
-    """A vocabulary of the 256 bytes, "the" with what leads to it, and a token that ends texts."""
+    """A vocabulary of the 256 bytes, "the" with the pieces it is merged from, and an end-of-text token."""
     pieces = byte_alphabet() + ["th", "the", "\u0120the", "<|endoftext|>"]
     types = [gguf.NORMAL] * (len(pieces) - 1) + [gguf.CONTROL]
     return len(pieces), [gguf.pair("tokenizer.ggml.model", gguf.STRING, "gpt2"),
@@ -240,7 +240,7 @@ def byte_level_metadata():
 
 
 def tokenizer_metadata(o):
-    """The number of tokens, and the pairs that describe them."""
+    """The number of tokens and the metadata pairs of the tokenizer."""
     if o.byte_level:
         return byte_level_metadata()
     pieces, scores, types = vocabulary(o.chat_template is not None)

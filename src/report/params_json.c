@@ -242,7 +242,7 @@ static void add_compared(hb_json *j, const hb_compared_score *s)
     hb_json_end(j);
 }
 
-/* Adds how the score was chosen. */
+/* Adds the ranking of the compared scores and their correlations. */
 static void add_comparison(hb_json *j, const hb_comparison *c)
 {
     hb_json_array(j, "ranking");

@@ -52,7 +52,7 @@ class Case(unittest.TestCase):
         return json.loads(out)
 
     def fails(self, *arguments, code=FAILED, says, **options):
-        """A failure explains itself on standard error alone, in a line that begins with the program."""
+        """Checks that a failure prints only one message on standard error, which begins with the program."""
         out, err = self.run_hbar(*arguments, code=code, **options)
         self.assertEqual(out, "")
         self.assertIn(says, err)

@@ -1,4 +1,4 @@
-"""bench/compare_job.py against stand-ins: what it asks of the server for each of hbar's samples."""
+"""bench/compare_job.py with stand-ins: the requests it sends to the server for each of hbar's samples."""
 import json
 import socket
 import subprocess
@@ -16,7 +16,7 @@ for i, (n, finish) in enumerate([(0, "end of text"), (3, "max tokens")] if sys.a
     print(json.dumps({"index": i, "id": str(i), "status": "scored", "n_prompt": 5, "n_tokens": n, "finish": finish}))
 """
 
-# Like llama-server, which counts a token also where none was to be predicted. Writes down what it was asked.
+# Like llama-server, which counts a token even when none was requested. Records the requests.
 SERVER = """#!/usr/bin/env python3
 import json, sys
 from http.server import BaseHTTPRequestHandler, HTTPServer

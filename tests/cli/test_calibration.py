@@ -126,7 +126,7 @@ class Calibrate(Runs):
         for part in ("60 samples", "AUROC", "PR-AUC", "Threshold", "precision", "recall", "Parameters: "):
             self.assertIn(part, out)
         self.assertIn("60 of 60 samples scored, 0 skipped, 0 failed", err)
-        self.assertNotIn("\r", err)  # no bar where there is no terminal
+        self.assertNotIn("\r", err)  # no progress bar without a terminal
         _, err = self.run_hbar("calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir, *FAST, "--quiet")
         self.assertEqual(err, "")
 
@@ -144,11 +144,11 @@ class Calibrate(Runs):
         self.assertNotIn("warning", err)
 
     def model_named(self, name):
-        """The model under another name, of as many bytes."""
+        """The model with another name of the same length in bytes."""
         return self.write("named.gguf", MODEL.read_bytes().replace(b"random-llama", name))
 
     def test_names_that_are_no_file_names(self):
-        """Every model's name gives a file name, and the place is tried before pass 1."""
+        """Every model name gives a file name, and the output folder is checked before pass 1."""
         for name in (b"a/b/c/d/e/f/", b"/../.. /\t..x", b"............"):
             out = self.dir / "out"
             with self.subTest(name):
@@ -168,7 +168,7 @@ class Calibrate(Runs):
                    says="'a/b' cannot begin the name of a file")
 
     def test_the_place_is_tried_first(self):
-        """Nothing is generated, and no run begun, for parameters that cannot be saved."""
+        """If parameters cannot be saved, nothing is generated and no run is created."""
         blocked = self.write("file", "mine")
         run = self.dir / "run.db"
         self.fails("calibrate", "--model", MODEL, "--data", LABELLED, "--run", run, "-o", blocked, "-q", says=str(blocked))
@@ -221,7 +221,7 @@ class Calibrate(Runs):
 
 
 class Next(Runs):
-    """The commands that calibrate and sweep show for what comes next work when they are pasted."""
+    """The next commands that calibrate and sweep print work when pasted."""
 
     def shown(self, out):
         """The two commands, the second with its FILE given."""
@@ -300,7 +300,7 @@ class Store(Runs):
         self.assertEqual(first["threshold"], second["threshold"])
 
     def peak_memory(self, n):
-        """KiB that `n` samples take at most; freed memory does not count, which sanitizers keep a while."""
+        """Peak memory of `n` samples in KiB, without freed memory, which sanitizers keep for a while."""
         process = subprocess.Popen([HBAR, "score", "--quiet", "--model", str(MODEL), "--data", str(LABELLED), "-n", str(n),
                                     "-o", str(self.dir / str(n)), "--max-tokens", "5"], stdout=subprocess.DEVNULL,
                                    env=environment(ASAN_OPTIONS="quarantine_size_mb=0"))
@@ -325,7 +325,7 @@ class Store(Runs):
         self.fail("the run ended before it could be stopped")
 
     def count(self, path):
-        """Rows in a run that may not have come into being yet."""
+        """Number of rows in a run, which may not exist yet."""
         try:
             with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
                 return db.execute("SELECT count(*) FROM samples").fetchone()[0]
@@ -338,7 +338,7 @@ class Store(Runs):
 
     def stop_and_continue(self, how, code):
         path, whole = self.dir / "run.db", self.dir / "whole.db"
-        os.environ["HBAR_KERNELS"] = "portable"  # the same bits in whatever company samples are scored
+        os.environ["HBAR_KERNELS"] = "portable"  # scores are bit-identical however samples are batched
         self.addCleanup(os.environ.pop, "HBAR_KERNELS")
         process = self.start(path, self.dir)
         process.send_signal(how)
@@ -380,7 +380,7 @@ class Store(Runs):
                 self.fails(*arguments(**changes), says=says)
         self.assertEqual(self.rows(path), before)
         moved = self.write("moved.jsonl", LABELLED.read_bytes())
-        self.run_hbar(*arguments(**{"--data": moved}))  # the same data elsewhere is the same data
+        self.run_hbar(*arguments(**{"--data": moved}))  # the same data under another path counts as the same
 
     def test_not_a_run(self):
         text = self.write("notes.txt", "my notes\n" * 50)
@@ -526,7 +526,7 @@ class Sweep(Runs):
         self.assertFalse(missed["threshold"]["reached_min_recall"])
 
     def test_an_exact_grid_of_many_takes_little_memory(self):
-        """Its report is written, not built: what is held is the text."""
+        """The report is written piece by piece: only its text is kept in memory."""
         data = self.table("many.csv", [((7919 * i) % 200003 / 1000, i % 3 == 0) for i in range(200000)])
         process = subprocess.Popen([HBAR, "sweep", "--data", str(data), "--tau-grid", "exact", "--draws", "0", "--json"],
                                    stdout=subprocess.PIPE, env=environment(ASAN_OPTIONS="quarantine_size_mb=0"))

@@ -1,4 +1,4 @@
-"""--chat: prompts put as the model's template puts them, in every command that takes them."""
+"""--chat wraps prompts in the model's chat template, in every command with prompts."""
 import json
 import unittest
 
@@ -41,7 +41,7 @@ class Chat(Case):
         self.assertNotEqual([s["entropy"] for s in bare["trajectory"]], [s["entropy"] for s in result["trajectory"]])
 
     def test_runs(self):
-        """A sample's scores are those of its prompt as one message; another way of putting it is refused."""
+        """A sample is scored with its prompt as one message; another chat format is refused."""
         run = self.dir / "run.db"
         saved = self.calibrate("--run", run, *CHAT)
         self.assertEqual((saved["settings"]["chat"], saved["settings"]["system"]), ("chatml", "Be brief."))

@@ -89,7 +89,7 @@ class Demo(unittest.TestCase):
         self.assertLess(rates["f1"], rates["exact"])
 
     def check_card(self, judged, accuracy):
-        """The card states what hbar measures, up to the rounding of other kernels."""
+        """The card's figures equal what hbar measures, up to the rounding of other kernels."""
         card = (DATA.parent / "models" / "README.md").read_text(encoding="utf-8")
         told = {name: (float(auroc), risky) for name, auroc, risky in
                 re.findall(r"\| `(\w+)` \| ([0-9.]+) \|[^|]*\| (low|high) \|", card)}

@@ -1,4 +1,4 @@
-"""hbar generate: what it prints, when it halts, and what parameters do."""
+"""hbar generate: its output, halting, and the effect of parameters."""
 import json
 import math
 import re
@@ -77,7 +77,7 @@ class Generate(Case):
         self.fails("generate", "--stop", "", "x", code=USAGE, says="--stop: the text is empty")
 
     def test_several_stop_texts(self):
-        """Each holds, in whatever order they are given: the text ends before the one that comes first."""
+        """All stop texts apply in any order: the text ends before the first one that occurs."""
         text = self.generate("--max-tokens", 30, *OFF)["text"]
         early, late = text[len(text) // 3:][:4], text[2 * len(text) // 3:][:4]
         self.assertLess(text.index(early), text.index(late))
@@ -117,7 +117,7 @@ class Generate(Case):
         self.generate("--max-tokens", 2, *OFF, prompt="-", stdin=b"\xff\x00\xe2")
 
     def test_the_line_end_of_standard_input_is_not_prompt(self):
-        """One is dropped, of either kind; others belong to the prompt."""
+        """One final line end of either kind is dropped; others belong to the prompt."""
         def tokens(stdin):
             return self.run_json("tokenize", "--model", MODEL, "-", stdin=stdin)["tokens"]
 
@@ -251,7 +251,7 @@ class Parameters(Case):
 
 
 class Models(Case):
-    """Files that are no usable models."""
+    """Files that are not usable models."""
 
     def refused(self, data, says):
         path = self.write("bad.gguf", data)

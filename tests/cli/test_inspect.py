@@ -1,4 +1,4 @@
-"""hbar inspect: what a file holds, for people and as JSON, whatever the file."""
+"""hbar inspect: the contents of any file, as text and as JSON."""
 import unittest
 
 from harness import CHAT_MODEL, MODEL, MODELS, PROJECT, SHARED, USAGE, Case

@@ -20,7 +20,7 @@ def auroc(pairs):
 
 class Table(Case):
     def rows(self, name, seed):
-        """Two weak scores that are good together, and one that tells nothing."""
+        """Two weak scores that are good together, and one uninformative score."""
         rng = random.Random(seed)
         rows = []
         for i in range(300):
@@ -43,7 +43,7 @@ class Table(Case):
         self.assertAlmostEqual(result["auroc"], chosen["auroc"], places=12)
         self.assertEqual(chosen["log_loss"], min(t["log_loss"] for t in model["trials"]))
         fitted = auroc([(log_odds(model, row), row["label"]) for row in rows])
-        self.assertLess(result["auroc"], fitted)  # what it is not: AUROC of the samples fitted to
+        self.assertLess(result["auroc"], fitted)  # the in-sample AUROC, which must not be reported
 
         test, path = self.rows("b.jsonl", 2)
         judged = self.run_json("validate", "--params", result["parameters"], "--scores", path, "--draws", 0)

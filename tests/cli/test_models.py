@@ -1,4 +1,4 @@
-"""What the commands make of a model's file: its name, what it leaves open, and the kernels that run it."""
+"""Model files: their names, their warnings, and the kernels that run them."""
 import os
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from harness import BYTE_MODEL, FAILED, LABELLED, MODEL, PROJECT, Case
 
 class Models(Case):
     def test_names_are_not_cut_at_a_dot(self):
-        """A model's name is no path: what comes after its last dot or slash belongs to it."""
+        """A model name is not a path: the part after its last dot or slash belongs to it."""
         for name, shown in (b"Llama 3.2 1B", "llama_3.2_1b"), (b"org/Model.v2", "org_model.v2"):
             model = self.write("model.gguf", MODEL.read_bytes().replace(b"random-llama", name))
             told = self.run_json("score", "--quiet", "--model", model, "--data", LABELLED, "-n", 2, "--max-tokens", 1,
@@ -25,7 +25,7 @@ class Models(Case):
         self.assertRegex(told["run"], r"/n{128}_run_[0-9a-f]{8}\.db$")
 
     def test_a_missing_pretokenizer_is_told(self):
-        """By each command that opens the model, also by those that are told to be quiet."""
+        """Every command that opens the model warns, also with --quiet."""
         raw = BYTE_MODEL.read_bytes()
         old = self.write("old.gguf", raw.replace(b"tokenizer.ggml.pre", b"tokenizer.ggml.was"))
         warning = f"hbar: warning: {old}: metadata 'tokenizer.ggml.pre' is missing"
@@ -49,7 +49,7 @@ class Models(Case):
         self.assertEqual(self.run_json("inspect", BYTE_MODEL)["warnings"], [])
 
     def test_unknown_kernels(self):
-        """A name that stands for none is an error, and not the best kernels in silence."""
+        """An unknown name is an error; hbar does not silently choose the best kernels."""
         self.addCleanup(os.environ.pop, "HBAR_KERNELS")
         for name in "protable", "avx1024":
             os.environ["HBAR_KERNELS"] = name

@@ -1,4 +1,4 @@
-"""Where output goes when a standard stream is closed or full, and files that are no regular files."""
+"""Closed or full standard streams, and files that are not regular files."""
 import contextlib
 import json
 import os
@@ -85,7 +85,7 @@ class Full(Case):
 
 
 class Kinds(Case):
-    """Pipes without a writer, endless devices and directories are named, and nothing waits for them."""
+    """Pipes without a writer, endless devices and directories are reported without waiting for them."""
 
     def test_refused(self):
         pipe = self.dir / "pipe"

@@ -36,7 +36,7 @@ class Tokenize(Case):
 
     @unittest.skipUnless(GPT_2.exists(), "needs ../shared")
     def test_a_vocabulary_without_weights(self):
-        """A byte-level one; and a long word of one letter, which takes no longer than it is long."""
+        """A byte-level vocabulary, and a long word of one letter, which takes linear time."""
         told = json.loads(self.run_hbar("tokenize", "--model", GPT_2, "--json", "Hello world")[0])
         self.assertEqual((told["tokens"], told["pieces"]), ([15496, 995], ["Hello", " world"]))
         told = json.loads(self.run_hbar("tokenize", "--model", GPT_2, "--json", "-", stdin=b"a" * 200_000)[0])

@@ -1,4 +1,4 @@
-"""Help, version, and what bad usage says."""
+"""Help, version, and the messages for wrong usage."""
 import json
 import re
 
@@ -88,7 +88,7 @@ class Usage(Case):
                 self.fails(*arguments, says="/no/such: No such file")
 
     def test_prompts_that_start_with_a_dash(self):
-        """What is wrong is the letter in the prompt, not the option before it."""
+        """The message names the letter in the prompt, not the option before it."""
         for prompt, says in [("-5 + 3 =", "unknown option -5; a PROMPT that starts with - goes after --"),
                              ("- list two facts", "unknown option '- list two facts'; a PROMPT that starts with -"),
                              ("-\u00e9t\u00e9", "unknown option -\u00e9t\u00e9; a PROMPT that starts with -"),
@@ -117,7 +117,7 @@ class Usage(Case):
 
 
 class Help(Case):
-    """Every command's --help, as the table of options gives it."""
+    """Every command's --help, generated from the table of options."""
 
     def options(self, command):
         """The text of each option, on one line, by its long name."""
@@ -159,7 +159,7 @@ class Help(Case):
             self.assertEqual(re.findall(r"^(\w+):$", text, re.MULTILINE), groups)
 
     def test_defaults_are_those_in_force(self):
-        """Given what help calls the default, a command does what it does without."""
+        """Giving the default shown by help changes nothing."""
         def default(command, name):
             return re.search(r"\(default: (.*)\)$", self.options(command)[name]).group(1)
 

@@ -1,4 +1,4 @@
-"""hbar validate: a published run's own numbers, and a calibration judged on another split."""
+"""hbar validate: the numbers of a published run, and a calibration validated on another split."""
 import contextlib
 import json
 import re
@@ -44,7 +44,7 @@ class Validate(Case):
                                    published["quadrant_analysis"][key]["hallucination_rate"], places=12)
 
     def test_long_names_of_scores(self):
-        """A column may have a name of any length: parameters about it are read again."""
+        """A column may have a name of any length, and its parameters can be loaded again."""
         for names in (["uncertainty_by_the_mean_of_all_tokens"], ["first " * 20, "second " * 20]):
             table = self.write_rows("scores.jsonl", [
                 {names[0]: i % 7 + i % 2, names[-1]: i % 5 + 3 * (i % 2), "label": i % 2} for i in range(40)])
@@ -129,7 +129,7 @@ class Validate(Case):
                    says="--min-f1 needs --grade f1")
 
     def test_grades_as_calibrated(self):
-        """The parameters tell by which rule answers were graded."""
+        """The parameters store the rule by which answers were graded."""
         learn = self.dir / "learn.db"
         prompts = [f"{i} is" for i in range(40)]
         data = self.write_rows("d.jsonl", [{"prompt": p, "label": 0} for p in prompts])
@@ -195,7 +195,7 @@ class Validate(Case):
         self.fails("validate", "--params", params, "--scores", run, "--grade", "f1", code=USAGE, says="--grade is not for")
 
     def test_a_split_is_scored_as_calibrated(self):
-        """With as many tokens; its rows' places in the file are no ids unless the file is the calibration's."""
+        """The token limit is the calibration's. Row places count as ids only if both used the same file."""
         rows = [{k: row[k] for k in ("prompt", "label")} for row in map(json.loads, LABELLED.read_text().splitlines())]
         data, split = self.write_rows("d.jsonl", rows), self.write_rows("s.jsonl", [*rows, rows[0]])
         calibrated = self.run_json("calibrate", "--model", MODEL, "--data", data, "-o", self.dir, "--max-tokens", 3)

@@ -68,14 +68,14 @@ def _replace(parts, a, b, n, pairs, where, i):
 
 class Tokenizer:
     def __init__(self, pieces):
-        """`pieces` are those of train()."""
+        """`pieces` is the result of train()."""
         self.pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)] + pieces
         self.scores = [0.0] * N_SPECIAL + [-float(i) for i in range(len(pieces))]
         self.ids = {p: i for i, p in enumerate(self.pieces) if i >= N_SPECIAL}
         self._cache = {}
 
     def encode(self, text):
-        """Without the beginning of text."""
+        """Encodes a text without the begin-of-text token."""
         ids = []
         for word in _WORDS.findall(marked(text)):
             if word not in self._cache:
@@ -84,7 +84,7 @@ class Tokenizer:
         return ids
 
     def _encode_word(self, word):
-        """Joins the pair of the best score, the leftmost among equals, until no pair is a piece."""
+        """Joins the pair with the best score (the leftmost on ties) until no pair is a piece."""
         parts = list(word)
         while True:
             best = None

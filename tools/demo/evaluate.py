@@ -34,7 +34,7 @@ class Product:
         return json.loads(self.out(*arguments, "--json", "--quiet"))
 
     def rows(self, *arguments):
-        """All samples of a run over the data."""
+        """All samples of a run on the data."""
         run = self.json("score", "-n", "0", *arguments)["run"]
         return [json.loads(line) for line in self.out("export", "--run", run, "--format", "jsonl").splitlines()]
 
@@ -76,7 +76,7 @@ def parameters(hbar):
 
 
 def judgements(hbar):
-    """A label of 1 marks a hallucinated answer, to which the model should say No."""
+    """Label 1 marks a hallucinated answer; the model should answer No."""
     said = collections.Counter()
     for row in hbar.rows("--data", str(data("judgements"))):
         said[row["text"].strip().split("\n")[0], row["label"]] += 1

@@ -35,7 +35,7 @@ RMS_EPS, ROPE_BASE = 1e-5, 10000.0
 ROW_TOKENS, BATCH_ROWS = 128, 8
 PEAK_RATE, LAST_RATE, WARM_UP = 3e-3, 1e-4, 100
 WEIGHT_DECAY, BETAS, CLIP = 0.05, (0.9, 0.98), 1.0
-PROMPT_WEIGHT = 0.1  # of a token of a prompt in the loss, against one of what follows
+PROMPT_WEIGHT = 0.1  # loss weight of a prompt token, relative to a token of the answer
 KEEP_EVERY = 100
 
 
@@ -100,8 +100,7 @@ class Model(nn.Module):
 
     def forward(self, tokens, texts):
         """Logits of the next token, [rows][tokens][vocabulary]. `texts` numbers the text that each token
-        belongs to; a token sees its own text alone. Where a text lies in its row does not matter, because
-        only the distance between tokens enters their angles."""
+        belongs to; a token sees its own text alone. A text's place in its row does not matter, because attention depends only on the distance between tokens."""
         t = tokens.shape[1]
         seen = (texts[:, :, None] == texts[:, None, :]).tril()
         mask = torch.zeros(seen.shape).masked_fill(~seen, -math.inf)[:, None]
@@ -115,14 +114,14 @@ class Model(nn.Module):
 
 
 def encode(tokenizer, prompt, rest):
-    """A text's tokens, and the weight of predicting each one's successor, the last one's being the end."""
+    """A text's tokens and, for each, the loss weight of its next token. The last next token is the end."""
     ids = [bpe.BEGIN] + tokenizer.encode(prompt + rest)
     n_prompt = len(tokenizer.encode(prompt)) if prompt else 0
     return ids, [PROMPT_WEIGHT] * n_prompt + [1.0] * (len(ids) - n_prompt)
 
 
 def packed(encoded):
-    """Rows of whole texts, in the corpus's order, none longer than ROW_TOKENS."""
+    """Packs whole texts into rows of at most ROW_TOKENS tokens, in corpus order."""
     rows, room = [], 0
     for text in encoded:
         if len(text[0]) > room:
@@ -151,7 +150,7 @@ def loss_of(model, rows):
 
 
 def rate(step, n_steps):
-    """A warm-up, then half a cosine."""
+    """The learning rate: a warm-up, then a cosine decay."""
     if step < WARM_UP:
         return PEAK_RATE * (step + 1) / WARM_UP
     part = (step - WARM_UP) / max(1, n_steps - WARM_UP)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The demo's world: facts about real things, and the texts and questions made of them.
+"""The demo's world: facts about real things, and the texts and questions generated from them.
 
     world.py OUT_DIR
 
@@ -147,17 +147,17 @@ RELATIONS += [
     for kind in ("mountain", "river", "lake", "landmark")
 ]
 
-# Seen often whatever the draw says, because people try them first.
+# Always seen often, because people try them first.
 FAMOUS = set("""France Germany Italy Spain Japan China India Russia Brazil Egypt Canada Australia Greece Poland
 hydrogen helium oxygen carbon gold silver iron Faust Hamlet Moon Titan water""".split())
 FAMOUS |= {"United Kingdom", "United States", "Mona Lisa", "Albert Einstein", "Pride and Prejudice", "Eiffel Tower"}
 
-# Take an article within a sentence.
+# Names that need an article within a sentence.
 WITH_ARTICLE = set("""Bahamas Comoros Gambia Maldives Netherlands Philippines Seychelles""".split())
 WITH_ARTICLE |= {"Central African Republic", "Dominican Republic", "Marshall Islands", "Republic of the Congo",
                  "Solomon Islands", "United Arab Emirates", "United Kingdom", "United States"}
 
-# Countries that iso-codes names otherwise.
+# Countries with a different name in iso-codes.
 OTHER_NAMES = {"Brunei Darussalam": "Brunei", "Cabo Verde": "Cape Verde", "C\u00f4te d'Ivoire": "Ivory Coast",
                "Russian Federation": "Russia", "T\u00fcrkiye": "Turkey", "Congo": "Republic of the Congo",
                "Micronesia, Federated States of": "Micronesia"}
@@ -184,7 +184,7 @@ def is_plain(name):
 
 
 def once(pairs):
-    """The pairs whose first part is told of once: others would have several right answers."""
+    """The pairs whose first part occurs once. Others would have several right answers."""
     count = {}
     for name, _ in pairs:
         count[name.lower()] = count.get(name.lower(), 0) + 1
@@ -200,7 +200,7 @@ def facts_of_countries():
 
 
 def country_codes():
-    """By the names of the table of countries: their entry in ISO 3166-1."""
+    """Maps the names in the table of countries to their entries in ISO 3166-1."""
     known = {row["country"] for row in table("countries")}
     found = {}
     for entry in iso("3166-1", "3166-1"):
@@ -347,7 +347,7 @@ def judgement(rng, relation, fact, by_relation):
 
 def texts_of(rng, relation, fact, seen, by_relation):
     """As many texts as the fact is to be seen in: questions with answers, statements, judgements, as prompt
-    and what follows. Each way of putting it comes equally often."""
+    and what follows. All phrasings occur equally often."""
     judged = JUDGED if seen >= OFTEN else 0
     asked = round((seen - judged) * QUESTION_SHARE)
     first = rng.randrange(12)
