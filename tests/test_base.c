@@ -123,7 +123,7 @@ static void test_sha256(void **state)
     assert_fails(hb_file_sha256(*state, hex, &err), HB_ERR_IO, "is a directory");
 }
 
-/* Reading would wait for a writer, or never end. */
+/* Reading another kind of file could wait for a writer or never end. */
 static void test_only_regular_files_are_read(void **state)
 {
     char path[128], hex[65];
@@ -148,7 +148,7 @@ static void test_files_keep_off_the_standard_descriptors(void **state)
     int fd = hb_open("/dev/null", O_RDWR, 0);
     assert_true(fd > STDERR_FILENO);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-    assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), -1); /* and none is left behind there */
+    assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), -1); /* and no descriptor stays open there */
     assert_ok(hb_open_regular("/proc/self/exe", &regular, &err));
     assert_true(regular > STDERR_FILENO);
     assert_int_equal(hb_open("/no/such", O_RDONLY, 0), -1);
@@ -228,7 +228,7 @@ static void test_printable_stops_what_acts(void **state)
         snprintf(expected, sizeof expected, "a%sb", shown[i]);
         assert_string_equal(hb_printable(out, sizeof out, expected, strlen(expected)), expected);
     }
-    /* A long run of them is measured by what is written, not by what is read. */
+    /* The limit applies to the bytes written, not to the bytes read. */
     const char *run = "\xE2\x80\xAE\xE2\x80\xAE\xE2\x80\xAE\xE2\x80\xAE\xE2\x80\xAE";
     assert_string_equal(hb_printable(out, 8, run, 15), "     ");
     /* Bytes that a terminal of one-byte characters would act on are malformed here. */

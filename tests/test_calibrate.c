@@ -5,7 +5,7 @@
 #include <math.h>
 #include "base/rng.h"
 
-/* One data set and what scikit-learn and NumPy say of it. */
+/* One data set and the results of scikit-learn and NumPy. */
 typedef struct reference {
     const char *name;
     size_t n;
@@ -16,8 +16,8 @@ typedef struct reference {
     double quantiles[5]; /* 0, 0.123, 0.5, 0.6, 1 */
     double best_high[6]; /* tau, precision, recall, F1, wide grid or not, best F1 or not */
     double best_low[6];
-    size_t n_curve;                                              /* different scores */
-    double curve_precision[80], curve_recall[80], curve_tau[80]; /* from the highest score down */
+    size_t n_curve;                                              /* number of distinct scores */
+    double curve_precision[80], curve_recall[80], curve_tau[80]; /* by descending score */
 } reference;
 #include "reference/calibrate_reference.h"
 
@@ -192,7 +192,7 @@ static void test_brute_force(void **state)
     }
 }
 
-/* Turning scores and direction round flags the same samples. */
+/* Negating the scores and reversing the direction flags the same samples. */
 static void test_mirror(void **state)
 {
     (void)state;
@@ -336,7 +336,7 @@ static void test_bad_options(void **state)
     hb_sweep_free(NULL);
 }
 
-/* One range of a single value, and the inclusive end that rounding must not lose. */
+/* A range of one value, and an inclusive end that must survive rounding. */
 static void test_range_ends(void **state)
 {
     (void)state;
@@ -376,7 +376,7 @@ static void test_a_million(void **state)
 
 /* ---- A published run ----------------------------------------------------------------------------- */
 
-/* hbar_s was published in the direction the data give it: low. */
+/* The data give hbar_s the published direction: low. */
 static void check_published(const json_t *root, const char *signal, const char *section,
                             hb_direction direction)
 {

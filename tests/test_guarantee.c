@@ -1,5 +1,5 @@
-/* Thresholds with guarantees: exact tails, the choice against a plain reading of the definition,
- * refusals, and that guarantees are kept on data whose truth is known. */
+/* Thresholds with guarantees: exact tails, the chosen threshold against a simple implementation of the
+ * definition, refusals, and simulations on data with a known distribution. */
 #include "check.h"
 
 #include <math.h>
@@ -30,9 +30,9 @@ static void test_binomial_tails(void **state)
 
 enum { MOST = 2000 };
 
-/* Faithful scores are normal; hallucinated ones are normal `shift` higher, but for a part `low` of them
- * that is spread evenly between -2.2 and -1.8: then the risk falls and rises again with the threshold.
- * Scores are rounded down to multiples of `step`, unless that is 0. */
+/* Faithful scores are normal; hallucinated ones are normal and `shift` higher, except a fraction `low`
+ * that is uniform between -2.2 and -1.8. With such a fraction the risk falls and rises again with the
+ * threshold. Scores are rounded down to multiples of `step`, unless that is 0. */
 typedef struct world {
     double rate, shift, low, step;
 } world;
@@ -90,8 +90,8 @@ static int compare(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* The definition, read plainly, of scores that are all different: every rank from the start on is
- * tested until one fails. Gives how many are accepted, 0 for none. */
+/* A simple implementation of the definition for distinct scores: tests every rank from the start until
+ * one fails. Returns the number of accepted samples; 0 for none. */
 static size_t plain_risk(const data *d, double target, double level, double *tau)
 {
     double pairs[MOST][2];
@@ -143,7 +143,7 @@ static void test_risk_is_the_definition(void **state)
     assert_true(found > 20 && found < 60);
 }
 
-/* Turned round, and told nothing of the direction: the same threshold at half the level. */
+/* With reversed scores and automatic direction, the threshold is the same at half the level. */
 static void test_direction(void **state)
 {
     (void)state;
@@ -231,7 +231,7 @@ static void test_refusals(void **state)
                   "of the 50 least risky samples 2 are hallucinated, and 1 may be; at that rate");
     d.n = 0;
     fill(&d, 1, 0, 1);
-    fill(&d, 199, 1, 0); /* accepting them would be fine, but nothing lies above */
+    fill(&d, 199, 1, 0); /* all samples could be accepted, but no score lies above them */
     check_refusal(&d, options(HB_GUARANTEE_RISK, 0.3, HB_DIRECTION_HIGH), "too many scores are equal");
 }
 
@@ -254,8 +254,8 @@ static void test_bad_guarantees(void **state)
     assert_fails(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_ARGUMENT, "no such guarantee");
 }
 
-/* The number of samples that a refusal names does: with that many, drawn where the least risky are
- * hallucinated at the rate seen, a guarantee comes about more often than not. */
+/* The number of samples in a refusal suffices: with that many samples, and the observed hallucination
+ * rate among the least risky, most calibrations find a guarantee. */
 static void test_the_number_named_does(void **state)
 {
     (void)state;
@@ -287,10 +287,10 @@ static void test_the_number_named_does(void **state)
 
 typedef struct tally {
     int found, broken;
-    double flagged; /* mean part, where found */
+    double flagged; /* mean fraction flagged, when a threshold was found */
 } tally;
 
-/* 2,000 calibrations, each threshold judged by the truth. */
+/* Runs 2,000 calibrations and checks each threshold against the true distribution. */
 static tally simulate(const world *w, size_t n, hb_guarantee_kind kind, double target,
                       hb_direction direction)
 {
@@ -317,7 +317,7 @@ static tally simulate(const world *w, size_t n, hb_guarantee_kind kind, double t
     return t;
 }
 
-/* The most failures that 2,000 guarantees with delta 0.05 have but once in a thousand. */
+/* The number of failures that 2,000 guarantees with delta 0.05 exceed with probability 0.001. */
 static int most_broken(void)
 {
     int k = 100;
@@ -344,9 +344,9 @@ static void test_risk_is_kept(void **state)
     check_kept(&(world){.rate = 0.4, .shift = 1.2}, 300, HB_GUARANTEE_RISK, 0.2, 500, 0.9);
 }
 
-/* Where every threshold breaks the guarantee by a hair, what is found is broken: at most 5 in 100, and
- * not far fewer, for then the test would waste data. 46 samples, the start, reject by themselves 4.8
- * times. */
+/* Every threshold slightly violates the guarantee here, so every threshold found is a failure. At most
+ * 5 in 100 calibrations may find one; far fewer would mean that the test wastes data. The first test,
+ * on 46 samples, rejects in 4.8 of 100. */
 static void test_risk_at_the_edge(void **state)
 {
     (void)state;
@@ -357,7 +357,7 @@ static void test_risk_at_the_edge(void **state)
     assert_in_range(t.broken, 10, most_broken()); /* a sequence may end among equal scores */
 }
 
-/* Risky, then not, then risky again: the start falls now here, now there. */
+/* The risk is high, then low, then high again; the start varies between these parts. */
 static void test_risk_that_rises_and_falls(void **state)
 {
     (void)state;
@@ -380,7 +380,7 @@ static void test_recall_is_kept(void **state)
 static void test_direction_found_from_the_data(void **state)
 {
     (void)state;
-    /* Either start, of 54 samples, rejects 2.4 times in 100. */
+    /* The first test of either direction, on 54 samples, rejects in 2.4 of 100. */
     tally t = simulate(&(world){.rate = 0.1001}, 540, HB_GUARANTEE_RISK, 0.1, HB_DIRECTION_AUTO);
     assert_int_equal(t.broken, t.found);
     assert_in_range(t.broken, 20, most_broken());

@@ -1,5 +1,4 @@
-/* Joint models against scikit-learn: single fits, and a whole cross-validation dealt by the same folds.
- */
+/* Joint models against scikit-learn: single fits, and a whole cross-validation with the same folds. */
 #include "check.h"
 
 #include <math.h>
@@ -25,7 +24,7 @@ typedef struct joint_reference {
 
 static const char *const names[] = {"a", "b:mean", "c", "d"};
 
-/* Fails unless a is b to 1e-4, of itself where it is above 1. */
+/* Fails unless a and b agree to 1e-4, relative for values above 1. */
 static void check_close(double a, double b)
 {
     assert_near(a, b, 1e-4 * fmax(1, fabs(b)));
@@ -83,8 +82,8 @@ static void test_cross_validation(void **state)
     hb_joint_free(NULL);
 }
 
-/* Another seed deals otherwise, the same one the same; units do not matter, nor does the order of
- * scores. */
+/* The same seed gives the same folds, another seed gives others. The units and the order of scores do
+ * not matter. */
 static void test_determinism(void **state)
 {
     (void)state;
@@ -116,7 +115,7 @@ static void test_determinism(void **state)
     hb_joint_free(&b);
 }
 
-/* On scores that tell nothing, fits look good and AUROC out of fold does not. */
+/* With uninformative scores the fit looks good, but the out-of-fold AUROC does not. */
 static void test_noise_is_found_out(void **state)
 {
     (void)state;
@@ -146,7 +145,7 @@ static void test_noise_is_found_out(void **state)
     assert_true(auroc > 0.75);
 }
 
-/* A joint model takes any number of scores, of names of any length. */
+/* A joint model accepts any number of scores, with names of any length. */
 static void test_many_scores(void **state)
 {
     (void)state;

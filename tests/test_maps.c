@@ -1,4 +1,4 @@
-/* Maps from score to probability against scikit-learn, and where they are read. */
+/* Compares maps from score to probability with scikit-learn, and tests the functions that use maps. */
 #include "check.h"
 
 #include <math.h>
@@ -10,9 +10,10 @@ typedef struct map_reference {
     double scores[80];
     uint8_t labels[80];
     size_t n_points;
-    double points[8], platt[8], rising[8], falling[8]; /* where maps are read, and what they say */
+    double points[8], platt[8], rising[8],
+        falling[8]; /* scores, and the expected probabilities of each map */
     double tau;
-    double lambdas[2]; /* the likeliest around tau, high and low; NaN: none */
+    double lambdas[2]; /* maximum-likelihood lambda for tau, for high and low; NaN: none */
 } map_reference;
 #include "reference/maps_reference.h"
 
@@ -138,7 +139,7 @@ static void test_refusals(void **state)
                  HB_ERR_ARGUMENT, "no such map");
 }
 
-/* Validation takes its probabilities from the map. */
+/* Validation uses the probabilities of the map. */
 static void test_validated(void **state)
 {
     (void)state;

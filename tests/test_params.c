@@ -1,4 +1,4 @@
-/* Parameters: what is written, where, and what is accepted back. */
+/* Parameters files: their contents, their names, and loading. */
 #include "check.h"
 
 #include <dirent.h>
@@ -201,7 +201,7 @@ static void test_what_they_are_for(void **state)
     free(path);
 }
 
-/* The rule that graded answers, and only where they were graded. */
+/* The file holds the grading rule only if answers were graded. */
 static void test_grading(void **state)
 {
     static const struct {
@@ -229,7 +229,7 @@ static void test_grading(void **state)
     }
 }
 
-/* Maps survive the file, all digits of them. */
+/* Saving and loading keeps all digits of a map. */
 static void test_maps(void **state)
 {
     for (int kind = HB_MAP_LAMBDA; kind <= HB_MAP_ISOTONIC; kind++) {
@@ -318,7 +318,7 @@ static void test_joint(void **state)
     free(path);
 }
 
-/* Names of any length up to a limit, which a calibration keeps, too. */
+/* Names may have any length up to a limit, which also applies to a calibration. */
 static void test_long_names(void **state)
 {
     static char name[HB_NAME_BYTES + 2], path[160], model_name[250];
@@ -383,7 +383,7 @@ static void test_names(void **state)
     free(second);
 }
 
-/* What the C library would do, unless a test says that it fails. */
+/* Wrappers of the C library that fail when a test asks for it. */
 static int link_fails_with, rename_fails_with;
 
 int link(const char *from, const char *to)
@@ -529,7 +529,7 @@ static hb_status load_soon(const char *path, hb_params **p, hb_error *err)
     return status;
 }
 
-/* Pipes are read to their end; what has none, or nobody writes to, is refused at once. */
+/* Pipes are read to their end. Endless files and pipes without a writer are refused at once. */
 static void test_odd_files(void **state)
 {
     hb_error err;
@@ -561,7 +561,7 @@ static void test_odd_files(void **state)
     assert_fails(load_soon(path, &p, &err), HB_ERR_IO, "has more than 1073741824 bytes");
 }
 
-/* Files of the schema's earlier versions: the guarantee was a promise, and before that nothing. */
+/* Files of earlier schema versions: version 2 calls the guarantee a promise, version 1 has none. */
 static void test_versions(void **state)
 {
     static const char form[] =
@@ -660,7 +660,8 @@ static void test_calibration(void **state)
     hb_params *c;
     assert_ok(load_calibration(*state, "", "", &c, &err));
     assert_int_equal(c->n_scores, 2);
-    assert_string_equal(c->scores[0].name, "b"); /* the one it is about, as the threshold tells it */
+    assert_string_equal(c->scores[0].name,
+                        "b"); /* the calibrated score, with the fields of the threshold */
     assert_near(c->scores[0].tau, 2.5, 0);
     assert_near(c->scores[0].auroc, 0.7, 0);
     assert_int_equal(c->scores[0].by_label[1].n, 3);

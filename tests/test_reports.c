@@ -1,5 +1,4 @@
-/* Results as text: what they are written with, that none is ever incomplete, and that a run is read
- * once for all of them. */
+/* Reports as text: the writers, complete output or an error, and a single read of the run. */
 #include "check.h"
 
 #include <jansson.h>
@@ -137,7 +136,8 @@ static void test_flags(void **state)
 
 enum { SAMPLES = 60 };
 
-/* Every third sample is hallucinated; its first scores are higher, others tell little or nothing. */
+/* Every third sample is hallucinated. Its first scores are higher; other scores carry little or no
+ * information. */
 static double score_of(uint64_t index, size_t score, hb_rng *rng)
 {
     return (index % 3 == 0 && score % 2 == 0 ? 1 : 0) + hb_rng_unit(rng) * (1 + (double)(score % 5));
@@ -261,7 +261,7 @@ static void test_a_run_is_read_once(void **state)
     sqlite3_reset_auto_extension();
 }
 
-/* The calibration is what the functions it is made of find. */
+/* A calibration equals the results of the functions it calls. */
 static void test_calibration_is_its_parts(void **state)
 {
     hb_error err;
@@ -368,8 +368,8 @@ static void test_validation_of_a_run(void **state)
     sqlite3_reset_auto_extension();
 }
 
-/* Each quadrant's samples are counted one by one; a score that is not there or cannot be judged is
- * listed; the one calibrated must be there. */
+/* Each quadrant's samples are counted one by one; missing scores and scores that cannot be validated
+ * are listed; the calibrated score must be present. */
 static void test_validation_of_a_table(void **state)
 {
     static const char *const names[] = {"pri", "hbar_s", "entropy"};
@@ -477,7 +477,7 @@ static hb_status rate_text(const reported *r, char **text, hb_error *err)
     return hb_rate_text(10, 0.25, &g, text, err);
 }
 
-/* Two documents of different seconds differ in when they were created. */
+/* Removes the creation time, in which two documents may differ. */
 static void drop_time(char *json)
 {
     char *created = strstr(json, "\"created\": \"");
@@ -506,7 +506,7 @@ static void check_report(const reported *r, hb_status (*report)(const reported *
             free(text);
             if (!allocations.failed) break;
         }
-        if (n > 300) step = 37; /* each number would take long, and tells no more */
+        if (n > 300) step = 37; /* testing every number would take long and find no more */
     }
     assert_true(refused > 0);
     free(whole);

@@ -4,7 +4,7 @@
 #include <float.h>
 #include <math.h>
 
-/* Two scores of the same samples, and what is to come out. */
+/* Two scores of the same samples, and the expected results. */
 typedef struct reference {
     const char *name;
     size_t n;
@@ -150,7 +150,7 @@ static void test_holm(void **state)
     double adjusted[N], with_gap[N + 1];
     assert_ok(hb_holm(holm_p, N, adjusted, &err));
     for (int i = 0; i < N; i++) check("holm", "p", adjusted[i], holm_adjusted[i]);
-    with_gap[0] = NAN; /* what was not tested does not count */
+    with_gap[0] = NAN; /* a missing test does not count */
     memcpy(with_gap + 1, holm_p, sizeof holm_p);
     assert_ok(hb_holm(with_gap, N + 1, with_gap, &err));
     assert_true(isnan(with_gap[0]));
@@ -158,7 +158,7 @@ static void test_holm(void **state)
     assert_ok(hb_holm(NULL, 0, NULL, &err));
 }
 
-/* Certainty costs what doubles can tell from it, no more. */
+/* The log-loss of a certain but wrong probability is limited by the precision of doubles. */
 static void test_log_loss_of_certainty(void **state)
 {
     (void)state;
@@ -171,7 +171,7 @@ static void test_log_loss_of_certainty(void **state)
 
 enum { MANY = 60 };
 
-/* Three references' scores of the first one's samples, and one that does not vary. */
+/* The scores of three references on the first one's samples, and a constant score. */
 static hb_score_table table(void)
 {
     static double scores[4 * MANY];
@@ -238,7 +238,7 @@ static void test_what_cannot_be_ranked(void **state)
     assert_fails(hb_compare_scores(&t, names, &o, &few, &c, &err), HB_ERR_ARGUMENT, "99 draws");
 }
 
-/* What fails leaves its outputs as they were, also when the first scores were fine. */
+/* A failing function leaves its outputs unchanged, even if the first scores were valid. */
 static void test_outputs_stay_unset(void **state)
 {
     (void)state;
@@ -262,7 +262,7 @@ static void test_outputs_stay_unset(void **state)
     assert_true(isnan(out[0].p) && isnan(p[0]) && p[1] <= 1 && p[2] <= 1);
 }
 
-/* No options are the defaults. */
+/* NULL options mean the defaults. */
 static void test_no_options(void **state)
 {
     (void)state;

@@ -1,28 +1,31 @@
-/* Thresholds that guarantee something of data to come: Learn then Test (Angelopoulos, Bates, Candes,
- * Jordan and Lei, 2021) with exact binomial p-values in a fixed sequence. Samples are taken to be drawn
- * independently from one distribution.
+/* Thresholds with a guarantee for future data: Learn then Test (Angelopoulos, Bates, Candes, Jordan and
+ * Lei, 2021) with exact binomial p-values in a fixed sequence. Samples are assumed to be independent
+ * draws from one distribution.
  *
- * Recall. Of the m hallucinated samples, those that a fixed threshold misses are Binomial(m, 1 - its
- * recall). Thresholds are tested from the lowest up, an order that no label decides, until one is not
- * rejected: so the first threshold whose recall falls short, a fixed one, is passed with probability at
- * most the level, whatever the distribution. The last one passed is the (r + 1)-th lowest hallucinated
- * score, r being the most misses that still reject (Wilks's tolerance limit, 1941).
+ * Recall. A fixed threshold misses Binomial(m, 1 - its recall) of the m hallucinated samples.
+ * Thresholds are tested in ascending order, which does not depend on the labels, until a test does not
+ * reject. The first threshold whose recall is too low is a fixed one, so its test rejects wrongly with
+ * probability at most the level, for every distribution. The last threshold that passes is the
+ * (r + 1)-th lowest hallucinated score, where r is the largest number of misses that still rejects
+ * (Wilks's tolerance limit, 1941).
  *
- * Risk. Whether a threshold's accepted samples are hallucinated is Binomial(how many it accepts, its
- * risk) given how many it accepts. The thresholds are tested from the strictest up, but the strictest
- * ones accept too few to reject anything, so the sequence begins where a number of samples fixed by n,
- * target and level alone is accepted. That start is random, and the sequence is valid all the same.
- * Let the score be continuous, R(t) the risk below t, so continuous too, and cut the line where R
- * crosses the target. Between two cuts the risk is the target exactly, as it is below the first; so
- * given how many samples fall in each band, which tells where the sequence starts and which it meets
- * first of the bands where R is above the target,
- *  - when it meets the band later than at its start, it has just passed all samples below the band's
- *    lower cut, and the hallucinated among these are Binomial(their number, target);
- *  - when it starts within the band, at the score t of the next sample, then given t those below the
- *    cut are the same and those from the cut to t are hallucinated with a probability above the target.
- * Either way that test rejects with probability at most the level. This needs a test at every rank,
- * not at some of them. Equal scores become a continuous score by an order drawn at random within them;
- * tests are made at each rank of that, and thresholds set only between different scores. */
+ * Risk. Given the number of samples that a threshold accepts, the number of hallucinated ones among
+ * them is Binomial(that number, its risk). Thresholds are tested from the strictest up. The strictest
+ * ones accept too few samples to reject anything, so the sequence starts at a number of accepted
+ * samples that depends only on n, target and level. The threshold at this start is random, but the
+ * sequence is still valid, for this reason. Assume that the score is continuous. The risk R(t) below t
+ * is then continuous, too. Cut the line where R crosses the target.
+ * Then the samples below the first cut, and those between two neighbouring cuts, have a risk of exactly
+ * the target. The number of samples in each band determines where the sequence starts and which band
+ * with R above the target it meets first. Given these numbers:
+ *  - If the sequence meets the band after its start, it has just passed all samples below the band's
+ *    lower cut. The hallucinated ones among them are Binomial(their number, target).
+ *  - If it starts within the band, at the score t of the next sample, then given t the samples below
+ *    the cut have the same distribution, and those from the cut to t are hallucinated with a
+ *    probability above the target.
+ * In both cases that test rejects with probability at most the level. This requires a test at every
+ * rank. Equal scores become a continuous score by ordering them at random. Tests are made at each rank
+ * of this order, but thresholds are set only between different scores. */
 #include "calibrate/guarantee.h"
 
 #include <math.h>
@@ -55,7 +58,7 @@ size_t hb_fewest_without(double rate, double level)
 typedef struct walk {
     size_t start;     /* samples accepted at the first test */
     size_t n, k;      /* samples accepted so far; hallucinated samples among them */
-    size_t k_started; /* at the first test */
+    size_t k_started; /* k at the first test */
     size_t n_found, k_found;
     double tau;
 } walk;

@@ -100,7 +100,8 @@ class Model(nn.Module):
 
     def forward(self, tokens, texts):
         """Logits of the next token, [rows][tokens][vocabulary]. `texts` numbers the text that each token
-        belongs to; a token sees its own text alone. A text's place in its row does not matter, because attention depends only on the distance between tokens."""
+        belongs to; a token sees its own text alone. A text's place in its row does not matter, because
+        attention depends only on the distance between tokens."""
         t = tokens.shape[1]
         seen = (texts[:, :, None] == texts[:, None, :]).tril()
         mask = torch.zeros(seen.shape).masked_fill(~seen, -math.inf)[:, None]
