@@ -1313,8 +1313,7 @@ typedef struct hb_validation_options {
     hb_guarantee guarantee;         /* the guarantee of tau; only kind, target and delta are read */
     const hb_map *map; /* gives P_fail; NULL: P_fail comes from tau, lambda and direction */
 } hb_validation_options;
-HB_API hb_validation_options
-hb_validation_defaults(void); /* tau, lambda, direction: as hb_monitor_defaults */
+HB_API hb_validation_options hb_validation_defaults(void); /* described below */
 
 /* The check of a guarantee on other samples. */
 typedef struct hb_guarantee_check {

@@ -7,8 +7,8 @@
 #include "base/rng.h"
 #include "calibrate/metrics.h"
 
-#define NORMAL_95                                                                                      \
-    1.959963984540054 /* 95 % of a normal distribution lie within this many standard deviations */
+/* 95 % of a normal distribution lie within this many standard deviations. */
+#define NORMAL_95 1.959963984540054
 
 typedef struct draws {
     const hb_scored *ranked;
