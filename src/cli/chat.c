@@ -1,4 +1,4 @@
-/* --chat and the options that say how, which several commands have. */
+/* --chat and its options, which several commands have. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -273,8 +273,9 @@ typedef struct cli_scores {
  * of signals in the list; release it with hb_signal_set_free. Returns an exit code. */
 int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run,
                       cli_scores *scores, hb_signal_set **named);
-/* Columns of a table. "all" stands for those with the name of a score that hbar measures. Without a
- * list it is the usual column, or none if the table lacks it. Returns an exit code. */
+/* Resolves the list for the columns of a table. "all" means all columns named like a score that hbar
+ * measures. Without a list, the usual column is used, or none if the table lacks it. Returns an exit
+ * code. */
 int cli_scores_of_table(const char *list, const char *path, const hb_table *table, cli_scores *scores);
 void cli_scores_free(cli_scores *scores);
 
@@ -297,9 +298,9 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
     const char *model_path, *run_path, *output_dir, *name, *signal_list;
-    const char *demo_data;  /* the demo's file that is used when no data are given */
+    const char *demo_data;  /* the demo file used when no data are given */
     hb_signal_set *signals; /* named by signal_list */
-    hb_signal_set *needed;  /* those it must have, set by the command; NULL: none */
+    hb_signal_set *needed;  /* signals that the command requires; NULL: none */
     uint64_t n_samples, seed, kv_mem;
     int32_t max_tokens, n_ctx, n_threads, n_sequences;
     bool strict, quiet, json;
@@ -339,7 +340,7 @@ typedef struct cli_pass2 {
     const char *guarantee;
     uint64_t n_draws;
     hb_calibrate_options options;
-    bool demo;                 /* the model is the demo's */
+    bool demo;                 /* the model is the demo model */
     const char *chat_template; /* as given to pass 1; NULL: none */
 } cli_pass2;
 

@@ -56,8 +56,8 @@ static void write_option(hb_writer *w, const char *name, const char *value)
     write_word(w, value);
 }
 
-/* How prompts are put to the model. The run has a template by its hash, and a template file is known
- * only where it was given. */
+/* Writes the chat options. A run stores only the hash of a chat template, so `given` must name a
+ * template file. */
 static void write_chat(hb_writer *w, const hb_run_settings *run, const char *given)
 {
     static const char hashed[] = "template-";
@@ -74,7 +74,7 @@ static void write_chat(hb_writer *w, const hb_run_settings *run, const char *giv
     if (run->system && *run->system) write_option(w, "system", run->system);
 }
 
-/* The beginning that both commands have in common: the model and how prompts are put to it. */
+/* Writes the common beginning of both commands: the model and its chat options. */
 static void write_command(hb_writer *w, const char *command, const hb_run_settings *run,
                           const cli_pass2 *pass, const char *params)
 {

@@ -119,7 +119,7 @@ static int read_table(const sweep_options *o, const cli_scores *scores, hb_table
     return CLI_DONE;
 }
 
-/* Without a list of scores the table's usual one is read. It is called "score", whichever it is. */
+/* Without a list of scores, reads the table's usual column and names it "score" in every case. */
 static int sweep_table(const sweep_options *o, const cli_scores *scores, hb_table *file)
 {
     static const char *const usual[] = {"score"};

@@ -18,7 +18,7 @@ typedef struct hb_inspection {
     const char *chat_format; /* the known format that the template looks like; NULL: none */
     char *chat_sample;       /* a conversation as the template writes it, clean UTF-8; NULL: none */
     char *chat_error;        /* why there is no sample; NULL without a template */
-    hb_model *model;         /* NULL when it cannot be opened; it has warnings */
+    hb_model *model;         /* source of the warnings; NULL when the model cannot be opened */
     bool runs;
     char why_not[480]; /* set if hbar cannot run the model */
     hb_memory memory;  /* set if hbar can run the model */

@@ -1,5 +1,5 @@
-/* What a model file holds, as JSON. Files are hostile: texts are cleaned and cut, arrays shown by their
- * first elements. */
+/* Writes the contents of a model file as JSON. Files are untrusted: texts are cleaned and cut, and only
+ * the first elements of arrays are shown. */
 #include <string.h>
 #include "base/json.h"
 #include "base/utf8.h"

@@ -57,7 +57,7 @@ class Demo(unittest.TestCase):
         return [json.loads(line) for line in result.stdout.splitlines()]
 
     def test_grades_anew_without_generating(self):
-        """Rows with their timings stay what they are, and every command has the same labels."""
+        """Rows and their timings stay unchanged, and all commands use the same labels."""
         some = ["-n", "400", "-o", "p"]
         first = self.json("score", *some)
         self.assertGreater(first["tokens_evaluated"], 0)

@@ -104,7 +104,7 @@ class Usage(Case):
         self.assertEqual("".join(shown["pieces"]), " -5 + 3 =")
 
     def test_options_given_twice(self):
-        """A flag may be repeated; of two values neither is dropped in silence."""
+        """A flag may be repeated. Two values are an error, so that none is dropped silently."""
         for arguments, name in [(["score", "--model", "a", "--model", "b"], "--model"), (["score", "-m", "a", "-ma"], "--model"),
                                 (["generate", "-n", 3, "--max-tokens=4", "x"], "--max-tokens"),
                                 (["generate", "--tau", 1, "--tau", 1, "x"], "--tau"),
