@@ -378,6 +378,8 @@ hb_status hb_table_read(const char *path, const hb_table_options *options, hb_sc
 void hb_score_table_free(hb_score_table *table)
 {
     if (!table) return;
+    for (size_t i = 0; table->ids && i < table->n; i++) free(table->ids[i]);
+    free(table->ids);
     free(table->scores);
     free(table->labels);
     *table = (hb_score_table){0};
