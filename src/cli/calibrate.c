@@ -56,10 +56,10 @@ static int run(const cli_command *command, int argc, char **argv)
     cli_pass2_add(&options, &pass2);
     pass1.check = check_place;
     pass1.user = &pass1;
-    if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
-    if (!cli_pass2_check(command, &pass2, &code)) return code;
+    bool ready = cli_parse(command, &options, argc, argv, &operand, &code) &&
+                 cli_pass2_check(command, &pass2, &code);
     if (!score) score = pass2.joint ? "all" : "hbar_s";
-    code = calibrate(command, &pass1, &pass2, score);
+    if (ready) code = calibrate(command, &pass1, &pass2, score);
     cli_pass1_close(&pass1);
     return code;
 }

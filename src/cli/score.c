@@ -45,9 +45,10 @@ static int run(const cli_command *command, int argc, char **argv)
     const char *operand;
     int code;
     cli_pass1_add(&options, &pass);
-    if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
-    code = cli_pass1_run(command, &pass);
-    if (!code) code = print_result(&pass);
+    if (cli_parse(command, &options, argc, argv, &operand, &code)) {
+        code = cli_pass1_run(command, &pass);
+        if (!code) code = print_result(&pass);
+    }
     cli_pass1_close(&pass);
     return code;
 }

@@ -309,9 +309,9 @@ static int run(const cli_command *command, int argc, char **argv)
     int code;
     add_options(&options, &v);
     v.pass1.demo_data = CLI_DEMO_TEST;
-    if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
-    code = check_usage(command, &v);
-    if (!code) code = validate(command, &v);
+    bool ready = cli_parse(command, &options, argc, argv, &operand, &code);
+    if (ready) code = check_usage(command, &v);
+    if (ready && !code) code = validate(command, &v);
     close_validating(&v);
     return code;
 }
