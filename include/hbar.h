@@ -717,43 +717,89 @@ HB_API void hb_generation_free(hb_generation *generation);
 
 /* ---- Grading: labels from a model's own answer -------------------------------------------------- */
 
-/* Texts are compared by their words: after Unicode's NFKC and full case folding, without punctuation
- * (apostrophes vanish, the rest separates) and without "a", "an" and "the" where other words remain.
- * A model's answer is its text from the first character that is no white space to the end of that line.
- */
+/* docs/grading.md defines how texts are read, with examples. In short: a text is a list of words, after
+ * Unicode's NFKC and full case folding, without punctuation, emoji, accents and articles. A number is
+ * one word, whatever its digit groups; a date is day, month and year in this order; a character is a
+ * word in scripts that put no blanks between words. Texts are compared with punctuation as a separator
+ * and with punctuation deleted, and the better result counts. */
 typedef enum hb_grade_rule {
     HB_GRADE_EXACT,    /* the answer is a right one */
     HB_GRADE_CONTAINS, /* the words of a right one come in it, side by side */
-    HB_GRADE_F1        /* their words overlap enough */
+    HB_GRADE_F1,       /* their words overlap enough */
+    HB_GRADE_NUMBER,   /* its last number, or the one after GSM8K's ####, is that of a right one */
+    HB_GRADE_CHOICE,   /* the letter it chooses, A to J, is that of a right one */
+    HB_N_GRADE_RULES
 } hb_grade_rule;
 
+/* What becomes of an abstention, an answer like "I don't know". */
+typedef enum hb_abstain_as {
+    HB_ABSTAIN_OUT,   /* it has no label, so calibration leaves it out */
+    HB_ABSTAIN_RIGHT, /* label 0 */
+    HB_ABSTAIN_WRONG  /* label 1 */
+} hb_abstain_as;
+
+/* Phrases by which abstentions are recognised. Immutable, so threads may share it. */
+typedef struct hb_abstain_list hb_abstain_list;
+
+/* The built-in phrases (data/abstain, in eleven languages) and, unless `path` is NULL, those of a file
+ * in the same form (docs/grading.md). HB_ERR_IO; HB_ERR_FORMAT, naming the line, for a phrase without a
+ * word or a file that is not UTF-8. */
+HB_API hb_status hb_abstain_list_open(const char *path, hb_abstain_list **list, hb_error *err);
+HB_API void hb_abstain_list_free(hb_abstain_list *list);
+
 typedef struct hb_grading {
-    hb_grade_rule rule; /* HB_GRADE_EXACT */
-    double min_f1;      /* for HB_GRADE_F1: right from here on; 0.5 */
+    hb_grade_rule rule;              /* HB_GRADE_EXACT */
+    double min_f1;                   /* for HB_GRADE_F1: right from here on; 0.5 */
+    double tolerance;                /* for HB_GRADE_NUMBER: right up to this relative error; 0 */
+    hb_abstain_as abstain_as;        /* HB_ABSTAIN_OUT */
+    int32_t answer_lines;            /* lines of the text that are its answer, at most; 0: all; 1 */
+    const hb_abstain_list *abstains; /* NULL: the built-in phrases, prepared anew in each call, which
+                                        takes about a millisecond */
 } hb_grading;
 HB_API hb_grading hb_grading_defaults(void);
-HB_API const char *hb_grade_rule_name(hb_grade_rule rule); /* "exact", "contains", "f1" */
+HB_API const char *hb_grade_rule_name(hb_grade_rule rule); /* "exact", "contains", "f1" ... */
 
 /* How an answer fares by every rule, the best over the right answers. */
 typedef struct hb_grade {
     bool exact, contains;
-    double
-        f1; /* in [0, 1]: of words, each counted as often as it comes (Rajpurkar et al., SQuAD, 2016) */
+    double f1; /* in [0, 1], of words counted as often as they come (Rajpurkar et al., SQuAD, 2016) */
+    double number_error; /* relative error |given - right| / |right|; NaN where either has no number */
+    bool choice;
+    bool abstained; /* a phrase of the list comes in it, and it is not exact */
 } hb_grade;
 
-/* Grades `text`, of any bytes, against right answers [n]; one without a word matches nothing. Memory
- * and time grow as n log n of the texts' lengths. HB_ERR_MEMORY. */
+/* Grades the answer in `text`, of any bytes, against right answers [n]; one without a word matches
+ * nothing. Of `grading` only answer_lines and abstains count; NULL: hb_grading_defaults(). Memory and
+ * time grow as n log n of the texts' lengths. HB_ERR_MEMORY. */
 HB_API hb_status hb_grade_answer(const char *text, const char *const *answers, size_t n,
-                                 hb_grade *grade, hb_error *err);
+                                 const hb_grading *grading, hb_grade *grade, hb_error *err);
 
-/* 1, hallucinated, for an answer that is not right by the rule; else 0. `grading` may be NULL. */
+/* 0 for an answer that is right by the rule, 1, hallucinated, for one that is not, HB_LABEL_NONE for an
+ * abstention that is left out. `grading` NULL: hb_grading_defaults(). */
+#define HB_LABEL_NONE (-2)
 HB_API int hb_grade_label(const hb_grade *grade, const hb_grading *grading);
 
-/* Whether an answer has a word, so that something can match it. */
+/* Adds 1 to right[rule] for every rule below n_rules by which hb_grade_label gives 0. */
+HB_API void hb_grade_count(const hb_grade *grade, const hb_grading *grading, size_t *right,
+                           size_t n_rules);
+
+/* Whether an answer has a word, so that something can match it. HB_ERR_MEMORY. */
 HB_API hb_status hb_answer_is_gradable(const char *answer, bool *gradable, hb_error *err);
 
-/* Bytes of `text` up to where its answer ends: at the end of the first line that is not blank. */
-HB_API size_t hb_answer_length(const char *text, size_t length);
+/* Where a model's answer stands in its text. Blank lines, reasoning blocks (<think> ... </think> and
+ * the like) and lead-in lines ("Sure! Here is the answer:") before it are skipped; so is a label like
+ * "Answer:" at its beginning. */
+typedef struct hb_answer {
+    size_t start, end; /* bytes; equal where there is no answer */
+    bool has_block;    /* a reasoning block comes first */
+    bool in_block;     /* the text ends within that block, before any answer */
+} hb_answer;
+
+/* The answer of at most `lines` lines that are not blank; 0: to the end of the text. */
+HB_API hb_answer hb_answer_find(const char *text, size_t length, int32_t lines);
+
+/* Bytes of `text` up to where its answer ended, so that pass 1 may stop; `length` where it has not. */
+HB_API size_t hb_answer_length(const char *text, size_t length, int32_t lines);
 
 /* ---- Data: labelled prompts -------------------------------------------------------------------- */
 

@@ -7,7 +7,7 @@ static hb_grade grade(const char *text, const char *answer)
 {
     hb_grade g;
     hb_error err;
-    assert_ok(hb_grade_answer(text, &answer, 1, &g, &err));
+    assert_ok(hb_grade_answer(text, &answer, 1, NULL, &g, &err));
     return g;
 }
 
@@ -66,14 +66,14 @@ static void test_best_of_several_and_label(void **state)
     static const char *const answers[] = {"Sucre", "La Paz"};
     hb_grade g;
     hb_error err;
-    assert_ok(hb_grade_answer(" La Paz", answers, 2, &g, &err));
+    assert_ok(hb_grade_answer(" La Paz", answers, 2, NULL, &g, &err));
     assert_true(g.exact && g.contains && g.f1 == 1);
-    assert_ok(hb_grade_answer(" La Plata", answers, 2, &g, &err));
+    assert_ok(hb_grade_answer(" La Plata", answers, 2, NULL, &g, &err));
     assert_near(g.f1, 0.5, 1e-12);
-    assert_int_equal(hb_grade_label(&g, &(hb_grading){HB_GRADE_EXACT, 0.5}), 1);
-    assert_int_equal(hb_grade_label(&g, &(hb_grading){HB_GRADE_F1, 0.5}), 0);
-    assert_int_equal(hb_grade_label(&g, &(hb_grading){HB_GRADE_F1, 0.51}), 1);
-    assert_ok(hb_grade_answer("x", NULL, 0, &g, &err));
+    assert_int_equal(hb_grade_label(&g, &(hb_grading){.rule = HB_GRADE_EXACT, .min_f1 = 0.5}), 1);
+    assert_int_equal(hb_grade_label(&g, &(hb_grading){.rule = HB_GRADE_F1, .min_f1 = 0.5}), 0);
+    assert_int_equal(hb_grade_label(&g, &(hb_grading){.rule = HB_GRADE_F1, .min_f1 = 0.51}), 1);
+    assert_ok(hb_grade_answer("x", NULL, 0, NULL, &g, &err));
     assert_false(g.exact || g.contains);
 }
 

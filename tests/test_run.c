@@ -900,7 +900,7 @@ static hb_status check_grade(void *user, const hb_run_sample *s)
     assert_int_equal(json_array_size(array), 2);
     for (size_t i = 0; i < 2; i++) answers[i] = json_string_value(json_array_get(array, i));
     assert_string_equal(answers[0], "never this");
-    assert_ok(hb_grade_answer(s->text, answers, 2, &g, &err));
+    assert_ok(hb_grade_answer(s->text, answers, 2, NULL, &g, &err));
     assert_int_equal(s->label, HB_LABEL_BY_GRADE);
     assert_int_equal(s->grade.exact, g.exact);
     assert_int_equal(s->grade.contains, g.contains);
@@ -953,9 +953,9 @@ static void test_grades_are_stored(void **state)
     assert_ok(hb_run_each(j.run, check_grade, &seen, &err));
     assert_int_equal(seen, 16);
     assert_int_equal(hallucinated(j.run, hb_grading_defaults()), 12);
-    assert_int_equal(hallucinated(j.run, (hb_grading){HB_GRADE_CONTAINS, 0}), 12);
-    assert_int_equal(hallucinated(j.run, (hb_grading){HB_GRADE_F1, 0.01}), 8);
-    assert_int_equal(hallucinated(j.run, (hb_grading){HB_GRADE_F1, 1}), 12);
+    assert_int_equal(hallucinated(j.run, (hb_grading){.rule = HB_GRADE_CONTAINS, .min_f1 = 0}), 12);
+    assert_int_equal(hallucinated(j.run, (hb_grading){.rule = HB_GRADE_F1, .min_f1 = 0.01}), 8);
+    assert_int_equal(hallucinated(j.run, (hb_grading){.rule = HB_GRADE_F1, .min_f1 = 1}), 12);
     hb_run_close(j.run);
 }
 

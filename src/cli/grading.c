@@ -19,7 +19,9 @@ void cli_grading_add(cli_options *options, cli_grading *g)
 
 bool cli_grading_check(const cli_command *command, cli_grading *g, int *code)
 {
-    g->grading = (hb_grading){(hb_grade_rule)g->rule, g->min_f1};
+    g->grading = hb_grading_defaults();
+    g->grading.rule = (hb_grade_rule)g->rule;
+    g->grading.min_f1 = g->min_f1;
     if (!g->min_f1_given || g->grading.rule == HB_GRADE_F1) return true;
     *code = cli_usage(command, "--min-f1 needs --grade f1");
     return false;

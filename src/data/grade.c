@@ -1,231 +1,306 @@
 /* Labels from a model's own answer: is it one of those that are right? */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
-#include "base/buffer.h"
-#include "base/error.h"
-#include "base/utf8.h"
-
-typedef struct word {
-    const char *bytes;
-    size_t length;
-} word;
-
-/* A text as it is compared: its words, single spaces between them. */
-typedef struct normal_text {
-    hb_buffer text;
-    word *words; /* sorted */
-    size_t n_words;
-} normal_text;
+#include "data/grade.h"
+#include "data/grade_number.h"
+#include "data/grade_words.h"
 
 hb_grading hb_grading_defaults(void)
 {
-    return (hb_grading){.rule = HB_GRADE_EXACT, .min_f1 = 0.5};
+    return (hb_grading){.rule = HB_GRADE_EXACT, .min_f1 = 0.5, .answer_lines = 1};
 }
 
 const char *hb_grade_rule_name(hb_grade_rule rule)
 {
-    static const char *const names[] = {
-        [HB_GRADE_EXACT] = "exact", [HB_GRADE_CONTAINS] = "contains", [HB_GRADE_F1] = "f1"};
-    return (size_t)rule < sizeof names / sizeof *names ? names[rule] : "unknown";
+    static const char *const names[HB_N_GRADE_RULES] = {[HB_GRADE_EXACT] = "exact",
+                                                        [HB_GRADE_CONTAINS] = "contains",
+                                                        [HB_GRADE_F1] = "f1",
+                                                        [HB_GRADE_NUMBER] = "number",
+                                                        [HB_GRADE_CHOICE] = "choice"};
+    return names[rule];
+}
+
+/* ---- Labels ------------------------------------------------------------------------------------- */
+
+static bool is_right(const hb_grade *grade, const hb_grading *grading, hb_grade_rule rule)
+{
+    switch (rule) {
+    case HB_GRADE_CONTAINS:
+        return grade->contains;
+    case HB_GRADE_F1:
+        return grade->f1 >= grading->min_f1;
+    case HB_GRADE_NUMBER:
+        return grade->number_error <= grading->tolerance;
+    case HB_GRADE_CHOICE:
+        return grade->choice;
+    default:
+        return grade->exact;
+    }
 }
 
 int hb_grade_label(const hb_grade *grade, const hb_grading *grading)
 {
     const hb_grading defaults = hb_grading_defaults();
     if (!grading) grading = &defaults;
-    switch (grading->rule) {
-    case HB_GRADE_EXACT:
-        return !grade->exact;
-    case HB_GRADE_CONTAINS:
-        return !grade->contains;
-    case HB_GRADE_F1:
-        break;
-    }
-    return !(grade->f1 >= grading->min_f1);
+    if (!grade->abstained) return !is_right(grade, grading, grading->rule);
+    if (grading->abstain_as == HB_ABSTAIN_OUT) return HB_LABEL_NONE;
+    return grading->abstain_as == HB_ABSTAIN_WRONG;
 }
 
-/* ---- Normalising ------------------------------------------------------------------------------- */
-
-/* NFKC with full case folding (Unicode, UAX 15 and chapter 3.13), without what is invisible. */
-static hb_status fold(const char *text, size_t length, char **folded, hb_error *err)
+void hb_grade_count(const hb_grade *grade, const hb_grading *grading, size_t *right, size_t n_rules)
 {
-    const utf8proc_option_t options =
-        UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_CASEFOLD | UTF8PROC_IGNORE;
-    hb_buffer clean = {0};
-    utf8proc_uint8_t *out = NULL;
-    bool ok = hb_buffer_add(&clean, "", 0);
-    hb_utf8_clean(&clean, text, length, true, &ok);
-    if (ok)
-        utf8proc_map((const utf8proc_uint8_t *)clean.data, (utf8proc_ssize_t)clean.length, &out,
-                     options);
-    hb_buffer_free(&clean);
-    if (!out) return hb_fail_memory(err);
-    *folded = (char *)out;
+    hb_grading by = grading ? *grading : hb_grading_defaults();
+    for (size_t i = 0; i < n_rules && i < HB_N_GRADE_RULES; i++) {
+        by.rule = (hb_grade_rule)i;
+        right[i] += hb_grade_label(grade, &by) == 0;
+    }
+}
+
+/* ---- Comparing words ---------------------------------------------------------------------------- */
+
+/* A text's words, in order and sorted. */
+typedef struct text_words {
+    hb_words words;
+    hb_word *sorted; /* [words.n] */
+} text_words;
+
+static int compare_sorted(const void *a, const void *b, void *text)
+{
+    return hb_words_compare(text, a, text, b);
+}
+
+static hb_status read_words(const hb_characters *text, hb_reading reading, text_words *out,
+                            hb_error *err)
+{
+    *out = (text_words){0};
+    hb_status status = hb_words_read(text, reading, &out->words, err);
+    if (status) return status;
+    size_t n = out->words.n;
+    out->sorted = malloc((n + 1) * sizeof *out->sorted);
+    if (!out->sorted) return hb_fail_memory(err);
+    if (n) memcpy(out->sorted, out->words.list, n * sizeof *out->sorted);
+    qsort_r(out->sorted, n, sizeof *out->sorted, compare_sorted, out->words.text.data);
     return HB_OK;
 }
 
-/* What a character is to a word: 1 a part of it, 0 its end, -1 nothing (apostrophes). */
-static int part_of_word(utf8proc_int32_t c)
+static void free_words(text_words *text)
 {
-    if (c == '\'' || c == 0x2019) return -1;
-    switch (utf8proc_category(c)) {
-    case UTF8PROC_CATEGORY_PC:
-    case UTF8PROC_CATEGORY_PD:
-    case UTF8PROC_CATEGORY_PS:
-    case UTF8PROC_CATEGORY_PE:
-    case UTF8PROC_CATEGORY_PI:
-    case UTF8PROC_CATEGORY_PF:
-    case UTF8PROC_CATEGORY_PO:
-    case UTF8PROC_CATEGORY_ZS:
-    case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-    case UTF8PROC_CATEGORY_CC:
-        return 0;
-    default:
-        return 1;
-    }
+    hb_words_free(&text->words);
+    free(text->sorted);
 }
 
-/* Appends the words of a folded text, a space after each. */
-static bool split(const char *folded, hb_buffer *out)
+/* Whether one is a number alone and the other the same with its unit: 50 and 50 %. */
+static bool is_unit_apart(const hb_words *a, const hb_words *b)
 {
-    bool ok = true, inside = false;
-    utf8proc_int32_t c;
-    for (size_t i = 0, length = strlen(folded); i < length && ok;) {
-        utf8proc_ssize_t n =
-            utf8proc_iterate((const utf8proc_uint8_t *)folded + i, (utf8proc_ssize_t)(length - i), &c);
-        if (n < 1) break;
-        int part = part_of_word(c);
-        if (part > 0) ok = hb_buffer_add(out, folded + i, (size_t)n);
-        else if (part == 0 && inside) ok = hb_buffer_add(out, " ", 1);
-        if (part >= 0) inside = part > 0;
-        i += (size_t)n;
-    }
-    if (inside) ok = ok && hb_buffer_add(out, " ", 1);
-    return ok;
+    const hb_words *longer = a->n > b->n ? a : b;
+    return a->n + b->n == 3 && longer->list[1].kind == HB_WORD_UNIT && hb_words_same(a, 0, b, 0);
 }
 
-static bool is_article(word w)
+static bool is_equal(const hb_words *a, const hb_words *b)
 {
-    static const char *const articles[] = {"a", "an", "the"};
-    for (size_t i = 0; i < sizeof articles / sizeof *articles; i++)
-        if (strlen(articles[i]) == w.length && memcmp(articles[i], w.bytes, w.length) == 0) return true;
-    return false;
-}
-
-/* The next word at *at, which moves behind it; false at the end. */
-static bool next_word(const char **at, word *w)
-{
-    const char *space = strchr(*at, ' ');
-    if (!space) return false;
-    *w = (word){*at, (size_t)(space - *at)};
-    *at = space + 1;
+    if (a->n != b->n) return a->n && b->n && is_unit_apart(a, b);
+    for (size_t i = 0; i < a->n; i++)
+        if (!hb_words_same(a, i, b, i)) return false;
     return true;
 }
 
-/* The words without articles, unless there are no others; a space before each and after the last. */
-static bool join(const char *split_text, hb_buffer *out, size_t *n_words)
-{
-    for (int keep = 0; keep < 2 && *n_words == 0; keep++) {
-        const char *at = split_text;
-        word w;
-        while (next_word(&at, &w)) {
-            if (!keep && is_article(w)) continue;
-            if (!hb_buffer_add(out, " ", 1) || !hb_buffer_add(out, w.bytes, w.length)) return false;
-            ++*n_words;
-        }
-    }
-    return hb_buffer_add(out, " ", 1);
-}
-
-static int compare_words(const void *a, const void *b)
-{
-    const word *x = a, *y = b;
-    int order = memcmp(x->bytes, y->bytes, x->length < y->length ? x->length : y->length);
-    return order ? order : (x->length > y->length) - (x->length < y->length);
-}
-
-static hb_status normalise(const char *text, size_t length, normal_text *out, hb_error *err)
-{
-    char *folded = NULL;
-    hb_buffer spaced = {0};
-    *out = (normal_text){0};
-    hb_status status = fold(text, length, &folded, err);
-    if (status) return status;
-    bool ok = hb_buffer_add(&spaced, "", 0) && split(folded, &spaced) &&
-              join(spaced.data, &out->text, &out->n_words);
-    free(folded);
-    hb_buffer_free(&spaced);
-    out->words = ok ? malloc((out->n_words + 1) * sizeof *out->words) : NULL;
-    if (!out->words) return hb_fail_memory(err);
-    const char *at = out->text.data + 1;
-    for (size_t i = 0; next_word(&at, &out->words[i]);) i++;
-    qsort(out->words, out->n_words, sizeof *out->words, compare_words);
-    return HB_OK;
-}
-
-static void free_normal(normal_text *text)
-{
-    hb_buffer_free(&text->text);
-    free(text->words);
-}
-
-/* ---- Grading ----------------------------------------------------------------------------------- */
-
 /* Harmonic mean of precision and recall of the words, counted as often as they come (Rajpurkar et al.,
  * SQuAD, 2016). */
-static double f1(const normal_text *a, const normal_text *b)
+static double f1(const text_words *a, const text_words *b)
 {
     size_t common = 0;
-    for (size_t i = 0, j = 0; i < a->n_words && j < b->n_words;) {
-        int order = compare_words(&a->words[i], &b->words[j]);
+    const char *text_a = a->words.text.data, *text_b = b->words.text.data;
+    for (size_t i = 0, j = 0; i < a->words.n && j < b->words.n;) {
+        int order = hb_words_compare(text_a, &a->sorted[i], text_b, &b->sorted[j]);
         common += order == 0;
         i += order <= 0;
         j += order >= 0;
     }
-    return a->n_words + b->n_words ? 2.0 * (double)common / (double)(a->n_words + b->n_words) : 0;
+    return 2.0 * (double)common / (double)(a->words.n + b->words.n);
 }
 
-static void compare(const normal_text *given, const normal_text *right, hb_grade *grade)
+/* Whether a text is nothing but "a", "an" and "the", which would match any article that is kept. */
+static bool has_only_articles(const hb_words *words)
 {
-    if (!right->n_words) return;
-    const hb_buffer *a = &given->text, *b = &right->text;
-    double score = f1(given, right);
-    if (a->length == b->length && memcmp(a->data, b->data, a->length) == 0) grade->exact = true;
-    if (memmem(a->data, a->length, b->data, b->length)) grade->contains = true;
-    if (score > grade->f1) grade->f1 = score;
-}
-
-size_t hb_answer_length(const char *text, size_t length)
-{
-    size_t start = 0;
-    while (start < length && memchr(" \t\r\n\f\v", text[start], 6)) start++;
-    const char *end = memchr(text + start, '\n', length - start);
-    return end ? (size_t)(end - text) : length;
-}
-
-hb_status hb_grade_answer(const char *text, const char *const *answers, size_t n, hb_grade *grade,
-                          hb_error *err)
-{
-    normal_text given, right;
-    hb_grade best = {0};
-    hb_status status = normalise(text, hb_answer_length(text, strlen(text)), &given, err);
-    for (size_t i = 0; i < n && !status; i++) {
-        status = normalise(answers[i], strlen(answers[i]), &right, err);
-        if (!status) compare(&given, &right, &best);
-        free_normal(&right);
+    static const char *const articles[] = {"a", "an", "the"};
+    for (size_t i = 0; i < words->n; i++) {
+        size_t length = words->list[i].length;
+        const char *word = words->text.data + words->list[i].at;
+        if (length > 3 || memcmp(word, articles[length - 1], length) != 0) return false;
     }
-    free_normal(&given);
+    return true;
+}
+
+static hb_status compare(const text_words *given, const text_words *right, hb_reading reading,
+                         hb_grade *grade, hb_error *err)
+{
+    bool found = false;
+    if (reading.articles ? has_only_articles(&right->words) : !right->words.n) return HB_OK;
+    hb_status status = hb_words_find(&given->words, &right->words, &found, err);
+    double score = f1(given, right);
+    if (is_equal(&given->words, &right->words)) grade->exact = true;
+    if (found || grade->exact) grade->contains = true;
+    if (score > grade->f1) grade->f1 = score;
+    return status;
+}
+
+static hb_status compare_all(const hb_characters *given, const char *const *answers, size_t n,
+                             hb_reading reading, hb_grade *grade, hb_error *err)
+{
+    text_words a, b;
+    hb_status status = read_words(given, reading, &a, err);
+    for (size_t i = 0; i < n && !status; i++) {
+        hb_characters right;
+        status = hb_characters_read(answers[i], strlen(answers[i]), &right, err);
+        if (status) break;
+        status = read_words(&right, reading, &b, err);
+        if (!status) status = compare(&a, &b, reading, grade, err);
+        free_words(&b);
+        hb_characters_free(&right);
+    }
+    free_words(&a);
+    return status;
+}
+
+/* ---- Numbers ------------------------------------------------------------------------------------ */
+
+/* Behind the last mark of a final answer, GSM8K's or TeX's; 0 without one. */
+static size_t find_final(const char *text, size_t length)
+{
+    static const char *const marks[] = {"####", "\\boxed{"};
+    size_t last = 0;
+    for (size_t k = 0; k < sizeof marks / sizeof *marks; k++) {
+        const char *mark, *from = text;
+        while ((mark = memmem(from, length - (size_t)(from - text), marks[k], strlen(marks[k])))) {
+            from = mark + strlen(marks[k]);
+            if ((size_t)(from - text) > last) last = (size_t)(from - text);
+        }
+    }
+    return last;
+}
+
+/* Reads the words of a text, and the first or the last number among them; NULL for none. */
+static hb_status read_number(const char *text, size_t length, bool first, hb_words *words,
+                             const hb_word **number, hb_error *err)
+{
+    hb_characters characters;
+    *number = NULL;
+    hb_status status = hb_characters_read(text, length, &characters, err);
+    if (status) return status;
+    status = hb_words_read(&characters, (hb_reading){.articles = true}, words, err);
+    hb_characters_free(&characters);
+    for (size_t i = 0; !status && i < words->n && !(first && *number); i++)
+        if (words->list[i].kind == HB_WORD_NUMBER) *number = &words->list[i];
+    return status;
+}
+
+/* The number that a text answers with: behind its mark, or else its last one. */
+static hb_status find_number(const char *text, size_t length, hb_words *words, const hb_word **number,
+                             hb_error *err)
+{
+    size_t mark = find_final(text, length);
+    hb_status status = HB_OK;
+    *words = (hb_words){0};
+    *number = NULL;
+    if (mark) status = read_number(text + mark, length - mark, true, words, number, err);
+    if (status || *number) return status;
+    hb_words_free(words);
+    return read_number(text, length, false, words, number, err);
+}
+
+/* |given - right| / |right|. */
+static double error_of(const hb_words *a, const hb_word *given, const hb_words *b, const hb_word *right)
+{
+    const char *x = a->text.data + given->at, *y = b->text.data + right->at;
+    if (given->length == right->length && memcmp(x, y, given->length) == 0) return 0;
+    double value = hb_number_value(x, given->length), truth = hb_number_value(y, right->length);
+    if (value == truth && isfinite(value)) return 0;
+    double error = fabs(value - truth) / fabs(truth);
+    return isfinite(error) ? error : INFINITY;
+}
+
+static hb_status grade_number(const char *text, size_t length, const char *const *answers, size_t n,
+                              hb_grade *grade, hb_error *err)
+{
+    hb_words a, b;
+    const hb_word *given, *right;
+    hb_status status = find_number(text, length, &a, &given, err);
+    for (size_t i = 0; i < n && !status && given; i++) {
+        status = find_number(answers[i], strlen(answers[i]), &b, &right, err);
+        if (!status && right)
+            grade->number_error = fmin(grade->number_error, error_of(&a, given, &b, right));
+        hb_words_free(&b);
+    }
+    hb_words_free(&a);
+    return status;
+}
+
+/* ---- All rules ---------------------------------------------------------------------------------- */
+
+static hb_status grade_choice(const hb_characters *given, const char *const *answers, size_t n,
+                              hb_grade *grade, hb_error *err)
+{
+    int choice = hb_choice_find(given);
+    hb_status status = HB_OK;
+    for (size_t i = 0; i < n && !status && choice && !grade->choice; i++) {
+        hb_characters right;
+        status = hb_characters_read(answers[i], strlen(answers[i]), &right, err);
+        if (status) break;
+        grade->choice = hb_choice_find(&right) == choice;
+        hb_characters_free(&right);
+    }
+    return status;
+}
+
+/* Whether the answer says that there is none, by the phrases of the list. */
+static hb_status grade_abstention(const hb_characters *given, const hb_abstain_list *list,
+                                  hb_grade *grade, hb_error *err)
+{
+    hb_words words;
+    hb_abstain_list *own = NULL;
+    if (grade->exact) return HB_OK;
+    hb_status status = hb_words_read(given, (hb_reading){.articles = true}, &words, err);
+    if (status) return status;
+    if (!list) status = hb_abstain_list_open(NULL, &own, err);
+    if (!status) status = hb_abstain_find(list ? list : own, &words, &grade->abstained, err);
+    hb_abstain_list_free(own);
+    hb_words_free(&words);
+    return status;
+}
+
+hb_status hb_grade_answer(const char *text, const char *const *answers, size_t n,
+                          const hb_grading *grading, hb_grade *grade, hb_error *err)
+{
+    const hb_grading defaults = hb_grading_defaults();
+    if (!grading) grading = &defaults;
+    hb_answer place = hb_answer_find(text, strlen(text), grading->answer_lines);
+    const char *answer = text + place.start;
+    size_t length = place.end - place.start;
+    hb_grade best = {.number_error = NAN};
+    hb_characters given;
+    hb_status status = hb_characters_read(answer, length, &given, err);
+    if (status) return status;
+    for (int i = 0; i < HB_N_READINGS && !status; i++)
+        status = compare_all(&given, answers, n, hb_reading_at(i), &best, err);
+    if (!status) status = grade_number(answer, length, answers, n, &best, err);
+    if (!status) status = grade_choice(&given, answers, n, &best, err);
+    if (!status) status = grade_abstention(&given, grading->abstains, &best, err);
+    hb_characters_free(&given);
     if (!status) *grade = best;
     return status;
 }
 
 hb_status hb_answer_is_gradable(const char *answer, bool *gradable, hb_error *err)
 {
-    normal_text right;
-    hb_status status = normalise(answer, strlen(answer), &right, err);
-    if (!status) *gradable = right.n_words > 0;
-    free_normal(&right);
-    return status;
+    hb_characters text;
+    hb_words words;
+    hb_status status = hb_characters_read(answer, strlen(answer), &text, err);
+    if (status) return status;
+    status = hb_words_read(&text, hb_reading_at(0), &words, err);
+    hb_characters_free(&text);
+    if (status) return status;
+    *gradable = words.n > 0;
+    hb_words_free(&words);
+    return HB_OK;
 }

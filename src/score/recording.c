@@ -77,7 +77,7 @@ static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_
     hb_status status = HB_OK;
     if (sample->answers)
         status = hb_grade_answer(row.text, (const char *const *)sample->answers, sample->n_answers,
-                                 &row.grade, err);
+                                 NULL, &row.grade, err);
     if (!status) status = add(s, sample, &row, err);
     if (status) return status;
     if (sample->answers) s->counts.graded++;

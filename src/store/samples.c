@@ -292,8 +292,9 @@ static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_
         .prompt_seconds = sqlite3_column_double(q, 9),
         .decode_seconds = sqlite3_column_double(q, 10),
         .answers = text_of(q, 11),
-        .grade = {sqlite3_column_int(q, 12) != 0, sqlite3_column_int(q, 13) != 0,
-                  sqlite3_column_double(q, 14)},
+        .grade = {.exact = sqlite3_column_int(q, 12) != 0,
+                  .contains = sqlite3_column_int(q, 13) != 0,
+                  .f1 = sqlite3_column_double(q, 14)},
     };
     if (sqlite3_column_type(q, 2) == SQLITE_NULL) s->label = HB_LABEL_BY_GRADE;
     bool sound = s->id && status >= 0 &&
