@@ -3,35 +3,28 @@
 #include <string.h>
 #include "data/grade.h"
 
-static int32_t at(const hb_characters *text, size_t i)
-{
-    return i < text->n ? text->c[i] : 0;
-}
-
-static bool is_word_at(const hb_characters *text, size_t i)
-{
-    return i < text->n && hb_is_wordlike(hb_class_of(text->c[i]));
-}
-
 /* The letter that stands at i by itself, in upper case; 0 for none. */
 static int letter_at(const hb_characters *text, size_t i)
 {
-    int32_t c = at(text, i), upper = c >= 'a' && c <= 'j' ? c - 'a' + 'A' : c;
-    if (upper < 'A' || upper > 'J' || is_word_at(text, i + 1) || (i && is_word_at(text, i - 1)))
+    int32_t c = hb_character_at(text, i), upper = c >= 'a' && c <= 'j' ? c - 'a' + 'A' : c;
+    if (upper < 'A' || upper > 'J' || hb_is_word_at(text, i + 1) || (i && hb_is_word_at(text, i - 1)))
         return 0;
-    bool apostrophe = at(text, i + 1) == '\'' && is_word_at(text, i + 2);
-    return apostrophe || (i && at(text, i - 1) == '\'' && i > 1 && is_word_at(text, i - 2)) ? 0 : upper;
+    bool apostrophe = hb_character_at(text, i + 1) == '\'' && hb_is_word_at(text, i + 2);
+    return apostrophe ||
+                   (i && hb_character_at(text, i - 1) == '\'' && i > 1 && hb_is_word_at(text, i - 2))
+               ? 0
+               : upper;
 }
 
 /* Whether the letter at i is a capital, and neither the article "A" nor the pronoun "I". */
 static bool is_choice_at(const hb_characters *text, size_t i)
 {
     int letter = letter_at(text, i);
-    if (!letter || at(text, i) != letter) return false;
+    if (!letter || hb_character_at(text, i) != letter) return false;
     if (letter != 'A' && letter != 'I') return true;
     size_t next = i + 1;
-    while (at(text, next) == ' ') next++;
-    return next == i + 1 || !is_word_at(text, next);
+    while (hb_character_at(text, next) == ' ') next++;
+    return next == i + 1 || !hb_is_word_at(text, next);
 }
 
 /* ---- Where the letter stands -------------------------------------------------------------------- */
@@ -40,13 +33,15 @@ static bool is_choice_at(const hb_characters *text, size_t i)
 static int find_first(const hb_characters *text)
 {
     size_t i = 0;
-    while (i < text->n && !is_word_at(text, i)) i++;
+    while (i < text->n && !hb_is_word_at(text, i)) i++;
     int letter = letter_at(text, i);
     if (!letter || is_choice_at(text, i)) return letter;
     size_t next = i + 1;
-    while (next < text->n && at(text, next) == ' ') next++;
+    while (next < text->n && hb_character_at(text, next) == ' ') next++;
     if (next == text->n) return letter; /* nothing else */
-    bool label = next == i + 1 && strchr(").:]*\n", at(text, next) < 0x80 ? (int)at(text, next) : ' ');
+    bool label =
+        next == i + 1 &&
+        strchr(").:]*\n", hb_character_at(text, next) < 0x80 ? (int)hb_character_at(text, next) : ' ');
     return label ? letter : 0;
 }
 
@@ -55,9 +50,9 @@ static bool is_cue(const hb_characters *text, size_t i, const char *list, size_t
 {
     char word[16] = "|";
     size_t n = 0;
-    if (i && is_word_at(text, i - 1)) return false;
-    for (; n < 13 && is_word_at(text, i + n) && at(text, i + n) < 0x80; n++)
-        word[n + 1] = (char)(at(text, i + n) | 0x20);
+    if (i && hb_is_word_at(text, i - 1)) return false;
+    for (; n < 13 && hb_is_word_at(text, i + n) && hb_character_at(text, i + n) < 0x80; n++)
+        word[n + 1] = (char)(hb_character_at(text, i + n) | 0x20);
     memcpy(word + n + 1, "|", 2);
     *length = n;
     return n > 1 && strstr(list, word);
@@ -75,7 +70,9 @@ static int find_behind(const hb_characters *text, const char *cues)
                 found = letter_at(text, i);
                 break;
             }
-            if (at(text, i) == '.' || at(text, i) == '!' || at(text, i) == '?') break;
+            if (hb_character_at(text, i) == '.' || hb_character_at(text, i) == '!' ||
+                hb_character_at(text, i) == '?')
+                break;
         }
         i--;
     }

@@ -157,39 +157,6 @@ static bool spell_text(const char *text, size_t length, hb_buffer *out)
     return s.ok;
 }
 
-/* ---- NFKC --------------------------------------------------------------------------------------- */
-
-hb_status hb_characters_read(const char *text, size_t length, hb_characters *out, hb_error *err)
-{
-    const utf8proc_option_t options =
-        UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_IGNORE;
-    hb_buffer spelt = {0};
-    hb_characters result = {0};
-    utf8proc_ssize_t n = -1;
-    if (spell_text(text, length, &spelt)) {
-        const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)spelt.data;
-        n = utf8proc_decompose(bytes, (utf8proc_ssize_t)spelt.length, NULL, 0, options);
-        if (n >= 0) result.c = calloc((size_t)n + 1, sizeof *result.c);
-        if (result.c)
-            n = utf8proc_decompose(bytes, (utf8proc_ssize_t)spelt.length, result.c, n, options);
-        if (result.c && n >= 0) n = utf8proc_normalize_utf32(result.c, n, options);
-    }
-    hb_buffer_free(&spelt);
-    if (!result.c || n < 0) {
-        free(result.c);
-        return hb_fail_memory(err);
-    }
-    result.n = (size_t)n;
-    *out = result;
-    return HB_OK;
-}
-
-void hb_characters_free(hb_characters *characters)
-{
-    free(characters->c);
-    *characters = (hb_characters){0};
-}
-
 /* ---- Classes ------------------------------------------------------------------------------------ */
 
 /* Scripts without blanks between words, by Unicode's property Script (UAX 24), blocks being taken
@@ -219,10 +186,11 @@ static bool find_script(int32_t c, hb_class *class)
     return true;
 }
 
-hb_class hb_class_of(int32_t c)
+static hb_class class_of(int32_t c)
 {
     hb_class class = HB_CLASS_LETTER;
     if (hb_is_digit(c)) return HB_CLASS_DIGIT;
+    if ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') return HB_CLASS_LETTER;
     if (c == '\'') return HB_CLASS_APOSTROPHE;
     utf8proc_category_t category = utf8proc_category(c);
     if (category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME) return HB_CLASS_MARK;
@@ -233,6 +201,48 @@ hb_class hb_class_of(int32_t c)
     if (category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_CC) return HB_CLASS_GAP;
     find_script(c, &class);
     return class;
+}
+
+/* ---- NFKC --------------------------------------------------------------------------------------- */
+
+/* The text's characters in NFKC; NULL without memory. */
+static int32_t *compose(const hb_buffer *text, size_t *n)
+{
+    const utf8proc_option_t options =
+        UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT | UTF8PROC_IGNORE;
+    const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)text->data;
+    utf8proc_ssize_t length = (utf8proc_ssize_t)text->length;
+    utf8proc_ssize_t count = utf8proc_decompose(bytes, length, NULL, 0, options);
+    int32_t *c = count >= 0 ? calloc((size_t)count + 1, sizeof *c) : NULL;
+    if (c) count = utf8proc_decompose(bytes, length, c, count, options);
+    if (c && count >= 0) count = utf8proc_normalize_utf32(c, count, options);
+    *n = (size_t)count;
+    if (count >= 0) return c;
+    free(c);
+    return NULL;
+}
+
+hb_status hb_characters_read(const char *text, size_t length, hb_characters *out, hb_error *err)
+{
+    hb_buffer spelt = {0};
+    hb_characters result = {0};
+    if (spell_text(text, length, &spelt)) result.c = compose(&spelt, &result.n);
+    hb_buffer_free(&spelt);
+    if (result.c) result.classes = malloc(result.n + 1);
+    if (!result.classes) {
+        free(result.c);
+        return hb_fail_memory(err);
+    }
+    for (size_t i = 0; i < result.n; i++) result.classes[i] = (uint8_t)class_of(result.c[i]);
+    *out = result;
+    return HB_OK;
+}
+
+void hb_characters_free(hb_characters *characters)
+{
+    free(characters->c);
+    free(characters->classes);
+    *characters = (hb_characters){0};
 }
 
 /* ---- Case and accents --------------------------------------------------------------------------- */
@@ -279,26 +289,34 @@ static void add_folded(int32_t c, int32_t *folded, size_t *n)
         while (*letters) folded[(*n)++] = *letters++;
 }
 
+/* Whether neither case folding nor decomposition changes it. */
+static bool is_folded(int32_t c)
+{
+    return !is_latin_or_greek(c) && c != 0x451 &&
+           utf8proc_get_property(c)->casefold_seqindex == UINT16_MAX;
+}
+
 size_t hb_fold(int32_t c, int32_t base, int32_t folded[HB_FOLD_MAX])
 {
     int32_t parts[HB_FOLD_MAX / 2];
     int bound = 0;
     size_t n = 0;
+    utf8proc_ssize_t n_parts = -1;
     if (c < 0x80) {
         folded[0] = c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c;
         return 1;
     }
-    if (hb_class_of(c) == HB_CLASS_MARK && is_idle_mark(c, base)) return 0;
-    utf8proc_option_t options = UTF8PROC_CASEFOLD;
-    if (is_latin_or_greek(c)) options |= UTF8PROC_DECOMPOSE;
-    utf8proc_ssize_t n_parts =
-        utf8proc_decompose_char(c, parts, sizeof parts / sizeof *parts, options, &bound);
+    if (is_idle_mark(c, base) && class_of(c) == HB_CLASS_MARK) return 0;
+    if (!is_folded(c))
+        n_parts = utf8proc_decompose_char(
+            c, parts, sizeof parts / sizeof *parts,
+            UTF8PROC_CASEFOLD | (is_latin_or_greek(c) ? UTF8PROC_DECOMPOSE : 0), &bound);
     if (n_parts < 1 || (size_t)n_parts > sizeof parts / sizeof *parts) {
         folded[0] = c;
         return 1;
     }
     for (utf8proc_ssize_t i = 0; i < n_parts; i++)
-        if (i == 0 || hb_class_of(parts[i]) != HB_CLASS_MARK || !is_latin_or_greek(parts[0]))
+        if (i == 0 || class_of(parts[i]) != HB_CLASS_MARK || !is_latin_or_greek(parts[0]))
             add_folded(parts[i], folded, &n);
     return n;
 }

@@ -4,18 +4,6 @@
 
 #include "base/error.h"
 
-typedef struct hb_characters {
-    int32_t *c; /* [n], in Unicode's form NFKC (UAX 15) */
-    size_t n;
-} hb_characters;
-
-/* The characters of any bytes, malformed ones as U+FFFD. What NFKC would run together is kept apart
- * first: 10^6 is written for ten with a superscript 6, 2.5 for two and a half. All apostrophes become
- * U+0027, digits of all scripts ASCII. Invisible characters are left out, and so are marks beyond 30 on
- * one letter, which would make the sorting of marks quadratic. */
-hb_status hb_characters_read(const char *text, size_t length, hb_characters *out, hb_error *err);
-void hb_characters_free(hb_characters *characters);
-
 typedef enum hb_class {
     HB_CLASS_GAP,         /* white space and control characters */
     HB_CLASS_LETTER,      /* and what else words are made of */
@@ -29,7 +17,28 @@ typedef enum hb_class {
     HB_CLASS_SYMBOL       /* all others of the categories S: emoji, mathematics */
 } hb_class;
 
-hb_class hb_class_of(int32_t c);
+typedef struct hb_characters {
+    int32_t *c;       /* [n], in Unicode's form NFKC (UAX 15) */
+    uint8_t *classes; /* [n], an hb_class of each */
+    size_t n;
+} hb_characters;
+
+/* The characters of any bytes, malformed ones as U+FFFD. What NFKC would run together is kept apart
+ * first: 10^6 is written for ten with a superscript 6, 2.5 for two and a half. All apostrophes become
+ * U+0027, digits of all scripts ASCII. Invisible characters are left out, and so are marks beyond 30 on
+ * one letter, which would make the sorting of marks quadratic. */
+hb_status hb_characters_read(const char *text, size_t length, hb_characters *out, hb_error *err);
+void hb_characters_free(hb_characters *characters);
+
+/* The character at i, and its class; 0 and a gap beyond the end. */
+static inline int32_t hb_character_at(const hb_characters *text, size_t i)
+{
+    return i < text->n ? text->c[i] : 0;
+}
+static inline hb_class hb_class_at(const hb_characters *text, size_t i)
+{
+    return i < text->n ? (hb_class)text->classes[i] : HB_CLASS_GAP;
+}
 
 static inline bool hb_is_digit(int32_t c)
 {
@@ -40,6 +49,10 @@ static inline bool hb_is_digit(int32_t c)
 static inline bool hb_is_wordlike(hb_class class)
 {
     return class == HB_CLASS_LETTER || class == HB_CLASS_MARK || class == HB_CLASS_DIGIT;
+}
+static inline bool hb_is_word_at(const hb_characters *text, size_t i)
+{
+    return hb_is_wordlike(hb_class_at(text, i));
 }
 
 /* Writes what comparison knows of a letter or mark, case folded and, in Latin and Greek letters,

@@ -7,8 +7,8 @@
 #include "data/grade_number.h"
 
 typedef struct reader {
-    const int32_t *c;
-    size_t n, i; /* the characters, and the next one */
+    const hb_characters *text;
+    size_t i; /* the next character */
     bool joined;
     bool after_syllable; /* of Hangul */
     hb_words *out;
@@ -87,17 +87,17 @@ hb_status hb_words_find(const hb_words *whole, const hb_words *part, bool *found
 
 static int32_t at(const reader *r, size_t i)
 {
-    return i < r->n ? r->c[i] : 0;
+    return hb_character_at(r->text, i);
 }
 
 static hb_class class_at(const reader *r, size_t i)
 {
-    return i < r->n ? hb_class_of(r->c[i]) : HB_CLASS_GAP;
+    return hb_class_at(r->text, i);
 }
 
 static bool is_word_at(const reader *r, size_t i)
 {
-    return hb_is_wordlike(class_at(r, i));
+    return hb_is_word_at(r->text, i);
 }
 
 static bool is_letter_at(const reader *r, size_t i)
@@ -123,8 +123,9 @@ static void read_character(reader *r)
 {
     size_t begin = r->out->text.length;
     bool syllable = class_at(r, r->i) == HB_CLASS_HANGUL, inner = syllable && r->after_syllable;
-    put(r, r->c[r->i++], 0);
-    for (; class_at(r, r->i) == HB_CLASS_MARK; r->i++) put(r, r->c[r->i], 0);
+    put(r, at(r, r->i), 0);
+    r->i++;
+    for (; class_at(r, r->i) == HB_CLASS_MARK; r->i++) put(r, at(r, r->i), 0);
     r->ok = r->ok && add(r, begin, HB_WORD_PLAIN);
     if (r->ok) r->out->list[r->out->n - 1].inner = inner;
     r->after_syllable = syllable;
@@ -165,7 +166,7 @@ static bool binds_digits(const reader *r, size_t begin, size_t i)
 {
     int32_t c = at(r, i);
     bool mark = c == '.' || c == ':' || c == '/' || c == '^' || c == 0x2044;
-    return mark && i > begin && hb_is_digit(r->c[begin]) && hb_is_digit(r->c[i - 1]) &&
+    return mark && i > begin && hb_is_digit(at(r, begin)) && hb_is_digit(at(r, i - 1)) &&
            hb_is_digit(at(r, i + 1));
 }
 
@@ -176,7 +177,7 @@ static size_t joined_next(const reader *r, size_t begin, size_t i)
     size_t k = i;
     while (class_at(r, k) == HB_CLASS_PUNCTUATION || class_at(r, k) == HB_CLASS_APOSTROPHE) k++;
     if (k == i) return i;
-    if (is_word_at(r, k)) return hb_is_digit(r->c[i - 1]) && hb_is_digit(r->c[k]) ? i : k;
+    if (is_word_at(r, k)) return hb_is_digit(at(r, i - 1)) && hb_is_digit(at(r, k)) ? i : k;
     bool initial = at(r, i) == '.' && k == i + 1 && is_letter_at(r, i - 1) &&
                    (i - 1 == begin || !is_letter_at(r, i - 2));
     if (!initial || at(r, k) != ' ') return i;
@@ -192,7 +193,7 @@ static bool is_real_a(const reader *r, size_t i)
     bool begins = before == 0 || class_at(r, before - 1) == HB_CLASS_PUNCTUATION;
     if (class_at(r, after) != HB_CLASS_GAP || (at(r, i) == 'A' && !begins)) return false;
     while (class_at(r, after) == HB_CLASS_PUNCTUATION || class_at(r, after) == HB_CLASS_GAP) {
-        if (after >= r->n) return false;
+        if (after >= r->text->n) return false;
         after++;
     }
     return true;
@@ -205,7 +206,7 @@ static bool is_article(const reader *r, size_t i)
     size_t n = r->i - i;
     if (n < 1 || n > 3) return false;
     for (size_t k = 0; k < n; k++)
-        if ((r->c[i + k] | 0x20) != articles[n - 1][k]) return false;
+        if ((at(r, i + k) | 0x20) != articles[n - 1][k]) return false;
     return n > 1 || is_real_a(r, i);
 }
 
@@ -222,8 +223,8 @@ static bool read_on(reader *r, size_t first, size_t begin, int32_t *base)
     size_t i = r->i;
     hb_class class = class_at(r, i);
     if (hb_is_wordlike(class) || binds_digits(r, first, i)) {
-        if (class == HB_CLASS_LETTER) *base = r->c[i];
-        put(r, r->c[i], *base);
+        if (class == HB_CLASS_LETTER) *base = at(r, i);
+        put(r, at(r, i), *base);
         r->i++;
     } else if (class == HB_CLASS_APOSTROPHE && !r->joined && is_elision(r, begin, i)) {
         return false;
@@ -244,7 +245,7 @@ static void read_word(reader *r)
 {
     size_t first = r->i, begin = r->out->text.length;
     int32_t base = 0;
-    while (r->i < r->n && r->ok && read_on(r, first, begin, &base)) continue;
+    while (r->i < r->text->n && r->ok && read_on(r, first, begin, &base)) continue;
     end_word(r, first, begin);
 }
 
@@ -347,7 +348,7 @@ static bool read_date(reader *r)
 {
     hb_date date;
     char day[HB_NUMBER_MAX], year[HB_NUMBER_MAX];
-    size_t n = hb_date_read(r->c + r->i, r->n - r->i, &date);
+    size_t n = hb_date_read(r->text->c + r->i, r->text->n - r->i, &date);
     if (!n || is_word_at(r, r->i + n)) return false;
     hb_number_write(date.day, day);
     hb_number_write(date.year, year);
@@ -364,7 +365,8 @@ static bool read_number(reader *r)
     size_t begin = r->out->text.length;
     if (!read_prefix(r, &p)) return false;
     if (p.minus) r->ok = r->ok && hb_buffer_add(&r->out->text, "-", 1);
-    size_t n = hb_number_read(r->c + p.digits, r->n - p.digits, r->joined, &r->out->text, &r->ok);
+    size_t n =
+        hb_number_read(r->text->c + p.digits, r->text->n - p.digits, r->joined, &r->out->text, &r->ok);
     if (!n || !ends_number(r, p.digits + n)) {
         r->out->text.length = begin;
         return false;
@@ -404,11 +406,11 @@ static void read_next(reader *r)
 /* A text without words, such as one of signs or emoji: each of these is a word. */
 static void read_symbols(reader *r)
 {
-    for (r->i = 0; r->i < r->n && r->ok; r->i++) {
+    for (r->i = 0; r->i < r->text->n && r->ok; r->i++) {
         hb_class class = class_at(r, r->i);
         size_t begin = r->out->text.length;
         if (class != HB_CLASS_SYMBOL && class != HB_CLASS_CURRENCY) continue;
-        put(r, r->c[r->i], 0);
+        put(r, at(r, r->i), 0);
         r->ok = r->ok && add(r, begin, HB_WORD_PLAIN);
     }
 }
@@ -424,9 +426,9 @@ static void drop_articles(hb_words *words)
 hb_status hb_words_read(const hb_characters *text, hb_reading reading, hb_words *out, hb_error *err)
 {
     hb_words words = {0};
-    reader r = {.c = text->c, .n = text->n, .joined = reading.joined, .out = &words};
+    reader r = {.text = text, .joined = reading.joined, .out = &words};
     r.ok = hb_buffer_add(&words.text, "", 0);
-    while (r.i < r.n && r.ok) read_next(&r);
+    while (r.i < text->n && r.ok) read_next(&r);
     if (!words.n) read_symbols(&r);
     r.ok = r.ok && hb_words_join_phrases(&words);
     if (!r.ok) {
