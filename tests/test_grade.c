@@ -1,15 +1,31 @@
 /* Grading of answers. */
 #include "check.h"
 
+#include <math.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-static hb_grade grade(const char *text, const char *answer)
+#include "data/answer.h"
+
+/* The phrases of abstentions, prepared once. */
+static hb_abstain_list *phrases;
+
+static hb_grade grade_lines(const char *text, const char *answer, int32_t lines)
 {
     hb_grade g;
     hb_error err;
-    assert_ok(hb_grade_answer(text, &answer, 1, NULL, &g, &err));
+    hb_grading grading = hb_grading_defaults();
+    grading.answer_lines = lines;
+    grading.abstains = phrases;
+    assert_ok(hb_grade_answer(text, &answer, 1, &grading, &g, &err));
     return g;
 }
+
+static hb_grade grade(const char *text, const char *answer)
+{
+    return grade_lines(text, answer, 1);
+}
+
+/* ---- Words -------------------------------------------------------------------------------------- */
 
 static void test_exact_after_normalising(void **state)
 {
@@ -20,26 +36,44 @@ static void test_exact_after_normalising(void **state)
         {"\n\n The Hague\n", "Hague"},
         {"N'Djamena", "NDjamena"},
         {"Rimsky-Korsakov", "rimsky korsakov"},
-        {"STRASSE", "stra\xC3\x9F"
-                    "e"},                   /* full case folding */
-        {"\xEF\xBC\xA1\xEF\xBC\xB5", "Au"}, /* full width */
-        {"Sa\xCC\x83o", "S\xC3\xA3"
-                        "o"},      /* composed and decomposed */
-        {"H\xE2\x82\x82O", "H2O"}, /* a subscript */
-        {"the", "The"},            /* nothing but an article */
-        {"\xE2\x80\x9C"
-         "Faust\xE2\x80\x9D!",
-         "Faust"}, /* quotation marks */
+        {"STRASSE", "straße"}, /* full case folding */
+        {"ＡＵ", "Au"},        /* full width */
+        {"Sa\u0303o", "São"},  /* composed and decomposed */
+        {"H₂O", "H2O"},
+        {"the", "The"}, /* nothing but an article */
+        {"“Faust”!", "Faust"},
+        {"A Tale of Two Cities", "tale of two cities"},
+        {"Catch-22", "Catch22"},
+        {"F♯", "F#"},
+        {"Ærø", "Aero"},
+        {"Łódź", "Lodz"},
+        {"Пу́шкин", "пушкин"},
+        {"Королёв", "королев"},
+        {"☃", "☃"}, /* nothing but a symbol */
+        {"St. John's", "St Johns"},
+        {"The Who™", "Who"},
+        {"1º", "1"},
     };
     static const char *const different[][2] = {
-        {"", "Paris"},         {"Paris France", "Paris"},
-        {"\xFF\xFE", "Paris"}, {"parism", "paris"},
-        {"...", "..."},        {"C", "C++"},
+        {"", "Paris"},
+        {"Paris France", "Paris"},
+        {"\xFF\xFE", "Paris"},
+        {"parism", "paris"},
+        {"...", "..."},
+        {"C", "C++"},
+        {"vitamin", "Vitamin a"},
+        {"hepatitis", "hepatitis A"},
+        {"F", "F#"},
+        {"й", "и"},
+        {"が", "か"},
+        {"की", "कि"},
+        {"+", "-"},
     };
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
-        assert_true(grade(same[i][0], same[i][1]).exact);
+        if (!grade(same[i][0], same[i][1]).exact) fail_msg("%s is not %s", same[i][0], same[i][1]);
     for (size_t i = 0; i < sizeof different / sizeof *different; i++)
-        assert_false(grade(different[i][0], different[i][1]).exact);
+        if (grade(different[i][0], different[i][1]).exact)
+            fail_msg("%s is %s", different[i][0], different[i][1]);
 }
 
 static void test_contains_whole_words(void **state)
@@ -49,6 +83,14 @@ static void test_contains_whole_words(void **state)
     assert_false(grade("It is Newer Delhi", "new").contains);
     assert_false(grade("It is so.\nParis", "Paris").contains); /* the answer ended */
     assert_false(grade("anything", "!").contains);
+    assert_true(grade("a b a b a c", "a b a c").contains); /* found after a false start */
+    assert_false(grade("It is a dog", "A").contains);      /* an article is no letter */
+    assert_true(grade("It is vitamin A.", "A").contains);
+    assert_false(grade("9/11", "11").contains);
+    assert_false(grade("at 8:30", "30").contains);
+    assert_false(grade("the 1990s", "1990").contains);
+    assert_true(grade("가나 가나다", "가나다").contains); /* not where it begins within a word */
+    assert_false(grade("라가나다", "가나다").contains);
 }
 
 static void test_f1_counts_words(void **state)
@@ -58,6 +100,7 @@ static void test_f1_counts_words(void **state)
     assert_near(grade("b b c", "b c c").f1, 2.0 / 3, 1e-12);
     assert_near(grade("x", "y").f1, 0, 0);
     assert_near(grade("", "y").f1, 0, 0);
+    assert_near(grade("東京大学", "京都").f1, 2.0 / 6, 1e-12);
 }
 
 static void test_best_of_several_and_label(void **state)
@@ -67,42 +110,481 @@ static void test_best_of_several_and_label(void **state)
     hb_grade g;
     hb_error err;
     assert_ok(hb_grade_answer(" La Paz", answers, 2, NULL, &g, &err));
-    assert_true(g.exact && g.contains && g.f1 == 1);
+    assert_true(g.exact && g.contains && g.f1 == 1 && isnan(g.number_error));
     assert_ok(hb_grade_answer(" La Plata", answers, 2, NULL, &g, &err));
     assert_near(g.f1, 0.5, 1e-12);
-    assert_int_equal(hb_grade_label(&g, &(hb_grading){.rule = HB_GRADE_EXACT, .min_f1 = 0.5}), 1);
-    assert_int_equal(hb_grade_label(&g, &(hb_grading){.rule = HB_GRADE_F1, .min_f1 = 0.5}), 0);
-    assert_int_equal(hb_grade_label(&g, &(hb_grading){.rule = HB_GRADE_F1, .min_f1 = 0.51}), 1);
+    hb_grading by = hb_grading_defaults();
+    assert_int_equal(hb_grade_label(&g, NULL), 1);
+    by.rule = HB_GRADE_F1;
+    assert_int_equal(hb_grade_label(&g, &by), 0);
+    by.min_f1 = 0.51;
+    assert_int_equal(hb_grade_label(&g, &by), 1);
     assert_ok(hb_grade_answer("x", NULL, 0, NULL, &g, &err));
-    assert_false(g.exact || g.contains);
+    assert_false(g.exact || g.contains || g.choice || g.abstained);
 }
 
-/* Starved of memory, whether an answer can be graded stays unsaid. */
-static int ask_without_memory(const char *answer)
+/* ---- Numbers, dates ----------------------------------------------------------------------------- */
+
+static void test_numbers(void **state)
 {
-    bool gradable = true;
-    struct rlimit none = {1 << 20, 1 << 20};
-    if (setrlimit(RLIMIT_AS, &none)) return 1;
-    if (hb_answer_is_gradable(answer, &gradable, NULL) != HB_ERR_MEMORY) return 2;
-    return gradable ? 0 : 3;
+    (void)state;
+    static const char *const same[][2] = {
+        {"1000000", "1,000,000"},
+        {".5", "0.5"},
+        {"+5", "5"},
+        {"0", "-0"},
+        {"1'000", "1000"},
+        {"1.000.000", "1e6"},
+        {"5 000", "5000"},
+        {"1.5E3", "1500"},
+        {"10^-3", "0.001"},
+        {"10⁻³", "0.001"},
+        {"½", "1/2"},
+        {"-$5", "-5 dollars"},
+        {"$-5", "−5 USD"},
+        {"€ 5", "5 euros"},
+        {"5%", "5 per cent"},
+        {"-5°", "minus 5"},
+        {"$5 million", "5,000,000 dollars"},
+        {"3·10^8", "3 × 10⁸"},
+        {"١٢٫٥", "12.5"},
+        {"5️⃣", "5"},
+        {"0,123", "0.123"},
+    };
+    static const char *const different[][2] = {
+        {"273.15", "-273.15"},    {"0.5", "5"},
+        {"10", "10,000"},         {"1.0.3", "103"},
+        {"1,2,3", "123"},         {"①②", "12"},
+        {"1e6x", "1e6"},          {"2/3", "23"},
+        {"5", "$5 million"},      {"2⁵", "25"},
+        {"1,23,45", "12345"},     {"1990s", "1990"},
+        {"5 euros", "5 dollars"}, {"1e9999999", "1e999999"},
+    };
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        if (!grade(same[i][0], same[i][1]).exact) fail_msg("%s is not %s", same[i][0], same[i][1]);
+    for (size_t i = 0; i < sizeof different / sizeof *different; i++)
+        if (grade(different[i][0], different[i][1]).exact)
+            fail_msg("%s is %s", different[i][0], different[i][1]);
 }
 
-static void test_output_stays_unset(void **state)
+static void test_number_rule_and_tolerance(void **state)
+{
+    (void)state;
+    hb_grading by = hb_grading_defaults();
+    by.rule = HB_GRADE_NUMBER;
+    hb_grade g = grade("It is 3.14, roughly", "3.1416");
+    assert_near(g.number_error, 0.0016 / 3.1416, 1e-9);
+    assert_int_equal(hb_grade_label(&g, &by), 1);
+    by.tolerance = 0.001;
+    assert_int_equal(hb_grade_label(&g, &by), 0);
+    g = grade_lines("Step 1: 5 + 5 = 10.\nStep 2: 10 - 3 = 7.", "#### 7", 0);
+    assert_near(g.number_error, 0, 0);
+    g = grade("none", "7");
+    assert_true(isnan(g.number_error));
+    assert_int_equal(hb_grade_label(&g, &by), 1);
+    assert_true(isinf(grade("7", "0").number_error));
+    assert_true(isinf(grade("1e999", "2e999").number_error)); /* beyond what a double holds */
+    assert_near(grade("1e999", "10e998").number_error, 0, 0);
+}
+
+static void test_dates(void **state)
+{
+    (void)state;
+    static const char *const same[] = {
+        "14 July 1789", "July 14, 1789",       "14th July 1789",      "14 Jul 1789",    "1789-07-14",
+        "1789/07/14",   "14/7/1789",           "07/14/1789",          "14.07.1789",     "14. Juli 1789",
+        "14-Jul-1789",  "14 juillet 1789",     "14 de julio de 1789", "14 luglio 1789", "14 июля 1789",
+        "14 juli 1789", "14 de julho de 1789", "1789年7月14日",       "1789년 7월 14일"};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        if (!grade(same[i], same[0]).exact) fail_msg("%s is another day", same[i]);
+    static const char *const others[] = {"15 July 1789", "14 June 1789", "14 July 1790", "7/14/89",
+                                         "1789-14-07",   "32 July 1789", "July 1789"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (grade(others[i], same[0]).exact) fail_msg("%s is the same day", others[i]);
+    assert_true(grade("Mars 2020", "mars").contains); /* a planet */
+    assert_true(grade("He set 14 records", "14 records").contains);
+    assert_true(grade("05/05/2005", "5 May 2005").exact);
+    assert_true(grade("4 July", "July 4th").exact);
+}
+
+/* ---- The table of the documentation ------------------------------------------------------------- */
+
+enum { MAX_CELLS = 8, CELL = 256 };
+
+/* Cuts a row of a Markdown table into its cells. */
+static int cut_row(const char *line, char cells[MAX_CELLS][CELL])
+{
+    int n = -1;
+    size_t length = 0;
+    for (const char *c = line; *c && *c != '\n' && n < MAX_CELLS; c++) {
+        bool escaped = *c == '\\' && c[1] == '|';
+        if (*c == '|') {
+            for (; n >= 0 && length && cells[n][length - 1] == ' '; length--) continue;
+            if (n >= 0) cells[n][length] = '\0';
+            n++;
+            length = 0;
+        } else if (n >= 0 && !(length == 0 && *c == ' ') && length + 1 < CELL) {
+            c += escaped;
+            cells[n][length++] = *c;
+        }
+    }
+    return n;
+}
+
+/* Takes away a code span's backticks and turns \n into line ends. */
+static void read_code(char *cell)
+{
+    size_t ticks = strspn(cell, "`"), n = 0, end = strlen(cell);
+    assert_true(ticks > 0 && end > 2 * ticks);
+    bool padded = ticks > 1;
+    for (size_t i = ticks + padded; i < end - ticks - padded; i++) {
+        bool line_end = cell[i] == '\\' && cell[i + 1] == 'n';
+        cell[n++] = line_end ? '\n' : cell[i];
+        i += line_end;
+    }
+    cell[n] = '\0';
+}
+
+static void check_cell(const char *column, const char *cell, const hb_grade *g, const char *row)
+{
+    hb_grading by = hb_grading_defaults();
+    bool value = false;
+    if (strcmp(column, "exact") == 0) value = g->exact;
+    else if (strcmp(column, "contains") == 0) value = g->contains;
+    else if (strcmp(column, "choice") == 0) value = g->choice;
+    else if (strcmp(column, "abstains") == 0) value = g->abstained;
+    else if (strcmp(column, "number") == 0) value = g->number_error <= by.tolerance;
+    else if (strcmp(column, "F1") == 0) {
+        if (fabs(g->f1 - atof(cell)) > 0.005) fail_msg("F1 is %.4f: %s", g->f1, row);
+        return;
+    } else {
+        assert_string_equal(column, "because");
+        return;
+    }
+    if (strcmp(cell, value ? "yes" : "no") != 0) fail_msg("%s is not %s: %s", column, cell, row);
+}
+
+static void test_the_documented_examples(void **state)
+{
+    (void)state;
+    char line[1024], columns[MAX_CELLS][CELL], cells[MAX_CELLS][CELL];
+    int n_columns = 0, checked = 0;
+    FILE *file = fopen(HBAR_TEST_DOCS "/grading.md", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof line, file)) {
+        int n = cut_row(line, cells);
+        if (n < 1) n_columns = 0;
+        else if (strcmp(cells[0], "answer") == 0) {
+            n_columns = n;
+            memcpy(columns, cells, sizeof columns);
+            continue;
+        }
+        if (n_columns == 0 || *cells[0] != '`') continue;
+        assert_int_equal(n, n_columns);
+        bool number = strcmp(columns[2], "number") == 0;
+        read_code(cells[0]);
+        read_code(cells[1]);
+        hb_grade g = grade_lines(cells[0], cells[1], number ? 0 : 1);
+        for (int k = 2; k < n; k++) check_cell(columns[k], cells[k], &g, line);
+        checked++;
+    }
+    fclose(file);
+    assert_true(checked > 80);
+}
+
+/* ---- Where the answer stands -------------------------------------------------------------------- */
+
+typedef struct placed {
+    const char *text, *answer;
+    int32_t lines;
+} placed;
+
+static const placed places[] = {
+    {"Paris", "Paris", 1},
+    {" \n\t\n  Paris\nmore", "Paris", 1},
+    {"a\n\nb\nc", "a\n\nb", 2},
+    {"a\nb\nc\n", "a\nb\nc\n", 0},
+    {"<think>\nx\n</think>\nParis\n", "Paris", 1},
+    {"<THINK>x</THINK>Paris", "Paris", 1},
+    {"<think>a</think>\n<reasoning>b</reasoning>\nc\nd", "c", 1},
+    {"[THINK]x <think> y[/THINK]\nParis", "Paris", 1},
+    {"<seed:think>x</seed:think>Paris", "Paris", 1},
+    {"x\ny</think>\n\nParis\nz", "Paris", 1},
+    {"<|channel|>analysis<|message|>x<|end|><|start|>assistant<|channel|>final<|message|>Paris<|return|"
+     ">",
+     "Paris", 1},
+    {"<|channel|>final<|message|>Paris", "Paris", 1},
+    {"Paris <think>x</think>", "Paris <think>x</think>", 1},
+    {"Sure!\n\nHere is the answer:\n\n```\nParis\n```", "Paris", 1},
+    {"好的！\n答案：\n北京\n", "北京", 1},
+    {"Answer:\n\n**Paris**", "**Paris**", 1},
+    {"**Answer:** Paris\nx", "Paris", 1},
+    {"Final answer：Paris", "Paris", 1},
+    {"Answer: ", "", 1},
+    {"Here it is:\n---\n", "Here it is:\n---\n", 1},
+    {"Sure!", "Sure!", 1},
+    {"<think>x</think><answer>\nParis\n</answer>\nx", "Paris\n", 0},
+    {"<answer>Paris</answer>", "Paris", 1},
+    {"", "", 1},
+    {"<think>", "", 1},
+    {"<think>\nParis\n", "", 1},
+};
+
+static void test_places_of_answers(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        const placed *p = &places[i];
+        hb_answer a = hb_answer_find(p->text, strlen(p->text), p->lines);
+        if (a.end - a.start != strlen(p->answer) ||
+            memcmp(p->text + a.start, p->answer, a.end - a.start))
+            fail_msg("'%.*s' is the answer of '%s'", (int)(a.end - a.start), p->text + a.start,
+                     p->text);
+        assert_int_equal(a.end, hb_answer_length(p->text, strlen(p->text), p->lines));
+    }
+    hb_answer a = hb_answer_find("<think>x", 8, 1);
+    assert_true(a.has_block && a.in_block && a.start == 8 && a.end == 8);
+    a = hb_answer_find("<think>x</think>y", 17, 1);
+    assert_true(a.has_block && !a.in_block);
+    a = hb_answer_find("x</think>y", 10, 1);
+    assert_true(a.has_block && !a.in_block && a.start == 9);
+    assert_false(hb_answer_find("x", 1, 1).has_block);
+}
+
+/* The answer ends where it does when the whole text is known, whatever pieces the text comes in. */
+static void test_answers_end_while_they_grow(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        for (size_t piece = 1; piece < 8; piece++) {
+            const char *text = places[i].text;
+            size_t length = strlen(text), at = 0;
+            hb_answer_scan scan;
+            hb_answer_scan_start(&scan, places[i].lines);
+            if (strstr(text, "x\ny</think>") == text) /* the prompt opened the block */
+                hb_answer_scan_add(&scan, "<think>", 7);
+            for (bool ended = false; at < length && !ended; at += piece)
+                ended = hb_answer_scan_add(&scan, text + at, length - at < piece ? length - at : piece);
+            size_t end = hb_answer_length(text, length, places[i].lines);
+            if (scan.ended && strncmp(text + end, "\n", 1) != 0 && text[end] != '<')
+                fail_msg("'%s' ended at %zu", text, end);
+            assert_int_equal(scan.ended, end < length);
+            if (scan.ended) assert_in_range(at, end + 1, end + piece + strlen("</final_answer>"));
+        }
+}
+
+static void test_blocks_that_prompts_open(void **state)
+{
+    (void)state;
+    assert_string_equal(hb_answer_opened_block("<|im_start|>assistant\n<think>\n", 30), "<think>");
+    assert_null(hb_answer_opened_block("<think>\n\n</think>\n\n", 19));
+    assert_null(hb_answer_opened_block("", 0));
+    static const char *const markers[] = {"<|channel|>", "<|message|>", "[THINK]",  "[/THINK]",
+                                          "<think>",     "</think>",    "<|start|>"};
+    static const char *const others[] = {"<s>", "</s>", "<|im_end|>", "<|endoftext|>", "[INST]",
+                                         "k",   ""};
+    for (size_t i = 0; i < sizeof markers / sizeof *markers; i++)
+        assert_true(hb_answer_is_marker(markers[i], strlen(markers[i])));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        assert_false(hb_answer_is_marker(others[i], strlen(others[i])));
+}
+
+/* ---- Abstentions -------------------------------------------------------------------------------- */
+
+static void test_abstentions_in_each_language(void **state)
+{
+    (void)state;
+    static const char *const abstentions[] = {
+        "I'm not sure.",
+        "As an AI, I have no opinion.",
+        "Tut mir leid, das weiß ich nicht.",
+        "Je ne sais pas qui c'est.",
+        "Lo siento, no lo sé.",
+        "Non lo so.",
+        "Eu não sei.",
+        "Dat weet ik niet.",
+        "К сожалению, я не знаю.",
+        "对不起，我不知道。",
+        "すみません、わかりません。",
+        "잘 모르겠습니다.",
+        "N/A",
+    };
+    for (size_t i = 0; i < sizeof abstentions / sizeof *abstentions; i++)
+        if (!grade(abstentions[i], "Paris").abstained) fail_msg("%s", abstentions[i]);
+    static const char *const answers[] = {"Paris",
+                                          "",
+                                          "It is unknown to most that Paris is on the Seine",
+                                          "no se puede",
+                                          "東京だと思います。わかりません",
+                                          "Je ne sais pas, mais je pense que c'est Paris",
+                                          "我不知道，但我认为是北京"};
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
+        if (grade(answers[i], "Rome").abstained) fail_msg("%s", answers[i]);
+}
+
+static void test_labels_and_counts_of_abstentions(void **state)
+{
+    (void)state;
+    hb_grade g = grade("I don't know if it is Paris", "Paris");
+    hb_grading by = hb_grading_defaults();
+    by.rule = HB_GRADE_CONTAINS;
+    assert_true(g.contains && g.abstained);
+    assert_int_equal(hb_grade_label(&g, &by), HB_LABEL_NONE);
+    size_t right[HB_N_GRADE_RULES + 1] = {0};
+    hb_grade_count(&g, &by, right, HB_N_GRADE_RULES + 1);
+    by.abstain_as = HB_ABSTAIN_RIGHT;
+    assert_int_equal(hb_grade_label(&g, &by), 0);
+    by.abstain_as = HB_ABSTAIN_WRONG;
+    assert_int_equal(hb_grade_label(&g, &by), 1);
+    g = grade("It is 5 in Paris", "Paris 5");
+    hb_grade_count(&g, &by, right, HB_N_GRADE_RULES);
+    g = grade("5", "5");
+    hb_grade_count(&g, NULL, right, 2);
+    assert_int_equal(right[HB_GRADE_EXACT], 1);
+    assert_int_equal(right[HB_GRADE_CONTAINS], 1);
+    assert_int_equal(right[HB_GRADE_F1], 1);
+    assert_int_equal(right[HB_GRADE_NUMBER], 1);
+    assert_int_equal(right[HB_GRADE_CHOICE] + right[HB_N_GRADE_RULES], 0);
+}
+
+static hb_status open_list(const char *dir, const char *text, hb_abstain_list **list, hb_error *err)
+{
+    char path[160];
+    snprintf(path, sizeof path, "%s/phrases.txt", dir);
+    FILE *file = fopen(path, "wb");
+    fputs(text, file);
+    fclose(file);
+    return hb_abstain_list_open(path, list, err);
+}
+
+static void test_lists_of_ones_own(void **state)
+{
+    hb_abstain_list *list = NULL;
+    hb_error err;
+    hb_grade g;
+    const char *answer = "Paris";
+    hb_grading by = hb_grading_defaults();
+    assert_ok(
+        open_list(*state, "\xEF\xBB\xBF# ours\r\nBeats me\r\n\n= nada\n! but guess", &list, &err));
+    by.abstains = list;
+    static const struct {
+        const char *text;
+        bool abstained;
+    } rows[] = {{"That beats me!", true},
+                {"nada", true},
+                {"nada mas", false},
+                {"I don't know", true},
+                {"Beats me, but guess: Rome", false}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_ok(hb_grade_answer(rows[i].text, &answer, 1, &by, &g, &err));
+        assert_int_equal(g.abstained, rows[i].abstained);
+    }
+    hb_abstain_list_free(list);
+    list = NULL;
+    assert_fails(open_list(*state, "fine\n= ...\n", &list, &err), HB_ERR_FORMAT, "phrases.txt:2: ");
+    assert_fails(open_list(*state, "caf\xE9\n", &list, &err), HB_ERR_FORMAT, "phrases.txt:1: ");
+    assert_fails(hb_abstain_list_open("/nowhere/at all", &list, &err), HB_ERR_IO, "/nowhere/at all");
+    assert_null(list);
+    hb_abstain_list_free(NULL);
+}
+
+/* ---- Hostile texts ------------------------------------------------------------------------------ */
+
+static char *repeated(const char *unit, size_t size)
+{
+    size_t n = strlen(unit), count = size / n;
+    char *text = malloc(count * n + 1);
+    assert_non_null(text);
+    for (size_t i = 0; i < count; i++) memcpy(text + i * n, unit, n);
+    text[count * n] = '\0';
+    return text;
+}
+
+/* Anything quadratic in these lengths would run for hours. */
+static void test_hostile_texts(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *unit;
+        size_t size;
+    } rows[] = {
+        {"\u0301\u0323", 10 << 20},      /* marks whose order Unicode turns */
+        {"\u0301\u034F\u0323", 1 << 20}, /* the same, with invisible characters between them */
+        {"7", 1 << 20},                  /* a number of a million digits */
+        {"1,111", 1 << 18},              /* groups that come to nothing */
+        {"1.", 1 << 20},
+        {"- ", 1 << 20},
+        {"a ", 1 << 19},
+        {"J. ", 1 << 20},
+        {"가", 1 << 20},
+        {"minus 1 million ", 1 << 19},
+        {"14 ", 1 << 18},
+        {"####", 1 << 20},
+        {"<think>", 1 << 20},
+        {"</think>", 1 << 20},
+        {"Sure!\n", 1 << 20},
+        {"answer B ", 1 << 19},
+        {"\uFDFA", 1 << 16}, /* eighteen characters in one */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *text = repeated(rows[i].unit, rows[i].size);
+        grade_lines(text, "7", 0);
+        free(text);
+    }
+    char *digits = repeated("7", 1 << 20);
+    assert_true(grade(digits, digits).exact);
+    assert_near(grade(digits, digits).number_error, 0, 0);
+    digits[0] = '8';
+    assert_true(isinf(grade(digits, "8").number_error));
+    free(digits);
+    char *words = repeated("가나", 1 << 18), *part = repeated("가", 1 << 17);
+    assert_false(grade(words, part).contains);
+    free(words);
+    free(part);
+}
+
+/* Without memory nothing is set. */
+static void test_without_memory(void **state)
 {
     (void)state;
 #ifdef __SANITIZE_ADDRESS__
-    skip(); /* which cannot be starved */
+    skip(); /* the sanitizer needs the address space that is taken away here */
 #endif
-    size_t length = 4 << 20;
-    char *answer = malloc(length + 1);
-    int status;
-    memset(answer, '.', length);
-    answer[length] = '\0';
+    char *text = repeated("a ", 32 << 20);
     pid_t child = fork();
-    if (child == 0) _exit(ask_without_memory(answer));
-    waitpid(child, &status, 0);
+    if (child == 0) {
+        const struct rlimit little = {200 << 20, 200 << 20};
+        bool gradable = true;
+        hb_grade g = {.f1 = 0.25};
+        hb_error err;
+        const char *answer = "a";
+        bool ok = setrlimit(RLIMIT_AS, &little) == 0 &&
+                  hb_answer_is_gradable(text, &gradable, &err) == HB_ERR_MEMORY && gradable &&
+                  hb_grade_answer(text, &answer, 1, NULL, &g, &err) == HB_ERR_MEMORY && g.f1 == 0.25 &&
+                  err.status == HB_ERR_MEMORY;
+        gradable = false;
+        ok = ok && hb_answer_is_gradable(text, &gradable, NULL) == HB_ERR_MEMORY && !gradable;
+        _exit(ok ? 0 : 1);
+    }
+    int status = -1;
+    assert_int_equal(waitpid(child, &status, 0), child);
     assert_int_equal(status, 0);
-    free(answer);
+    free(text);
+}
+
+static void test_what_can_be_graded(void **state)
+{
+    (void)state;
+    bool gradable = false;
+    hb_error err;
+    assert_ok(hb_answer_is_gradable("the", &gradable, &err));
+    assert_true(gradable);
+    assert_ok(hb_answer_is_gradable("?!", &gradable, &err));
+    assert_false(gradable);
+    assert_ok(hb_answer_is_gradable("%", &gradable, &err));
+    assert_false(gradable);
+    assert_ok(hb_answer_is_gradable("+", &gradable, &err));
+    assert_true(gradable);
 }
 
 int main(void)
@@ -112,7 +594,23 @@ int main(void)
         cmocka_unit_test(test_contains_whole_words),
         cmocka_unit_test(test_f1_counts_words),
         cmocka_unit_test(test_best_of_several_and_label),
-        cmocka_unit_test(test_output_stays_unset),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_number_rule_and_tolerance),
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_the_documented_examples),
+        cmocka_unit_test(test_places_of_answers),
+        cmocka_unit_test(test_answers_end_while_they_grow),
+        cmocka_unit_test(test_blocks_that_prompts_open),
+        cmocka_unit_test(test_abstentions_in_each_language),
+        cmocka_unit_test(test_labels_and_counts_of_abstentions),
+        cmocka_unit_test_setup_teardown(test_lists_of_ones_own, make_scratch, remove_scratch),
+        cmocka_unit_test(test_hostile_texts),
+        cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_what_can_be_graded),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    hb_error err;
+    if (hb_abstain_list_open(NULL, &phrases, &err)) return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    hb_abstain_list_free(phrases);
+    return failed;
 }

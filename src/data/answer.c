@@ -262,14 +262,16 @@ bool hb_answer_is_marker(const char *piece, size_t length)
 
 /* ---- Whole texts -------------------------------------------------------------------------------- */
 
-/* Behind the first marker that closes a block; 0 without one. */
+/* Behind the first marker that closes a block which the text did not open; 0 without one. */
 static size_t find_close(const char *text, size_t length)
 {
     size_t first = 0;
     for (size_t i = 0; i < N_BLOCKS; i++) {
-        const char *close = memmem(text, length, blocks[i].close, strlen(blocks[i].close));
-        size_t end = close ? (size_t)(close - text) + strlen(blocks[i].close) : 0;
-        if (end && (!first || end < first)) first = end;
+        const hb_answer_block *block = &blocks[i];
+        const char *close = memmem(text, length, block->close, strlen(block->close));
+        if (!close || memmem(text, (size_t)(close - text), block->open, strlen(block->open))) continue;
+        size_t end = (size_t)(close - text) + strlen(block->close);
+        if (!first || end < first) first = end;
     }
     return first;
 }

@@ -160,15 +160,16 @@ static bool add_digits(const number *x, size_t i, size_t end, hb_buffer *out)
     return true;
 }
 
-/* Appends "15e-1" for the digits 0150 and the exponent -2. */
-static bool add_word(const char *digits, size_t n, long exponent, hb_buffer *word)
+/* Appends "15e-1" for the digits 0150 and the exponent -2. Zero has no sign. */
+static bool add_word(bool minus, const char *digits, size_t n, long exponent, hb_buffer *word)
 {
     char tail[32];
     for (; n && *digits == '0'; n--) digits++;
     for (; n && digits[n - 1] == '0'; n--) exponent++;
     if (!n) return hb_buffer_add_text(word, "0e0");
     snprintf(tail, sizeof tail, "e%ld", exponent);
-    return hb_buffer_add(word, digits, n) && hb_buffer_add_text(word, tail);
+    return (!minus || hb_buffer_add(word, "-", 1)) && hb_buffer_add(word, digits, n) &&
+           hb_buffer_add_text(word, tail);
 }
 
 void hb_number_write(int value, char word[HB_NUMBER_MAX])
@@ -179,30 +180,30 @@ void hb_number_write(int value, char word[HB_NUMBER_MAX])
 }
 
 /* "3/4" behind whole digits: how many characters it takes, 0 for none. Appends it as it is. */
-static size_t read_fraction(const number *x, hb_buffer *word, bool *ok)
+static size_t read_fraction(const number *x, bool minus, hb_buffer *word, bool *ok)
 {
     size_t i = x->whole, n = digits_at(x, i + 1);
     if (x->end != i || x->group || (at(x, i) != '/' && at(x, i) != 0x2044)) return 0;
     if (!n || at(x, i + 1) == '0') return 0;
     size_t end = i + 1 + n;
     if ((at(x, end) == '/' || at(x, end) == '.') && digits_at(x, end + 1)) return 0;
-    *ok = *ok && add_digits(x, 0, i, word) && hb_buffer_add(word, "/", 1) &&
-          add_digits(x, i + 1, end, word);
+    *ok = *ok && (!minus || hb_buffer_add(word, "-", 1)) && add_digits(x, 0, i, word) &&
+          hb_buffer_add(word, "/", 1) && add_digits(x, i + 1, end, word);
     return end;
 }
 
-size_t hb_number_read(const int32_t *c, size_t n, bool lenient, hb_buffer *word, bool *ok)
+size_t hb_number_read(const int32_t *c, size_t n, hb_digits how, hb_buffer *word, bool *ok)
 {
     number x = {.c = c, .n = n};
-    read_whole(&x, lenient);
+    read_whole(&x, how.lenient);
     if (!read_decimals(&x)) return 0;
-    size_t fraction = read_fraction(&x, word, ok);
+    size_t fraction = read_fraction(&x, how.minus, word, ok);
     if (fraction) return fraction;
     size_t digits_end = x.end;
     read_scale(&x);
     hb_buffer digits = {0};
     *ok = *ok && hb_buffer_add(&digits, "", 0) && add_digits(&x, 0, digits_end, &digits) &&
-          add_word(digits.data, digits.length, x.exponent - (long)x.decimals, word);
+          add_word(how.minus, digits.data, digits.length, x.exponent - (long)x.decimals, word);
     hb_buffer_free(&digits);
     return x.end;
 }
@@ -216,15 +217,16 @@ static long exponent_of(const char *e, const char *end)
     return strtol(text, NULL, 10);
 }
 
-bool hb_number_scale(const char *word, size_t length, int power, hb_buffer *scaled)
+bool hb_number_change(const char *word, size_t length, bool turned, int power, hb_buffer *changed)
 {
-    const char *e = memchr(word, 'e', length), *end = word + length;
-    if (!e) return hb_buffer_add(scaled, word, length);
+    const char *end = word + length, *e = memchr(word, 'e', length);
     bool minus = *word == '-';
-    if (minus && !hb_buffer_add(scaled, "-", 1)) return false;
     word += minus;
-    long exponent = exponent_of(e, end);
-    return add_word(word, (size_t)(e - word), *word == '0' ? 0 : exponent + power, scaled);
+    if (e)
+        return add_word(minus != turned, word, (size_t)(e - word), exponent_of(e, end) + power,
+                        changed);
+    return (minus == turned || hb_buffer_add(changed, "-", 1)) &&
+           hb_buffer_add(changed, word, (size_t)(end - word));
 }
 
 /* The value of "-15e-1". */

@@ -5,11 +5,16 @@
 #include "base/buffer.h"
 #include "data/grade_text.h"
 
-/* A number without its sign, as it stands at the beginning of c[n]: how many characters it takes, 0 for
- * none. Appends its word, all digits without zeros at either end and the power of ten: "15e-1" for 1.5,
- * "1/3" for a fraction. `lenient`: blanks group digits, too, and so does a point before three digits.
- * What must follow a number is the caller's to check. */
-size_t hb_number_read(const int32_t *c, size_t n, bool lenient, hb_buffer *word, bool *ok);
+/* How the digits of a number are read. */
+typedef struct hb_digits {
+    bool minus;   /* a sign stands before them */
+    bool lenient; /* blanks part digit groups, too, and so does a single point before three digits */
+} hb_digits;
+
+/* A number as it stands at the beginning of c[n], behind its sign: how many characters it takes, 0 for
+ * none. Appends its word, all digits without zeros at either end and the power of ten: "-15e-1" for
+ * -1.5, "1/3" for a fraction. What must follow a number is the caller's to check. */
+size_t hb_number_read(const int32_t *c, size_t n, hb_digits how, hb_buffer *word, bool *ok);
 
 /* Writes the word of a whole number from 0. */
 #define HB_NUMBER_MAX 32
@@ -18,8 +23,8 @@ void hb_number_write(int value, char word[HB_NUMBER_MAX]);
 /* The value of such a word, a sign before it or not; infinite beyond what a double holds. */
 double hb_number_value(const char *word, size_t length);
 
-/* Appends the word of a number times 10^power. A fraction stays as it is. */
-bool hb_number_scale(const char *word, size_t length, int power, hb_buffer *scaled);
+/* Appends the word of a number times 10^power, its sign turned or not. A fraction takes no power. */
+bool hb_number_change(const char *word, size_t length, bool turned, int power, hb_buffer *changed);
 
 typedef struct hb_date {
     int day, month; /* from 1 */

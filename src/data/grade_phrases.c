@@ -189,8 +189,7 @@ static void write_number(joiner *j, size_t i, bool minus, int power)
         return;
     }
     size_t at = w->text.length;
-    j->ok = (!minus || hb_buffer_add(&word, "-", 1)) &&
-            hb_number_scale(bytes_of(w, i), w->list[i].length, power, &word) &&
+    j->ok = hb_number_change(bytes_of(w, i), w->list[i].length, minus, power, &word) &&
             hb_buffer_add(&j->words->text, word.data, word.length);
     hb_buffer_free(&word);
     if (j->ok) write_new(j, at, HB_WORD_NUMBER);

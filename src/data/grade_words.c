@@ -364,9 +364,8 @@ static bool read_number(reader *r)
     prefix p;
     size_t begin = r->out->text.length;
     if (!read_prefix(r, &p)) return false;
-    if (p.minus) r->ok = r->ok && hb_buffer_add(&r->out->text, "-", 1);
-    size_t n =
-        hb_number_read(r->text->c + p.digits, r->text->n - p.digits, r->joined, &r->out->text, &r->ok);
+    size_t n = hb_number_read(r->text->c + p.digits, r->text->n - p.digits,
+                              (hb_digits){p.minus, r->joined}, &r->out->text, &r->ok);
     if (!n || !ends_number(r, p.digits + n)) {
         r->out->text.length = begin;
         return false;
