@@ -747,12 +747,14 @@ typedef struct hb_abstain_list hb_abstain_list;
 HB_API hb_status hb_abstain_list_open(const char *path, hb_abstain_list **list, hb_error *err);
 HB_API void hb_abstain_list_free(hb_abstain_list *list);
 
+#define HB_ALL_LINES (-1) /* a number of lines: up to the end of the text */
+
 typedef struct hb_grading {
     hb_grade_rule rule;              /* HB_GRADE_EXACT */
     double min_f1;                   /* for HB_GRADE_F1: right from here on; 0.5 */
     double tolerance;                /* for HB_GRADE_NUMBER: right up to this relative error; 0 */
     hb_abstain_as abstain_as;        /* HB_ABSTAIN_OUT */
-    int32_t answer_lines;            /* lines of the text that are its answer, at most; 0: all; 1 */
+    int32_t answer_lines;            /* lines of the text that are its answer, at most; 0: one */
     const hb_abstain_list *abstains; /* NULL: the built-in phrases, prepared anew in each call, which
                                         takes about a millisecond */
 } hb_grading;
@@ -795,7 +797,7 @@ typedef struct hb_answer {
     bool in_block;     /* the text ends within that block, before any answer */
 } hb_answer;
 
-/* The answer of at most `lines` lines that are not blank; 0: to the end of the text. */
+/* The answer of at most `lines` lines that are not blank; 0: one. */
 HB_API hb_answer hb_answer_find(const char *text, size_t length, int32_t lines);
 
 /* Bytes of `text` up to where its answer ended, so that pass 1 may stop; `length` where it has not. */
@@ -935,6 +937,8 @@ typedef struct hb_run_settings {
     const hb_signal_set *signals; /* the signals that are measured and stored; NULL: all */
     const char *chat; /* the chat format that wraps each prompt as one user message; "" or NULL: none */
     const char *system; /* the system message, used with a chat format; "" or NULL: none */
+    int32_t answer_lines; /* as in hb_grading: where generation of an answer to be graded stops */
+    const char *abstain_sha256; /* of the file that added phrases of abstentions; "" or NULL: none */
 } hb_run_settings;
 
 /* A run: one SQLite file with the settings and one row per finished sample. */
@@ -946,6 +950,7 @@ typedef struct hb_run_counts {
     uint64_t skipped; /* the prompt does not fit the context */
     uint64_t failed;  /* any other failure; the run stores the reason */
     uint64_t graded;  /* scored samples whose label comes from their grade */
+    uint64_t abstained; /* graded samples whose answer abstains */
 } hb_run_counts;
 
 /* Creates the run, or opens an existing run to continue it. HB_ERR_MISMATCH when it was created with
@@ -998,7 +1003,7 @@ typedef struct hb_run_sample {
 HB_API hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_sample *sample),
                              void *user, hb_error *err);
 
-/* The label of a scored sample: the given label, or the label from its grade if none was given. */
+/* The label of a scored sample: the given label, or hb_grade_label if none was given. */
 HB_API int hb_run_label(const hb_run_sample *sample, const hb_grading *grading);
 
 /* The work done by one call of hb_score. */
@@ -1019,6 +1024,8 @@ typedef struct hb_score_options {
     void *user;
     hb_score_work *work; /* filled in at the end; may be NULL */
     const hb_chat *chat; /* that the run's settings name; NULL: the format of that name, or none */
+    const hb_abstain_list
+        *abstains; /* for grading, as the run's settings say; NULL: the built-in list */
 } hb_score_options;
 HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 

@@ -177,7 +177,7 @@ static void test_number_rule_and_tolerance(void **state)
     assert_int_equal(hb_grade_label(&g, &by), 1);
     by.tolerance = 0.001;
     assert_int_equal(hb_grade_label(&g, &by), 0);
-    g = grade_lines("Step 1: 5 + 5 = 10.\nStep 2: 10 - 3 = 7.", "#### 7", 0);
+    g = grade_lines("Step 1: 5 + 5 = 10.\nStep 2: 10 - 3 = 7.", "#### 7", HB_ALL_LINES);
     assert_near(g.number_error, 0, 0);
     g = grade("none", "7");
     assert_true(isnan(g.number_error));
@@ -284,7 +284,7 @@ static void test_the_documented_examples(void **state)
         bool number = strcmp(columns[2], "number") == 0;
         read_code(cells[0]);
         read_code(cells[1]);
-        hb_grade g = grade_lines(cells[0], cells[1], number ? 0 : 1);
+        hb_grade g = grade_lines(cells[0], cells[1], number ? HB_ALL_LINES : 1);
         for (int k = 2; k < n; k++) check_cell(columns[k], cells[k], &g, line);
         checked++;
     }
@@ -303,7 +303,8 @@ static const placed places[] = {
     {"Paris", "Paris", 1},
     {" \n\t\n  Paris\nmore", "Paris", 1},
     {"a\n\nb\nc", "a\n\nb", 2},
-    {"a\nb\nc\n", "a\nb\nc\n", 0},
+    {"a\nb\nc\n", "a\nb\nc\n", HB_ALL_LINES},
+    {"a\nb", "a", 0},
     {"<think>\nx\n</think>\nParis\n", "Paris", 1},
     {"<THINK>x</THINK>Paris", "Paris", 1},
     {"<think>a</think>\n<reasoning>b</reasoning>\nc\nd", "c", 1},
@@ -323,7 +324,7 @@ static const placed places[] = {
     {"Answer: ", "", 1},
     {"Here it is:\n---\n", "Here it is:\n---\n", 1},
     {"Sure!", "Sure!", 1},
-    {"<think>x</think><answer>\nParis\n</answer>\nx", "Paris\n", 0},
+    {"<think>x</think><answer>\nParis\n</answer>\nx", "Paris\n", HB_ALL_LINES},
     {"<answer>Paris</answer>", "Paris", 1},
     {"", "", 1},
     {"<think>", "", 1},
@@ -528,7 +529,7 @@ static void test_hostile_texts(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char *text = repeated(rows[i].unit, rows[i].size);
-        grade_lines(text, "7", 0);
+        grade_lines(text, "7", HB_ALL_LINES);
         free(text);
     }
     char *digits = repeated("7", 1 << 20);

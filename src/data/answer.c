@@ -134,7 +134,7 @@ static size_t label_length(const char *text, size_t length)
 
 void hb_answer_scan_start(hb_answer_scan *scan, int32_t lines)
 {
-    *scan = (hb_answer_scan){.lines = lines};
+    *scan = (hb_answer_scan){.lines = lines ? lines : 1};
 }
 
 /* Whether the last bytes taken spell the marker. */

@@ -10,7 +10,7 @@
 
 /* Starts by hb_answer_scan_start; its fields are the scan's own. */
 typedef struct hb_answer_scan {
-    int32_t lines, n_lines;           /* asked for, 0 being all; of the answer, ended so far */
+    int32_t lines, n_lines;           /* asked for, below 0 all; of the answer, ended so far */
     size_t at;                        /* bytes taken */
     const struct hb_answer_block *in; /* the reasoning block that is open; NULL: none */
     char line[HB_ANSWER_LINE];        /* the line in hand from its first byte that is not blank, */
@@ -21,7 +21,7 @@ typedef struct hb_answer_scan {
     size_t start, end; /* of the answer: start once n_lines is not 0, end once it ended */
 } hb_answer_scan;
 
-/* An answer of at most `lines` lines that are not blank; 0: of all, so that only a marker such as
+/* An answer of at most `lines` lines that are not blank; 0: of one; HB_ALL_LINES: only a marker such as
  * </answer> ends it. */
 void hb_answer_scan_start(hb_answer_scan *scan, int32_t lines);
 

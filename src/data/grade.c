@@ -8,7 +8,7 @@
 
 hb_grading hb_grading_defaults(void)
 {
-    return (hb_grading){.rule = HB_GRADE_EXACT, .min_f1 = 0.5, .answer_lines = 1};
+    return (hb_grading){.rule = HB_GRADE_EXACT, .min_f1 = 0.5};
 }
 
 const char *hb_grade_rule_name(hb_grade_rule rule)
@@ -18,7 +18,7 @@ const char *hb_grade_rule_name(hb_grade_rule rule)
                                                         [HB_GRADE_F1] = "f1",
                                                         [HB_GRADE_NUMBER] = "number",
                                                         [HB_GRADE_CHOICE] = "choice"};
-    return names[rule];
+    return (size_t)rule < sizeof names / sizeof *names ? names[rule] : "unknown";
 }
 
 /* ---- Labels ------------------------------------------------------------------------------------- */

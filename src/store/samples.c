@@ -15,6 +15,7 @@ static const char schema[] =
     "CREATE TABLE samples ("
     " idx INTEGER PRIMARY KEY, id TEXT NOT NULL, label INTEGER CHECK (label IN (0, 1)),"
     " answers TEXT, grade_exact INTEGER, grade_contains INTEGER, grade_f1 REAL,"
+    " grade_number REAL, grade_choice INTEGER, abstained INTEGER,"
     " status TEXT NOT NULL CHECK (status IN ('scored', 'skipped', 'failed')), reason TEXT,"
     " text TEXT, finish TEXT, n_prompt INTEGER, n_tokens INTEGER,"
     " prompt_seconds REAL, decode_seconds REAL,"
@@ -101,7 +102,8 @@ hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err)
     hb_status status = hb_run_prepare(run,
                                       "SELECT sum(status = 'scored'), sum(status = 'skipped'),"
                                       " sum(status = 'failed'),"
-                                      " sum(status = 'scored' AND label IS NULL) FROM samples",
+                                      " sum(status = 'scored' AND label IS NULL), sum(abstained)"
+                                      " FROM samples",
                                       &q, err);
     if (status) return status;
     if (sqlite3_step(q) == SQLITE_ROW) {
@@ -110,6 +112,7 @@ hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err)
         counts->skipped = (uint64_t)sqlite3_column_int64(q, 1);
         counts->failed = (uint64_t)sqlite3_column_int64(q, 2);
         counts->graded = (uint64_t)sqlite3_column_int64(q, 3);
+        counts->abstained = (uint64_t)sqlite3_column_int64(q, 4);
     } else {
         status = hb_run_sql_error(run, err);
     }
@@ -154,7 +157,8 @@ hb_status hb_run_prepare_writing(hb_run *run, hb_error *err)
             run,
             "INSERT INTO samples (idx, id, label, status, reason, text, finish, n_prompt,"
             " n_tokens, prompt_seconds, decode_seconds, answers, grade_exact,"
-            " grade_contains, grade_f1) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " grade_contains, grade_f1, grade_number, grade_choice, abstained)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             &run->add, err);
     bool ok = hb_buffer_add_text(&sql, "INSERT INTO scores (idx") && add_columns(&sql, run, ",") &&
               hb_buffer_add_text(&sql, ") VALUES (?");
@@ -194,6 +198,9 @@ static hb_status add_sample(hb_run *run, const hb_run_sample *s, hb_error *err)
         sqlite3_bind_int(q, 13, s->grade.exact);
         sqlite3_bind_int(q, 14, s->grade.contains);
         sqlite3_bind_double(q, 15, s->grade.f1);
+        sqlite3_bind_double(q, 16, s->grade.number_error);
+        sqlite3_bind_int(q, 17, s->grade.choice);
+        sqlite3_bind_int(q, 18, s->grade.abstained);
     }
     return insert(run, q, err);
 }
@@ -245,6 +252,11 @@ static int number_of(const char *name, const char *(*name_of)(int number))
     return name && strcmp(name_of(i), "unknown") != 0 ? i : -1;
 }
 
+static double real_or_nan(sqlite3_stmt *q, int column)
+{
+    return sqlite3_column_type(q, column) == SQLITE_NULL ? NAN : sqlite3_column_double(q, column);
+}
+
 static const char *status_name(int number)
 {
     return hb_sample_status_name((hb_sample_status)number);
@@ -258,8 +270,9 @@ static const char *finish_name(int number)
 /* The columns of a sample in queries, before its scores. */
 #define SAMPLE_COLUMNS                                                                                 \
     "samples.idx, id, label, status, reason, text, finish, n_prompt, n_tokens, prompt_seconds,"        \
-    " decode_seconds, answers, grade_exact, grade_contains, grade_f1"
-#define N_SAMPLE_COLUMNS 15
+    " decode_seconds, answers, grade_exact, grade_contains, grade_f1, grade_number, grade_choice,"     \
+    " abstained"
+#define N_SAMPLE_COLUMNS 18
 
 /* Reads the scores of the row into run->scores. Returns false when one is missing. */
 static bool read_scores(hb_run *run, sqlite3_stmt *q)
@@ -267,8 +280,7 @@ static bool read_scores(hb_run *run, sqlite3_stmt *q)
     bool whole = true;
     for (size_t i = 0; i < hb_scores_count(run->scores); i++) {
         int column = N_SAMPLE_COLUMNS + (int)i;
-        bool null = sqlite3_column_type(q, column) == SQLITE_NULL;
-        double value = null ? NAN : sqlite3_column_double(q, column);
+        double value = real_or_nan(q, column);
         hb_scores_set(run->scores, i, value);
         whole = whole && isfinite(value);
     }
@@ -294,7 +306,10 @@ static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_
         .answers = text_of(q, 11),
         .grade = {.exact = sqlite3_column_int(q, 12) != 0,
                   .contains = sqlite3_column_int(q, 13) != 0,
-                  .f1 = sqlite3_column_double(q, 14)},
+                  .f1 = sqlite3_column_double(q, 14),
+                  .number_error = real_or_nan(q, 15),
+                  .choice = sqlite3_column_int(q, 16) != 0,
+                  .abstained = sqlite3_column_int(q, 17) != 0},
     };
     if (sqlite3_column_type(q, 2) == SQLITE_NULL) s->label = HB_LABEL_BY_GRADE;
     bool sound = s->id && status >= 0 &&

@@ -38,6 +38,8 @@ static const field fields[] = {
     FIELD(signals, KIND_SIGNALS, true),
     FIELD(chat, KIND_TEXT, true),
     FIELD(system, KIND_TEXT, true),
+    FIELD(answer_lines, KIND_I32, true),
+    FIELD(abstain_sha256, KIND_TEXT, true),
 };
 #undef FIELD
 #define N_FIELDS (sizeof fields / sizeof *fields)

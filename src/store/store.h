@@ -10,7 +10,7 @@
 #include "signals/scores.h"
 
 #define HB_RUN_APPLICATION_ID 0x68626172 /* "hbar", in SQLite's file header */
-#define HB_RUN_SCHEMA         4
+#define HB_RUN_SCHEMA         5
 
 struct hb_run {
     char *path;

@@ -16,12 +16,14 @@ static hb_status gather(void *user, const hb_run_sample *sample)
     gathering *g = user;
     hb_score_table *t = g->table;
     if (sample->status != HB_SAMPLE_SCORED || t->n == g->room) return HB_OK;
+    int label = hb_run_label(sample, &g->grading);
+    if (label == HB_LABEL_NONE) return HB_OK;
     t->ids[t->n] = strdup(sample->id);
     g->failed = !t->ids[t->n];
     if (g->failed) return HB_ERR_MEMORY;
     for (size_t k = 0; k < t->n_scores; k++)
         t->scores[k * g->room + t->n] = hb_scores_at(sample->scores, g->places[k]);
-    t->labels[t->n++] = (uint8_t)hb_run_label(sample, &g->grading);
+    t->labels[t->n++] = (uint8_t)label;
     return HB_OK;
 }
 
@@ -80,6 +82,14 @@ static hb_status make_table(hb_run *run, size_t n_scores, gathering *g, hb_error
     return g->table->scores && g->table->labels && g->table->ids ? HB_OK : hb_fail_memory(err);
 }
 
+/* Moves the scores together where fewer samples came than there was room for. */
+static void close_gaps(const gathering *g)
+{
+    hb_score_table *t = g->table;
+    for (size_t k = 1; k < t->n_scores && t->n < g->room; k++)
+        memmove(t->scores + k * t->n, t->scores + k * g->room, t->n * sizeof *t->scores);
+}
+
 hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
                        const hb_grading *grading, hb_score_table *table, hb_error *err)
 {
@@ -94,6 +104,7 @@ hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
     if (!status) status = make_table(run, n_scores, &g, err);
     if (!status) status = hb_run_each(run, gather, &g, err);
     if (g.failed) status = hb_fail_memory(err);
+    if (!status) close_gaps(&g);
     free(g.places);
     if (status) hb_score_table_free(&t);
     else *table = t;
