@@ -666,7 +666,8 @@ typedef struct hb_generate_options {
     hb_monitor monitor;
     hb_sampling sampling;
     int32_t max_tokens; /* 512 */
-    bool one_line;      /* stop after the token that ends the first non-blank line; false */
+    bool one_line;      /* stop after the token that ends an answer of one line (hb_answer_length);
+                           false */
     /* Stop at the first occurrence of any of these texts. The output ends before it. */
     const char *const *stops; /* [n_stops] */
     size_t n_stops;           /* 0 */

@@ -210,7 +210,7 @@ static mixture *make_mixture(void)
         if (i % 4 == 2) r->monitor.check_every = 3;
         if (i % 7 == 3) r->n_stops = 2, r->stops = stops, r->max_tokens = 60;
         if (i % 8 == 5) r->monitor.cutoff = 0.5, r->monitor.tau = 0.745, r->max_tokens = 60;
-        if (i % 9 == 4) r->one_line = true, r->max_tokens = 60;
+        if (i % 9 == 4) r->answer_lines = 1, r->max_tokens = 60;
         if (i % 5 < 2 && i % 8 != 5) r->monitor.signals = m->sets[i % 5], r->monitor.watched = NULL;
     }
     return m;
@@ -243,7 +243,7 @@ static void check_alone(hb_session *session, const asked *a)
     o.max_tokens = q->max_tokens;
     o.stops = q->stops;
     o.n_stops = q->n_stops;
-    o.one_line = q->one_line;
+    o.one_line = q->answer_lines != 0;
     assert_ok(hb_generate_tokens(session, q->prompt, q->n_prompt, &o, &g, &err));
     assert_int_equal(r->n_finish, 1);
     assert_int_equal(r->status, HB_OK);
@@ -636,6 +636,56 @@ static void test_given_surprises(void **state)
     close_fixture(&f);
 }
 
+/* Runs a text, given token by token after a prompt, until its answer ends. */
+static void run_answer(fixture *f, const char *prompt, const char *text, int32_t lines, asked *a)
+{
+    int32_t *p, *t;
+    size_t n_p, n_t;
+    hb_error err;
+    assert_ok(hb_tokenize(f->model, prompt, strlen(prompt), true, true, &p, &n_p, &err));
+    assert_ok(hb_tokenize(f->model, text, strlen(text), false, true, &t, &n_t, &err));
+    *a = (asked){.request = plain_request(p, n_p, 200)};
+    a->request.given = t;
+    a->request.n_given = n_t;
+    a->request.answer_lines = lines;
+    add(a, f->scheduler);
+    run(f->scheduler);
+    free(p);
+    free(t);
+}
+
+/* A text ends with its answer: behind the line that is one, not behind the reasoning before it. */
+static void test_answers_end_samples(void **state)
+{
+    static const struct {
+        const char *prompt, *text, *whole;
+        int32_t lines;
+    } rows[] = {
+        {"Who?", "\n Me\nYou", "\n Me\n", 1},
+        {"Who?", "Me\n\nYou\nThey", "Me\n\nYou\n", 2},
+        {"Who?", "<think>\nI\n</think>\n\nMe\nYou", "<think>\nI\n</think>\n\nMe\n", 1},
+        {"Who?<think>\n", "I\n</think>\nMe\nYou", "I\n</think>\nMe\n", 1},
+        {"<think></think>\n", "Me\n</think>\nYou", "Me\n", 1},
+        {"Who?", "Sure!\nMe\nYou", "Sure!\nMe\n", 1},
+    };
+    (void)state;
+    fixture f = open_tiny(256, 2, 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        asked a;
+        run_answer(&f, rows[i].prompt, rows[i].text, rows[i].lines, &a);
+        assert_string_equal(a.records[0].text.data, rows[i].whole);
+        assert_int_equal(a.records[0].finish, HB_FINISH_LINE);
+        free_asked(&a);
+        run_answer(&f, rows[i].prompt, rows[i].text, 0, &a);
+        assert_string_equal(a.records[0].text.data, rows[i].text);
+        free_asked(&a);
+        run_answer(&f, rows[i].prompt, rows[i].text, HB_ALL_LINES, &a);
+        assert_string_equal(a.records[0].text.data, rows[i].text);
+        free_asked(&a);
+    }
+    close_fixture(&f);
+}
+
 /* A given continuation ends for the same reasons as a generated one: a halt, a stop text, a limit, the
  * context. */
 static void test_given_ends_early(void **state)
@@ -1024,6 +1074,7 @@ int main(void)
         cmocka_unit_test(test_given_is_measured_as_chosen),
         cmocka_unit_test(test_given_surprises),
         cmocka_unit_test(test_given_ends_early),
+        cmocka_unit_test(test_answers_end_samples),
         cmocka_unit_test_setup_teardown(test_fails_alone, make_scratch, remove_scratch),
         cmocka_unit_test(test_sink_fails),
         cmocka_unit_test(test_context),

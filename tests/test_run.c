@@ -988,7 +988,8 @@ static void check_together(void **state, double tolerance)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         job j = open_job_with(state, cases[i].n_sequences, cases[i].n_positions);
         hb_score_work work;
-        const hb_score_options o = {on_progress, cancelled, &j, &work, NULL};
+        const hb_score_options o = {
+            .on_progress = on_progress, .cancelled = cancelled, .user = &j, .work = &work};
         outcome got = {0};
         assert_ok(hb_score(j.session, j.dataset, j.run, &o, &err));
         assert_int_equal(j.progressed, 17);

@@ -15,6 +15,7 @@ static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_sco
     hb_params_source source = {.run = hb_run_get_settings(pass1->run), .counts = pass1->counts};
     int code = cli_grading_use(&pass1->grading, pass1->run_path, &pass1->counts, &source.grading);
     if (code) return code;
+    cli_grading_advise(pass1->run, pass1->run_path, source.grading, pass1->quiet);
     if (hb_calibrate_run(pass1->run, (const char *const *)scores->names, scores->n, source.grading,
                          &pass2->options, &result, &err))
         return cli_fail(&err);

@@ -197,16 +197,28 @@ void cli_progress_end(cli_progress *progress);
 
 /* ---- Groups of options that several commands share ---------------------------------------------- */
 
-/* --grade and --min-f1 (grading.c). */
+/* Options that say how answers are graded (grading.c). */
 typedef struct cli_grading {
-    int rule;
-    double min_f1;
-    bool rule_given, min_f1_given;
+    int rule, abstain_as;
+    double min_f1, tolerance;
+    bool rule_given, min_f1_given, tolerance_given;
+    const char *lines_text, *abstain_path; /* of pass 1 alone; NULL: not given */
     hb_grading grading;
+    hb_abstain_list *abstains; /* opened by cli_grading_open */
+    char abstain_sha256[65];   /* of abstain_path; empty: none */
 } cli_grading;
+/* --grade, --min-f1, --tolerance, --abstain-as: how grades become labels. */
 void cli_grading_add(cli_options *options, cli_grading *grading);
+/* --answer-lines and --abstain: how pass 1 reads answers. */
+void cli_grading_add_reading(cli_options *options, cli_grading *grading);
 /* Fills grading->grading. False, with *code, for bad usage. */
 bool cli_grading_check(const cli_command *command, cli_grading *grading, int *code);
+/* Opens the phrases of abstentions for pass 1. Returns an exit code. */
+int cli_grading_open(cli_grading *grading);
+void cli_grading_close(cli_grading *grading);
+/* Says what stands out in the grades of a run: that no answer is right by the rule, though some are by
+ * others; and unless `quiet`, that answers abstain, or that texts end while the model still reasons. */
+void cli_grading_advise(hb_run *run, const char *run_path, const hb_grading *grading, bool quiet);
 /* Sets *used to the grading that labels a run's samples, or to NULL if the samples have given labels.
  * --grade is then an error. Returns an exit code. */
 int cli_grading_use(const cli_grading *grading, const char *run_path, const hb_run_counts *counts,

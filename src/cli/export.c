@@ -14,11 +14,13 @@ typedef struct exporting {
     cli_grading grading;
 } exporting;
 
-/* The sample's given label or the label of its grade; null for a sample without an answer to grade. */
+/* The sample's given label or the label of its grade; null for an abstention and for a sample without an
+ * answer to grade. */
 static json_t *label_json(const hb_run_sample *s, const hb_grading *grading)
 {
-    return s->answers && s->status != HB_SAMPLE_SCORED ? json_null()
-                                                       : json_integer(hb_run_label(s, grading));
+    bool ungraded = s->answers && s->status != HB_SAMPLE_SCORED;
+    int label = ungraded ? HB_LABEL_NONE : hb_run_label(s, grading);
+    return label == HB_LABEL_NONE ? json_null() : json_integer(label);
 }
 
 /* Takes the reference of `value`; returns it, or null for a sample without a grade. */
@@ -55,13 +57,16 @@ static json_t *row_json(const hb_run *run, const hb_run_sample *s, const hb_grad
                             "label", label_json(s, grading), "status", hb_sample_status_name(s->status),
                             "reason", s->reason);
     json_t *rest =
-        json_pack("{s:s?, s:s?, s:i, s:i, s:o, s:o, s:s?, s:o, s:o, s:o}", "text", s->text, "finish",
-                  scored ? hb_finish_name(s->finish) : NULL, "n_prompt", s->n_prompt, "n_tokens",
-                  s->n_tokens, "prompt_seconds", cli_number(s->prompt_seconds), "decode_seconds",
-                  cli_number(s->decode_seconds), "answers", s->answers, "grade_exact",
+        json_pack("{s:s?, s:s?, s:i, s:i, s:o, s:o, s:s?, s:o, s:o, s:o, s:o, s:o, s:o}", "text",
+                  s->text, "finish", scored ? hb_finish_name(s->finish) : NULL, "n_prompt", s->n_prompt,
+                  "n_tokens", s->n_tokens, "prompt_seconds", cli_number(s->prompt_seconds),
+                  "decode_seconds", cli_number(s->decode_seconds), "answers", s->answers, "grade_exact",
                   grade_json(s, json_integer(s->grade.exact)), "grade_contains",
                   grade_json(s, json_integer(s->grade.contains)), "grade_f1",
-                  grade_json(s, cli_number(s->grade.f1)));
+                  grade_json(s, cli_number(s->grade.f1)), "grade_number",
+                  grade_json(s, cli_number(s->grade.number_error)), "grade_choice",
+                  grade_json(s, json_integer(s->grade.choice)), "abstained",
+                  grade_json(s, json_integer(s->grade.abstained)));
     bool ok = row && rest && add_scores(row, run, s->scores) && json_object_update(row, rest) == 0;
     json_decref(rest);
     if (ok) return row;

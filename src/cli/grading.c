@@ -1,13 +1,16 @@
-/* --grade and --min-f1, which several commands have. */
+/* How answers are graded: options that several commands have, and what their results say. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
 
 void cli_grading_add(cli_options *options, cli_grading *g)
 {
-    static const char *rules[HB_GRADE_F1 + 2]; /* and NULL after the last */
-    for (int i = 0; i <= HB_GRADE_F1; i++) rules[i] = hb_grade_rule_name((hb_grade_rule)i);
-    *g = (cli_grading){.min_f1 = hb_grading_defaults().min_f1};
+    static const char *rules[HB_N_GRADE_RULES + 1];
+    static const char *const treatments[] = {"out", "right", "wrong", NULL};
+    const hb_grading defaults = hb_grading_defaults();
+    *g = (cli_grading){.min_f1 = defaults.min_f1, .tolerance = defaults.tolerance};
+    for (int i = 0; i < HB_N_GRADE_RULES; i++) rules[i] = hb_grade_rule_name((hb_grade_rule)i);
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_add_choice(options, "grade", 0, NULL, &g->rule, rules,
                    "for data with answers, the rule by which the model's answer is right")
@@ -15,16 +18,69 @@ void cli_grading_add(cli_options *options, cli_grading *g)
     cli_add_real(options, "min-f1", 0, "F", &g->min_f1, 1e-9, 1,
                  "with --grade f1, the least F1 of a right answer")
         ->given = &g->min_f1_given;
+    cli_add_real(options, "tolerance", 0, "E", &g->tolerance, 0, 1e9,
+                 "with --grade number, the largest relative error of a right answer")
+        ->given = &g->tolerance_given;
+    cli_add_choice(options, "abstain-as", 0, NULL, &g->abstain_as, treatments,
+                   "how answers like \"I don't know\" count; out: they are left out");
+}
+
+void cli_grading_add_reading(cli_options *options, cli_grading *g)
+{
+    cli_begin_group(options, CLI_GROUP_DATA);
+    cli_add_text(options, "answer-lines", 0, "N|all", &g->lines_text,
+                 "for data with answers, how many lines of the generated text are the answer")
+        ->standard = "1; with --grade number, all";
+    cli_add_text(options, "abstain", 0, "FILE", &g->abstain_path,
+                 "more phrases like \"I don't know\", one per line");
+}
+
+/* The number of lines asked for. False when the text is no such number. */
+static bool read_lines(const char *text, int32_t *lines)
+{
+    char *end;
+    *lines = HB_ALL_LINES;
+    if (strcmp(text, "all") == 0) return true;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    *lines = (int32_t)value;
+    return *text >= '0' && *text <= '9' && !*end && !errno && value >= 1 && value <= 1 << 24;
 }
 
 bool cli_grading_check(const cli_command *command, cli_grading *g, int *code)
 {
-    g->grading = hb_grading_defaults();
-    g->grading.rule = (hb_grade_rule)g->rule;
-    g->grading.min_f1 = g->min_f1;
-    if (!g->min_f1_given || g->grading.rule == HB_GRADE_F1) return true;
-    *code = cli_usage(command, "--min-f1 needs --grade f1");
-    return false;
+    hb_grading *to = &g->grading;
+    *to = hb_grading_defaults();
+    to->rule = (hb_grade_rule)g->rule;
+    to->min_f1 = g->min_f1;
+    to->tolerance = g->tolerance;
+    to->abstain_as = (hb_abstain_as)g->abstain_as;
+    to->answer_lines = to->rule == HB_GRADE_NUMBER ? HB_ALL_LINES : 1;
+    *code = CLI_DONE;
+    if (g->min_f1_given && to->rule != HB_GRADE_F1)
+        *code = cli_usage(command, "--min-f1 needs --grade f1");
+    else if (g->tolerance_given && to->rule != HB_GRADE_NUMBER)
+        *code = cli_usage(command, "--tolerance needs --grade number");
+    else if (g->lines_text && !read_lines(g->lines_text, &to->answer_lines))
+        *code = cli_usage(command, "--answer-lines: '%s' is neither a number from 1 nor 'all'",
+                          g->lines_text);
+    return *code == CLI_DONE;
+}
+
+int cli_grading_open(cli_grading *g)
+{
+    hb_error err;
+    if ((g->abstain_path && hb_file_sha256(g->abstain_path, g->abstain_sha256, &err)) ||
+        hb_abstain_list_open(g->abstain_path, &g->abstains, &err))
+        return cli_fail(&err);
+    g->grading.abstains = g->abstains;
+    return CLI_DONE;
+}
+
+void cli_grading_close(cli_grading *g)
+{
+    hb_abstain_list_free(g->abstains);
+    g->abstains = NULL;
 }
 
 int cli_grading_use(const cli_grading *g, const char *run_path, const hb_run_counts *counts,
@@ -34,6 +90,76 @@ int cli_grading_use(const cli_grading *g, const char *run_path, const hb_run_cou
     if (!g->rule_given || counts->graded || !counts->scored) return CLI_DONE;
     cli_message("%s: --grade: the run has labels, not answers to grade", run_path);
     return CLI_FAILED;
+}
+
+/* ---- Advice ---------------------------------------------------------------------------------------
+ */
+
+typedef struct summary {
+    hb_grading grading;
+    int32_t lines; /* that the run was graded by */
+    size_t n, abstained, in_block;
+    size_t right[HB_N_GRADE_RULES]; /* abstentions apart */
+} summary;
+
+static hb_status summarise(void *user, const hb_run_sample *sample)
+{
+    summary *s = user;
+    if (sample->status != HB_SAMPLE_SCORED || !sample->answers) return HB_OK;
+    s->n++;
+    s->abstained += sample->grade.abstained;
+    s->in_block += hb_answer_find(sample->text, strlen(sample->text), s->lines).in_block;
+    hb_grade_count(&sample->grade, &s->grading, s->right, HB_N_GRADE_RULES);
+    return HB_OK;
+}
+
+/* Names the other rules that find answers right: "9 by contains, 10 by f1"; NULL for none, or without
+ * memory. Released with free(). */
+static char *other_rules(const summary *s)
+{
+    hb_buffer text = {0};
+    char part[64];
+    for (int i = 0; i < HB_N_GRADE_RULES; i++) {
+        if (i == (int)s->grading.rule || !s->right[i]) continue;
+        snprintf(part, sizeof part, "%s%zu by %s", text.length ? ", " : "", s->right[i],
+                 hb_grade_rule_name((hb_grade_rule)i));
+        hb_buffer_add_text(&text, part);
+    }
+    return text.data;
+}
+
+/* Says by which rules answers are right when none is by the one asked for. */
+static void advise_rule(const summary *s, const char *run_path)
+{
+    const char *rule = hb_grade_rule_name(s->grading.rule);
+    char *others = other_rules(s);
+    if (others)
+        cli_message(
+            "%s: none of the %zu answers is right by --grade %s; right are %s. Try --grade with "
+            "one of these or, with --chat, --system \"Answer with the name only.\"",
+            run_path, s->n - s->abstained, rule, others);
+    else
+        cli_message("%s: none of the %zu answers is right, by %s or any other rule", run_path,
+                    s->n - s->abstained, rule);
+    free(others);
+}
+
+void cli_grading_advise(hb_run *run, const char *run_path, const hb_grading *grading, bool quiet)
+{
+    if (!grading) return;
+    summary s = {.grading = *grading, .lines = hb_run_get_settings(run)->answer_lines};
+    s.grading.abstain_as = HB_ABSTAIN_OUT;
+    if (hb_run_each(run, summarise, &s, NULL) || !s.n) return;
+    if (!quiet && s.in_block > s.n / 2)
+        cli_message("%s: %zu of %zu texts end while the model still reasons (<think> ...), before any "
+                    "answer; raise --max-tokens",
+                    run_path, s.in_block, s.n);
+    if (!quiet && s.abstained && grading->abstain_as == HB_ABSTAIN_OUT)
+        cli_message(
+            "%s: %zu of %zu answers abstain and are left out; --abstain-as right or wrong counts "
+            "them",
+            run_path, s.abstained, s.n);
+    if (s.n > s.abstained && !s.right[grading->rule]) advise_rule(&s, run_path);
 }
 
 int cli_print_rate(size_t n, double rate, const hb_grading *grading)

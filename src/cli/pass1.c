@@ -51,6 +51,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     cli_chat_add(options, &p->chat);
     add_data_options(options, p);
     cli_grading_add(options, &p->grading);
+    cli_grading_add_reading(options, &p->grading);
     cli_begin_group(options, CLI_GROUP_SCORES);
     cli_add_text(options, "signals", 0, "LIST", &p->signal_list,
                  "signals to measure, separated by commas");
@@ -70,12 +71,12 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
-    int length = signals
-                     ? asprintf(&identity, "%s %s %s %llu %llu %d %d %.17g %s %s %s", s->model_sha256,
-                                s->data_sha256, s->data_format, (unsigned long long)s->n_samples,
-                                (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha, signals,
-                                s->chat ? s->chat : "", s->system ? s->system : "")
-                     : -1;
+    int length = signals ? asprintf(&identity, "%s %s %s %llu %llu %d %d %.17g %s %s %d %s %s",
+                                    s->model_sha256, s->data_sha256, s->data_format,
+                                    (unsigned long long)s->n_samples, (unsigned long long)s->seed,
+                                    s->max_tokens, s->n_ctx, s->alpha, signals, s->chat ? s->chat : "",
+                                    s->answer_lines, s->abstain_sha256, s->system ? s->system : "")
+                         : -1;
     free(signals);
     if (length < 0) return NULL;
     hb_sha256 hash;
@@ -113,7 +114,9 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .alpha = hb_generate_defaults().monitor.alpha,
                          .signals = p->signals,
                          .chat = p->chat.format,
-                         .system = p->chat.system};
+                         .system = p->chat.system,
+                         .answer_lines = p->grading.grading.answer_lines,
+                         .abstain_sha256 = p->grading.abstain_sha256};
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
         if (status) return status;
@@ -236,12 +239,15 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
     if (!code) code = open_model(p);
     if (code) return code;
     hb_error err;
+    code = cli_grading_open(&p->grading);
+    if (code) return code;
     if (open_all(p, &err)) return cli_fail(&err);
     hb_score_options o = {.on_progress = on_progress,
                           .cancelled = cli_interrupted,
                           .user = p,
                           .work = &p->work,
-                          .chat = p->chat.chat};
+                          .chat = p->chat.chat,
+                          .abstains = p->grading.abstains};
     cli_catch_interrupts();
     cli_progress_start(&p->progress, p->quiet);
     hb_status status = hb_score(p->session, p->dataset, p->run, &o, &err);
@@ -259,6 +265,7 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
 
 void cli_pass1_close(cli_pass1 *p)
 {
+    cli_grading_close(&p->grading);
     hb_run_close(p->run);
     hb_dataset_close(p->dataset);
     hb_session_close(p->session);

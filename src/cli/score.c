@@ -10,8 +10,9 @@ static hb_status count(void *user, const hb_run_sample *sample)
 {
     tally *t = user;
     if (!sample->text) return HB_OK;
-    t->n++;
-    t->hallucinated += (size_t)hb_run_label(sample, t->grading);
+    int label = hb_run_label(sample, t->grading);
+    t->n += label != HB_LABEL_NONE;
+    t->hallucinated += label == 1;
     return HB_OK;
 }
 
@@ -22,6 +23,7 @@ static int print_json(const cli_pass1 *pass, const tally *t, double rate)
     json_object_set_new(root, "grade",
                         t->grading ? json_string(hb_grade_rule_name(t->grading->rule)) : json_null());
     json_object_set_new(root, "accuracy", cli_number(t->grading ? 1 - rate : NAN));
+    json_object_set_new(root, "abstained", json_integer((json_int_t)pass->counts.abstained));
     return cli_print_json(root, JSON_INDENT(2));
 }
 
@@ -33,6 +35,7 @@ static int print_result(const cli_pass1 *pass)
     int code = cli_grading_use(&pass->grading, pass->run_path, &pass->counts, &t.grading);
     if (code) return code;
     if (hb_run_each(pass->run, count, &t, &err)) return cli_fail(&err);
+    cli_grading_advise(pass->run, pass->run_path, t.grading, pass->quiet);
     double rate = t.n ? (double)t.hallucinated / (double)t.n : NAN;
     if (pass->json) return print_json(pass, &t, rate);
     return t.n ? cli_print_rate(t.n, rate, t.grading) : CLI_DONE;

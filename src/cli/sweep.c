@@ -79,6 +79,7 @@ static int sweep_open_run(const cli_command *command, const sweep_options *o, hb
     if (hb_run_count(run, &source.counts, &err)) return cli_fail(&err);
     int code = cli_grading_use(&o->grading, o->run_path, &source.counts, &source.grading);
     if (code) return code;
+    cli_grading_advise(run, o->run_path, source.grading, o->quiet);
     code = cli_scores_of_run(command, list, run, &scores, NULL);
     if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
     if (!code) code = sweep_scores(o, run, &source, &scores);

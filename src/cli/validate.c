@@ -164,6 +164,7 @@ static int open_split(const cli_command *command, validating *v)
     if (code) return code;
     check_tokens(v);
     check_grading(v);
+    cli_grading_advise(v->run, v->source.scores, v->source.grading, v->pass1.quiet);
     return CLI_DONE;
 }
 

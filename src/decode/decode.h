@@ -60,7 +60,8 @@ typedef struct hb_request {
     int32_t max_tokens;       /* maximum for each sample */
     const char *const *stops; /* [n_stops], the text ends before the first of these; none is empty */
     size_t n_stops;
-    bool one_line; /* end after the first line that is not blank */
+    int32_t answer_lines; /* end with the answer of at most so many lines (hb_answer_length);
+                             HB_ALL_LINES: where a marker ends it; 0: do not look for it */
     hb_sink *sink;
     void *user; /* passed to the sink */
 } hb_request;
@@ -103,8 +104,8 @@ typedef struct hb_scheduler_work {
 } hb_scheduler_work;
 hb_scheduler_work hb_scheduler_get_work(const hb_scheduler *scheduler);
 
-/* Whether a token ends the first line that is not blank. *begun is false at first, and becomes true at
- * the first byte that is not white space. */
-bool hb_ends_line(const hb_model *model, int32_t token, bool *begun);
+/* The marker of the reasoning block that a prompt opens at its end; NULL for none. The answer is then
+ * looked for as if the generated text began with it. */
+const char *hb_prompt_opened_block(const hb_model *model, const int32_t *prompt, size_t n_prompt);
 
 #endif

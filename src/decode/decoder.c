@@ -1,8 +1,27 @@
 #include "decode/decoder.h"
 
-#include "base/text.h"
+#include <string.h>
 #include "engine/engine.h"
 #include "signals/scores.h"
+
+/* ---- Prompts ------------------------------------------------------------------------------------- */
+
+#define MARKER_TOKENS 32 /* a marker has no more, with the blanks after it */
+
+const char *hb_prompt_opened_block(const hb_model *model, const int32_t *prompt, size_t n_prompt)
+{
+    char tail[256];
+    size_t n = 0, length;
+    for (size_t i = n_prompt > MARKER_TOKENS ? n_prompt - MARKER_TOKENS : 0; i < n_prompt; i++) {
+        const char *piece = hb_token_bytes(model, prompt[i], &length);
+        if (!length) piece = hb_token_piece(model, prompt[i], &length);
+        if (length > sizeof tail / 2) length = 0; /* no part of a marker */
+        if (n + length > sizeof tail) n = 0;
+        memcpy(tail + n, piece, length);
+        n += length;
+    }
+    return hb_answer_opened_block(tail, n);
+}
 
 /* ---- Opening and closing ------------------------------------------------------------------------ */
 
@@ -21,6 +40,10 @@ hb_status hb_decoder_open(hb_decoder *d, const hb_task *task, int32_t sample, hb
     const hb_request *r = &task->request;
     *d = (hb_decoder){.task = task, .sample = sample, .stops = {.texts = r->stops, .n = r->n_stops}};
     d->sampler = (hb_sampler){r->sampling, {sample_seed(r->sampling.seed, sample)}};
+    const char *block =
+        r->answer_lines ? hb_prompt_opened_block(task->model, r->prompt, r->n_prompt) : NULL;
+    hb_answer_scan_start(&d->answer, r->answer_lines);
+    if (block) hb_answer_scan_add(&d->answer, block, strlen(block));
     return hb_watch_open(task->model, &r->monitor, &d->watch, err);
 }
 
@@ -70,11 +93,24 @@ static hb_status emit(const hb_decoder *d, hb_event_kind kind, const char *bytes
     return d->task->request.sink(d->task->request.user, &event, err);
 }
 
+/* What a token adds to the text: its bytes, or the spelling of a control token that marks reasoning,
+ * without which the text would run together what the model thought and what it says. */
+static const char *bytes_of(const hb_model *model, int32_t token, size_t *length)
+{
+    size_t n_piece;
+    const char *bytes = hb_token_bytes(model, token, length);
+    const char *piece = *length ? NULL : hb_token_piece(model, token, &n_piece);
+    if (!piece || !hb_answer_is_marker(piece, n_piece)) return bytes;
+    *length = n_piece;
+    return piece;
+}
+
 static hb_status append(hb_decoder *d, hb_error *err)
 {
     size_t length;
-    const char *bytes = hb_token_bytes(d->task->model, d->token, &length);
+    const char *bytes = bytes_of(d->task->model, d->token, &length);
     d->n_tokens++;
+    if (d->task->request.answer_lines) hb_answer_scan_add(&d->answer, bytes, length);
     if (!d->stops.n) return emit(d, HB_EVENT_TOKEN, bytes, length, err);
     if (!hb_stops_add(&d->stops, bytes, length, &length)) return hb_fail_memory(err);
     hb_status status = emit(d, HB_EVENT_TOKEN, d->stops.held.data, length, err);
@@ -87,17 +123,6 @@ static hb_status end(hb_decoder *d, hb_finish why)
     d->ended = true;
     d->finish = why;
     return HB_OK;
-}
-
-bool hb_ends_line(const hb_model *model, int32_t token, bool *begun)
-{
-    size_t length;
-    const char *bytes = hb_token_bytes(model, token, &length);
-    for (size_t i = 0; i < length; i++) {
-        if (bytes[i] == '\n' && *begun) return true;
-        if (!hb_is_space(bytes[i])) *begun = true;
-    }
-    return false;
 }
 
 /* Handles the chosen token: emits events, appends it, and ends the sample if a condition is met. */
@@ -114,8 +139,7 @@ static hb_status go_on(hb_decoder *d, hb_error *err)
     if (hb_token_is_end(t->model, d->token)) return end(d, HB_FINISH_END);
     hb_status status = append(d, err);
     if (status) return status;
-    if (t->request.one_line && hb_ends_line(t->model, d->token, &d->line_begun))
-        return end(d, HB_FINISH_LINE);
+    if (d->answer.ended) return end(d, HB_FINISH_LINE);
     if (d->stops.found) return end(d, HB_FINISH_STOP);
     if (d->n_tokens == t->limit) return end(d, t->at_limit);
     return HB_OK;

@@ -3,6 +3,7 @@
 #ifndef HB_DECODE_DECODER_H
 #define HB_DECODE_DECODER_H
 
+#include "data/answer.h"
 #include "decode/decode.h"
 #include "decode/stops.h"
 #include "decode/sampler.h"
@@ -23,7 +24,7 @@ typedef struct hb_decoder {
     hb_sampler sampler;
     hb_watch *watch;
     hb_stops stops;
-    bool line_begun;  /* for hb_ends_line */
+    hb_answer_scan answer; /* looks for the end of the answer, if that ends the sample */
     int32_t n_tokens; /* number of appended tokens */
     int32_t token;    /* the token chosen last */
     bool checked;     /* whether that step was checked */

@@ -185,7 +185,7 @@ static hb_request request_of(const int32_t *prompt, size_t n_prompt, collector *
                     .max_tokens = o->max_tokens,
                     .stops = o->stops,
                     .n_stops = o->n_stops,
-                    .one_line = o->one_line,
+                    .answer_lines = o->one_line,
                     .sink = collect,
                     .user = c};
     if (o->mode == HB_MODE_SCORE_ONLY && r.monitor.check_every > 1) r.monitor.check_every = 1;

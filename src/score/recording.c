@@ -69,6 +69,11 @@ static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_
     if (!ok) return hb_fail_memory(err);
     hb_run_sample row = {.status = HB_SAMPLE_SCORED,
                          .text = s->text.data,
+                         .finish = o->finish,
+                         .scores = o->scores,
+                         .n_tokens = o->n_tokens,
+                         .prompt_seconds = o->prompt_seconds,
+                         .decode_seconds = o->decode_seconds};
     const hb_grading how = {.answer_lines = s->settings->answer_lines,
                             .abstains = s->options->abstains};
     hb_status status = HB_OK;

@@ -40,14 +40,18 @@ static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
 static hb_status add_request(hb_scorer *s, hb_scoring *sample, const int32_t *tokens, hb_error *err)
 {
     const hb_generate_options o = hb_generate_defaults();
+    const int32_t lines = s->settings->answer_lines ? s->settings->answer_lines : 1;
+    const char *block =
+        sample->answers ? hb_prompt_opened_block(s->model, tokens, sample->n_prompt) : NULL;
     uint64_t number;
+    if (block && !hb_buffer_add_text(&sample->raw, block)) return hb_fail_memory(err);
     hb_request r = {.prompt = tokens,
                     .n_prompt = sample->n_prompt,
                     .monitor = o.monitor,
                     .sampling = o.sampling,
                     .n_samples = 1,
                     .max_tokens = s->settings->max_tokens,
-                    .one_line = sample->answers != NULL,
+                    .answer_lines = sample->answers ? lines : 0,
                     .sink = hb_record_event,
                     .user = sample};
     r.monitor.watched = NULL; /* nothing halts */
