@@ -654,6 +654,13 @@ static void run_answer(fixture *f, const char *prompt, const char *text, int32_t
     free(t);
 }
 
+/* The text, without the blank that the tokenizer puts before it. */
+static const char *text_of(const asked *a)
+{
+    const char *text = a->records[0].text.data;
+    return text + (*text == ' ');
+}
+
 /* A text ends with its answer: behind the line that is one, not behind the reasoning before it. */
 static void test_answers_end_samples(void **state)
 {
@@ -672,16 +679,17 @@ static void test_answers_end_samples(void **state)
     fixture f = open_tiny(256, 2, 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         asked a;
-        run_answer(&f, rows[i].prompt, rows[i].text, rows[i].lines, &a);
-        assert_string_equal(a.records[0].text.data, rows[i].whole);
+        const char *prompt = rows[i].prompt, *text = rows[i].text;
+        run_answer(&f, prompt, text, rows[i].lines, &a);
+        assert_string_equal(text_of(&a), rows[i].whole);
         assert_int_equal(a.records[0].finish, HB_FINISH_LINE);
         free_asked(&a);
-        run_answer(&f, rows[i].prompt, rows[i].text, 0, &a);
-        assert_string_equal(a.records[0].text.data, rows[i].text);
-        free_asked(&a);
-        run_answer(&f, rows[i].prompt, rows[i].text, HB_ALL_LINES, &a);
-        assert_string_equal(a.records[0].text.data, rows[i].text);
-        free_asked(&a);
+        for (int32_t lines = HB_ALL_LINES; lines <= 0; lines++) {
+            run_answer(&f, prompt, text, lines, &a);
+            assert_string_equal(text_of(&a), text);
+            assert_int_equal(a.records[0].finish, HB_FINISH_GIVEN);
+            free_asked(&a);
+        }
     }
     close_fixture(&f);
 }

@@ -1,0 +1,101 @@
+"""How answers are read and graded, and what the commands say of it. docs/grading.md has the rules themselves."""
+import json
+import unittest
+
+from harness import FAILED, PROJECT, USAGE, Case
+
+QUESTIONS = [json.loads(line) for line in (PROJECT / "data" / "demo_test.jsonl").read_text().splitlines()]
+YEARS = [q for q in QUESTIONS if q["prompt"].startswith("In which year")][:16]
+MAKERS = [q for q in QUESTIONS if len(q["answers"]) == 2][:30]
+
+
+class Grading(Case):
+    def data(self, rows, name="data.jsonl"):
+        return self.write(name, "".join(json.dumps(row) + "\n" for row in rows))
+
+    def score(self, data, *more):
+        """The demo's model on all rows; returns the result, standard error, and the run's rows."""
+        run = self.dir / f"{len(list(self.dir.glob('*.db')))}.db"
+        out, err = self.run_hbar("score", "--data", data, "-n", 0, "--run", run, "--json", *more, cwd=self.dir)
+        return json.loads(out), err, self.export(run), run
+
+    def export(self, run, *more):
+        out, _ = self.run_hbar("export", "--run", run, "--format", "jsonl", *more)
+        return [json.loads(line) for line in out.splitlines()]
+
+    def surnames(self):
+        """Questions whose right answer is the last word of what the model says."""
+        _, _, rows, _ = self.score(self.data(MAKERS, "makers.jsonl"))
+        said = [(q["prompt"], r["text"].split()) for q, r in zip(MAKERS, rows)]
+        asked = [{"prompt": prompt, "answers": [words[-1]]} for prompt, words in said if len(words) > 1]
+        self.assertGreater(len(asked), 10)
+        return self.data(asked), len(asked)
+
+    def test_a_rule_by_which_nothing_is_right(self):
+        data, n = self.surnames()
+        says = f"none of the {n} answers is right by --grade exact; right are {n} by contains, "
+        result, err, _, run = self.score(data)
+        self.assertEqual(result["accuracy"], 0)
+        self.assertIn(says, err)
+        self.assertIn('--system "Answer with the name only."', err)
+        for command in (["sweep", "--run", run], ["calibrate", "--data", data, "-n", 0, "--run", run, "-o", self.dir]):
+            self.fails(*command, says=says)
+            self.fails(*command, "-q", says=says)
+        _, err = self.run_hbar("score", "--data", data, "-n", 0, "--run", run, "--grade", "contains")
+        self.assertNotIn("none of the", err)
+        nothing = self.data([{"prompt": q["prompt"], "answers": ["zzz"]} for q in MAKERS], "nothing.jsonl")
+        _, err, _, _ = self.score(nothing, "--grade", "f1")
+        self.assertIn(f"none of the {len(MAKERS)} answers is right, by f1 or any other rule", err)
+
+    def test_abstentions_are_a_class_of_their_own(self):
+        _, _, rows, _ = self.score(self.data(MAKERS, "makers.jsonl"))
+        wrong = [r["text"].strip() for r in rows if not r["grade_exact"]]
+        phrases = self.write("phrases.txt", f"# mine\n= {wrong[0]}\n")
+        n = wrong.count(wrong[0])
+        result, err, rows, run = self.score(self.dir / "makers.jsonl", "--abstain", phrases)
+        self.assertEqual(result["abstained"], n)
+        self.assertAlmostEqual(result["accuracy"], sum(r["grade_exact"] for r in rows) / (len(rows) - n))
+        self.assertIn(f"{n} of {len(rows)} answers abstain and are left out", err)
+        self.assertEqual([r["label"] for r in rows], [None if r["abstained"] else 1 - r["grade_exact"] for r in rows])
+        for treatment, label in (("right", 0), ("wrong", 1)):
+            labels = [r["label"] for r in self.export(run, "--abstain-as", treatment)]
+            self.assertEqual(labels, [label if r["abstained"] else 1 - r["grade_exact"] for r in rows])
+        self.assertEqual(self.run_json("sweep", "--run", run, "--draws", 0)["score"]["n"], len(rows) - n)
+        swept = self.run_json("sweep", "--run", run, "--draws", 0, "--abstain-as", "wrong")
+        self.assertEqual(swept["score"]["n"], len(rows))
+        ranked = self.run_json("sweep", "--run", run, "--draws", 0, "--score", "all")
+        alone = self.run_json("sweep", "--run", run, "--draws", 0, "--score", "entropy")
+        ranking = {row["name"]: row["auroc"] for row in ranked["ranking"]}
+        self.assertAlmostEqual(ranking["entropy"], alone["auroc"])
+        self.fails("score", "--data", self.dir / "makers.jsonl", "-n", 0, "--run", run, says="abstain_sha256")
+
+    def test_numbers(self):
+        result, _, rows, run = self.score(self.data(YEARS), "--grade", "number")
+        right = sum(r["grade_number"] == 0 for r in rows)
+        self.assertGreater(right, 0)
+        self.assertAlmostEqual(result["accuracy"], right / len(rows))
+        near = self.export(run, "--grade", "number", "--tolerance", 0.1)
+        self.assertEqual([r["label"] for r in near], [int(r["grade_number"] > 0.1) for r in rows])
+
+    def test_answer_lines(self):
+        data = self.data(YEARS)
+        _, _, one, _ = self.score(data, "--max-tokens", 30)
+        _, _, same, _ = self.score(data, "--max-tokens", 30, "--answer-lines", 1)
+        _, _, two, run = self.score(data, "--max-tokens", 30, "--answer-lines", 2)
+        self.assertEqual([r["text"] for r in one], [r["text"] for r in same])
+        lines = [len([line for line in r["text"].split("\n") if line.strip()]) for r in two]
+        self.assertLessEqual(max(lines), 2)
+        self.fails("score", "--data", data, "-n", 0, "--run", run, "--max-tokens", 30, says="answer_lines is 2, not 1")
+
+    def test_usage(self):
+        for option, says in ((["--tolerance", 0.1], "--tolerance needs --grade number"),
+                             (["--answer-lines", "0"], "--answer-lines: '0' is neither a number from 1 nor 'all'"),
+                             (["--answer-lines", "2x"], "--answer-lines: '2x'"),
+                             (["--abstain-as", "half"], "--abstain-as")):
+            self.fails("score", *option, code=USAGE, says=says)
+        self.fails("score", "--abstain", self.dir / "none.txt", code=FAILED, says="none.txt")
+        self.fails("score", "--abstain", self.write("bad.txt", "?!\n"), says="bad.txt:1: the phrase has no word")
+
+
+if __name__ == "__main__":
+    unittest.main()
