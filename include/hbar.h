@@ -736,7 +736,8 @@ typedef enum hb_grade_rule {
 typedef enum hb_abstain_as {
     HB_ABSTAIN_OUT,   /* it has no label, so calibration leaves it out */
     HB_ABSTAIN_RIGHT, /* label 0 */
-    HB_ABSTAIN_WRONG  /* label 1 */
+    HB_ABSTAIN_WRONG, /* label 1 */
+    HB_N_ABSTAIN_AS
 } hb_abstain_as;
 
 /* Phrases by which abstentions are recognised. Immutable, so threads may share it. */
@@ -760,7 +761,11 @@ typedef struct hb_grading {
                                         takes about a millisecond */
 } hb_grading;
 HB_API hb_grading hb_grading_defaults(void);
-HB_API const char *hb_grade_rule_name(hb_grade_rule rule); /* "exact", "contains", "f1" ... */
+HB_API const char *hb_grade_rule_name(hb_grade_rule rule);      /* "exact", "contains", "f1" ... */
+HB_API const char *hb_abstain_as_name(hb_abstain_as treatment); /* "out", "right", "wrong" */
+
+/* Whether both turn grades into the same labels: the rule, its own limit, and abstain_as are equal. */
+HB_API bool hb_grading_same(const hb_grading *a, const hb_grading *b);
 
 /* How an answer fares by every rule, the best over the right answers. */
 typedef struct hb_grade {

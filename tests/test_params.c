@@ -207,8 +207,11 @@ static void test_grading(void **state)
     static const struct {
         hb_grading grading;
         double min_f1;
-    } cases[] = {
-        {{HB_GRADE_EXACT, 0.3}, 0.5}, {{HB_GRADE_CONTAINS, 0.3}, 0.5}, {{HB_GRADE_F1, 0.3}, 0.3}};
+    } cases[] = {{{.rule = HB_GRADE_EXACT, .min_f1 = 0.3}, 0.5},
+                 {{.rule = HB_GRADE_CONTAINS, .min_f1 = 0.3, .abstain_as = HB_ABSTAIN_WRONG}, 0.5},
+                 {{.rule = HB_GRADE_F1, .min_f1 = 0.3}, 0.3},
+                 {{.rule = HB_GRADE_NUMBER, .tolerance = 0.01, .abstain_as = HB_ABSTAIN_RIGHT}, 0.5},
+                 {{.rule = HB_GRADE_CHOICE}, 0.5}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hb_error err;
         hb_params *p;
@@ -222,6 +225,9 @@ static void test_grading(void **state)
         assert_true(p->is_graded);
         assert_int_equal(p->grading.rule, cases[i].grading.rule);
         assert_near(p->grading.min_f1, cases[i].min_f1, 0);
+        assert_near(p->grading.tolerance, cases[i].grading.tolerance, 0);
+        assert_int_equal(p->grading.abstain_as, cases[i].grading.abstain_as);
+        assert_true(hb_grading_same(&p->grading, &cases[i].grading));
         hb_params_free(p);
         hb_calibration_result_free(&r);
         free(json);
@@ -691,6 +697,11 @@ static void test_bad_calibrations(void **state)
         {":7", ":7,\"grade\":5", "settings.grade"},
         {":7", ":7,\"grade\":\"f1\"", "settings.min_f1"},
         {":7", ":7,\"grade\":\"f1\",\"min_f1\":0", "settings.min_f1"},
+        {":7", ":7,\"grade\":\"number\"", "settings.tolerance"},
+        {":7", ":7,\"grade\":\"number\",\"tolerance\":-1", "settings.tolerance"},
+        {":7", ":7,\"grade\":\"exact\",\"abstain_as\":\"in\"", "settings.abstain_as"},
+        {":7", ":7,\"grade\":\"exact\",\"answer_lines\":-2", "settings.answer_lines"},
+        {":7", ":7,\"grade\":\"exact\",\"answer_lines\":\"all\"", "settings.answer_lines"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hb_error err;

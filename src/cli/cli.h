@@ -201,8 +201,9 @@ void cli_progress_end(cli_progress *progress);
 typedef struct cli_grading {
     int rule, abstain_as;
     double min_f1, tolerance;
-    bool rule_given, min_f1_given, tolerance_given;
+    bool rule_given, min_f1_given, tolerance_given, abstain_as_given;
     const char *lines_text, *abstain_path; /* of pass 1 alone; NULL: not given */
+    int32_t lines;                         /* as in hb_grading; 0: what is usual for the rule */
     hb_grading grading;
     hb_abstain_list *abstains; /* opened by cli_grading_open */
     char abstain_sha256[65];   /* of abstain_path; empty: none */
@@ -213,6 +214,8 @@ void cli_grading_add(cli_options *options, cli_grading *grading);
 void cli_grading_add_reading(cli_options *options, cli_grading *grading);
 /* Fills grading->grading. False, with *code, for bad usage. */
 bool cli_grading_check(const cli_command *command, cli_grading *grading, int *code);
+/* Takes over what is not given from a calibration's grading. */
+void cli_grading_take(cli_grading *grading, const hb_grading *calibrated);
 /* Opens the phrases of abstentions for pass 1. Returns an exit code. */
 int cli_grading_open(cli_grading *grading);
 void cli_grading_close(cli_grading *grading);

@@ -7,10 +7,11 @@
 void cli_grading_add(cli_options *options, cli_grading *g)
 {
     static const char *rules[HB_N_GRADE_RULES + 1];
-    static const char *const treatments[] = {"out", "right", "wrong", NULL};
+    static const char *treatments[HB_N_ABSTAIN_AS + 1];
     const hb_grading defaults = hb_grading_defaults();
     *g = (cli_grading){.min_f1 = defaults.min_f1, .tolerance = defaults.tolerance};
     for (int i = 0; i < HB_N_GRADE_RULES; i++) rules[i] = hb_grade_rule_name((hb_grade_rule)i);
+    for (int i = 0; i < HB_N_ABSTAIN_AS; i++) treatments[i] = hb_abstain_as_name((hb_abstain_as)i);
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_add_choice(options, "grade", 0, NULL, &g->rule, rules,
                    "for data with answers, the rule by which the model's answer is right")
@@ -22,7 +23,8 @@ void cli_grading_add(cli_options *options, cli_grading *g)
                  "with --grade number, the largest relative error of a right answer")
         ->given = &g->tolerance_given;
     cli_add_choice(options, "abstain-as", 0, NULL, &g->abstain_as, treatments,
-                   "how answers like \"I don't know\" count; out: they are left out");
+                   "how answers like \"I don't know\" count; out: they are left out")
+        ->given = &g->abstain_as_given;
 }
 
 void cli_grading_add_reading(cli_options *options, cli_grading *g)
@@ -55,16 +57,28 @@ bool cli_grading_check(const cli_command *command, cli_grading *g, int *code)
     to->min_f1 = g->min_f1;
     to->tolerance = g->tolerance;
     to->abstain_as = (hb_abstain_as)g->abstain_as;
-    to->answer_lines = to->rule == HB_GRADE_NUMBER ? HB_ALL_LINES : 1;
     *code = CLI_DONE;
     if (g->min_f1_given && to->rule != HB_GRADE_F1)
         *code = cli_usage(command, "--min-f1 needs --grade f1");
     else if (g->tolerance_given && to->rule != HB_GRADE_NUMBER)
         *code = cli_usage(command, "--tolerance needs --grade number");
-    else if (g->lines_text && !read_lines(g->lines_text, &to->answer_lines))
+    else if (g->lines_text && !read_lines(g->lines_text, &g->lines))
         *code = cli_usage(command, "--answer-lines: '%s' is neither a number from 1 nor 'all'",
                           g->lines_text);
+    to->answer_lines = g->lines ? g->lines : to->rule == HB_GRADE_NUMBER ? HB_ALL_LINES : 1;
     return *code == CLI_DONE;
+}
+
+void cli_grading_take(cli_grading *g, const hb_grading *calibrated)
+{
+    hb_grading *to = &g->grading;
+    if (!g->rule_given) {
+        g->rule = (int)(to->rule = calibrated->rule);
+        g->min_f1 = to->min_f1 = calibrated->min_f1;
+        g->tolerance = to->tolerance = calibrated->tolerance;
+    }
+    if (!g->abstain_as_given) g->abstain_as = (int)(to->abstain_as = calibrated->abstain_as);
+    if (!g->lines_text) g->lines = to->answer_lines = calibrated->answer_lines;
 }
 
 int cli_grading_open(cli_grading *g)

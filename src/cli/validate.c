@@ -108,9 +108,7 @@ static void check_grading(const validating *v)
 {
     const hb_grading *here = v->source.grading, *there = &v->params->grading;
     if (!here || !v->params->is_graded) return;
-    bool same =
-        here->rule == there->rule && (here->rule != HB_GRADE_F1 || here->min_f1 == there->min_f1);
-    if (!same)
+    if (!hb_grading_same(here, there))
         cli_message("warning: answers are graded by %s, where the calibration's were by %s",
                     hb_grade_rule_name(here->rule), hb_grade_rule_name(there->rule));
     else if (!v->pass1.grading.rule_given && !v->pass1.quiet)
@@ -122,13 +120,9 @@ static void check_grading(const validating *v)
 /* Takes settings that were not given from the parameters. */
 static void take_settings(validating *v)
 {
-    cli_grading *g = &v->pass1.grading;
     if (!v->pass1.max_tokens) v->pass1.max_tokens = v->params->max_tokens;
     if (!v->pass1.max_tokens) v->pass1.max_tokens = CLI_MAX_TOKENS;
-    if (g->rule_given || !v->params->is_graded) return;
-    g->rule = (int)v->params->grading.rule;
-    g->min_f1 = v->params->grading.min_f1;
-    g->grading = v->params->grading;
+    if (v->params->is_graded) cli_grading_take(&v->pass1.grading, &v->params->grading);
 }
 
 /* Opens an existing run if it matches. */

@@ -21,6 +21,20 @@ const char *hb_grade_rule_name(hb_grade_rule rule)
     return (size_t)rule < sizeof names / sizeof *names ? names[rule] : "unknown";
 }
 
+const char *hb_abstain_as_name(hb_abstain_as treatment)
+{
+    static const char *const names[HB_N_ABSTAIN_AS] = {
+        [HB_ABSTAIN_OUT] = "out", [HB_ABSTAIN_RIGHT] = "right", [HB_ABSTAIN_WRONG] = "wrong"};
+    return (size_t)treatment < sizeof names / sizeof *names ? names[treatment] : "unknown";
+}
+
+bool hb_grading_same(const hb_grading *a, const hb_grading *b)
+{
+    if (a->rule != b->rule || a->abstain_as != b->abstain_as) return false;
+    if (a->rule == HB_GRADE_F1) return a->min_f1 == b->min_f1;
+    return a->rule != HB_GRADE_NUMBER || a->tolerance == b->tolerance;
+}
+
 /* ---- Labels ------------------------------------------------------------------------------------- */
 
 static bool is_right(const hb_grade *grade, const hb_grading *grading, hb_grade_rule rule)

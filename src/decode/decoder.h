@@ -25,14 +25,14 @@ typedef struct hb_decoder {
     hb_watch *watch;
     hb_stops stops;
     hb_answer_scan answer; /* looks for the end of the answer, if that ends the sample */
-    int32_t n_tokens; /* number of appended tokens */
-    int32_t token;    /* the token chosen last */
-    bool checked;     /* whether that step was checked */
-    bool halts;       /* whether it reached the cutoff */
-    hb_status failed; /* status of checking it */
-    hb_error why;     /* set if `failed` */
-    hb_step step;     /* the latest checked step */
-    size_t n_steps;   /* number of checked steps */
+    int32_t n_tokens;      /* number of appended tokens */
+    int32_t token;         /* the token chosen last */
+    bool checked;          /* whether that step was checked */
+    bool halts;            /* whether it reached the cutoff */
+    hb_status failed;      /* status of checking it */
+    hb_error why;          /* set if `failed` */
+    hb_step step;          /* the latest checked step */
+    size_t n_steps;        /* number of checked steps */
     bool ended;
     hb_finish finish; /* set if `ended` */
 } hb_decoder;

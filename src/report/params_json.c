@@ -65,8 +65,8 @@ static void add_settings(hb_json *j, const hb_params_source *source, const hb_sw
         hb_json_number(j, "tau_step", sweep->step);
     }
     if (source->run) add_run_settings(j, source->run);
-    if (g) hb_json_text(j, "grade", hb_grade_rule_name(g->rule));
-    if (g && g->rule == HB_GRADE_F1) hb_json_number(j, "min_f1", g->min_f1);
+    if (g) hb_json_grading(j, g);
+    if (g && source->run) hb_json_whole(j, "answer_lines", source->run->answer_lines);
     hb_json_end(j);
 }
 

@@ -381,22 +381,62 @@ static hb_status load_ids(const loading *l, const json_t *root, hb_params *p)
     return HB_OK;
 }
 
-/* Loads how answers were graded, if they were. */
+/* The index in names 0 to n - 1 of the text of a field; n for any other value. */
+static int load_name(const json_t *object, const char *key, int n, const char *(*name_of)(int i))
+{
+    const char *text = text_of(object, key);
+    int i = 0;
+    while (i < n && strcmp(text, name_of(i)) != 0) i++;
+    return i;
+}
+
+static const char *rule_name(int i)
+{
+    return hb_grade_rule_name((hb_grade_rule)i);
+}
+
+static const char *treatment_name(int i)
+{
+    return hb_abstain_as_name((hb_abstain_as)i);
+}
+
+/* The limit of the rule, where it has one. */
+static hb_status load_limit(const loading *l, const json_t *settings, hb_grading *g)
+{
+    hb_status status = HB_OK;
+    if (g->rule == HB_GRADE_F1) status = load_number(l, settings, "settings", "min_f1", &g->min_f1);
+    if (!status && !(g->min_f1 > 0 && g->min_f1 <= 1))
+        return bad_field(l, "settings", "min_f1", "above 0 and at most 1");
+    if (g->rule == HB_GRADE_NUMBER)
+        status = load_number(l, settings, "settings", "tolerance", &g->tolerance);
+    if (!status && !(g->tolerance >= 0))
+        return bad_field(l, "settings", "tolerance", "a number from 0");
+    return status;
+}
+
+/* Loads how answers were graded, if they were. Parameters of earlier versions lack some of the fields. */
 static hb_status load_grading(const loading *l, const json_t *settings, hb_params *p)
 {
-    const char *rule = text_of(settings, "grade");
-    int r = 0;
-    p->grading = hb_grading_defaults();
+    hb_grading *g = &p->grading;
+    const json_t *lines = json_object_get(settings, "answer_lines");
+    *g = hb_grading_defaults();
+    json_int_t n_lines = lines ? json_integer_value(lines) : g->answer_lines;
     p->is_graded = json_object_get(settings, "grade") != NULL;
     if (!p->is_graded) return HB_OK;
-    while (r <= HB_GRADE_F1 && strcmp(rule, hb_grade_rule_name((hb_grade_rule)r)) != 0) r++;
-    if (r > HB_GRADE_F1) return bad_field(l, "settings", "grade", "\"exact\", \"contains\" or \"f1\"");
-    p->grading.rule = (hb_grade_rule)r;
-    if (p->grading.rule != HB_GRADE_F1) return HB_OK;
-    hb_status status = load_number(l, settings, "settings", "min_f1", &p->grading.min_f1);
-    if (!status && !(p->grading.min_f1 > 0 && p->grading.min_f1 <= 1))
-        status = bad_field(l, "settings", "min_f1", "above 0 and at most 1");
-    return status;
+    int rule = load_name(settings, "grade", HB_N_GRADE_RULES, rule_name);
+    if (rule == HB_N_GRADE_RULES)
+        return bad_field(l, "settings", "grade",
+                         "\"exact\", \"contains\", \"f1\", \"number\" or \"choice\"");
+    if (json_object_get(settings, "abstain_as"))
+        g->abstain_as =
+            (hb_abstain_as)load_name(settings, "abstain_as", HB_N_ABSTAIN_AS, treatment_name);
+    if (g->abstain_as == HB_N_ABSTAIN_AS)
+        return bad_field(l, "settings", "abstain_as", "\"out\", \"right\" or \"wrong\"");
+    if (n_lines < HB_ALL_LINES || n_lines > 1 << 24 || (lines && !json_is_integer(lines)))
+        return bad_field(l, "settings", "answer_lines", "from -1 to 16777216");
+    g->rule = (hb_grade_rule)rule;
+    g->answer_lines = (int32_t)n_lines;
+    return load_limit(l, settings, g);
 }
 
 static hb_status load_calibration_settings(const loading *l, const json_t *settings, hb_params *p)

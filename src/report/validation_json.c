@@ -110,8 +110,8 @@ static void add_source(hb_json *j, const hb_validation_source *source)
     const hb_grading *g = source->grading;
     hb_json_text(j, "params", source->params);
     hb_json_text(j, "source", source->scores);
-    hb_json_text(j, "grade", g ? hb_grade_rule_name(g->rule) : NULL);
-    if (g && g->rule == HB_GRADE_F1) hb_json_number(j, "min_f1", g->min_f1);
+    if (g) hb_json_grading(j, g);
+    else hb_json_null(j, "grade");
 }
 
 hb_status hb_validation_json(const hb_validation_source *source, const hb_validation_result *r,

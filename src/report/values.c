@@ -86,6 +86,14 @@ void hb_json_correlations(hb_json *json, const char *key, const char *(*name)(co
     hb_json_end(json);
 }
 
+void hb_json_grading(hb_json *j, const hb_grading *g)
+{
+    hb_json_text(j, "grade", hb_grade_rule_name(g->rule));
+    if (g->rule == HB_GRADE_F1) hb_json_number(j, "min_f1", g->min_f1);
+    if (g->rule == HB_GRADE_NUMBER) hb_json_number(j, "tolerance", g->tolerance);
+    hb_json_text(j, "abstain_as", hb_abstain_as_name(g->abstain_as));
+}
+
 void hb_json_halting(hb_json *json, const char *key, const hb_halting *h)
 {
     hb_json_object(json, key);

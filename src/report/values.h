@@ -31,6 +31,10 @@ void hb_json_bootstrap(hb_json *json, const char *key, const hb_uncertainty *unc
 void hb_json_correlations(hb_json *json, const char *key, const char *(*name)(const void *, size_t),
                           const void *user, const double *correlations, size_t n);
 
+/* How grades became labels, as members of the object that is open: "grade", its limit "min_f1" or
+ * "tolerance" where it has one, "abstain_as". */
+void hb_json_grading(hb_json *json, const hb_grading *grading);
+
 /* {"cutoff", "hallucinated", "hallucinated_halted", "faithful", "faithful_halted"}. */
 void hb_json_halting(hb_json *json, const char *key, const hb_halting *halting);
 
