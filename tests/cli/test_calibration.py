@@ -287,7 +287,7 @@ class Store(Runs):
         self.calibrate()
         db = sqlite3.connect(self.run_file())
         self.assertEqual(db.execute("PRAGMA journal_mode").fetchone(), ("delete",))
-        self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (4,))
+        self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (5,))
         self.assertEqual(db.execute("SELECT count(*) FROM samples").fetchone(), (60,))
         self.assertEqual(db.execute("SELECT count(\"pri:mean\") FROM scores").fetchone(), (60,))
         db.close()

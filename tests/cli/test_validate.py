@@ -112,7 +112,7 @@ class Validate(Case):
         data = self.write_rows("d.jsonl", [{"prompt": p, "label": 0} for p in prompts])
         self.run_hbar("score", "--model", MODEL, "--data", data, "--run", learn, *FAST)
         words = [re.findall("[a-z]{2,}", r["text"].split("\n")[0]) for r in self.rows(learn)]
-        data = self.write_rows("e.jsonl", [{"prompt": p, "answers": [w[0] if w and i % 2 else "never this"]}
+        data = self.write_rows("e.jsonl", [{"prompt": p, "answers": [w[0] if len(w) > 1 and i % 2 else "never this"]}
                                            for i, (p, w) in enumerate(zip(prompts, words))])
         self.run_hbar("score", "--model", MODEL, "--data", data, "--run", run, *FAST)
         params = self.params([("hbar_s", 2, ">=")], model=self.model_of(run))
@@ -135,7 +135,7 @@ class Validate(Case):
         data = self.write_rows("d.jsonl", [{"prompt": p, "label": 0} for p in prompts])
         self.run_hbar("score", "--model", MODEL, "--data", data, "--run", learn, *FAST)
         words = [re.findall("[a-z]{2,}", r["text"].split("\n")[0]) for r in self.rows(learn)]
-        data = self.write_rows("e.jsonl", [{"prompt": p, "answers": [w[0] if w and i % 2 else "never this"]}
+        data = self.write_rows("e.jsonl", [{"prompt": p, "answers": [w[0] if len(w) > 1 and i % 2 else "never this"]}
                                            for i, (p, w) in enumerate(zip(prompts, words))])
         for rule in (["--grade", "contains"], ["--grade", "f1", "--min-f1", 0.2]):
             calibrated = self.run_json("calibrate", "--model", MODEL, "--data", data, "-o", self.dir / "o", "-n", 0,
