@@ -166,7 +166,7 @@ void cli_grading_advise(hb_run *run, const char *run_path, const hb_grading *gra
     if (hb_run_each(run, summarise, &s, NULL) || !s.n) return;
     if (!quiet && s.in_block > s.n / 2)
         cli_message("%s: %zu of %zu texts end while the model still reasons (<think> ...), before any "
-                    "answer; raise --max-tokens",
+                    "answer; raise --max-tokens, or try --thinking off",
                     run_path, s.in_block, s.n);
     if (!quiet && s.abstained && grading->abstain_as == HB_ABSTAIN_OUT)
         cli_message(
