@@ -942,8 +942,8 @@ typedef struct hb_run_settings {
     double alpha;
     const hb_signal_set *signals; /* the signals that are measured and stored; NULL: all */
     const char *chat; /* the chat format that wraps each prompt as one user message; "" or NULL: none */
-    const char *system; /* the system message, used with a chat format; "" or NULL: none */
-    int32_t answer_lines; /* as in hb_grading: where generation of an answer to be graded stops */
+    const char *system;         /* the system message, used with a chat format; "" or NULL: none */
+    int32_t answer_lines;       /* as in hb_grading: where generation of an answer to be graded stops */
     const char *abstain_sha256; /* of the file that added phrases of abstentions; "" or NULL: none */
 } hb_run_settings;
 
@@ -951,11 +951,11 @@ typedef struct hb_run_settings {
 typedef struct hb_run hb_run;
 
 typedef struct hb_run_counts {
-    uint64_t total;   /* samples drawn */
-    uint64_t scored;  /* samples with scores */
-    uint64_t skipped; /* the prompt does not fit the context */
-    uint64_t failed;  /* any other failure; the run stores the reason */
-    uint64_t graded;  /* scored samples whose label comes from their grade */
+    uint64_t total;     /* samples drawn */
+    uint64_t scored;    /* samples with scores */
+    uint64_t skipped;   /* the prompt does not fit the context */
+    uint64_t failed;    /* any other failure; the run stores the reason */
+    uint64_t graded;    /* scored samples whose label comes from their grade */
     uint64_t abstained; /* graded samples whose answer abstains */
 } hb_run_counts;
 

@@ -14,8 +14,8 @@ typedef struct exporting {
     cli_grading grading;
 } exporting;
 
-/* The sample's given label or the label of its grade; null for an abstention and for a sample without an
- * answer to grade. */
+/* The sample's given label or the label of its grade; null for an abstention and for a sample without
+ * an answer to grade. */
 static json_t *label_json(const hb_run_sample *s, const hb_grading *grading)
 {
     bool ungraded = s->answers && s->status != HB_SAMPLE_SCORED;

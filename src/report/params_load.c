@@ -414,7 +414,8 @@ static hb_status load_limit(const loading *l, const json_t *settings, hb_grading
     return status;
 }
 
-/* Loads how answers were graded, if they were. Parameters of earlier versions lack some of the fields. */
+/* Loads how answers were graded, if they were. Parameters of earlier versions lack some of the fields.
+ */
 static hb_status load_grading(const loading *l, const json_t *settings, hb_params *p)
 {
     hb_grading *g = &p->grading;
