@@ -4,9 +4,9 @@
  *
  *   peaks [--threads N] [--mib 1024] */
 #include "bench.h"
+#include "base/pool.h"
 
 #include <getopt.h>
-#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,39 +102,66 @@ static int find_kernels(kernel *out)
 }
 #endif
 
+static void run_kernel(const void *context, int32_t item, int32_t thread)
+{
+    const kernel *k = context;
+    (void)item, (void)thread;
+    k->run(REPEATS);
+}
+
 /* Operations per second of all threads; the best of several rounds. */
-static double rate_of(const kernel *k, int n_threads)
+static double rate_of(const kernel *k, hb_pool *pool, int n_threads)
 {
     double best = 0;
     for (int round = 0; round < ROUNDS; round++) {
         double start = hb_seconds();
-#pragma omp parallel num_threads(n_threads)
-        k->run(REPEATS);
+        hb_pool_each(pool, n_threads, run_kernel, k);
         double rate = k->operations * REPEATS * n_threads / (hb_seconds() - start);
         if (rate > best) best = rate;
     }
     return best;
 }
 
+#define CHUNK ((size_t)1 << 20) /* bytes that a thread writes or reads at a time */
+
+typedef struct buffer {
+    uint64_t *words;
+    uint64_t *sums; /* [chunks] */
+} buffer;
+
+static void write_chunk(const void *context, int32_t item, int32_t thread)
+{
+    uint64_t *words = ((const buffer *)context)->words + (size_t)item * CHUNK / sizeof *words;
+    (void)thread;
+    for (size_t i = 0; i < CHUNK / sizeof *words; i++) words[i] = i;
+}
+
+static void read_chunk(const void *context, int32_t item, int32_t thread)
+{
+    const buffer *b = context;
+    const uint64_t *words = b->words + (size_t)item * CHUNK / sizeof *words;
+    uint64_t sum = 0;
+    (void)thread;
+    for (size_t i = 0; i < CHUNK / sizeof *words; i++) sum += words[i];
+    b->sums[item] = sum;
+}
+
 /* Bytes per second that all threads read from a buffer larger than the caches. */
-static double read_rate(size_t bytes, int n_threads)
+static double read_rate(int32_t mib, hb_pool *pool)
 {
     double best = 0;
-    size_t n = bytes / sizeof(uint64_t);
-    uint64_t *memory = bench_need(aligned_alloc(1 << 21, n * sizeof *memory)), total = 0;
-    madvise(memory, n * sizeof *memory, MADV_HUGEPAGE);
-#pragma omp parallel for schedule(static) num_threads(n_threads)
-    for (size_t i = 0; i < n; i++) memory[i] = i;
+    buffer b = {bench_need(aligned_alloc(1 << 21, (size_t)mib * CHUNK)),
+                bench_need(calloc((size_t)mib, sizeof *b.sums))};
+    madvise(b.words, (size_t)mib * CHUNK, MADV_HUGEPAGE);
+    hb_pool_each(pool, mib, write_chunk, &b);
     for (int round = 0; round < 2 * ROUNDS; round++) {
         double start = hb_seconds();
-#pragma omp parallel for schedule(static) num_threads(n_threads) reduction(+ : total)
-        for (size_t i = 0; i < n; i++) total += memory[i];
-        double rate = (double)(n * sizeof *memory) / (hb_seconds() - start);
+        hb_pool_each(pool, mib, read_chunk, &b);
+        double rate = (double)((size_t)mib * CHUNK) / (hb_seconds() - start);
         if (rate > best) best = rate;
     }
-    /* Use the sum, so that the compiler does not remove the loop. */
-    if (total == 1) fprintf(stderr, "bench: a sum that cannot be\n");
-    free(memory);
+    free(b.words);
+    free(b.sums);
     return best;
 }
 
@@ -156,11 +183,17 @@ static void processor(char *name, size_t size)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {{"threads", 1, 0, 't'}, {"mib", 1, 0, 'm'}, {0}};
-    int n_threads = omp_get_num_procs(), mib = 1024, c;
+    int n_threads = hb_usable_processors(), mib = 1024, c;
     while ((c = getopt_long(argc, argv, "t:m:", longs, NULL)) != -1) {
         if (c == 't') n_threads = bench_number("threads", optarg, 1);
         else if (c == 'm') mib = bench_number("mib", optarg, 1);
         else return 2;
+    }
+    hb_error err;
+    hb_pool *pool = NULL;
+    if (hb_pool_open(&pool, n_threads, &err)) {
+        fprintf(stderr, "peaks: %s\n", err.message);
+        return 1;
     }
     char name[256];
     kernel kernels[8];
@@ -170,15 +203,15 @@ int main(int argc, char **argv)
                             "int8", "bf16", "fp32");
     for (int i = 0; i < n; i++) {
         if (!kernels[i].supported) continue;
-        double rate = rate_of(&kernels[i], n_threads);
+        double rate = rate_of(&kernels[i], pool, n_threads);
         const json_t *known = json_object_get(out, kernels[i].name);
         if (rate <= json_real_value(json_object_get(known, "per_second"))) continue;
         json_object_set_new(
             out, kernels[i].name,
             json_pack("{s:s, s:f}", "instructions", kernels[i].instructions, "per_second", rate));
     }
-    json_object_set_new(out, "read_bytes_per_second",
-                        json_real(read_rate((size_t)mib << 20, n_threads)));
+    json_object_set_new(out, "read_bytes_per_second", json_real(read_rate(mib, pool)));
     bench_print(out);
+    hb_pool_close(pool);
     return 0;
 }

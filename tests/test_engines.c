@@ -118,10 +118,11 @@ static hb_status memory(const hb_model *model, const hb_session_options *options
     return HB_OK;
 }
 
-static hb_status open_session(const hb_model *model, const hb_session_options *options,
+static hb_status open_session(const hb_model *model, const hb_session_options *options, hb_pool *pool,
                               hb_session **session, hb_error *err)
 {
     (void)model;
+    (void)pool;
     (void)err;
     seen = *options;
     counter *c = calloc(1, sizeof *c);

@@ -1,6 +1,5 @@
 #include "decode/scheduler.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
@@ -348,18 +347,26 @@ static bool takes_part(const hb_slot *q, int32_t round)
     return q->state == HB_SLOT_RUNNING && round < q->n_taps;
 }
 
+/* A round of choosing. */
+typedef struct choosing {
+    const hb_scheduler *s;
+    int32_t round;
+} choosing;
+
+static void choose(const void *context, int32_t slot, int32_t thread)
+{
+    const choosing *c = context;
+    hb_slot *q = &c->s->slots[slot];
+    if (takes_part(q, c->round))
+        hb_decoder_choose(&q->decoder, c->s->candidates[thread], &c->s->tap, q->first_tap + c->round);
+}
+
 /* Chooses one token for each slot that has a tapped row left. Returns false when no slot has one. */
 static bool play_round(hb_scheduler *s, int32_t round)
 {
     int32_t n = 0;
     for (int32_t k = 0; k < s->n_slots; k++) n += takes_part(&s->slots[k], round);
-#pragma omp parallel for schedule(dynamic) num_threads(s->session->n_threads) if (n > 1)
-    for (int32_t k = 0; k < s->n_slots; k++) {
-        hb_slot *q = &s->slots[k];
-        if (takes_part(q, round))
-            hb_decoder_choose(&q->decoder, s->candidates[omp_get_thread_num()], &s->tap,
-                              q->first_tap + round);
-    }
+    hb_pool_each(n > 1 ? s->session->pool : NULL, s->n_slots, choose, &(choosing){s, round});
     for (int32_t k = 0; k < s->n_slots; k++) {
         hb_slot *q = &s->slots[k];
         hb_error why;

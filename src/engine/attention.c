@@ -3,7 +3,6 @@
 #include "engine/attention.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 /* With fewer scores, waking the other threads costs more time than it saves. */
@@ -18,19 +17,17 @@ typedef struct call {
     int32_t layer;
 } call;
 
-/* Puts a token's keys and values into its page. */
-static void store(const call *a, int32_t row)
+void hb_attention_store(const hb_workspace *w, const hb_kv_cache *c, const hb_batch *batch,
+                        int32_t layer, int32_t row)
 {
-    const hb_kv_cache *c = a->cache;
     size_t dim = (size_t)c->head_dim, from = (size_t)row * (size_t)c->n_heads * dim;
-    int32_t position = hb_batch_position(a->batch, row);
-    int32_t page = c->sequences[a->batch->span_of[row]->sequence].pages[position / HB_PAGE];
+    int32_t position = hb_batch_position(batch, row);
+    int32_t page = c->sequences[batch->span_of[row]->sequence].pages[position / HB_PAGE];
     size_t at = (size_t)(position % HB_PAGE);
     for (int32_t h = 0; h < c->n_heads; h++, from += dim) {
-        float *keys = hb_kv_keys(c, page, a->layer, h) + at;
-        for (size_t i = 0; i < dim; i++) keys[i * HB_PAGE] = a->w->k[from + i];
-        memcpy(hb_kv_values(c, page, a->layer, h) + at * c->padded, a->w->v + from,
-               dim * sizeof(float));
+        float *keys = hb_kv_keys(c, page, layer, h) + at;
+        for (size_t i = 0; i < dim; i++) keys[i * HB_PAGE] = w->k[from + i];
+        memcpy(hb_kv_values(c, page, layer, h) + at * c->padded, w->v + from, dim * sizeof(float));
     }
 }
 
@@ -62,9 +59,13 @@ static void gather_queries(const call *a, const hb_query_block *block, int32_t h
     }
 }
 
-/* Computes attention for a block of queries and one key-value head, page by page. */
-static void attend(const call *a, const hb_query_block *block, int32_t head)
+/* Computes attention for a block of queries and one key-value head, page by page. The items are the
+ * blocks' heads. */
+static void attend(const void *context, int32_t item, int32_t thread)
 {
+    const call *a = context;
+    const hb_query_block *block = &a->batch->blocks[item / a->cache->n_heads];
+    int32_t head = item % a->cache->n_heads;
     const hb_kv_cache *c = a->cache;
     const hb_native_model *m = a->model;
     const hb_span *span = block->span;
@@ -72,7 +73,7 @@ static void attend(const call *a, const hb_query_block *block, int32_t head)
     int32_t group = a->batch->group, from[HB_QUERY_ROWS], to[HB_QUERY_ROWS];
     int32_t window = m->layers[a->layer].window, first = span->position + block->first / group;
     float max[HB_QUERY_ROWS], sum[HB_QUERY_ROWS];
-    float *q = a->w->thread_heads + (size_t)omp_get_thread_num() * 2 * HB_QUERY_ROWS * c->padded;
+    float *q = a->w->thread_heads + (size_t)thread * 2 * HB_QUERY_ROWS * c->padded;
     float *acc = q + HB_QUERY_ROWS * c->padded;
     size_t at[HB_QUERY_ROWS];
     gather_queries(a, block, head, q, at);
@@ -112,16 +113,9 @@ void hb_attention(const hb_workspace *w, const hb_native_model *model, const hb_
                   const hb_batch *batch, int32_t layer)
 {
     const call a = {w, model, cache, batch, layer};
-    int32_t kv_heads = cache->n_heads, items = batch->n_blocks * kv_heads;
     double scores = 0;
     for (int32_t i = 0; i < batch->n_spans; i++)
         scores += (double)batch->spans[i].n * (batch->spans[i].position + batch->spans[i].n);
     scores *= model->base.info.n_heads;
-#pragma omp parallel num_threads(w->n_threads) if (scores > PARALLEL_FROM)
-    {
-#pragma omp for schedule(static)
-        for (int32_t row = 0; row < batch->n_rows; row++) store(&a, row);
-#pragma omp for schedule(dynamic)
-        for (int32_t i = 0; i < items; i++) attend(&a, &batch->blocks[i / kv_heads], i % kv_heads);
-    }
+    hb_pool_each(scores > PARALLEL_FROM ? w->pool : NULL, batch->n_blocks * cache->n_heads, attend, &a);
 }

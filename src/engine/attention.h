@@ -3,8 +3,13 @@
 
 #include "engine/workspace.h"
 
-/* Computes causal attention for a batch in one block: stores the keys w->k and values w->v in the
- * cache, then attends with the queries w->q and writes the result to w->attention. */
+/* Stores the keys w->k and values w->v of one row of the batch in the cache, for one block of the
+ * model. */
+void hb_attention_store(const hb_workspace *w, const hb_kv_cache *cache, const hb_batch *batch,
+                        int32_t layer, int32_t row);
+
+/* Computes causal attention for a batch in one block of the model, after its rows are stored: attends
+ * with the queries w->q and writes the result to w->attention. */
 void hb_attention(const hb_workspace *w, const hb_native_model *model, const hb_kv_cache *cache,
                   const hb_batch *batch, int32_t layer);
 

@@ -2,7 +2,6 @@
  * model's engine. */
 #include "engine/engine.h"
 
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,7 +163,7 @@ static hb_status resolve(const hb_model *model, const hb_session_options *option
         return hb_fail(err, HB_ERR_ARGUMENT, "%s: opened for its vocabulary only", model->info.path);
     int32_t trained = model->info.n_ctx_train;
     if (!o.n_ctx) o.n_ctx = trained < HB_DEFAULT_CTX ? trained : HB_DEFAULT_CTX;
-    if (!o.n_threads) o.n_threads = omp_get_num_procs();
+    if (!o.n_threads) o.n_threads = hb_usable_processors();
     if (!o.n_sequences) o.n_sequences = 1;
     *out = o;
     return HB_OK;
@@ -179,12 +178,18 @@ hb_status hb_session_open(const hb_model *model, const hb_session_options *optio
                           hb_session **session, hb_error *err)
 {
     hb_session_options o;
+    hb_pool *pool = NULL;
     hb_session *s;
     hb_status status = resolve(model, options, &o, err);
-    if (!status) status = model->engine->open_session(model, &o, &s, err);
-    if (status) return status;
+    if (!status) status = hb_pool_open(&pool, o.n_threads, err);
+    if (!status) status = model->engine->open_session(model, &o, pool, &s, err);
+    if (status) {
+        hb_pool_close(pool);
+        return status;
+    }
     s->engine = model->engine;
     s->model = model;
+    s->pool = pool;
     *session = s;
     return HB_OK;
 }
@@ -199,7 +204,10 @@ hb_status hb_session_memory(const hb_model *model, const hb_session_options *opt
 
 void hb_session_close(hb_session *session)
 {
-    if (session) session->engine->close_session(session);
+    if (!session) return;
+    hb_pool *pool = session->pool;
+    session->engine->close_session(session);
+    hb_pool_close(pool);
 }
 
 const hb_model *hb_session_model(const hb_session *session)

@@ -9,6 +9,7 @@
 #define HB_ENGINE_H
 
 #include "base/error.h"
+#include "base/pool.h"
 #include "base/text.h"
 
 typedef struct hb_engine hb_engine;
@@ -27,12 +28,13 @@ struct hb_model {
 };
 
 /* An engine's own struct for a session begins with this one. The operation that opens a session fills
- * in everything except `engine` and `model`. */
+ * in everything except `engine`, `model` and `pool`. */
 struct hb_session {
     const hb_engine *engine;
     const hb_model *model;
     int32_t n_ctx;       /* positions that a sequence may hold */
     int32_t n_threads;   /* threads that evaluate; results do not depend on this number */
+    hb_pool *pool;       /* these threads */
     int32_t n_sequences; /* number of sequences; they are numbered from 0 */
     int32_t n_batch;     /* maximum number of tokens evaluated together; longer calls are split */
     int32_t page;        /* positions in a page; sequences get their positions in whole pages */
@@ -160,10 +162,11 @@ struct hb_engine {
     hb_text (*find_control)(const hb_model *model, hb_text text); /* see hb_find_control */
 
     /* Sessions. The model is not vocab_only. In the options, n_ctx, n_threads and n_sequences are at
-     * least 1; n_positions and cache_bytes may be 0. */
+     * least 1; n_positions and cache_bytes may be 0. `pool` has n_threads threads and lives as long as
+     * the session; an engine with threads of its own does not use it. */
     hb_status (*memory)(const hb_model *model, const hb_session_options *options, hb_memory *memory,
                         hb_error *err);
-    hb_status (*open_session)(const hb_model *model, const hb_session_options *options,
+    hb_status (*open_session)(const hb_model *model, const hb_session_options *options, hb_pool *pool,
                               hb_session **session, hb_error *err);
     void (*close_session)(hb_session *session);
 

@@ -7,6 +7,16 @@
 #include "engine/norm.h"
 #include "engine/session.h"
 
+/* With no more rows than this, one thread does the work that goes row by row: waking the others costs
+ * more time than it saves. */
+#define FEW_ROWS 8
+
+/* Calls work for each row of the batch. */
+static void each_row(const hb_native_session *s, hb_pool_work *work, const void *context)
+{
+    hb_pool_each(s->batch.n_rows > FEW_ROWS ? s->work.pool : NULL, s->batch.n_rows, work, context);
+}
+
 /* Copies a token's row of the embedding table, scaled as the architecture requires. */
 static void embed(const hb_native_session *s, int32_t token, float *out)
 {
@@ -19,15 +29,24 @@ static void embed(const hb_native_session *s, int32_t token, float *out)
         out[i] *= s->model->embedding_scale;
 }
 
+typedef struct norming {
+    const hb_native_session *s;
+    const float *from, *weight;
+} norming;
+
+static void norm_row(const void *context, int32_t row, int32_t thread)
+{
+    const norming *n = context;
+    size_t d = (size_t)n->s->model->base.info.n_embd, at = (size_t)row * d;
+    (void)thread;
+    hb_rms_norm(n->from + at, n->weight, n->s->model->norm_eps, d, n->s->work.normed + at);
+}
+
 /* Norms the batch's rows of `from` into s->work.normed; `from` is the residual stream or s->work.normed
  * itself. */
 static void rms_norm(const hb_native_session *s, const float *from, const float *weight)
 {
-    size_t d = (size_t)s->model->base.info.n_embd;
-#pragma omp parallel for schedule(static) num_threads(s->work.n_threads) if (s->batch.n_rows > 8)
-    for (int32_t row = 0; row < s->batch.n_rows; row++)
-        hb_rms_norm(from + (size_t)row * d, weight, s->model->norm_eps, d,
-                    s->work.normed + (size_t)row * d);
+    each_row(s, norm_row, &(norming){s, from, weight});
 }
 
 static void add(float *to, const float *bias, size_t n)
@@ -69,37 +88,68 @@ static void place_heads(const hb_native_model *m, float *heads, int32_t n_heads,
     }
 }
 
+/* A session and the block of the model that it evaluates. */
+typedef struct at_layer {
+    const hb_native_session *s;
+    int32_t layer;
+} at_layer;
+
+/* Turns the products of one row into its queries, keys and values, and stores keys and values in the
+ * cache. */
+static void place_row(const void *context, int32_t row, int32_t thread)
+{
+    const at_layer *a = context;
+    const hb_workspace *w = &a->s->work;
+    const hb_native_model *m = a->s->model;
+    const hb_layer *l = &m->layers[a->layer];
+    const float *angles = w->angles[l->rope] + (size_t)row * (size_t)m->n_rot;
+    size_t kv = (size_t)row * (size_t)l->wk.rows;
+    (void)thread;
+    place_heads(m, w->q + (size_t)row * (size_t)l->wq.rows, m->base.info.n_heads, l->bq, l->q_norm,
+                angles);
+    place_heads(m, w->k + kv, m->base.info.n_kv_heads, l->bk, l->k_norm, angles);
+    add(w->v + kv, l->bv, (size_t)l->wk.rows);
+    hb_attention_store(w, &a->s->cache, &a->s->batch, a->layer, row);
+}
+
 /* Causal self-attention: each token sees the positions up to its own, all of them or those in a window.
  */
 static void self_attention(hb_native_session *s, int32_t layer)
 {
     const hb_layer *l = &s->model->layers[layer];
-    int32_t heads = s->model->base.info.n_heads, kv_heads = s->model->base.info.n_kv_heads;
-    size_t q = (size_t)l->wq.rows, kv = (size_t)l->wk.rows;
     const hb_product products[] = {{&l->wq, s->work.q}, {&l->wk, s->work.k}, {&l->wv, s->work.v}};
     hb_matmul(&s->work, s->work.normed, s->batch.n_rows, products, 3);
-#pragma omp parallel for schedule(static) num_threads(s->work.n_threads) if (s->batch.n_rows > 8)
-    for (int32_t row = 0; row < s->batch.n_rows; row++) {
-        const float *angles = s->work.angles[l->rope] + (size_t)row * (size_t)s->model->n_rot;
-        place_heads(s->model, s->work.q + (size_t)row * q, heads, l->bq, l->q_norm, angles);
-        place_heads(s->model, s->work.k + (size_t)row * kv, kv_heads, l->bk, l->k_norm, angles);
-        add(s->work.v + (size_t)row * kv, l->bv, kv);
-    }
+    each_row(s, place_row, &(at_layer){s, layer});
     hb_attention(&s->work, s->model, &s->cache, &s->batch, layer);
+}
+
+/* Multiplies one row's gate, after its activation function, by its upward projection. */
+static void gate_row(const void *context, int32_t row, int32_t thread)
+{
+    const hb_native_session *s = context;
+    size_t ff = (size_t)s->model->n_ff, at = (size_t)row * ff;
+    void (*glu)(float *, const float *, size_t) =
+        s->model->architecture->gelu ? s->work.kernels->gelu_mul : s->work.kernels->silu_mul;
+    (void)thread;
+    glu(s->work.gate + at, s->work.up + at, ff);
 }
 
 /* SwiGLU or GeGLU (Shazeer, GLU Variants Improve Transformer, 2020). Writes the result, silu(gate) * up
  * or gelu(gate) * up, to s->work.gate. */
 static void feed_forward(hb_native_session *s, const hb_layer *l)
 {
-    size_t ff = (size_t)s->model->n_ff;
-    void (*glu)(float *, const float *, size_t) =
-        s->model->architecture->gelu ? s->work.kernels->gelu_mul : s->work.kernels->silu_mul;
     const hb_product products[] = {{&l->w_gate, s->work.gate}, {&l->w_up, s->work.up}};
     hb_matmul(&s->work, s->work.normed, s->batch.n_rows, products, 2);
-#pragma omp parallel for schedule(static) num_threads(s->work.n_threads) if (s->batch.n_rows > 8)
-    for (int32_t row = 0; row < s->batch.n_rows; row++)
-        glu(s->work.gate + (size_t)row * ff, s->work.up + (size_t)row * ff, ff);
+    each_row(s, gate_row, s);
+}
+
+/* Adds one normed row to the residual stream. */
+static void add_row(const void *context, int32_t row, int32_t thread)
+{
+    const hb_native_session *s = context;
+    size_t d = (size_t)s->model->base.info.n_embd, at = (size_t)row * d;
+    (void)thread;
+    add(s->work.x + at, s->work.normed + at, d);
 }
 
 /* Projects to the residual stream's width, applies the norm if there is one, and adds the result to the
@@ -109,10 +159,7 @@ static void add_projected(hb_native_session *s, const hb_matrix *w, const float 
 {
     hb_matmul(&s->work, from, s->batch.n_rows, &(hb_product){w, s->work.normed}, 1);
     if (norm) rms_norm(s, s->work.normed, norm);
-    size_t d = (size_t)s->model->base.info.n_embd;
-#pragma omp parallel for schedule(static) num_threads(s->work.n_threads) if (s->batch.n_rows > 8)
-    for (int32_t row = 0; row < s->batch.n_rows; row++)
-        add(s->work.x + (size_t)row * d, s->work.normed + (size_t)row * d, d);
+    each_row(s, add_row, s);
 }
 
 /* The tap's rows [from, to), which lie in this batch. The batch's first token is token number `first`
@@ -159,18 +206,22 @@ static void tap_logits(hb_native_session *s, const tapped *t)
     if (m->logit_cap > 0) s->work.kernels->softcap(logits, (size_t)n * vocab, m->logit_cap);
 }
 
-/* Computes every row's embedding and RoPE angles. */
-static void begin_rows(const hb_native_session *s, const int32_t *tokens)
+typedef struct beginning {
+    const hb_native_session *s;
+    const int32_t *tokens;
+} beginning;
+
+/* Computes one row's embedding and RoPE angles. */
+static void begin_row(const void *context, int32_t row, int32_t thread)
 {
+    const beginning *b = context;
+    const hb_native_session *s = b->s;
     const hb_native_model *m = s->model;
-    size_t d = (size_t)m->base.info.n_embd, n_rot = (size_t)m->n_rot;
-#pragma omp parallel for schedule(static) num_threads(s->work.n_threads) if (s->batch.n_rows > 8)
-    for (int32_t row = 0; row < s->batch.n_rows; row++) {
-        embed(s, tokens[row], s->work.x + (size_t)row * d);
-        for (int i = 0; i < 2 && s->work.angles[i]; i++)
-            hb_rope_angles(s->frequencies[i], s->magnitude[i], m->n_rot,
-                           hb_batch_position(&s->batch, row), s->work.angles[i] + (size_t)row * n_rot);
-    }
+    (void)thread;
+    embed(s, b->tokens[row], s->work.x + (size_t)row * (size_t)m->base.info.n_embd);
+    for (int i = 0; i < 2 && s->work.angles[i]; i++)
+        hb_rope_angles(s->frequencies[i], s->magnitude[i], m->n_rot, hb_batch_position(&s->batch, row),
+                       s->work.angles[i] + (size_t)row * (size_t)m->n_rot);
 }
 
 /* Evaluates the planned batch. Its first token is token number `first` of the call. */
@@ -178,7 +229,7 @@ static void eval_batch(hb_native_session *s, const int32_t *tokens, const hb_tap
 {
     const hb_native_model *m = s->model;
     const tapped t = tap_of_batch(tap, first, s->batch.n_rows);
-    begin_rows(s, tokens);
+    each_row(s, begin_row, &(beginning){s, tokens});
     for (int32_t i = 0, b = 0; i < m->base.info.n_layers; i++) {
         const hb_layer *l = &m->layers[i];
         rms_norm(s, s->work.x, l->attn_norm);

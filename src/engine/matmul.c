@@ -5,11 +5,13 @@
  * workspace is exact. */
 #include "engine/matmul.h"
 
-#include <omp.h>
 #include <string.h>
 
 /* With fewer multiplications, waking the other threads costs more time than it saves. */
 #define PARALLEL_FROM (1 << 17)
+
+/* The same for quantising or laying out activations. */
+#define PREPARE_PARALLEL_FROM (1 << 15)
 
 /* Rows that a thread takes at a time for a few tokens: few enough to divide a matrix evenly among
  * threads, and enough for a thread to use most of what the processor prefetches. */
@@ -24,8 +26,10 @@ typedef struct call {
     const float *x; /* [n][cols] */
     int32_t n;
     size_t cols;
+    bool bytes, floats; /* whether any product takes activations as bytes, as floats */
     bool panels;
-    size_t depth; /* columns in a panel: activations are laid out as [cols / depth][n][depth] */
+    size_t rows_each; /* rows in a stripe */
+    size_t depth;     /* columns in a panel: activations are laid out as [cols / depth][n][depth] */
 } call;
 
 static bool in_bytes(const hb_workspace *space, const hb_matrix *w)
@@ -115,12 +119,12 @@ static void direct_bytes(const call *c, const hb_product *p, size_t first, size_
         }
 }
 
-static void direct_floats(const call *c, const hb_product *p, size_t first, size_t count)
+static void direct_floats(const call *c, const hb_product *p, size_t first, size_t count,
+                          int32_t thread)
 {
     hb_tile *tile = c->k->tile[p->w->type];
     hb_to_f32 *to_f32 = c->k->to_f32[p->w->type];
-    float *scratch =
-        c->space->thread_rows + (size_t)omp_get_thread_num() * HB_TILE_ROWS * c->space->row_length;
+    float *scratch = c->space->thread_rows + (size_t)thread * HB_TILE_ROWS * c->space->row_length;
     for (size_t r = first, rows; r < first + count; r += rows) {
         rows = first + count - r < HB_TILE_ROWS ? first + count - r : HB_TILE_ROWS;
         const uint8_t *weights = p->w->data + r * p->w->row_bytes;
@@ -209,11 +213,11 @@ static void panel_floats(const call *c, int number, size_t first, size_t count, 
                 at > 0, space->acc, lanes);
 }
 
-static void panel(const call *c, int number, size_t first, size_t count)
+static void panel(const call *c, int number, size_t first, size_t count, int32_t thread)
 {
     const hb_product *p = &c->products[number];
     size_t lanes = (size_t)c->k->panel_rows;
-    hb_panel_space *space = &c->space->panel_space[omp_get_thread_num()];
+    hb_panel_space *space = &c->space->panel_space[thread];
     bool bytes = in_bytes(c->space, p->w);
     for (size_t at = 0; at < c->cols; at += c->depth)
         (bytes ? panel_bytes : panel_floats)(c, number, first, count, at, width_at(c, at), space);
@@ -224,21 +228,36 @@ static void panel(const call *c, int number, size_t first, size_t count)
 
 /* ---- The call ------------------------------------------------------------------------------------ */
 
+/* Quantises or lays out one token's activations. */
+static void prepare(const void *context, int32_t t, int32_t thread)
+{
+    const call *c = context;
+    (void)thread;
+    if (c->bytes) prepare_bytes(c, t);
+    if (c->floats && c->panels) prepare_floats(c, t);
+}
+
+static size_t stripes_of(const call *c, int product)
+{
+    return ((size_t)c->products[product].w->rows + c->rows_each - 1) / c->rows_each;
+}
+
 /* Computes one stripe, a run of rows of one product. The stripes of all products are numbered one after
  * the other. */
-static void stripe(const call *c, size_t number, size_t rows_each)
+static void stripe(const void *context, int32_t item, int32_t thread)
 {
+    const call *c = context;
+    size_t number = (size_t)item, each;
     int p = 0;
-    size_t each;
-    while (number >= (each = ((size_t)c->products[p].w->rows + rows_each - 1) / rows_each)) {
+    while (number >= (each = stripes_of(c, p))) {
         number -= each;
         p++;
     }
-    size_t first = number * rows_each, left = (size_t)c->products[p].w->rows - first;
-    size_t count = left < rows_each ? left : rows_each;
-    if (c->panels) panel(c, p, first, count);
+    size_t first = number * c->rows_each, left = (size_t)c->products[p].w->rows - first;
+    size_t count = left < c->rows_each ? left : c->rows_each;
+    if (c->panels) panel(c, p, first, count, thread);
     else if (in_bytes(c->space, c->products[p].w)) direct_bytes(c, &c->products[p], first, count);
-    else direct_floats(c, &c->products[p], first, count);
+    else direct_floats(c, &c->products[p], first, count, thread);
 }
 
 void hb_matmul(const hb_workspace *space, const float *x, int32_t n, const hb_product *products,
@@ -247,24 +266,17 @@ void hb_matmul(const hb_workspace *space, const float *x, int32_t n, const hb_pr
     call c = {
         .space = space, .k = space->kernels, .products = products, .count = count, .x = x, .n = n};
     c.cols = (size_t)products[0].w->cols;
-    bool bytes = false, floats = false;
-    for (int p = 0; p < count; p++) *(in_bytes(space, products[p].w) ? &bytes : &floats) = true;
-    c.panels = c.k->panel_rows && n > (bytes ? c.k->direct : c.k->direct_floats);
+    for (int p = 0; p < count; p++) *(in_bytes(space, products[p].w) ? &c.bytes : &c.floats) = true;
+    c.panels = c.k->panel_rows && n > (c.bytes ? c.k->direct : c.k->direct_floats);
     c.depth = c.panels ? HB_PANEL_DEPTH : c.cols;
-    size_t rows_each = c.panels ? (size_t)c.k->panel_rows : DIRECT_ROWS, stripes = 0, rows = 0;
+    c.rows_each = c.panels ? (size_t)c.k->panel_rows : DIRECT_ROWS;
+    size_t stripes = 0, rows = 0;
     for (int p = 0; p < count; p++) {
         rows += (size_t)products[p].w->rows;
-        stripes += ((size_t)products[p].w->rows + rows_each - 1) / rows_each;
+        stripes += stripes_of(&c, p);
     }
-    bool parallel = (double)c.cols * (double)rows * n > PARALLEL_FROM;
-#pragma omp parallel num_threads(space->n_threads) if (parallel)
-    {
-#pragma omp for schedule(static)
-        for (int32_t t = 0; t < n; t++) {
-            if (bytes) prepare_bytes(&c, t);
-            if (floats && c.panels) prepare_floats(&c, t);
-        }
-#pragma omp for schedule(dynamic)
-        for (size_t i = 0; i < stripes; i++) stripe(&c, i, rows_each);
-    }
+    double activations = (double)c.cols * n;
+    hb_pool_each(activations > PREPARE_PARALLEL_FROM ? space->pool : NULL, n, prepare, &c);
+    hb_pool_each(activations * (double)rows > PARALLEL_FROM ? space->pool : NULL, (int32_t)stripes,
+                 stripe, &c);
 }

@@ -90,7 +90,7 @@ static hb_status allocate(hb_native_session *s, const plan *p, bool claim, hb_er
 }
 
 hb_status hb_native_open_session(const hb_model *model, const hb_session_options *options,
-                                 hb_session **session, hb_error *err)
+                                 hb_pool *pool, hb_session **session, hb_error *err)
 {
     plan p;
     hb_status status = make_plan(&p, model, options, err);
@@ -105,8 +105,8 @@ hb_status hb_native_open_session(const hb_model *model, const hb_session_options
                            .kernels = p.kernels->name};
     s->model = p.model;
     s->cache = p.cache;
-    s->work =
-        (hb_workspace){.kernels = p.kernels, .n_threads = options->n_threads, .exact = options->exact};
+    s->work = (hb_workspace){
+        .kernels = p.kernels, .pool = pool, .n_threads = options->n_threads, .exact = options->exact};
     status = allocate(s, &p, options->claim, err);
     if (status) hb_native_close_session(&s->base);
     else *session = &s->base;

@@ -19,7 +19,7 @@ typedef struct hb_native_session {
 hb_status hb_native_memory(const hb_model *model, const hb_session_options *options, hb_memory *memory,
                            hb_error *err);
 hb_status hb_native_open_session(const hb_model *model, const hb_session_options *options,
-                                 hb_session **session, hb_error *err);
+                                 hb_pool *pool, hb_session **session, hb_error *err);
 void hb_native_close_session(hb_session *session);
 int64_t hb_native_n_free(const hb_session *session);
 int32_t hb_native_n_past(const hb_session *session, int32_t sequence);

@@ -3,6 +3,7 @@
 #ifndef HB_ENGINE_WORKSPACE_H
 #define HB_ENGINE_WORKSPACE_H
 
+#include "base/pool.h"
 #include "engine/batch.h"
 #include "engine/kernels/kernels.h"
 #include "engine/model.h"
@@ -32,6 +33,7 @@ typedef struct hb_panel_space {
 
 typedef struct hb_workspace {
     const hb_kernels *kernels;
+    hb_pool *pool; /* has n_threads threads; the session owns it */
     int32_t n_threads;
     bool exact;   /* do not quantise activations to bytes */
     void *memory; /* all the arrays below */
