@@ -19,6 +19,11 @@
 #define STOP   (UINT64_C(1) << 17) /* workers shall end */
 #define NUMBER 32                  /* from this bit on: the number of the job */
 
+/* The items from `next` on that nobody has taken, of one thread's share. */
+typedef struct share {
+    alignas(CACHE_LINE) _Atomic int32_t next;
+} share;
+
 struct hb_pool {
     hb_pool_work *work;
     const void *context;
@@ -27,9 +32,9 @@ struct hb_pool {
     int32_t n_workers;
     pthread_t *workers;
     struct start *starts; /* [n_workers] */
+    share *shares;        /* [n_workers + 1] */
 
     alignas(CACHE_LINE) _Atomic uint64_t state;
-    alignas(CACHE_LINE) _Atomic int32_t next; /* the next item that nobody has taken */
 
     alignas(CACHE_LINE) pthread_mutex_t lock; /* for the two conditions */
     pthread_cond_t posted, left;
@@ -52,11 +57,23 @@ static void pause_briefly(void)
 #endif
 }
 
+/* The first item of a thread's share. Shares are equal and in the order of the threads. */
+static int32_t first_of(const hb_pool *p, int32_t thread)
+{
+    return (int32_t)((int64_t)p->n_items * thread / (p->n_workers + 1));
+}
+
+/* Takes the items of the thread's own share, then what is left of the others'. In one job after the
+ * other a thread thus meets the same rows, which its caches still hold. */
 static void take_items(hb_pool *p, int32_t thread)
 {
-    int32_t item;
-    while ((item = atomic_fetch_add_explicit(&p->next, 1, memory_order_relaxed)) < p->n_items)
-        p->work(p->context, item, thread);
+    int32_t n = p->n_workers + 1, item;
+    for (int32_t k = 0; k < n; k++) {
+        int32_t owner = (thread + k) % n, end = first_of(p, owner + 1);
+        _Atomic int32_t *next = &p->shares[owner].next;
+        while ((item = atomic_fetch_add_explicit(next, 1, memory_order_relaxed)) < end)
+            p->work(p->context, item, thread);
+    }
 }
 
 /* ---- Workers ------------------------------------------------------------------------------------- */
@@ -157,7 +174,8 @@ void hb_pool_each(hb_pool *p, int32_t n_items, hb_pool_work *work, const void *c
     p->work = work;
     p->context = context;
     p->n_items = n_items;
-    atomic_store_explicit(&p->next, 0, memory_order_relaxed);
+    for (int32_t t = 0; t <= p->n_workers; t++)
+        atomic_store_explicit(&p->shares[t].next, first_of(p, t), memory_order_relaxed);
     post(p, OPEN);
     take_items(p, 0);
     close_job(p);
@@ -172,6 +190,7 @@ static void release(hb_pool *p)
     pthread_mutex_destroy(&p->lock);
     free(p->workers);
     free(p->starts);
+    free(p->shares);
     free(p);
 }
 
@@ -188,11 +207,12 @@ static hb_pool *allocate(int32_t n_workers)
     hb_pool *p = aligned_alloc(CACHE_LINE, sizeof *p);
     if (!p) return NULL;
     *p = (hb_pool){.workers = calloc((size_t)n_workers + 1, sizeof *p->workers),
-                   .starts = calloc((size_t)n_workers + 1, sizeof *p->starts)};
+                   .starts = calloc((size_t)n_workers + 1, sizeof *p->starts),
+                   .shares = aligned_alloc(CACHE_LINE, ((size_t)n_workers + 1) * sizeof *p->shares)};
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->posted, NULL);
     pthread_cond_init(&p->left, NULL);
-    if (p->workers && p->starts) return p;
+    if (p->workers && p->starts && p->shares) return p;
     release(p);
     return NULL;
 }

@@ -25,4 +25,9 @@ void hb_pool_each(hb_pool *pool, int32_t n_items, hb_pool_work *work, const void
  * no more than the CPU quota of its control groups (Linux cgroup, version 1 or 2). At least 1. */
 int32_t hb_usable_processors(void);
 
+/* The CPU quota, in processors, of the control groups that the file `groups` lists (in the form of
+ * /proc/self/cgroup) and of the groups that contain them. `root` is where the groups are mounted. 0
+ * when there is no quota. */
+double hb_cpu_quota(const char *groups, const char *root);
+
 #endif

@@ -61,8 +61,8 @@ static bool has_cpu(const char *list)
 }
 
 /* The quota that a line of /proc/self/cgroup, "NUMBER:CONTROLLERS:PATH", leads to; 0 when it leads to
- * none. The line of version 2 has no controllers. */
-static double quota_of_line(char *line)
+ * none. The line of version 2 has no controllers. Cuts the line. */
+static double quota_of_line(char *line, const char *root)
 {
     char *controllers = strchr(line, ':');
     char *path = controllers ? strchr(controllers + 1, ':') : NULL;
@@ -70,18 +70,18 @@ static double quota_of_line(char *line)
     *controllers++ = 0;
     *path++ = 0;
     path[strcspn(path, "\n")] = 0;
-    if (!*controllers) return smallest_quota("/sys/fs/cgroup", path);
-    return has_cpu(controllers) ? smallest_quota("/sys/fs/cgroup/cpu", path) : 0;
+    char hierarchy[4096];
+    snprintf(hierarchy, sizeof hierarchy, "%s%s", root, *controllers ? "/cpu" : "");
+    return !*controllers || has_cpu(controllers) ? smallest_quota(hierarchy, path) : 0;
 }
 
-/* The process's CPU quota in processors; 0 when there is none. */
-static double cpu_quota(void)
+double hb_cpu_quota(const char *groups, const char *root)
 {
-    FILE *f = fopen("/proc/self/cgroup", "re");
+    FILE *f = fopen(groups, "re");
     char line[4200];
     double smallest = 0;
     while (f && fgets(line, sizeof line, f)) {
-        double quota = quota_of_line(line);
+        double quota = quota_of_line(line, root);
         if (quota > 0 && (!smallest || quota < smallest)) smallest = quota;
     }
     if (f) fclose(f);
@@ -92,7 +92,7 @@ int32_t hb_usable_processors(void)
 {
     cpu_set_t set;
     int32_t n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
-    double quota = cpu_quota();
+    double quota = hb_cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup");
     if (quota > 0 && quota < n) n = quota < 1 ? 1 : (int32_t)quota;
     return n;
 }
