@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/pool.h"
 
 /* Reads the file's one line; false when there is no such file. */
@@ -91,8 +92,9 @@ double hb_cpu_quota(const char *groups, const char *root)
 int32_t hb_usable_processors(void)
 {
     cpu_set_t set;
-    int32_t n = sched_getaffinity(0, sizeof set, &set) ? 1 : CPU_COUNT(&set);
+    int32_t n = (int32_t)sysconf(_SC_NPROCESSORS_ONLN);
+    if (!sched_getaffinity(0, sizeof set, &set)) n = CPU_COUNT(&set); /* fails above 1,024 processors */
     double quota = hb_cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup");
     if (quota > 0 && quota < n) n = quota < 1 ? 1 : (int32_t)quota;
-    return n;
+    return n < 1 ? 1 : n;
 }
