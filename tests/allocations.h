@@ -1,5 +1,5 @@
-/* Allocations that fail. A test that includes this is linked with --wrap for malloc, calloc and
- * realloc, so that its own and the library's allocations come here. */
+/* Allocations that fail. A test that includes this is linked with --wrap for each function below, so
+ * that its own and the library's allocations come here. */
 #ifndef HB_TESTS_ALLOCATIONS_H
 #define HB_TESTS_ALLOCATIONS_H
 
@@ -37,9 +37,15 @@ static inline bool allocation_fails(void)
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *memory, size_t size);
+void *__real_reallocarray(void *memory, size_t n, size_t size);
+char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t n);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
+void *__wrap_reallocarray(void *memory, size_t n, size_t size);
+char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t n);
 
 void *__wrap_malloc(size_t size)
 {
@@ -54,6 +60,21 @@ void *__wrap_calloc(size_t n, size_t size)
 void *__wrap_realloc(void *memory, size_t size)
 {
     return allocation_fails() ? NULL : __real_realloc(memory, size);
+}
+
+void *__wrap_reallocarray(void *memory, size_t n, size_t size)
+{
+    return allocation_fails() ? NULL : __real_reallocarray(memory, n, size);
+}
+
+char *__wrap_strdup(const char *text)
+{
+    return allocation_fails() ? NULL : __real_strdup(text);
+}
+
+char *__wrap_strndup(const char *text, size_t n)
+{
+    return allocation_fails() ? NULL : __real_strndup(text, n);
 }
 
 #endif

@@ -194,14 +194,20 @@ static bool has_beside(const char *path, const char *suffix)
     return there;
 }
 
-/* Whether the run is a single file in a read-only folder. There, SQLite cannot create the files for
- * reading in WAL mode, and does not need them. */
-static bool is_fixed(const char *path)
+/* Returns true when memory runs out. */
+static bool folder_is_writable(const char *path)
 {
     char *copy = strdup(path);
     bool writable = !copy || access(dirname(copy), W_OK) == 0;
     free(copy);
-    return !writable && !has_beside(path, "-wal") && !has_beside(path, "-journal");
+    return writable;
+}
+
+/* Whether the run is a single file in a read-only folder. There, SQLite cannot create the files for
+ * reading in WAL mode, and does not need them. */
+static bool is_fixed(const char *path)
+{
+    return !folder_is_writable(path) && !has_beside(path, "-wal") && !has_beside(path, "-journal");
 }
 
 /* The path as a URI that declares the file immutable; release it with free(). NULL when memory runs
@@ -220,15 +226,24 @@ static char *fixed_uri(const char *path)
     return NULL;
 }
 
+/* The log of an interrupted run can only be read through a file that SQLite creates beside it. */
+static hb_status check_log(const hb_run *run, const char *real, hb_error *err)
+{
+    if (folder_is_writable(real) || !has_beside(real, "-wal") || has_beside(real, "-shm")) return HB_OK;
+    return hb_fail(err, HB_ERR_IO,
+                   "%s: the run was interrupted, and its log, %s-wal, cannot be read in a read-only "
+                   "folder; copy both files to a folder that can be written",
+                   run->path, run->path);
+}
+
 static hb_status open_to_read(hb_run *run, hb_error *err)
 {
     char *real = realpath(run->path, NULL);
     if (!real) return hb_fail(err, HB_ERR_IO, "%s: %s", run->path, strerror(errno));
     bool fixed = is_fixed(real);
     char *uri = fixed ? fixed_uri(real) : NULL;
-    hb_status status;
-    if (fixed && !uri) status = hb_fail_memory(err);
-    else
+    hb_status status = fixed && !uri ? hb_fail_memory(err) : check_log(run, real, err);
+    if (!status)
         status = open_db(run, fixed ? uri : run->path,
                          SQLITE_OPEN_READONLY | (fixed ? SQLITE_OPEN_URI : 0), err);
     free(uri);

@@ -311,6 +311,8 @@ static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_
                   .choice = sqlite3_column_int(q, 16) != 0,
                   .abstained = sqlite3_column_int(q, 17) != 0},
     };
+    /* A text that cannot be read for lack of memory is NULL, too. */
+    if (sqlite3_errcode(run->db) == SQLITE_NOMEM) return hb_fail_memory(err);
     if (sqlite3_column_type(q, 2) == SQLITE_NULL) s->label = HB_LABEL_BY_GRADE;
     bool sound = s->id && status >= 0 &&
                  (s->label == 0 || s->label == 1 || (s->label == HB_LABEL_BY_GRADE && s->answers));

@@ -1,5 +1,6 @@
 /* The settings of a run: a table of keys and values. Some of them must agree for a run to be continued.
  */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,25 +64,30 @@ static char *signals_at(const void *value)
 
 /* ---- In and out ---------------------------------------------------------------------------------- */
 
-static void bind_value(sqlite3_stmt *q, int place, const field *f, const void *value)
+/* Returns false when memory runs out. */
+static bool bind_value(sqlite3_stmt *q, int place, const field *f, const void *value)
 {
+    int code = SQLITE_OK;
+    char *names;
     switch (f->kind) {
     case KIND_TEXT:
-        sqlite3_bind_text(q, place, text_at(value), -1, SQLITE_STATIC);
+        code = sqlite3_bind_text(q, place, text_at(value), -1, SQLITE_STATIC);
         break;
     case KIND_U64:
-        sqlite3_bind_int64(q, place, (int64_t) * (const uint64_t *)value);
+        code = sqlite3_bind_int64(q, place, (int64_t) * (const uint64_t *)value);
         break;
     case KIND_I32:
-        sqlite3_bind_int(q, place, *(const int32_t *)value);
+        code = sqlite3_bind_int(q, place, *(const int32_t *)value);
         break;
     case KIND_REAL:
-        sqlite3_bind_double(q, place, *(const double *)value);
+        code = sqlite3_bind_double(q, place, *(const double *)value);
         break;
     case KIND_SIGNALS:
-        sqlite3_bind_text(q, place, signals_at(value), -1, free);
+        names = signals_at(value);
+        code = names ? sqlite3_bind_text(q, place, names, -1, free) : SQLITE_NOMEM;
         break;
     }
+    return code == SQLITE_OK;
 }
 
 hb_status hb_run_write_settings(hb_run *run, const hb_run_settings *s, hb_error *err)
@@ -90,8 +96,8 @@ hb_status hb_run_write_settings(hb_run *run, const hb_run_settings *s, hb_error 
     hb_status status = hb_run_prepare(run, "INSERT INTO settings VALUES (?, ?)", &q, err);
     for (size_t i = 0; i < N_FIELDS && !status; i++) {
         sqlite3_bind_text(q, 1, fields[i].key, -1, SQLITE_STATIC);
-        bind_value(q, 2, &fields[i], at(s, &fields[i]));
-        if (sqlite3_step(q) != SQLITE_DONE) status = hb_run_sql_error(run, err);
+        if (!bind_value(q, 2, &fields[i], at(s, &fields[i]))) status = hb_fail_memory(err);
+        else if (sqlite3_step(q) != SQLITE_DONE) status = hb_run_sql_error(run, err);
         sqlite3_reset(q);
     }
     sqlite3_finalize(q);
@@ -108,34 +114,63 @@ static hb_status read_signals(const hb_run *run, const char *list, hb_signal_set
                   : HB_OK;
 }
 
-static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_error *err)
+/* Whether the value in column 0 has the type of the setting. */
+static bool has_kind(sqlite3_stmt *q, kind kind)
+{
+    int type = sqlite3_column_type(q, 0);
+    int64_t whole = type == SQLITE_INTEGER ? sqlite3_column_int64(q, 0) : -1;
+    switch (kind) {
+    case KIND_TEXT:
+    case KIND_SIGNALS:
+        return type == SQLITE_TEXT;
+    case KIND_U64:
+        return type == SQLITE_INTEGER;
+    case KIND_I32:
+        return whole >= 0 && whole <= INT32_MAX;
+    case KIND_REAL:
+        return type == SQLITE_INTEGER ||
+               (type == SQLITE_FLOAT && isfinite(sqlite3_column_double(q, 0)));
+    }
+    return false;
+}
+
+static hb_status read_value(hb_run *run, sqlite3_stmt *q, const field *f, hb_error *err)
 {
     void *value = at(&run->settings, f);
+    bool is_text = f->kind == KIND_TEXT || f->kind == KIND_SIGNALS;
+    if (!has_kind(q, f->kind))
+        return hb_fail(err, HB_ERR_FORMAT, "%s: setting '%s' is not %s", run->path, f->key,
+                       is_text                ? "a text"
+                       : f->kind == KIND_REAL ? "a number"
+                                              : "a whole number in its range");
+    const char *text = is_text ? (const char *)sqlite3_column_text(q, 0) : NULL;
+    if (is_text && !text) return hb_fail_memory(err);
+    switch (f->kind) {
+    case KIND_TEXT:
+        return (*(char **)value = strdup(text)) ? HB_OK : hb_fail_memory(err);
+    case KIND_U64:
+        *(uint64_t *)value = (uint64_t)sqlite3_column_int64(q, 0);
+        return HB_OK;
+    case KIND_I32:
+        *(int32_t *)value = sqlite3_column_int(q, 0);
+        return HB_OK;
+    case KIND_REAL:
+        *(double *)value = sqlite3_column_double(q, 0);
+        return HB_OK;
+    case KIND_SIGNALS:
+        return read_signals(run, text, value, err);
+    }
+    return HB_OK;
+}
+
+static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_error *err)
+{
     sqlite3_bind_text(q, 1, f->key, -1, SQLITE_STATIC);
     int code = sqlite3_step(q);
     if (code != SQLITE_ROW && code != SQLITE_DONE) return hb_run_sql_error(run, err);
     if (code == SQLITE_DONE)
         return hb_fail(err, HB_ERR_FORMAT, "%s: the run has no setting '%s'", run->path, f->key);
-    const char *text = (const char *)sqlite3_column_text(q, 0);
-    hb_status status = HB_OK;
-    switch (f->kind) {
-    case KIND_TEXT:
-        *(char **)value = strdup(text ? text : "");
-        if (!*(char **)value) status = hb_fail_memory(err);
-        break;
-    case KIND_U64:
-        *(uint64_t *)value = (uint64_t)sqlite3_column_int64(q, 0);
-        break;
-    case KIND_I32:
-        *(int32_t *)value = sqlite3_column_int(q, 0);
-        break;
-    case KIND_REAL:
-        *(double *)value = sqlite3_column_double(q, 0);
-        break;
-    case KIND_SIGNALS:
-        status = read_signals(run, text ? text : "", value, err);
-        break;
-    }
+    hb_status status = read_value(run, q, f, err);
     sqlite3_reset(q);
     return status;
 }
@@ -220,14 +255,16 @@ static bool add_signals(hb_buffer *out, const void *a, const void *b)
     return ok;
 }
 
-/* Sets count as different when memory runs out. */
-static bool same_signals(const void *a, const void *b)
+static bool same_signals(const hb_signal_set *a, const hb_signal_set *b)
 {
-    char *have = signals_at(a), *want = signals_at(b);
-    bool same = have && want && strcmp(have, want) == 0;
-    free(have);
-    free(want);
-    return same;
+    const hb_signal *signal, *other;
+    size_t i = 0;
+    do {
+        signal = hb_signal_set_at(a, i);
+        other = hb_signal_set_at(b, i);
+        i++;
+    } while (signal && other && strcmp(hb_signal_name(signal), hb_signal_name(other)) == 0);
+    return !signal && !other;
 }
 
 static bool is_same(const field *f, const void *a, const void *b)
@@ -242,7 +279,7 @@ static bool is_same(const field *f, const void *a, const void *b)
     case KIND_REAL:
         return *(const double *)a == *(const double *)b;
     case KIND_SIGNALS:
-        return same_signals(a, b);
+        return same_signals(*(hb_signal_set *const *)a, *(hb_signal_set *const *)b);
     }
     return false;
 }
