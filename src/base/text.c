@@ -3,6 +3,19 @@
 #include <string.h>
 #include "base/utf8.h"
 
+bool hb_text_is(hb_text text, const char *expected)
+{
+    return text.bytes && text.length == strlen(expected) &&
+           memcmp(text.bytes, expected, text.length) == 0;
+}
+
+int hb_text_compare(hb_text a, hb_text b)
+{
+    size_t common = a.length < b.length ? a.length : b.length;
+    int order = common ? memcmp(a.bytes, b.bytes, common) : 0;
+    return order ? order : (a.length > b.length) - (a.length < b.length);
+}
+
 bool hb_is_space(char byte)
 {
     return byte == ' ' || (byte >= '\t' && byte <= '\r');

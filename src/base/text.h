@@ -12,6 +12,9 @@ typedef struct hb_text {
     size_t length;
 } hb_text;
 
+bool hb_text_is(hb_text text, const char *expected); /* false when there is no text */
+int hb_text_compare(hb_text a, hb_text b);           /* compares bytes; the sign is as for strcmp */
+
 /* Whether the byte is ASCII white space: space, \t, \n, \v, \f or \r. Does not depend on the locale. */
 bool hb_is_space(char byte);
 

@@ -21,11 +21,6 @@ typedef struct described {
     hb_file_tensor *tensors;
 } described;
 
-static hb_text text_of(hb_gguf_text text)
-{
-    return (hb_text){text.bytes, text.length};
-}
-
 /* Reads a number of up to 8 bytes, little-endian. */
 static hb_file_value read_number(hb_gguf_kind kind, const uint8_t *data)
 {
@@ -59,7 +54,7 @@ static hb_file_value read_number(hb_gguf_kind kind, const uint8_t *data)
 static hb_file_value read_value(hb_gguf_kind kind, const uint8_t **cursor)
 {
     if (kind == HB_GGUF_STRING)
-        return (hb_file_value){.kind = HB_FILE_TEXT, .text = text_of(hb_gguf_next_text(cursor))};
+        return (hb_file_value){.kind = HB_FILE_TEXT, .text = hb_gguf_next_text(cursor)};
     hb_file_value v = read_number(kind, *cursor);
     *cursor += hb_gguf_kind_bytes(kind);
     return v;
@@ -85,7 +80,7 @@ static bool describe_entries(described *d)
         const hb_gguf_value *v = &from[i];
         bool array = v->kind == HB_GGUF_ARRAY;
         const uint8_t *cursor = v->data;
-        d->entries[i] = (hb_file_entry){.key = text_of(v->key),
+        d->entries[i] = (hb_file_entry){.key = v->key,
                                         .type = kinds[v->kind],
                                         .element = array ? kinds[v->element] : NULL,
                                         .count = v->count,
@@ -108,7 +103,7 @@ static bool describe_tensors(described *d)
     for (uint64_t i = 0; i < n; i++) {
         const hb_gguf_tensor *t = &from[i];
         uint64_t rows = t->dims[1] * t->dims[2] * t->dims[3];
-        d->tensors[i] = (hb_file_tensor){.name = text_of(t->name),
+        d->tensors[i] = (hb_file_tensor){.name = t->name,
                                          .type = hb_type_get_info(t->type)->name,
                                          .type_number = t->type,
                                          .n_dims = t->n_dims,
@@ -134,15 +129,14 @@ hb_status hb_describe_file(const char *path, hb_file_description **description, 
         return hb_fail_memory(err);
     }
     d->gguf = g;
-    d->base =
-        (hb_file_description){.path = hb_gguf_path(g),
-                              .size = hb_gguf_file_size(g),
-                              .n_parts = hb_gguf_n_parts(g),
-                              .version = hb_gguf_version(g),
-                              .n_weights = (int64_t)hb_gguf_n_weights(g),
-                              .architecture = text_of(hb_gguf_get_text(g, "general.architecture")),
-                              .name = text_of(hb_gguf_get_text(g, "general.name")),
-                              .chat_template = text_of(hb_gguf_get_text(g, "tokenizer.chat_template"))};
+    d->base = (hb_file_description){.path = hb_gguf_path(g),
+                                    .size = hb_gguf_file_size(g),
+                                    .n_parts = hb_gguf_n_parts(g),
+                                    .version = hb_gguf_version(g),
+                                    .n_weights = (int64_t)hb_gguf_n_weights(g),
+                                    .architecture = hb_gguf_get_text(g, "general.architecture"),
+                                    .name = hb_gguf_get_text(g, "general.name"),
+                                    .chat_template = hb_gguf_get_text(g, "tokenizer.chat_template")};
     if (!describe_entries(d) || !describe_tensors(d)) {
         hb_describe_free(&d->base);
         return hb_fail_memory(err);

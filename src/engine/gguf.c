@@ -77,15 +77,17 @@ static bool take_u64(reader *r, uint64_t *value)
     return bytes != NULL;
 }
 
-static bool take_text(reader *r, hb_gguf_text *text)
+static bool take_text(reader *r, hb_text *text)
 {
-    if (!take_u64(r, &text->length)) return false;
-    text->bytes = (const char *)take(r, text->length);
-    return text->bytes != NULL;
+    uint64_t length;
+    if (!take_u64(r, &length)) return false;
+    const char *bytes = (const char *)take(r, length);
+    *text = (hb_text){bytes, bytes ? (size_t)length : 0};
+    return bytes != NULL;
 }
 
 /* A key or tensor name: bounded, and free of control characters so that messages can show it. */
-static hb_status take_name(reader *r, const char *what, hb_gguf_text *name)
+static hb_status take_name(reader *r, const char *what, hb_text *name)
 {
     if (!take_text(r, name)) return truncated(r, what);
     bool clean = name->length > 0 && name->length <= MAX_NAME;
@@ -113,7 +115,7 @@ static hb_status take_array(reader *r, hb_gguf_value *v)
     v->element = (hb_gguf_kind)element;
     v->data = r->gguf->map + r->at;
     if (element == HB_GGUF_STRING) {
-        hb_gguf_text text;
+        hb_text text;
         for (uint64_t i = 0; i < v->count; i++)
             if (!take_text(r, &text)) return bad_value(r, v, "truncated");
         return HB_OK;
@@ -134,12 +136,12 @@ static hb_status take_value(reader *r, hb_gguf_value *v)
     v->count = 1;
     if (kind == HB_GGUF_ARRAY) return take_array(r, v);
     v->data = r->gguf->map + r->at;
-    hb_gguf_text text;
+    hb_text text;
     bool whole = kind == HB_GGUF_STRING ? take_text(r, &text) : take(r, kind_bytes[kind]) != NULL;
     return whole ? HB_OK : bad_value(r, v, "truncated");
 }
 
-static hb_status bad_tensor(const hb_gguf *g, hb_error *err, hb_status status, hb_gguf_text name,
+static hb_status bad_tensor(const hb_gguf *g, hb_error *err, hb_status status, hb_text name,
                             const char *why)
 {
     return hb_fail(err, status, "%s: tensor '%.*s': %s", g->path, (int)name.length, name.bytes, why);
@@ -212,12 +214,12 @@ static hb_status place_tensor(hb_gguf *g, hb_gguf_tensor *t, uint64_t data_at, u
 
 static int compare_values(const void *a, const void *b)
 {
-    return hb_gguf_text_compare(((const hb_gguf_value *)a)->key, ((const hb_gguf_value *)b)->key);
+    return hb_text_compare(((const hb_gguf_value *)a)->key, ((const hb_gguf_value *)b)->key);
 }
 
 static int compare_tensors(const void *a, const void *b)
 {
-    return hb_gguf_text_compare(((const hb_gguf_tensor *)a)->name, ((const hb_gguf_tensor *)b)->name);
+    return hb_text_compare(((const hb_gguf_tensor *)a)->name, ((const hb_gguf_tensor *)b)->name);
 }
 
 static hb_status read_values(hb_gguf *g, reader *r)
@@ -388,9 +390,9 @@ static hb_status join(hb_gguf *g, hb_gguf *part, hb_error *err)
         hb_gguf_close(part);
         return status;
     }
-    hb_gguf_tensor *tensors = realloc(g->tensors, (n ? n : 1) * sizeof *tensors);
+    hb_gguf_tensor *tensors = reallocarray(g->tensors, n ? n : 1, sizeof *tensors);
     if (tensors) g->tensors = tensors;
-    hb_gguf **others = realloc(g->others, g->n_parts * sizeof(hb_gguf *));
+    hb_gguf **others = reallocarray(g->others, g->n_parts, sizeof(hb_gguf *));
     if (others) g->others = others;
     if (!tensors || !others) {
         hb_gguf_close(part);
@@ -626,34 +628,21 @@ hb_status hb_gguf_get_bool(const hb_gguf *gguf, const char *key, bool *out, hb_e
     return HB_OK;
 }
 
-hb_gguf_text hb_gguf_next_text(const uint8_t **cursor)
+hb_text hb_gguf_next_text(const uint8_t **cursor)
 {
-    hb_gguf_text text;
-    memcpy(&text.length, *cursor, sizeof text.length);
-    text.bytes = (const char *)*cursor + sizeof text.length;
-    *cursor += sizeof text.length + text.length;
-    return text;
+    uint64_t length;
+    memcpy(&length, *cursor, sizeof length);
+    const char *bytes = (const char *)*cursor + sizeof length;
+    *cursor += sizeof length + length;
+    return (hb_text){bytes, (size_t)length};
 }
 
-hb_gguf_text hb_gguf_get_text(const hb_gguf *gguf, const char *key)
+hb_text hb_gguf_get_text(const hb_gguf *gguf, const char *key)
 {
     const hb_gguf_value *v = hb_gguf_find(gguf, key);
-    if (!v || v->kind != HB_GGUF_STRING) return (hb_gguf_text){NULL, 0};
+    if (!v || v->kind != HB_GGUF_STRING) return (hb_text){NULL, 0};
     const uint8_t *cursor = v->data;
     return hb_gguf_next_text(&cursor);
-}
-
-int hb_gguf_text_compare(hb_gguf_text a, hb_gguf_text b)
-{
-    uint64_t common = a.length < b.length ? a.length : b.length;
-    int order = memcmp(a.bytes, b.bytes, common);
-    return order ? order : (a.length > b.length) - (a.length < b.length);
-}
-
-bool hb_gguf_text_is(hb_gguf_text text, const char *expected)
-{
-    return text.bytes && text.length == strlen(expected) &&
-           memcmp(text.bytes, expected, text.length) == 0;
 }
 
 /* ---- Tensors ------------------------------------------------------------------------------------ */

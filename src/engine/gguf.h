@@ -6,6 +6,7 @@
 #define HB_ENGINE_GGUF_H
 
 #include "base/error.h"
+#include "base/text.h"
 #include "engine/types.h"
 
 /* Metadata value types, numbered as in the specification. */
@@ -26,14 +27,9 @@ typedef enum hb_gguf_kind {
     HB_GGUF_KINDS
 } hb_gguf_kind;
 
-/* A text in the mapped file; not zero-terminated. */
-typedef struct hb_gguf_text {
-    const char *bytes;
-    uint64_t length;
-} hb_gguf_text;
-
+/* Texts are in the mapped file. */
 typedef struct hb_gguf_value {
-    hb_gguf_text key;
+    hb_text key;
     hb_gguf_kind kind;
     hb_gguf_kind element; /* element type of an array */
     uint64_t count;       /* number of elements of an array; 1 for other types */
@@ -41,7 +37,7 @@ typedef struct hb_gguf_value {
 } hb_gguf_value;
 
 typedef struct hb_gguf_tensor {
-    hb_gguf_text name;
+    hb_text name;
     uint32_t type; /* as in the file; possibly an unsupported type */
     uint32_t n_dims;
     uint64_t dims[4];    /* dims[0] is the length of a row; unused dimensions are 1 */
@@ -82,16 +78,13 @@ hb_status hb_gguf_get_float(const hb_gguf *gguf, const char *key, bool required,
                             hb_error *err);
 hb_status hb_gguf_get_bool(const hb_gguf *gguf, const char *key, bool *out, hb_error *err);
 /* NULL bytes when the key is missing or not a string. */
-hb_gguf_text hb_gguf_get_text(const hb_gguf *gguf, const char *key);
-bool hb_gguf_text_is(hb_gguf_text text, const char *expected);
-int hb_gguf_text_compare(hb_gguf_text a,
-                         hb_gguf_text b); /* compares bytes; the sign is as for strcmp */
+hb_text hb_gguf_get_text(const hb_gguf *gguf, const char *key);
 
 uint32_t hb_gguf_kind_bytes(hb_gguf_kind kind); /* bytes of a value; 0 for strings and arrays */
 
 /* Reads the next text of a string array at *cursor and advances *cursor. Start at value->data and call
  * it at most value->count times. */
-hb_gguf_text hb_gguf_next_text(const uint8_t **cursor);
+hb_text hb_gguf_next_text(const uint8_t **cursor);
 
 /* Finds the tensor with this name, checks its shape (cols = dims[0], rows = dims[1]; a vector has rows
  * 1) and marks it as used. If it is absent and not `required`, *tensor becomes NULL. */

@@ -178,7 +178,7 @@ static char *name_from_path(const char *path)
     return as_name(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
 }
 
-static bool is_name(hb_gguf_text name)
+static bool is_name(hb_text name)
 {
     return name.bytes && name.length > 0 && name.length <= MAX_NAME &&
            !memchr(name.bytes, 0, name.length) && hb_utf8_valid(name.bytes, name.length);
@@ -187,8 +187,8 @@ static bool is_name(hb_gguf_text name)
 static hb_status read_identity(hb_native_model *m, hb_error *err)
 {
     hb_model_info *info = &m->base.info;
-    hb_gguf_text architecture = hb_gguf_get_text(m->gguf, "general.architecture");
-    hb_gguf_text name = hb_gguf_get_text(m->gguf, "general.name");
+    hb_text architecture = hb_gguf_get_text(m->gguf, "general.architecture");
+    hb_text name = hb_gguf_get_text(m->gguf, "general.name");
     info->path = hb_gguf_path(m->gguf);
     info->file_size = hb_gguf_file_size(m->gguf);
     info->n_params = hb_gguf_n_weights(m->gguf);

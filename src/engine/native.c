@@ -3,8 +3,7 @@
 
 static hb_text chat_template(const hb_model *model)
 {
-    hb_gguf_text t = hb_gguf_get_text(hb_native(model)->gguf, "tokenizer.chat_template");
-    return (hb_text){t.bytes, t.length};
+    return hb_gguf_get_text(hb_native(model)->gguf, "tokenizer.chat_template");
 }
 
 static hb_status tokenize(const hb_model *model, const char *text, const hb_text_span *spans, size_t n,

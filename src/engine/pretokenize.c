@@ -109,7 +109,7 @@ struct hb_pretokenizer {
 /* ---- Opening ------------------------------------------------------------------------------------ */
 
 /* Whether the list, which has a space after each name, holds this name. */
-static bool lists(const char *names, hb_gguf_text name)
+static bool lists(const char *names, hb_text name)
 {
     for (const char *at = names; *at; at = strchr(at, ' ') + 1) {
         size_t length = (size_t)(strchr(at, ' ') - at);
@@ -118,7 +118,7 @@ static bool lists(const char *names, hb_gguf_text name)
     return false;
 }
 
-static const struct recipe *find_recipe(hb_gguf_text name)
+static const struct recipe *find_recipe(hb_text name)
 {
     if (!name.bytes) return &recipes[0];
     for (size_t i = 0; i < N_RECIPES; i++)
@@ -126,7 +126,7 @@ static const struct recipe *find_recipe(hb_gguf_text name)
     return NULL;
 }
 
-static hb_status unknown(hb_gguf_text name, const char *path, hb_error *err)
+static hb_status unknown(hb_text name, const char *path, hb_error *err)
 {
     char known[320] = "", shown[48];
     for (size_t i = 0; i < N_RECIPES; i++) {
@@ -138,7 +138,7 @@ static hb_status unknown(hb_gguf_text name, const char *path, hb_error *err)
                    path, hb_printable(shown, sizeof shown, name.bytes, name.length), known);
 }
 
-hb_status hb_pretokenizer_open(hb_gguf_text name, const char *path, hb_pretokenizer **pretokenizer,
+hb_status hb_pretokenizer_open(hb_text name, const char *path, hb_pretokenizer **pretokenizer,
                                hb_error *err)
 {
     const struct recipe *recipe = find_recipe(name);

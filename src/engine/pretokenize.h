@@ -9,7 +9,7 @@ typedef struct hb_pretokenizer hb_pretokenizer;
 
 /* A name with NULL bytes stands for "default". Returns HB_ERR_UNSUPPORTED, listing the known names, for
  * an unknown name. `path` is for messages. */
-hb_status hb_pretokenizer_open(hb_gguf_text name, const char *path, hb_pretokenizer **pretokenizer,
+hb_status hb_pretokenizer_open(hb_text name, const char *path, hb_pretokenizer **pretokenizer,
                                hb_error *err);
 void hb_pretokenizer_close(hb_pretokenizer *pretokenizer);
 

@@ -124,11 +124,11 @@ static hb_status read_rope(hb_native_model *m, hb_error *err)
     if (status) return status;
     r->n_original = (double)original;
     r->magnitude = attn_factor;
-    hb_gguf_text type = hb_gguf_get_text(m->gguf, key_of(m, "rope.scaling.type").text);
-    if (!hb_gguf_text_is(type, "none")) r->scale = 1 / factor;
-    if (hb_gguf_text_is(type, "yarn")) status = read_yarn(m, err);
-    else if (type.bytes && !hb_gguf_text_is(type, "none") && !hb_gguf_text_is(type, "linear") &&
-             !hb_gguf_text_is(type, "longrope"))
+    hb_text type = hb_gguf_get_text(m->gguf, key_of(m, "rope.scaling.type").text);
+    if (!hb_text_is(type, "none")) r->scale = 1 / factor;
+    if (hb_text_is(type, "yarn")) status = read_yarn(m, err);
+    else if (type.bytes && !hb_text_is(type, "none") && !hb_text_is(type, "linear") &&
+             !hb_text_is(type, "longrope"))
         return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: rope scaling '%s' is not supported",
                        m->base.info.path, hb_printable(shown, sizeof shown, type.bytes, type.length));
     m->window_rope = *r;

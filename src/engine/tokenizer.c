@@ -68,7 +68,7 @@ static hb_status read_specials(hb_tokenizer *t, const hb_gguf *g, hb_error *err)
  * hbar recognises the model by its name. */
 static bool is_phi3(const hb_gguf *g)
 {
-    hb_gguf_text name = hb_gguf_get_text(g, "general.name");
+    hb_text name = hb_gguf_get_text(g, "general.name");
     for (uint64_t i = 0; i + 4 <= name.length; i++)
         if (strncasecmp(name.bytes + i, "phi3", 4) == 0 ||
             (i + 5 <= name.length && strncasecmp(name.bytes + i, "phi-3", 5) == 0))
@@ -79,14 +79,14 @@ static bool is_phi3(const hb_gguf *g)
 /* Reads which kind of tokenizer the file has. */
 static hb_status read_kind(const hb_gguf *g, bool *byte_level, hb_error *err)
 {
-    hb_gguf_text model = hb_gguf_get_text(g, "tokenizer.ggml.model");
+    hb_text model = hb_gguf_get_text(g, "tokenizer.ggml.model");
     char shown[48];
-    *byte_level = hb_gguf_text_is(model, "gpt2");
+    *byte_level = hb_text_is(model, "gpt2");
     if (!model.bytes)
         return hb_fail(err, HB_ERR_FORMAT,
                        "%s: metadata 'tokenizer.ggml.model' is missing or not a string",
                        hb_gguf_path(g));
-    if (*byte_level || hb_gguf_text_is(model, "llama")) return HB_OK;
+    if (*byte_level || hb_text_is(model, "llama")) return HB_OK;
     return hb_fail(err, HB_ERR_UNSUPPORTED,
                    "%s: tokenizer '%s' is not supported (supported: llama, gpt2)", hb_gguf_path(g),
                    hb_printable(shown, sizeof shown, model.bytes, model.length));
@@ -133,14 +133,12 @@ bool hb_tokenizer_guesses_words(const hb_tokenizer *tokenizer)
 
 hb_text hb_tokenizer_bytes(const hb_tokenizer *tokenizer, int32_t token)
 {
-    hb_gguf_text bytes = tokenizer->vocab.entries[token].bytes;
-    return (hb_text){bytes.bytes, bytes.length};
+    return tokenizer->vocab.entries[token].bytes;
 }
 
 hb_text hb_tokenizer_piece(const hb_tokenizer *tokenizer, int32_t token)
 {
-    hb_gguf_text piece = tokenizer->vocab.entries[token].piece;
-    return (hb_text){piece.bytes, piece.length};
+    return tokenizer->vocab.entries[token].piece;
 }
 
 bool hb_tokenizer_is_end(const hb_tokenizer *tokenizer, int32_t token)
@@ -179,7 +177,7 @@ static size_t stripped(const hb_tokenizer *t, int32_t token, const char *text, s
     size_t n = 0;
     if (!t->strip_after) return 0;
     for (int i = 0; i < 3; i++)
-        if (hb_gguf_text_is(t->vocab.entries[token].piece, exempt[i])) return 0;
+        if (hb_text_is(t->vocab.entries[token].piece, exempt[i])) return 0;
     while (n < length && hb_is_space(text[n])) n++;
     return n;
 }

@@ -22,7 +22,7 @@ static int compare_rules(const void *a, const void *b)
 }
 
 /* Whether the piece is a special token. Ordinary text never becomes one. */
-static bool is_special(const hb_vocab *v, hb_gguf_text piece)
+static bool is_special(const hb_vocab *v, hb_text piece)
 {
     int32_t id = hb_vocab_special_at(v, piece.bytes, piece.length, true);
     return id != HB_NO_TOKEN && v->entries[id].piece.length == piece.length;
@@ -30,16 +30,16 @@ static bool is_special(const hb_vocab *v, hb_gguf_text piece)
 
 /* Reads a rule: two pieces with a space between them. Returns false when it is malformed. A rule whose
  * result is a special token is valid; its `joined` is HB_NO_TOKEN. */
-static bool read_rule(const hb_vocab *v, hb_gguf_text text, int32_t rank, full_rule *out)
+static bool read_rule(const hb_vocab *v, hb_text text, int32_t rank, full_rule *out)
 {
     char joined[HB_MAX_PIECE];
     const char *space = text.length > 1 ? memchr(text.bytes + 1, ' ', text.length - 1) : NULL;
     if (!space || text.length > sizeof joined) return false;
-    hb_gguf_text left = {text.bytes, (uint64_t)(space - text.bytes)};
-    hb_gguf_text right = {space + 1, text.length - left.length - 1};
+    hb_text left = {text.bytes, (uint64_t)(space - text.bytes)};
+    hb_text right = {space + 1, text.length - left.length - 1};
     memcpy(joined, left.bytes, left.length);
     memcpy(joined + left.length, right.bytes, right.length);
-    hb_gguf_text whole = {joined, left.length + right.length};
+    hb_text whole = {joined, left.length + right.length};
     *out = (full_rule){hb_vocab_find_piece(v, left),
                        {hb_vocab_find_piece(v, right), rank, hb_vocab_find_piece(v, whole)}};
     bool usable = out->left != HB_NO_TOKEN && out->rule.right != HB_NO_TOKEN;

@@ -67,7 +67,7 @@ static const char *const markers[] = {
 /* ---- Spelling ----------------------------------------------------------------------------------- */
 
 /* The value of a byte token, spelled <0xHH>; -1 for another spelling. */
-static int byte_value(hb_gguf_text piece)
+static int byte_value(hb_text piece)
 {
     static const char digits[] = "0123456789ABCDEF";
     if (piece.length != 6 || memcmp(piece.bytes, "<0x", 3) != 0 || piece.bytes[5] != '>') return -1;
@@ -76,7 +76,7 @@ static int byte_value(hb_gguf_text piece)
 }
 
 /* Writes the piece with each mark replaced by a space. Returns the number of bytes written. */
-static size_t decode_marked(hb_gguf_text piece, char *out)
+static size_t decode_marked(hb_text piece, char *out)
 {
     size_t n = 0;
     for (uint64_t i = 0; i < piece.length; n++) {
@@ -101,7 +101,7 @@ static void fill_alphabet(int16_t *alphabet)
 
 /* Writes the piece with each character of the alphabet replaced by its byte; other characters stay.
  * Returns the number of bytes written. */
-static size_t decode_byte_level(const int16_t *alphabet, hb_gguf_text piece, char *out)
+static size_t decode_byte_level(const int16_t *alphabet, hb_text piece, char *out)
 {
     size_t n = 0;
     for (uint64_t i = 0; i < piece.length;) {
@@ -146,7 +146,7 @@ static hb_status decode(hb_vocab *v, const char *path, hb_error *err)
             n = v->spelling == HB_SPELLING_MARKED ? decode_marked(e->piece, at)
                                                   : decode_byte_level(v->alphabet, e->piece, at);
         }
-        e->bytes = (hb_gguf_text){at, n};
+        e->bytes = (hb_text){at, n};
         at += n;
     }
     return HB_OK;
@@ -154,7 +154,7 @@ static hb_status decode(hb_vocab *v, const char *path, hb_error *err)
 
 /* ---- Finding ------------------------------------------------------------------------------------ */
 
-static hb_gguf_text text_of(const hb_vocab *v, int32_t id)
+static hb_text text_of(const hb_vocab *v, int32_t id)
 {
     return v->spelling == HB_SPELLING_MARKED ? v->entries[id].piece : v->entries[id].bytes;
 }
@@ -162,7 +162,7 @@ static hb_gguf_text text_of(const hb_vocab *v, int32_t id)
 static int compare_by_text(const void *a, const void *b, void *vocab)
 {
     int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
-    int order = hb_gguf_text_compare(text_of(vocab, i), text_of(vocab, j));
+    int order = hb_text_compare(text_of(vocab, i), text_of(vocab, j));
     return order ? order : (i > j) - (i < j);
 }
 
@@ -170,7 +170,7 @@ static int compare_by_piece(const void *a, const void *b, void *vocab)
 {
     int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
     const hb_vocab_entry *entries = ((const hb_vocab *)vocab)->entries;
-    int order = hb_gguf_text_compare(entries[i].piece, entries[j].piece);
+    int order = hb_text_compare(entries[i].piece, entries[j].piece);
     return order ? order : (i > j) - (i < j);
 }
 
@@ -196,16 +196,16 @@ static hb_status sort(hb_vocab *v, hb_error *err)
 int32_t hb_vocab_find(const hb_vocab *vocab, const char *text, size_t length)
 {
     if (length == 0 || length > vocab->longest) return HB_NO_TOKEN;
-    hb_gguf_text wanted = {text, length};
+    hb_text wanted = {text, length};
     int32_t low = 0, high = vocab->n_by_text;
     while (low < high) { /* the first id whose text is greater */
         int32_t mid = low + (high - low) / 2;
-        if (hb_gguf_text_compare(text_of(vocab, vocab->by_text[mid]), wanted) <= 0) low = mid + 1;
+        if (hb_text_compare(text_of(vocab, vocab->by_text[mid]), wanted) <= 0) low = mid + 1;
         else high = mid;
     }
     if (low == 0) return HB_NO_TOKEN;
     int32_t id = vocab->by_text[low - 1];
-    return hb_gguf_text_compare(text_of(vocab, id), wanted) == 0 ? id : HB_NO_TOKEN;
+    return hb_text_compare(text_of(vocab, id), wanted) == 0 ? id : HB_NO_TOKEN;
 }
 
 /* The special tokens of [low, high) agree in their first `at` bytes. Finds the first whose next byte is
@@ -214,7 +214,7 @@ static int32_t first_special(const hb_vocab *v, int32_t low, int32_t high, uint6
 {
     while (low < high) {
         int32_t mid = low + (high - low) / 2;
-        hb_gguf_text piece = v->entries[v->special[mid]].piece;
+        hb_text piece = v->entries[v->special[mid]].piece;
         if (piece.length <= at || (unsigned char)piece.bytes[at] < byte) low = mid + 1;
         else high = mid;
     }
@@ -236,7 +236,7 @@ int32_t hb_vocab_special_at(const hb_vocab *vocab, const char *text, size_t leng
     return found;
 }
 
-int32_t hb_vocab_find_piece(const hb_vocab *vocab, hb_gguf_text piece)
+int32_t hb_vocab_find_piece(const hb_vocab *vocab, hb_text piece)
 {
     char bytes[HB_MAX_PIECE];
     if (vocab->spelling == HB_SPELLING_MARKED) return hb_vocab_find(vocab, piece.bytes, piece.length);
@@ -259,10 +259,10 @@ static hb_status find_array(const hb_gguf *g, const char *key, hb_gguf_kind elem
                    hb_gguf_path(g), key, (unsigned long long)count);
 }
 
-static bool is_one_of(hb_gguf_text piece, const char *const *names, size_t n)
+static bool is_one_of(hb_text piece, const char *const *names, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        if (hb_gguf_text_is(piece, names[i])) return true;
+        if (hb_text_is(piece, names[i])) return true;
     return false;
 }
 

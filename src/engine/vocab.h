@@ -29,8 +29,8 @@ typedef enum hb_spelling {
 } hb_spelling;
 
 typedef struct hb_vocab_entry {
-    hb_gguf_text piece; /* as in the file */
-    hb_gguf_text bytes; /* decoded bytes; empty for control tokens */
+    hb_text piece; /* as in the file */
+    hb_text bytes; /* decoded bytes; empty for control tokens */
     float score;
     hb_token_type type;
     bool ends; /* whether it ends a text or a turn */
@@ -65,6 +65,6 @@ int32_t hb_vocab_find(const hb_vocab *vocab, const char *text, size_t length);
 int32_t hb_vocab_special_at(const hb_vocab *vocab, const char *text, size_t length, bool parse);
 
 /* The ordinary token with this spelling; HB_NO_TOKEN if there is none. */
-int32_t hb_vocab_find_piece(const hb_vocab *vocab, hb_gguf_text piece);
+int32_t hb_vocab_find_piece(const hb_vocab *vocab, hb_text piece);
 
 #endif
