@@ -6,9 +6,11 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "base/text.h"
+#include "base/texts.h"
 #include "base/utf8.h"
 
 /* SplitMix64 from seed 1234567: the values its authors' reference program gives. */
@@ -52,6 +54,55 @@ static void test_buffer(void **state)
     assert_int_equal(b.length, 0);
     hb_buffer_free(&b);
     assert_null(b.data);
+}
+
+/* The array doubles, keeps its elements, and stays as it is when the next room has no size. */
+static void test_grown(void **state)
+{
+    (void)state;
+    size_t room = 0, moves = 0;
+    int *list = NULL;
+    for (int i = 0; i < 1000; i++) {
+        size_t before = room;
+        list = hb_grown(list, (size_t)i, sizeof *list, &room);
+        assert_non_null(list);
+        assert_true(room > (size_t)i);
+        moves += room != before;
+        list[i] = i;
+    }
+    for (int i = 0; i < 1000; i++) assert_int_equal(list[i], i);
+    assert_in_range(moves, 1, 10);
+    assert_null(hb_grown(list, room, SIZE_MAX / 16, &room));
+    size_t most = SIZE_MAX / 2 + 1;
+    assert_null(hb_grown(list, most, 1, &most));
+    assert_int_equal(list[999], 999);
+    free(list);
+    room = 0;
+    void *empty = hb_grown(NULL, 0, 0, &room);
+    assert_non_null(empty);
+    assert_non_null(empty = hb_grown(empty, room, 0, &room));
+    free(empty);
+}
+
+static void test_texts(void **state)
+{
+    (void)state;
+    hb_texts texts = {0};
+    assert_false(hb_texts_has(&texts, "a"));
+    assert_true(hb_texts_add(&texts, "abc", 1));
+    assert_true(hb_texts_add_once(&texts, "a"));
+    assert_int_equal(texts.n, 1);
+    for (int i = 0; i < 40; i++) assert_true(hb_texts_add_once(&texts, i % 2 ? "b" : "a"));
+    assert_int_equal(texts.n, 2);
+    for (int i = 0; i < 40; i++) assert_true(hb_texts_add(&texts, "c", 1));
+    assert_int_equal(texts.n, 42);
+    assert_string_equal(texts.list[0], "a");
+    assert_true(hb_texts_has(&texts, "b"));
+    hb_texts_clear(&texts);
+    assert_int_equal(texts.n, 0);
+    assert_false(hb_texts_has(&texts, "b"));
+    hb_texts_free(&texts);
+    assert_null(texts.list);
 }
 
 static void test_utf8_characters(void **state)
@@ -287,6 +338,8 @@ int main(void)
         cmocka_unit_test(test_rng_is_the_published_one),
         cmocka_unit_test(test_rng_ranges),
         cmocka_unit_test(test_buffer),
+        cmocka_unit_test(test_grown),
+        cmocka_unit_test(test_texts),
         cmocka_unit_test(test_utf8_characters),
         cmocka_unit_test(test_utf8_clean),
         cmocka_unit_test_setup_teardown(test_sha256, make_scratch, remove_scratch),

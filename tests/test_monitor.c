@@ -761,6 +761,23 @@ static void test_nothing_watched(void **state)
     hb_generation_free(&g);
 }
 
+/* With an empty set of signals the steps of a long generation have no values. */
+static void test_nothing_measured(void **state)
+{
+    fixture *f = *state;
+    hb_error err;
+    hb_signal_set *empty;
+    hb_generate_options o = quiet_options(100);
+    assert_ok(hb_signal_set_new(&empty, &err));
+    o.monitor.watched = NULL;
+    o.monitor.signals = empty;
+    hb_generation g = generate(f, &o);
+    assert_int_equal(g.n_steps, 100);
+    assert_true(isnan(value(&g.trajectory[99], "hbar_s")));
+    hb_generation_free(&g);
+    hb_signal_set_free(empty);
+}
+
 /* A signal has the same value alone and together with all others. Signals of the distribution are
  * measured without states. */
 static void test_each_signal_alone(void **state)
@@ -804,6 +821,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_large_joint_model, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_no_options, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_nothing_watched, open_fixture, close_fixture),
+        cmocka_unit_test_setup_teardown(test_nothing_measured, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_each_signal_alone, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_cancel, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_context, open_fixture, close_fixture),

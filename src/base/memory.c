@@ -1,6 +1,7 @@
 #include "base/memory.h"
 
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -25,4 +26,15 @@ void *hb_reserve(size_t bytes, bool claim)
     if (!claim || take(memory, bytes)) return memory;
     free(memory);
     return NULL;
+}
+
+void *hb_grown(void *array, size_t n, size_t size, size_t *room)
+{
+    enum { FIRST = 16 };
+    if (n < *room) return array;
+    size_t wanted = *room ? 2 * *room : FIRST, bytes = size ? size : 1; /* 0 would free the array */
+    if (*room > SIZE_MAX / 2 || wanted > SIZE_MAX / bytes) return NULL;
+    void *grown = realloc(array, wanted * bytes);
+    if (grown) *room = wanted;
+    return grown;
 }

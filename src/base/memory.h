@@ -9,4 +9,9 @@
  * later. Released with free(); NULL when there is not enough memory. */
 void *hb_reserve(size_t bytes, bool claim);
 
+/* Returns a growing array that has room for one more element of `size` bytes after the n that it holds:
+ * `array` itself, or the array moved to twice its room. `*room` is how many elements fit; an empty
+ * array is NULL with room 0. NULL when memory runs out; `array` and `*room` then stay as they are. */
+void *hb_grown(void *array, size_t n, size_t size, size_t *room);
+
 #endif

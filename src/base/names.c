@@ -7,12 +7,16 @@ const char *hb_name_at(const char *const *names, size_t n, size_t value)
     return value < n ? names[value] : "unknown";
 }
 
+size_t hb_name_place(const char *const *names, size_t n, const char *name)
+{
+    size_t i = 0;
+    while (i < n && strcmp(names[i], name) != 0) i++;
+    return i;
+}
+
 bool hb_find_name(const char *const *names, size_t n, const char *name, size_t *value)
 {
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(names[i], name) == 0) {
-            *value = i;
-            return true;
-        }
-    return false;
+    size_t place = hb_name_place(names, n, name);
+    if (place < n) *value = place;
+    return place < n;
 }

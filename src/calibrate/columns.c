@@ -1,7 +1,6 @@
 #include "calibrate/columns.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* The values of all columns, [n_columns][n]. With `oriented`, values are negated where low ones are
  * risky. NULL when memory runs out. */
@@ -37,11 +36,4 @@ hb_status hb_correlate_columns(const hb_column *columns, size_t n_columns, size_
     if (status) free(c);
     else *correlations = c;
     return status;
-}
-
-size_t hb_name_place(const char *const *names, size_t n, const char *name)
-{
-    size_t i = 0;
-    while (i < n && strcmp(names[i], name) != 0) i++;
-    return i;
 }

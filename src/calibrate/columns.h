@@ -19,7 +19,4 @@ hb_status hb_test_columns(const hb_column *columns, size_t n_columns, const uint
 hb_status hb_correlate_columns(const hb_column *columns, size_t n_columns, size_t n,
                                double **correlations, hb_error *err);
 
-/* The index of a name in a list; n when the list lacks it. */
-size_t hb_name_place(const char *const *names, size_t n, const char *name);
-
 #endif

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/error.h"
+#include "base/names.h"
 #include "calibrate/columns.h"
 
 /* ---- Which scores -------------------------------------------------------------------------------- */

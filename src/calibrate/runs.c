@@ -1,41 +1,21 @@
 /* Pass 2 on runs. The list of needed scores is built first, so that the run is read only once. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/names.h"
+#include "base/texts.h"
 #include "calibrate/calibrate.h"
-#include "calibrate/columns.h"
 #include "calibrate/halting.h"
 
 /* ---- Scores' names ------------------------------------------------------------------------------ */
 
-typedef struct names {
-    char **list; /* [n], each once */
-    size_t n;
-} names;
-
-static void free_names(names *s)
-{
-    for (size_t i = 0; i < s->n; i++) free(s->list[i]);
-    free(s->list);
-}
-
-static bool add_name(names *s, const char *name)
-{
-    if (hb_name_place((const char *const *)s->list, s->n, name) < s->n) return true;
-    char **list = realloc(s->list, (s->n + 1) * sizeof *list);
-    if (!list) return false;
-    s->list = list;
-    list[s->n] = strdup(name);
-    return list[s->n] && ++s->n;
-}
-
 /* Adds each signal of the run with its usual aggregation. */
-static bool add_usual(const hb_run *run, names *s)
+static bool add_usual(const hb_run *run, hb_texts *names)
 {
     const hb_signal_set *signals = hb_run_get_settings(run)->signals;
     const hb_signal *signal;
     bool ok = true;
     for (size_t i = 0; ok && (signal = hb_signal_set_at(signals, i)) != NULL; i++)
-        ok = add_name(s, hb_signal_name(signal));
+        ok = hb_texts_add_once(names, hb_signal_name(signal));
     return ok;
 }
 
@@ -56,13 +36,13 @@ static bool name_extremes(const char *score, char *extremes[2], size_t *n)
     return ok;
 }
 
-static bool add_extremes(const char *score, names *s)
+static bool add_extremes(const char *score, hb_texts *names)
 {
     char *extremes[2];
     size_t n;
     bool ok = name_extremes(score, extremes, &n);
     for (size_t i = 0; i < n; i++) {
-        ok = ok && add_name(s, extremes[i]);
+        ok = ok && hb_texts_add_once(names, extremes[i]);
         free(extremes[i]);
     }
     return ok;
@@ -71,8 +51,7 @@ static bool add_extremes(const char *score, names *s)
 /* ---- A run, read -------------------------------------------------------------------------------- */
 
 typedef struct reading {
-    names
-        names; /* the table's scores: the first n_asked are evaluated, the others provide extra data */
+    hb_texts names; /* the table's scores: the first n_asked are evaluated, the others are extra data */
     size_t n_asked;
     hb_score_table table;
 } reading;
@@ -80,7 +59,7 @@ typedef struct reading {
 static void free_reading(reading *r)
 {
     hb_score_table_free(&r->table);
-    free_names(&r->names);
+    hb_texts_free(&r->names);
 }
 
 static hb_status read_run(hb_run *run, const hb_grading *grading, reading *r, hb_error *err)
@@ -126,7 +105,7 @@ static hb_status name_calibrated(const hb_run *run, const char *const *scores, s
                                  reading *r, hb_error *err)
 {
     bool ok = true;
-    for (size_t k = 0; k < n && ok; k++) ok = add_name(&r->names, scores[k]);
+    for (size_t k = 0; k < n && ok; k++) ok = hb_texts_add_once(&r->names, scores[k]);
     r->n_asked = r->names.n;
     if (ok) ok = add_usual(run, &r->names);
     for (size_t k = 0; k < n && ok && !joint; k++) ok = add_extremes(scores[k], &r->names);
@@ -161,15 +140,15 @@ static bool is_listed(const hb_calibration_result *c, const char *name)
 static hb_status add_others(const hb_run *run, const reading *r, hb_calibration_result *c,
                             hb_error *err)
 {
-    names usual = {0};
+    hb_texts usual = {0};
     hb_status status = add_usual(run, &usual) ? HB_OK : hb_fail_memory(err);
     hb_calibrated_score *scores =
-        status ? NULL : realloc(c->scores, (c->n_scores + usual.n) * sizeof *scores);
+        status ? NULL : reallocarray(c->scores, c->n_scores + usual.n, sizeof *scores);
     if (scores) c->scores = scores;
     else if (!status) status = hb_fail_memory(err);
     for (size_t i = 0; i < usual.n && !status; i++)
         if (!is_listed(c, usual.list[i])) status = add_other(r, usual.list[i], c, err);
-    free_names(&usual);
+    hb_texts_free(&usual);
     return status;
 }
 
@@ -207,22 +186,23 @@ hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scor
 /* Lists the calibrated scores that the run has, then the extremes of the first one's signal. */
 static hb_status name_judged(const hb_params *p, const hb_run *run, reading *r, hb_error *err)
 {
-    names available = {0};
+    hb_texts available = {0};
     const char **wanted = NULL;
     size_t n = 0;
     bool ok = true;
     for (size_t i = 0; i < p->n_scores && ok; i++)
-        if (hb_run_has_score(run, p->scores[i].name)) ok = add_name(&available, p->scores[i].name);
+        if (hb_run_has_score(run, p->scores[i].name))
+            ok = hb_texts_add_once(&available, p->scores[i].name);
     hb_status status =
         ok ? hb_params_columns(p, (const char *const *)available.list, available.n, &wanted, &n, err)
            : hb_fail_memory(err);
     for (size_t k = 0; k < n && !status; k++)
-        if (!add_name(&r->names, wanted[k])) status = hb_fail_memory(err);
+        if (!hb_texts_add_once(&r->names, wanted[k])) status = hb_fail_memory(err);
     r->n_asked = r->names.n;
     if (!status && !p->joint.n_features && !add_extremes(p->score, &r->names))
         status = hb_fail_memory(err);
     free(wanted);
-    free_names(&available);
+    hb_texts_free(&available);
     return status;
 }
 

@@ -3,16 +3,6 @@
 #include "chat/text.h"
 #include "chat/value.h"
 
-/* More room for an array in the arena, where the old one stays. */
-static void *grown(hb_jinja *j, const void *old, size_t n, size_t size, size_t *room)
-{
-    size_t more = *room ? 2 * *room : 4;
-    void *new = hb_jalloc(j, more, size);
-    if (n) memcpy(new, old, n * size);
-    *room = more;
-    return new;
-}
-
 /* ---- Lists -------------------------------------------------------------------------------------- */
 
 hb_jlist *hb_jnew_list(hb_jinja *j, hb_jform form)
@@ -25,8 +15,7 @@ hb_jlist *hb_jnew_list(hb_jinja *j, hb_jform form)
 void hb_jpush(hb_jinja *j, hb_jlist *list, hb_jvalue v)
 {
     hb_jstep(j, 1);
-    if (list->n == list->room)
-        list->items = grown(j, list->items, list->n, sizeof *list->items, &list->room);
+    list->items = hb_jgrown(j, list->items, list->n, sizeof *list->items, &list->room);
     list->items[list->n++] = v;
 }
 
@@ -117,8 +106,7 @@ void hb_jput(hb_jinja *j, hb_jdict *dict, hb_jvalue key, hb_jvalue value)
         *place = value;
         return;
     }
-    if (dict->n == dict->room)
-        dict->pairs = grown(j, dict->pairs, dict->n, sizeof *dict->pairs, &dict->room);
+    dict->pairs = hb_jgrown(j, dict->pairs, dict->n, sizeof *dict->pairs, &dict->room);
     dict->pairs[dict->n++] = (hb_jpair){key, value};
 }
 

@@ -54,6 +54,16 @@ void *hb_jalloc(hb_jinja *j, size_t n, size_t size)
     return memset(memory, 0, bytes);
 }
 
+void *hb_jgrown(hb_jinja *j, void *array, size_t n, size_t size, size_t *room)
+{
+    if (n < *room) return array;
+    size_t wanted = *room ? 2 * *room : 4;
+    void *grown = hb_jalloc(j, wanted, size);
+    if (n) memcpy(grown, array, n * size);
+    *room = wanted;
+    return grown;
+}
+
 void hb_jarena_free(hb_jarena *arena)
 {
     for (hb_jchunk *chunk = arena->chunks, *next; chunk; chunk = next) {

@@ -40,6 +40,10 @@ __attribute__((format(printf, 3, 4))) _Noreturn void hb_jfail(hb_jinja *j, hb_st
 
 /* Zeroed memory for n things of that size; leaves when the limit or the machine has no more. */
 void *hb_jalloc(hb_jinja *j, size_t n, size_t size);
+
+/* An array with room for one more element after the n that it holds: `array` itself, or a copy with
+ * twice its room; the arena keeps the old one. Leaves as hb_jalloc does. */
+void *hb_jgrown(hb_jinja *j, void *array, size_t n, size_t size, size_t *room);
 void hb_jarena_free(hb_jarena *arena);
 
 /* Counts work: about a step for a node, or for each HB_J_STEP_BYTES handled. */

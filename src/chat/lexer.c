@@ -42,13 +42,7 @@ static bool is_name(char c)
 
 static void add_token(lexer *x, hb_jtoken_kind kind, hb_jvalue value)
 {
-    if (x->n == x->room) {
-        size_t room = x->room ? 2 * x->room : 256;
-        hb_jtoken *tokens = hb_jalloc(x->j, room, sizeof *tokens);
-        if (x->n) memcpy(tokens, x->tokens, x->n * sizeof *tokens);
-        x->tokens = tokens;
-        x->room = room;
-    }
+    x->tokens = hb_jgrown(x->j, x->tokens, x->n, sizeof *x->tokens, &x->room);
     x->tokens[x->n++] = (hb_jtoken){kind, x->j->line, value};
 }
 

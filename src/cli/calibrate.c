@@ -8,7 +8,7 @@ static int check_place(void *user)
     return hb_params_try(pass1->output_dir, pass1->name, &err) ? cli_fail(&err) : CLI_DONE;
 }
 
-static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_scores *scores)
+static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const hb_texts *scores)
 {
     hb_error err;
     hb_calibration_result result;
@@ -16,7 +16,7 @@ static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_sco
     int code = cli_grading_use(&pass1->grading, pass1->run_path, &pass1->counts, &source.grading);
     if (code) return code;
     cli_grading_advise(pass1->run, pass1->run_path, source.grading, pass1->quiet);
-    if (hb_calibrate_run(pass1->run, (const char *const *)scores->names, scores->n, source.grading,
+    if (hb_calibrate_run(pass1->run, (const char *const *)scores->list, scores->n, source.grading,
                          &pass2->options, &result, &err))
         return cli_fail(&err);
     code = cli_pass2_report(pass2, &source, &result, pass1->output_dir, pass1->name, pass1->json);
@@ -27,17 +27,17 @@ static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const cli_sco
 /* Parses the list again when the measured signals are known, because "all" means these. */
 static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pass2, const char *list)
 {
-    cli_scores scores;
+    hb_texts scores;
     int code = cli_scores_of_run(command, list, NULL, &scores, &pass1->needed);
     if (!code) code = cli_pass2_check_scores(command, pass2, &scores);
-    cli_scores_free(&scores);
+    hb_texts_free(&scores);
     if (!code) code = cli_pass1_run(command, pass1);
     if (code) return code;
     pass2->demo = pass1->own_model_path != NULL;
     pass2->chat_template = pass1->chat.template_given;
     code = cli_scores_of_run(command, list, pass1->run, &scores, NULL);
     if (!code) code = calibrate_run(pass1, pass2, &scores);
-    cli_scores_free(&scores);
+    hb_texts_free(&scores);
     return code;
 }
 

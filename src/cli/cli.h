@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include "base/buffer.h"
+#include "base/texts.h"
 #include "hbar.h"
 
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 130 };
@@ -24,7 +25,7 @@ typedef enum cli_kind {
 /* Texts in the order given. Starts zeroed; released with free(texts). */
 typedef struct cli_list {
     const char **texts; /* [n], pointing into argv */
-    size_t n;
+    size_t n, room;
 } cli_list;
 
 /* The heading of an option in the help of a command with many options. Help shows the groups in this
@@ -277,22 +278,17 @@ hb_status cli_data_open(cli_data *data, uint64_t n_samples, uint64_t seed, bool 
                         hb_dataset **dataset, hb_error *err);
 void cli_data_free(cli_data *data);
 
-/* The scores of the comma-separated list of --score (scores.c). */
-typedef struct cli_scores {
-    char **names; /* [n], each once */
-    size_t n;
-} cli_scores;
+/* ---- The comma-separated list of --score (scores.c) ---------------------------------------------- */
 
 /* Resolves the list for a run, or for a future run if `run` is NULL. As a signal, "all" means all
  * measured signals; as an aggregation, all aggregations. If `named` is not NULL, *named becomes the set
  * of signals in the list; release it with hb_signal_set_free. Returns an exit code. */
-int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run,
-                      cli_scores *scores, hb_signal_set **named);
+int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run, hb_texts *scores,
+                      hb_signal_set **named);
 /* Resolves the list for the columns of a table. "all" means all columns named like a score that hbar
  * measures. Without a list, the usual column is used, or none if the table lacks it. Returns an exit
  * code. */
-int cli_scores_of_table(const char *list, const char *path, const hb_table *table, cli_scores *scores);
-void cli_scores_free(cli_scores *scores);
+int cli_scores_of_table(const char *list, const char *path, const hb_table *table, hb_texts *scores);
 
 /* ---- The demo's files (embedded.c) --------------------------------------------------------------- */
 
@@ -363,7 +359,7 @@ void cli_pass2_add(cli_options *options, cli_pass2 *pass);
 /* Converts the given options to pass->options. False, with *code, for bad usage. */
 bool cli_pass2_check(const cli_command *command, cli_pass2 *pass, int *code);
 /* Checks that the options suit these scores. Returns an exit code. */
-int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *pass, const cli_scores *scores);
+int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *pass, const hb_texts *scores);
 /* Saves a calibration's parameters under `output_dir`, unless it is NULL, and prints the calibration.
  */
 int cli_pass2_report(const cli_pass2 *pass, const hb_params_source *source,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/memory.h"
 #include "cli/cli.h"
 
 /* ---- Values -------------------------------------------------------------------------------------- */
@@ -74,7 +75,7 @@ static int set_choice(const cli_command *command, const cli_option *o, const cha
 
 static int add_text(cli_list *list, const char *text)
 {
-    const char **texts = realloc(list->texts, (list->n + 1) * sizeof *texts);
+    const char **texts = hb_grown(list->texts, list->n, sizeof *texts, &list->room);
     if (!texts) return cli_fail_memory();
     list->texts = texts;
     list->texts[list->n++] = text;

@@ -145,7 +145,7 @@ static int check_range(const cli_command *command, cli_pass2 *p)
     return CLI_DONE;
 }
 
-int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *p, const cli_scores *scores)
+int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *p, const hb_texts *scores)
 {
     if (p->guarantee && scores->n > 1)
         return cli_usage(command, "--guarantee is for one score named beforehand, not for the best of "

@@ -3,28 +3,6 @@
 #include <string.h>
 #include "cli/cli.h"
 
-static bool has(const cli_scores *scores, const char *name)
-{
-    for (size_t i = 0; i < scores->n; i++)
-        if (strcmp(scores->names[i], name) == 0) return true;
-    return false;
-}
-
-static bool append(cli_scores *scores, const char *name)
-{
-    char **names = realloc(scores->names, (scores->n + 1) * sizeof *names);
-    if (!names) return false;
-    scores->names = names;
-    names[scores->n] = strdup(name);
-    return names[scores->n++] != NULL;
-}
-
-/* Adds a name once. */
-static bool add(cli_scores *scores, const char *name)
-{
-    return has(scores, name) || append(scores, name);
-}
-
 /* Whether `part` [length] is `name`, or "all". */
 static bool matches(const char *part, size_t length, const char *name)
 {
@@ -50,7 +28,7 @@ static bool is_all(const char *item, size_t length)
 
 /* Adds the scores of signals that an item means, and to `named` the signals that it names. False when
  * memory runs out. */
-static bool add_scores(const char *item, size_t length, const hb_run *run, cli_scores *scores,
+static bool add_scores(const char *item, size_t length, const hb_run *run, hb_texts *scores,
                        hb_signal_set *named, size_t *found)
 {
     const hb_signal_set *measured = run ? hb_run_get_settings(run)->signals : NULL;
@@ -61,7 +39,7 @@ static bool add_scores(const char *item, size_t length, const hb_run *run, cli_s
         ++*found;
         if (all && !hb_signal_set_has(measured, id.signal)) continue;
         char *name = hb_score_name(id);
-        ok = name && add(scores, name) &&
+        ok = name && hb_texts_add_once(scores, name) &&
              (all || !named || hb_signal_set_add(named, id.signal, NULL) == HB_OK);
         free(name);
     }
@@ -69,21 +47,22 @@ static bool add_scores(const char *item, size_t length, const hb_run *run, cli_s
 }
 
 /* Adds the run's score of that name if it is not the score of a signal. */
-static bool add_other(const char *item, size_t length, const hb_run *run, cli_scores *scores,
+static bool add_other(const char *item, size_t length, const hb_run *run, hb_texts *scores,
                       size_t *found)
 {
     char *name = strndup(item, length);
     bool ok = name != NULL;
-    if (ok && run && !*found && hb_run_has_score(run, name)) ++*found, ok = add(scores, name);
+    if (ok && run && !*found && hb_run_has_score(run, name))
+        ++*found, ok = hb_texts_add_once(scores, name);
     free(name);
     return ok;
 }
 
-int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run,
-                      cli_scores *scores, hb_signal_set **named)
+int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run, hb_texts *scores,
+                      hb_signal_set **named)
 {
     hb_error err;
-    *scores = (cli_scores){0};
+    *scores = (hb_texts){0};
     if (named && hb_signal_set_new(named, &err)) return cli_fail(&err);
     for (const char *item = list;;) {
         size_t length = strcspn(item, ","), found = 0;
@@ -98,17 +77,18 @@ int cli_scores_of_run(const cli_command *command, const char *list, const hb_run
 
 /* Adds the columns that an item means: the column of that name or, for "all", all columns named like a
  * score that hbar measures. */
-static bool add_columns(const char *item, size_t length, const cli_scores *columns, cli_scores *scores)
+static bool add_columns(const char *item, size_t length, const hb_texts *columns, hb_texts *scores)
 {
     char *name = strndup(item, length);
     bool ok = name != NULL;
-    if (ok && (has(columns, name) || !is_all(item, length))) ok = add(scores, name);
+    if (ok && (hb_texts_has(columns, name) || !is_all(item, length)))
+        ok = hb_texts_add_once(scores, name);
     else {
         hb_score_id id;
         for (size_t i = 0; ok && hb_score_at(NULL, i, &id); i++) {
             if (!means(item, length, id)) continue;
             char *known = hb_score_name(id);
-            ok = known && (!has(columns, known) || add(scores, known));
+            ok = known && (!hb_texts_has(columns, known) || hb_texts_add_once(scores, known));
             free(known);
         }
     }
@@ -116,23 +96,23 @@ static bool add_columns(const char *item, size_t length, const cli_scores *colum
     return ok;
 }
 
-int cli_scores_of_table(const char *list, const char *path, const hb_table *table, cli_scores *scores)
+int cli_scores_of_table(const char *list, const char *path, const hb_table *table, hb_texts *scores)
 {
-    cli_scores columns = {0};
+    hb_texts columns = {0};
     size_t n;
-    *scores = (cli_scores){0};
+    *scores = (hb_texts){0};
     bool ok = true;
     const char *const *names = hb_table_columns(table, &n);
-    for (size_t i = 0; i < n && ok; i++) ok = append(&columns, names[i]);
+    for (size_t i = 0; i < n && ok; i++) ok = hb_texts_add(&columns, names[i], strlen(names[i]));
     if (!ok) {
-        cli_scores_free(&columns);
+        hb_texts_free(&columns);
         return cli_fail_memory();
     }
     if (!list) {
-        const char *usual = has(&columns, "score") ? "score" : "hbar_s";
-        if (has(&columns, usual)) ok = add(scores, usual);
-    } else if (has(&columns, list)) {
-        ok = add(scores, list); /* the name may contain a comma */
+        const char *usual = hb_texts_has(&columns, "score") ? "score" : "hbar_s";
+        if (hb_texts_has(&columns, usual)) ok = hb_texts_add_once(scores, usual);
+    } else if (hb_texts_has(&columns, list)) {
+        ok = hb_texts_add_once(scores, list); /* the name may contain a comma */
     } else {
         for (const char *item = list; ok; item += strcspn(item, ",") + 1) {
             ok = add_columns(item, strcspn(item, ","), &columns, scores);
@@ -140,14 +120,7 @@ int cli_scores_of_table(const char *list, const char *path, const hb_table *tabl
         }
         if (ok && !scores->n) cli_message("%s: no column has the name of a score of hbar", path);
     }
-    cli_scores_free(&columns);
+    hb_texts_free(&columns);
     if (!ok) return cli_fail_memory();
     return list && !scores->n ? CLI_FAILED : CLI_DONE;
-}
-
-void cli_scores_free(cli_scores *scores)
-{
-    for (size_t i = 0; i < scores->n; i++) free(scores->names[i]);
-    free(scores->names);
-    *scores = (cli_scores){0};
 }

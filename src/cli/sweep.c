@@ -57,12 +57,12 @@ static void warn_unfinished(const sweep_options *o, const hb_run_counts *c)
 }
 
 static int sweep_scores(const sweep_options *o, hb_run *run, const hb_params_source *source,
-                        const cli_scores *scores)
+                        const hb_texts *scores)
 {
     hb_error err;
     hb_calibration_result result;
     warn_unfinished(o, &source->counts);
-    if (hb_calibrate_run(run, (const char *const *)scores->names, scores->n, source->grading,
+    if (hb_calibrate_run(run, (const char *const *)scores->list, scores->n, source->grading,
                          &o->pass2.options, &result, &err))
         return cli_fail(&err);
     int code = report(o, source, &result, cli_file_name(source->run->model_name));
@@ -73,7 +73,7 @@ static int sweep_scores(const sweep_options *o, hb_run *run, const hb_params_sou
 static int sweep_open_run(const cli_command *command, const sweep_options *o, hb_run *run)
 {
     hb_error err;
-    cli_scores scores = {0};
+    hb_texts scores = {0};
     hb_params_source source = {.run = hb_run_get_settings(run)};
     const char *list = o->score ? o->score : o->pass2.joint ? "all" : "hbar_s";
     if (hb_run_count(run, &source.counts, &err)) return cli_fail(&err);
@@ -83,7 +83,7 @@ static int sweep_open_run(const cli_command *command, const sweep_options *o, hb
     code = cli_scores_of_run(command, list, run, &scores, NULL);
     if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
     if (!code) code = sweep_scores(o, run, &source, &scores);
-    cli_scores_free(&scores);
+    hb_texts_free(&scores);
     return code;
 }
 
@@ -99,12 +99,12 @@ static int sweep_run(const cli_command *command, const sweep_options *o)
 
 /* ---- A table ------------------------------------------------------------------------------------ */
 
-static int read_table(const sweep_options *o, const cli_scores *scores, hb_table *file,
+static int read_table(const sweep_options *o, const hb_texts *scores, hb_table *file,
                       hb_score_table *table)
 {
     hb_error err;
     cli_broken broken = {0};
-    hb_table_options options = {.score_columns = (const char *const *)scores->names,
+    hb_table_options options = {.score_columns = (const char *const *)scores->list,
                                 .n_scores = scores->n,
                                 .label_column = o->labels.correct ? o->labels.correct : o->label,
                                 .label_is_correct = o->labels.correct != NULL,
@@ -121,7 +121,7 @@ static int read_table(const sweep_options *o, const cli_scores *scores, hb_table
 }
 
 /* Without a list of scores, reads the table's usual column and names it "score" in every case. */
-static int sweep_table(const sweep_options *o, const cli_scores *scores, hb_table *file)
+static int sweep_table(const sweep_options *o, const hb_texts *scores, hb_table *file)
 {
     static const char *const usual[] = {"score"};
     hb_error err;
@@ -131,7 +131,7 @@ static int sweep_table(const sweep_options *o, const cli_scores *scores, hb_tabl
     if (code) return code;
     const hb_params_source source = {
         .data_path = o->data_path, .data_sha256 = hb_table_sha256(file), .n_broken = table.n_broken};
-    const char *const *names = scores->n ? (const char *const *)scores->names : usual;
+    const char *const *names = scores->n ? (const char *const *)scores->list : usual;
     if (hb_calibrate(&table, names, &o->pass2.options, &result, &err)) {
         code = cli_fail(&err);
     } else {
@@ -146,13 +146,13 @@ static int sweep_data(const cli_command *command, const sweep_options *o)
 {
     hb_error err;
     hb_table *file;
-    cli_scores scores;
+    hb_texts scores;
     if (hb_table_open(o->data_path, &file, &err)) return cli_fail(&err);
     const char *list = o->score ? o->score : o->pass2.joint ? "all" : NULL;
     int code = cli_scores_of_table(list, o->data_path, file, &scores);
     if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
     if (!code) code = sweep_table(o, &scores, file);
-    cli_scores_free(&scores);
+    hb_texts_free(&scores);
     hb_table_close(file);
     return code;
 }

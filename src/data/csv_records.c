@@ -6,16 +6,15 @@
 #include <string.h>
 #include "base/error.h"
 #include "base/text.h"
+#include "base/texts.h"
 #include "data/readers.h"
 
 struct hb_csv {
     hb_records *records;
     struct csv_parser parser;
     char separator;
-    char **names; /* [n_columns] */
-    void *
-        *places; /* [n_columns], where the column's value is in `row`; NULL: the column is not wanted */
-    size_t n_columns, room;
+    hb_texts columns;
+    void **places; /* [columns.n], where the column's value is in `row`; NULL: it is not wanted */
     const json_t *wanted; /* NULL: all */
     bool has_header, ended;
 
@@ -43,33 +42,18 @@ static hb_status fail_row(hb_csv *csv, const char *reason)
 
 /* ---- The header ---------------------------------------------------------------------------------- */
 
-static bool add_column(hb_csv *csv, const char *text, size_t length)
-{
-    if (csv->n_columns == csv->room) {
-        size_t room = csv->room ? csv->room * 2 : 16;
-        char **names = realloc(csv->names, room * sizeof *names);
-        if (names) csv->names = names;
-        void **places = realloc(csv->places, room * sizeof *places);
-        if (places) csv->places = places;
-        if (!names || !places) return false;
-        csv->room = room;
-    }
-    csv->names[csv->n_columns] = strndup(text, length);
-    return csv->names[csv->n_columns++] != NULL;
-}
-
 /* Makes a place for each column. A name that stands twice would make the table ambiguous; columns
  * without a name do not matter. */
 static hb_status end_header(hb_csv *csv)
 {
     json_t *seen = json_object();
     csv->row = json_object();
+    csv->places = calloc(csv->columns.n + 1, sizeof *csv->places);
     csv->has_header = true;
-    bool ok = seen && csv->row;
-    for (size_t i = 0; i < csv->n_columns && ok && csv->status == HB_OK; i++) {
+    bool ok = seen && csv->row && csv->places;
+    for (size_t i = 0; i < csv->columns.n && ok && csv->status == HB_OK; i++) {
         char shown[80], reason[128];
-        const char *name = csv->names[i];
-        csv->places[i] = NULL;
+        const char *name = csv->columns.list[i];
         if (!*name) continue;
         if (json_object_get(seen, name)) {
             snprintf(reason, sizeof reason, "column '%s' appears twice",
@@ -92,7 +76,7 @@ static void add_field(hb_csv *csv, char *text, size_t length)
 {
     hb_records *records = csv->records;
     size_t k = csv->n_fields;
-    if (k >= csv->n_columns || !csv->places[k] || csv->too_large || csv->reason) return;
+    if (k >= csv->columns.n || !csv->places[k] || csv->too_large || csv->reason) return;
     csv->size += length;
     csv->too_large = csv->size > HB_RECORD_MAX;
     if (csv->too_large) return;
@@ -113,7 +97,7 @@ static void on_field(void *text, size_t length, void *user)
     else if (memchr(text, '\0', length)) fail_row(csv, "is neither text nor JSON: it has zero bytes");
     else if (hb_find_malformed(csv->records, text, length, "field"))
         fail_row(csv, csv->records->reason);
-    else csv->memory_failed = !add_column(csv, text, length);
+    else csv->memory_failed = !hb_texts_add(&csv->columns, text, length);
     csv->n_fields++;
 }
 
@@ -249,9 +233,9 @@ hb_status hb_csv_next(hb_records *records, hb_record *record, bool *found, hb_er
         record->reason = csv->reason;
     } else if (csv->too_large) {
         record->reason = "the record is larger than 16 MiB";
-    } else if (csv->n_fields != csv->n_columns) {
+    } else if (csv->n_fields != csv->columns.n) {
         snprintf(records->reason, sizeof records->reason, "the row has %zu fields and the header %zu",
-                 csv->n_fields, csv->n_columns);
+                 csv->n_fields, csv->columns.n);
         record->reason = records->reason;
     } else {
         record->object = csv->row;
@@ -295,7 +279,7 @@ static bool take_excel_line(hb_csv *csv)
 static hb_status read_header(hb_csv *csv, const hb_records_options *options)
 {
     for (size_t i = 0; i < options->n_columns; i++)
-        if (!add_column(csv, options->columns[i], strlen(options->columns[i])))
+        if (!hb_texts_add(&csv->columns, options->columns[i], strlen(options->columns[i])))
             return hb_fail_memory(csv->err);
     if (options->columns) return end_header(csv);
     hb_status status = read_row(csv);
@@ -331,8 +315,7 @@ void hb_csv_close(hb_csv *csv)
 {
     if (!csv) return;
     csv_free(&csv->parser);
-    for (size_t i = 0; i < csv->n_columns; i++) free(csv->names[i]);
-    free(csv->names);
+    hb_texts_free(&csv->columns);
     free(csv->places);
     json_decref(csv->row);
     hb_buffer_free(&csv->raw);
@@ -341,8 +324,8 @@ void hb_csv_close(hb_csv *csv)
 
 const char *const *hb_csv_columns(const hb_csv *csv, size_t *n)
 {
-    *n = csv->n_columns;
-    return (const char *const *)csv->names;
+    *n = csv->columns.n;
+    return (const char *const *)csv->columns.list;
 }
 
 char hb_csv_separator(const hb_csv *csv)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include "base/memory.h"
 
 #define MAX_STEPS        8
 #define MAX_ALTERNATIVES 4
@@ -188,14 +189,10 @@ void hb_values_free(hb_values *values)
 static bool add_value(hb_values *values, const json_t *value)
 {
     if (values->n == MAX_VALUES) return true;
-    if (values->n == values->room) {
-        size_t room = values->room ? values->room * 2 : 16;
-        const json_t **list = realloc(values->list, room * sizeof *list);
-        if (!list) return false;
-        values->list = list;
-        values->room = room;
-    }
-    values->list[values->n++] = value;
+    const json_t **list = hb_grown(values->list, values->n, sizeof *list, &values->room);
+    if (!list) return false;
+    values->list = list;
+    list[values->n++] = value;
     return true;
 }
 

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "base/memory.h"
 
 /* Text, or a place. */
 typedef struct piece {
@@ -11,12 +12,12 @@ typedef struct piece {
 
 struct hb_prompt_template {
     piece *pieces; /* [n] */
-    size_t n;
+    size_t n, room;
 };
 
 static bool add_piece(hb_prompt_template *t, piece p)
 {
-    piece *pieces = realloc(t->pieces, (t->n + 1) * sizeof *pieces);
+    piece *pieces = hb_grown(t->pieces, t->n, sizeof *pieces, &t->room);
     if (!pieces) return false;
     t->pieces = pieces;
     pieces[t->n++] = p;

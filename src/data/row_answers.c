@@ -137,8 +137,7 @@ static bool read_choice(const hb_mapping *m, hb_row *row, hb_error *why)
               hb_texts_add(&row->answers, choices.list[place], strlen(choices.list[place]))) ||
              hb_row_no_memory(why);
     }
-    hb_texts_clear(&choices);
-    free(choices.list);
+    hb_texts_free(&choices);
     return ok;
 }
 

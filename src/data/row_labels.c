@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "base/memory.h"
 #include "base/text.h"
 
 #define MAX_SPANS 65536
@@ -19,14 +20,10 @@ static bool add_span(hb_row *row, double start, double end, size_t length, hb_er
     if (!(start >= 0)) start = 0;
     if (!(end <= (double)length)) end = (double)length;
     if (!(start < end) || row->n_spans == MAX_SPANS) return true;
-    if (row->n_spans == row->spans_room) {
-        size_t room = row->spans_room ? row->spans_room * 2 : 8;
-        hb_response_span *spans = realloc(row->spans, room * sizeof *spans);
-        if (!spans) return hb_row_no_memory(why);
-        row->spans = spans;
-        row->spans_room = room;
-    }
-    row->spans[row->n_spans++] = (hb_response_span){(uint64_t)start, (uint64_t)end};
+    hb_response_span *spans = hb_grown(row->spans, row->n_spans, sizeof *spans, &row->spans_room);
+    if (!spans) return hb_row_no_memory(why);
+    row->spans = spans;
+    spans[row->n_spans++] = (hb_response_span){(uint64_t)start, (uint64_t)end};
     return true;
 }
 

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "base/memory.h"
 #include "base/text.h"
 
 #define MAX_MESSAGES 1024
@@ -50,13 +51,10 @@ static bool add_message(hb_row *row, const json_t *message, hb_error *why)
                 hb_printable(shown, sizeof shown, name ? name : "", name ? strlen(name) : 0));
         return false;
     }
-    if (row->n_messages == row->messages_room) {
-        size_t room = row->messages_room ? row->messages_room * 2 : 8;
-        hb_message *messages = realloc(row->messages, room * sizeof *messages);
-        if (!messages) return hb_row_no_memory(why);
-        row->messages = messages;
-        row->messages_room = room;
-    }
+    hb_message *messages =
+        hb_grown(row->messages, row->n_messages, sizeof *messages, &row->messages_room);
+    if (!messages) return hb_row_no_memory(why);
+    row->messages = messages;
     if (!add_content(&row->contents, json_object_get(message, "content"), why)) return false;
     row->messages[row->n_messages++] = (hb_message){.role = role};
     return true;

@@ -22,9 +22,6 @@ bool hb_row_add_path(const hb_path *path, hb_row *row, bool objects, hb_buffer *
 size_t hb_list_size(const hb_values *values);
 const json_t *hb_list_get(const hb_values *values, size_t i);
 
-void hb_texts_clear(hb_texts *texts); /* empties it and keeps the memory */
-bool hb_texts_add(hb_texts *texts, const char *text, size_t length); /* false when memory runs out */
-
 /* ---- Parts --------------------------------------------------------------------------------------- */
 
 /* Fills row->answers (row_answers.c). */

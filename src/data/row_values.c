@@ -1,8 +1,6 @@
-/* Values of a row as text, and lists of texts. */
+/* Values of a row as text. */
 #include "data/row_parts.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include "data/records.h"
 
 bool hb_row_no_memory(hb_error *why)
@@ -48,25 +46,6 @@ bool hb_row_add_path(const hb_path *path, hb_row *row, bool objects, hb_buffer *
         hb_row_find(path, row, &values, why) && hb_row_add_values(path, &values, objects, out, why);
     hb_values_free(&values);
     return ok;
-}
-
-void hb_texts_clear(hb_texts *texts)
-{
-    for (size_t i = 0; i < texts->n; i++) free(texts->list[i]);
-    texts->n = 0;
-}
-
-bool hb_texts_add(hb_texts *texts, const char *text, size_t length)
-{
-    if (texts->n == texts->room) {
-        size_t room = texts->room ? texts->room * 2 : 16;
-        char **list = realloc(texts->list, room * sizeof *list);
-        if (!list) return false;
-        texts->list = list;
-        texts->room = room;
-    }
-    texts->list[texts->n] = strndup(text, length);
-    return texts->list[texts->n++] != NULL;
 }
 
 /* A list's elements, of values of which one may be the list itself. */

@@ -164,8 +164,7 @@ static bool add_choices(const filling *f, hb_buffer *out, hb_error *why)
               hb_buffer_add_text(out, "\n")) ||
              hb_row_no_memory(why);
     }
-    hb_texts_clear(&choices);
-    free(choices.list);
+    hb_texts_free(&choices);
     return ok;
 }
 
@@ -227,9 +226,8 @@ void hb_row_forget(hb_row *row)
 void hb_row_free(hb_row *row)
 {
     hb_row_forget(row);
-    clear_row(row);
-    free(row->answers.list);
-    free(row->contents.list);
+    hb_texts_free(&row->answers);
+    hb_texts_free(&row->contents);
     free(row->messages);
     free(row->spans);
     hb_buffer_free(&row->id);

@@ -3,6 +3,7 @@
 #ifndef HB_DATA_ROWS_H
 #define HB_DATA_ROWS_H
 
+#include "base/texts.h"
 #include "data/labels.h"
 #include "data/path.h"
 #include "data/presets.h"
@@ -51,12 +52,6 @@ typedef struct hb_rows {
 
 /* Sets the scope to the next row; false when there is none. */
 bool hb_rows_next(hb_rows *rows, hb_scope *scope);
-
-/* A list of texts of its own. */
-typedef struct hb_texts {
-    char **list; /* [n] */
-    size_t n, room;
-} hb_texts;
 
 /* What the samples of a row are made of; kept from row to row for its memory. Start from a zeroed one.
  */

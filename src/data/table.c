@@ -8,7 +8,9 @@
 #include <strings.h>
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/memory.h"
 #include "base/text.h"
+#include "base/texts.h"
 #include "data/labels.h"
 #include "data/path.h"
 #include "data/records.h"
@@ -17,9 +19,8 @@
 
 struct hb_table {
     hb_input input;
-    char **columns; /* [n_columns], in the file's order */
-    size_t n_columns, room;
-    json_t *known; /* the same as the keys of an object, to look them up */
+    hb_texts columns; /* in the file's order */
+    json_t *known;    /* the same as the keys of an object, to look them up */
     bool csv;
     uint64_t n_objects, n_records; /* of JSON, among the first */
     char sha256[65];
@@ -35,7 +36,7 @@ typedef struct reading {
     bool comma; /* numbers may have a decimal comma */
     hb_breakages breakages;
     hb_score_table scores; /* its scores are [n][n_scores] until all are read */
-    size_t capacity;
+    size_t scores_room, labels_room;
     hb_error *err;
 } reading;
 
@@ -44,16 +45,8 @@ typedef struct reading {
 static bool add_column(hb_table *table, const char *name)
 {
     if (json_object_get(table->known, name)) return true;
-    if (table->n_columns == table->room) {
-        size_t room = table->room ? table->room * 2 : 16;
-        char **columns = realloc(table->columns, room * sizeof *columns);
-        if (!columns) return false;
-        table->columns = columns;
-        table->room = room;
-    }
-    if (!(table->columns[table->n_columns] = strdup(name))) return false;
-    table->n_columns++;
-    return json_object_set_new_nocheck(table->known, name, json_true()) == 0;
+    return hb_texts_add(&table->columns, name, strlen(name)) &&
+           json_object_set_new_nocheck(table->known, name, json_true()) == 0;
 }
 
 /* Gathers the columns of the first JSON records that have any: a sample that was not scored may lack a
@@ -99,10 +92,10 @@ static const char *column_of(const hb_table *table, const char *name)
 {
     const char *alike = NULL;
     if (json_object_get(table->known, name)) return name;
-    for (size_t i = 0; i < table->n_columns; i++) {
-        if (strcasecmp(table->columns[i], name) != 0) continue;
+    for (size_t i = 0; i < table->columns.n; i++) {
+        if (strcasecmp(table->columns.list[i], name) != 0) continue;
         if (alike) return NULL;
-        alike = table->columns[i];
+        alike = table->columns.list[i];
     }
     return alike;
 }
@@ -111,10 +104,10 @@ static hb_status fail_column(const hb_table *table, const char *what, hb_error *
 {
     hb_buffer list = {0};
     char shown[200];
-    bool ok = hb_buffer_add_text(&list, table->n_columns ? "" : "none");
-    for (size_t i = 0; i < table->n_columns && ok && list.length < sizeof shown; i++)
-        ok =
-            (i == 0 || hb_buffer_add_text(&list, ", ")) && hb_buffer_add_text(&list, table->columns[i]);
+    bool ok = hb_buffer_add_text(&list, table->columns.n ? "" : "none");
+    for (size_t i = 0; i < table->columns.n && ok && list.length < sizeof shown; i++)
+        ok = (i == 0 || hb_buffer_add_text(&list, ", ")) &&
+             hb_buffer_add_text(&list, table->columns.list[i]);
     hb_status status =
         ok ? hb_fail(err, HB_ERR_FORMAT, "%s: no column %s; there are: %s", table->input.path, what,
                      hb_printable(shown, sizeof shown, list.data, list.length))
@@ -148,17 +141,11 @@ static hb_status choose_columns(reading *r, const hb_table_options *o)
 static bool grow(reading *r)
 {
     hb_score_table *scores = &r->scores;
-    if (scores->n < r->capacity) return true;
-    if (r->capacity > SIZE_MAX / sizeof(double) / 2 / r->n_scores) return false;
-    size_t capacity = r->capacity ? r->capacity * 2 : 256;
-    double *values = realloc(scores->scores, capacity * r->n_scores * sizeof *values);
-    if (!values) return false;
-    scores->scores = values;
-    uint8_t *labels = realloc(scores->labels, capacity);
-    if (!labels) return false;
-    scores->labels = labels;
-    r->capacity = capacity;
-    return true;
+    double *values = hb_grown(scores->scores, scores->n, r->n_scores * sizeof *values, &r->scores_room);
+    if (values) scores->scores = values;
+    uint8_t *labels = hb_grown(scores->labels, scores->n, sizeof *labels, &r->labels_room);
+    if (labels) scores->labels = labels;
+    return values && labels;
 }
 
 /* A value as it stands in the file, for a message; NULL when memory runs out. */
@@ -299,16 +286,15 @@ void hb_table_close(hb_table *table)
 {
     if (!table) return;
     hb_input_close(&table->input);
-    for (size_t i = 0; i < table->n_columns; i++) free(table->columns[i]);
-    free(table->columns);
+    hb_texts_free(&table->columns);
     json_decref(table->known);
     free(table);
 }
 
 const char *const *hb_table_columns(const hb_table *table, size_t *n)
 {
-    *n = table->n_columns;
-    return (const char *const *)table->columns;
+    *n = table->columns.n;
+    return (const char *const *)table->columns.list;
 }
 
 const char *hb_table_sha256(const hb_table *table)

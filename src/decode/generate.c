@@ -3,6 +3,7 @@
 #include <string.h>
 #include "base/buffer.h"
 #include "base/clock.h"
+#include "base/memory.h"
 #include "base/utf8.h"
 #include "decode/decode.h"
 #include "signals/scores.h"
@@ -41,17 +42,6 @@ typedef struct collector {
     hb_error error;   /* set if `status` is a failure */
 } collector;
 
-/* Makes room for one more element of `size` bytes after n elements. Returns the array, which may have
- * moved; NULL when memory runs out, and the array is unchanged. */
-static void *grow(void *array, size_t *room, size_t n, size_t size)
-{
-    if (n < *room) return array;
-    size_t wanted = *room ? 2 * *room : 32;
-    void *bigger = realloc(array, wanted * size);
-    if (bigger) *room = wanted;
-    return bigger;
-}
-
 static double *values_of(const collector *c, size_t step)
 {
     return c->out.values + step * c->n_signals;
@@ -63,9 +53,9 @@ static hb_status keep_step(collector *c, const hb_step *step, hb_error *err)
 {
     hb_generation *out = &c->out;
     size_t n = out->n_steps, bytes = c->n_signals * sizeof *out->values;
-    hb_step *steps = grow(out->trajectory, &c->step_room, n, sizeof *steps);
+    hb_step *steps = hb_grown(out->trajectory, n, sizeof *steps, &c->step_room);
     if (steps) out->trajectory = steps;
-    double *values = grow(out->values, &c->value_room, n, bytes);
+    double *values = hb_grown(out->values, n, bytes, &c->value_room);
     if (values) out->values = values;
     if (!steps || !values) return hb_fail_memory(err);
     steps[n] = *step;
@@ -95,7 +85,7 @@ static hb_status take_token(collector *c, const hb_event *event, hb_error *err)
     hb_generation *out = &c->out;
     if (c->options->mode == HB_MODE_FULL) {
         size_t n = (size_t)out->n_tokens;
-        int32_t *tokens = grow(out->tokens, &c->token_room, n, sizeof *tokens);
+        int32_t *tokens = hb_grown(out->tokens, n, sizeof *tokens, &c->token_room);
         if (!tokens) return hb_fail_memory(err);
         out->tokens = tokens;
         tokens[n] = event->token;

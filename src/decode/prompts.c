@@ -2,17 +2,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "base/memory.h"
 
 int32_t hb_common_prefix(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n_b)
 {
     int32_t n = 0, most = n_a < n_b ? n_a : n_b;
     while (n < most && a[n] == b[n]) n++;
     return n;
-}
-
-static int32_t least(int32_t a, int32_t b)
-{
-    return a < b ? a : b;
 }
 
 static int32_t common(const hb_prompt *a, const hb_prompt *b)
@@ -39,20 +35,11 @@ static size_t find_place(const hb_prompts *p, const hb_prompt *prompt)
     return low;
 }
 
-static bool make_room(hb_prompts *p)
-{
-    if (p->n < p->room) return true;
-    size_t room = p->room ? 2 * p->room : 64;
-    hb_prompt **list = realloc(p->list, room * sizeof(hb_prompt *));
-    if (!list) return false;
-    p->list = list;
-    p->room = room;
-    return true;
-}
-
 bool hb_prompts_add(hb_prompts *p, hb_prompt *prompt)
 {
-    if (!make_room(p)) return false;
+    hb_prompt **list = hb_grown(p->list, p->n, sizeof(hb_prompt *), &p->room);
+    if (!list) return false;
+    p->list = list;
     size_t i = find_place(p, prompt);
     memmove(&p->list[i + 1], &p->list[i], (p->n - i) * sizeof prompt);
     p->list[i] = prompt;
@@ -62,11 +49,16 @@ bool hb_prompts_add(hb_prompts *p, hb_prompt *prompt)
     return true;
 }
 
+static void shorten(int32_t *length, int32_t most)
+{
+    if (*length > most) *length = most;
+}
+
 void hb_prompts_remove(hb_prompts *p, hb_prompt *prompt)
 {
     size_t i = 0;
     while (p->list[i] != prompt) i++;
-    if (i + 1 < p->n) p->list[i + 1]->shared = least(prompt->shared, p->list[i + 1]->shared);
+    if (i + 1 < p->n) shorten(&p->list[i + 1]->shared, prompt->shared);
     p->n--;
     memmove(&p->list[i], &p->list[i + 1], (p->n - i) * sizeof prompt);
 }
@@ -82,9 +74,9 @@ void hb_prompts_free(hb_prompts *p)
 /* Shortens an offer to the prefix that the next prompt shares. */
 static void cut(hb_offer *o, int32_t shared)
 {
-    o->have = least(o->have, shared);
-    o->kept = least(o->kept, shared);
-    o->coming = least(o->coming, shared);
+    shorten(&o->have, shared);
+    shorten(&o->kept, shared);
+    shorten(&o->coming, shared);
 }
 
 /* Adds the prompt's own slot to an offer. */

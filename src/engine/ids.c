@@ -1,16 +1,12 @@
 #include "engine/ids.h"
 
-#include <stdlib.h>
+#include "base/memory.h"
 
 hb_status hb_ids_add(hb_ids *ids, int32_t token, hb_error *err)
 {
-    if (ids->n == ids->room) {
-        size_t room = ids->room ? 2 * ids->room : 64;
-        int32_t *grown = realloc(ids->ids, room * sizeof *grown);
-        if (!grown) return hb_fail_memory(err);
-        ids->ids = grown;
-        ids->room = room;
-    }
-    ids->ids[ids->n++] = token;
+    int32_t *list = hb_grown(ids->ids, ids->n, sizeof *list, &ids->room);
+    if (!list) return hb_fail_memory(err);
+    ids->ids = list;
+    list[ids->n++] = token;
     return HB_OK;
 }

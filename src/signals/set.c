@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
+#include "base/memory.h"
 #include "signals/signal.h"
 
 struct hb_signal_set {
@@ -62,13 +63,9 @@ bool hb_signal_set_has(const hb_signal_set *set, const hb_signal *signal)
 hb_status hb_signal_set_add(hb_signal_set *set, const hb_signal *signal, hb_error *err)
 {
     if (hb_signal_set_has(set, signal)) return HB_OK;
-    if (set->n == set->room) {
-        size_t room = set->room ? 2 * set->room : 16;
-        const hb_signal **list = realloc(set->list, room * sizeof *list);
-        if (!list) return hb_fail_memory(err);
-        set->list = list;
-        set->room = room;
-    }
+    const hb_signal **list = hb_grown(set->list, set->n, sizeof *list, &set->room);
+    if (!list) return hb_fail_memory(err);
+    set->list = list;
     size_t i = set->n++;
     for (; i > 0 && hb_signal_rank(set->list[i - 1]) > hb_signal_rank(signal); i--)
         set->list[i] = set->list[i - 1];
