@@ -61,6 +61,7 @@ static void test_json(void **state)
     hb_json_list(&j, "empty too");
     hb_json_end(&j);
     hb_json_text(&j, "no text", NULL);
+    hb_json_bytes(&j, "bytes", "a\0b", 3);
     hb_json_end(&j);
     assert_ok(hb_json_finish(&j, &text, &err));
     assert_string_equal(text,
@@ -74,7 +75,9 @@ static void test_json(void **state)
                         "  ],\n"
                         "  \"empty\": {},\n"
                         "  \"empty too\": [],\n"
-                        "  \"no text\": null\n"
+                        "  \"no text\": null,\n"
+                        "  \"bytes\": \"a\xEF\xBF\xBD"
+                        "b\"\n"
                         "}");
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(root);

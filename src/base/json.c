@@ -49,24 +49,24 @@ static void add_value(hb_json *j, json_t *value)
     json_decref(value);
 }
 
-static bool is_plain(const char *text)
+static bool is_plain(const char *text, size_t length)
 {
-    for (; *text; text++)
-        if (*text < ' ' || *text > '~' || *text == '"' || *text == '\\') return false;
+    for (size_t i = 0; i < length; i++)
+        if (text[i] < ' ' || text[i] > '~' || text[i] == '"' || text[i] == '\\') return false;
     return true;
 }
 
-static void add_string(hb_json *j, const char *text)
+static void add_string(hb_json *j, const char *text, size_t length)
 {
     hb_buffer clean = {0};
     bool ok = true;
-    if (is_plain(text)) {
+    if (is_plain(text, length)) {
         hb_write_bytes(&j->out, "\"", 1);
-        hb_write_bytes(&j->out, text, strlen(text));
+        hb_write_bytes(&j->out, text, length);
         hb_write_bytes(&j->out, "\"", 1);
         return;
     }
-    hb_utf8_clean(&clean, text, strlen(text), true, &ok);
+    hb_utf8_clean(&clean, text, length, true, &ok);
     add_value(j, ok ? json_stringn(clean.data, clean.length) : NULL);
     hb_buffer_free(&clean);
 }
@@ -84,7 +84,7 @@ static void begin(hb_json *j, const char *key)
     if (j->has_members) hb_write(&j->out, j->line_depth ? ", " : ",");
     if (j->depth) break_line(j);
     if (key) {
-        add_string(j, key);
+        add_string(j, key, strlen(key));
         hb_write_bytes(&j->out, ": ", 2);
     }
     j->has_members = true;
@@ -137,12 +137,14 @@ void hb_json_end(hb_json *json)
 
 void hb_json_text(hb_json *json, const char *key, const char *text)
 {
-    if (!text) {
-        hb_json_null(json, key);
-        return;
-    }
+    if (text) hb_json_bytes(json, key, text, strlen(text));
+    else hb_json_null(json, key);
+}
+
+void hb_json_bytes(hb_json *json, const char *key, const char *bytes, size_t length)
+{
     begin(json, key);
-    add_string(json, text);
+    add_string(json, bytes, length);
 }
 
 void hb_json_number(hb_json *json, const char *key, double value)

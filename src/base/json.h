@@ -27,9 +27,10 @@ void hb_json_row(hb_json *json, const char *key);
 void hb_json_list(hb_json *json, const char *key);
 void hb_json_end(hb_json *json);
 
-/* A text: each malformed byte becomes U+FFFD, control characters (hb_is_control) are escaped. NULL is
- * null. */
+/* A text: each malformed byte and each zero byte becomes U+FFFD; control characters (hb_is_control) are
+ * escaped. NULL is null. */
 void hb_json_text(hb_json *json, const char *key, const char *text);
+void hb_json_bytes(hb_json *json, const char *key, const char *bytes, size_t length);
 void hb_json_number(hb_json *json, const char *key, double value); /* null for infinity and NaN */
 void hb_json_whole(hb_json *json, const char *key, int64_t value);
 void hb_json_bool(hb_json *json, const char *key, bool value);

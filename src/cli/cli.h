@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 #include "base/buffer.h"
+#include "base/json.h"
 #include "base/texts.h"
 #include "hbar.h"
 
@@ -153,8 +154,11 @@ bool cli_print_quoted(const char *bytes, size_t length);
 
 void cli_flush(void);
 
-/* Takes the reference. Control characters in strings are escaped. Returns an exit code. */
-int cli_print_json(json_t *root, size_t flags);
+/* Finishes a document and prints it with a line end. Returns an exit code. */
+int cli_print_json(hb_json *json);
+
+/* The same for a row made with Jansson. Takes the reference. */
+int cli_print_row(json_t *row);
 
 /* A real number; null if JSON cannot represent it. */
 json_t *cli_number(double value);
@@ -341,7 +345,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *pass); /* sets the defaults 
 int cli_pass1_run(const cli_command *command, cli_pass1 *pass);
 void cli_pass1_close(cli_pass1 *pass);
 /* {"run", "total", "scored", "skipped", "failed", "seconds", "tokens_evaluated", "tokens_shared"}. */
-json_t *cli_pass1_json(const cli_pass1 *pass);
+void cli_pass1_json(hb_json *json, const cli_pass1 *pass);
 
 /* Pass 2 (pass2.c). */
 typedef struct cli_pass2 {

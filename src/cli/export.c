@@ -145,7 +145,7 @@ static hb_status write_csv(void *user, const hb_run_sample *sample)
 static hb_status write_jsonl(void *user, const hb_run_sample *sample)
 {
     writing *w = user;
-    w->failed = cli_print_json(row_json(w->run, sample, w->grading), JSON_COMPACT) != CLI_DONE;
+    w->failed = cli_print_row(row_json(w->run, sample, w->grading)) != CLI_DONE;
     return w->failed ? HB_ERR_IO : HB_OK;
 }
 

@@ -11,8 +11,6 @@
 #include "base/utf8.h"
 #include "cli/cli.h"
 
-/* Directions without "auto", which needs data. */
-
 typedef struct generate_options {
     const char *model_path, *params_path, *trajectory_path, *watched;
     int32_t n_ctx, n_threads;
@@ -170,21 +168,31 @@ static void on_token(void *user, const hb_step *step, const char *bytes, size_t 
 
 /* ---- Results ------------------------------------------------------------------------------------- */
 
-static json_t *step_json(const hb_step *s)
+static void write_step(hb_json *json, const hb_step *s)
 {
-    json_t *step = json_pack("{s:i, s:i, s:f, s:f, s:f}", "step", s->step, "token", s->token,
-                             "impurity", s->impurity, "watched", s->watched, "p_fail", s->p_fail);
     const hb_signal *signal;
+    hb_json_row(json, NULL);
+    hb_json_whole(json, "step", s->step);
+    hb_json_whole(json, "token", s->token);
+    hb_json_number(json, "impurity", s->impurity);
+    hb_json_number(json, "watched", s->watched);
+    hb_json_number(json, "p_fail", s->p_fail);
     for (size_t i = 0; (signal = hb_signal_set_at(s->signals, i)) != NULL; i++)
-        json_object_set_new(step, hb_signal_name(signal), cli_number(s->values[i]));
-    return step;
+        hb_json_number(json, hb_signal_name(signal), s->values[i]);
+    hb_json_end(json);
 }
 
-static json_t *halt_json(const hb_generation *g)
+static void write_halt(hb_json *json, const hb_generation *g)
 {
-    if (g->finish != HB_FINISH_HALTED) return json_null();
-    return json_pack("{s:i, s:f, s:f}", "step", g->last.step, "p_fail", g->last.p_fail, "cutoff",
-                     g->cutoff);
+    if (g->finish != HB_FINISH_HALTED) {
+        hb_json_null(json, "halt");
+        return;
+    }
+    hb_json_row(json, "halt");
+    hb_json_whole(json, "step", g->last.step);
+    hb_json_number(json, "p_fail", g->last.p_fail);
+    hb_json_number(json, "cutoff", g->cutoff);
+    hb_json_end(json);
 }
 
 static const char *watched_name(const hb_monitor *m)
@@ -192,12 +200,18 @@ static const char *watched_name(const hb_monitor *m)
     return m->joint ? "joint" : hb_signal_name(m->watched);
 }
 
-static json_t *monitor_json(const hb_monitor *m)
+static void write_monitor(hb_json *json, const hb_monitor *m)
 {
-    return json_pack(
-        "{s:s, s:f, s:f, s:s, s:f, s:f, s:s, s:i}", "watched", watched_name(m), "tau", m->tau, "lambda",
-        m->lambda, "map", hb_map_kind_name(m->map ? m->map->kind : HB_MAP_LAMBDA), "cutoff", m->cutoff,
-        "alpha", m->alpha, "direction", hb_direction_sign(m->direction), "check_every", m->check_every);
+    hb_json_object(json, "monitor");
+    hb_json_text(json, "watched", watched_name(m));
+    hb_json_number(json, "tau", m->tau);
+    hb_json_number(json, "lambda", m->lambda);
+    hb_json_text(json, "map", hb_map_kind_name(m->map ? m->map->kind : HB_MAP_LAMBDA));
+    hb_json_number(json, "cutoff", m->cutoff);
+    hb_json_number(json, "alpha", m->alpha);
+    hb_json_text(json, "direction", hb_direction_sign(m->direction));
+    hb_json_whole(json, "check_every", m->check_every);
+    hb_json_end(json);
 }
 
 /* The judgement of the whole answer by the parameters. */
@@ -217,40 +231,56 @@ static bool judge(const generate_options *o, const hb_generation *g, verdict *v)
     return true;
 }
 
-static json_t *answer_json(const generate_options *o, const hb_generation *g)
+static void write_answer(hb_json *json, const generate_options *o, const hb_generation *g)
 {
     verdict v;
-    if (!judge(o, g, &v)) return json_null();
-    return json_pack("{s:s, s:f, s:f, s:b}", "score", o->params->score, "value", v.value, "p_fail",
-                     v.p_fail, "risky", (int)v.risky);
+    if (!judge(o, g, &v)) {
+        hb_json_null(json, "answer");
+        return;
+    }
+    hb_json_row(json, "answer");
+    hb_json_text(json, "score", o->params->score);
+    hb_json_number(json, "value", v.value);
+    hb_json_number(json, "p_fail", v.p_fail);
+    hb_json_bool(json, "risky", v.risky);
+    hb_json_end(json);
 }
 
 /* Each signal's score by its usual aggregation. */
-static json_t *scores_json(const hb_generation *g)
+static void write_scores(hb_json *json, const hb_generation *g)
 {
     const hb_signal *signal;
-    json_t *object = json_object();
+    hb_json_object(json, "scores");
     for (size_t i = 0; (signal = hb_signal_set_at(g->signals, i)) != NULL; i++) {
         hb_score_id id = {signal, hb_signal_usual(signal)};
-        json_object_set_new(object, hb_signal_name(signal), cli_number(hb_scores_get(g->scores, id)));
+        hb_json_number(json, hb_signal_name(signal), hb_scores_get(g->scores, id));
     }
-    return object;
+    hb_json_end(json);
 }
 
 static int print_result(const generate_options *o, const hb_generation *g)
 {
-    json_t *tokens = json_array(), *trajectory = json_array();
-    for (int32_t i = 0; i < g->n_tokens; i++) json_array_append_new(tokens, json_integer(g->tokens[i]));
-    for (size_t i = 0; i < g->n_steps; i++)
-        json_array_append_new(trajectory, step_json(&g->trajectory[i]));
-    json_t *root =
-        json_pack("{s:s, s:o, s:i, s:i, s:b, s:s, s:o, s:o, s:o, s:o, s:f, s:f, s:o}", "text", g->text,
-                  "tokens", tokens, "n_tokens", g->n_tokens, "n_prompt", g->n_prompt, "halted",
-                  (int)(g->finish == HB_FINISH_HALTED), "reason", hb_finish_name(g->finish), "halt",
-                  halt_json(g), "answer", answer_json(o, g), "scores", scores_json(g), "monitor",
-                  monitor_json(&o->engine.monitor), "prompt_seconds", g->prompt_seconds,
-                  "decode_seconds", g->decode_seconds, "trajectory", trajectory);
-    return cli_print_json(root, JSON_INDENT(2));
+    hb_json json = {0};
+    hb_json_object(&json, NULL);
+    hb_json_text(&json, "text", g->text);
+    hb_json_list(&json, "tokens");
+    for (int32_t i = 0; i < g->n_tokens; i++) hb_json_whole(&json, NULL, g->tokens[i]);
+    hb_json_end(&json);
+    hb_json_whole(&json, "n_tokens", g->n_tokens);
+    hb_json_whole(&json, "n_prompt", g->n_prompt);
+    hb_json_bool(&json, "halted", g->finish == HB_FINISH_HALTED);
+    hb_json_text(&json, "reason", hb_finish_name(g->finish));
+    write_halt(&json, g);
+    write_answer(&json, o, g);
+    write_scores(&json, g);
+    write_monitor(&json, &o->engine.monitor);
+    hb_json_number(&json, "prompt_seconds", g->prompt_seconds);
+    hb_json_number(&json, "decode_seconds", g->decode_seconds);
+    hb_json_array(&json, "trajectory");
+    for (size_t i = 0; i < g->n_steps; i++) write_step(&json, &g->trajectory[i]);
+    hb_json_end(&json);
+    hb_json_end(&json);
+    return cli_print_json(&json);
 }
 
 static void print_summary(const generate_options *o, const hb_generation *g)
@@ -282,20 +312,30 @@ static FILE *open_trajectory(const char *path)
     return NULL;
 }
 
+/* Writes one line. False with errno set when it fails. */
+static bool write_line(FILE *file, const hb_step *step)
+{
+    hb_json json = {0};
+    char *text;
+    write_step(&json, step);
+    if (hb_json_finish(&json, &text, NULL)) {
+        errno = ENOMEM;
+        return false;
+    }
+    bool ok = fputs(text, file) != EOF && fputc('\n', file) != EOF;
+    int reason = errno;
+    free(text);
+    errno = reason;
+    return ok;
+}
+
 static bool write_steps(FILE *file, const hb_generation *g)
 {
     struct stat st;
     if (fstat(fileno(file), &st) != 0) return false;
     if (S_ISREG(st.st_mode) && ftruncate(fileno(file), 0) != 0) return false;
-    for (size_t i = 0; i < g->n_steps; i++) {
-        errno = ENOMEM; /* a failed write sets another errno */
-        json_t *step = step_json(&g->trajectory[i]);
-        bool ok = step && json_dumpf(step, file, JSON_COMPACT) == 0 && fputc('\n', file) != EOF;
-        int reason = errno;
-        json_decref(step);
-        errno = reason;
-        if (!ok) return false;
-    }
+    for (size_t i = 0; i < g->n_steps; i++)
+        if (!write_line(file, &g->trajectory[i])) return false;
     return fflush(file) == 0;
 }
 

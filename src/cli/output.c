@@ -147,13 +147,23 @@ static int write_json(const char *text, size_t length, void *unused)
     return write_whole(&w) ? 0 : -1;
 }
 
-int cli_print_json(json_t *root, size_t flags)
+int cli_print_row(json_t *row)
 {
-    if (!root) return cli_fail_memory();
-    bool ok = json_dump_callback(root, write_json, NULL, flags) == 0;
+    if (!row) return cli_fail_memory();
+    bool ok = json_dump_callback(row, write_json, NULL, JSON_COMPACT) == 0;
     if (!ok && !write_error) fail_memory_write();
     ok = ok && cli_write("\n", 1);
-    json_decref(root);
+    json_decref(row);
+    return ok ? CLI_DONE : CLI_FAILED;
+}
+
+int cli_print_json(hb_json *json)
+{
+    hb_error err;
+    char *text;
+    if (hb_json_finish(json, &text, &err)) return cli_fail(&err);
+    bool ok = cli_write(text, strlen(text)) && cli_write("\n", 1);
+    free(text);
     return ok ? CLI_DONE : CLI_FAILED;
 }
 

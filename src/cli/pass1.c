@@ -280,12 +280,14 @@ void cli_pass1_close(cli_pass1 *p)
     free(p->own_name);
 }
 
-json_t *cli_pass1_json(const cli_pass1 *p)
+void cli_pass1_json(hb_json *json, const cli_pass1 *p)
 {
-    return json_pack("{s:s%, s:I, s:I, s:I, s:I, s:f, s:I, s:I}", "run", p->run_path,
-                     strlen(p->run_path), "total", (json_int_t)p->counts.total, "scored",
-                     (json_int_t)p->counts.scored, "skipped", (json_int_t)p->counts.skipped, "failed",
-                     (json_int_t)p->counts.failed, "seconds", p->seconds, "tokens_evaluated",
-                     (json_int_t)p->work.tokens_evaluated, "tokens_shared",
-                     (json_int_t)p->work.tokens_shared);
+    hb_json_text(json, "run", p->run_path);
+    hb_json_whole(json, "total", (int64_t)p->counts.total);
+    hb_json_whole(json, "scored", (int64_t)p->counts.scored);
+    hb_json_whole(json, "skipped", (int64_t)p->counts.skipped);
+    hb_json_whole(json, "failed", (int64_t)p->counts.failed);
+    hb_json_number(json, "seconds", p->seconds);
+    hb_json_whole(json, "tokens_evaluated", (int64_t)p->work.tokens_evaluated);
+    hb_json_whole(json, "tokens_shared", (int64_t)p->work.tokens_shared);
 }

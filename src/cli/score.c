@@ -18,13 +18,15 @@ static hb_status count(void *user, const hb_run_sample *sample)
 
 static int print_json(const cli_pass1 *pass, const tally *t, double rate)
 {
-    json_t *root = cli_pass1_json(pass);
-    json_object_set_new(root, "hallucination_rate", cli_number(rate));
-    json_object_set_new(root, "grade",
-                        t->grading ? json_string(hb_grade_rule_name(t->grading->rule)) : json_null());
-    json_object_set_new(root, "accuracy", cli_number(t->grading ? 1 - rate : NAN));
-    json_object_set_new(root, "abstained", json_integer((json_int_t)pass->counts.abstained));
-    return cli_print_json(root, JSON_INDENT(2));
+    hb_json json = {0};
+    hb_json_object(&json, NULL);
+    cli_pass1_json(&json, pass);
+    hb_json_number(&json, "hallucination_rate", rate);
+    hb_json_text(&json, "grade", t->grading ? hb_grade_rule_name(t->grading->rule) : NULL);
+    hb_json_number(&json, "accuracy", t->grading ? 1 - rate : NAN);
+    hb_json_integer(&json, "abstained", (int64_t)pass->counts.abstained);
+    hb_json_end(&json);
+    return cli_print_json(&json);
 }
 
 /* Prints how many answers are right or how many samples are labelled hallucinated. */

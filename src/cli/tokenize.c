@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/utf8.h"
 #include "cli/cli.h"
 
 typedef struct tokenize_options {
@@ -32,26 +31,23 @@ static const char *shown(const hb_model *model, int32_t token, size_t *length)
 
 /* ---- Text to tokens ------------------------------------------------------------------------------ */
 
-static json_t *tokens_json(const hb_model *model, const int32_t *tokens, size_t n)
+static int print_tokens_json(const hb_model *model, const int32_t *tokens, size_t n)
 {
-    json_t *ids = json_array(), *pieces = json_array();
-    hb_buffer clean = {0};
-    bool ok = ids && pieces;
-    for (size_t i = 0; i < n && ok; i++) {
+    hb_json json = {0};
+    hb_json_row(&json, NULL);
+    hb_json_whole(&json, "n_tokens", (int64_t)n);
+    hb_json_list(&json, "tokens");
+    for (size_t i = 0; i < n; i++) hb_json_whole(&json, NULL, tokens[i]);
+    hb_json_end(&json);
+    hb_json_list(&json, "pieces");
+    for (size_t i = 0; i < n; i++) {
         size_t length;
         const char *piece = shown(model, tokens[i], &length);
-        hb_buffer_clear(&clean);
-        hb_utf8_clean(&clean, piece, length, true, &ok);
-        ok = ok && !json_array_append_new(ids, json_integer(tokens[i])) &&
-             !json_array_append_new(pieces, json_stringn(clean.data ? clean.data : "", clean.length));
+        hb_json_bytes(&json, NULL, piece, length);
     }
-    hb_buffer_free(&clean);
-    json_t *root =
-        ok ? json_pack("{s:I, s:O, s:O}", "n_tokens", (json_int_t)n, "tokens", ids, "pieces", pieces)
-           : NULL;
-    json_decref(ids);
-    json_decref(pieces);
-    return root;
+    hb_json_end(&json);
+    hb_json_end(&json);
+    return cli_print_json(&json);
 }
 
 /* Prints a token's line: its id and its bytes. */
@@ -76,7 +72,7 @@ static int encode(const tokenize_options *o, const hb_model *model, const hb_buf
                                                       text->length, &tokens, &n, &err);
     if (status) return cli_fail(&err);
     int code = CLI_DONE;
-    if (o->json) code = cli_print_json(tokens_json(model, tokens, n), 0);
+    if (o->json) code = print_tokens_json(model, tokens, n);
     else
         for (size_t i = 0; i < n; i++) print_token(model, tokens[i]);
     free(tokens);
@@ -111,12 +107,11 @@ static int join_tokens(const tokenize_options *o, const hb_model *model, const c
 
 static int print_text_json(const hb_buffer *bytes)
 {
-    hb_buffer clean = {0};
-    bool ok = hb_buffer_add(&clean, "", 0);
-    hb_utf8_clean(&clean, bytes->data, bytes->length, true, &ok);
-    int code = ok ? cli_print_json(json_pack("{s:s}", "text", clean.data), 0) : cli_fail_memory();
-    hb_buffer_free(&clean);
-    return code;
+    hb_json json = {0};
+    hb_json_row(&json, NULL);
+    hb_json_bytes(&json, "text", bytes->data, bytes->length);
+    hb_json_end(&json);
+    return cli_print_json(&json);
 }
 
 static int decode(const tokenize_options *o, const hb_model *model, const hb_buffer *text)

@@ -1,6 +1,6 @@
 /* Records finished samples in the run. */
-#include <jansson.h>
 #include <stdlib.h>
+#include "base/json.h"
 #include "base/utf8.h"
 #include "score/scorer.h"
 
@@ -16,14 +16,13 @@ void hb_scoring_free(hb_scoring *sample)
 /* Writes the right answers as a JSON array. *text is NULL for a sample with a label. */
 static hb_status write_answers(const hb_scoring *sample, char **text, hb_error *err)
 {
+    hb_json json = {0};
     *text = NULL;
     if (!sample->answers) return HB_OK;
-    json_t *array = json_array();
-    for (size_t i = 0; i < sample->n_answers; i++)
-        json_array_append_new(array, json_string(sample->answers[i]));
-    if (json_array_size(array) == sample->n_answers) *text = json_dumps(array, JSON_COMPACT);
-    json_decref(array);
-    return *text ? HB_OK : hb_fail_memory(err);
+    hb_json_list(&json, NULL);
+    for (size_t i = 0; i < sample->n_answers; i++) hb_json_text(&json, NULL, sample->answers[i]);
+    hb_json_end(&json);
+    return hb_json_finish(&json, text, err);
 }
 
 /* Completes the row with the data of its sample, and adds it to the run. */
