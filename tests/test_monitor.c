@@ -7,7 +7,6 @@
 #include "base/utf8.h"
 #include "data/answer.h"
 #include "decode/decode.h"
-#include "decode/sampler.h"
 
 static const char prompt[] = "What is the capital city of the country?";
 
@@ -625,55 +624,6 @@ static void test_not_finite(void **state)
     hb_model_close(model);
 }
 
-/* ---- The sampler --------------------------------------------------------------------------------- */
-
-static const float logits[] = {1, 3, 2, 3, -5};
-
-static void sample_counts(hb_sampling options, int counts[5], int draws)
-{
-    hb_error err;
-    hb_sampler s = {options, {options.seed}};
-    hb_candidate candidates[5];
-    assert_ok(hb_sampling_check(&options, &err));
-    memset(counts, 0, 5 * sizeof *counts);
-    for (int i = 0; i < draws; i++) counts[hb_sampler_choose(&s, logits, 5, candidates)]++;
-}
-
-static void test_sampler(void **state)
-{
-    (void)state;
-    enum { DRAWS = 40000 };
-    int counts[5], again[5];
-    sample_counts((hb_sampling){.temperature = 0, .top_p = 1}, counts, 10);
-    assert_int_equal(counts[1], 10); /* the lowest id of two equals */
-
-    hb_sampling o = {.temperature = 2, .top_p = 1, .seed = 9};
-    sample_counts(o, counts, DRAWS);
-    double total = 0;
-    for (int i = 0; i < 5; i++) total += exp((double)logits[i] / 2);
-    for (int i = 0; i < 5; i++) {
-        double p = exp((double)logits[i] / 2) / total;
-        assert_near(counts[i] / (double)DRAWS, p, 5 * sqrt(p / DRAWS));
-    }
-    sample_counts(o, again, DRAWS);
-    assert_memory_equal(counts, again, sizeof counts);
-    o.seed = 10;
-    sample_counts(o, again, DRAWS);
-    assert_memory_not_equal(counts, again, sizeof counts);
-
-    o.top_k = 3;
-    sample_counts(o, counts, DRAWS);
-    assert_true(counts[1] > 0 && counts[2] > 0 && counts[3] > 0);
-    assert_int_equal(counts[0] + counts[4], 0);
-    /* At temperature 1 the two best hold 2 e^3 / (2 e^3 + e^2 + e + e^-5) = 0.80 of the probability. */
-    sample_counts((hb_sampling){.temperature = 1, .top_p = 0.79, .seed = 1}, counts, DRAWS);
-    assert_int_equal(counts[1] + counts[3], DRAWS);
-    assert_true(counts[3] > 0);
-    sample_counts((hb_sampling){.temperature = 1, .top_p = 0.81, .seed = 1}, counts, DRAWS);
-    assert_true(counts[2] > 0);
-    assert_int_equal(counts[0] + counts[4], 0);
-}
-
 /* A joint model is watched over the steps so far, so its last value is the whole answer's. */
 static void test_joint_model(void **state)
 {
@@ -831,7 +781,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_end_of_text, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_bad_options, open_fixture, close_fixture),
         cmocka_unit_test_setup_teardown(test_not_finite, make_scratch, remove_scratch),
-        cmocka_unit_test(test_sampler),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
