@@ -24,7 +24,7 @@ static int print_json(const cli_pass1 *pass, const tally *t, double rate)
     hb_json_number(&json, "hallucination_rate", rate);
     hb_json_text(&json, "grade", t->grading ? hb_grade_rule_name(t->grading->rule) : NULL);
     hb_json_number(&json, "accuracy", t->grading ? 1 - rate : NAN);
-    hb_json_integer(&json, "abstained", (int64_t)pass->counts.abstained);
+    hb_json_whole(&json, "abstained", (int64_t)pass->counts.abstained);
     hb_json_end(&json);
     return cli_print_json(&json);
 }
