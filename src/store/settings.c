@@ -8,7 +8,8 @@
 #include "base/utf8.h"
 #include "store/store.h"
 
-typedef enum kind { KIND_TEXT, KIND_U64, KIND_I32, KIND_REAL, KIND_SIGNALS } kind;
+/* KIND_LINES is a KIND_I32 that may be HB_ALL_LINES. */
+typedef enum kind { KIND_TEXT, KIND_U64, KIND_I32, KIND_LINES, KIND_REAL, KIND_SIGNALS } kind;
 typedef struct field {
     const char *key;
     kind kind;
@@ -39,7 +40,7 @@ static const field fields[] = {
     FIELD(signals, KIND_SIGNALS, true),
     FIELD(chat, KIND_TEXT, true),
     FIELD(system, KIND_TEXT, true),
-    FIELD(answer_lines, KIND_I32, true),
+    FIELD(answer_lines, KIND_LINES, true),
     FIELD(abstain_sha256, KIND_TEXT, true),
 };
 #undef FIELD
@@ -77,6 +78,7 @@ static bool bind_value(sqlite3_stmt *q, int place, const field *f, const void *v
         code = sqlite3_bind_int64(q, place, (int64_t) * (const uint64_t *)value);
         break;
     case KIND_I32:
+    case KIND_LINES:
         code = sqlite3_bind_int(q, place, *(const int32_t *)value);
         break;
     case KIND_REAL:
@@ -118,7 +120,7 @@ static hb_status read_signals(const hb_run *run, const char *list, hb_signal_set
 static bool has_kind(sqlite3_stmt *q, kind kind)
 {
     int type = sqlite3_column_type(q, 0);
-    int64_t whole = type == SQLITE_INTEGER ? sqlite3_column_int64(q, 0) : -1;
+    int64_t whole = type == SQLITE_INTEGER ? sqlite3_column_int64(q, 0) : 0;
     switch (kind) {
     case KIND_TEXT:
     case KIND_SIGNALS:
@@ -126,7 +128,9 @@ static bool has_kind(sqlite3_stmt *q, kind kind)
     case KIND_U64:
         return type == SQLITE_INTEGER;
     case KIND_I32:
-        return whole >= 0 && whole <= INT32_MAX;
+    case KIND_LINES:
+        return type == SQLITE_INTEGER && whole <= INT32_MAX &&
+               whole >= (kind == KIND_LINES ? HB_ALL_LINES : 0);
     case KIND_REAL:
         return type == SQLITE_INTEGER ||
                (type == SQLITE_FLOAT && isfinite(sqlite3_column_double(q, 0)));
@@ -152,6 +156,7 @@ static hb_status read_value(hb_run *run, sqlite3_stmt *q, const field *f, hb_err
         *(uint64_t *)value = (uint64_t)sqlite3_column_int64(q, 0);
         return HB_OK;
     case KIND_I32:
+    case KIND_LINES:
         *(int32_t *)value = sqlite3_column_int(q, 0);
         return HB_OK;
     case KIND_REAL:
@@ -275,6 +280,7 @@ static bool is_same(const field *f, const void *a, const void *b)
     case KIND_U64:
         return *(const uint64_t *)a == *(const uint64_t *)b;
     case KIND_I32:
+    case KIND_LINES:
         return *(const int32_t *)a == *(const int32_t *)b;
     case KIND_REAL:
         return *(const double *)a == *(const double *)b;
@@ -299,6 +305,7 @@ static bool describe(hb_buffer *out, const field *f, const void *a, const void *
                  (unsigned long long)*(const uint64_t *)b);
         break;
     case KIND_I32:
+    case KIND_LINES:
         snprintf(text, sizeof text, "%d, not %d", *(const int32_t *)a, *(const int32_t *)b);
         break;
     case KIND_REAL:
