@@ -18,6 +18,9 @@ SHARED = Path(os.environ.get("HBAR_SHARED", PROJECT.parent / "shared"))
 MODEL = MODELS / "tiny-f32.gguf"
 CHAT_MODEL = MODELS / "tiny-chat.gguf"
 BYTE_MODEL = MODELS / "tiny-bytes.gguf"
+MEMORY = Path("/dev/shm")
+if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2**30:
+    tempfile.tempdir = str(MEMORY)  # runs are synced to disk often, which takes time on a disk
 SCRATCH = Path(tempfile.mkdtemp(prefix="hbar-cli-"))
 LABELLED = SCRATCH / "labelled.jsonl"
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
