@@ -12,6 +12,9 @@
  * over the 20 steps of their samples, and for as many again that shared prompts take. */
 #define USEFUL_POSITIONS 24576
 
+/* Bytes of cache that even a small model gets. */
+#define LEAST_CACHE (UINT64_C(240) << 20)
+
 static void add_data_options(cli_options *options, cli_pass1 *p)
 {
     cli_begin_group(options, CLI_GROUP_DATA);
@@ -31,7 +34,7 @@ static void add_resource_options(cli_options *options, cli_pass1 *p)
     cli_add_session(options, &p->n_ctx, &p->n_threads);
     cli_add_bytes(options, "kv-mem", 0, "BYTES", &p->kv_mem, 1, 1e15,
                   "memory for keys and values, such as 2G")
-        ->standard = "half of the free memory, at most what is of use";
+        ->standard = "the model's size, at least 240M, at most half of the free memory";
     cli_add_int(options, "sequences", 0, "N", &p->n_sequences, 1, 512,
                 "evaluate up to N samples together");
 }
@@ -150,17 +153,27 @@ static int open_model(cli_pass1 *p)
     return p->check ? p->check(p->user) : CLI_DONE;
 }
 
+/* The cache's limit in bytes. A cache as large as the model already holds so many sequences that weights
+ * are read for all of them at little cost; a small model needs LEAST_CACHE for that. */
+static uint64_t cache_limit(const cli_pass1 *p)
+{
+    if (p->kv_mem) return p->kv_mem;
+    uint64_t half = free_memory() / 2, useful = hb_model_get_info(p->model)->file_size;
+    if (useful < LEAST_CACHE) useful = LEAST_CACHE;
+    return half < useful ? half : useful;
+}
+
 static hb_status open_all(cli_pass1 *p, hb_error *err)
 {
     hb_session_options o = {.n_ctx = p->n_ctx,
                             .n_threads = p->n_threads,
                             .n_sequences = p->n_sequences,
                             .claim = true,
-                            .cache_bytes = (int64_t)(p->kv_mem ? p->kv_mem : free_memory() / 2)};
+                            .cache_bytes = (int64_t)cache_limit(p)};
     if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > p->n_ctx ? USEFUL_POSITIONS : p->n_ctx;
     p->data.strict = p->strict;
-    hb_status status = hb_session_open(p->model, &o, &p->session, err);
-    if (!status) status = cli_data_open(&p->data, p->n_samples, p->seed, p->quiet, &p->dataset, err);
+    hb_status status = cli_data_open(&p->data, p->n_samples, p->seed, p->quiet, &p->dataset, err);
+    if (!status) status = hb_session_open(p->model, &o, &p->session, err);
     if (!status) status = open_run(p, err);
     return status;
 }
