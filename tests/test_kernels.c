@@ -282,6 +282,43 @@ static void test_quantise(void **state)
     }
 }
 
+/* A group with NaN or infinity in any place gets the scale NaN; groups beside it are as before. */
+static void test_quantise_not_finite(void **state)
+{
+    (void)state;
+    static bytes b;
+    const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
+    for (int s = 0; s < N_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s]);
+        for (int i = 0; k && i < 4 * 32; i++) {
+            float x[96];
+            for (int at = 0; at < 96; at++) x[at] = (float)at - 40;
+            x[32 + i / 4] = bad[i % 4];
+            fill_bytes(k, x, 96, &b);
+            assert_true(isnan(b.d[1][1]));
+            assert_true(b.d[1][0] == 40.0f / 127 && b.d[1][2] == 55.0f / 127);
+            for (int at = 32; at < 64; at++) assert_int_equal(b.q[at], 0);
+            assert_true(b.sums[2] == 0 && b.sums[3] == 0);
+        }
+    }
+}
+
+/* Activations so small that 127 divided by them is infinite count as 0. */
+static void test_quantise_tiny(void **state)
+{
+    (void)state;
+    static bytes b;
+    float x[32];
+    for (int i = 0; i < 32; i++) x[i] = i % 2 ? 1e-39f : 0;
+    for (int s = 0; s < N_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s]);
+        if (!k) continue;
+        fill_bytes(k, x, 32, &b);
+        for (int i = 0; i < 32; i++) assert_int_equal(b.q[i], 0);
+        assert_true(b.sums[0] == 0 && b.sums[1] == 0);
+    }
+}
+
 /* Products of rows of every quantised type with up to four tokens, for whole and partial chunks of
  * columns. */
 static void test_dots(void **state)
@@ -520,6 +557,27 @@ static void test_softcap(void **state)
     }
 }
 
+/* Softcapping and gates hide neither NaN nor infinity. */
+static void test_not_finite_stays(void **state)
+{
+    (void)state;
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int s = 0; s < N_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(sets[s]);
+        for (int i = 0; k && i < 3 * 20; i++) {
+            float capped[20] = {0}, silu_gate[20] = {0}, gelu_gate[20] = {0}, up[20];
+            for (int at = 0; at < 20; at++) up[at] = 1;
+            capped[i / 3] = silu_gate[i / 3] = gelu_gate[i / 3] = bad[i % 3];
+            k->softcap(capped, 20, 30);
+            k->silu_mul(silu_gate, up, 20);
+            k->gelu_mul(gelu_gate, up, 20);
+            assert_false(isfinite(capped[i / 3]));
+            assert_false(isfinite(silu_gate[i / 3]));
+            assert_false(isfinite(gelu_gate[i / 3]));
+        }
+    }
+}
+
 /* HBAR_KERNELS chooses the kernels; if it is unset, the fastest are chosen. An unknown name is an error
  * that lists the available names. */
 static void test_choice(void **state)
@@ -557,12 +615,15 @@ int main(void)
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_attend),
         cmocka_unit_test(test_quantise),
+        cmocka_unit_test(test_quantise_not_finite),
+        cmocka_unit_test(test_quantise_tiny),
         cmocka_unit_test(test_dots),
         cmocka_unit_test(test_panels),
         cmocka_unit_test(test_fills),
         cmocka_unit_test(test_transpose_and_outer),
         cmocka_unit_test(test_gates),
         cmocka_unit_test(test_softcap),
+        cmocka_unit_test(test_not_finite_stays),
         cmocka_unit_test(test_choice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

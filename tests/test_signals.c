@@ -151,6 +151,7 @@ static void test_sigma_limits(void **state)
     assert_near(hb_delta_sigma(zero, 2, 3), 0, 0);
     assert_near(hb_delta_sigma(same, 1, 6), 0, 1e-12); /* one block is its own centroid */
     assert_true(isnan(hb_delta_sigma(same, 0, 3)));
+    assert_true(isnan(hb_delta_sigma((const float[]){1, NAN, 0, 1}, 2, 2)));
     assert_true(isnan(hb_delta_sigma(same, HB_MAX_LAYERS + 1, 0)));
 }
 
@@ -174,6 +175,7 @@ static void test_cosine_limits(void **state)
     assert_near(hb_cosine_distance(a, b, 2), 2, 1e-15);
     assert_near(hb_cosine_distance(a, c, 2), 1, 1e-15);
     assert_near(hb_cosine_distance(a, zero, 2), 0, 0);
+    assert_true(isnan(hb_cosine_distance(a, (const float[]){NAN, 1}, 2)));
 }
 
 /* Every prefix of a sequence against sorting it. */

@@ -116,7 +116,7 @@ bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *out)
 /* The value, corrected if rounding has put it below its minimum. */
 static double at_least(double least, double value)
 {
-    return value > least ? value : least;
+    return value < least ? least : value; /* NaN stays */
 }
 
 double hb_probability(const hb_distribution *d, float logit)
@@ -148,7 +148,7 @@ double hb_tsallis_divergence(const hb_distribution *d)
 double hb_fisher_rao_distance(const hb_distribution *d)
 {
     double affinity = d->roots / sqrt(d->exps * (double)d->n);
-    return acos(fmin(affinity, 1)) / acos(0);
+    return acos(affinity > 1 ? 1 : affinity) / acos(0);
 }
 
 double hb_max_probability(const hb_distribution *d)

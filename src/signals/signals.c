@@ -12,6 +12,13 @@ void hb_softmax(const float *logits, size_t n, float *p)
     for (size_t i = 0; i < n; i++) p[i] = (float)(p[i] / sum);
 }
 
+/* A value that rounding may have moved out of [low, high]. NaN stays. */
+static double within(double low, double value, double high)
+{
+    if (value < low) return low;
+    return value > high ? high : value;
+}
+
 double hb_delta_mu(double impurity)
 {
     return 1 / sqrt(impurity + 0.01);
@@ -47,7 +54,7 @@ double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd)
             }
     }
     for (size_t i = 0; i < COLUMNS; i++) total += distances[i];
-    return fmin(sqrt(total / (double)n_layers), 1);
+    return within(0, sqrt(total / (double)n_layers), 1);
 }
 
 double hb_hbar_s(double delta_mu, double delta_sigma)
@@ -80,8 +87,7 @@ double hb_cosine_distance(const float *a, const float *b, size_t n)
         bb += (double)b[i] * b[i];
     }
     if (aa == 0 || bb == 0) return 0;
-    double distance = 1 - product / (sqrt(aa) * sqrt(bb));
-    return fmin(fmax(distance, 0), 2);
+    return within(0, 1 - product / (sqrt(aa) * sqrt(bb)), 2);
 }
 
 double hb_pri(double surprise, double delta_h, double alpha)

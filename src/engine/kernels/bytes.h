@@ -26,21 +26,26 @@ static inline vb vb_load(const void *from)
     return v;
 }
 
-/* Quantises groups of 32 activations: the greatest magnitude of a group becomes 127. */
+/* Quantises groups of 32 activations: the greatest magnitude of a group becomes 127. A group that is
+ * not finite gets the scale NaN, so that all products with it are NaN. Maxima of floats would lose NaN.
+ */
 static void quantise(const float *x, size_t n, int8_t *q, float *d, int32_t *sums)
 {
     enum { EACH_HALF = 16 / HB_LANES };
     const vf round = vf_all(0x1.8p23f);
     for (size_t g = 0; g < n / 32; g++, x += 32, q += 32) {
-        vf max = vf_all(0);
-        EACH(i, 2 * EACH_HALF)
-        {
-            vf v = vf_load(x + i * HB_LANES);
-            max = vf_max(max, vf_max(v, -v));
+        vi max = {0};
+        EACH(i, 2 * EACH_HALF) max = vi_max(max, (vi)vf_load(x + i * HB_LANES) & INT32_MAX);
+        int32_t bits = vi_greatest(max);
+        float greatest;
+        memcpy(&greatest, &bits, sizeof greatest);
+        d[g] = greatest < INFINITY ? greatest / 127 : NAN;
+        if (!(greatest < INFINITY)) {
+            memset(q, 0, 32);
+            sums[2 * g] = sums[2 * g + 1] = 0;
+            continue;
         }
-        float greatest = vf_greatest(max);
-        float inverse = greatest > 0 ? 127 / greatest : 0;
-        d[g] = greatest / 127;
+        float inverse = greatest > 1e-36f ? 127 / greatest : 0; /* else it would be infinite */
         EACH(half, 2)
         {
             vf sum = vf_all(0); /* a sum of integers, so exact */

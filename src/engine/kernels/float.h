@@ -50,15 +50,21 @@ static void outer(const float *a, size_t lda, int rows, const float *b, size_t l
     }
 }
 
-/* x = cap * tanh(x / cap), where tanh(y) = 1 - 2 / (e^2y + 1). */
+/* cap * tanh(x / cap), where tanh(y) = 1 - 2 / (e^2y + 1). NaN for infinity, too: an infinite logit is
+ * an error that must show. */
+static inline vf capped(vf x, float cap)
+{
+    return cap - 2 * cap / (vf_exp(x * (2 / cap)) + 1.0f) + x * 0.0f;
+}
+
+/* x = capped(x). */
 static void softcap(float *x, size_t n, float cap)
 {
     float rest[HB_LANES] = {0};
     size_t whole = n / HB_LANES * HB_LANES;
-    for (size_t i = 0; i < whole; i += HB_LANES)
-        vf_store(x + i, cap - 2 * cap / (vf_exp(vf_load(x + i) * (2 / cap)) + 1.0f));
+    for (size_t i = 0; i < whole; i += HB_LANES) vf_store(x + i, capped(vf_load(x + i), cap));
     memcpy(rest, x + whole, (n - whole) * sizeof *rest);
-    vf_store(rest, cap - 2 * cap / (vf_exp(vf_load(rest) * (2 / cap)) + 1.0f));
+    vf_store(rest, capped(vf_load(rest), cap));
     memcpy(x + whole, rest, (n - whole) * sizeof *rest);
 }
 

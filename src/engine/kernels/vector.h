@@ -55,6 +55,12 @@ static inline vf vf_max(vf a, vf b)
     return vf_select(a > b, a, b);
 }
 
+static inline vi vi_max(vi a, vi b)
+{
+    vi mask = a > b;
+    return (mask & a) | (~mask & b);
+}
+
 /* SWAP(v, half) exchanges the lanes of v whose numbers differ in the bit `half`, a constant. */
 #define LANES4(half, at)  (at) ^ (half), ((at) + 1) ^ (half), ((at) + 2) ^ (half), ((at) + 3) ^ (half)
 #define LANES8(half, at)  LANES4(half, at), LANES4(half, (at) + 4)
@@ -94,13 +100,29 @@ static inline float vf_greatest(vf v)
     return v[0];
 }
 
-/* e^x within 2 units in the last place; 0 below -87.3, and clamped above 88.3. Uses x = n ln 2 + r with
- * |r| <= ln 2 / 2, and the Taylor series of e^r. */
+/* The greatest magnitude, as bits. Magnitudes are in the order of their bits; infinity comes after all
+ * numbers, and NaN after infinity. */
+static inline int32_t vi_greatest(vi v)
+{
+#if HB_LANES > 8
+    v = vi_max(v, SWAP(v, 8));
+#endif
+#if HB_LANES > 4
+    v = vi_max(v, SWAP(v, 4));
+#endif
+    v = vi_max(v, SWAP(v, 2));
+    v = vi_max(v, SWAP(v, 1));
+    return v[0];
+}
+
+/* e^x within 2 units in the last place; 0 below -87.3, clamped above 88.3, and NaN for NaN: vf_max
+ * returns its second argument then. Uses x = n ln 2 + r with |r| <= ln 2 / 2, and the Taylor series of
+ * e^r. */
 static inline vf vf_exp(vf x)
 {
     const vf round = vf_all(0x1.8p23f);
-    vf clamped = vf_max(x, vf_all(-87.3f));
-    clamped = -vf_max(-clamped, vf_all(-88.3f));
+    vf clamped = vf_max(vf_all(-87.3f), x);
+    clamped = -vf_max(vf_all(-88.3f), -clamped);
     vf n = (clamped * 0x1.715476p0f + round) - round;
     vf r = clamped - n * 0x1.62e4p-1f;
     r = r - n * 0x1.7f7d1cp-20f;
@@ -113,7 +135,7 @@ static inline vf vf_exp(vf x)
     p = p * r + 1.0f;
     p = p * r + 1.0f;
     vf power = (vf)((__builtin_convertvector(n, vi) + 127) << 23);
-    return vf_select(x >= vf_all(-87.3f), p * power, vf_all(0));
+    return vf_select(x < vf_all(-87.3f), vf_all(0), p * power);
 }
 
 #endif

@@ -1,0 +1,164 @@
+/* NaN or infinity in any tensor of a model makes its logits not finite, whatever the type and the
+ * kernels: a model like that is refused, and never scored. */
+#include "check.h"
+
+#include <dirent.h>
+#include <math.h>
+#include "engine/gguf.h"
+
+static const char *const sets[] = {"portable", "avx2", "avxvnni", "avx512", "avx512vnni", "neon"};
+#define N_SETS 6
+
+/* Where a block of a quantised type has its scale, a half; -1 for other types. */
+static int scale_place(uint32_t type)
+{
+    switch (type) {
+    case HB_TYPE_Q2_K:
+        return 80;
+    case HB_TYPE_Q3_K:
+        return 108;
+    case HB_TYPE_Q6_K:
+        return 208;
+    case HB_TYPE_MXFP4: /* its scale is a byte that cannot be NaN */
+    case HB_TYPE_F32:
+    case HB_TYPE_F16:
+    case HB_TYPE_BF16:
+        return -1;
+    default:
+        return 0;
+    }
+}
+
+/* Makes the first weight of a row, or its scale, NaN or infinite. False for a type that has neither. */
+static bool spoil(uint8_t *row, uint32_t type, bool infinite)
+{
+    const float single = infinite ? INFINITY : NAN;
+    const uint16_t half = infinite ? 0x7C00 : 0x7E00, brain = infinite ? 0x7F80 : 0x7FC0;
+    int place = scale_place(type);
+    if (type == HB_TYPE_F32) memcpy(row, &single, sizeof single);
+    else if (type == HB_TYPE_BF16) memcpy(row, &brain, sizeof brain);
+    else if (type == HB_TYPE_F16) memcpy(row, &half, sizeof half);
+    else if (place >= 0) memcpy(row + place, &half, sizeof half);
+    return place >= 0 || type == HB_TYPE_F32 || type == HB_TYPE_BF16 || type == HB_TYPE_F16;
+}
+
+enum { TOKEN = 7, MANY = 40 };
+
+/* Whether any logit after n tokens is not finite. */
+static bool shows(const hb_model *model, int32_t n)
+{
+    hb_error err;
+    hb_session *session;
+    int32_t tokens[MANY], last = n - 1;
+    size_t n_vocab = (size_t)hb_model_get_info(model)->n_vocab;
+    float *logits = malloc(n_vocab * sizeof *logits);
+    hb_tap tap = {.rows = &last, .n_rows = 1, .logits = logits};
+    hb_distribution d;
+    const hb_session_options o = {.n_ctx = MANY, .n_threads = 1};
+    for (int32_t i = 0; i < n; i++) tokens[i] = TOKEN;
+    assert_ok(hb_session_open(model, &o, &session, &err));
+    assert_ok(hb_eval(session, tokens, n, &tap, &err));
+    bool finite = hb_distribution_gather(logits, n_vocab, &d);
+    hb_session_close(session);
+    free(logits);
+    return !finite;
+}
+
+/* NaN is tried with all kernels, infinity with the fastest. */
+static void check_model(const char *path, const char *spoiled, bool infinite)
+{
+    hb_error err;
+    hb_model *model;
+    assert_ok(hb_model_open(path, &model, &err));
+    for (int s = 0; s < N_SETS && !(infinite && s > 0); s++) {
+        if (!infinite) setenv("HBAR_KERNELS", sets[s], 1);
+        const hb_session_options o = {.n_ctx = MANY, .n_threads = 1};
+        hb_session *session;
+        if (hb_session_open(model, &o, &session, &err)) continue; /* not of this processor */
+        hb_session_close(session);
+        if (!shows(model, 1)) fail_msg("%s: one token hides it (%s)", spoiled, sets[s]);
+        if (!shows(model, MANY)) fail_msg("%s: many tokens hide it (%s)", spoiled, sets[s]);
+    }
+    unsetenv("HBAR_KERNELS");
+    hb_model_close(model);
+}
+
+/* The first bytes of the mapped file: the first key begins 32 bytes later. */
+static const uint8_t *map_of(const hb_gguf *gguf)
+{
+    uint64_t n;
+    const hb_gguf_value *values = hb_gguf_values(gguf, &n);
+    const char *first = values[0].key.bytes;
+    for (uint64_t i = 1; i < n; i++)
+        if (values[i].key.bytes < first) first = values[i].key.bytes;
+    return (const uint8_t *)first - 32;
+}
+
+static bool begins(hb_gguf_text name, const char *with)
+{
+    return name.length >= strlen(with) && memcmp(name.bytes, with, strlen(with)) == 0;
+}
+
+/* Spoils the tensors outside blocks and those of the first block, one after the other. */
+static void check_tensors(const char *path, const char *dir, bool infinite)
+{
+    hb_error err;
+    hb_gguf *gguf;
+    uint64_t n;
+    assert_ok(hb_gguf_open(path, &gguf, &err));
+    const hb_gguf_tensor *tensors = hb_gguf_tensors(gguf, &n);
+    file_bytes f = load_file(path, dir, "spoiled.gguf");
+    for (uint64_t i = 0; i < n; i++) {
+        const hb_gguf_tensor *t = &tensors[i];
+        if (begins(t->name, "rope_") || (begins(t->name, "blk.") && !begins(t->name, "blk.0.")))
+            continue;
+        uint64_t row = begins(t->name, "token_embd") ? TOKEN : 0;
+        uint8_t before[256], *at = f.data + (t->data - map_of(gguf)) + row * t->row_bytes;
+        char name[400];
+        memcpy(before, at, sizeof before);
+        if (!spoil(at, t->type, infinite)) continue;
+        snprintf(name, sizeof name, "%s in %.*s of %.200s", infinite ? "infinity" : "NaN",
+                 (int)t->name.length, t->name.bytes, path);
+        save_file(&f, f.size);
+        memcpy(at, before, sizeof before);
+        check_model(f.path, name, infinite);
+    }
+    free(f.data);
+    hb_gguf_close(gguf);
+}
+
+static void check_all(const char *dir, bool infinite)
+{
+    DIR *models = opendir(HBAR_TEST_MODELS);
+    const struct dirent *entry;
+    int n = 0;
+    assert_non_null(models);
+    while ((entry = readdir(models))) {
+        char path[600];
+        if (strncmp(entry->d_name, "tiny-", 5) != 0) continue;
+        snprintf(path, sizeof path, "%s/%s", HBAR_TEST_MODELS, entry->d_name);
+        check_tensors(path, dir, infinite);
+        n++;
+    }
+    closedir(models);
+    assert_true(n > 20);
+}
+
+static void test_nan(void **state)
+{
+    check_all(*state, false);
+}
+
+static void test_infinity(void **state)
+{
+    check_all(*state, true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_infinity),
+    };
+    return cmocka_run_group_tests_name("nonfinite", tests, make_scratch, remove_scratch);
+}
