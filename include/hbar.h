@@ -413,7 +413,7 @@ HB_API double hb_hbar_s(double delta_mu, double delta_sigma);
 typedef enum hb_direction {
     HB_DIRECTION_HIGH, /* score >= tau */
     HB_DIRECTION_LOW,  /* score <= tau */
-    HB_DIRECTION_AUTO  /* choose from the data; valid only in options, never in results */
+    HB_DIRECTION_AUTO /* in options: choose from the data; of a signal: not settled; never in results */
 } hb_direction;
 HB_API const char *hb_direction_name(hb_direction direction); /* "high", "low", "auto" */
 HB_API const char *hb_direction_sign(hb_direction direction); /* ">=" or "<=" */
@@ -513,6 +513,8 @@ HB_API const hb_signal *hb_signal_find(const char *name);
 HB_API const char *hb_signal_name(const hb_signal *signal);
 HB_API const char *hb_signal_about(const hb_signal *signal); /* a short description */
 HB_API const char *hb_signal_unit(const hb_signal *signal); /* "nats"; "" for a signal without a unit */
+/* Which values are risky by the signal's definition; HB_DIRECTION_AUTO where that is not settled. */
+HB_API hb_direction hb_signal_risky(const hb_signal *signal);
 /* The aggregation used when a score name does not give one. */
 HB_API hb_aggregation hb_signal_usual(const hb_signal *signal);
 
@@ -1441,6 +1443,9 @@ typedef struct hb_calibration_result {
     hb_sweep_result sweep; /* for the calibrated score, like the next four fields */
     hb_uncertainty uncertainty;
     hb_map map;
+    bool contradicts_signal;  /* the score's signal (hb_signal_risky) ranks these labels the other way
+                                 round, beyond chance, and options->sweep did not ask for that direction
+                               */
     double brier;             /* mean (P_fail - label)^2 on these samples, with P_fail from the map */
     hb_halting halting;       /* set if has_halting: halting on the run by the score's signal */
     bool has_halting;         /* false for a table or a joint model */

@@ -45,6 +45,46 @@ static hb_calibration_result calibrate(const hb_calibrate_options *options)
     return r;
 }
 
+/* A score that ranks labels the other way round than its signal's definition, unless that is by chance,
+ * or was asked for. */
+static void test_contradictions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        hb_direction asked, found; /* found in the data */
+        bool contradicts;
+    } cases[] = {
+        {"entropy", HB_DIRECTION_AUTO, HB_DIRECTION_HIGH, false},
+        {"entropy", HB_DIRECTION_AUTO, HB_DIRECTION_LOW, true},
+        {"entropy", HB_DIRECTION_HIGH, HB_DIRECTION_LOW, true},
+        {"entropy", HB_DIRECTION_LOW, HB_DIRECTION_LOW, false},
+        {"margin:min", HB_DIRECTION_AUTO, HB_DIRECTION_HIGH, true},
+        {"margin:min", HB_DIRECTION_AUTO, HB_DIRECTION_LOW, false},
+        {"hbar_s", HB_DIRECTION_AUTO, HB_DIRECTION_LOW, false},
+        {"hbar_s", HB_DIRECTION_AUTO, HB_DIRECTION_HIGH, false},
+        {"entropies", HB_DIRECTION_AUTO, HB_DIRECTION_LOW, false},
+    };
+    double values[40];
+    uint8_t classes[40];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int noise = 0; noise < 2; noise++) {
+            hb_error err;
+            hb_calibration_result r;
+            hb_calibrate_options o = hb_calibrate_defaults();
+            o.bootstrap.n_draws = 0;
+            o.sweep.direction = cases[i].asked;
+            for (int k = 0; k < 40; k++) {
+                classes[k] = noise ? k % 2 : k >= 20;
+                values[k] = cases[i].found == HB_DIRECTION_HIGH ? k : -k;
+            }
+            const hb_score_table t = {.scores = values, .labels = classes, .n = 40, .n_scores = 1};
+            assert_ok(hb_calibrate(&t, &cases[i].name, &o, &r, &err));
+            assert_int_equal(r.contradicts_signal, cases[i].contradicts && !noise);
+            hb_calibration_result_free(&r);
+        }
+}
+
 static void write_text(const char *path, const char *content)
 {
     FILE *file = fopen(path, "wb");
@@ -718,6 +758,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(test_document),
         WITH_SCRATCH(test_saved_as_it_is),
+        cmocka_unit_test(test_contradictions),
         WITH_SCRATCH(test_round_trip),
         WITH_SCRATCH(test_what_they_are_for),
         WITH_SCRATCH(test_grading),

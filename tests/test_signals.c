@@ -260,6 +260,37 @@ static void test_registry(void **state)
     assert_int_equal(n, 17);
     assert_string_equal(hb_signal_unit(hb_signal_find("entropy")), "nats");
     assert_int_equal(hb_signal_usual(hb_signal_find("perplexity")), HB_AGGREGATION_LAST);
+    assert_int_equal(hb_signal_risky(hb_signal_find("entropy")), HB_DIRECTION_HIGH);
+    assert_int_equal(hb_signal_risky(hb_signal_find("max_prob")), HB_DIRECTION_LOW);
+    assert_int_equal(hb_signal_risky(hb_signal_find("hbar_s")), HB_DIRECTION_AUTO);
+}
+
+/* Which values a signal's definition calls risky: those it has where the distribution is flat. */
+static void test_risky_values(void **state)
+{
+    (void)state;
+    float flat[64], sharp[64];
+    for (int i = 0; i < 64; i++) flat[i] = i % 2 ? 0.0F : 0.1F, sharp[i] = i == 5 ? 12.0F : 0.0F;
+    static const struct {
+        const char *name;
+        double (*function)(const hb_distribution *distribution);
+    } cases[] = {
+        {"entropy", hb_entropy},
+        {"renyi", hb_renyi_divergence},
+        {"tsallis", hb_tsallis_divergence},
+        {"fisher_rao", hb_fisher_rao_distance},
+        {"max_prob", hb_max_probability},
+        {"margin", hb_margin},
+        {"self_certainty", hb_self_certainty},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_distribution unsure, sure;
+        assert_true(hb_distribution_gather(flat, 64, &unsure));
+        assert_true(hb_distribution_gather(sharp, 64, &sure));
+        hb_direction risky = cases[i].function(&unsure) > cases[i].function(&sure) ? HB_DIRECTION_HIGH
+                                                                                   : HB_DIRECTION_LOW;
+        assert_int_equal(hb_signal_risky(hb_signal_find(cases[i].name)), risky);
+    }
 }
 
 static void test_score_names(void **state)
@@ -460,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_signal_sets),
         cmocka_unit_test(test_names_of_what_is_not_there),
         cmocka_unit_test(test_registry),
+        cmocka_unit_test(test_risky_values),
         cmocka_unit_test(test_instances),
         cmocka_unit_test(test_needs),
         cmocka_unit_test(test_scores),

@@ -117,6 +117,18 @@ static double brier(const hb_score_table *t, const double *scores, const hb_map 
     return squares / (double)t->n;
 }
 
+/* Whether a score ranks the labels the other way round than its signal's definition says. Most likely
+ * the labels then mean the opposite. */
+static bool contradicts(const char *name, hb_direction asked, const hb_sweep_result *s)
+{
+    hb_score_id id;
+    if (!hb_score_find(name, &id)) return false;
+    hb_direction risky = hb_signal_risky(id.signal);
+    if (risky == HB_DIRECTION_AUTO || (asked != HB_DIRECTION_AUTO && asked != risky)) return false;
+    double auroc = risky == HB_DIRECTION_HIGH ? s->auroc_high : s->auroc_low;
+    return auroc < 0.5 && !s->within_noise;
+}
+
 /* Builds the result's list of scores; the calibrated score comes first. The comparison's names then
  * point into this list, which the result owns. */
 static hb_status list_scores(const chosen *c, hb_calibration_result *r, hb_error *err)
@@ -143,6 +155,7 @@ static hb_status calibrate(const hb_score_table *t, const char *const *names, hb
         status = hb_map_fit(c.scores, t->labels, t->n, r->options.map, r->sweep.best.tau,
                             r->sweep.direction, &r->map, err);
     if (!status) r->brier = brier(t, c.scores, &r->map);
+    if (!status) r->contradicts_signal = contradicts(c.name, r->options.sweep.direction, &r->sweep);
     if (!status) status = list_scores(&c, r, err);
     free(c.own);
     return status;

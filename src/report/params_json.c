@@ -301,6 +301,7 @@ hb_status hb_params_json(const hb_params_source *source, const hb_calibration_re
     add_scores(&j, r);
     if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
     if (r->comparison.n) add_comparison(&j, &r->comparison);
+    hb_json_bool(&j, "contradicts_signal", r->contradicts_signal);
     add_samples(&j, r);
     hb_json_end(&j);
     return hb_json_finish(&j, json, err);

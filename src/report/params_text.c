@@ -89,7 +89,21 @@ static void write_score(hb_writer *w, const hb_params_source *source, const hb_c
     if (isfinite(s->cohens_d)) hb_write(w, "  %-22s %.3f\n", "Cohen's d", s->cohens_d);
 }
 
-static void write_curves(hb_writer *w, const hb_calibration_result *r)
+/* Labels that come from grades cannot mean the opposite, so only others are put in question. */
+static void write_contradiction(hb_writer *w, const hb_params_source *source,
+                                const hb_calibration_result *r)
+{
+    hb_score_id id;
+    if (!r->contradicts_signal || !hb_score_find(r->scores[0].name, &id)) return;
+    const char *name = hb_signal_name(id.signal);
+    hb_direction risky = hb_signal_risky(id.signal);
+    hb_write(w, "  warning: %s %s should be risky, but here %s %s is, beyond chance%s\n",
+             hb_direction_name(risky), name,
+             hb_direction_name(risky == HB_DIRECTION_HIGH ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH), name,
+             source->grading ? "" : ": do labels of 1 mean that the answer is right (--correct)?");
+}
+
+static void write_curves(hb_writer *w, const hb_params_source *source, const hb_calibration_result *r)
 {
     const hb_sweep_result *s = &r->sweep;
     const hb_uncertainty *u = &r->uncertainty;
@@ -115,6 +129,7 @@ static void write_curves(hb_writer *w, const hb_calibration_result *r)
                  "  warning: this AUROC is within %.4f of 0.5, where a score that tells nothing can "
                  "be by chance\n",
                  1.96 * s->auroc_null_se);
+    write_contradiction(w, source, r);
 }
 
 static void write_choice(hb_writer *w, const hb_sweep_result *s)
@@ -174,7 +189,7 @@ hb_status hb_params_text(const hb_params_source *source, const hb_calibration_re
     write_comparison(&w, r);
     write_joint(&w, &r->joint);
     write_score(&w, source, r);
-    write_curves(&w, r);
+    write_curves(&w, source, r);
     write_threshold(&w, r);
     write_map(&w, r);
     if (r->has_halting) hb_write_halting(&w, &r->halting);

@@ -6,6 +6,7 @@
 
 struct hb_signal {
     const char *name, *about, *unit;
+    hb_direction risky; /* as hb_signal_risky */
     hb_aggregation usual;
     bool needs_distribution, needs_previous, needs_lens; /* as in hb_needs */
     /* Whether the signal reads a block's state or its row of the lens. NULL: it reads no block. */
