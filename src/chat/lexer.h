@@ -1,6 +1,6 @@
-/* A template's source as tokens, with white space controlled as transformers sets Jinja up: the line
- * end after a block is dropped (trim_blocks), and so are blanks before one at the start of a line
- * (lstrip_blocks). */
+/* Splits a template's source into tokens. White space is handled like in transformers' Jinja settings:
+ * the line end after a block is dropped (trim_blocks), and so are the blanks before a block at the
+ * start of a line (lstrip_blocks). */
 #ifndef HB_CHAT_LEXER_H
 #define HB_CHAT_LEXER_H
 
@@ -23,10 +23,10 @@ typedef enum hb_jtoken_kind {
 typedef struct hb_jtoken {
     hb_jtoken_kind kind;
     int32_t line;
-    hb_jvalue value; /* a text: data, literals, names and operators as spelled; or the number */
+    hb_jvalue value; /* the text of data, literals, names and operators as spelled, or the number */
 } hb_jtoken;
 
-/* The tokens of a source, which must last; the last is HB_T_END. */
+/* Returns the tokens of a source; the last one is HB_T_END. The tokens point into the source. */
 hb_jtoken *hb_jlex(hb_jinja *j, const char *source, size_t length);
 
 #endif
