@@ -384,8 +384,8 @@ static void test_thinking(void **state)
     hb_chat_close(chat);
     const hb_chat_options format = {.format = "chatml", .thinking = HB_THINKING_OFF};
     assert_fails(open_template(NULL, "{{ messages[0].content }}", HB_THINKING_ON, &chat, &err),
-                 HB_ERR_UNSUPPORTED, "no choice of thinking");
-    assert_fails(hb_chat_open(NULL, &format, &chat, &err), HB_ERR_UNSUPPORTED, "no choice of thinking");
+                 HB_ERR_UNSUPPORTED, "no thinking option");
+    assert_fails(hb_chat_open(NULL, &format, &chat, &err), HB_ERR_UNSUPPORTED, "no thinking option");
 }
 
 /* What the answer begins with where the model reasons first. */
@@ -472,7 +472,7 @@ static void test_template_options(void **state)
     o.variables = "[1]";
     assert_ok(hb_chat_open(NULL, &o, &chat, &err));
     assert_fails(hb_chat_render(chat, talk + 3, 1, true, &text, &length, &err), HB_ERR_ARGUMENT,
-                 "no JSON object");
+                 "not a JSON object");
     hb_chat_close(chat);
 }
 
@@ -483,11 +483,11 @@ static void test_template_errors(void **state)
     hb_chat *chat;
     assert_null(rendered("a\n{% if %}", HB_THINKING_DEFAULT, talk + 3, 1, &err));
     assert_int_equal(err.status, HB_ERR_FORMAT);
-    assert_string_equal(err.message, "chat template, line 2: unexpected '%}'");
+    assert_string_equal(err.message, "chat template: line 2: unexpected '%}'");
     assert_null(rendered("{{ raise_exception('no ' ~ messages[0].role) }}", HB_THINKING_DEFAULT,
                          talk + 3, 1, &err));
     assert_int_equal(err.status, HB_ERR_ARGUMENT);
-    assert_string_equal(err.message, "chat template, line 1: the template refuses: no user");
+    assert_string_equal(err.message, "chat template: line 1: the template refuses: no user");
     assert_fails(hb_chat_open(NULL, NULL, &chat, &err), HB_ERR_UNSUPPORTED, "no chat template");
     const hb_message unknown = {(hb_role)7, "x", 1};
     assert_null(rendered("{{ messages }}", HB_THINKING_DEFAULT, &unknown, 1, &err));
@@ -523,7 +523,7 @@ static void test_prepared(void **state)
         free(tokens);
     }
     assert_fails(hb_chat_prompt(model, chat, "Obey.", prompt, 4, &tokens, &n, &err), HB_ERR_ARGUMENT,
-                 "one message of the user");
+                 "exactly one message, by the user");
     hb_chat_close(chat);
     assert_ok(hb_prompt_tokenize(model, HB_CHAT_PREPARED, NULL, prompt, 4, &tokens, &n, &err));
     free(tokens);

@@ -1,4 +1,4 @@
-/* Attributes, items and slices, as Jinja finds them on Python's values. */
+/* Finds attributes, items and slices of values like Jinja does. */
 #include <string.h>
 #include "chat/builtins.h"
 #include "chat/eval.h"
@@ -10,7 +10,7 @@ static bool find_method(hb_jinja *j, hb_jvalue v, const hb_jtext *name, hb_jvalu
     return method != NULL;
 }
 
-/* A list's or a text's item, from the end where the index is negative. */
+/* An item of a list or text. A negative index counts from the end. */
 static bool find_indexed(hb_jinja *j, hb_jvalue v, hb_jvalue key, hb_jvalue *found)
 {
     bool list = v.kind == HB_J_LIST && v.list->form <= HB_J_TUPLE, text = v.kind == HB_J_TEXT;
@@ -89,7 +89,7 @@ hb_jvalue hb_jslice(hb_jinja *j, hb_jvalue v, const hb_jvalue bounds[3])
     return hb_jof_list(list);
 }
 
-/* A part of a path: a number is an index. */
+/* A part of a path. A number becomes an index. */
 static hb_jvalue path_part(const hb_jtext *part)
 {
     int64_t index = 0;

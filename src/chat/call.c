@@ -5,7 +5,7 @@
 
 /* ---- Builtins ----------------------------------------------------------------------------------- */
 
-/* The place of a named parameter; HB_J_MAX_PARAMS when there is none of that name. */
+/* The index of a named parameter; HB_J_MAX_PARAMS for an unknown name. */
 static size_t parameter_place(const char *params, const hb_jtext *name)
 {
     size_t place = 0;
@@ -28,18 +28,18 @@ static hb_jvalue call_bound(hb_jinja *j, const hb_jbuiltin *b, hb_jvalue self, c
 {
     hb_jvalue arg[HB_J_MAX_PARAMS] = {0};
     if (args->n > count_parameters(b->params))
-        hb_jfail(j, HB_ERR_FORMAT, "'%s' takes fewer arguments", b->name);
+        hb_jfail(j, HB_ERR_FORMAT, "too many arguments for '%s'", b->name);
     for (size_t i = 0; i < args->n; i++) arg[i] = args->v[i];
     for (size_t i = 0; i < args->n_named; i++) {
         size_t place = parameter_place(b->params, args->names[i]);
         if (place == HB_J_MAX_PARAMS || place < args->n)
-            hb_jfail(j, HB_ERR_FORMAT, "'%s' takes no argument '%.*s' there", b->name,
+            hb_jfail(j, HB_ERR_FORMAT, "'%s' does not take the argument '%.*s' here", b->name,
                      (int)args->names[i]->length, args->names[i]->bytes);
         arg[place] = args->named[i];
     }
     for (int i = 0; i < b->required; i++)
         if (arg[i].kind == HB_J_ABSENT)
-            hb_jfail(j, HB_ERR_FORMAT, "'%s' takes more arguments", b->name);
+            hb_jfail(j, HB_ERR_FORMAT, "an argument of '%s' is missing", b->name);
     return b->call(j, self, arg);
 }
 
@@ -47,7 +47,7 @@ hb_jvalue hb_jinvoke(hb_jinja *j, const hb_jbuiltin *builtin, const char *kind, 
                      hb_jvalue self, const hb_jargs *args)
 {
     if (!builtin)
-        hb_jfail(j, HB_ERR_UNSUPPORTED, "there is no %s '%.*s'", kind, (int)name->length, name->bytes);
+        hb_jfail(j, HB_ERR_UNSUPPORTED, "unknown %s '%.*s'", kind, (int)name->length, name->bytes);
     hb_jstep(j, 1);
     return builtin->raw ? builtin->raw(j, self, args) : call_bound(j, builtin, self, args);
 }
@@ -64,7 +64,8 @@ static bool find_named(const hb_jargs *args, const hb_jtext *name, hb_jvalue *va
     return false;
 }
 
-/* Puts arguments into the macro's scope; defaults may use the parameters before them. */
+/* Sets the macro's parameters in its scope. A default may use earlier parameters. Returns the number of
+ * parameters. */
 static size_t bind_parameters(hb_jinja *j, const hb_jnode *macro, const hb_jargs *args)
 {
     size_t place = 0;
@@ -85,7 +86,7 @@ static bool is_parameter(const hb_jnode *macro, const hb_jtext *name)
     return p != NULL;
 }
 
-/* varargs, kwargs and caller: what a call gives beyond the parameters. */
+/* Sets varargs, kwargs and caller to the arguments that have no parameter. */
 static void bind_rest(hb_jinja *j, const hb_jnode *macro, const hb_jargs *args, size_t n_parameters)
 {
     static const hb_jtext names[] = {

@@ -1,4 +1,4 @@
-/* Chats as the public API has them: a template or a format, and the model whose tokens it makes. */
+/* The public API of chats. A chat is a template or a format, and the model that tokenizes its text. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +13,9 @@ struct hb_chat {
     bool prepared;
     const hb_chat_form *form; /* NULL: a template */
     hb_template *template;
-    hb_template_input input; /* all but the messages */
+    hb_template_input input; /* everything except the messages */
     char *variables;
-    bool own; /* the template is the model's */
+    bool own; /* whether the template is the model's own */
     hb_reasoning reasoning;
 };
 
@@ -26,20 +26,19 @@ hb_chat_options hb_chat_defaults(void)
 
 /* ---- Writing ------------------------------------------------------------------------------------ */
 
-/* Puts before a message whose template it is about. */
+/* Copies an error of the template, with the model's path if the template is the model's own. */
 static hb_status blame(const hb_chat *c, const hb_error *why, hb_error *err)
 {
     if (why->status == HB_ERR_MEMORY) return hb_fail_memory(err);
-    return hb_fail(err, why->status, "%s%schat template, %s", c->own ? c->model->info.path : "",
+    return hb_fail(err, why->status, "%s%schat template: %s", c->own ? c->model->info.path : "",
                    c->own ? ": " : "", why->message);
 }
 
-/* The user's message as it is. */
+/* Writes the user's message unchanged. */
 static hb_status write_prepared(const hb_message *messages, size_t n, hb_rendered *out, hb_error *err)
 {
     if (n != 1 || messages->role != HB_ROLE_USER)
-        return hb_fail(err, HB_ERR_ARGUMENT,
-                       "a prompt that carries its markers already is one message of the user");
+        return hb_fail(err, HB_ERR_ARGUMENT, "a prepared prompt is exactly one message, by the user");
     *out = (hb_rendered){.text = malloc(messages->length + 1),
                          .spans = calloc(1, sizeof *out->spans),
                          .length = messages->length,
@@ -87,7 +86,7 @@ static hb_status write_out(const hb_chat *c, const hb_message *messages, size_t 
     if (!system || out->shows_system) return HB_OK;
     hb_rendered_free(out);
     hb_error why;
-    hb_fail(&why, HB_ERR_UNSUPPORTED, "which leaves out the system message");
+    hb_fail(&why, HB_ERR_UNSUPPORTED, "it leaves out the system message");
     return blame(c, &why, err);
 }
 
@@ -103,7 +102,7 @@ hb_status hb_chat_render(const hb_chat *chat, const hb_message *messages, size_t
     return HB_OK;
 }
 
-/* Whether the text begins with the token that begins a text, as the template wrote it. */
+/* Whether the template itself wrote the BOS token at the beginning of the text. */
 static bool has_bos(const hb_chat *c, const hb_rendered *out)
 {
     size_t n = c->input.bos_length;
@@ -115,7 +114,7 @@ hb_status hb_chat_tokenize(const hb_chat *chat, const hb_message *messages, size
                            int32_t **tokens, size_t *n_tokens, hb_error *err)
 {
     hb_rendered out;
-    if (!chat->model) return hb_fail(err, HB_ERR_ARGUMENT, "a chat without a model has no tokens");
+    if (!chat->model) return hb_fail(err, HB_ERR_ARGUMENT, "a chat without a model cannot tokenize");
     hb_status status = write_out(chat, messages, n, answer, &out, err);
     if (status) return status;
     status = hb_tokenize_spans(chat->model, out.text, out.spans, out.n_spans, !has_bos(chat, &out),
@@ -162,8 +161,8 @@ static const char *const marks[][2] = {
     {"<|channel|>analysis<|message|>", "<|end|>"},
 };
 
-/* Finds the markers that a template names, and whether what it writes after the message leaves them
- * open. */
+/* Finds the reasoning markers that a template contains, and whether the text that it writes after the
+ * last message leaves them open. */
 static void find_reasoning(hb_chat *c, const char *template, size_t length, const hb_rendered *tried)
 {
     size_t i = 0, n = sizeof marks / sizeof *marks, from = 0;
@@ -181,9 +180,9 @@ static void find_reasoning(hb_chat *c, const char *template, size_t length, cons
     }
 }
 
-/* Tries the template on a conversation, as it is, then with contents as lists of parts, then with a
- * list of no tools: what shows the message first is what the template wants. Where nothing does, it may
- * be made for other conversations, and is left as it is. */
+/* Renders a test conversation to find the input that the template expects: contents as texts or as
+ * lists of parts, `tools` none or an empty list. The first input whose output has the message is used.
+ * If no output has it, the template may need other conversations, and the plain input is used. */
 static void try_out(hb_chat *c, const char *template, size_t length)
 {
     static const hb_message hello = {HB_ROLE_USER, "Hello", 5};
@@ -234,7 +233,7 @@ static hb_status open_template(hb_chat *c, const char *text, size_t length, hb_e
     }
     if (hb_template_compile(text, length, &c->template, &why)) return blame(c, &why, err);
     if (c->input.thinking && !memmem(text, length, "thinking", strlen("thinking"))) {
-        hb_fail(&why, HB_ERR_UNSUPPORTED, "which knows no choice of thinking");
+        hb_fail(&why, HB_ERR_UNSUPPORTED, "it has no thinking option");
         return blame(c, &why, err);
     }
     try_out(c, text, length);
@@ -246,9 +245,9 @@ static hb_status open_format(hb_chat *c, const char *name, hb_error *err)
     c->prepared = strcmp(name, HB_CHAT_PREPARED) == 0;
     c->form = c->prepared ? NULL : hb_chat_form_find(name);
     if (!c->prepared && !c->form)
-        return hb_fail(err, HB_ERR_ARGUMENT, "there is no chat format '%s'", name);
+        return hb_fail(err, HB_ERR_ARGUMENT, "unknown chat format '%s'", name);
     if (c->input.thinking)
-        return hb_fail(err, HB_ERR_UNSUPPORTED, "the chat format %s knows no choice of thinking", name);
+        return hb_fail(err, HB_ERR_UNSUPPORTED, "the chat format %s has no thinking option", name);
     snprintf(c->name, sizeof c->name, "%s", name);
     return HB_OK;
 }

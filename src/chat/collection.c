@@ -19,7 +19,7 @@ void hb_jpush(hb_jinja *j, hb_jlist *list, hb_jvalue v)
     list->items[list->n++] = v;
 }
 
-void hb_jturn_round(hb_jinja *j, hb_jlist *list)
+void hb_jreverse(hb_jinja *j, hb_jlist *list)
 {
     hb_jstep(j, list->n);
     for (size_t i = 0; i < list->n / 2; i++) {
@@ -29,7 +29,7 @@ void hb_jturn_round(hb_jinja *j, hb_jlist *list)
     }
 }
 
-/* Whether y has to come before x, which it stands behind. What is equal needs no order. */
+/* Whether y, which stands after x, must come before x. Equal values need no order. */
 static bool comes_first(hb_jinja *j, hb_jvalue x, hb_jvalue y, bool reverse)
 {
     if (hb_jequal(j, x, y)) return false;
@@ -145,12 +145,12 @@ static bool bound(hb_jinja *j, hb_jvalue v, int64_t *place)
 {
     if (v.kind == HB_J_ABSENT || v.kind == HB_J_NONE) return false;
     if (v.kind != HB_J_INT && v.kind != HB_J_BOOL)
-        hb_jfail(j, HB_ERR_FORMAT, "%s cannot bound a slice", hb_jkind_name(v));
+        hb_jfail(j, HB_ERR_FORMAT, "%s cannot be the bound of a slice", hb_jkind_name(v));
     *place = v.kind == HB_J_BOOL ? v.truth : v.integer;
     return true;
 }
 
-/* A bound given, from the end if negative, held within [low, high]. */
+/* Converts a given bound to an index within [low, high]. A negative bound counts from the end. */
 static int64_t place_of(int64_t given, int64_t n, int64_t low, int64_t high)
 {
     if (given < 0) given = given < -n ? -1 : given + n;

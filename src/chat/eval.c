@@ -84,7 +84,7 @@ static void add_named(hb_jinja *j, hb_jargs *args, hb_jlist *values, hb_jlist *n
 
 static void spread_named(hb_jinja *j, hb_jargs *args, hb_jlist *values, hb_jlist *names, hb_jvalue of)
 {
-    if (of.kind != HB_J_DICT) hb_jfail(j, HB_ERR_FORMAT, "%s is no mapping", hb_jkind_name(of));
+    if (of.kind != HB_J_DICT) hb_jfail(j, HB_ERR_FORMAT, "%s is not a mapping", hb_jkind_name(of));
     for (size_t i = 0; i < of.dict->n; i++)
         add_named(j, args, values, names, of.dict->pairs[i].key, of.dict->pairs[i].value);
 }
@@ -140,7 +140,7 @@ static hb_jvalue eval_test(hb_jinja *j, const hb_jnode *node)
 
 /* ---- Operators ---------------------------------------------------------------------------------- */
 
-/* a < b < c is a < b and b < c. */
+/* a < b < c means a < b and b < c. */
 static hb_jvalue eval_compare(hb_jinja *j, const hb_jnode *node)
 {
     hb_jvalue left = hb_jeval(j, node->a), result = hb_jbool(true);

@@ -1,4 +1,4 @@
-/* Statements. */
+/* Executes statements. */
 #include "chat/eval.h"
 
 /* ---- Assignments -------------------------------------------------------------------------------- */
@@ -7,7 +7,7 @@ static void assign_attribute(hb_jinja *j, const hb_jnode *target, hb_jvalue valu
 {
     hb_jvalue of = hb_jeval(j, target->a);
     if (of.kind != HB_J_DICT || !of.dict->is_namespace)
-        hb_jfail(j, HB_ERR_FORMAT, "an attribute can be set of a namespace only");
+        hb_jfail(j, HB_ERR_FORMAT, "only attributes of a namespace can be set");
     hb_jput(j, of.dict, hb_jof_text(target->name), value);
 }
 
@@ -43,12 +43,13 @@ const hb_jtext *hb_jcapture(hb_jinja *j, const hb_jnode *body, hb_jscope *scope)
 {
     hb_jbuilder text = {0}, *before = j->out;
     j->out = &text;
-    if (exec_scoped(j, body, scope)) hb_jfail(j, HB_ERR_FORMAT, "a break is not within a loop");
+    if (exec_scoped(j, body, scope))
+        hb_jfail(j, HB_ERR_FORMAT, "a break or continue is outside a loop");
     j->out = before;
     return hb_jbuilt(j, &text);
 }
 
-/* What a body writes, through the filters on it. */
+/* The output of a body after its filters. */
 static hb_jvalue captured(hb_jinja *j, const hb_jnode *body, const hb_jnode *filters)
 {
     hb_jvalue text = hb_jof_text(hb_jcapture(j, body, hb_jscope_new(j, j->scope)));
@@ -78,7 +79,7 @@ static hb_jvalue macro_value(hb_jinja *j, const hb_jnode *node)
     return (hb_jvalue){.kind = HB_J_CALLABLE, .callable = c};
 }
 
-/* {% call(...) macro(...) %}: the body is a macro that the one called knows as `caller`. */
+/* {% call(...) macro(...) %}: the called macro sees the body as the macro `caller`. */
 static void exec_call_block(hb_jinja *j, const hb_jnode *node)
 {
     hb_jvalue function = hb_jeval(j, node->a->a);
@@ -89,7 +90,7 @@ static void exec_call_block(hb_jinja *j, const hb_jnode *node)
 
 /* ---- Loops -------------------------------------------------------------------------------------- */
 
-/* The items that the loop's condition lets pass. */
+/* The items for which the loop's condition is true. */
 static const hb_jlist *chosen(hb_jinja *j, const hb_jnode *node, const hb_jlist *items)
 {
     hb_jlist *list = hb_jnew_list(j, HB_J_PLAIN);
@@ -103,15 +104,15 @@ static const hb_jlist *chosen(hb_jinja *j, const hb_jnode *node, const hb_jlist 
     return list;
 }
 
-/* The else of a loop runs unless some round went to its end. That a round left by continue or break
- * does not count is how Jinja has it. */
+/* Runs a loop. The else branch runs unless at least one iteration reached its end. As in Jinja, an
+ * iteration that continue or break leaves does not count. */
 static hb_jflow exec_for(hb_jinja *j, const hb_jnode *node)
 {
     static const hb_jtext loop_name = {"loop", 4, NULL, 0};
     hb_jscope *before = j->scope;
     hb_jlist *items = hb_jnew_list(j, HB_J_PLAIN);
     hb_jloop *loop = hb_jalloc(j, 1, sizeof *loop);
-    *items = *hb_jitems(j, hb_jeval(j, node->b)); /* as it is now, should the body change it */
+    *items = *hb_jitems(j, hb_jeval(j, node->b)); /* a copy, because the body may change the list */
     loop->items = node->c ? chosen(j, node, items) : items;
     hb_jflow flow = HB_J_NEXT;
     bool whole = false;

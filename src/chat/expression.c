@@ -1,5 +1,6 @@
-/* Expressions, by Jinja's order of binding: if-else, or, and, not, comparisons, + and -, ~, * / // %,
- * **, signs, then what follows a value: .name [item] (call) | filter, is test. */
+/* Parses expressions. Jinja's operators from the weakest to the strongest: if-else, or, and, not,
+ * comparisons, + and -, ~, * / // %, **, signs, and then the suffixes of a value: .name [item] (call) |
+ * filter, is test. */
 #include "chat/builtins.h"
 #include "chat/parser.h"
 #include "chat/text.h"
@@ -40,7 +41,7 @@ static hb_jnode *parse_name(hb_jparser *p)
     return node;
 }
 
-/* Literals beside each other are one. */
+/* Adjacent literals are joined. */
 static hb_jnode *parse_text(hb_jparser *p)
 {
     hb_jnode *node = hb_jnode_new(p, HB_N_CONST);
@@ -163,14 +164,14 @@ hb_jnode *hb_jparse_arguments(hb_jparser *p)
     return arguments.first;
 }
 
-/* A bound of a slice, where one is given. */
+/* A bound of a slice; ABSENT if it is missing. */
 static hb_jnode *parse_bound(hb_jparser *p)
 {
     bool none = hb_jat(p, HB_T_OPERATOR, ":") || hb_jat(p, HB_T_OPERATOR, "]");
     return none ? constant(p, (hb_jvalue){.kind = HB_J_ABSENT}) : hb_jparse_expression(p);
 }
 
-/* [item], or [from:to:step]. */
+/* [item] or [from:to:step] */
 static hb_jnode *parse_item(hb_jparser *p, hb_jnode *of)
 {
     hb_jnodes bounds = {0};
@@ -191,7 +192,7 @@ static hb_jnode *parse_item(hb_jparser *p, hb_jnode *of)
     return node;
 }
 
-/* .name, or .0 for an index. */
+/* .name, or an index such as .0 */
 static hb_jnode *parse_attribute(hb_jparser *p, hb_jnode *of)
 {
     hb_jexpect(p, HB_T_OPERATOR, ".");
@@ -235,7 +236,7 @@ hb_jnode *hb_jparse_filters(hb_jparser *p, hb_jnode *of, bool named)
     return of;
 }
 
-/* A test's argument may stand without parentheses: "is divisibleby 3". */
+/* Whether an argument of a test without parentheses follows, as in "is divisibleby 3". */
 static bool at_bare_argument(const hb_jparser *p)
 {
     static const char *const after[] = {"else", "or", "and", "is"};
@@ -288,7 +289,7 @@ typedef struct spelling {
     hb_jop op;
 } spelling;
 
-/* The operator at hand among n, past which it goes. */
+/* Takes the next token if it is one of n operators. */
 static bool take_operator(hb_jparser *p, const spelling *among, size_t n, hb_jop *op)
 {
     for (size_t i = 0; i < n; i++) {
@@ -299,7 +300,7 @@ static bool take_operator(hb_jparser *p, const spelling *among, size_t n, hb_jop
     return false;
 }
 
-/* a op b op c ..., from the left, each of `parse`. */
+/* Parses a op b op c ... from the left; `parse` parses each operand. */
 static hb_jnode *parse_chain(hb_jparser *p, const spelling *among, size_t n,
                              hb_jnode *(*parse)(hb_jparser *p))
 {

@@ -1,4 +1,4 @@
-/* Filters that apply a filter, a test or an attribute to each of many things. */
+/* Filters that apply a filter, a test or an attribute to each item of a list. */
 #include "chat/builtins.h"
 #include "chat/eval.h"
 
@@ -24,13 +24,13 @@ static hb_jvalue first_argument(hb_jinja *j, const hb_jargs *args, const char *w
     return args->v[0];
 }
 
-/* What is false, such as none, has no items here. */
+/* A value that counts as false, such as none, has no items here. */
 static const hb_jlist *items_of(hb_jinja *j, hb_jvalue v)
 {
     return hb_jtrue(v) ? hb_jitems(j, v) : hb_jnew_list(j, HB_J_PLAIN);
 }
 
-/* map("filter", arguments ...) or map(attribute="a.b", default=x). */
+/* map("filter", arguments ...) or map(attribute="a.b", default=x) */
 static hb_jvalue filter_map(hb_jinja *j, hb_jvalue self, const hb_jargs *args)
 {
     const hb_jlist *items = items_of(j, self);
@@ -53,7 +53,8 @@ static hb_jvalue filter_map(hb_jinja *j, hb_jvalue self, const hb_jargs *args)
     return hb_jof_list(list);
 }
 
-/* The items that pass a test (by default: are true), or do not; or whose attribute does. */
+/* The items that pass a test or, if `pass` is false, fail it. The test gets the item or an attribute of
+ * it. Without a test, the value itself must be true. */
 static hb_jvalue choose(hb_jinja *j, hb_jvalue self, const hb_jargs *args, bool by_attribute, bool pass)
 {
     const hb_jlist *items = items_of(j, self);
@@ -92,7 +93,7 @@ static hb_jvalue filter_rejectattr(hb_jinja *j, hb_jvalue self, const hb_jargs *
     return choose(j, self, args, true, false);
 }
 
-/* An attribute, and no item: of a mapping, a method only. */
+/* Finds attributes but not items. A mapping has only its methods as attributes. */
 static hb_jvalue filter_attr(hb_jinja *j, hb_jvalue self, const hb_jargs *args)
 {
     hb_jvalue given = first_argument(j, args, "an attribute is missing");

@@ -1,4 +1,4 @@
-/* Filters that give numbers. */
+/* Filters that return numbers. */
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -8,7 +8,8 @@
 #include "chat/builtins.h"
 #include "chat/text.h"
 
-/* A text's number without blanks around it and underscores within it; false when it is too long. */
+/* Copies a text that spells a number, without surrounding blanks and without underscores between
+ * digits. Returns false for a text that cannot be a number or is too long. */
 static bool copy_digits(hb_jinja *j, const hb_jtext *text, char *out, size_t room)
 {
     const hb_jtext *t = hb_jstrip(j, text, NULL, HB_J_LEFT | HB_J_RIGHT);
@@ -32,7 +33,7 @@ static bool read_real(hb_jinja *j, const hb_jtext *text, double *real)
     return !*end;
 }
 
-/* As Python's int(text, base). */
+/* Like Python's int(text, base). */
 static bool read_int(hb_jinja *j, const hb_jtext *text, int64_t base, int64_t *integer)
 {
     char digits[128], *end;
@@ -91,7 +92,7 @@ static hb_jvalue filter_float(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
 static void need_number(hb_jinja *j, hb_jvalue v)
 {
     hb_jneed(j, v);
-    if (!hb_jis_number(v)) hb_jfail(j, HB_ERR_FORMAT, "%s is no number", hb_jkind_name(v));
+    if (!hb_jis_number(v)) hb_jfail(j, HB_ERR_FORMAT, "%s is not a number", hb_jkind_name(v));
 }
 
 static hb_jvalue filter_abs(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
@@ -100,12 +101,13 @@ static hb_jvalue filter_abs(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
     need_number(j, self);
     if (self.kind == HB_J_BOOL) return hb_jint(self.truth);
     if (self.kind == HB_J_REAL) self.real = fabs(self.real);
-    else if (self.integer == INT64_MIN) hb_jfail(j, HB_ERR_FORMAT, "a whole number grows too large");
+    else if (self.integer == INT64_MIN) hb_jfail(j, HB_ERR_FORMAT, "a whole number exceeds 64 bits");
     else self.integer = llabs(self.integer);
     return self;
 }
 
-/* Rounds a real to so many digits after the point, halves by what the binary number really is. */
+/* Rounds a real number to a number of decimals. Decides halves by the exact value of the binary number,
+ * like Python. */
 static double rounded(double real, int digits)
 {
     char text[512];
@@ -131,7 +133,7 @@ static hb_jvalue filter_round(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
         double scale = pow(10, (double)digits);
         if (hb_jtext_is(method, "ceil")) result.real = ceil(result.real * scale) / scale;
         else if (hb_jtext_is(method, "floor")) result.real = floor(result.real * scale) / scale;
-        else hb_jfail(j, HB_ERR_FORMAT, "rounding is common, ceil or floor");
+        else hb_jfail(j, HB_ERR_FORMAT, "the rounding method must be common, ceil or floor");
     }
     return result;
 }

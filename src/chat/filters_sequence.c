@@ -1,4 +1,4 @@
-/* Filters of lists, and of what can be iterated over. */
+/* Filters of lists and other values that can be iterated. */
 #include <string.h>
 #include "chat/builtins.h"
 #include "chat/eval.h"
@@ -18,7 +18,7 @@ static hb_jvalue filter_length(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg
     return hb_jint((int64_t)(self.kind == HB_J_TEXT ? hb_jcount(j, self.text) : n));
 }
 
-/* A generator gives its first item up. */
+/* Reading the first item of a generator consumes it. */
 static hb_jvalue filter_first(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
 {
     (void)arg;
@@ -36,7 +36,7 @@ static hb_jvalue filter_last(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
     return items->n ? items->items[items->n - 1] : hb_jundefined(NULL);
 }
 
-/* What an attribute, where one is asked for, makes of an item. */
+/* The item, or an attribute of it if one is given. */
 static hb_jvalue part(hb_jinja *j, hb_jvalue item, hb_jvalue attribute)
 {
     bool none = attribute.kind == HB_J_ABSENT || attribute.kind == HB_J_NONE;
@@ -81,7 +81,7 @@ static hb_jvalue filter_reverse(hb_jinja *j, hb_jvalue self, const hb_jvalue *ar
     return self.kind == HB_J_TEXT ? hb_jof_text(hb_jbuilt(j, &b)) : hb_jof_list(list);
 }
 
-/* Texts are the same in any case, unless case counts. */
+/* The key to compare items by. Texts are compared without case unless case counts. */
 static hb_jvalue sort_key(hb_jinja *j, hb_jvalue v, bool case_counts)
 {
     if (v.kind != HB_J_TEXT || case_counts) return v;
@@ -100,8 +100,8 @@ static hb_jvalue filter_sort(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
 
 static hb_jvalue filter_dictsort(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
 {
-    if (self.kind != HB_J_DICT) hb_jfail(j, HB_ERR_FORMAT, "%s is no mapping", hb_jkind_name(self));
-    const hb_jtext *by = hb_joptional_text(j, arg[1], "what is sorted by");
+    if (self.kind != HB_J_DICT) hb_jfail(j, HB_ERR_FORMAT, "%s is not a mapping", hb_jkind_name(self));
+    const hb_jtext *by = hb_joptional_text(j, arg[1], "the sort order");
     hb_jlist *items = hb_jdict_list(j, self.dict, HB_J_ITEMS, HB_J_PLAIN);
     hb_jlist *keys = hb_jnew_list(j, HB_J_PLAIN);
     size_t place = by && hb_jtext_is(by, "value");
@@ -117,7 +117,7 @@ static hb_jvalue filter_items(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
 {
     (void)arg;
     if (self.kind == HB_J_UNDEFINED) return hb_jof_list(hb_jnew_list(j, HB_J_GENERATOR));
-    if (self.kind != HB_J_DICT) hb_jfail(j, HB_ERR_FORMAT, "%s is no mapping", hb_jkind_name(self));
+    if (self.kind != HB_J_DICT) hb_jfail(j, HB_ERR_FORMAT, "%s is not a mapping", hb_jkind_name(self));
     return hb_jof_list(hb_jdict_list(j, self.dict, HB_J_ITEMS, HB_J_GENERATOR));
 }
 
@@ -144,7 +144,7 @@ static hb_jvalue filter_sum(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
     return sum;
 }
 
-/* The first of the items whose key comes last in the order (`sign` 1) or first (-1). */
+/* The item with the largest key (`sign` 1) or the smallest (-1); the first one of equals. */
 static hb_jvalue extreme(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg, int sign)
 {
     const hb_jlist *items = hb_jitems(j, self);

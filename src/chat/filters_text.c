@@ -1,4 +1,4 @@
-/* Filters that give texts. */
+/* Filters that return texts. */
 #include <string.h>
 #include "chat/builtins.h"
 #include "chat/text.h"
@@ -11,7 +11,7 @@ static hb_jvalue filter_string(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg
 
 static hb_jvalue filter_trim(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
 {
-    const hb_jtext *set = hb_joptional_text(j, arg[0], "what is trimmed");
+    const hb_jtext *set = hb_joptional_text(j, arg[0], "the characters to trim");
     return hb_jof_text(hb_jstrip(j, hb_jto_text(j, self), set, HB_J_LEFT | HB_J_RIGHT));
 }
 
@@ -33,7 +33,7 @@ static hb_jvalue filter_capitalize(hb_jinja *j, hb_jvalue self, const hb_jvalue 
     return hb_jof_text(hb_jchange_case(j, hb_jto_text(j, self), HB_J_CAPITAL));
 }
 
-/* The filter's words end at white space, '-' and opening brackets only, other than the method's. */
+/* For this filter, unlike the method, words end only at white space, '-' and opening brackets. */
 static hb_jvalue filter_title(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
 {
     const hb_jtext *t = hb_jto_text(j, self);
@@ -57,7 +57,7 @@ static hb_jvalue filter_replace(hb_jinja *j, hb_jvalue self, const hb_jvalue *ar
         hb_jreplace(j, hb_jto_text(j, self), hb_jto_text(j, arg[0]), hb_jto_text(j, arg[1]), limit));
 }
 
-/* A width of blanks, or the text to indent with. */
+/* The text to indent with: the given text, or `width` blanks. */
 static const hb_jtext *indentation(hb_jinja *j, hb_jvalue width)
 {
     if (width.kind == HB_J_TEXT) return width.text;
@@ -121,14 +121,14 @@ static hb_jvalue filter_format(hb_jinja *j, hb_jvalue self, const hb_jargs *args
     return hb_jof_text(hb_jformat_percent(j, hb_jto_text(j, self), given));
 }
 
-/* The two separators of tojson(separators=(",", ":")), or the usual ones. */
+/* Reads the two separators of tojson(separators=(",", ":")); without them, uses the usual ones. */
 static void read_separators(hb_jinja *j, hb_jvalue given, hb_jjson *style)
 {
     style->comma = hb_jliteral(j, style->indent ? "," : ", ");
     style->colon = hb_jliteral(j, ": ");
     if (given.kind == HB_J_ABSENT || given.kind == HB_J_NONE) return;
     const hb_jlist *two = hb_jitems(j, given);
-    if (two->n != 2) hb_jfail(j, HB_ERR_FORMAT, "JSON has two separators");
+    if (two->n != 2) hb_jfail(j, HB_ERR_FORMAT, "tojson needs two separators");
     style->comma = hb_jtext_argument(j, two->items[0], "a separator");
     style->colon = hb_jtext_argument(j, two->items[1], "a separator");
 }

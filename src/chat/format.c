@@ -1,11 +1,11 @@
-/* Texts with places to fill: `"%s" % x` and `"{}".format(x)`, in the forms that templates use. */
+/* Formatting: `"%s" % x` and `"{}".format(x)`, with the conversions that templates use. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include "chat/text.h"
 
-/* A place's form: flags, width, precision and kind, of either notation. */
+/* A conversion of either notation: flags, width, precision and kind. */
 typedef struct place {
     char align; /* '<', '>', '^' or 0 */
     char fill;
@@ -13,13 +13,13 @@ typedef struct place {
     size_t width;
     int precision; /* -1: none */
     char kind;     /* 's', 'd', 'f' ...; 0: none */
-    uint8_t mark;  /* where the place came from, and so what it is filled with */
+    uint8_t mark;  /* origin of the format; the padding gets this mark */
 } place;
 
 #define MAX_WIDTH     4096
 #define MAX_PRECISION 64
 
-/* Whether the byte there is one of these. */
+/* Whether the byte at `at` is one of `bytes`. */
 static bool has_at(const hb_jtext *t, size_t at, const char *bytes)
 {
     return at < t->length && memchr(bytes, t->bytes[at], strlen(bytes));
@@ -42,7 +42,7 @@ static void read_size(hb_jinja *j, const hb_jtext *t, size_t *at, place *p)
     if (has_at(t, *at, ".")) {
         ++*at;
         if (!read_number(t, at, &n) || n > MAX_PRECISION)
-            hb_jfail(j, HB_ERR_UNSUPPORTED, "a number of digits is missing or too large in a format");
+            hb_jfail(j, HB_ERR_UNSUPPORTED, "the precision of a format is missing or too large");
         p->precision = (int)n;
     }
 }
@@ -58,11 +58,12 @@ static void whole_text(hb_jinja *j, hb_jvalue v, const place *p, char text[512])
     snprintf(text, 512, form, sign, size);
 }
 
-/* A number by a place, without the filling. */
+/* A converted number without padding. */
 static const hb_jtext *number_text(hb_jinja *j, hb_jvalue v, const place *p)
 {
     char text[512];
-    if (!hb_jis_number(v)) hb_jfail(j, HB_ERR_FORMAT, "%s is no number for a format", hb_jkind_name(v));
+    if (!hb_jis_number(v))
+        hb_jfail(j, HB_ERR_FORMAT, "%s is not a number, as the format requires", hb_jkind_name(v));
     double real = hb_jto_real(v);
     int digits = p->precision < 0 ? 6 : p->precision;
     switch (p->kind) {
@@ -86,7 +87,7 @@ static const hb_jtext *number_text(hb_jinja *j, hb_jvalue v, const place *p)
     return hb_jbuilt(j, &b);
 }
 
-/* Adds a text, filled up to the width. */
+/* Adds a text, padded to the width. */
 static void add_filled(hb_jinja *j, hb_jbuilder *b, const hb_jtext *t, const place *p, bool number)
 {
     size_t n = hb_jcount(j, t), lack = p->width > n ? p->width - n : 0;
@@ -107,7 +108,7 @@ static const hb_jtext *shortened(hb_jinja *j, const hb_jtext *t, const place *p)
 /* ---- Percent ------------------------------------------------------------------------------------ */
 
 typedef struct arguments {
-    const hb_jlist *list; /* NULL: there is one, `single` */
+    const hb_jlist *list; /* NULL: the only argument is `single` */
     hb_jvalue single;
     size_t used;
 } arguments;
@@ -115,21 +116,21 @@ typedef struct arguments {
 static hb_jvalue next_argument(hb_jinja *j, arguments *a)
 {
     size_t n = a->list ? a->list->n : 1;
-    if (a->used == n) hb_jfail(j, HB_ERR_FORMAT, "a format has more places than arguments");
+    if (a->used == n) hb_jfail(j, HB_ERR_FORMAT, "a format has fewer arguments than conversions");
     hb_jvalue v = a->list ? a->list->items[a->used] : a->single;
     a->used++;
     return v;
 }
 
-/* "(name)" after a percent sign; the dict's value of that name. */
+/* Reads "(name)" after a percent sign and returns the mapping's value of this name. */
 static hb_jvalue named_argument(hb_jinja *j, const hb_jtext *t, size_t *at, arguments *a)
 {
     const char *end = memchr(t->bytes + *at, ')', t->length - *at);
     if (!end || a->list || a->single.kind != HB_J_DICT)
-        hb_jfail(j, HB_ERR_FORMAT, "a format asks for a name, and its argument is no mapping");
+        hb_jfail(j, HB_ERR_FORMAT, "a format with names needs a mapping");
     size_t to = (size_t)(end - t->bytes);
     const hb_jvalue *found = hb_jfind_name(j, a->single.dict, hb_jpart_of(j, t, *at + 1, to));
-    if (!found) hb_jfail(j, HB_ERR_FORMAT, "a format asks for a name that its mapping does not have");
+    if (!found) hb_jfail(j, HB_ERR_FORMAT, "the mapping lacks a name that the format uses");
     *at = to + 1;
     a->used = 1;
     return *found;
@@ -146,14 +147,14 @@ static void add_percent(hb_jinja *j, hb_jbuilder *b, const hb_jtext *t, size_t *
         if (t->bytes[*at] == '0') p.fill = '0';
     }
     read_size(j, t, at, &p);
-    if (*at == t->length) hb_jfail(j, HB_ERR_FORMAT, "a format ends within a place");
+    if (*at == t->length) hb_jfail(j, HB_ERR_FORMAT, "a format ends inside a conversion");
     p.kind = t->bytes[(*at)++];
     if (p.kind == '%') {
         hb_jadd_bytes(j, b, "%", 1, p.mark);
         return;
     }
     if (!p.kind || !strchr("sridfFegxX", p.kind))
-        hb_jfail(j, HB_ERR_UNSUPPORTED, "a format has a place of an unknown kind");
+        hb_jfail(j, HB_ERR_UNSUPPORTED, "a format has an unknown conversion");
     if (v.kind == HB_J_ABSENT) v = next_argument(j, a);
     if (!p.align) p.align = '>';
     if (p.align == '<') p.fill = ' ';
@@ -182,28 +183,28 @@ const hb_jtext *hb_jformat_percent(hb_jinja *j, const hb_jtext *format, hb_jvalu
     }
     bool one = values.kind != HB_J_DICT && values.kind != HB_J_LIST && values.kind != HB_J_UNDEFINED;
     if (many ? a.used < a.list->n : one && !a.used)
-        hb_jfail(j, HB_ERR_FORMAT, "a format has fewer places than arguments");
+        hb_jfail(j, HB_ERR_FORMAT, "a format has more arguments than conversions");
     return hb_jbuilt(j, &b);
 }
 
 /* ---- Braces ------------------------------------------------------------------------------------- */
 
-/* What "{}", "{0}" or "{name}" stands for. */
+/* The argument that "{}", "{0}" or "{name}" refers to. */
 static hb_jvalue field(hb_jinja *j, const hb_jtext *name, const hb_jargs *args, size_t *next)
 {
     size_t at = 0, number = *next;
     if (name->length == 0) ++*next;
     if (name->length == 0 || (read_number(name, &at, &number) && at == name->length)) {
         if (number < args->n) return args->v[number];
-        hb_jfail(j, HB_ERR_FORMAT, "a format has more places than arguments");
+        hb_jfail(j, HB_ERR_FORMAT, "a format has fewer arguments than conversions");
     }
     for (size_t i = 0; i < args->n_named; i++)
         if (hb_jsame_text(args->names[i], name)) return args->named[i];
-    hb_jfail(j, HB_ERR_FORMAT, "a format has a place '%.*s', and no argument of that name",
+    hb_jfail(j, HB_ERR_FORMAT, "a format names '%.*s', but there is no such argument",
              (int)name->length, name->bytes);
 }
 
-/* ":" and what follows it: [[fill]align][+][0][width][.precision][kind]. */
+/* Reads ":[[fill]align][+][0][width][.precision][kind]". */
 static place read_place(hb_jinja *j, const hb_jtext *t)
 {
     place p = {.fill = ' ', .precision = -1, .mark = hb_jmark_of(t)};
@@ -216,7 +217,7 @@ static place read_place(hb_jinja *j, const hb_jtext *t)
     read_size(j, t, &at, &p);
     if (at < t->length) p.kind = t->bytes[at++];
     if (at < t->length || (p.kind && !strchr("sdfFegxX", p.kind)) || (unsigned char)p.fill > 0x7E)
-        hb_jfail(j, HB_ERR_UNSUPPORTED, "a format has a place of an unknown kind");
+        hb_jfail(j, HB_ERR_UNSUPPORTED, "a format has an unknown conversion");
     return p;
 }
 
@@ -258,7 +259,7 @@ const hb_jtext *hb_jformat_braces(hb_jinja *j, const hb_jtext *format, const hb_
             add_field(j, &b, hb_jpart_of(j, format, at + 1, to), args, &next);
             at = to + 1;
         } else {
-            if (c == '}') hb_jfail(j, HB_ERR_FORMAT, "a format has a closing brace alone");
+            if (c == '}') hb_jfail(j, HB_ERR_FORMAT, "a format has a single closing brace");
             hb_jadd(j, &b, hb_jpart_of(j, format, at, at + 1));
             at++;
         }

@@ -8,13 +8,14 @@ enum { TRIM = 1, TRIM_ANSWERS = 2, SYSTEM_OPENS = 4 };
 
 struct hb_chat_form {
     const char *name;
-    const char *before[3], *after[3]; /* of a message, by hb_role */
-    const char *reply;                /* what the model's answer comes after */
-    unsigned flags; /* TRIM: messages lose the white space around them; TRIM_ANSWERS: the assistant's
-                       do; SYSTEM_OPENS: a system message opens the user's turn after it */
+    const char *before[3], *after[3]; /* text before and after a message, by hb_role */
+    const char *reply;                /* text before the model's answer */
+    unsigned flags; /* TRIM: white space around messages is removed; TRIM_ANSWERS: only around the
+                       assistant's messages; SYSTEM_OPENS: a system message opens the turn of the user's
+                       message after it */
 };
 
-/* DeepSeek spells its tokens with a full-width bar and SentencePiece's mark of a space. */
+/* DeepSeek's tokens contain a full-width bar and SentencePiece's mark for a space. */
 #define BAR           "\xEF\xBD\x9C"
 #define DEEPSEEK_USER "<" BAR "User" BAR ">"
 #define DEEPSEEK_BOT  "<" BAR "Assistant" BAR ">"
@@ -140,8 +141,8 @@ static const hb_chat_form formats[] = {
 };
 #define N_FORMATS (sizeof formats / sizeof *formats)
 
-/* A template is of the first format here that it has all the markers of. A NULL name is of those that
- * look like another one, and are none that is known. */
+/* A template has the first format in this list whose markers it all contains. A NULL name stands for
+ * unknown formats that look like a known one. */
 static const struct {
     const char *name, *markers[3];
 } signs[] = {
@@ -214,15 +215,15 @@ static hb_status check_messages(const hb_message *messages, size_t n, bool reply
     size_t first = n > 0 && messages[0].role == HB_ROLE_SYSTEM;
     for (size_t i = first; i < n; i++)
         if (messages[i].role != ((i - first) % 2 ? HB_ROLE_ASSISTANT : HB_ROLE_USER))
-            return hb_fail(err, HB_ERR_ARGUMENT,
-                           "message %zu: after a system message or none, user and assistant take turns",
-                           i);
+            return hb_fail(
+                err, HB_ERR_ARGUMENT,
+                "message %zu: user and assistant must take turns, after an optional system message", i);
     if (n == first || (reply && (n - first) % 2 == 0))
         return hb_fail(err, HB_ERR_ARGUMENT, "a conversation must end with the user's message");
     return HB_OK;
 }
 
-/* Adds what the format keeps of a message. */
+/* Adds a message, trimmed if the format requires it. */
 static bool add_kept(hb_buffer *text, const hb_chat_form *f, const hb_message *m)
 {
     const char *bytes = m->text;
@@ -258,7 +259,7 @@ static bool add_messages(const hb_chat_form *f, const hb_message *messages, size
     return ok;
 }
 
-/* What the format says and what the messages say come by turns, each in a span of its own. */
+/* Text of the format and text of messages alternate. Each gets its own span. */
 hb_status hb_chat_form_write(const hb_chat_form *form, const hb_message *messages, size_t n, bool reply,
                              hb_rendered *rendered, hb_error *err)
 {

@@ -1,9 +1,9 @@
-/* Functions that every template has. */
+/* The functions that every template can call. */
 #include <time.h>
 #include "chat/builtins.h"
 #include "chat/eval.h"
 
-#define MAX_RANGE 100000 /* as Jinja's sandbox has it */
+#define MAX_RANGE 100000 /* as in Jinja's sandbox */
 
 static hb_jvalue global_range(hb_jinja *j, hb_jvalue self, const hb_jargs *args)
 {
@@ -24,14 +24,14 @@ static hb_jvalue global_range(hb_jinja *j, hb_jvalue self, const hb_jargs *args)
     return hb_jof_list(list);
 }
 
-/* Puts a mapping's pairs, or a list of pairs, into a dict. */
+/* Puts the pairs of a mapping or of a list of pairs into a dict. */
 static void put_all(hb_jinja *j, hb_jdict *dict, hb_jvalue from)
 {
     const hb_jlist *pairs = from.kind == HB_J_DICT ? hb_jdict_list(j, from.dict, HB_J_ITEMS, HB_J_PLAIN)
                                                    : hb_jitems(j, from);
     for (size_t i = 0; i < pairs->n; i++) {
         const hb_jlist *pair = hb_jitems(j, pairs->items[i]);
-        if (pair->n != 2) hb_jfail(j, HB_ERR_FORMAT, "a mapping is made of pairs");
+        if (pair->n != 2) hb_jfail(j, HB_ERR_FORMAT, "a dict is made of pairs");
         hb_jput(j, dict, pair->items[0], pair->items[1]);
     }
 }
@@ -78,7 +78,7 @@ static hb_jvalue global_now(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
 
 /* ---- Cyclers and joiners ------------------------------------------------------------------------- */
 
-/* Both keep a list that templates cannot reach, and in `taken` where they are. */
+/* Both keep a list that templates cannot access, and their position in its `taken`. */
 static hb_jvalue cycler_next(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
 {
     (void)j, (void)arg;
@@ -108,7 +108,7 @@ static hb_jvalue global_cycler(hb_jinja *j, hb_jvalue self, const hb_jargs *args
     return hb_jof_dict(cycler);
 }
 
-/* Nothing at the first call, then the separator. */
+/* Returns an empty text at the first call, and then the separator. */
 static hb_jvalue joiner_call(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg)
 {
     (void)arg;

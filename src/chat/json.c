@@ -1,4 +1,4 @@
-/* Values as JSON, as Python's json.dumps writes it. */
+/* Writes values as JSON like Python's json.dumps. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -53,7 +53,7 @@ static void add_list(hb_jinja *j, hb_jbuilder *b, const hb_jlist *list, const hb
     hb_jadd_literal(j, b, "]");
 }
 
-/* A key as JSON has them. */
+/* The text of a key in JSON. */
 static const hb_jtext *key_text(hb_jinja *j, hb_jvalue key)
 {
     if (key.kind == HB_J_NONE) return hb_jliteral(j, "null");

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/text.h"
 #include "chat/text.h"
 
 typedef struct lexer {
@@ -11,8 +12,8 @@ typedef struct lexer {
     size_t length, at;
     hb_jtoken *tokens;
     size_t n, room;
-    bool line_starts;  /* what lies at `at` is the first of its line, as far as tags are concerned */
-    char closing[256]; /* the brackets that are open, innermost last */
+    bool line_starts;  /* whether `at` is at the start of a line, not counting tags */
+    char closing[256]; /* closing brackets that are due, innermost last */
     size_t n_open;
 } lexer;
 
@@ -22,11 +23,6 @@ static bool starts(const lexer *x, size_t at, const char *with)
 {
     size_t n = strlen(with);
     return n <= x->length - at && memcmp(x->source + at, with, n) == 0;
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 static bool is_digit(char c)
@@ -53,7 +49,7 @@ static hb_jvalue source_text(lexer *x, size_t from, size_t to)
     return hb_jof_text(t);
 }
 
-/* Goes to a place, counting lines. */
+/* Moves forward to `to` and counts lines. */
 static void go_to(lexer *x, size_t to)
 {
     for (; x->at < to; x->at++) x->j->line += x->source[x->at] == '\n';
@@ -61,21 +57,21 @@ static void go_to(lexer *x, size_t to)
 
 static size_t skip_blanks(const lexer *x, size_t at)
 {
-    while (at < x->length && is_blank(x->source[at])) at++;
+    while (at < x->length && hb_is_space(x->source[at])) at++;
     return at;
 }
 
 /* ---- Text between tags -------------------------------------------------------------------------- */
 
-/* Adds the text up to `end`, where a tag begins that may strip what is before it. */
+/* Adds the text up to `end`, where a tag begins. The tag may strip white space before it. */
 static void add_data(lexer *x, size_t end, char sign, bool strips_line)
 {
     size_t from = x->at, to = end;
     if (sign == '-') {
-        while (to > from && is_blank(x->source[to - 1])) to--;
+        while (to > from && hb_is_space(x->source[to - 1])) to--;
     } else if (sign != '+' && strips_line) {
         size_t line = end;
-        while (line > from && x->source[line - 1] != '\n' && is_blank(x->source[line - 1])) line--;
+        while (line > from && x->source[line - 1] != '\n' && hb_is_space(x->source[line - 1])) line--;
         bool whole = line > from ? x->source[line - 1] == '\n' : x->line_starts;
         if (whole) to = line;
     }
@@ -83,8 +79,8 @@ static void add_data(lexer *x, size_t end, char sign, bool strips_line)
     go_to(x, end);
 }
 
-/* Past the end of a block, comment or raw tag that closes with `close` at `at`, and the white space
- * that it takes. `sign` is what stands before `close`. */
+/* Moves to `at`, the end of a block, comment or raw tag, and past the white space that the tag strips.
+ * `sign` is the sign before the closing characters. */
 static void close_tag(lexer *x, size_t at, char sign, bool trims)
 {
     size_t end = at;
@@ -94,13 +90,13 @@ static void close_tag(lexer *x, size_t at, char sign, bool trims)
     go_to(x, end);
 }
 
-/* The sign of white-space control at a place, 0: none. */
+/* The sign of white-space control at `at`; 0 if there is none. */
 static char sign_at(const lexer *x, size_t at)
 {
     return at < x->length && (x->source[at] == '-' || x->source[at] == '+') ? x->source[at] : 0;
 }
 
-/* Where `what` first stands at or after a place. */
+/* The offset of `what` at or after `from`; SIZE_MAX if it does not occur. */
 static size_t find(const lexer *x, size_t from, const char *what)
 {
     const char *found = memmem(x->source + from, x->length - from, what, strlen(what));
@@ -114,7 +110,7 @@ static void lex_comment(lexer *x, size_t from)
     close_tag(x, end + 2, end > from ? sign_at(x, end - 1) : 0, true);
 }
 
-/* Whether "{%" at a place begins the tag `name`; then its end and the sign of that. */
+/* Whether "{%" at `at` begins the tag `name`. If so, sets the tag's end and the sign there. */
 static bool is_tag(const lexer *x, size_t at, const char *name, size_t *end, char *sign)
 {
     size_t to = skip_blanks(x, at + 2 + (sign_at(x, at + 2) != 0));
@@ -127,7 +123,7 @@ static bool is_tag(const lexer *x, size_t at, const char *name, size_t *end, cha
     return true;
 }
 
-/* Past {% raw %}; what lies before {% endraw %} is text. */
+/* Handles a raw block: everything up to {% endraw %} is text. */
 static void lex_raw(lexer *x, size_t from, char sign)
 {
     size_t at = from, end;
@@ -153,14 +149,14 @@ static int32_t hex_digits(const char *at, size_t n)
     return (int32_t)strtol(digits, &end, 16);
 }
 
-/* \xHH, \uHHHH or \UHHHHHHHH, at the letter; returns how many bytes that is. */
+/* Handles \xHH, \uHHHH or \UHHHHHHHH; `at` is at the letter. Returns the number of bytes read. */
 static size_t add_numeric_escape(lexer *x, hb_jbuilder *b, size_t at, size_t end)
 {
     char kind = x->source[at];
     size_t n = kind == 'x' ? 2 : kind == 'u' ? 4 : 8;
     int32_t c = end - at > n ? hex_digits(x->source + at + 1, n) : -1;
     if (c < 0 || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000))
-        hb_jfail(x->j, HB_ERR_FORMAT, "a text has a broken \\%c", kind);
+        hb_jfail(x->j, HB_ERR_FORMAT, "a text has an invalid escape \\%c", kind);
     hb_jadd_character(x->j, b, c, HB_FROM_TEMPLATE);
     return n + 1;
 }
@@ -175,7 +171,7 @@ static size_t add_octal_escape(lexer *x, hb_jbuilder *b, size_t at, size_t end)
     return n;
 }
 
-/* What follows a backslash, as Python has it. */
+/* Handles the characters after a backslash like Python. Returns the number of bytes read. */
 static size_t add_escape(lexer *x, hb_jbuilder *b, size_t at, size_t end)
 {
     static const char from[] = "ntr\\'\"abfv", to[] = "\n\t\r\\'\"\a\b\f\v";
@@ -214,8 +210,8 @@ static size_t skip_digits(const lexer *x, size_t at)
     return at;
 }
 
-/* A number's end; *real tells that it has a point or an exponent. After a point it has none: list.0.1
- * are two indices. */
+/* The end of a number. Sets *real if it has a point or an exponent. After a point, a number is an index
+ * and has neither: list.0.1 has two indices. */
 static size_t number_end(const lexer *x, bool *real)
 {
     size_t at = skip_digits(x, x->at), exponent;
@@ -253,7 +249,7 @@ static void lex_number(lexer *x)
 
 /* ---- Within tags -------------------------------------------------------------------------------- */
 
-/* Brackets must close as they open; those that are open hide what ends a tag. */
+/* Checks that brackets match. A tag cannot end inside brackets. */
 static void track_bracket(lexer *x, char c)
 {
     const char *open = strchr("([{", c), *close = strchr(")]}", c);
@@ -281,7 +277,8 @@ static void lex_operator(lexer *x)
     go_to(x, x->at + n);
 }
 
-/* Whether the tag ends here; then past it. A block's end may have '+', that of {{ }} may not. */
+/* Moves past the end of the tag if it is here. The end of a block may have a '+', the end of {{ }} may
+ * not. */
 static bool at_end(lexer *x, bool block)
 {
     char sign = sign_at(x, x->at);
@@ -317,7 +314,7 @@ static void lex_tag(lexer *x, bool block)
 
 /* ---- The whole ---------------------------------------------------------------------------------- */
 
-/* Where the next tag begins: "{{", "{%" or "{#". */
+/* The offset of the next tag: "{{", "{%" or "{#". */
 static size_t next_tag(const lexer *x)
 {
     size_t at = x->at;
@@ -330,7 +327,7 @@ static size_t next_tag(const lexer *x)
     return SIZE_MAX;
 }
 
-/* All line ends become "\n", and one at the end of the source is dropped. */
+/* Converts all line ends to "\n" and drops the one at the end of the source. */
 static const char *normal_lines(hb_jinja *j, const char *source, size_t *length)
 {
     char *out = hb_jalloc(j, *length + 1, 1);

@@ -1,4 +1,4 @@
-/* What `loop` tells within a for. */
+/* The attributes of `loop` inside a for statement. */
 #include "chat/builtins.h"
 #include "chat/eval.h"
 
@@ -28,7 +28,7 @@ static const hb_jbuiltin *find_method(const hb_jtext *name)
     return HB_J_FIND(methods, name);
 }
 
-/* The item so far from the current one. */
+/* The next or the previous item. */
 static hb_jvalue neighbour(const hb_jloop *loop, bool next, const hb_jtext *name)
 {
     if (next && loop->at + 1 < loop->items->n) return loop->items->items[loop->at + 1];

@@ -1,5 +1,5 @@
-/* Methods of lists and dicts, as Python has them. Those that change their list or dict do so, where
- * transformers' sandbox would refuse. */
+/* The methods of Python's lists and dicts. Methods that change their object work; transformers' sandbox
+ * refuses them. */
 #include <string.h>
 #include "chat/builtins.h"
 #include "chat/text.h"
@@ -24,7 +24,7 @@ LIST_METHOD(extend)
     return hb_jnone();
 }
 
-/* An index, from the end if negative, held within [0, n]. */
+/* An index within [0, n]. A negative index counts from the end. */
 static size_t held(int64_t index, size_t n)
 {
     if (index < 0) index = index < -(int64_t)n ? 0 : index + (int64_t)n;
@@ -53,7 +53,7 @@ static hb_jvalue take_out(hb_jlist *list, size_t at)
 LIST_METHOD(pop)
 {
     int64_t index = hb_jint_argument(j, arg[0], -1, "an index"), n = (int64_t)self.list->n;
-    if (index < -n || index >= n) hb_jfail(j, HB_ERR_FORMAT, "a list has no item of that index");
+    if (index < -n || index >= n) hb_jfail(j, HB_ERR_FORMAT, "the index is outside the list");
     hb_jstep(j, self.list->n);
     return take_out(self.list, (size_t)(index < 0 ? index + n : index));
 }
@@ -62,7 +62,7 @@ static size_t place_of(hb_jinja *j, const hb_jlist *list, hb_jvalue v)
 {
     for (size_t i = 0; i < list->n; i++)
         if (hb_jequal(j, list->items[i], v)) return i;
-    hb_jfail(j, HB_ERR_FORMAT, "a list does not hold what is looked for");
+    hb_jfail(j, HB_ERR_FORMAT, "the list does not contain the value");
 }
 
 LIST_METHOD(index)
@@ -86,7 +86,7 @@ LIST_METHOD(count)
 LIST_METHOD(reverse)
 {
     (void)arg;
-    hb_jturn_round(j, self.list);
+    hb_jreverse(j, self.list);
     return hb_jnone();
 }
 
@@ -108,7 +108,7 @@ LIST_METHOD(clear)
 const hb_jbuiltin *hb_jfind_list_method(const hb_jtext *name, bool tuple)
 {
     static const hb_jbuiltin methods[] = {
-        {"index", "value", 1, list_index, NULL}, /* these two of tuples, too */
+        {"index", "value", 1, list_index, NULL}, /* tuples have only the first two */
         {"count", "value", 1, list_count, NULL},      {"append", "object", 1, list_append, NULL},
         {"extend", "iterable", 1, list_extend, NULL}, {"insert", "index object", 2, list_insert, NULL},
         {"pop", "index", 0, list_pop, NULL},          {"remove", "value", 1, list_remove, NULL},
@@ -153,7 +153,7 @@ DICT_METHOD(pop)
 {
     hb_jvalue removed;
     if (hb_jremove(j, self.dict, arg[0], &removed)) return removed;
-    if (arg[1].kind == HB_J_ABSENT) hb_jfail(j, HB_ERR_FORMAT, "a mapping has no such key");
+    if (arg[1].kind == HB_J_ABSENT) hb_jfail(j, HB_ERR_FORMAT, "the mapping has no such key");
     return arg[1];
 }
 

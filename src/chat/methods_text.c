@@ -1,4 +1,4 @@
-/* Methods of texts, as Python's str has them. `self` is a text in all. */
+/* The methods of Python's str. `self` is a text in all of them. */
 #include <string.h>
 #include <utf8proc.h>
 #include "chat/builtins.h"
@@ -10,7 +10,7 @@
 
 static hb_jvalue strip(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg, unsigned ends)
 {
-    const hb_jtext *set = hb_joptional_text(j, arg[0], "what is stripped");
+    const hb_jtext *set = hb_joptional_text(j, arg[0], "the characters to strip");
     return hb_jof_text(hb_jstrip(j, self.text, set, ends));
 }
 
@@ -74,11 +74,11 @@ METHOD(splitlines)
     return hb_jof_list(hb_jlines(j, self.text, hb_jbool_argument(arg[0], false)));
 }
 
-/* What is before the separator, the separator, and what is after it. */
+/* Returns the text before the separator, the separator, and the text after it. */
 static hb_jvalue partition(hb_jinja *j, hb_jvalue self, hb_jvalue by, bool last)
 {
     const hb_jtext *t = self.text, *separator = hb_jtext_argument(j, by, "a separator");
-    if (separator->length == 0) hb_jfail(j, HB_ERR_FORMAT, "an empty text separates nothing");
+    if (separator->length == 0) hb_jfail(j, HB_ERR_FORMAT, "the separator is empty");
     size_t at = last ? hb_jfind_last(j, t, separator, t->length) : hb_jfind_text(j, t, separator, 0);
     bool found = at != SIZE_MAX;
     size_t from = found ? at : last ? 0 : t->length, to = found ? at + separator->length : from;
@@ -105,14 +105,14 @@ METHOD(join)
     hb_jbuilder b = {0};
     for (size_t i = 0; i < items->n; i++) {
         if (i > 0) hb_jadd(j, &b, self.text);
-        hb_jadd(j, &b, hb_jtext_argument(j, items->items[i], "what is joined"));
+        hb_jadd(j, &b, hb_jtext_argument(j, items->items[i], "each joined item"));
     }
     return hb_jof_text(hb_jbuilt(j, &b));
 }
 
 METHOD(replace)
 {
-    return hb_jof_text(hb_jreplace(j, self.text, hb_jtext_argument(j, arg[0], "what is replaced"),
+    return hb_jof_text(hb_jreplace(j, self.text, hb_jtext_argument(j, arg[0], "the replaced text"),
                                    hb_jtext_argument(j, arg[1], "a replacement"),
                                    hb_jint_argument(j, arg[2], -1, "the number of replacements")));
 }
@@ -133,7 +133,7 @@ METHOD(removesuffix)
 
 /* ---- Asking ------------------------------------------------------------------------------------- */
 
-/* Of one text, or any of a tuple of them. */
+/* Whether the text has the given part or, for a tuple, any of its parts. */
 static hb_jvalue any_of(hb_jinja *j, hb_jvalue self, hb_jvalue given,
                         bool (*has)(const hb_jtext *t, const hb_jtext *part))
 {
@@ -155,10 +155,10 @@ METHOD(endswith)
     return any_of(j, self, arg[0], hb_jends_with);
 }
 
-/* The place in characters of a part within [start, end), or -1. */
+/* The index in characters of a part within [start, end), or -1. */
 static int64_t place_of(hb_jinja *j, hb_jvalue self, const hb_jvalue *arg, bool last)
 {
-    const hb_jtext *part = hb_jtext_argument(j, arg[0], "what is looked for");
+    const hb_jtext *part = hb_jtext_argument(j, arg[0], "the part to find");
     const hb_jvalue bounds[3] = {arg[1], arg[2], {0}};
     int64_t first, step;
     size_t n;
@@ -184,13 +184,13 @@ METHOD(rfind)
 METHOD(index)
 {
     int64_t place = place_of(j, self, arg, false);
-    if (place < 0) hb_jfail(j, HB_ERR_FORMAT, "a text does not hold what is looked for");
+    if (place < 0) hb_jfail(j, HB_ERR_FORMAT, "the text does not contain the part");
     return hb_jint(place);
 }
 
 METHOD(count)
 {
-    const hb_jtext *part = hb_jtext_argument(j, arg[0], "what is counted");
+    const hb_jtext *part = hb_jtext_argument(j, arg[0], "the counted part");
     int64_t n = 0;
     if (part->length == 0) return hb_jint((int64_t)hb_jcount(j, self.text) + 1);
     for (size_t at = 0; (at = hb_jfind_text(j, self.text, part, at)) != SIZE_MAX; n++)
@@ -198,7 +198,7 @@ METHOD(count)
     return hb_jint(n);
 }
 
-/* Whether there are characters, all of one of these categories of Unicode. */
+/* Whether the text is not empty and all its characters have one of these Unicode categories. */
 static hb_jvalue all_in(hb_jinja *j, const hb_jtext *t, utf8proc_category_t from,
                         utf8proc_category_t to, bool also_numbers)
 {

@@ -1,4 +1,4 @@
-/* Operators, as Python's. Whole numbers have 64 bits; what overflows them is an error. */
+/* Python's operators. Whole numbers have 64 bits; an overflow is an error. */
 #include <math.h>
 #include "chat/eval.h"
 
@@ -64,7 +64,7 @@ static int64_t operate_integers(hb_jinja *j, hb_jop op, int64_t a, int64_t b)
     else if (op == HB_J_POWER) result = power(j, a, b, &overflows);
     else if (op == HB_J_FLOOR_DIVIDE) result = a / b - (a % b != 0 && (a % b < 0) != (b < 0));
     else result = a % b + (a % b != 0 && (a % b < 0) != (b < 0) ? b : 0);
-    if (overflows) hb_jfail(j, HB_ERR_FORMAT, "a whole number grows beyond 64 bits");
+    if (overflows) hb_jfail(j, HB_ERR_FORMAT, "a whole number exceeds 64 bits");
     return result;
 }
 

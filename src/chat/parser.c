@@ -59,12 +59,12 @@ const hb_jtext *hb_jexpect_name(hb_jparser *p)
 
 /* ---- Statements --------------------------------------------------------------------------------- */
 
-/* The tags that end a body, NULL after the last. */
+/* Tags that end a body; NULL-terminated. */
 typedef const char *const *ends;
 
 static hb_jnode *parse_body(hb_jparser *p, ends until);
 
-/* The body up to a tag that ends it, and past that. */
+/* Parses a body and the name of the tag that ends it. */
 static hb_jnode *parse_whole_body(hb_jparser *p, const char *end)
 {
     const char *const until[] = {end, NULL};
@@ -74,7 +74,7 @@ static hb_jnode *parse_whole_body(hb_jparser *p, const char *end)
     return body;
 }
 
-/* What may be assigned to: names, tuples of them, or an attribute of a namespace. */
+/* Checks the target of an assignment: a name, a tuple of targets, or an attribute of a namespace. */
 static void check_target(hb_jparser *p, const hb_jnode *node, bool attributes)
 {
     bool attribute = attributes && node->kind == HB_N_ATTRIBUTE && node->a->kind == HB_N_NAME;
@@ -83,8 +83,8 @@ static void check_target(hb_jparser *p, const hb_jnode *node, bool attributes)
     for (const hb_jnode *part = node->list; part; part = part->next) check_target(p, part, attributes);
 }
 
-/* A name, or an attribute. */
-static hb_jnode *parse_place(hb_jparser *p)
+/* A name or an attribute. */
+static hb_jnode *parse_single_target(hb_jparser *p)
 {
     hb_jnode *node = hb_jparse_primary(p);
     if (!hb_jskip(p, HB_T_OPERATOR, ".")) return node;
@@ -96,7 +96,7 @@ static hb_jnode *parse_place(hb_jparser *p)
 
 static hb_jnode *parse_target(hb_jparser *p, bool attributes)
 {
-    hb_jnode *node = hb_jparse_tuple(p, attributes ? parse_place : hb_jparse_primary);
+    hb_jnode *node = hb_jparse_tuple(p, attributes ? parse_single_target : hb_jparse_primary);
     check_target(p, node, attributes);
     return node;
 }
@@ -212,7 +212,7 @@ static hb_jnode *parse_with(hb_jparser *p)
     return node;
 }
 
-/* {% generation %} marks the model's own turns for training; here it is only a body. */
+/* {% generation %} marks the model's own turns for training. Here it has no effect. */
 static hb_jnode *parse_generation(hb_jparser *p)
 {
     hb_jnode *node = hb_jnode_new(p, HB_N_SCOPE);
@@ -278,7 +278,8 @@ static hb_jnode *parse_output(hb_jparser *p)
     return node;
 }
 
-/* Statements up to a tag of `until`, at whose name it stops; or, without, to the template's end. */
+/* Parses statements up to a tag of `until`, and stops at its name. If `until` is NULL, parses to the
+ * template's end. */
 static hb_jnode *parse_body(hb_jparser *p, ends until)
 {
     hb_jnodes body = {0};

@@ -1,4 +1,4 @@
-/* Values as text, as Python writes them. */
+/* Writes values as text like Python. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,7 +9,7 @@
 
 /* ---- Numbers ------------------------------------------------------------------------------------ */
 
-/* Digits and exponent of the shortest decimal number that reads back the same. */
+/* Digits and exponent of the shortest decimal number that gives the same double when read. */
 static int shortest(double real, char digits[24])
 {
     char text[40];
@@ -71,7 +71,7 @@ static bool is_printable(int32_t c)
     }
 }
 
-/* The character as repr writes it when it does not stand for itself; empty when it does. */
+/* Sets `out` to the escape that repr writes for the character; empty if repr writes it unchanged. */
 static void escaped(int32_t c, unsigned char byte, char quote, char out[16])
 {
     out[0] = '\0';

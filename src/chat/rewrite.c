@@ -1,4 +1,4 @@
-/* What makes new texts of a text: other case, replacements, and parts cut at separators. */
+/* Changes case, replaces parts, and splits texts. */
 #include <string.h>
 #include <utf8proc.h>
 #include "chat/text.h"
@@ -19,7 +19,7 @@ static int32_t changed(int32_t c, hb_jcase to, bool begins)
     return utf8proc_totitle(c);
 }
 
-/* Letters have one letter of the other case, but for the German sharp s, whose capital is two. */
+/* Each letter maps to one letter, except the German sharp s, whose upper case is two letters. */
 const hb_jtext *hb_jchange_case(hb_jinja *j, const hb_jtext *t, hb_jcase to)
 {
     hb_jbuilder b = {0};
@@ -39,7 +39,7 @@ const hb_jtext *hb_jchange_case(hb_jinja *j, const hb_jtext *t, hb_jcase to)
 
 /* ---- Replacing ---------------------------------------------------------------------------------- */
 
-/* Between all characters and at both ends, as Python replaces an empty text. */
+/* Replaces an empty text like Python: inserts between all characters and at both ends. */
 static const hb_jtext *insert_everywhere(hb_jinja *j, const hb_jtext *t, const hb_jtext *new,
                                          int64_t limit)
 {
@@ -78,7 +78,7 @@ static void push_part(hb_jinja *j, hb_jlist *list, const hb_jtext *t, size_t fro
     hb_jpush(j, list, hb_jof_text(hb_jpart_of(j, t, from, to)));
 }
 
-/* Words, with the rest of the text as the last one where the limit is reached. */
+/* Splits at white space. After `limit` words, the rest of the text is the last part. */
 static hb_jlist *split_words(hb_jinja *j, const hb_jtext *t, int64_t limit)
 {
     hb_jlist *list = hb_jnew_list(j, HB_J_PLAIN);
@@ -101,7 +101,7 @@ static hb_jlist *split_words(hb_jinja *j, const hb_jtext *t, int64_t limit)
 hb_jlist *hb_jsplit(hb_jinja *j, const hb_jtext *t, const hb_jtext *separator, int64_t limit)
 {
     if (!separator) return split_words(j, t, limit);
-    if (separator->length == 0) hb_jfail(j, HB_ERR_FORMAT, "an empty text separates nothing");
+    if (separator->length == 0) hb_jfail(j, HB_ERR_FORMAT, "the separator is empty");
     hb_jlist *list = hb_jnew_list(j, HB_J_PLAIN);
     size_t from = 0, found;
     while (limit-- != 0 && (found = hb_jfind_text(j, t, separator, from)) != SIZE_MAX) {
@@ -112,7 +112,7 @@ hb_jlist *hb_jsplit(hb_jinja *j, const hb_jtext *t, const hb_jtext *separator, i
     return list;
 }
 
-/* As split_words, from the end. */
+/* Like split_words, but from the end. */
 static hb_jlist *split_words_right(hb_jinja *j, const hb_jtext *t, int64_t limit)
 {
     hb_jlist *list = hb_jnew_list(j, HB_J_PLAIN);
@@ -129,14 +129,14 @@ static hb_jlist *split_words_right(hb_jinja *j, const hb_jtext *t, int64_t limit
         rest = hb_jstrip(j, hb_jpart_of(j, rest, 0, at), NULL, HB_J_RIGHT);
     }
     if (rest->length) push_part(j, list, rest, 0, rest->length);
-    hb_jturn_round(j, list);
+    hb_jreverse(j, list);
     return list;
 }
 
 hb_jlist *hb_jsplit_right(hb_jinja *j, const hb_jtext *t, const hb_jtext *separator, int64_t limit)
 {
     if (!separator) return split_words_right(j, t, limit);
-    if (separator->length == 0) hb_jfail(j, HB_ERR_FORMAT, "an empty text separates nothing");
+    if (separator->length == 0) hb_jfail(j, HB_ERR_FORMAT, "the separator is empty");
     hb_jlist *list = hb_jnew_list(j, HB_J_PLAIN);
     size_t to = t->length, found;
     while (limit-- != 0 && (found = hb_jfind_last(j, t, separator, to)) != SIZE_MAX) {
@@ -144,11 +144,11 @@ hb_jlist *hb_jsplit_right(hb_jinja *j, const hb_jtext *t, const hb_jtext *separa
         to = found;
     }
     push_part(j, list, t, 0, to);
-    hb_jturn_round(j, list);
+    hb_jreverse(j, list);
     return list;
 }
 
-/* Whether a line ends with this character, as str.splitlines has it. */
+/* Whether str.splitlines ends a line at this character. */
 static bool ends_line(int32_t c)
 {
     return (c >= 10 && c <= 13) || (c >= 28 && c <= 30) || c == 0x85 || c == 0x2028 || c == 0x2029;

@@ -6,7 +6,7 @@
 #include "chat/eval.h"
 #include "chat/parser.h"
 
-/* Bounds. What a conversation holds is copied a few times, so the bounds grow with it. */
+/* Limits. They grow with the conversation, because templates copy its text several times. */
 #define STEPS          ((uint64_t)10000000)
 #define STEPS_PER_BYTE 8
 #define MEMORY         ((size_t)64 << 20)
@@ -20,7 +20,7 @@ struct hb_template {
     const hb_jnode *body;
 };
 
-/* Runs what may leave by hb_jfail. */
+/* Calls a function that may fail by hb_jfail. Returns false if it fails. */
 static bool guarded(hb_jinja *j, void (*run)(hb_jinja *j, void *with), void *with)
 {
     if (setjmp(j->failed)) return false;
@@ -165,10 +165,11 @@ static void render(hb_jinja *j, void *with)
     for (size_t i = 0; in->thinking && i < 2; i++)
         set(j, i ? "thinking" : "enable_thinking", hb_jbool(in->thinking == HB_THINKING_ON));
     json_object_foreach(r->variables, name, value) set(j, name, json_value(j, value));
-    if (hb_jexec(j, r->template->body)) hb_jfail(j, HB_ERR_FORMAT, "a break is not within a loop");
+    if (hb_jexec(j, r->template->body))
+        hb_jfail(j, HB_ERR_FORMAT, "a break or continue is outside a loop");
 }
 
-/* Copies what was written, with a span for each stretch of the same kind. */
+/* Copies the output. Each stretch of text that is the template's, or is not, becomes a span. */
 static bool copy_out(const hb_jbuilder *b, hb_rendered *out)
 {
     const hb_jtext t = {b->bytes, b->length, b->marks, b->mark};
@@ -197,7 +198,7 @@ static bool copy_out(const hb_jbuilder *b, hb_rendered *out)
     return true;
 }
 
-/* The bytes that a template gets to see. */
+/* The size of a template's input in bytes. */
 static size_t input_size(const hb_template_input *input)
 {
     size_t n = input->variables ? strlen(input->variables) : 0;
@@ -212,7 +213,7 @@ static hb_status read_variables(const char *text, json_t **variables, hb_error *
     if (json_is_object(*variables)) return HB_OK;
     json_decref(*variables);
     if (!text) return hb_fail_memory(err);
-    return hb_fail(err, HB_ERR_ARGUMENT, "the variables are no JSON object");
+    return hb_fail(err, HB_ERR_ARGUMENT, "the variables are not a JSON object");
 }
 
 hb_status hb_template_render(const hb_template *template, const hb_template_input *input,

@@ -1,4 +1,4 @@
-/* Tests: what may stand after "is". */
+/* Tests, which follow "is". */
 #include "chat/builtins.h"
 #include "chat/eval.h"
 
@@ -41,7 +41,7 @@ TEST(string, self.kind == HB_J_TEXT)
 TEST(mapping, is_dict(self))
 TEST(sequence, is_sequence(self))
 TEST(iterable, is_iterable(self))
-TEST(callable, self.kind == HB_J_CALLABLE || self.kind == HB_J_UNDEFINED) /* as Python has it */
+TEST(callable, self.kind == HB_J_CALLABLE || self.kind == HB_J_UNDEFINED) /* as in Python */
 TEST(filter, self.kind == HB_J_TEXT && hb_jfind_filter(self.text))
 TEST(test, self.kind == HB_J_TEXT && hb_jfind_test(self.text))
 
@@ -63,7 +63,7 @@ static bool rest_is(hb_jinja *j, hb_jvalue v, hb_jvalue divisor, int64_t rest)
     return hb_jequal(j, hb_joperate(j, HB_J_MODULO, v, divisor), hb_jint(rest));
 }
 
-/* Whether a text has letters, all of which are of that case. */
+/* Whether a text has letters and all of them have this case. */
 static bool is_case(hb_jinja *j, hb_jvalue v, hb_jcase which)
 {
     const hb_jtext *t = hb_jto_text(j, v);

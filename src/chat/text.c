@@ -8,7 +8,7 @@
 
 static void make_room(hb_jinja *j, hb_jbuilder *b, size_t n)
 {
-    if (n > j->text_limit - b->length) hb_jfail(j, HB_ERR_FORMAT, "a text grows too long");
+    if (n > j->text_limit - b->length) hb_jfail(j, HB_ERR_FORMAT, "a text becomes too long");
     if (n <= b->room - b->length) return;
     size_t room = b->room ? b->room : 32;
     while (room - b->length < n) room *= 2;
@@ -23,7 +23,7 @@ static void make_room(hb_jinja *j, hb_jbuilder *b, size_t n)
     b->room = room;
 }
 
-/* Bytes with marks of their own, or all with one. */
+/* Adds bytes. `marks` has a mark for each byte; if it is NULL, all bytes get `mark`. */
 static void add(hb_jinja *j, hb_jbuilder *b, const char *bytes, size_t n, const uint8_t *marks,
                 uint8_t mark)
 {

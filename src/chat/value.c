@@ -128,7 +128,7 @@ static bool equal_dicts(hb_jinja *j, const hb_jdict *a, const hb_jdict *b)
     return equal || a == b;
 }
 
-/* A whole number, which a boolean is, too. */
+/* The value of a whole number or boolean. */
 static int64_t whole(hb_jvalue v)
 {
     return v.kind == HB_J_BOOL ? v.truth : v.integer;
@@ -190,7 +190,7 @@ int hb_jcompare(hb_jinja *j, hb_jvalue a, hb_jvalue b)
     } else {
         hb_jneed(j, a);
         hb_jneed(j, b);
-        hb_jfail(j, HB_ERR_FORMAT, "%s and %s have no order", hb_jkind_name(a), hb_jkind_name(b));
+        hb_jfail(j, HB_ERR_FORMAT, "%s and %s cannot be compared", hb_jkind_name(a), hb_jkind_name(b));
     }
     hb_jleave(j);
     return result;
@@ -219,7 +219,7 @@ bool hb_jlength(hb_jvalue v, size_t *n)
         return true;
     case HB_J_TEXT:
         *n = v.text->length;
-        return true; /* bytes; hb_jcount tells characters */
+        return true; /* in bytes; hb_jcount counts characters */
     case HB_J_LIST:
         *n = v.list->n;
         return v.list->form != HB_J_GENERATOR;

@@ -152,7 +152,7 @@ const hb_jlist *hb_jitems(hb_jinja *j, hb_jvalue v);
 
 hb_jlist *hb_jnew_list(hb_jinja *j, hb_jform form);
 void hb_jpush(hb_jinja *j, hb_jlist *list, hb_jvalue v);
-void hb_jturn_round(hb_jinja *j, hb_jlist *list); /* the last item becomes the first */
+void hb_jreverse(hb_jinja *j, hb_jlist *list); /* the last item becomes the first */
 hb_jdict *hb_jnew_dict(hb_jinja *j);
 hb_jvalue *hb_jfind(hb_jinja *j, const hb_jdict *dict,
                     hb_jvalue key); /* NULL if there is no such key */

@@ -82,7 +82,7 @@ class Chat(Case):
             self.fails(command, "--model", MODEL, "--chat", "--chat-template", "mine", "x",
                        says="'mine' is neither a file nor a format")
             self.fails(command, "--model", MODEL, "--chat", "--chat-template", self.dir, "x", says="--chat-template: ")
-            self.fails(command, "--model", CHAT_MODEL, "--chat", "--thinking", "on", "x", says="knows no choice of thinking")
+            self.fails(command, "--model", CHAT_MODEL, "--chat", "--thinking", "on", "x", says="no thinking option")
         self.fails("score", "--model", MODEL, "--data", LABELLED, "--chat", says="name a format with --chat-template")
         self.fails("tokenize", "--model", CHAT_MODEL, "--chat", "--no-special", "x", code=USAGE, says="--chat excludes --no-special")
 
@@ -105,14 +105,14 @@ class Chat(Case):
 
     def test_template_errors(self):
         file = self.dir / "bad.jinja"
-        for template, says in (("a\n{% if %}", "chat template, line 2: unexpected '%}'"),
-                               ("{{ raise_exception('no\x1b[1m') }}", "chat template, line 1: the template refuses: no [1m"),
-                               ("{{ nothing.more }}", "chat template, line 1: 'nothing' is undefined")):
+        for template, says in (("a\n{% if %}", "chat template: line 2: unexpected '%}'"),
+                               ("{{ raise_exception('no\x1b[1m') }}", "chat template: line 1: the template refuses: no [1m"),
+                               ("{{ nothing.more }}", "chat template: line 1: 'nothing' is undefined")):
             file.write_text(template)
             self.fails("tokenize", "--model", CHAT_MODEL, "--chat", "--chat-template", file, "x", says=says)
         other = self.model_with("\n{% nosuch %}")
         self.fails("tokenize", "--model", other, "--chat", "x",
-                   says="other.gguf: chat template, line 2: the tag 'nosuch' is not supported here; name a format")
+                   says="other.gguf: chat template: line 2: the tag 'nosuch' is not supported here; name a format")
 
     def test_runs_of_templates(self):
         """A template is told by a hash in runs and parameters."""

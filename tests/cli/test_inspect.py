@@ -25,7 +25,7 @@ class Inspect(Case):
                               "{% endif %}{{ messages | map(attribute='content') | join(' ') }}")
         self.assertEqual(self.run_json("inspect", shy)["chat_sample"], {"text": "Hello Hi. How are you?", "error": None})
         bad = self.make_model("bad.gguf", "--chat-template", "{{ 1 + }}")
-        self.assertIn('Chat error    "chat template, line 1: unexpected \'}}\'"\n', self.run_hbar("inspect", bad)[0])
+        self.assertIn('Chat error    "chat template: line 1: unexpected \'}}\'"\n', self.run_hbar("inspect", bad)[0])
         self.assertEqual(told["memory"]["context"], 200)
         self.assertEqual(len(told["tensors"]), told["types"]["F32"]["tensors"])
         self.assertIn("<|im_end|>", told["metadata"]["tokenizer.chat_template"]["value"])
