@@ -94,7 +94,7 @@ static const uint8_t *map_of(const hb_gguf *gguf)
     return (const uint8_t *)first - 32;
 }
 
-static bool begins(hb_gguf_text name, const char *with)
+static bool begins(hb_text name, const char *with)
 {
     return name.length >= strlen(with) && memcmp(name.bytes, with, strlen(with)) == 0;
 }

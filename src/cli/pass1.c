@@ -153,8 +153,8 @@ static int open_model(cli_pass1 *p)
     return p->check ? p->check(p->user) : CLI_DONE;
 }
 
-/* The cache's limit in bytes. A cache as large as the model already holds so many sequences that weights
- * are read for all of them at little cost; a small model needs LEAST_CACHE for that. */
+/* The cache's limit in bytes. A cache as large as the model already holds so many sequences that
+ * weights are read for all of them at little cost; a small model needs LEAST_CACHE for that. */
 static uint64_t cache_limit(const cli_pass1 *p)
 {
     if (p->kv_mem) return p->kv_mem;
