@@ -800,9 +800,11 @@ HB_API hb_status hb_answer_is_gradable(const char *answer, bool *gradable, hb_er
  * the like) and lead-in lines ("Sure! Here is the answer:") before it are skipped; so is a label like
  * "Answer:" at its beginning. */
 typedef struct hb_answer {
-    size_t start, end; /* bytes; equal where there is no answer */
-    bool has_block;    /* a reasoning block comes first */
-    bool in_block;     /* the text ends within that block, before any answer */
+    size_t start, end;  /* bytes; equal where there is no answer */
+    size_t lead;        /* where the lead-in lines begin; at or before start */
+    bool has_block;     /* a reasoning block comes first */
+    bool in_block;      /* the text ends within that block, before any answer */
+    bool unknown_block; /* it begins with a marker in brackets that is not a known block's: <plan> */
 } hb_answer;
 
 /* The answer of at most `lines` lines that are not blank; 0: one. */
@@ -1615,6 +1617,7 @@ typedef struct hb_validation_source {
     const char *params;        /* path of the parameters */
     const char *scores;        /* path of the run or the table */
     const hb_grading *grading; /* of the run's answers; NULL: labels were given */
+    uint64_t n_abstained;      /* of the run's answers */
 } hb_validation_source;
 
 /* The validation (docs/statistics.md). */
@@ -1624,9 +1627,9 @@ HB_API hb_status hb_validation_text(const hb_validation_source *source,
                                     const hb_validation_result *result, char **text, hb_error *err);
 
 /* One line with the number of hallucinated samples among n and, if the answers were graded, the number
- * of right answers. */
+ * of right answers and of those that abstained. */
 HB_API hb_status hb_rate_text(size_t n, double hallucination_rate, const hb_grading *grading,
-                              char **text, hb_error *err);
+                              uint64_t n_abstained, char **text, hb_error *err);
 
 /* Describes the contents of a GGUF file (docs/usage.md), even if hbar cannot run it: metadata, tensors,
  * types, the memory for a context of n_ctx positions (0: the default of hb_session_open), and the

@@ -101,6 +101,8 @@ static void test_f1_counts_words(void **state)
     assert_near(grade("x", "y").f1, 0, 0);
     assert_near(grade("", "y").f1, 0, 0);
     assert_near(grade("東京大学", "京都").f1, 2.0 / 6, 1e-12);
+    assert_near(grade("the x of the y", "the z").f1, 0, 0); /* articles do not count */
+    assert_near(grade("the", "The").f1, 1, 0);
 }
 
 static void test_best_of_several_and_label(void **state)
@@ -150,6 +152,10 @@ static void test_numbers(void **state)
         {"١٢٫٥", "12.5"},
         {"5️⃣", "5"},
         {"0,123", "0.123"},
+        {"EUR 5", "€5"},
+        {"$2bn", "2 billion US dollars"},
+        {"£3k", "3,000 pounds"},
+        {"\\boxed{42}", "42"},
     };
     static const char *const different[][2] = {
         {"273.15", "-273.15"},    {"0.5", "5"},
@@ -159,6 +165,7 @@ static void test_numbers(void **state)
         {"5", "$5 million"},      {"2⁵", "25"},
         {"1,23,45", "12345"},     {"1990s", "1990"},
         {"5 euros", "5 dollars"}, {"1e9999999", "1e999999"},
+        {"5M", "5 million"},      {"$5mm", "$5 million"},
     };
     for (size_t i = 0; i < sizeof same / sizeof *same; i++)
         if (!grade(same[i][0], same[i][1]).exact) fail_msg("%s is not %s", same[i][0], same[i][1]);
@@ -324,6 +331,9 @@ static const placed places[] = {
     {"Answer: ", "", 1},
     {"Here it is:\n---\n", "Here it is:\n---\n", 1},
     {"Sure!", "Sure!", 1},
+    {"There are two:\n- Red: 1\n- Blue: 2", "- Red: 1", 1},
+    {"- Red: 1\n- Blue: 2", "- Red: 1", 1},
+    {"The correct answer is: Paris.", "Paris.", 1},
     {"<think>x</think><answer>\nParis\n</answer>\nx", "Paris\n", HB_ALL_LINES},
     {"<answer>Paris</answer>", "Paris", 1},
     {"", "", 1},
@@ -350,6 +360,48 @@ static void test_places_of_answers(void **state)
     a = hb_answer_find("x</think>y", 10, 1);
     assert_true(a.has_block && !a.in_block && a.start == 9);
     assert_false(hb_answer_find("x", 1, 1).has_block);
+}
+
+/* Where the lead-in lines before an answer begin. */
+static void test_lead_in_lines(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t lead, start;
+    } rows[] = {{"Paris", 0, 0},
+                {"Answer: Paris", 8, 8},
+                {"\nSo:\n\nParis", 1, 6},
+                {"So:\nSure!\nParis", 0, 10},
+                {"So:\n<think>\nx\n</think>\nThus:\nParis", 23, 29},
+                {"x</think>\nThus:\nParis", 10, 16},
+                {"So:", 0, 0},
+                {"<think>x", 8, 8}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        hb_answer a = hb_answer_find(rows[i].text, strlen(rows[i].text), 1);
+        if (a.lead != rows[i].lead || a.start != rows[i].start)
+            fail_msg("'%s': %zu, %zu", rows[i].text, a.lead, a.start);
+    }
+    hb_grade g = grade("Paris is the capital, and here is why:\n- It is large.", "Paris");
+    assert_true(g.contains && !g.exact);
+    assert_false(grade("Is it Rome?\n<think>\nOr Paris:\n</think>\nOslo", "Paris").contains);
+    assert_true(grade("I don't know, but look at this:\nOslo", "Paris").abstained);
+    assert_true(grade("Here is the answer:\nUnknown", "Paris").abstained);
+}
+
+static void test_blocks_that_are_not_known(void **state)
+{
+    (void)state;
+    static const char *const unknown[] = {"<plan>\nx\n</plan>\nParis", " <|scratch|>x", "[PLAN] x",
+                                          "Sure!\n<plan>x"};
+    static const char *const others[] = {
+        "<b>Paris</b>", "<3", "[1] Paris",     "[your name]", "<think>x</think>y",
+        "Paris",        "",   "<answer>Paris", "<",           "[A]"};
+    for (size_t i = 0; i < sizeof unknown / sizeof *unknown; i++)
+        if (!hb_answer_find(unknown[i], strlen(unknown[i]), 1).unknown_block)
+            fail_msg("%s", unknown[i]);
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (hb_answer_find(others[i], strlen(others[i]), 1).unknown_block) fail_msg("%s", others[i]);
 }
 
 /* The answer ends where it does when the whole text is known, whatever pieces the text comes in. */
@@ -390,6 +442,48 @@ static void test_blocks_that_prompts_open(void **state)
         assert_false(hb_answer_is_marker(others[i], strlen(others[i])));
 }
 
+/* ---- Choices ------------------------------------------------------------------------------------ */
+
+static void test_choices(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        int letter;
+    } rows[] = {{"c", 'C'},
+                {"[C]", 'C'},
+                {"C - Paris", 'C'},
+                {"C, of course. The others are correct, too: B", 'C'},
+                {"\\boxed{C}", 'C'},
+                {"It is (C) Paris", 'C'},
+                {"Choice c.", 'C'},
+                {"The answer is a", 'A'},
+                {"the answer is a dog", 0},
+                {"The answer is not B but C", 'C'},
+                {"The answer is B or C", 0},
+                {"B/C", 0},
+                {"B.C. 44", 0},
+                {"e.g. this", 0},
+                {"I'd say so", 0},
+                {"K", 0},
+                {"", 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        int found = 0;
+        for (int letter = 'A'; letter <= 'J'; letter++)
+            if (grade(rows[i].text, (char[]){(char)letter, '\0'}).choice) found = found ? -1 : letter;
+        if (found != rows[i].letter) fail_msg("'%s' chooses %d", rows[i].text, found);
+    }
+    static const char *const mmlu[] = {"B", "D, the vitamin"};
+    hb_grade g;
+    hb_error err;
+    assert_ok(hb_grade_answer("D", mmlu, 2, NULL, &g, &err));
+    assert_false(g.choice);
+    assert_ok(hb_grade_answer("b)", mmlu, 2, NULL, &g, &err));
+    assert_true(g.choice);
+    assert_true(grade("B", "The answer is (B).").choice);
+    assert_false(grade("D", "vitamin D").choice);
+}
+
 /* ---- Abstentions -------------------------------------------------------------------------------- */
 
 static void test_abstentions_in_each_language(void **state)
@@ -409,6 +503,10 @@ static void test_abstentions_in_each_language(void **state)
         "すみません、わかりません。",
         "잘 모르겠습니다.",
         "N/A",
+        "I dunno",
+        "This cannot be answered.",
+        "Could you please provide more context?",
+        "No comment.",
     };
     for (size_t i = 0; i < sizeof abstentions / sizeof *abstentions; i++)
         if (!grade(abstentions[i], "Paris").abstained) fail_msg("%s", abstentions[i]);
@@ -418,7 +516,10 @@ static void test_abstentions_in_each_language(void **state)
                                           "no se puede",
                                           "東京だと思います。わかりません",
                                           "Je ne sais pas, mais je pense que c'est Paris",
-                                          "我不知道，但我认为是北京"};
+                                          "我不知道，但我认为是北京",
+                                          "I believe it is Paris, though I am not sure.",
+                                          "I can't say exactly, but it was in Paris",
+                                          "Je ne sais pas bien, mais c'est Paris"};
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
         if (grade(answers[i], "Rome").abstained) fail_msg("%s", answers[i]);
 }
@@ -446,6 +547,20 @@ static void test_labels_and_counts_of_abstentions(void **state)
     assert_int_equal(right[HB_GRADE_F1], 1);
     assert_int_equal(right[HB_GRADE_NUMBER], 1);
     assert_int_equal(right[HB_GRADE_CHOICE] + right[HB_N_GRADE_RULES], 0);
+}
+
+/* Where abstaining is a right answer, an abstention is right. */
+static void test_right_abstentions(void **state)
+{
+    (void)state;
+    hb_grade g = grade("I don't know.", "unanswerable");
+    assert_true(g.exact && g.contains && g.f1 == 1 && !g.abstained);
+    static const char *const answers[] = {"Paris", "I have no comment"};
+    hb_error err;
+    assert_ok(hb_grade_answer("I cannot answer that.", answers, 2, NULL, &g, &err));
+    assert_true(g.exact && !g.abstained);
+    assert_ok(hb_grade_answer("Rome", answers, 2, NULL, &g, &err));
+    assert_false(g.exact || g.abstained);
 }
 
 static hb_status open_list(const char *dir, const char *text, hb_abstain_list **list, hb_error *err)
@@ -600,10 +715,14 @@ int main(void)
         cmocka_unit_test(test_dates),
         cmocka_unit_test(test_the_documented_examples),
         cmocka_unit_test(test_places_of_answers),
+        cmocka_unit_test(test_lead_in_lines),
+        cmocka_unit_test(test_blocks_that_are_not_known),
         cmocka_unit_test(test_answers_end_while_they_grow),
         cmocka_unit_test(test_blocks_that_prompts_open),
+        cmocka_unit_test(test_choices),
         cmocka_unit_test(test_abstentions_in_each_language),
         cmocka_unit_test(test_labels_and_counts_of_abstentions),
+        cmocka_unit_test(test_right_abstentions),
         cmocka_unit_test_setup_teardown(test_lists_of_ones_own, make_scratch, remove_scratch),
         cmocka_unit_test(test_hostile_texts),
         cmocka_unit_test(test_without_memory),

@@ -477,7 +477,7 @@ static hb_status rate_text(const reported *r, char **text, hb_error *err)
 {
     (void)r;
     const hb_grading g = hb_grading_defaults();
-    return hb_rate_text(10, 0.25, &g, text, err);
+    return hb_rate_text(10, 0.25, &g, 2, text, err);
 }
 
 /* Removes the creation time, in which two documents may differ. */

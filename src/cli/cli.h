@@ -232,7 +232,8 @@ void cli_grading_advise(hb_run *run, const char *run_path, const hb_grading *gra
 int cli_grading_use(const cli_grading *grading, const char *run_path, const hb_run_counts *counts,
                     const hb_grading **used);
 /* Prints hb_rate_text. Returns an exit code. */
-int cli_print_rate(size_t n, double hallucination_rate, const hb_grading *grading);
+int cli_print_rate(size_t n, double hallucination_rate, const hb_grading *grading,
+                   uint64_t n_abstained);
 
 /* --chat, --system, --chat-template, --thinking and --parse-special (chat.c). */
 typedef struct cli_chat {

@@ -106,25 +106,56 @@ int cli_grading_use(const cli_grading *g, const char *run_path, const hb_run_cou
     return CLI_FAILED;
 }
 
-/* ---- Advice ---------------------------------------------------------------------------------------
- */
+/* ---- Advice ------------------------------------------------------------------------------------- */
 
 typedef struct summary {
     hb_grading grading;
     int32_t lines; /* that the run was graded by */
-    size_t n, abstained, in_block;
-    size_t right[HB_N_GRADE_RULES]; /* abstentions apart */
+    size_t n, abstained;
+    size_t blocks, unended, unknown; /* how the texts begin */
+    size_t right[HB_N_GRADE_RULES];  /* abstentions apart */
+    char marker[32];                 /* of the first unknown block */
 } summary;
+
+/* Keeps the marker in brackets that a text begins with. */
+static void keep_marker(summary *s, const char *text)
+{
+    size_t n = strcspn(text, ">]");
+    n = n < sizeof s->marker - 2 ? n + 1 : 0;
+    memcpy(s->marker, text, n);
+    s->marker[n] = '\0';
+}
 
 static hb_status summarise(void *user, const hb_run_sample *sample)
 {
     summary *s = user;
     if (sample->status != HB_SAMPLE_SCORED || !sample->answers) return HB_OK;
+    hb_answer answer = hb_answer_find(sample->text, strlen(sample->text), s->lines);
     s->n++;
     s->abstained += sample->grade.abstained;
-    s->in_block += hb_answer_find(sample->text, strlen(sample->text), s->lines).in_block;
+    s->blocks += answer.has_block;
+    s->unended += answer.in_block;
+    if (answer.unknown_block && !s->unknown++) keep_marker(s, sample->text + answer.start);
     hb_grade_count(&sample->grade, &s->grading, s->right, HB_N_GRADE_RULES);
     return HB_OK;
+}
+
+/* Says that most texts begin with reasoning. */
+static void advise_blocks(const summary *s, const char *run_path)
+{
+    if (s->unended > s->n / 2)
+        cli_message("%s: %zu of %zu texts end while the model still reasons (<think> ...), before any "
+                    "answer; raise --max-tokens, or try --thinking off",
+                    run_path, s->unended, s->n);
+    else if (s->unknown > s->n / 2)
+        cli_message("warning: %s: %zu of %zu answers begin with a block that hbar does not know (%s), "
+                    "which is taken for the answer; try --thinking off, or --answer-lines all with "
+                    "--grade contains",
+                    run_path, s->unknown, s->n, s->marker);
+    else if (s->blocks > s->n / 2)
+        cli_message("%s: %zu of %zu texts begin with reasoning (<think> ...): grading skips it, the "
+                    "scores cover it; --thinking off may switch it off",
+                    run_path, s->blocks, s->n);
 }
 
 /* Names the other rules that find answers right: "9 by contains, 10 by f1"; NULL for none, or without
@@ -150,8 +181,11 @@ static void advise_rule(const summary *s, const char *run_path)
     if (others)
         cli_message(
             "%s: none of the %zu answers is right by --grade %s; right are %s. Try --grade with "
-            "one of these or, with --chat, --system \"Answer with the name only.\"",
-            run_path, s->n - s->abstained, rule, others);
+            "one of these%s",
+            run_path, s->n - s->abstained, rule, others,
+            s->grading.rule == HB_GRADE_EXACT
+                ? " or, with --chat, --system \"Answer with the name only.\""
+                : "");
     else
         cli_message("%s: none of the %zu answers is right, by %s or any other rule", run_path,
                     s->n - s->abstained, rule);
@@ -164,10 +198,7 @@ void cli_grading_advise(hb_run *run, const char *run_path, const hb_grading *gra
     summary s = {.grading = *grading, .lines = hb_run_get_settings(run)->answer_lines};
     s.grading.abstain_as = HB_ABSTAIN_OUT;
     if (hb_run_each(run, summarise, &s, NULL) || !s.n) return;
-    if (!quiet && s.in_block > s.n / 2)
-        cli_message("%s: %zu of %zu texts end while the model still reasons (<think> ...), before any "
-                    "answer; raise --max-tokens, or try --thinking off",
-                    run_path, s.in_block, s.n);
+    if (!quiet) advise_blocks(&s, run_path);
     if (!quiet && s.abstained && grading->abstain_as == HB_ABSTAIN_OUT)
         cli_message(
             "%s: %zu of %zu answers abstain and are left out; --abstain-as right or wrong counts "
@@ -176,11 +207,11 @@ void cli_grading_advise(hb_run *run, const char *run_path, const hb_grading *gra
     if (s.n > s.abstained && !s.right[grading->rule]) advise_rule(&s, run_path);
 }
 
-int cli_print_rate(size_t n, double rate, const hb_grading *grading)
+int cli_print_rate(size_t n, double rate, const hb_grading *grading, uint64_t n_abstained)
 {
     hb_error err;
     char *text;
-    if (hb_rate_text(n, rate, grading, &text, &err)) return cli_fail(&err);
+    if (hb_rate_text(n, rate, grading, n_abstained, &text, &err)) return cli_fail(&err);
     cli_write(text, strlen(text));
     free(text);
     return CLI_DONE;

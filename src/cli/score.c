@@ -40,7 +40,7 @@ static int print_result(const cli_pass1 *pass)
     cli_grading_advise(pass->run, pass->run_path, t.grading, pass->quiet);
     double rate = t.n ? (double)t.hallucinated / (double)t.n : NAN;
     if (pass->json) return print_json(pass, &t, rate);
-    return t.n ? cli_print_rate(t.n, rate, t.grading) : CLI_DONE;
+    return cli_print_rate(t.n, rate, t.grading, pass->counts.abstained);
 }
 
 static int run(const cli_command *command, int argc, char **argv)

@@ -156,6 +156,7 @@ static int open_split(const cli_command *command, validating *v)
     v->source.scores = v->pass1.run_path;
     code = cli_grading_use(&v->pass1.grading, v->source.scores, &v->pass1.counts, &v->source.grading);
     if (code) return code;
+    v->source.n_abstained = v->pass1.counts.abstained;
     check_tokens(v);
     check_grading(v);
     cli_grading_advise(v->run, v->source.scores, v->source.grading, v->pass1.quiet);

@@ -47,12 +47,33 @@ static const char *const ends[] = {
 /* ---- Lead-in lines ------------------------------------------------------------------------------ */
 
 /* Words that announce an answer, on a line of their own or before a colon; ASCII in small letters. */
-static const char *const labels[] = {"answer",         "the answer", "final answer", "short answer",
-                                     "correct answer", "response",   "result",       "antwort",
-                                     "réponse",        "respuesta",  "risposta",     "resposta",
-                                     "antwoord",       "Ответ",      "ответ",        "答案",
-                                     "回答",           "答え",       "答",           "정답",
-                                     "답변",           "답"};
+static const char *const labels[] = {"answer",
+                                     "the answer",
+                                     "the answer is",
+                                     "final answer",
+                                     "the final answer is",
+                                     "short answer",
+                                     "correct answer",
+                                     "the correct answer is",
+                                     "the right answer is",
+                                     "response",
+                                     "result",
+                                     "assistant",
+                                     "antwort",
+                                     "réponse",
+                                     "respuesta",
+                                     "risposta",
+                                     "resposta",
+                                     "antwoord",
+                                     "Ответ",
+                                     "ответ",
+                                     "答案",
+                                     "回答",
+                                     "答え",
+                                     "答",
+                                     "정답",
+                                     "답변",
+                                     "답"};
 #define N_LABELS (sizeof labels / sizeof *labels)
 
 /* Lines that say nothing yet. */
@@ -99,14 +120,19 @@ static bool is_among(const char *text, size_t length, const char *const *list, s
     return false;
 }
 
+static bool ends_with_colon(const char *text, size_t length)
+{
+    if (length && text[length - 1] == ':') return true;
+    return length >= 3 && colon(text + length - 3, 3) == 3;
+}
+
 /* Whether a line, from its first byte that is not blank, announces an answer that comes on another. */
 static bool is_lead_in(const char *line, size_t length)
 {
     if (length >= 3 && memcmp(line, "```", 3) == 0) return true;
     size_t begin = skip_dress(line, length);
     while (length > begin && is_dress(line[length - 1])) length--;
-    if (length > begin && colon(line + length - 1, 1)) return true;
-    if (length >= begin + 3 && colon(line + length - 3, 3)) return true;
+    if (ends_with_colon(line + begin, length - begin)) return true;
     while (length > begin && strchr("!.,", line[length - 1])) length--;
     if (length >= begin + 3 && memcmp(line + length - 3, "！", 3) == 0) length -= 3;
     while (length > begin && line[length - 1] == ' ') length--;
@@ -189,11 +215,15 @@ static void find_begin(hb_answer_scan *s)
         if (line_is(s, blocks[i].open)) {
             s->in = &blocks[i];
             s->has_block = true;
+            s->has_skipped = false;
             begin_line(s);
             return;
         }
     for (size_t i = 0; i < N_BEGINS; i++)
-        if (line_is(s, begins[i])) begin_line(s);
+        if (line_is(s, begins[i])) {
+            s->has_skipped = false;
+            begin_line(s);
+        }
 }
 
 static void find_end(hb_answer_scan *s)
@@ -276,6 +306,33 @@ static size_t find_close(const char *text, size_t length)
     return first;
 }
 
+/* Whether markers of blocks are made of it: <plan>, <|plan|>, [PLAN]. */
+static bool is_of_marker(char c, bool angle)
+{
+    bool small = c >= 'a' && c <= 'z', large = c >= 'A' && c <= 'Z';
+    return large || c == '_' || (angle && (small || c == '|' || c == '-' || c == ':'));
+}
+
+/* Whether the text begins with a marker that no block is known by. Tags of HTML that models write
+ * around an answer are none. */
+static bool begins_unknown(const char *text, size_t length)
+{
+    static const char html[] =
+        " a b i p s u br em hr li ol td th tr ul code div pre span strong table ";
+    char name[HB_ANSWER_MARKER] = " ";
+    bool angle = length && *text == '<';
+    if (!angle && !(length && *text == '[')) return false;
+    for (size_t i = 1; i < length && i < sizeof name - 2; i++) {
+        if (text[i] == (angle ? '>' : ']')) {
+            memcpy(name + i, " ", 2);
+            return i > 2 && !strstr(html, name);
+        }
+        if (!is_of_marker(text[i], angle)) return false;
+        name[i] = (char)(text[i] | 0x20);
+    }
+    return false;
+}
+
 /* Ends the scan of a whole text. Where every line was skipped, these lines are the answer. */
 static void finish(hb_answer_scan *s)
 {
@@ -299,9 +356,15 @@ hb_answer hb_answer_find(const char *text, size_t length, int32_t lines)
     place.has_block = s.has_block || from;
     place.in_block = s.in != NULL;
     if (s.in) place.start = place.end;
+    place.lead = s.has_skipped && !s.in ? s.skipped : place.start;
     place.start += from;
     place.end += from;
+    place.lead += from;
+    bool led = place.lead < place.start;
     place.start += label_length(text + place.start, place.end - place.start);
+    if (!led) place.lead = place.start;
+    place.unknown_block =
+        !place.has_block && begins_unknown(text + place.start, place.end - place.start);
     return place;
 }
 

@@ -155,12 +155,12 @@ static hb_status compare(const text_words *given, const text_words *right, hb_re
     double score = f1(given, right);
     if (is_equal(&given->words, &right->words)) grade->exact = true;
     if (found || grade->exact) grade->contains = true;
-    if (score > grade->f1) grade->f1 = score;
+    if (score > grade->f1 && !reading.articles) grade->f1 = score;
     return status;
 }
 
-static hb_status compare_all(const hb_characters *given, const char *const *answers, size_t n,
-                             hb_reading reading, hb_grade *grade, hb_error *err)
+static hb_status compare_read(const hb_characters *given, const char *const *answers, size_t n,
+                              hb_reading reading, hb_grade *grade, hb_error *err)
 {
     text_words a, b;
     hb_status status = read_words(given, reading, &a, err);
@@ -174,6 +174,16 @@ static hb_status compare_all(const hb_characters *given, const char *const *answ
         hb_characters_free(&right);
     }
     free_words(&a);
+    return status;
+}
+
+/* Compares in every reading. */
+static hb_status compare_all(const hb_characters *given, const char *const *answers, size_t n,
+                             hb_grade *grade, hb_error *err)
+{
+    hb_status status = HB_OK;
+    for (int i = 0; i < HB_N_READINGS && !status; i++)
+        status = compare_read(given, answers, n, hb_reading_at(i), grade, err);
     return status;
 }
 
@@ -250,36 +260,105 @@ static hb_status grade_number(const char *text, size_t length, const char *const
     return status;
 }
 
-/* ---- All rules ---------------------------------------------------------------------------------- */
+/* ---- Choices ------------------------------------------------------------------------------------ */
+
+/* The letters that are right, as bits from 'A' on: where an answer is a letter alone, only such ones,
+ * as MMLU's answers are the letter and the text behind it, which may have letters of its own. */
+static hb_status right_choices(const char *const *answers, size_t n, unsigned *letters, hb_error *err)
+{
+    unsigned alone = 0, any = 0;
+    hb_status status = HB_OK;
+    for (size_t i = 0; i < n && !status; i++) {
+        hb_characters right;
+        bool is_alone;
+        status = hb_characters_read(answers[i], strlen(answers[i]), &right, err);
+        if (status) break;
+        int letter = hb_choice_label(&right, &is_alone);
+        if (letter && is_alone) alone |= 1u << (letter - 'A');
+        if (letter) any |= 1u << (letter - 'A');
+        hb_characters_free(&right);
+    }
+    *letters = alone ? alone : any;
+    return status;
+}
 
 static hb_status grade_choice(const hb_characters *given, const char *const *answers, size_t n,
                               hb_grade *grade, hb_error *err)
 {
-    int choice = hb_choice_find(given);
+    unsigned letters;
+    hb_status status = right_choices(answers, n, &letters, err);
+    int choice = !status && letters ? hb_choice_find(given) : 0;
+    grade->choice = choice && letters >> (choice - 'A') & 1;
+    return status;
+}
+
+/* ---- Abstentions -------------------------------------------------------------------------------- */
+
+static hb_status abstains(const hb_characters *text, const hb_abstain_list *list, bool *found,
+                          hb_error *err)
+{
+    hb_words words;
+    hb_status status = hb_words_read(text, (hb_reading){.articles = true}, &words, err);
+    if (status) return status;
+    status = hb_abstain_find(list, &words, found, err);
+    hb_words_free(&words);
+    return status;
+}
+
+/* Whether one of the right answers is an abstention: "unanswerable", "I have no comment". */
+static hb_status abstaining_is_right(const char *const *answers, size_t n, const hb_abstain_list *list,
+                                     bool *right, hb_error *err)
+{
     hb_status status = HB_OK;
-    for (size_t i = 0; i < n && !status && choice && !grade->choice; i++) {
-        hb_characters right;
-        status = hb_characters_read(answers[i], strlen(answers[i]), &right, err);
+    *right = false;
+    for (size_t i = 0; i < n && !status && !*right; i++) {
+        hb_characters answer;
+        status = hb_characters_read(answers[i], strlen(answers[i]), &answer, err);
         if (status) break;
-        grade->choice = hb_choice_find(&right) == choice;
-        hb_characters_free(&right);
+        status = abstains(&answer, list, right, err);
+        hb_characters_free(&answer);
     }
     return status;
 }
 
-/* Whether the answer says that there is none, by the phrases of the list. */
-static hb_status grade_abstention(const hb_characters *given, const hb_abstain_list *list,
+/* `whole` is the answer with its lead-in lines, which may be what abstains; empty without any. */
+static hb_status grade_abstention(const hb_characters *given, const hb_characters *whole,
+                                  const char *const *answers, size_t n, const hb_abstain_list *list,
                                   hb_grade *grade, hb_error *err)
 {
-    hb_words words;
-    hb_abstain_list *own = NULL;
-    if (grade->exact) return HB_OK;
-    hb_status status = hb_words_read(given, (hb_reading){.articles = true}, &words, err);
+    bool abstained = false, right = false;
+    hb_status status = abstains(given, list, &abstained, err);
+    if (!status && !abstained && whole->n) status = abstains(whole, list, &abstained, err);
+    if (!status && abstained) status = abstaining_is_right(answers, n, list, &right, err);
+    if (status || !abstained) return status;
+    grade->abstained = !right;
+    if (right) grade->exact = grade->contains = true;
+    if (right) grade->f1 = 1;
+    return HB_OK;
+}
+
+/* ---- All rules ---------------------------------------------------------------------------------- */
+
+/* Grades what stands at a place of a text. */
+static hb_status grade_place(const char *text, hb_answer place, const char *const *answers, size_t n,
+                             const hb_abstain_list *list, hb_grade *grade, hb_error *err)
+{
+    hb_characters given, whole = {0};
+    hb_grade led = {0};
+    size_t length = place.end - place.start;
+    hb_status status = hb_characters_read(text + place.start, length, &given, err);
     if (status) return status;
-    if (!list) status = hb_abstain_list_open(NULL, &own, err);
-    if (!status) status = hb_abstain_find(list ? list : own, &words, &grade->abstained, err);
-    hb_abstain_list_free(own);
-    hb_words_free(&words);
+    if (place.lead < place.start)
+        status = hb_characters_read(text + place.lead, place.end - place.lead, &whole, err);
+    if (!status) status = compare_all(&given, answers, n, grade, err);
+    if (!status && whole.n) status = compare_all(&whole, answers, n, &led, err);
+    if (led.contains) grade->contains = true;
+    if (!status) status = grade_number(text + place.start, length, answers, n, grade, err);
+    if (!status) status = grade_choice(&given, answers, n, grade, err);
+    if (!status && !grade->exact)
+        status = grade_abstention(&given, &whole, answers, n, list, grade, err);
+    hb_characters_free(&given);
+    hb_characters_free(&whole);
     return status;
 }
 
@@ -288,19 +367,13 @@ hb_status hb_grade_answer(const char *text, const char *const *answers, size_t n
 {
     const hb_grading defaults = hb_grading_defaults();
     if (!grading) grading = &defaults;
-    hb_answer place = hb_answer_find(text, strlen(text), grading->answer_lines);
-    const char *answer = text + place.start;
-    size_t length = place.end - place.start;
+    hb_abstain_list *own = NULL;
     hb_grade best = {.number_error = NAN};
-    hb_characters given;
-    hb_status status = hb_characters_read(answer, length, &given, err);
+    hb_status status = grading->abstains ? HB_OK : hb_abstain_list_open(NULL, &own, err);
     if (status) return status;
-    for (int i = 0; i < HB_N_READINGS && !status; i++)
-        status = compare_all(&given, answers, n, hb_reading_at(i), &best, err);
-    if (!status) status = grade_number(answer, length, answers, n, &best, err);
-    if (!status) status = grade_choice(&given, answers, n, &best, err);
-    if (!status) status = grade_abstention(&given, grading->abstains, &best, err);
-    hb_characters_free(&given);
+    status = grade_place(text, hb_answer_find(text, strlen(text), grading->answer_lines), answers, n,
+                         own ? own : grading->abstains, &best, err);
+    hb_abstain_list_free(own);
     if (!status) *grade = best;
     return status;
 }

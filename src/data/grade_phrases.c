@@ -171,9 +171,10 @@ static const char *unit_at(const hb_words *words, size_t i, size_t *n)
         {"won krw", "won"},
         {"rouble roubles ruble rubles rub", "rouble"},
         {"lira liras", "lira"}};
-    *n = 1;
+    size_t american = is_among(words, i, "us") && is_among(words, i + 1, "dollar dollars");
+    *n = 1 + american;
     for (size_t k = 0; k < sizeof units / sizeof *units; k++)
-        if (is_among(words, i, units[k][0])) return units[k][1];
+        if (is_among(words, i + american, units[k][0])) return units[k][1];
     *n = 2;
     bool percent = is_among(words, i, "per pour por") && is_among(words, i + 1, "cent ciento cento");
     return percent ? "percent" : NULL;
@@ -195,23 +196,40 @@ static void write_number(joiner *j, size_t i, bool minus, int power)
     if (j->ok) write_new(j, at, HB_WORD_NUMBER);
 }
 
-/* A number, which may have "minus" before it, with its powers of ten and its unit behind it. */
+/* The unit of the number behind word i, if that is a currency's code; NULL for others. */
+static const char *unit_before(const hb_words *words, size_t i)
+{
+    size_t n;
+    if (!is_kind(words, i + 1, HB_WORD_NUMBER)) return NULL;
+    return is_among(words, i, "usd eur gbp jpy inr krw rub") ? unit_at(words, i, &n) : NULL;
+}
+
+/* Whether word i makes the number behind it negative. */
+static bool is_minus(const joiner *j, size_t i)
+{
+    const hb_words *w = j->words;
+    return is_among(w, i, "minus negative") && is_kind(w, i + 1, HB_WORD_NUMBER) &&
+           *bytes_of(w, i + 1) != '-' && !(j->n_done && is_kind(w, j->n_done - 1, HB_WORD_NUMBER));
+}
+
+/* A number, which may have "minus" or a currency's code before it, with its powers of ten and its unit
+ * behind it. */
 static bool join_number(joiner *j)
 {
     const hb_words *w = j->words;
     size_t i = j->i, n_unit = 0;
-    bool minus = is_among(w, i, "minus negative") && is_kind(w, i + 1, HB_WORD_NUMBER) &&
-                 *bytes_of(w, i + 1) != '-' &&
-                 !(j->n_done && is_kind(w, j->n_done - 1, HB_WORD_NUMBER));
-    i += minus;
+    bool minus = is_minus(j, i);
+    const char *code = unit_before(w, i);
+    i += minus || code;
     if (!is_kind(w, i, HB_WORD_NUMBER)) return false;
     size_t number = i++;
     hb_word sign = {0};
     if (is_kind(w, i, HB_WORD_UNIT)) sign = w->list[i++];
     int power = 0;
     for (int more; power < 100 && (more = power_at(w, i)); i++) power += more;
-    const char *unit = sign.length ? NULL : unit_at(w, i, &n_unit);
+    const char *unit = sign.length || code ? NULL : unit_at(w, i, &n_unit);
     j->i = unit ? i + n_unit : i;
+    if (!unit && !sign.length) unit = code;
     write_number(j, number, minus, power);
     if (unit) write_text(j, unit, HB_WORD_UNIT);
     else if (sign.length && j->ok) write_word(j, sign);

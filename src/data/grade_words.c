@@ -349,7 +349,8 @@ static bool read_date(reader *r)
     hb_date date;
     char day[HB_NUMBER_MAX], year[HB_NUMBER_MAX];
     size_t n = hb_date_read(r->text->c + r->i, r->text->n - r->i, &date);
-    if (!n || is_word_at(r, r->i + n)) return false;
+    bool time = at(r, r->i + n) == 'T' && hb_is_digit(at(r, r->i + n + 1)); /* 1789-07-14T12:00 */
+    if (!n || (is_word_at(r, r->i + n) && !time)) return false;
     hb_number_write(date.day, day);
     hb_number_write(date.year, year);
     r->ok = r->ok && add_text(r, day, HB_WORD_NUMBER) &&
@@ -358,15 +359,31 @@ static bool read_date(reader *r)
     return true;
 }
 
+/* The power of ten that letters at i stand for behind an amount of money, as in $5M; NULL for none. */
+static const char *scale_at(const reader *r, size_t i, size_t *length)
+{
+    static const char *const scales[][2] = {{"k", "thousand"}, {"m", "million"},  {"mn", "million"},
+                                            {"b", "billion"},  {"bn", "billion"}, {"t", "trillion"},
+                                            {"tn", "trillion"}};
+    for (size_t k = 0; k < sizeof scales / sizeof *scales; k++) {
+        size_t n = 0;
+        while (scales[k][0][n] && (at(r, i + n) | 0x20) == scales[k][0][n]) n++;
+        *length = n;
+        if (!scales[k][0][n] && !is_word_at(r, i + n)) return scales[k][1];
+    }
+    return NULL;
+}
+
 /* Reads a number, if one begins here that is no part of a longer word. */
 static bool read_number(reader *r)
 {
     prefix p;
-    size_t begin = r->out->text.length;
+    size_t begin = r->out->text.length, n_scale;
     if (!read_prefix(r, &p)) return false;
     size_t n = hb_number_read(r->text->c + p.digits, r->text->n - p.digits,
                               (hb_digits){p.minus, r->joined}, &r->out->text, &r->ok);
-    if (!n || !ends_number(r, p.digits + n)) {
+    const char *scale = p.unit && n ? scale_at(r, p.digits + n, &n_scale) : NULL;
+    if (!n || (!scale && !ends_number(r, p.digits + n))) {
         r->out->text.length = begin;
         return false;
     }
@@ -374,6 +391,8 @@ static bool read_number(reader *r)
     r->ok = r->ok && add(r, begin, HB_WORD_NUMBER);
     read_suffix(r, &p.unit);
     if (p.unit) r->ok = r->ok && add_text(r, p.unit, HB_WORD_UNIT);
+    if (scale) r->i += n_scale;
+    if (scale) r->ok = r->ok && add_text(r, scale, HB_WORD_PLAIN); /* joined to the number later */
     return true;
 }
 
@@ -390,6 +409,23 @@ static bool read_ampersand(reader *r)
     return true;
 }
 
+/* Skips a command of TeX that only sets what stands in its braces: \boxed{42}, \text{Paris}. */
+static bool skip_command(reader *r)
+{
+    static const char *const commands[] = {"boxed",  "fbox",   "text",   "textbf", "textit",
+                                           "mathrm", "mathbf", "mathit", "mbox"};
+    if (at(r, r->i) != '\\') return false;
+    for (size_t k = 0; k < sizeof commands / sizeof *commands; k++) {
+        size_t i = r->i + 1;
+        const char *c = commands[k];
+        for (; *c && at(r, i) == *c; c++) i++;
+        if (*c || at(r, i) != '{') continue;
+        r->i = i;
+        return true;
+    }
+    return false;
+}
+
 static void read_next(reader *r)
 {
     hb_class class = class_at(r, r->i);
@@ -397,7 +433,7 @@ static void read_next(reader *r)
     if (!syllable) r->after_syllable = false;
     if (syllable || class == HB_CLASS_CHARACTER) read_character(r);
     else if (class == HB_CLASS_DIGIT && read_date(r)) return;
-    else if (read_number(r) || read_ampersand(r)) return;
+    else if (read_number(r) || read_ampersand(r) || skip_command(r)) return;
     else if (hb_is_wordlike(class)) read_word(r);
     else r->i++;
 }

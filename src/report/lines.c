@@ -1,5 +1,6 @@
 #include "report/lines.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include "base/text.h"
 
@@ -17,19 +18,26 @@ void hb_write_interval(hb_writer *w, const hb_interval *interval, int digits)
     hb_write(w, " [%.*f, %.*f]", digits, interval->lower, digits, interval->upper);
 }
 
-void hb_write_rate(hb_writer *w, size_t n, double rate, const hb_grading *grading)
+void hb_write_rate(hb_writer *w, size_t n, double rate, const hb_grading *grading, uint64_t n_abstained)
 {
-    if (grading)
-        hb_write(w, "%zu answers, %.1f %% of them right (%s), %.1f %% hallucinated\n", n,
-                 100 - 100 * rate, hb_grade_rule_name(grading->rule), 100 * rate);
-    else hb_write(w, "%zu samples, %.1f %% of them hallucinated\n", n, 100 * rate);
+    hb_write(w, "%zu %s", n, grading ? "answers" : "samples");
+    if (n && grading)
+        hb_write(w, ", %.1f %% of them right (%s), %.1f %% hallucinated", 100 - 100 * rate,
+                 hb_grade_rule_name(grading->rule), 100 * rate);
+    else if (n) hb_write(w, ", %.1f %% of them hallucinated", 100 * rate);
+    if (grading && n_abstained && grading->abstain_as == HB_ABSTAIN_OUT)
+        hb_write(w, "; %" PRIu64 " more abstained", n_abstained);
+    else if (grading && n_abstained)
+        hb_write(w, "; %" PRIu64 " of them abstained, which counts as %s", n_abstained,
+                 hb_abstain_as_name(grading->abstain_as));
+    hb_write(w, "\n");
 }
 
-hb_status hb_rate_text(size_t n, double hallucination_rate, const hb_grading *grading, char **text,
-                       hb_error *err)
+hb_status hb_rate_text(size_t n, double hallucination_rate, const hb_grading *grading,
+                       uint64_t n_abstained, char **text, hb_error *err)
 {
     hb_writer w = {0};
-    hb_write_rate(&w, n, hallucination_rate, grading);
+    hb_write_rate(&w, n, hallucination_rate, grading, n_abstained);
     return hb_writer_finish(&w, text, err);
 }
 

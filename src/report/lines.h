@@ -11,7 +11,8 @@ void hb_write_name(hb_writer *w, const char *name, int width);
 void hb_write_interval(hb_writer *w, const hb_interval *interval, int digits);
 
 /* Writes how many of the samples are hallucinated. */
-void hb_write_rate(hb_writer *w, size_t n, double hallucination_rate, const hb_grading *grading);
+void hb_write_rate(hb_writer *w, size_t n, double hallucination_rate, const hb_grading *grading,
+                   uint64_t n_abstained);
 
 /* Writes the statement of a guarantee, without its test result. */
 void hb_write_guarantee(hb_writer *w, const hb_guarantee *guarantee);

@@ -37,6 +37,7 @@ static void add_data(hb_json *j, const hb_params_source *source)
         hb_json_whole(j, "scored", (int64_t)c->scored);
         hb_json_whole(j, "skipped", (int64_t)c->skipped);
         hb_json_whole(j, "failed", (int64_t)c->failed);
+        if (source->grading) hb_json_whole(j, "abstained", (int64_t)c->abstained);
     }
     hb_json_end(j);
 }

@@ -76,7 +76,7 @@ static void write_score(hb_writer *w, const hb_params_source *source, const hb_c
 {
     const hb_sweep_result *s = &r->sweep;
     hb_score_id id;
-    hb_write_rate(w, s->n, s->hallucination_rate, source->grading);
+    hb_write_rate(w, s->n, s->hallucination_rate, source->grading, source->counts.abstained);
     hb_write(w, "Score ");
     hb_write_printable(w, r->scores[0].name, strlen(r->scores[0].name));
     if (source->run && hb_score_find(r->scores[0].name, &id)) {

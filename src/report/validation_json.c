@@ -112,6 +112,7 @@ static void add_source(hb_json *j, const hb_validation_source *source)
     hb_json_text(j, "source", source->scores);
     if (g) hb_json_grading(j, g);
     else hb_json_null(j, "grade");
+    if (g) hb_json_whole(j, "abstained", (int64_t)source->n_abstained);
 }
 
 hb_status hb_validation_json(const hb_validation_source *source, const hb_validation_result *r,

@@ -6,12 +6,12 @@
 
 /* ---- The score calibrated ----------------------------------------------------------------------- */
 
-static void write_curves(hb_writer *w, const hb_grading *grading, const hb_judged_score *s)
+static void write_curves(hb_writer *w, const hb_validation_source *source, const hb_judged_score *s)
 {
     const hb_validation *v = &s->validation;
     const hb_bootstrap *b = &v->uncertainty.bootstrap;
     bool drawn = v->uncertainty.options.n_draws > 0;
-    hb_write_rate(w, v->sweep.n, v->sweep.hallucination_rate, grading);
+    hb_write_rate(w, v->sweep.n, v->sweep.hallucination_rate, source->grading, source->n_abstained);
     hb_write(w, "Score ");
     hb_write_printable(w, s->calibrated->name, strlen(s->calibrated->name));
     hb_write(w, ": %s scores are risky\n", hb_direction_name(s->calibrated->direction));
@@ -114,7 +114,7 @@ hb_status hb_validation_text(const hb_validation_source *source, const hb_valida
 {
     hb_writer w = {0};
     const hb_judged_score *first = &r->scores[0];
-    write_curves(&w, source->grading, first);
+    write_curves(&w, source, first);
     write_thresholds(&w, &first->validation);
     write_drift(&w, first);
     write_risks(&w, &first->validation);
