@@ -208,6 +208,7 @@ typedef struct cli_grading {
     double min_f1, tolerance;
     bool rule_given, min_f1_given, tolerance_given, abstain_as_given;
     const char *lines_text, *abstain_path; /* of pass 1 alone; NULL: not given */
+    bool shown;                            /* --shots shows the model answers of one line */
     int32_t lines;                         /* as in hb_grading; 0: what is usual for the rule */
     hb_grading grading;
     hb_abstain_list *abstains; /* opened by cli_grading_open */

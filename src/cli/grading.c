@@ -32,7 +32,7 @@ void cli_grading_add_reading(cli_options *options, cli_grading *g)
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_add_text(options, "answer-lines", 0, "N|all", &g->lines_text,
                  "for data with answers, how many lines of the generated text are the answer")
-        ->standard = "1; with --grade number, all";
+        ->standard = "1; with --grade number and no --shots, all";
     cli_add_text(options, "abstain", 0, "FILE", &g->abstain_path,
                  "more phrases like \"I don't know\", one per line");
 }
@@ -65,7 +65,8 @@ bool cli_grading_check(const cli_command *command, cli_grading *g, int *code)
     else if (g->lines_text && !read_lines(g->lines_text, &g->lines))
         *code = cli_usage(command, "--answer-lines: '%s' is neither a number from 1 nor 'all'",
                           g->lines_text);
-    to->answer_lines = g->lines ? g->lines : to->rule == HB_GRADE_NUMBER ? HB_ALL_LINES : 1;
+    bool reasons = to->rule == HB_GRADE_NUMBER && !g->shown;
+    to->answer_lines = g->lines ? g->lines : reasons ? HB_ALL_LINES : 1;
     return *code == CLI_DONE;
 }
 

@@ -245,6 +245,7 @@ static int take_embedded(const cli_command *command, cli_pass1 *p)
 int cli_pass1_run(const cli_command *command, cli_pass1 *p)
 {
     int code = check_usage(command, p);
+    p->grading.shown = p->data.shots > 0;
     if (!code && !cli_grading_check(command, &p->grading, &code)) return code;
     if (!code && !cli_chat_check(command, &p->chat, &code)) return code;
     if (!code) code = cli_data_check(command, &p->data);

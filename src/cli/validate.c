@@ -28,6 +28,13 @@ static void add_options(cli_options *options, validating *v)
                 "for data with answers, the rule by which the model's answer is right",
                 "as calibrated");
     cli_explain(options, "min-f1", "with --grade f1, the least F1 of a right answer", "as calibrated");
+    cli_explain(options, "tolerance",
+                "with --grade number, the largest relative error of a right answer", "as calibrated");
+    cli_explain(options, "abstain-as",
+                "how answers like \"I don't know\" count; out: they are left out", "as calibrated");
+    cli_explain(options, "answer-lines",
+                "for data with answers, how many lines of the generated text are the answer",
+                "as calibrated");
     cli_explain(options, "run", "a run to judge; with --model and --data, where to keep samples",
                 "DIR/NAME_run_HASH.db");
     cli_begin_group(options, CLI_GROUP_DATA);

@@ -1,5 +1,6 @@
 """How answers are read and graded, and what the commands say of it. docs/grading.md has the rules themselves."""
 import json
+import sqlite3
 import unittest
 
 from harness import FAILED, PROJECT, USAGE, Case
@@ -69,6 +70,46 @@ class Grading(Case):
         self.assertAlmostEqual(ranking["entropy"], alone["auroc"])
         self.fails("score", "--data", self.dir / "makers.jsonl", "-n", 0, "--run", run, says="abstain_sha256")
 
+    def test_abstentions_beside_right_and_wrong(self):
+        _, _, rows, _ = self.score(self.data(MAKERS, "makers.jsonl"))
+        texts = [r["text"].strip() for r in rows]
+        n = texts.count(texts[0])
+        phrases = self.write("phrases.txt", f"= {texts[0]}\n")
+        asked = self.data([{**q, "answers": ["zzz"] if t == texts[0] else q["answers"]} for q, t in zip(MAKERS, texts)],
+                          "asked.jsonl")
+        command = ["score", "--data", asked, "-n", 0, "-q", "--run", self.dir / "own.db", "--abstain", phrases]
+        command += ["--grade", "contains"]
+        out, _ = self.run_hbar(*command)
+        self.assertRegex(out, rf"^{len(rows) - n} answers, .* % of them right \(contains\), .*; {n} more abstained\n$")
+        out, _ = self.run_hbar(*command, "--abstain-as", "wrong")
+        self.assertRegex(out, rf"^{len(rows)} answers, .*; {n} of them abstained, which counts as wrong\n$")
+        out, _ = self.run_hbar("sweep", "-q", "--run", self.dir / "own.db", "--grade", "contains", "--draws", 0)
+        self.assertIn(f"; {n} more abstained\n", out)
+        everything = self.write("all.txt", "".join(f"= {t}\n" for t in texts))
+        none = self.data([{**q, "answers": ["zzz"]} for q in MAKERS], "none.jsonl")
+        command = ["score", "--data", none, "-n", 0, "-q", "--run", self.dir / "all.db", "--abstain", everything]
+        out, _ = self.run_hbar(*command)
+        self.assertEqual(out, f"0 answers; {len(rows)} more abstained\n")
+
+    def test_reasoning_before_answers(self):
+        template = self.write("thinking.jinja", "{{ messages[0]['content'] }}<think>\n")
+        data = self.data(YEARS)
+        _, err, rows, run = self.score(data, "--chat", "--chat-template", template, "--max-tokens", 8)
+        n = len(rows)
+        self.assertIn(f"{n} of {n} texts end while the model still reasons", err)
+        self.assertTrue(all(r["text"].startswith("<think>") for r in rows))
+        for text, says in (("<think>x</think>Paris", f"{n} of {n} texts begin with reasoning (<think> ...)"),
+                           ("<plan>\nx\n</plan>", "begin with a block that hbar does not know (<plan>)"),
+                           ("[SCRATCH_PAD] x", "begin with a block that hbar does not know ([SCRATCH_PAD])"),
+                           ("<b>Paris</b>", "none of the")):
+            with sqlite3.connect(run) as db:
+                db.execute("UPDATE samples SET text = ?", (text,))
+            db.close()
+            _, err = self.run_hbar("score", "--data", data, "-n", 0, "--run", run, "--chat", "--chat-template",
+                                   template, "--max-tokens", 8)
+            self.assertIn(says, err)
+            self.assertEqual(err.count("begin with"), 0 if says == "none of the" else 1)
+
     def test_numbers(self):
         result, _, rows, run = self.score(self.data(YEARS), "--grade", "number")
         right = sum(r["grade_number"] == 0 for r in rows)
@@ -83,6 +124,8 @@ class Grading(Case):
         _, _, same, _ = self.score(data, "--max-tokens", 30, "--answer-lines", 1)
         _, _, two, run = self.score(data, "--max-tokens", 30, "--answer-lines", 2)
         self.assertEqual([r["text"] for r in one], [r["text"] for r in same])
+        _, _, shown, _ = self.score(data, "--max-tokens", 30, "--grade", "number", "--shots", 2)
+        self.assertEqual({r["finish"] for r in shown}, {"end of line"})
         lines = [len([line for line in r["text"].split("\n") if line.strip()]) for r in two]
         self.assertLessEqual(max(lines), 2)
         self.fails("score", "--data", data, "-n", 0, "--run", run, "--max-tokens", 30, says="answer_lines is 2, not 1")
