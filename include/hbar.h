@@ -895,10 +895,6 @@ typedef struct hb_dataset_info {
     uint64_t n_selected; /* samples drawn */
 } hb_dataset_info;
 
-/* Whether an id is one that a row was given for its place in the data, having none of its own: in other
- * data it means another sample. */
-HB_API bool hb_id_is_place(const char *id);
-
 /* The formats' names, by number from 0: "halueval_qa", "nq_open" ...; NULL beyond the last. */
 HB_API const char *hb_dataset_format(size_t i);
 
@@ -933,7 +929,7 @@ HB_API hb_status hb_dataset_next(hb_dataset *dataset, hb_sample *sample, bool *f
 /* ---- Score: pass 1 ----------------------------------------------------------------------------- */
 
 /* The settings that a run was created with. A run can be continued only with the same settings; paths
- * may differ. */
+ * and the number of samples may differ. */
 typedef struct hb_run_settings {
     const char *model_path, *model_name, *model_architecture, *model_sha256;
     uint64_t model_size;
@@ -949,6 +945,7 @@ typedef struct hb_run_settings {
     const char *system;         /* the system message, used with a chat format; "" or NULL: none */
     int32_t answer_lines;       /* as in hb_grading: where generation of an answer to be graded stops */
     const char *abstain_sha256; /* of the file that added phrases of abstentions; "" or NULL: none */
+    int32_t no_prompts;         /* 1: the run keeps the prompts' hashes only; 0: their texts, too */
 } hb_run_settings;
 
 /* A run: one SQLite file with the settings and one row per finished sample. */
@@ -961,11 +958,17 @@ typedef struct hb_run_counts {
     uint64_t failed;    /* any other failure; the run stores the reason */
     uint64_t graded;    /* scored samples whose label comes from their grade */
     uint64_t abstained; /* graded samples whose answer abstains */
+    uint64_t labelled;  /* scored samples whose label was set later (hb_run_set_labels) */
+    uint64_t not_drawn; /* finished samples that the run holds beyond those drawn (hb_run_create); the
+                           other counts do not include them */
 } hb_run_counts;
 
-/* Creates the run, or opens an existing run to continue it. HB_ERR_MISMATCH when it was created with
- * different settings; the message says which. HB_ERR_BUSY when this or another process has it open for
- * writing. HB_ERR_FORMAT when the file is not a run. While the run is open, a lock file PATH-lock
+/* Creates the run, or opens an existing run to continue it. A larger n_samples extends the run:
+ * hb_score then generates what is missing, and the run becomes the one of that many samples. With a
+ * smaller one, hb_score, hb_run_count and all that reads this hb_run regard only the samples that
+ * hb_score has met in its dataset; the file keeps the others. HB_ERR_MISMATCH when the run was created
+ * with different settings; the message says which. HB_ERR_BUSY when this or another process has it open
+ * for writing. HB_ERR_FORMAT when the file is not a run. While the run is open, a lock file PATH-lock
  * exists beside it. */
 HB_API hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run,
                                hb_error *err);
@@ -1005,6 +1008,10 @@ typedef struct hb_run_sample {
     hb_finish finish;        /* set for a scored sample */
     int32_t n_prompt, n_tokens;
     double prompt_seconds, decode_seconds;
+    const char *prompt;        /* as in hb_sample; NULL in a run without the prompts' texts */
+    const char *prompt_sha256; /* as in hb_sample */
+    const char *set_by;        /* who set the label later (hb_run_set_labels); NULL: nobody */
+    int set_label;             /* the label set, 0 or 1; valid unless set_by is NULL */
 } hb_run_sample;
 
 /* Calls `visit` for each finished sample in order of index. When `visit` returns a status other than
@@ -1013,8 +1020,10 @@ typedef struct hb_run_sample {
 HB_API hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_sample *sample),
                              void *user, hb_error *err);
 
-/* The label of a scored sample: the given label, or hb_grade_label if none was given. */
+/* The label of a scored sample: the label set by hb_run_set_labels, or else hb_run_own_label. */
 HB_API int hb_run_label(const hb_run_sample *sample, const hb_grading *grading);
+/* The label that the data give or, if they give none, hb_grade_label. */
+HB_API int hb_run_own_label(const hb_run_sample *sample, const hb_grading *grading);
 
 /* The work done by one call of hb_score. */
 typedef struct hb_score_work {
@@ -1054,8 +1063,9 @@ typedef struct hb_score_table {
     double *scores;  /* [n_scores][n], in the order requested */
     uint8_t *labels; /* [n], 0 or 1 */
     size_t n, n_scores;
-    size_t n_broken; /* rows that were reported and skipped; they never count as score 0 */
-    char **ids;      /* [n], the ids of a run's samples; NULL for a table from a file */
+    size_t n_broken;   /* rows that were reported and skipped; they never count as score 0 */
+    char **ids;        /* [n], the ids of a run's samples; NULL for a table from a file */
+    uint64_t *prompts; /* [n], the first 64 bits of the SHA-256 of their prompts; NULL likewise */
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
@@ -1120,6 +1130,67 @@ HB_API const char *hb_table_sha256(const hb_table *table);
 /* Opens a table, reads its scores and closes it. */
 HB_API hb_status hb_table_read(const char *path, const hb_table_options *options,
                                hb_score_table *scores, hb_error *err);
+
+/* ---- Labels from a judge or a person ------------------------------------------------------------- */
+
+typedef struct hb_given_label {
+    char *id;
+    int label;     /* 0 or 1 */
+    uint64_t line; /* in the file; for messages */
+} hb_given_label;
+
+typedef struct hb_labels {
+    hb_given_label *list; /* [n] */
+    size_t n;
+    size_t n_empty, n_broken; /* rows without a label, and rows that could not be used */
+    char *path;               /* for messages; NULL: not from a file */
+} hb_labels;
+HB_API void hb_labels_free(hb_labels *labels); /* frees the members, not the struct */
+
+typedef struct hb_label_options {
+    const char *id_column;    /* NULL: "id" */
+    const char *label_column; /* NULL: "label" */
+    bool label_is_correct;    /* this and the rest as in hb_table_options */
+    const char *positive;
+    bool strict;
+    void (*on_broken)(void *user, const char *message);
+    void (*on_warning)(void *user, const char *message);
+    void *user;
+} hb_label_options;
+HB_API hb_label_options hb_label_defaults(void); /* those named above, not strict, no hook */
+
+/* Reads labels of samples from a table. Ids are read as hb_dataset_open reads them, labels as
+ * hb_table_scores does. A row whose label is empty is passed over. HB_ERR_DATA when no row has a label;
+ * other errors as for hb_table_scores. Release with hb_labels_free. */
+HB_API hb_status hb_table_labels(hb_table *table, const hb_label_options *options, hb_labels *labels,
+                                 hb_error *err);
+
+typedef struct hb_set_labels_options {
+    bool by_index;      /* ids are hb_run_sample.index */
+    const char *source; /* who gave the labels, 1 to HB_SOURCE_BYTES bytes of UTF-8; NULL: "label" */
+    bool dry_run;       /* count only; the run is then opened for reading */
+} hb_set_labels_options;
+HB_API hb_set_labels_options hb_set_labels_defaults(void); /* those named above, by id */
+#define HB_SOURCE_BYTES 255
+
+typedef struct hb_set_labels_counts {
+    size_t set[2];     /* samples that got label 0 and 1 */
+    size_t n_repeated; /* labels that repeat an id with the same label */
+    size_t n_unknown;  /* ids that no sample has */
+    size_t n_missing;  /* scored samples that got no label */
+    char unknown[64];  /* one of the unknown ids, as one line; empty if there is none */
+} hb_set_labels_counts;
+
+/* Sets the labels of a run's finished samples, all or none. A label set stands before the label that
+ * the data or the grade gives, which the run keeps. HB_ERR_DATA, and nothing is changed, when an id has
+ * two different labels, when several samples have an id that is given, or when no sample has any id
+ * that is given. HB_ERR_BUSY when this or another process has the run open for writing. `options` may
+ * be NULL. */
+HB_API hb_status hb_run_set_labels(const char *path, const hb_labels *labels,
+                                   const hb_set_labels_options *options, hb_set_labels_counts *counts,
+                                   hb_error *err);
+/* Takes all labels set back; *n is their number. Errors as hb_run_set_labels. */
+HB_API hb_status hb_run_clear_labels(const char *path, uint64_t *n, hb_error *err);
 
 /* ---- Calibrate: pass 2 ------------------------------------------------------------------------- */
 
@@ -1453,8 +1524,9 @@ typedef struct hb_calibration_result {
     bool has_halting;         /* false for a table or a joint model */
     hb_comparison comparison; /* n is 0 for a single score and for a joint model */
     hb_joint joint;           /* n_features is 0 if there is none */
-    char **ids;               /* [n_ids], ids of the run's samples; n_ids is 0 for a table */
-    size_t n_ids;
+    uint64_t *prompts;        /* [n_prompts], the first 64 bits of the SHA-256 of the samples' prompts,
+                                 ascending, each once; n_prompts is 0 for a table */
+    size_t n_prompts;
 } hb_calibration_result;
 
 #define HB_NAME_BYTES 65535 /* maximum length of a score's name */
@@ -1469,8 +1541,8 @@ HB_API hb_status hb_calibrate(const hb_score_table *table, const char *const *na
                               hb_error *err);
 
 /* Like hb_calibrate, for scores of a run. Reads the run once. Also adds the thresholds of the run's
- * other signals with their usual aggregations, the effect of halting, and the sample ids. `grading` as
- * for hb_run_table. Errors as hb_calibrate and hb_run_table. */
+ * other signals with their usual aggregations, the effect of halting, and the prompts' hashes.
+ * `grading` as for hb_run_table. Errors as hb_calibrate and hb_run_table. */
 HB_API hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scores,
                                   const hb_grading *grading, const hb_calibrate_options *options,
                                   hb_calibration_result *result, hb_error *err);
@@ -1499,9 +1571,9 @@ typedef struct hb_params {
     char data_sha256[65];        /* empty when unknown */
     hb_calibrated_score *scores; /* [n_scores]; the first is `score` */
     size_t n_scores;
-    char **ids; /* [n_ids], ids of the calibration samples, sorted by strcmp; n_ids is 0 if the
-                   calibration used a table */
-    size_t n_ids;
+    uint64_t *prompts; /* [n_prompts], as in hb_calibration_result; n_prompts is 0 if the calibration
+                          used a table or the file is of an earlier version */
+    size_t n_prompts;
 } hb_params;
 
 /* Reads a parameters file of at most HB_PARAMS_BYTES from a regular file or a pipe. HB_ERR_FORMAT names
@@ -1549,8 +1621,9 @@ typedef struct hb_validation_result {
     hb_quadrants quadrants; /* set if has_quadrants: for hbar_s and pri, when both were validated */
     hb_halting halting; /* set if has_halting: halting on the run by the first score's signal and map */
     bool has_quadrants, has_halting;
-    size_t n;        /* samples */
-    size_t n_shared; /* samples whose ids also occur in the calibration; 0 for a table */
+    size_t n;          /* samples */
+    size_t n_shared;   /* set if knows_shared: samples whose prompts the calibration had, too */
+    bool knows_shared; /* false for a table, and if the parameters have no prompts */
 } hb_validation_result;
 
 /* Lists the scores that a validation reads. First come the scores of the joint model or, without one,
@@ -1570,8 +1643,8 @@ HB_API hb_status hb_validate_scores(const hb_params *params, const hb_score_tabl
                                     hb_validation_result *result, hb_error *err);
 
 /* Like hb_validate_scores, for a run. Reads the run once. Also adds the effect of halting and the
- * number of samples shared with the calibration. Samples are matched by id; ids made from a row's place
- * in its file (hb_id_is_place) count only if both used the same file. `grading` as for hb_run_table. */
+ * number of samples whose prompts the calibration had. Prompts are compared by the first 64 bits of
+ * their SHA-256, without examples. `grading` as for hb_run_table. */
 HB_API hb_status hb_validate_run(const hb_params *params, hb_run *run, const hb_grading *grading,
                                  const hb_bootstrap_options *bootstrap, hb_validation_result *result,
                                  hb_error *err);

@@ -6,6 +6,7 @@
 #include "base/buffer.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hashes.h"
 #include "base/memory.h"
 #include "base/rng.h"
 #include "base/sha256.h"
@@ -175,6 +176,46 @@ static void test_sha256(void **state)
 }
 
 /* Reading another kind of file could wait for a writer or never end. */
+/* Sets of hashes of sizes around a group of base64; texts that are none are refused. */
+static void test_hashes(void **state)
+{
+    (void)state;
+    hb_error err;
+    uint64_t hashes[9], *back;
+    size_t n;
+    assert_true(hb_hash_of_sha256("00123456789abcdeffff") == 0x00123456789abcde);
+    for (size_t size = 0; size < 8; size++) {
+        for (size_t i = 0; i < size; i++) hashes[i] = 0xFEDCBA9876543210u >> (i * 9);
+        hashes[size] = hashes[0];
+        n = hb_hashes_sort(hashes, size ? size + 1 : 0);
+        assert_int_equal(n, size);
+        for (size_t i = 1; i < n; i++) assert_true(hashes[i - 1] < hashes[i]);
+        char *text = hb_hashes_encode(hashes, n);
+        assert_int_equal(strlen(text), (8 * n + 2) / 3 * 4);
+        assert_ok(hb_hashes_decode(text, &back, &n, &err));
+        assert_int_equal(n, size);
+        assert_memory_equal(back, hashes, n * sizeof *hashes);
+        assert_int_equal(hb_hashes_have(back, n, hashes[0]), n > 0);
+        assert_false(hb_hashes_have(back, n, 5));
+        free(back);
+        free(text);
+    }
+    static const char *const bad[] = {"A",
+                                      "AAAA",
+                                      "AAAAAAAAAAE",
+                                      "AAAAAAAAAA=E",
+                                      "AAAAAAAA AE=",
+                                      "====",
+                                      "AAAAAAAAAAE=AAAAAAAAAAE=",
+                                      "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE=AAAAAAAAAAE="};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_fails(hb_hashes_decode(bad[i], &back, &n, &err), HB_ERR_FORMAT, "base64");
+    assert_ok(hb_hashes_decode("AAAAAAAAAAIAAAAAAAAAAQAAAAAAAAAC", &back, &n, &err));
+    assert_int_equal(n, 2); /* made a set */
+    assert_true(back[0] == 1 && back[1] == 2);
+    free(back);
+}
+
 static void test_only_regular_files_are_read(void **state)
 {
     char path[128], hex[65];
@@ -342,6 +383,7 @@ int main(void)
         cmocka_unit_test(test_texts),
         cmocka_unit_test(test_utf8_characters),
         cmocka_unit_test(test_utf8_clean),
+        cmocka_unit_test(test_hashes),
         cmocka_unit_test_setup_teardown(test_sha256, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_only_regular_files_are_read, make_scratch, remove_scratch),
         cmocka_unit_test(test_files_keep_off_the_standard_descriptors),

@@ -874,17 +874,6 @@ static void test_changed_in_secret(void **state)
     hb_dataset_close(dataset);
 }
 
-static void test_ids_that_are_places(void **state)
-{
-    (void)state;
-    static const char *const places[] = {"qa_0_cor", "qa_12_hal", "dialogue_3_cor", "general_7",
-                                         "summarization_1_hal"};
-    static const char *const own[] = {"qa_", "qa_x_cor", "qa_1_core", "mine_1",
-                                      "qa",  "",         "QA_1_cor",  "7"};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) assert_true(hb_id_is_place(places[i]));
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) assert_false(hb_id_is_place(own[i]));
-}
-
 /* ---- Tables ------------------------------------------------------------------------------------ */
 
 static hb_table_options columns(const char *score, const char *label)
@@ -1410,7 +1399,6 @@ int main(void)
         cmocka_unit_test(test_draw_is_uniform),
         cmocka_unit_test(test_changed),
         cmocka_unit_test(test_changed_in_secret),
-        cmocka_unit_test(test_ids_that_are_places),
         cmocka_unit_test(test_table_layouts),
         cmocka_unit_test(test_table_columns),
         cmocka_unit_test(test_table_of_several_scores),

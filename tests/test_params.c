@@ -691,7 +691,7 @@ static hb_status load_calibration(const char *dir, const char *from, const char 
         "\"settings\":{\"min_recall\":0.8,\"max_tokens\":7},\"data\":{\"sha256\":\"12ab\"},\"auroc\":0."
         "7,"
         "\"scores\":{\"a\":{\"tau\":1,\"direction\":\"<=\",\"auroc\":0.6},\"b\":{\"tau\":9,"
-        "\"direction\":\"<=\"}},\"sample_ids\":[\"y\",\"x\"]}";
+        "\"direction\":\"<=\"}},\"prompt_hashes\":\"AAAAAAAAAAIAAAAAAAAAAQ==\"}";
     char path[128], document[1024];
     const char *at = strstr(good, from);
     snprintf(path, sizeof path, "%s/c.json", dir);
@@ -716,8 +716,8 @@ static void test_calibration(void **state)
     assert_near(c->min_recall, 0.8, 0);
     assert_int_equal(c->max_tokens, 7);
     assert_string_equal(c->data_sha256, "12ab");
-    assert_int_equal(c->n_ids, 2);
-    assert_string_equal(c->ids[0], "x");
+    assert_int_equal(c->n_prompts, 2);
+    assert_true(c->prompts[0] == 1 && c->prompts[1] == 2);
     assert_false(c->is_graded);
     hb_params_free(c);
 }
@@ -732,7 +732,9 @@ static void test_bad_calibrations(void **state)
         {":7", ":99999999", "settings.max_tokens"},
         {"\"tau\":1", "\"tua\":1", "scores.*.tau"},
         {"\"<=\",\"auroc\"", "\"<\",\"auroc\"", "scores.*.direction"},
-        {"\"y\"", "5", "sample_ids"},
+        {"\"AAAAAAAAAAIAAAAAAAAAAQ==\"", "5", "prompt_hashes"},
+        {"AQ==", "AQ=", "prompt_hashes"},
+        {"AQ==", "AQ", "prompt_hashes"},
         {":7", ":7,\"grade\":\"luck\"", "settings.grade"},
         {":7", ":7,\"grade\":5", "settings.grade"},
         {":7", ":7,\"grade\":\"f1\"", "settings.min_f1"},
@@ -756,9 +758,9 @@ static void test_bad_calibrations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_contradictions),
         WITH_SCRATCH(test_document),
         WITH_SCRATCH(test_saved_as_it_is),
-        cmocka_unit_test(test_contradictions),
         WITH_SCRATCH(test_round_trip),
         WITH_SCRATCH(test_what_they_are_for),
         WITH_SCRATCH(test_grading),

@@ -146,6 +146,14 @@ static double score_of(uint64_t index, size_t score, hb_rng *rng)
     return (index % 3 == 0 && score % 2 == 0 ? 1 : 0) + hb_rng_unit(rng) * (1 + (double)(score % 5));
 }
 
+/* A hash that begins with the number. */
+static const char *hash_of(uint64_t number)
+{
+    static char hex[65];
+    snprintf(hex, sizeof hex, "%016llx%048d", (unsigned long long)number, 7);
+    return hex;
+}
+
 static hb_run *make_run(void **state)
 {
     char path[128], id[32];
@@ -179,11 +187,15 @@ static hb_run *make_run(void **state)
                                       .status = HB_SAMPLE_SCORED,
                                       .scores = scores,
                                       .text = "text",
-                                      .finish = HB_FINISH_MAX_TOKENS};
+                                      .finish = HB_FINISH_MAX_TOKENS,
+                                      .prompt_sha256 = hash_of(SAMPLES - i)};
         assert_ok(hb_run_add(run, &sample, &err));
     }
-    const hb_run_sample skipped = {
-        .index = SAMPLES, .id = "long", .status = HB_SAMPLE_SKIPPED, .reason = "too long"};
+    const hb_run_sample skipped = {.index = SAMPLES,
+                                   .id = "long",
+                                   .status = HB_SAMPLE_SKIPPED,
+                                   .reason = "too long",
+                                   .prompt_sha256 = hash_of(0)};
     assert_ok(hb_run_add(run, &skipped, &err));
     assert_ok(hb_run_commit(run, &err));
     hb_scores_free(scores);
@@ -246,8 +258,8 @@ static void test_a_run_is_read_once(void **state)
     assert_ptr_equal(best.comparison.scores[0].name, best.scores[0].name);
     for (size_t i = 1; i < 4; i++)
         assert_true(best.comparison.scores[i].sweep.auroc <= best.scores[0].auroc);
-    assert_int_equal(one.n_ids, SAMPLES);
-    assert_string_equal(one.ids[5], "q_5");
+    assert_int_equal(one.n_prompts, SAMPLES); /* not the one that was skipped */
+    for (size_t i = 0; i < SAMPLES; i++) assert_true(one.prompts[i] == i + 1);
     assert_false(joint.has_halting);
     assert_true(one.has_halting && best.has_halting);
 
@@ -348,6 +360,7 @@ static void test_validation_of_a_run(void **state)
         assert_int_equal(v.n, SAMPLES);
         assert_int_equal(v.n_scores, r.n_scores);
         assert_int_equal(v.n_unjudged, 0);
+        assert_true(v.knows_shared);
         assert_int_equal(v.n_shared, SAMPLES);
         assert_int_equal(v.has_halting, !joint);
         assert_true(v.has_quadrants);

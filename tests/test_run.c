@@ -11,6 +11,8 @@
 
 static char path[128];
 
+#define SHA256 "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
 static const char *run_path(void **state)
 {
     snprintf(path, sizeof path, "%s/run.db", (char *)*state);
@@ -66,13 +68,19 @@ static hb_run_sample scored(uint64_t index)
                             .n_prompt = 33,
                             .n_tokens = 20,
                             .prompt_seconds = 0.25,
-                            .decode_seconds = 0.5};
+                            .decode_seconds = 0.5,
+                            .prompt = "Who?\nAnswer:",
+                            .prompt_sha256 = SHA256};
     return sample;
 }
 
 static hb_run_sample left_out(uint64_t index, hb_sample_status status)
 {
-    return (hb_run_sample){.index = index, .id = "qa_8_cor", .status = status, .reason = "because"};
+    return (hb_run_sample){.index = index,
+                           .id = "qa_8_cor",
+                           .status = status,
+                           .reason = "because",
+                           .prompt_sha256 = SHA256};
 }
 
 static hb_run *create(void **state)
@@ -111,11 +119,14 @@ static hb_status check_rows(void *user, const hb_run_sample *s)
         assert_int_equal(s->n_tokens, 20);
         assert_near(s->prompt_seconds, 0.25, 0);
         assert_near(s->decode_seconds, 0.5, 0);
+        assert_string_equal(s->prompt, expected.prompt);
     } else {
         assert_string_equal(s->reason, "because");
         assert_null(s->scores);
         assert_null(s->text);
+        assert_null(s->prompt);
     }
+    assert_string_equal(s->prompt_sha256, SHA256);
     ++*seen;
     return HB_OK;
 }
@@ -309,9 +320,9 @@ static void test_other_settings_are_refused(void **state)
     s = settings(), s.data_format = "halueval_qa";
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "data_format is \"generic\", not \"halueval_qa\"");
-    s = settings(), s.n_samples = 21;
+    s = settings(), s.no_prompts = 1;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
-                 "n_samples is 20, not 21");
+                 "no_prompts is 0, not 1");
     s = settings(), s.seed = 1, s.max_tokens = 21;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "max_tokens is 20, not 21");
@@ -369,6 +380,78 @@ static void test_long_settings(void **state)
         assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_MISMATCH, cases[i][2]);
         unlink(path);
     }
+}
+
+static hb_status gather_index(void *user, const hb_run_sample *s)
+{
+    char *all = user;
+    snprintf(all + strlen(all), 256 - strlen(all), "%llu ", (unsigned long long)s->index);
+    return HB_OK;
+}
+
+static void rows_are(hb_run *run, const char *expected)
+{
+    hb_error err;
+    char all[256] = "";
+    assert_ok(hb_run_each(run, gather_index, all, &err));
+    assert_string_equal(all, expected);
+}
+
+static hb_run *create_of(void **state, uint64_t n_samples)
+{
+    hb_error err;
+    hb_run *run;
+    hb_run_settings s = settings();
+    s.n_samples = n_samples;
+    assert_ok(hb_run_create(run_path(state), &s, &run, &err));
+    assert_true(hb_run_get_settings(run)->n_samples == n_samples);
+    return run;
+}
+
+/* With more samples a run is extended. With fewer, the samples asked for are the run, and the file
+ * keeps the others. */
+static void test_other_numbers_of_samples(void **state)
+{
+    hb_error err;
+    hb_run_counts c;
+    hb_score_table t;
+    bool has;
+    hb_run *run = create_of(state, 2);
+    add(run, scored(3));
+    add(run, scored(8));
+    hb_run_close(run);
+    run = create_of(state, 5);
+    for (uint64_t i = 1; i < 10; i += 3) add(run, i == 7 ? left_out(7, HB_SAMPLE_FAILED) : scored(i));
+    rows_are(run, "1 3 4 7 8 ");
+    hb_run_close(run);
+
+    run = create_of(state, 3);
+    rows_are(run, "");
+    for (uint64_t i = 7; i <= 9; i++) {
+        assert_ok(hb_run_has(run, i, &has, &err));
+        assert_int_equal(has, i != 9);
+        assert_ok(hb_run_has(run, i, &has, &err)); /* again is no error */
+    }
+    rows_are(run, "7 8 ");
+    add(run, scored(9));
+    rows_are(run, "7 8 9 ");
+    assert_ok(hb_run_count(run, &c, &err));
+    assert_int_equal(c.total, 3);
+    assert_int_equal(c.scored, 2);
+    assert_int_equal(c.failed, 1);
+    assert_int_equal(c.not_drawn, 3);
+    assert_ok(hb_run_scores(run, "hbar_s", NULL, &t, &err));
+    assert_int_equal(t.n, 2);
+    assert_near(t.scores[0], score_of(8, 0), 0);
+    hb_score_table_free(&t);
+    hb_run_close(run);
+
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_true(hb_run_get_settings(run)->n_samples == 5);
+    assert_ok(hb_run_count(run, &c, &err));
+    assert_int_equal(c.not_drawn, 0);
+    rows_are(run, "1 3 4 7 8 9 ");
+    hb_run_close(run);
 }
 
 /* A run may have scores that are not of a signal: columns of other names. */
@@ -466,6 +549,11 @@ static void test_damaged_runs(void **state)
     execute(path, "PRAGMA ignore_check_constraints = 1; UPDATE samples SET label = 7 WHERE idx = 1");
     assert_ok(hb_run_open(path, &run, &err));
     assert_fails(hb_run_scores(run, "hbar_s", NULL, &t, &err), HB_ERR_FORMAT, "sample 1 is damaged");
+    hb_run_close(run);
+    execute(path, "UPDATE samples SET label = 1; UPDATE samples SET prompt_sha256 ="
+                  " replace(prompt_sha256, 'f', 'F') WHERE idx = 0");
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_fails(hb_run_scores(run, "hbar_s", NULL, &t, &err), HB_ERR_FORMAT, "sample 0 is damaged");
     hb_run_close(run);
     execute(path, "DELETE FROM settings WHERE key = 'seed'");
     assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_FORMAT, "no setting 'seed'");
@@ -1138,6 +1226,7 @@ int main(int argc, char **argv)
         WITH_SCRATCH(test_folder_that_cannot_be_written),
         WITH_SCRATCH(test_no_regular_file),
         WITH_SCRATCH(test_long_settings),
+        WITH_SCRATCH(test_other_numbers_of_samples),
         WITH_SCRATCH(test_scores_of_whole_samples),
         WITH_SCRATCH(test_columns_that_are_missing),
         WITH_SCRATCH(test_pass_1),

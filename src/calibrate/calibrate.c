@@ -179,9 +179,8 @@ void hb_calibration_result_free(hb_calibration_result *result)
 {
     if (!result) return;
     for (size_t i = 0; i < result->n_scores; i++) free(result->scores[i].name);
-    for (size_t i = 0; i < result->n_ids; i++) free(result->ids[i]);
     free(result->scores);
-    free(result->ids);
+    free(result->prompts);
     hb_sweep_free(&result->sweep);
     hb_map_free(&result->map);
     hb_joint_free(&result->joint);

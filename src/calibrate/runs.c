@@ -1,6 +1,7 @@
 /* Pass 2 on runs. The list of needed scores is built first, so that the run is read only once. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/hashes.h"
 #include "base/names.h"
 #include "base/texts.h"
 #include "calibrate/calibrate.h"
@@ -172,9 +173,9 @@ hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scor
     if (status) {
         hb_calibration_result_free(&c);
     } else {
-        c.ids = r.table.ids;
-        c.n_ids = r.table.n;
-        r.table.ids = NULL;
+        c.prompts = r.table.prompts;
+        c.n_prompts = hb_hashes_sort(c.prompts, r.table.n);
+        r.table.prompts = NULL;
         *result = c;
     }
     free_reading(&r);
@@ -206,19 +207,11 @@ static hb_status name_judged(const hb_params *p, const hb_run *run, reading *r, 
     return status;
 }
 
-static int compare_id(const void *key, const void *id)
+/* Counts the samples whose prompts the calibration had. */
+static size_t count_shared(const hb_params *p, const hb_score_table *t)
 {
-    return strcmp(key, *(char *const *)id);
-}
-
-/* Counts the samples whose ids also occur in the calibration. */
-static size_t count_shared(const hb_params *p, const hb_run *run, const hb_score_table *t)
-{
-    bool same_data = strcmp(hb_run_get_settings(run)->data_sha256, p->data_sha256) == 0;
     size_t shared = 0;
-    for (size_t i = 0; i < t->n; i++)
-        if (same_data || !hb_id_is_place(t->ids[i]))
-            shared += bsearch(t->ids[i], p->ids, p->n_ids, sizeof *p->ids, compare_id) != NULL;
+    for (size_t i = 0; i < t->n; i++) shared += hb_hashes_have(p->prompts, p->n_prompts, t->prompts[i]);
     return shared;
 }
 
@@ -240,7 +233,8 @@ hb_status hb_validate_run(const hb_params *p, hb_run *run, const hb_grading *gra
     if (status) {
         hb_validation_result_free(&v);
     } else {
-        v.n_shared = count_shared(p, run, &r.table);
+        v.n_shared = count_shared(p, &r.table);
+        v.knows_shared = p->n_prompts > 0;
         *result = v;
     }
     free_reading(&r);

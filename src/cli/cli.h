@@ -320,7 +320,7 @@ typedef struct cli_pass1 {
     hb_signal_set *needed;  /* signals that the command requires; NULL: none */
     uint64_t n_samples, seed, kv_mem;
     int32_t max_tokens, n_ctx, n_threads, n_sequences;
-    bool strict, quiet, json;
+    bool strict, no_prompts, quiet, json;
 
     hb_model *model;
     hb_session *session;
@@ -333,6 +333,7 @@ typedef struct cli_pass1 {
     char *own_model_path, *own_data_path, *own_run_path,
         *own_name; /* own the paths that were not given */
     hb_run_counts counts;
+    uint64_t done_now; /* samples that this command has recorded */
     hb_score_work work;
     double seconds;
     cli_progress progress;
@@ -383,7 +384,7 @@ const char *const *cli_directions(bool automatic);
 
 /* ---- The commands ------------------------------------------------------------------------------- */
 
-extern const cli_command cli_calibrate, cli_export, cli_generate, cli_inspect, cli_score, cli_sweep,
-    cli_tokenize, cli_validate;
+extern const cli_command cli_calibrate, cli_export, cli_generate, cli_inspect, cli_label, cli_score,
+    cli_sweep, cli_tokenize, cli_validate;
 
 #endif

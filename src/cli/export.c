@@ -14,13 +14,30 @@ typedef struct exporting {
     cli_grading grading;
 } exporting;
 
-/* The sample's given label or the label of its grade; null for an abstention and for a sample without
- * an answer to grade. */
-static json_t *label_json(const hb_run_sample *s, const hb_grading *grading)
+/* The label of the data or of the grade; null for an abstention and for a sample without an answer to
+ * grade. */
+static json_t *own_label_json(const hb_run_sample *s, const hb_grading *grading)
 {
     bool ungraded = s->answers && s->status != HB_SAMPLE_SCORED;
-    int label = ungraded ? HB_LABEL_NONE : hb_run_label(s, grading);
+    int label = ungraded ? HB_LABEL_NONE : hb_run_own_label(s, grading);
     return label == HB_LABEL_NONE ? json_null() : json_integer(label);
+}
+
+/* The label set later, or the sample's own. */
+static json_t *label_json(const hb_run_sample *s, const hb_grading *grading)
+{
+    return s->set_by ? json_integer(s->set_label) : own_label_json(s, grading);
+}
+
+/* The prompt, and where the label comes from. */
+static json_t *origin_json(const hb_run_sample *s, const hb_grading *grading)
+{
+    return json_pack("{s:s?, s:s, s:s, s:s?, s:o}", "prompt", s->prompt, "prompt_sha256",
+                     s->prompt_sha256, "label_from",
+                     s->set_by    ? "set"
+                     : s->answers ? "grade"
+                                  : "data",
+                     "label_set_by", s->set_by, "own_label", own_label_json(s, grading));
 }
 
 /* Takes the reference of `value`; returns it, or null for a sample without a grade. */
@@ -67,8 +84,11 @@ static json_t *row_json(const hb_run *run, const hb_run_sample *s, const hb_grad
                   grade_json(s, cli_number(s->grade.number_error)), "grade_choice",
                   grade_json(s, json_integer(s->grade.choice)), "abstained",
                   grade_json(s, json_integer(s->grade.abstained)));
-    bool ok = row && rest && add_scores(row, run, s->scores) && json_object_update(row, rest) == 0;
+    json_t *origin = origin_json(s, grading);
+    bool ok = row && rest && origin && add_scores(row, run, s->scores) &&
+              json_object_update(row, rest) == 0 && json_object_update(row, origin) == 0;
     json_decref(rest);
+    json_decref(origin);
     if (ok) return row;
     json_decref(row);
     return NULL;
@@ -158,7 +178,7 @@ static int write_run(const exporting *e, hb_run *run)
     int code = cli_grading_use(&e->grading, e->run_path, &counts, &w.grading);
     if (code) return code;
     bool csv = e->format == 0;
-    const hb_run_sample none = {.id = "", .reason = ""};
+    const hb_run_sample none = {.id = "", .reason = "", .prompt_sha256 = ""};
     if (csv && !write_line(row_json(run, &none, NULL), true)) return CLI_FAILED;
     if (!hb_run_each(run, csv ? write_csv : write_jsonl, &w, &err)) return CLI_DONE;
     return w.failed ? CLI_FAILED : cli_fail(&err);

@@ -130,7 +130,7 @@ static void keep_marker(summary *s, const char *text)
 static hb_status summarise(void *user, const hb_run_sample *sample)
 {
     summary *s = user;
-    if (sample->status != HB_SAMPLE_SCORED || !sample->answers) return HB_OK;
+    if (sample->status != HB_SAMPLE_SCORED || !sample->answers || sample->set_by) return HB_OK;
     hb_answer answer = hb_answer_find(sample->text, strlen(sample->text), s->lines);
     s->n++;
     s->abstained += sample->grade.abstained;
@@ -193,8 +193,18 @@ static void advise_rule(const summary *s, const char *run_path)
     free(others);
 }
 
+/* Says how many labels are neither the data's nor grades. */
+static void note_labels(hb_run *run, const char *run_path)
+{
+    hb_run_counts c;
+    if (!hb_run_count(run, &c, NULL) && c.labelled)
+        cli_message("%s: %llu of %llu labels were set by hbar label", run_path,
+                    (unsigned long long)c.labelled, (unsigned long long)c.scored);
+}
+
 void cli_grading_advise(hb_run *run, const char *run_path, const hb_grading *grading, bool quiet)
 {
+    if (!quiet) note_labels(run, run_path);
     if (!grading) return;
     summary s = {.grading = *grading, .lines = hb_run_get_settings(run)->answer_lines};
     s.grading.abstain_as = HB_ABSTAIN_OUT;

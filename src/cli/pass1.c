@@ -20,10 +20,13 @@ static void add_data_options(cli_options *options, cli_pass1 *p)
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_data_add(options, &p->data);
     cli_add_count(options, "n-samples", 'n', "N", &p->n_samples, 0, 1e15,
-                  "draw N samples; 0 means all, and the demo data are used whole by default")
+                  "draw N samples; 0 means all, and the demo data are used whole by default; a run of "
+                  "fewer samples is extended")
         ->given = &p->n_samples_given;
     cli_add_count(options, "seed", 0, "N", &p->seed, 0, 9e18, "seed of the draw");
     cli_add_flag(options, "strict", 0, &p->strict, "stop at the first broken row of the data");
+    cli_add_flag(options, "no-prompts", 0, &p->no_prompts,
+                 "keep only the prompts' SHA-256 in the run, not their texts");
     cli_add_text(options, "run", 'r', "FILE", &p->run_path,
                  "file that keeps the samples; an interrupted run continues from it")
         ->standard = "DIR/NAME_run_HASH.db";
@@ -69,17 +72,18 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     cli_add_common(options, &p->quiet, &p->json);
 }
 
-/* The default name of a run is a hash of everything that decides its contents, so that the same command
- * continues its own run and any other command starts another. */
+/* The default name of a run is a hash of everything that decides its contents but the number of
+ * samples. So the same command continues its own run, with more samples it extends the run, and any
+ * other command starts another. */
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
-    int length = signals ? asprintf(&identity, "%s %s %s %llu %llu %d %d %.17g %s %s %d %s %s",
-                                    s->model_sha256, s->data_sha256, s->data_format,
-                                    (unsigned long long)s->n_samples, (unsigned long long)s->seed,
-                                    s->max_tokens, s->n_ctx, s->alpha, signals, s->chat ? s->chat : "",
-                                    s->answer_lines, s->abstain_sha256, s->system ? s->system : "")
-                         : -1;
+    int length =
+        signals ? asprintf(&identity, "%s %s %s %llu %d %d %.17g %s %s %d %s %d %s", s->model_sha256,
+                           s->data_sha256, s->data_format, (unsigned long long)s->seed, s->max_tokens,
+                           s->n_ctx, s->alpha, signals, s->chat ? s->chat : "", s->answer_lines,
+                           s->abstain_sha256, s->no_prompts, s->system ? s->system : "")
+                : -1;
     free(signals);
     if (length < 0) return NULL;
     hb_sha256 hash;
@@ -119,7 +123,8 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .chat = p->chat.format,
                          .system = p->chat.system,
                          .answer_lines = p->grading.grading.answer_lines,
-                         .abstain_sha256 = p->grading.abstain_sha256};
+                         .abstain_sha256 = p->grading.abstain_sha256,
+                         .no_prompts = p->no_prompts};
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
         if (status) return status;
@@ -180,8 +185,9 @@ static hb_status open_all(cli_pass1 *p, hb_error *err)
 
 static void on_progress(void *user, const hb_run_counts *c, uint64_t done_now)
 {
-    cli_progress_update(&((cli_pass1 *)user)->progress, c->scored + c->skipped + c->failed, c->total,
-                        done_now);
+    cli_pass1 *p = user;
+    p->done_now = done_now;
+    cli_progress_update(&p->progress, c->scored + c->skipped + c->failed, c->total, done_now);
 }
 
 /* Stops at the first sample without a score, to show its reason. */
@@ -200,6 +206,13 @@ static void report(const cli_pass1 *p)
     cli_message("%llu of %llu samples scored, %llu skipped, %llu failed; run %s",
                 (unsigned long long)c->scored, (unsigned long long)c->total,
                 (unsigned long long)c->skipped, (unsigned long long)c->failed, p->run_path);
+    uint64_t there = c->scored + c->skipped + c->failed - p->done_now;
+    if (there && p->done_now)
+        cli_message("the run had %llu of these samples, and %llu were added", (unsigned long long)there,
+                    (unsigned long long)p->done_now);
+    if (c->not_drawn)
+        cli_message("%s: has %llu more samples, which -n %llu leaves out here", p->run_path,
+                    (unsigned long long)c->not_drawn, (unsigned long long)c->total);
     if (p->work.tokens_evaluated)
         cli_message("%llu tokens evaluated, %llu shared", (unsigned long long)p->work.tokens_evaluated,
                     (unsigned long long)p->work.tokens_shared);

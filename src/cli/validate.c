@@ -241,6 +241,19 @@ static void report_unjudged(const validating *v, const hb_validation_result *r)
     hb_buffer_free(&missing);
 }
 
+/* Warns of samples that were calibrated on. A table has no prompts to compare. */
+static void report_shared(const validating *v, const hb_validation_result *r)
+{
+    if (r->n_shared)
+        cli_message("warning: %zu of %zu samples have prompts that the calibration had, too: these "
+                    "samples cannot serve as a test",
+                    r->n_shared, r->n);
+    else if (v->run && !r->knows_shared && !v->pass1.quiet)
+        cli_message("%s has no hashes of prompts, so hbar cannot tell whether the calibration had the "
+                    "same samples",
+                    v->params_path);
+}
+
 static int print_result(const validating *v, const hb_validation_result *r)
 {
     hb_error err;
@@ -263,10 +276,7 @@ static int judge(const validating *v)
                               : judge_table(v, &r, &err);
     if (status) return cli_fail(&err);
     if (!v->pass1.quiet) report_unjudged(v, &r);
-    if (r.n_shared)
-        cli_message("warning: %zu of %zu samples have ids that the calibration had, too: these samples "
-                    "were used for calibration and cannot serve as a test",
-                    r.n_shared, r.n);
+    report_shared(v, &r);
     int code = print_result(v, &r);
     hb_validation_result_free(&r);
     return code;

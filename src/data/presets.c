@@ -301,15 +301,3 @@ const char *hb_dataset_format(size_t i)
 {
     return i < hb_n_presets ? hb_presets[i].name : NULL;
 }
-
-bool hb_id_is_place(const char *id)
-{
-    for (size_t i = 0; i < hb_n_presets; i++) {
-        size_t n = strlen(hb_presets[i].id_prefix);
-        if (strncmp(id, hb_presets[i].id_prefix, n) != 0 || id[n] != '_') continue;
-        const char *rest = id + n + 1 + strspn(id + n + 1, "0123456789");
-        if (rest > id + n + 1 && (!*rest || strcmp(rest, "_cor") == 0 || strcmp(rest, "_hal") == 0))
-            return true;
-    }
-    return false;
-}

@@ -1,5 +1,5 @@
 /* Tables of scores and labels. */
-#include "hbar.h"
+#include "data/table.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,21 +10,9 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "base/texts.h"
-#include "data/labels.h"
 #include "data/path.h"
-#include "data/records.h"
 
 #define DETECTION_LIMIT 100 /* JSON records looked at to tell the columns */
-
-struct hb_table {
-    hb_input input;
-    hb_texts columns; /* in the file's order */
-    json_t *known;    /* the same as the keys of an object, to look them up */
-    bool csv;
-    uint64_t n_objects, n_records; /* of JSON, among the first */
-    char sha256[65];
-};
 
 /* A reading of a table's scores. */
 typedef struct reading {
@@ -33,7 +21,6 @@ typedef struct reading {
         *names; /* [n_scores + 1], the columns of the scores and of the label, as the file has them */
     size_t n_scores;
     hb_label_rule rule;
-    bool comma; /* numbers may have a decimal comma */
     hb_breakages breakages;
     hb_score_table scores; /* its scores are [n][n_scores] until all are read */
     size_t scores_room, labels_room;
@@ -78,6 +65,7 @@ static hb_status find_columns(hb_table *table, hb_error *err)
     if (status != HB_OK) return status;
     const char *const *columns = hb_records_columns(records, &n);
     table->csv = columns != NULL;
+    table->comma = hb_records_separator(records) == ';';
     for (size_t i = 0; i < n && ok; i++) ok = add_column(table, columns[i]);
     status = !ok ? hb_fail_memory(err) : table->csv ? HB_OK : find_fields(table, records, err);
     hb_records_close(records);
@@ -87,10 +75,10 @@ static hb_status find_columns(hb_table *table, hb_error *err)
     return status;
 }
 
-/* The column of that name, or the one that differs from it by letter case, if there is just one. */
-static const char *column_of(const hb_table *table, const char *name)
+const char *hb_table_column(const hb_table *table, const char *name)
 {
     const char *alike = NULL;
+    if (!table->csv && !table->n_objects) return name;
     if (json_object_get(table->known, name)) return name;
     for (size_t i = 0; i < table->columns.n; i++) {
         if (strcasecmp(table->columns.list[i], name) != 0) continue;
@@ -100,7 +88,7 @@ static const char *column_of(const hb_table *table, const char *name)
     return alike;
 }
 
-static hb_status fail_column(const hb_table *table, const char *what, hb_error *err)
+hb_status hb_table_fail_column(const hb_table *table, const char *what, hb_error *err)
 {
     hb_buffer list = {0};
     char shown[200];
@@ -116,8 +104,7 @@ static hb_status fail_column(const hb_table *table, const char *what, hb_error *
     return status;
 }
 
-/* Finds the columns that are asked for. In a file without an object there are none to find: each record
- * will be reported as broken. */
+/* Finds the columns that are asked for. */
 static hb_status choose_columns(reading *r, const hb_table_options *o)
 {
     const hb_table *table = r->table;
@@ -126,12 +113,11 @@ static hb_status choose_columns(reading *r, const hb_table_options *o)
         bool usual = k < r->n_scores && !o->n_scores;
         const char *name = o->label_column ? o->label_column : "label";
         if (k < r->n_scores) name = usual ? "score" : o->score_columns[k];
-        const char *column = column_of(table, name);
-        if (!column && usual) column = column_of(table, name = "hbar_s");
+        const char *column = hb_table_column(table, name);
+        if (!column && usual) column = hb_table_column(table, name = "hbar_s");
         snprintf(what, sizeof what, "'%.90s'", name);
-        if (!column && (table->csv || table->n_objects))
-            return fail_column(table, usual ? "'score' or 'hbar_s'" : what, r->err);
-        r->names[k] = column ? column : name;
+        if (!column) return hb_table_fail_column(table, usual ? "'score' or 'hbar_s'" : what, r->err);
+        r->names[k] = column;
     }
     return HB_OK;
 }
@@ -148,8 +134,7 @@ static bool grow(reading *r)
     return values && labels;
 }
 
-/* A value as it stands in the file, for a message; NULL when memory runs out. */
-static const char *show(const json_t *value, char *out, size_t size, hb_error *why)
+const char *hb_table_show(const json_t *value, char *out, size_t size, hb_error *why)
 {
     hb_buffer text = {0};
     char *json = json_is_array(value) ? json_dumps(value, JSON_COMPACT) : NULL;
@@ -173,24 +158,25 @@ static void read_score(const reading *r, size_t k, const json_t *object, double 
     else if (json_is_null(value) || (text && !text[strspn(text, " \t")]))
         hb_fail(why, HB_ERR_FORMAT, "%.80s is empty: the sample was not scored", name);
     else if (json_is_number(value)) *score = json_number_value(value);
-    else if ((!text || !hb_number_of(&r->rule, text, r->comma, score)) &&
-             show(value, shown, sizeof shown, why))
+    else if ((!text || !hb_number_of(&r->rule, text, r->table->comma, score)) &&
+             hb_table_show(value, shown, sizeof shown, why))
         hb_fail(why, HB_ERR_FORMAT, "%.80s '%s' is not a finite number", name, shown);
 }
 
-static void read_label(const reading *r, const json_t *object, int *label, hb_error *why)
+void hb_table_label(const hb_label_rule *rule, const json_t *object, const char *column, int *label,
+                    hb_error *why)
 {
     char shown[64];
-    const char *name = r->names[r->n_scores];
-    const json_t *value = json_object_get(object, name);
-    *label = hb_label_of_json(&r->rule, value);
-    if (!value) hb_fail(why, HB_ERR_FORMAT, "field '%.80s' is missing", name);
-    else if (*label < 0 && show(value, shown, sizeof shown, why))
+    const json_t *value = json_object_get(object, column);
+    *label = hb_label_of_json(rule, value);
+    if (!value) hb_fail(why, HB_ERR_FORMAT, "field '%.80s' is missing", column);
+    else if (*label < 0 && hb_table_show(value, shown, sizeof shown, why))
         hb_fail(why, HB_ERR_FORMAT, "label '%s' is neither 0 nor 1", shown);
 }
 
-static hb_status add_row(reading *r, const hb_record *record)
+static hb_status add_row(void *user, const hb_record *record)
 {
+    reading *r = user;
     hb_error why = {HB_OK, ""};
     hb_score_table *scores = &r->scores;
     int label = 0;
@@ -199,7 +185,7 @@ static hb_status add_row(reading *r, const hb_record *record)
     if (!record->object) hb_fail(&why, HB_ERR_FORMAT, "%s", record->reason);
     for (size_t k = 0; k < r->n_scores && !why.status; k++)
         read_score(r, k, record->object, &values[k], &why);
-    if (!why.status) read_label(r, record->object, &label, &why);
+    if (!why.status) hb_table_label(&r->rule, record->object, r->names[r->n_scores], &label, &why);
     if (why.status == HB_ERR_MEMORY) return hb_fail_memory(r->err);
     if (why.status)
         return hb_breakage(&r->breakages, r->table->input.path, record->line, why.message, r->err);
@@ -222,38 +208,39 @@ static hb_status turn(reading *r)
     return HB_OK;
 }
 
-static hb_status read_records(reading *r, hb_records *records)
+static hb_status take_records(hb_records *records,
+                              hb_status (*take)(void *user, const hb_record *record), void *user,
+                              hb_error *err)
 {
     hb_record record;
     bool found = true;
     hb_status status = HB_OK;
-    r->comma = hb_records_separator(records) == ';';
     while (status == HB_OK) {
-        status = hb_records_next(records, &record, &found, r->err);
+        status = hb_records_next(records, &record, &found, err);
         if (status != HB_OK || !found) break;
-        status = add_row(r, &record);
+        status = take(user, &record);
     }
-    return status == HB_OK ? hb_source_finish(hb_records_source(records), r->err) : status;
+    return status == HB_OK ? hb_source_finish(hb_records_source(records), err) : status;
 }
 
-/* Reads the columns chosen, and hashes the file. */
-static hb_status read_file(reading *r)
+hb_status hb_table_each(hb_table *table, const char *const *columns, size_t n,
+                        hb_status (*take)(void *user, const hb_record *record), void *user,
+                        hb_error *err)
 {
-    hb_table *table = r->table;
     hb_records *records;
     hb_sha256 hash;
     json_t *wanted = json_object();
     bool ok = wanted != NULL;
-    for (size_t k = 0; k <= r->n_scores && ok; k++)
-        ok = json_object_set_new_nocheck(wanted, r->names[k], json_true()) == 0;
+    for (size_t k = 0; k < n && ok; k++)
+        ok = json_object_set_new_nocheck(wanted, columns[k], json_true()) == 0;
     if (!ok || !hb_sha256_init(&hash)) {
         json_decref(wanted);
-        return hb_fail_memory(r->err);
+        return hb_fail_memory(err);
     }
     const hb_records_options options = {.hash = &hash, .wanted = wanted};
-    hb_status status = hb_records_open(&table->input, &options, &records, r->err);
+    hb_status status = hb_records_open(&table->input, &options, &records, err);
     if (status == HB_OK) {
-        status = read_records(r, records);
+        status = take_records(records, take, user, err);
         hb_records_close(records);
     }
     if (status == HB_OK) hb_sha256_finish(&hash, table->sha256);
@@ -302,16 +289,15 @@ const char *hb_table_sha256(const hb_table *table)
     return table->sha256[0] ? table->sha256 : NULL;
 }
 
-/* A column named "correct" that is taken as one of hallucinations turns everything round. */
-static void warn(const hb_table *table, const hb_table_options *o)
+void hb_table_warn(const hb_table *table, const char *column,
+                   void (*on_warning)(void *user, const char *message), void *user)
 {
     char message[256];
-    if (!o->label_column || o->label_is_correct || o->positive || !o->on_warning) return;
-    if (!hb_label_name_is_correctness(o->label_column)) return;
+    if (!column || !on_warning || !hb_label_name_is_correctness(column)) return;
     snprintf(message, sizeof message,
              "%.80s: labels in '%.60s' are taken as 1 for hallucinated; does 1 mean right there?",
-             table->input.path, o->label_column);
-    o->on_warning(o->user, message);
+             table->input.path, column);
+    on_warning(user, message);
 }
 
 static hb_status read_scores(reading *r, const hb_table_options *o)
@@ -320,7 +306,8 @@ static hb_status read_scores(reading *r, const hb_table_options *o)
     hb_status status = r->names ? choose_columns(r, o) : hb_fail_memory(r->err);
     if (status == HB_OK)
         status = hb_label_rule_open(o->positive, o->label_is_correct, &r->rule, r->err);
-    if (status == HB_OK) status = read_file(r);
+    if (status == HB_OK)
+        status = hb_table_each(r->table, r->names, r->n_scores + 1, add_row, r, r->err);
     if (status == HB_OK) status = turn(r);
     hb_label_rule_close(&r->rule);
     free(r->names);
@@ -342,7 +329,8 @@ hb_status hb_table_scores(hb_table *table, const hb_table_options *options, hb_s
     hb_status status = read_scores(&r, o);
     r.scores.n_broken = (size_t)r.breakages.n;
     if (status == HB_OK) {
-        warn(table, o);
+        bool told = o->label_is_correct || o->positive;
+        if (!told) hb_table_warn(table, o->label_column, o->on_warning, o->user);
         *scores = r.scores;
     } else {
         hb_score_table_free(&r.scores);
@@ -366,6 +354,7 @@ void hb_score_table_free(hb_score_table *table)
     if (!table) return;
     for (size_t i = 0; table->ids && i < table->n; i++) free(table->ids[i]);
     free(table->ids);
+    free(table->prompts);
     free(table->scores);
     free(table->labels);
     *table = (hb_score_table){0};

@@ -1,5 +1,7 @@
 /* Calibrated parameters as JSON (docs/parameters.md). */
+#include <stdlib.h>
 #include <time.h>
+#include "base/hashes.h"
 #include "report/params.h"
 #include "report/values.h"
 
@@ -38,6 +40,7 @@ static void add_data(hb_json *j, const hb_params_source *source)
         hb_json_whole(j, "skipped", (int64_t)c->skipped);
         hb_json_whole(j, "failed", (int64_t)c->failed);
         if (source->grading) hb_json_whole(j, "abstained", (int64_t)c->abstained);
+        hb_json_whole(j, "labels_set", (int64_t)c->labelled);
     }
     hb_json_end(j);
 }
@@ -254,11 +257,16 @@ static void add_comparison(hb_json *j, const hb_comparison *c)
 
 /* ---- The document ------------------------------------------------------------------------------- */
 
-static void add_samples(hb_json *j, const hb_calibration_result *r)
+static void add_prompts(hb_json *j, const hb_calibration_result *r)
 {
-    hb_json_array(j, "sample_ids");
-    for (size_t i = 0; i < r->n_ids; i++) hb_json_text(j, NULL, r->ids[i]);
-    hb_json_end(j);
+    char *text = hb_hashes_encode(r->prompts, r->n_prompts);
+    if (text) hb_json_text(j, "prompt_hashes", text);
+    else j->out.failed = true;
+    free(text);
+}
+
+static void add_sweep(hb_json *j, const hb_calibration_result *r)
+{
     hb_json_array(j, "sweep");
     for (size_t i = 0; i < r->sweep.n_points; i++) hb_json_point(j, NULL, &r->sweep.points[i]);
     hb_json_end(j);
@@ -294,6 +302,7 @@ hb_status hb_params_json(const hb_params_source *source, const hb_calibration_re
     hb_json_number(&j, "auroc_low", s->auroc_low);
     hb_json_number(&j, "auroc_null_se", s->auroc_null_se);
     hb_json_bool(&j, "within_noise", s->within_noise);
+    hb_json_bool(&j, "contradicts_signal", r->contradicts_signal);
     hb_json_text(&j, "direction", hb_direction_sign(s->direction));
     add_threshold(&j, s);
     hb_json_number(&j, "lambda", r->map.lambda);
@@ -302,8 +311,8 @@ hb_status hb_params_json(const hb_params_source *source, const hb_calibration_re
     add_scores(&j, r);
     if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
     if (r->comparison.n) add_comparison(&j, &r->comparison);
-    hb_json_bool(&j, "contradicts_signal", r->contradicts_signal);
-    add_samples(&j, r);
+    if (r->n_prompts) add_prompts(&j, r);
+    add_sweep(&j, r);
     hb_json_end(&j);
     return hb_json_finish(&j, json, err);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/file.h"
+#include "base/hashes.h"
 #include "base/sha256.h"
 #include "calibrate/guarantee.h"
 #include "calibrate/names.h"
@@ -360,25 +361,18 @@ static hb_status load_scores(const loading *l, json_t *root, hb_params *p)
     return status;
 }
 
-static int compare_ids(const void *a, const void *b)
+/* Loads the hashes of prompts, which files of a table and of earlier versions lack. */
+static hb_status load_prompts(const loading *l, const json_t *root, hb_params *p)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static hb_status load_ids(const loading *l, const json_t *root, hb_params *p)
-{
-    const json_t *ids = json_object_get(root, "sample_ids"), *id;
-    size_t i;
-    p->ids = calloc(json_array_size(ids) + 1, sizeof *p->ids);
-    if (!p->ids) return hb_fail_memory(l->err);
-    json_array_foreach(ids, i, id)
-    {
-        if (!json_is_string(id)) return bad_field(l, NULL, "sample_ids", "a list of strings");
-        p->ids[p->n_ids] = strdup(json_string_value(id));
-        if (!p->ids[p->n_ids++]) return hb_fail_memory(l->err);
-    }
-    qsort(p->ids, p->n_ids, sizeof *p->ids, compare_ids);
-    return HB_OK;
+    const json_t *text = json_object_get(root, "prompt_hashes");
+    hb_error why = {HB_ERR_FORMAT, ""};
+    if (!text) return HB_OK;
+    if (json_is_string(text))
+        hb_hashes_decode(json_string_value(text), &p->prompts, &p->n_prompts, &why);
+    if (p->prompts) return HB_OK;
+    return why.status == HB_ERR_MEMORY
+               ? hb_fail_memory(l->err)
+               : bad_field(l, NULL, "prompt_hashes", "base64 of hashes of 8 bytes");
 }
 
 /* The index in names 0 to n - 1 of the text of a field; n for any other value. */
@@ -460,7 +454,7 @@ static hb_status load_calibration(const loading *l, json_t *root, hb_params *p)
     load_hash(json_object_get(root, "data"), "sha256", p->data_sha256);
     hb_status status = load_calibration_settings(l, json_object_get(root, "settings"), p);
     if (!status) status = load_scores(l, root, p);
-    return status ? status : load_ids(l, root, p);
+    return status ? status : load_prompts(l, root, p);
 }
 
 /* ---- The file ------------------------------------------------------------------------------------ */
@@ -496,9 +490,8 @@ hb_status hb_params_load(const char *path, hb_params **params, hb_error *err)
 void hb_params_free(hb_params *params)
 {
     if (!params) return;
-    for (size_t i = 0; i < params->n_ids; i++) free(params->ids[i]);
     for (size_t i = 0; i < params->n_scores; i++) free(params->scores[i].name);
-    free(params->ids);
+    free(params->prompts);
     free(params->scores);
     free(params->score);
     free(params->model_name);

@@ -122,7 +122,8 @@ hb_status hb_validation_json(const hb_validation_source *source, const hb_valida
     hb_json_object(&j, NULL);
     add_source(&j, source);
     hb_json_text(&j, "score", r->scores[0].calibrated->name);
-    hb_json_whole(&j, "shared_ids", (int64_t)r->n_shared);
+    if (r->knows_shared) hb_json_whole(&j, "shared_prompts", (int64_t)r->n_shared);
+    else hb_json_null(&j, "shared_prompts");
     hb_json_object(&j, "scores");
     for (size_t i = 0; i < r->n_scores; i++) add_score(&j, &r->scores[i]);
     hb_json_end(&j);

@@ -9,6 +9,7 @@ void hb_scoring_free(hb_scoring *sample)
     for (size_t i = 0; i < sample->n_answers; i++) free(sample->answers[i]);
     free(sample->answers);
     free(sample->id);
+    free(sample->prompt);
     hb_buffer_free(&sample->raw);
     free(sample);
 }
@@ -35,6 +36,8 @@ static hb_status add(hb_scorer *s, const hb_scoring *sample, hb_run_sample *row,
     row->id = sample->id;
     row->label = sample->label;
     row->answers = answers;
+    row->prompt = sample->prompt;
+    row->prompt_sha256 = sample->prompt_sha256;
     row->n_prompt = (int32_t)sample->n_prompt;
     status = hb_run_add(s->run, row, err);
     free(answers);

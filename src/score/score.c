@@ -26,6 +26,8 @@ static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
     *c = (hb_scoring){
         .scorer = s, .index = sample->index, .label = sample->label, .id = strdup(sample->id)};
     bool ok = c->id;
+    memcpy(c->prompt_sha256, sample->prompt_sha256, sizeof c->prompt_sha256);
+    if (!s->settings->no_prompts) ok = (c->prompt = strdup(sample->prompt)) && ok;
     if (sample->answers) {
         c->answers = calloc(sample->n_answers + 1, sizeof *c->answers);
         ok = ok && c->answers;

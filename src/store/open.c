@@ -9,6 +9,7 @@
  * that file, including SQLite's. */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,6 +129,19 @@ static hb_status create_run(hb_run *run, const hb_run_settings *settings, hb_err
     return status ? status : hb_run_execute(run, "COMMIT;", err);
 }
 
+/* Turns to another number of samples. A larger draw with the same seed holds the smaller one. So a run
+ * of fewer samples is extended, and of a run of more samples only those drawn are used. */
+static hb_status change_draw(hb_run *run, uint64_t n_samples, hb_error *err)
+{
+    uint64_t before = run->settings.n_samples;
+    char sql[100];
+    run->settings.n_samples = n_samples;
+    if (n_samples < before) return hb_run_restrict(run, err);
+    snprintf(sql, sizeof sql, "UPDATE settings SET value = %" PRId64 " WHERE key = 'n_samples'",
+             (int64_t)n_samples);
+    return n_samples > before ? hb_run_execute(run, sql, err) : HB_OK;
+}
+
 /* Creates the tables in an empty file. Otherwise checks that the run may be continued with these
  * settings. */
 static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *err)
@@ -140,7 +154,8 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
     if (!status)
         status = hb_run_execute(run, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", err);
     if (!status) status = hb_run_read_columns(run, err);
-    return status ? status : hb_run_prepare_writing(run, err);
+    if (!status) status = hb_run_prepare_writing(run, err);
+    return status ? status : change_draw(run, settings->n_samples, err);
 }
 
 hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run, hb_error *err)
@@ -172,6 +187,7 @@ void hb_run_close(hb_run *run)
     sqlite3_finalize(run->has);
     sqlite3_finalize(run->add);
     sqlite3_finalize(run->add_scores);
+    sqlite3_finalize(run->draw);
     if (run->writing) end_writing(run);
     sqlite3_close(run->db);
     if (run->guard >= 0) close(run->guard);
@@ -251,17 +267,40 @@ static hb_status open_to_read(hb_run *run, hb_error *err)
     return status;
 }
 
-hb_status hb_run_open(const char *path, hb_run **run, hb_error *err)
+static hb_status check_file(const char *path, hb_error *err)
 {
     struct stat info;
     if (access(path, R_OK) != 0 || stat(path, &info) != 0)
         return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
-    if (!S_ISREG(info.st_mode)) return hb_fail(err, HB_ERR_IO, "%s: not a regular file", path);
+    return S_ISREG(info.st_mode) ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: not a regular file", path);
+}
+
+hb_status hb_run_open(const char *path, hb_run **run, hb_error *err)
+{
+    hb_status status = check_file(path, err);
+    if (status) return status;
     hb_run *r = new_run(path);
     if (!r) return hb_fail_memory(err);
-    hb_status status = open_to_read(r, err);
+    status = open_to_read(r, err);
     if (!status) status = hb_run_read_settings(r, err);
     if (!status) status = hb_run_read_columns(r, err);
+    if (status) hb_run_close(r);
+    else *run = r;
+    return status;
+}
+
+hb_status hb_run_edit(const char *path, hb_run **run, hb_error *err)
+{
+    hb_status status = check_file(path, err);
+    if (status) return status;
+    hb_run *r = new_run(path);
+    if (!r) return hb_fail_memory(err);
+    status = open_db(r, path, SQLITE_OPEN_READWRITE, err);
+    if (!status) status = lock_run(r, err);
+    if (!status) status = hb_run_read_settings(r, err);
+    if (!status) status = hb_run_execute(r, "PRAGMA journal_mode = WAL;", err);
+    r->writing = !status;
+    if (r->writing) set_guard(r);
     if (status) hb_run_close(r);
     else *run = r;
     return status;

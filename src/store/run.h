@@ -4,7 +4,9 @@
 
 #include "base/error.h"
 
-/* Finds whether the run has the sample with this index, whatever its status. */
+/* Finds whether the run has the sample with this index, whatever its status. In a run that was made
+ * with more samples than are drawn now, only the samples asked for are counted and read from then on.
+ */
 hb_status hb_run_has(hb_run *run, uint64_t index, bool *has, hb_error *err);
 
 /* Adds a finished sample; the next hb_run_commit makes it permanent. Samples added between two commits

@@ -18,7 +18,10 @@ static const char schema[] =
     " grade_number REAL, grade_choice INTEGER, abstained INTEGER,"
     " status TEXT NOT NULL CHECK (status IN ('scored', 'skipped', 'failed')), reason TEXT,"
     " text TEXT, finish TEXT, n_prompt INTEGER, n_tokens INTEGER,"
-    " prompt_seconds REAL, decode_seconds REAL,"
+    " prompt_seconds REAL, decode_seconds REAL, prompt TEXT,"
+    " prompt_sha256 TEXT NOT NULL CHECK (length(prompt_sha256) = 64),"
+    " set_label INTEGER CHECK (set_label IN (0, 1)), set_by TEXT,"
+    " CHECK ((set_label IS NULL) = (set_by IS NULL)),"
     " CHECK ((status = 'scored') = (reason IS NULL)),"
     " CHECK ((label IS NULL) = (answers IS NOT NULL)));" PRAGMA("application_id", HB_RUN_APPLICATION_ID)
         PRAGMA("user_version", HB_RUN_SCHEMA);
@@ -96,15 +99,18 @@ static bool add_columns(hb_buffer *sql, const hb_run *run, const char *before)
 
 /* ---- Counting ------------------------------------------------------------------------------------ */
 
+/* The samples that are drawn now. */
+#define DRAWN " WHERE samples.idx IN temp.drawn"
+
 hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err)
 {
+#define COUNTS                                                                                         \
+    "SELECT sum(status = 'scored'), sum(status = 'skipped'), sum(status = 'failed'),"                  \
+    " sum(status = 'scored' AND label IS NULL AND set_by IS NULL), sum(abstained AND set_by IS NULL)," \
+    " sum(status = 'scored' AND set_by IS NOT NULL), (SELECT count(*) FROM samples) - count(*)"        \
+    " FROM samples"
     sqlite3_stmt *q;
-    hb_status status = hb_run_prepare(run,
-                                      "SELECT sum(status = 'scored'), sum(status = 'skipped'),"
-                                      " sum(status = 'failed'),"
-                                      " sum(status = 'scored' AND label IS NULL), sum(abstained)"
-                                      " FROM samples",
-                                      &q, err);
+    hb_status status = hb_run_prepare(run, run->draw ? COUNTS DRAWN : COUNTS, &q, err);
     if (status) return status;
     if (sqlite3_step(q) == SQLITE_ROW) {
         counts->total = run->settings.n_samples;
@@ -113,6 +119,8 @@ hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err)
         counts->failed = (uint64_t)sqlite3_column_int64(q, 2);
         counts->graded = (uint64_t)sqlite3_column_int64(q, 3);
         counts->abstained = (uint64_t)sqlite3_column_int64(q, 4);
+        counts->labelled = (uint64_t)sqlite3_column_int64(q, 5);
+        counts->not_drawn = (uint64_t)sqlite3_column_int64(q, 6);
     } else {
         status = hb_run_sql_error(run, err);
     }
@@ -128,6 +136,10 @@ hb_status hb_run_has(hb_run *run, uint64_t index, bool *has, hb_error *err)
     hb_status status = known ? HB_OK : hb_run_sql_error(run, err);
     if (known) *has = code == SQLITE_ROW;
     sqlite3_reset(run->has);
+    if (status || !run->draw) return status;
+    sqlite3_bind_int64(run->draw, 1, (int64_t)index);
+    status = sqlite3_step(run->draw) == SQLITE_DONE ? HB_OK : hb_run_sql_error(run, err);
+    sqlite3_reset(run->draw);
     return status;
 }
 
@@ -157,8 +169,8 @@ hb_status hb_run_prepare_writing(hb_run *run, hb_error *err)
             run,
             "INSERT INTO samples (idx, id, label, status, reason, text, finish, n_prompt,"
             " n_tokens, prompt_seconds, decode_seconds, answers, grade_exact,"
-            " grade_contains, grade_f1, grade_number, grade_choice, abstained)"
-            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " grade_contains, grade_f1, grade_number, grade_choice, abstained, prompt,"
+            " prompt_sha256) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             &run->add, err);
     bool ok = hb_buffer_add_text(&sql, "INSERT INTO scores (idx") && add_columns(&sql, run, ",") &&
               hb_buffer_add_text(&sql, ") VALUES (?");
@@ -168,6 +180,13 @@ hb_status hb_run_prepare_writing(hb_run *run, hb_error *err)
         status = ok ? hb_run_prepare(run, sql.data, &run->add_scores, err) : hb_fail_memory(err);
     hb_buffer_free(&sql);
     return status;
+}
+
+hb_status hb_run_restrict(hb_run *run, hb_error *err)
+{
+    hb_status status = hb_run_execute(run, "CREATE TEMP TABLE drawn (idx INTEGER PRIMARY KEY)", err);
+    return status ? status
+                  : hb_run_prepare(run, "INSERT OR IGNORE INTO drawn VALUES (?)", &run->draw, err);
 }
 
 static hb_status insert(hb_run *run, sqlite3_stmt *q, hb_error *err)
@@ -202,6 +221,8 @@ static hb_status add_sample(hb_run *run, const hb_run_sample *s, hb_error *err)
         sqlite3_bind_int(q, 17, s->grade.choice);
         sqlite3_bind_int(q, 18, s->grade.abstained);
     }
+    sqlite3_bind_text(q, 19, s->prompt, -1, SQLITE_STATIC);
+    sqlite3_bind_text(q, 20, s->prompt_sha256, -1, SQLITE_STATIC);
     return insert(run, q, err);
 }
 
@@ -271,8 +292,8 @@ static const char *finish_name(int number)
 #define SAMPLE_COLUMNS                                                                                 \
     "samples.idx, id, label, status, reason, text, finish, n_prompt, n_tokens, prompt_seconds,"        \
     " decode_seconds, answers, grade_exact, grade_contains, grade_f1, grade_number, grade_choice,"     \
-    " abstained"
-#define N_SAMPLE_COLUMNS 18
+    " abstained, prompt, prompt_sha256, set_by, set_label"
+#define N_SAMPLE_COLUMNS 22
 
 /* Reads the scores of the row into run->scores. Returns false when one is missing. */
 static bool read_scores(hb_run *run, sqlite3_stmt *q)
@@ -285,6 +306,11 @@ static bool read_scores(hb_run *run, sqlite3_stmt *q)
         whole = whole && isfinite(value);
     }
     return whole;
+}
+
+static bool is_sha256(const char *hex)
+{
+    return hex && strlen(hex) == 64 && strspn(hex, "0123456789abcdef") == 64;
 }
 
 /* Reads a row as a sample. Refuses rows with invalid contents. */
@@ -310,12 +336,17 @@ static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_
                   .number_error = real_or_nan(q, 15),
                   .choice = sqlite3_column_int(q, 16) != 0,
                   .abstained = sqlite3_column_int(q, 17) != 0},
+        .prompt = text_of(q, 18),
+        .prompt_sha256 = text_of(q, 19),
+        .set_by = text_of(q, 20),
+        .set_label = sqlite3_column_int(q, 21),
     };
     /* A text that cannot be read for lack of memory is NULL, too. */
     if (sqlite3_errcode(run->db) == SQLITE_NOMEM) return hb_fail_memory(err);
     if (sqlite3_column_type(q, 2) == SQLITE_NULL) s->label = HB_LABEL_BY_GRADE;
-    bool sound = s->id && status >= 0 &&
-                 (s->label == 0 || s->label == 1 || (s->label == HB_LABEL_BY_GRADE && s->answers));
+    bool sound = s->id && status >= 0 && is_sha256(s->prompt_sha256) &&
+                 (s->label == 0 || s->label == 1 || (s->label == HB_LABEL_BY_GRADE && s->answers)) &&
+                 (!s->set_by || s->set_label == 0 || s->set_label == 1);
     if (sound && s->status == HB_SAMPLE_SCORED) {
         sound = s->text && finish >= 0 && read_scores(run, q);
         s->scores = run->scores;
@@ -330,8 +361,9 @@ static hb_status prepare_each(hb_run *run, sqlite3_stmt **q, hb_error *err)
     hb_buffer sql = {0};
     bool ok = hb_buffer_add_text(&sql, "SELECT " SAMPLE_COLUMNS) &&
               add_columns(&sql, run, ",scores.") &&
-              hb_buffer_add_text(&sql, " FROM samples LEFT JOIN scores USING (idx)"
-                                       " ORDER BY samples.idx");
+              hb_buffer_add_text(&sql, " FROM samples LEFT JOIN scores USING (idx)") &&
+              hb_buffer_add_text(&sql, run->draw ? DRAWN : "") &&
+              hb_buffer_add_text(&sql, " ORDER BY samples.idx");
     hb_status status = ok ? hb_run_prepare(run, sql.data, q, err) : hb_fail_memory(err);
     hb_buffer_free(&sql);
     return status;
@@ -358,6 +390,11 @@ hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_s
 }
 
 int hb_run_label(const hb_run_sample *sample, const hb_grading *grading)
+{
+    return sample->set_by ? sample->set_label : hb_run_own_label(sample, grading);
+}
+
+int hb_run_own_label(const hb_run_sample *sample, const hb_grading *grading)
 {
     return sample->label == HB_LABEL_BY_GRADE ? hb_grade_label(&sample->grade, grading) : sample->label;
 }

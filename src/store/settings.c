@@ -32,7 +32,7 @@ static const field fields[] = {
     FIELD(data_sha256, KIND_TEXT, true),
     FIELD(data_rows, KIND_U64, false),
     FIELD(data_broken, KIND_U64, false),
-    FIELD(n_samples, KIND_U64, true),
+    FIELD(n_samples, KIND_U64, false),
     FIELD(seed, KIND_U64, true),
     FIELD(max_tokens, KIND_I32, true),
     FIELD(n_ctx, KIND_I32, true),
@@ -42,6 +42,7 @@ static const field fields[] = {
     FIELD(system, KIND_TEXT, true),
     FIELD(answer_lines, KIND_LINES, true),
     FIELD(abstain_sha256, KIND_TEXT, true),
+    FIELD(no_prompts, KIND_I32, true),
 };
 #undef FIELD
 #define N_FIELDS (sizeof fields / sizeof *fields)

@@ -1,6 +1,6 @@
 /* Declarations shared by the files of the run store: open.c opens, locks and closes a run, settings.c
- * handles its settings, samples.c its rows, table.c reads columns of scores for pass 2, and sql.c calls
- * SQLite. docs/run-store.md describes the schema. */
+ * handles its settings, samples.c its rows, label.c sets labels, table.c reads columns of scores for
+ * pass 2, and sql.c calls SQLite. docs/run-store.md describes the schema. */
 #ifndef HB_STORE_STORE_H
 #define HB_STORE_STORE_H
 
@@ -10,7 +10,7 @@
 #include "signals/scores.h"
 
 #define HB_RUN_APPLICATION_ID 0x68626172 /* "hbar", in SQLite's file header */
-#define HB_RUN_SCHEMA         5
+#define HB_RUN_SCHEMA         7
 
 struct hb_run {
     char *path;
@@ -20,6 +20,9 @@ struct hb_run {
     int lock;        /* descriptor of the lock file; -1 for a reader */
     int guard;       /* descriptor that keeps other programs from removing the log (open.c); -1: none */
     sqlite3_stmt *has, *add, *add_scores;
+    /* Adds a sample to the table temp.drawn. NULL: the run has no such table. With it, only the samples
+     * in it are counted and read: the run was made with more samples than are drawn now. */
+    sqlite3_stmt *draw;
     hb_run_settings settings;
     hb_scores *scores; /* the score columns, with the values of the last row read */
 };
@@ -32,6 +35,9 @@ hb_status hb_run_prepare(hb_run *run, const char *sql, sqlite3_stmt **statement,
 hb_status hb_run_query_int(hb_run *run, const char *sql, int64_t *value, hb_error *err);
 /* Appends `name` as a quoted SQL identifier. False when memory runs out. */
 bool hb_run_quote(hb_buffer *sql, const char *name);
+
+/* Opens an existing run for changes, as its only writer (open.c). */
+hb_status hb_run_edit(const char *path, hb_run **run, hb_error *err);
 
 /* The settings of a run (settings.c). */
 hb_status hb_run_write_settings(hb_run *run, const hb_run_settings *settings, hb_error *err);
@@ -49,5 +55,7 @@ hb_status hb_run_create_scores(hb_run *run, hb_error *err);
 hb_status hb_run_read_columns(hb_run *run, hb_error *err);
 /* Prepares run->has, run->add and run->add_scores. */
 hb_status hb_run_prepare_writing(hb_run *run, hb_error *err);
+/* Makes temp.drawn and run->draw. */
+hb_status hb_run_restrict(hb_run *run, hb_error *err);
 
 #endif

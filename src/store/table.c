@@ -1,6 +1,7 @@
 /* Reads columns of a run's scores for pass 2. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/hashes.h"
 #include "store/store.h"
 
 typedef struct gathering {
@@ -18,6 +19,7 @@ static hb_status gather(void *user, const hb_run_sample *sample)
     if (sample->status != HB_SAMPLE_SCORED || t->n == g->room) return HB_OK;
     int label = hb_run_label(sample, &g->grading);
     if (label == HB_LABEL_NONE) return HB_OK;
+    t->prompts[t->n] = hb_hash_of_sha256(sample->prompt_sha256);
     t->ids[t->n] = strdup(sample->id);
     g->failed = !t->ids[t->n];
     if (g->failed) return HB_ERR_MEMORY;
@@ -78,8 +80,10 @@ static hb_status make_table(hb_run *run, size_t n_scores, gathering *g, hb_error
     *g->table = (hb_score_table){.scores = calloc(g->room * n_scores + 1, sizeof(double)),
                                  .labels = calloc(g->room + 1, 1),
                                  .ids = calloc(g->room + 1, sizeof(char *)),
+                                 .prompts = calloc(g->room + 1, sizeof(uint64_t)),
                                  .n_scores = n_scores};
-    return g->table->scores && g->table->labels && g->table->ids ? HB_OK : hb_fail_memory(err);
+    const hb_score_table *t = g->table;
+    return t->scores && t->labels && t->ids && t->prompts ? HB_OK : hb_fail_memory(err);
 }
 
 /* Moves the scores together where fewer samples came than there was room for. */

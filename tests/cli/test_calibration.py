@@ -287,7 +287,7 @@ class Store(Runs):
         self.calibrate()
         db = sqlite3.connect(self.run_file())
         self.assertEqual(db.execute("PRAGMA journal_mode").fetchone(), ("delete",))
-        self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (5,))
+        self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (7,))
         self.assertEqual(db.execute("SELECT count(*) FROM samples").fetchone(), (60,))
         self.assertEqual(db.execute("SELECT count(\"pri:mean\") FROM scores").fetchone(), (60,))
         db.close()
@@ -373,7 +373,7 @@ class Store(Runs):
         before = self.rows(path)
         other = self.write("other.jsonl", LABELLED.read_text() + '{"prompt":"x","label":1}\n')
         for changes, says in [({"--seed": 2}, "seed is 1, not 2"), ({"--max-tokens": 5}, "max_tokens is 4, not 5"),
-                              ({"-n": 13}, "n_samples is 12, not 13"), ({"--data": other}, "data_sha256 is"),
+                              ({"--no-prompts": "-q"}, "no_prompts is 0, not 1"), ({"--data": other}, "data_sha256 is"),
                               ({"--model": MODELS / "tiny-f16.gguf"}, "model_sha256 is"),
                               ({"--ctx-size": 99}, "n_ctx is 1024, not 99")]:
             with self.subTest(changes):

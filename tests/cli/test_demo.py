@@ -85,7 +85,8 @@ class Demo(unittest.TestCase):
                 self.assertEqual(at["tp"] + at["fn"], round(rate * len(before)))
             rows = self.exported(run, *grade)
             self.assertEqual([r["label"] for r in rows], [int(wrong(r)) for r in before])
-            self.assertEqual([{**r, "label": 0} for r in rows], [{**r, "label": 0} for r in before])
+            by_rule = {"label": 0, "own_label": 0}
+            self.assertEqual([{**r, **by_rule} for r in rows], [{**r, **by_rule} for r in before])
         self.assertLess(rates["f1"], rates["exact"])
 
     def check_card(self, judged, accuracy):
@@ -144,7 +145,7 @@ class Demo(unittest.TestCase):
         judged = self.json("validate", "--params", out["parameters"], "--draws", "0")
         self.check_card(judged, 1 - out["score"]["hallucination_rate"])
         self.assertGreater(judged["halting"]["hallucinated_halted"], judged["halting"]["faithful_halted"])
-        self.assertEqual(judged["shared_ids"], 0)  # the test split, where no data are given
+        self.assertEqual(judged["shared_prompts"], 0)  # the test split, where no data are given
         at = judged["scores"]["hbar_s"]["at_tau"]
         self.assertEqual(sum(at[k] for k in ("tp", "fp", "tn", "fn")), len(rows("demo_test.jsonl")))
 

@@ -62,12 +62,12 @@ class Validate(Case):
         (run,) = (self.dir / "out").glob("*.db")
         arguments = ["validate", "--params", calibrated["parameters"], "--run", run, "--draws", 100]
         result = self.run_json(*arguments)
-        self.assertEqual(result["shared_ids"], 60)
+        self.assertEqual(result["shared_prompts"], 60)
         self.assertEqual(result["scores"]["hbar_s"]["at_tau"]["tp"], calibrated["threshold"]["tp"])
         self.assertAlmostEqual(result["scores"]["hbar_s"]["auroc"], calibrated["auroc"])
         self.assertIn("entropy", result["scores"])
         out, err = self.run_hbar(*arguments)
-        self.assertIn("60 of 60 samples have ids that the calibration had", err)
+        self.assertIn("60 of 60 samples have prompts that the calibration had", err)
         self.assertIn("AURC", out)
         other = json.loads(Path(calibrated["parameters"]).read_text())
         other["model"]["name"] = "other"
@@ -195,9 +195,10 @@ class Validate(Case):
         self.fails("validate", "--params", params, "--scores", run, "--grade", "f1", code=USAGE, says="--grade is not for")
 
     def test_a_split_is_scored_as_calibrated(self):
-        """The token limit is the calibration's. Row places count as ids only if both used the same file."""
+        """The token limit is the calibration's."""
         rows = [{k: row[k] for k in ("prompt", "label")} for row in map(json.loads, LABELLED.read_text().splitlines())]
-        data, split = self.write_rows("d.jsonl", rows), self.write_rows("s.jsonl", [*rows, rows[0]])
+        other = [{**row, "prompt": row["prompt"].replace("plus", "times")} for row in rows]
+        data, split = self.write_rows("d.jsonl", rows), self.write_rows("s.jsonl", [*other, other[0]])
         calibrated = self.run_json("calibrate", "--model", MODEL, "--data", data, "-o", self.dir, "--max-tokens", 3)
         arguments = ["validate", "--params", calibrated["parameters"], "--model", MODEL, "--draws", 0, "--data"]
         run = ["--run", self.dir / "v.db"]
@@ -205,16 +206,46 @@ class Validate(Case):
         self.assertIn("61 samples, ", out)
         self.assertNotIn("warning", err)
         self.assertEqual(self.settings(self.dir / "v.db")["max_tokens"], 3)
-        _, err = self.run_hbar(*arguments, data, "-n", 20, "-o", self.dir)
-        self.assertIn("20 of 20 samples have ids that the calibration had", err)
         _, err = self.run_hbar(*arguments, split, "-o", self.dir, "--max-tokens", 2)
         self.assertIn("warning: samples of up to 2 tokens, where the calibration's had up to 3", err)
-        own = [{"prompt": str(i), "label": i % 2, "id": f"mine-{i % 30}"} for i in range(40)]
-        first, second = self.write_rows("a.jsonl", own[:20]), self.write_rows("b.jsonl", own[15:])
-        calibrated = self.run_json("calibrate", "--model", MODEL, "--data", first, "-o", self.dir, *FAST)
-        _, err = self.run_hbar("validate", "--params", calibrated["parameters"], "--model", MODEL, "--data", second,
-                               "-o", self.dir, "--draws", 0)
-        self.assertIn("15 of 25 samples have ids that the calibration had", err)
+
+    def test_samples_that_were_calibrated_on(self):
+        """Prompts count, not ids: neither examples before a prompt nor other files hide it. A parameters file without
+        the prompts' hashes says so."""
+        def rows(name, numbers, ids):
+            return self.write_rows(name, [{"id": f"{ids}{k}", "prompt": f"What is {i} squared?", "label": i % 2}
+                                          for k, i in enumerate(numbers)])
+        first = rows("a.jsonl", range(30), "q")
+        path = self.run_json("calibrate", "--model", MODEL, "--data", first, "-o", self.dir, *FAST)["parameters"]
+        arguments = ["validate", "--params", path, "--model", MODEL, "-o", self.dir, "--draws", 0, "--data"]
+        warning = "warning: {} of {} samples have prompts that the calibration had"
+        for data, n, shared in [(rows("b.jsonl", range(100, 130), "q"), 30, 0), (rows("c.jsonl", range(30), "t"), 30, 30),
+                                (rows("d.jsonl", range(15, 55), "q"), 40, 15)]:
+            _, err = self.run_hbar(*arguments, data)
+            self.assertEqual(warning.format(shared, n) in err, shared > 0, err)
+            self.assertNotIn("cannot tell", err)
+            self.assertEqual(self.run_json(*arguments, data)["shared_prompts"], shared)
+        answers = [{"prompt": f"What is {i} squared?", "answers": [str(i * i) if i % 2 else "x"]} for i in range(30)]
+        shown = self.write_rows("e.jsonl", [{"prompt": f"Say {i}:", "answers": [str(i)]} for i in range(9)])
+        learn = self.write_rows("f.jsonl", [{**row, "answers": ["x"] if i % 2 else ["y"]} for i, row in enumerate(answers)])
+        run = self.dir / "shots.db"
+        self.run_hbar("score", "--model", MODEL, "--data", learn, "--shots", 2, "--shots-data", shown, "--run", run, *FAST)
+        with contextlib.closing(sqlite3.connect(run)) as db:  # labels of both classes, whatever the model said
+            db.execute("UPDATE samples SET grade_exact = idx % 2")
+            db.commit()
+        _, err = self.run_hbar("validate", "--params", path, "--run", run, "--draws", 0, "--force")
+        self.assertIn(warning.format(30, 30), err)
+        self.assertTrue(all(row["prompt"].endswith("squared?") and row["prompt"].startswith("Say ") for row in self.rows(run)))
+
+        old = json.loads(Path(path).read_text())
+        del old["prompt_hashes"]
+        old["sample_ids"] = ["q1"]
+        arguments[2] = self.write("old.json", json.dumps(old))
+        _, err = self.run_hbar(*arguments, first)
+        self.assertIn("old.json has no hashes of prompts, so hbar cannot tell", err)
+        self.assertNotIn("warning", err)
+        self.assertIsNone(self.run_json(*arguments, first)["shared_prompts"])
+        self.assertNotIn("cannot tell", self.run_hbar(*arguments, first, "-q")[1])
 
     def test_help(self):
         out = " ".join(self.run_hbar("validate", "--help")[0].split())

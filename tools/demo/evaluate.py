@@ -68,7 +68,7 @@ def accuracy(hbar):
 def parameters(hbar):
     """The parameters, without long lists and without fields that depend on the machine."""
     calibrated = hbar.json("calibrate")
-    for field in ("created", "parameters", "scores", "sample_ids", "sweep"):
+    for field in ("created", "parameters", "scores", "prompt_hashes", "sweep"):
         del calibrated[field]
     for source in ("model", "data"):
         calibrated[source]["path"] = Path(calibrated[source]["path"]).name
