@@ -83,6 +83,8 @@ static void execute(const char *sql)
     assert_int_equal(sqlite3_close(db), SQLITE_OK);
 }
 
+static const char prompt_hash[] = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 static hb_status add_sample(hb_run *run, uint64_t index, const hb_scores *scores, hb_error *err)
 {
     const hb_run_sample sample = {.index = index,
@@ -93,7 +95,8 @@ static hb_status add_sample(hb_run *run, uint64_t index, const hb_scores *scores
                                   .finish = HB_FINISH_END,
                                   .n_prompt = 3,
                                   .n_tokens = 2,
-                                  .scores = scores};
+                                  .scores = scores,
+                                  .prompt_sha256 = prompt_hash};
     hb_status status = hb_run_add(run, &sample, err);
     return status ? status : hb_run_commit(run, err);
 }
