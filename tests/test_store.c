@@ -198,6 +198,48 @@ static void test_writing_without_memory(void **state)
     }
 }
 
+static hb_status count_set(void *user, const hb_run_sample *sample)
+{
+    *(size_t *)user += sample->set_by != NULL;
+    return HB_OK;
+}
+
+static size_t labels_set(void)
+{
+    hb_error err;
+    hb_run *run;
+    size_t n = 0;
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_ok(hb_run_each(run, count_set, &n, &err));
+    hb_run_close(run);
+    return n;
+}
+
+/* Labels that cannot be set for lack of memory are none: the run is as it was. */
+static void test_labelling_without_memory(void **state)
+{
+    static hb_given_label list[] = {{"0", 1, 2}, {"2", 0, 3}, {"0", 1, 4}, {"7", 0, 5}};
+    const hb_labels labels = {.list = list, .n = 4};
+    const hb_set_labels_options by_index = {.by_index = true};
+    make_run(state);
+    for (long n = 0;; n++) {
+        hb_error err;
+        hb_set_labels_counts counts;
+        uint64_t cleared;
+        fail_allocations(n, false);
+        hb_status status = hb_run_set_labels(path, &labels, &by_index, &counts, &err);
+        long failed = allocations.failed;
+        stop_failing();
+        if (status) assert_fails(status, HB_ERR_MEMORY, "out of memory");
+        assert_int_equal(labels_set(), status ? 0 : 2);
+        if (!status) assert_int_equal(counts.n_repeated + counts.n_unknown + counts.n_missing, 3);
+        assert_ok(hb_run_clear_labels(path, &cleared, &err));
+        if (failed) continue;
+        assert_in_range(n, 100, 100000);
+        return;
+    }
+}
+
 /* ---- Files that are wrong ------------------------------------------------------------------------ */
 
 static void test_types_of_settings(void **state)
@@ -286,6 +328,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_reading_without_memory, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_writing_without_memory, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_labelling_without_memory, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_types_of_settings, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_log_in_a_read_only_folder, make_scratch, remove_scratch),
     };
