@@ -305,12 +305,12 @@ static void test_detection(void **state)
 
     put("{\"first\":1,\"se\\ncond\":2}\n{\"third\":3}\n");
     refused(asking(0, 0), HB_ERR_FORMAT,
-            "no known format has its fields (first, se cond); map the fields: --field prompt=");
+            "its fields (first, se cond) fit no known format; map them: --field prompt=");
     put("{\"document\":\"d\",\"right_summary\":\"r\"}\n");
     refused(asking(0, 0), HB_ERR_FORMAT,
-            "nearest is halueval_summarization, but 'hallucinated_summary' is missing");
+            "nearest is halueval_summarization, which needs 'hallucinated_summary'");
     put("{\"question\":\"q\",\"reply\":\"r\"}\n");
-    refused(asking(0, 0), HB_ERR_FORMAT, "nearest is triviaqa, but 'answer.value' is missing");
+    refused(asking(0, 0), HB_ERR_FORMAT, "nearest is triviaqa, which needs 'answer.value'");
     assert_int_equal(n_told, 0);
 }
 
@@ -324,7 +324,7 @@ static void test_detection_limit(void **state)
     assert_string_equal(ids(open_all()), "x ");
     memmove(text + 8, text, strlen(text) + 1); /* now it is the 101st */
     put(text);
-    refused(asking(0, 0), HB_ERR_FORMAT, "no known format");
+    refused(asking(0, 0), HB_ERR_FORMAT, "fit no known format");
 }
 
 /* ---- Records ----------------------------------------------------------------------------------- */
@@ -538,7 +538,7 @@ static void test_nothing_usable(void **state)
         options.format = forced ? "generic" : NULL;
         put("score,label\n1,0\n");
         if (forced) refused(options, HB_ERR_DATA, "(1 broken); the first: ");
-        else refused(options, HB_ERR_FORMAT, "nearest is generic, but 'prompt' is missing");
+        else refused(options, HB_ERR_FORMAT, "nearest is generic, which needs 'prompt'");
         put("{broken\n");
         if (forced) refused(options, HB_ERR_DATA, "no usable row of format generic (1 broken)");
         else refused(options, HB_ERR_FORMAT, "no record of the file is a JSON object");
@@ -579,7 +579,7 @@ static void test_kinds(void **state)
                 "is a Git LFS pointer: the file itself was not downloaded"),
         FILE_OF("PAR1....PAR1", "is a Parquet file: convert it: python3 -c"),
         FILE_OF("PK\x03\x04....", "is a ZIP archive"),
-        FILE_OF("GGUF\x03\0\0\0", "is a GGUF model: it belongs to --model"),
+        FILE_OF("GGUF\x03\0\0\0", "is a GGUF model: pass it with --model"),
         FILE_OF("\x20\0\0\0\0\0\0\0{\"a\":1}", "is a safetensors file"),
         FILE_OF("\n <!DOCTYPE html><html>", "is a web page"),
         FILE_OF("<HTML><body>", "is a web page"),
@@ -1210,7 +1210,7 @@ static void test_table_file_errors(void **state)
 {
     (void)state;
     put("");
-    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "a header line is needed");
+    table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "a header line or a record is needed");
     put("score,label\n1,1\n\"2,1\n3,1\n");
     table_refused(columns(NULL, NULL), HB_ERR_FORMAT, "f:3: a quoted field is not closed");
     put("score,\"la\"bel\n1,1\n");

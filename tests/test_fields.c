@@ -173,48 +173,57 @@ static void test_templates(void **state)
 
 /* ---- Labels -------------------------------------------------------------------------------------- */
 
+/* The labels that the same text gives by the usual rule, in a column that marks right answers, and with
+ * the positive word FAIL. */
+static const struct {
+    const char *text;
+    int plain, correct, positive;
+} label_cases[] = {
+    {"0", 0, 1, 0},
+    {"1", 1, 0, 0},
+    {"1.0", 1, 0, 0},
+    {" true ", 1, 0, 0},
+    {"False", 0, 1, 0},
+    {"yes", 1, 0, 0},
+    {"NO", 0, 1, 0},
+    {"hallucinated", 1, 1, 0},
+    {"faithful", 0, 0, 0},
+    {"PASS", 0, 0, 0},
+    {"FAIL", 1, 1, 1},
+    {"fail", 1, 1, 1},
+    {"correct", 0, 0, 0},
+    {"Incorrect", 1, 1, 0},
+    {"not hallucinated", 0, 0, 0},
+    {"2", -1, -1, 0},
+    {"", -1, -1, -1},
+    {"maybe", -1, -1, 0},
+    {"0x1", -1, -1, 0},
+};
+
 static void test_labels(void **state)
 {
     (void)state;
-    /* As they are; with a column that tells what is right; with --positive FAIL. */
-    static const struct {
-        const char *text;
-        int plain, correct, positive;
-    } cases[] = {
-        {"0", 0, 1, 0},
-        {"1", 1, 0, 0},
-        {"1.0", 1, 0, 0},
-        {" true ", 1, 0, 0},
-        {"False", 0, 1, 0},
-        {"yes", 1, 0, 0},
-        {"NO", 0, 1, 0},
-        {"hallucinated", 1, 1, 0},
-        {"faithful", 0, 0, 0},
-        {"PASS", 0, 0, 0},
-        {"FAIL", 1, 1, 1},
-        {"fail", 1, 1, 1},
-        {"correct", 0, 0, 0},
-        {"Incorrect", 1, 1, 0},
-        {"not hallucinated", 0, 0, 0},
-        {"2", -1, -1, 0},
-        {"", -1, -1, -1},
-        {"maybe", -1, -1, 0},
-        {"0x1", -1, -1, 0},
-    };
     hb_label_rule plain, correct, positive;
     hb_error err;
     assert_ok(hb_label_rule_open(NULL, false, &plain, &err));
     assert_ok(hb_label_rule_open(NULL, true, &correct, &err));
     assert_ok(hb_label_rule_open("FAIL", false, &positive, &err));
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(hb_label_of_text(&plain, cases[i].text), cases[i].plain);
-        assert_int_equal(hb_label_of_text(&correct, cases[i].text), cases[i].correct);
-        assert_int_equal(hb_label_of_text(&positive, cases[i].text), cases[i].positive);
+    for (size_t i = 0; i < sizeof label_cases / sizeof *label_cases; i++) {
+        assert_int_equal(hb_label_of_text(&plain, label_cases[i].text), label_cases[i].plain);
+        assert_int_equal(hb_label_of_text(&correct, label_cases[i].text), label_cases[i].correct);
+        assert_int_equal(hb_label_of_text(&positive, label_cases[i].text), label_cases[i].positive);
     }
     hb_label_rule_close(&plain);
     hb_label_rule_close(&correct);
     hb_label_rule_close(&positive);
-    /* 0 as the label of hallucinations, whichever way it is written. */
+}
+
+/* 0 as the positive word, however the label is written. */
+static void test_positive_zero(void **state)
+{
+    (void)state;
+    hb_label_rule positive;
+    hb_error err;
     assert_ok(hb_label_rule_open("0", false, &positive, &err));
     json_t *zero = json_real(0.0), *one = json_integer(1), *no = json_false();
     assert_int_equal(hb_label_of_json(&positive, zero), 1);
@@ -224,9 +233,24 @@ static void test_labels(void **state)
     json_decref(zero);
     json_decref(one);
     hb_label_rule_close(&positive);
-    assert_true(hb_label_name_is_correctness("is_correct") &&
-                hb_label_name_is_correctness("eval.Accuracy"));
-    assert_false(hb_label_name_is_correctness("label") || hb_label_name_is_correctness("incorrect"));
+}
+
+static void test_names_of_right_answers(void **state)
+{
+    (void)state;
+    static const char *const doubtful[] = {"is_correct", "eval.Accuracy"};
+    static const char *const usual[] = {"label", "incorrect", NULL};
+    for (size_t i = 0; i < 2; i++) {
+        hooked[0] = '\0';
+        hb_warn_of_label("f", doubtful[i], on_message, hooked);
+        assert_non_null(strstr(hooked, doubtful[i]));
+    }
+    hooked[0] = '\0';
+    for (size_t i = 0; i < 3; i++) hb_warn_of_label("f", usual[i], on_message, hooked);
+    assert_string_equal(hooked, "");
+    hb_label_rule rule;
+    hb_error err;
+    assert_fails(hb_label_rule_open("FAIL", true, &rule, &err), HB_ERR_ARGUMENT, "not both");
 }
 
 static void test_decimal_commas(void **state)
@@ -329,8 +353,7 @@ static void test_warnings(void **state)
     const char *path = put_text(*state, "f", "prompt,is_correct\np,True\nq,False\n");
     assert_string_equal(samples_of(path, &o, "generic"), "sample_0=1<p>;sample_1=0<q>;");
     assert_string_equal(hooked,
-                        "f: labels in 'is_correct' are taken as 1 for hallucinated; does 1 mean right "
-                        "there?\n");
+                        "f: 1 in 'is_correct' is read as hallucinated; does it mean right there?\n");
     hooked[0] = '\0';
     o.label_is_correct = true;
     assert_string_equal(samples_of(path, &o, "generic"), "sample_0=0<p>;sample_1=1<q>;");
@@ -345,7 +368,7 @@ static void test_warnings(void **state)
         hooked[0] = '\0';
         assert_ok(hb_table_read(path, &t, &table, &err));
         assert_int_equal(table.labels[0], !correct);
-        assert_int_equal(strncmp(hooked, "f: labels in", 12) == 0, !correct);
+        assert_int_equal(strncmp(hooked, "f: 1 in", 7) == 0, !correct);
         hb_score_table_free(&table);
     }
     t.label_is_correct = false;
@@ -388,24 +411,22 @@ static void test_contradictions(void **state)
          HB_ERR_ARGUMENT,
          "either answers or a label"},
         {{.prompt = "q..text", .label = "y"}, HB_ERR_ARGUMENT, "'q..text' is not a path of fields"},
-        {{.prompt_template = "{q", .label = "y"}, HB_ERR_ARGUMENT, "'{q' is no place"},
+        {{.prompt_template = "{q", .label = "y"}, HB_ERR_ARGUMENT, "'{q' is not a placeholder"},
         {{.prompt = "q.text", .label = "y", .where = "x"}, HB_ERR_ARGUMENT, "'x' is not FIELD=WORD"},
         {{.prompt = "q.text", .label = "y", .positive = "a", .label_is_correct = true},
          HB_ERR_ARGUMENT,
          "not both"},
         {{.prompt = "q.text", .label = "y", .shots_path = "x"},
          HB_ERR_ARGUMENT,
-         "none are to be shown"},
-        {{.prompt = "q.text", .label = "y", .shots = 65},
-         HB_ERR_ARGUMENT,
-         "65 examples are more than 64"},
+         "the number of examples is 0"},
+        {{.prompt = "q.text", .label = "y", .shots = 65}, HB_ERR_ARGUMENT, "65 examples are too many"},
         {{.prompt = "q.text", .label = "y", .shots = 1},
          HB_ERR_DATA,
-         "has 0 rows with different prompts"},
+         "has only 0 rows with different prompts"},
         {{.prompt = "q.text", .label = "y", .read_as = HB_READ_RESPONSE},
          HB_ERR_ARGUMENT,
          "no responses"},
-        {{.prompt = "q.text", .label = "y", .join = "x"}, HB_ERR_ARGUMENT, "are not in two files"},
+        {{.prompt = "q.text", .label = "y", .join = "x"}, HB_ERR_ARGUMENT, "need no second file"},
         {{.prompt = "q", .label = "y"}, HB_ERR_DATA, "field 'q' is an object: name a field of it"},
         {{.prompt = "no", .answers = "a.all"}, HB_ERR_DATA, "the first: "},
     };
@@ -444,7 +465,7 @@ static void test_several_files(void **state)
 
     snprintf(two, sizeof two, "%s", put_text(*state, "two", "{\"prompt\":\"p\",\"answers\":[\"a\"]}"));
     assert_fails(hb_dataset_open_files(paths, 2, &o, &dataset, &err), HB_ERR_ARGUMENT,
-                 "they cannot be read as one");
+                 "they cannot be read together");
     paths[1] = "none";
     assert_fails(hb_dataset_open_files(paths, 2, &o, &dataset, &err), HB_ERR_IO, "none: No such file");
     assert_fails(hb_dataset_open_files(paths, 0, &o, &dataset, &err), HB_ERR_ARGUMENT, "no data");
@@ -505,14 +526,14 @@ static void test_shots(void **state)
     }
     o.shots = 12;
     assert_fails(hb_dataset_open(own, &o, &dataset, &err), HB_ERR_DATA,
-                 "has 12 rows with different prompts and an answer to show, too few for 12 examples");
+                 "has only 12 rows with different prompts and an answer, too few for 12 examples");
     o.shots = 3;
     o.shots_path = other;
     assert_ok(hb_dataset_open(own, &o, &dataset, &err));
     check_shots(dataset, 3);
     hb_dataset_close(dataset);
     o.shots = 5;
-    assert_fails(hb_dataset_open(own, &o, &dataset, &err), HB_ERR_DATA, "has 4 rows");
+    assert_fails(hb_dataset_open(own, &o, &dataset, &err), HB_ERR_DATA, "has only 4 rows");
 }
 
 /* The same seed shows the same examples, whatever is drawn; another seed shows others. The prompt's
@@ -603,6 +624,8 @@ int main(void)
         cmocka_unit_test(test_spelled_lists),
         cmocka_unit_test(test_templates),
         cmocka_unit_test(test_labels),
+        cmocka_unit_test(test_positive_zero),
+        cmocka_unit_test(test_names_of_right_answers),
         cmocka_unit_test(test_decimal_commas),
         cmocka_unit_test(test_draw),
         cmocka_unit_test(test_mapped_answers),

@@ -219,16 +219,18 @@ static void test_refusals(void **state)
     d.n = 0;
     fill(&d, 20, 1, 0);
     fill(&d, 9, 2, 1);
-    check_refusal(&d, risk,
-                  "needs 29 accepted samples without a hallucination, so at least 30; there are 29");
+    check_refusal(
+        &d, risk,
+        "needs 29 accepted samples without a hallucination, that is at least 30 samples; there are 29");
     check_refusal(&d, recall,
-                  "needs 29 hallucinated samples, some 94 in all where as many are as here");
+                  "needs 29 hallucinated samples, about 94 samples at the rate of these data");
     fill(&d, 20, 1, 1); /* half of the least risky */
-    check_refusal(&d, risk, "no number of samples would do");
+    check_refusal(&d, risk, "more samples cannot help");
     d.n = 0;
     for (int i = 0; i < 500; i++) fill(&d, 1, i, i % 20 == 19 || i > 100); /* one of each twenty */
-    check_refusal(&d, risk,
-                  "of the 50 least risky samples 2 are hallucinated, and 1 may be; at that rate");
+    check_refusal(
+        &d, risk,
+        "2 of the 50 least risky samples are hallucinated, but at most 1 may be; at this rate");
     d.n = 0;
     fill(&d, 1, 0, 1);
     fill(&d, 199, 1, 0); /* all samples could be accepted, but no score lies above them */
@@ -251,7 +253,8 @@ static void test_bad_guarantees(void **state)
     o.guarantee.delta = NAN;
     assert_fails(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_ARGUMENT, "delta nan");
     o.guarantee.kind = (hb_guarantee_kind)7;
-    assert_fails(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_ARGUMENT, "no such guarantee");
+    assert_fails(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_ARGUMENT,
+                 "unknown kind of guarantee");
 }
 
 /* The number of samples in a refusal suffices: with that many samples, and the observed hallucination
@@ -267,7 +270,7 @@ static void test_the_number_named_does(void **state)
     for (int i = 0; i < 300; i++) fill(&d, 1, i, i % 15 == 14 || i > 100);
     hb_sweep_options o = options(HB_GUARANTEE_RISK, 0.1, HB_DIRECTION_HIGH);
     assert_int_equal(hb_sweep(d.scores, d.labels, d.n, &o, &r, &err), HB_ERR_DATA);
-    assert_int_equal(sscanf(strstr(err.message, "some ") + 5, "%lf", &needed), 1);
+    assert_int_equal(sscanf(strstr(err.message, "about ") + 6, "%lf", &needed), 1);
     assert_true(needed > 300 && needed <= 10 * MOST);
     double *scores = malloc((size_t)needed * sizeof *scores);
     uint8_t *labels = malloc((size_t)needed);

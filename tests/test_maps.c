@@ -136,7 +136,7 @@ static void test_refusals(void **state)
     assert_fails(hb_map_fit(apart, labels, 4, HB_MAP_PLATT, 0, HB_DIRECTION_AUTO, &map, &err),
                  HB_ERR_ARGUMENT, "neither high nor low");
     assert_fails(hb_map_fit(apart, labels, 4, (hb_map_kind)9, 0, HB_DIRECTION_HIGH, &map, &err),
-                 HB_ERR_ARGUMENT, "no such map");
+                 HB_ERR_ARGUMENT, "unknown kind of map");
 }
 
 /* Validation uses the probabilities of the map. */

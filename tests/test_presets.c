@@ -264,7 +264,7 @@ static void test_ragtruth(void **state)
     char path[256], elsewhere[256];
     snprintf(path, sizeof path, "%s", put_text(*state, "response.jsonl", responses));
     assert_fails(hb_dataset_open(path, &o, &dataset, &err), HB_ERR_DATA,
-                 "the prompts of ragtruth are in source_info.jsonl");
+                 "data of format ragtruth need the file source_info.jsonl");
     snprintf(elsewhere, sizeof elsewhere, "%s", put_text(*state, "sources", sources));
     o.join = elsewhere;
     o.read_as = HB_READ_RESPONSE;

@@ -314,12 +314,13 @@ static void test_options_that_exclude_each_other(void **state)
     hb_calibrate_options o = hb_calibrate_defaults();
     o.sweep.guarantee = (hb_guarantee){.kind = HB_GUARANTEE_RISK, .target = 0.9, .delta = 0.05};
     assert_fails(hb_calibrate_run(run, several, 2, NULL, &o, &r, &err), HB_ERR_ARGUMENT,
-                 "one score named beforehand, not for the best of 2");
+                 "a single score chosen in advance, not the best of 2");
     o.joint = true;
     assert_fails(hb_calibrate_run(run, several, 2, NULL, &o, &r, &err), HB_ERR_ARGUMENT, "joint model");
     o.sweep.guarantee.kind = HB_GUARANTEE_NONE;
     o.sweep.direction = HB_DIRECTION_LOW;
-    assert_fails(hb_calibrate_run(run, several, 2, NULL, &o, &r, &err), HB_ERR_ARGUMENT, "log-odds");
+    assert_fails(hb_calibrate_run(run, several, 2, NULL, &o, &r, &err), HB_ERR_ARGUMENT,
+                 "requires that high values are risky");
     assert_fails(hb_calibrate_run(run, several, 0, NULL, NULL, &r, &err), HB_ERR_ARGUMENT, "no score");
     assert_fails(hb_calibrate_run(run, (const char *const[]){"mood"}, 1, NULL, NULL, &r, &err),
                  HB_ERR_ARGUMENT, "no score 'mood'");
@@ -430,7 +431,7 @@ static void test_validation_of_a_table(void **state)
 
     t.n_scores = 1;
     assert_fails(hb_validate_scores(p, &t, names + 2, &none, &v, &err), HB_ERR_DATA,
-                 "no score 'hbar_s'");
+                 "the score 'hbar_s' of the parameters is missing");
     assert_ok(hb_params_columns(p, names, 3, &columns, &n, &err));
     assert_int_equal(n, 3);
     assert_string_equal(columns[0], "hbar_s");

@@ -7,7 +7,7 @@
 
 #define NOT_DOWNLOADED "the file itself was not downloaded; git lfs pull fetches it"
 #define WEB_PAGE       "the download gave a page instead of the file"
-#define TO_GGUF        "llama.cpp's convert_hf_to_gguf.py makes a GGUF file of a model's folder"
+#define TO_GGUF        "convert the model's folder to GGUF with llama.cpp's convert_hf_to_gguf.py"
 #define TO_TEXT        "save it as UTF-8"
 
 /* A kind, told by the bytes at a place. */
@@ -20,7 +20,7 @@ typedef struct signature {
 /* In the order in which they are tried. */
 static const signature signatures[] = {
     {0, 23, "version https://git-lfs", {"a Git LFS pointer", NOT_DOWNLOADED, NOT_DOWNLOADED}},
-    {0, 4, "GGUF", {"a GGUF model", "it belongs to --model", NULL}},
+    {0, 4, "GGUF", {"a GGUF model", "pass it with --model", NULL}},
     {0, 2, "\x1F\x8B", {"a gzip file", "unpack it with gunzip", "unpack it with gunzip"}},
     {0,
      4,
@@ -42,12 +42,12 @@ static const signature signatures[] = {
      "7zXZ\0",
      {"an xz file", "unpack it with unxz", "unpack it with unxz"}},
     {0, 8, "\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1", {"an old Office file", "save it as CSV", NULL}},
-    {0, 15, "SQLite format 3", {"an SQLite database", "a run of hbar belongs to --run", NULL}},
+    {0, 15, "SQLite format 3", {"an SQLite database", "pass a run with --run", NULL}},
     {0, 5, "%PDF-", {"a PDF file", NULL, NULL}},
     {0, 8, "\x89HDF\r\n\x1A\n", {"an HDF5 file", NULL, TO_GGUF}},
-    {0, 4, "ggml", {"a GGML model", NULL, "the format before GGUF; it must be converted anew"}},
-    {0, 4, "lmgg", {"a GGML model", NULL, "the format before GGUF; it must be converted anew"}},
-    {0, 4, "tjgg", {"a GGML model", NULL, "the format before GGUF; it must be converted anew"}},
+    {0, 4, "ggml", {"a GGML model", NULL, "an old format; convert the model again"}},
+    {0, 4, "lmgg", {"a GGML model", NULL, "an old format; convert the model again"}},
+    {0, 4, "tjgg", {"a GGML model", NULL, "an old format; convert the model again"}},
     {0, 4, "\xFF\xFE\0\0", {"UTF-32 text", TO_TEXT, NULL}},
     {0, 4, "\0\0\xFE\xFF", {"UTF-32 text", TO_TEXT, NULL}},
     {0, 2, "\xFF\xFE", {"UTF-16 text", TO_TEXT, NULL}},
@@ -55,7 +55,7 @@ static const signature signatures[] = {
     {257, 5, "ustar", {"a tar archive", "unpack it", "unpack it"}},
 };
 
-static const hb_kind safetensors = {"a safetensors file", "it belongs to a model", TO_GGUF};
+static const hb_kind safetensors = {"a safetensors file", "it is part of a model", TO_GGUF};
 static const hb_kind unmarked = {"UTF-16 text without a byte order mark", TO_TEXT, NULL};
 static const hb_kind web_page = {"a web page", WEB_PAGE, WEB_PAGE};
 

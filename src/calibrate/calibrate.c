@@ -27,13 +27,13 @@ static hb_status check_options(const hb_calibrate_options *o, size_t n_scores, h
     bool guaranteed = o->sweep.guarantee.kind != HB_GUARANTEE_NONE;
     if (o->joint && guaranteed)
         return hb_fail(err, HB_ERR_ARGUMENT,
-                       "a guarantee needs a score that was not made from the same samples: a joint "
-                       "model has none");
+                       "a guarantee needs a score that was not fitted to the same samples, so a joint "
+                       "model cannot have one");
     if (o->joint && o->sweep.direction == HB_DIRECTION_LOW)
-        return hb_fail(err, HB_ERR_ARGUMENT, "a joint model's log-odds are risky where they are high");
+        return hb_fail(err, HB_ERR_ARGUMENT, "a joint model requires that high values are risky");
     if (guaranteed && n_scores > 1)
         return hb_fail(err, HB_ERR_ARGUMENT,
-                       "a guarantee is for one score named beforehand, not for the best of %zu",
+                       "a guarantee requires a single score chosen in advance, not the best of %zu",
                        n_scores);
     return HB_OK;
 }

@@ -88,8 +88,8 @@ static hb_status judge_each(const hb_score_table *t, const char *const *names,
         c->n++;
     }
     if (c->n) return HB_OK;
-    return hb_fail(err, HB_ERR_DATA, "none of %zu scores varies: no threshold can tell samples apart",
-                   t->n_scores);
+    return hb_fail(err, HB_ERR_DATA,
+                   "none of %zu scores varies, so no threshold can separate the samples", t->n_scores);
 }
 
 /* Tests each score against the first and computes all correlations. */
@@ -119,7 +119,7 @@ hb_status hb_compare_scores(const hb_score_table *table, const char *const *name
 {
     hb_comparison c = {0};
     if (sweep && sweep->grid == HB_GRID_RANGE)
-        return hb_fail(err, HB_ERR_ARGUMENT, "a range of tau belongs to one score, not to %zu",
+        return hb_fail(err, HB_ERR_ARGUMENT, "a range of tau requires a single score, not %zu",
                        table->n_scores);
     c.scores = calloc(table->n_scores + 1, sizeof *c.scores);
     if (!c.scores) return hb_fail_memory(err);

@@ -37,7 +37,7 @@
 hb_status hb_check_guarantee(const hb_guarantee *asked, hb_error *err)
 {
     if (asked->kind > HB_GUARANTEE_RECALL)
-        return hb_fail(err, HB_ERR_ARGUMENT, "there is no such guarantee");
+        return hb_fail(err, HB_ERR_ARGUMENT, "unknown kind of guarantee");
     if (asked->kind == HB_GUARANTEE_NONE) return HB_OK;
     if (!(asked->target >= 1e-6 && asked->target <= 1 - 1e-6))
         return hb_fail(err, HB_ERR_ARGUMENT, "a guaranteed %s of %g is not between 0 and 1",
@@ -111,20 +111,20 @@ static hb_status refuse_risk(const walk *w, const hb_guarantee *p, hb_error *err
     size_t allowed = 0;
     if (hb_binomial_at_most(w->k_started, w->start, p->target) <= p->level)
         return hb_fail(err, HB_ERR_DATA,
-                       "a risk of at most %g cannot be guaranteed: too many scores are equal for a "
-                       "threshold between them",
+                       "a risk of at most %g cannot be guaranteed: too many scores are equal, so "
+                       "no threshold separates them",
                        p->target);
     while (hb_binomial_at_most(allowed + 1, w->start, p->target) <= p->level) allowed++;
     if (needed == 0)
         return hb_fail(
             err, HB_ERR_DATA,
-            "a risk of at most %g cannot be guaranteed: of the %zu least risky samples %zu are "
-            "hallucinated, %.1f %%; no number of samples would do at that rate",
-            p->target, w->start, w->k_started, 100 * rate);
+            "a risk of at most %g cannot be guaranteed: %zu of the %zu least risky samples are "
+            "hallucinated (%.1f %%); at this rate more samples cannot help",
+            p->target, w->k_started, w->start, 100 * rate);
     return hb_fail(err, HB_ERR_DATA,
-                   "a risk of at most %g cannot be guaranteed: of the %zu least risky samples %zu are "
-                   "hallucinated, and %zu may be; at that rate some %.0f samples would do",
-                   p->target, w->start, w->k_started, allowed, needed);
+                   "a risk of at most %g cannot be guaranteed: %zu of the %zu least risky samples are "
+                   "hallucinated, but at most %zu may be; at this rate about %.0f samples are needed",
+                   p->target, w->k_started, w->start, allowed, needed);
 }
 
 static hb_status find_risk(const hb_scored *ranked, size_t n, hb_guarantee *p, double *tau,
@@ -136,7 +136,7 @@ static hb_status find_risk(const hb_scored *ranked, size_t n, hb_guarantee *p, d
     if (w.start >= n)
         return hb_fail(err, HB_ERR_DATA,
                        "a risk of at most %g with delta %g needs %zu accepted samples without a "
-                       "hallucination, so at least %zu; there are %zu",
+                       "hallucination, that is at least %zu samples; there are %zu",
                        p->target, p->delta, fewest, fewest + 1, n);
     for (size_t end = n, at; end > 0; end = at) {
         size_t ones = 0;
@@ -178,11 +178,10 @@ static hb_status find_recall(const hb_scored *ranked, size_t n, hb_guarantee *p,
     size_t m = 0, missed = 0, fewest = hb_fewest_without(1 - p->target, p->level);
     for (size_t i = 0; i < n; i++) m += ranked[i].label;
     if (m < fewest)
-        return hb_fail(
-            err, HB_ERR_DATA,
-            "a recall of at least %g with delta %g needs %zu hallucinated samples, some %.0f "
-            "in all where as many are as here; there are %zu of %zu",
-            p->target, p->delta, fewest, ceil((double)fewest * (double)n / (double)m), m, n);
+        return hb_fail(err, HB_ERR_DATA,
+                       "a recall of at least %g with delta %g needs %zu hallucinated samples, about "
+                       "%.0f samples at the rate of these data; there are %zu hallucinated of %zu",
+                       p->target, p->delta, fewest, ceil((double)fewest * (double)n / (double)m), m, n);
     size_t allowed = most_missed(m, p), at = n;
     for (size_t seen = 0; seen <= allowed;) seen += ranked[--at].label;
     *tau = ranked[at].score;

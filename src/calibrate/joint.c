@@ -291,8 +291,8 @@ static hb_status check_joint(const joining *w, const char *const *names, hb_erro
     if (w->d < 1 || w->d > MAX_SCORES)
         return hb_fail(err, HB_ERR_ARGUMENT, "a joint model cannot take %zu scores", w->d);
     if (w->n > HB_JOINT_MAX_SAMPLES)
-        return hb_fail(err, HB_ERR_DATA, "%zu samples are too many for a joint model; %d are not", w->n,
-                       HB_JOINT_MAX_SAMPLES);
+        return hb_fail(err, HB_ERR_DATA, "%zu samples are too many for a joint model (at most %d)",
+                       w->n, HB_JOINT_MAX_SAMPLES);
     for (size_t j = 0; j < w->d; j++) {
         hb_status status = check_column(w->x + j * w->n, w->labels, w->n, names[j], err);
         if (status) return status;

@@ -49,7 +49,7 @@ static const double *values_of(const judging *j, const char *name)
 
 static hb_status lacks(const judging *j, const char *name)
 {
-    return hb_fail(j->err, HB_ERR_DATA, "there is no score '%s', which the parameters need", name);
+    return hb_fail(j->err, HB_ERR_DATA, "the score '%s' of the parameters is missing", name);
 }
 
 /* Computes the joint model's log-odds. */

@@ -121,14 +121,12 @@ static hb_status fit_lambda(const double *scores, const uint8_t *labels, size_t 
     for (size_t i = 0; i < n; i++) wrong += sign * (scores[i] - map->tau) * (labels[i] ? 1 : -1) > 0;
     if (wrong == 0)
         return hb_fail(err, HB_ERR_DATA,
-                       "tau %g makes no error, so no lambda is steep enough; platt or isotonic can be "
-                       "fitted",
+                       "tau %g makes no error, so no lambda is steep enough; use platt or isotonic",
                        map->tau);
     map->lambda = sign * descend(&l, (slope){0, 0}, true).a / l.sd;
     if (map->lambda > 0) return HB_OK;
     return hb_fail(err, HB_ERR_DATA,
-                   "the likeliest lambda around tau %g is %g, not above 0; platt or isotonic can be "
-                   "fitted",
+                   "the maximum-likelihood lambda for tau %g is %g, not above 0; use platt or isotonic",
                    map->tau, map->lambda);
 }
 
@@ -204,7 +202,7 @@ hb_status hb_map_fit(const double *scores, const uint8_t *labels, size_t n, hb_m
                      double tau, hb_direction direction, hb_map *map, hb_error *err)
 {
     hb_map m = {.kind = kind, .tau = tau, .lambda = HB_DEFAULT_LAMBDA, .direction = direction};
-    if (kind > HB_MAP_ISOTONIC) return hb_fail(err, HB_ERR_ARGUMENT, "there is no such map");
+    if (kind > HB_MAP_ISOTONIC) return hb_fail(err, HB_ERR_ARGUMENT, "unknown kind of map");
     if (!isfinite(tau) || direction > HB_DIRECTION_LOW)
         return hb_fail(err, HB_ERR_ARGUMENT,
                        "tau %g is not a number, or the direction neither high "

@@ -24,8 +24,9 @@ static hb_status check_options(const hb_sweep_options *o, hb_error *err)
     hb_status status = hb_check_guarantee(&o->guarantee, err);
     if (status || o->grid != HB_GRID_RANGE) return status;
     if (!isfinite(o->start) || !isfinite(o->stop) || !(o->step > 0 && isfinite(o->step)))
-        return hb_fail(err, HB_ERR_ARGUMENT, "tau-start %g, tau-stop %g and tau-step %g make no range",
-                       o->start, o->stop, o->step);
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "tau-start %g, tau-stop %g and tau-step %g are not a valid range", o->start,
+                       o->stop, o->step);
     if (!(o->stop >= o->start))
         return hb_fail(err, HB_ERR_ARGUMENT, "tau-stop %g is below tau-start %g", o->stop, o->start);
     if (!((o->stop - o->start) / o->step <= MAX_RANGE - 1))
@@ -229,8 +230,9 @@ hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
     status = hb_rank(scores, labels, n, &ranked, err);
     if (status) return status;
     if (ranked[0].score == ranked[n - 1].score) {
-        status = hb_fail(err, HB_ERR_DATA, "all %zu scores are %.10g: no threshold can tell them apart",
-                         n, ranked[0].score);
+        status =
+            hb_fail(err, HB_ERR_DATA, "all %zu scores are %.10g, so no threshold can separate them", n,
+                    ranked[0].score);
     } else {
         describe(ranked, scores, labels, n, o, &r);
         status = sweep(ranked, o, &r, err);

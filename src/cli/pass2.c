@@ -120,8 +120,7 @@ static int check_joint(const cli_command *command, cli_pass2 *p)
         return cli_usage(command, "--guarantee needs a score that was not made from the same samples: "
                                   "it and --joint exclude each other");
     if (p->direction == HB_DIRECTION_LOW)
-        return cli_usage(command,
-                         "--direction: a joint model's log-odds are risky where they are high");
+        return cli_usage(command, "--direction: a joint model requires that high values are risky");
     if (!p->map_given) p->options.map = HB_MAP_PLATT;
     p->options.joint = true;
     return CLI_DONE;
@@ -148,8 +147,8 @@ static int check_range(const cli_command *command, cli_pass2 *p)
 int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *p, const hb_texts *scores)
 {
     if (p->guarantee && scores->n > 1)
-        return cli_usage(command, "--guarantee is for one score named beforehand, not for the best of "
-                                  "several");
+        return cli_usage(command, "--guarantee requires a single score chosen in advance, not the best "
+                                  "of several");
     return CLI_DONE;
 }
 

@@ -1,5 +1,5 @@
-/* Records of CSV, with commas, semicolons or tabs between fields: RFC 4180, with blank lines, and
- * blanks around fields that are not quoted, allowed. A row becomes an object of strings. */
+/* Reads records of CSV separated by commas, semicolons or tabs (RFC 4180). Blank lines are allowed, and
+ * blanks around unquoted fields. A row becomes an object of strings. */
 #include <csv.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -14,23 +14,23 @@ struct hb_csv {
     struct csv_parser parser;
     char separator;
     hb_texts columns;
-    void **places; /* [columns.n], where the column's value is in `row`; NULL: it is not wanted */
-    const json_t *wanted; /* NULL: all */
+    void **places;        /* [columns.n], place of the column's value in `row`; NULL: not wanted */
+    const json_t *wanted; /* NULL: all columns */
     bool has_header, ended;
 
-    uint64_t line; /* the line that the next byte stands on, from 1 */
-    bool after_cr; /* the byte before it is a CR */
+    uint64_t line; /* line of the next byte, from 1 */
+    bool after_cr; /* the last byte was a CR */
 
-    /* The row in hand. */
-    json_t *row;       /* an object with a key for each column wanted */
-    uint64_t row_line; /* where it starts */
+    /* The current row. */
+    json_t *row;       /* an object with a key for each wanted column */
+    uint64_t row_line; /* line on which it starts */
     size_t n_fields, size;
     bool at_row_start, row_ended, too_large;
-    bool skipping;      /* it has a quote out of place: passing over the rest of its line */
-    const char *reason; /* why it is broken; NULL: it is not */
-    hb_buffer raw;      /* its line, of a table with tabs */
-    bool memory_failed; /* in a callback of libcsv's */
-    hb_error *err;      /* where a failure of the file is told */
+    bool skipping;      /* a quote was out of place; the rest of the line is skipped */
+    const char *reason; /* why the row is broken; NULL: it is not */
+    hb_buffer raw;      /* its line, in a table with tabs */
+    bool memory_failed; /* memory ran out in a callback of libcsv */
+    hb_error *err;      /* receives a failure of the file */
     hb_status status;
 };
 
@@ -42,8 +42,8 @@ static hb_status fail_row(hb_csv *csv, const char *reason)
 
 /* ---- The header ---------------------------------------------------------------------------------- */
 
-/* Makes a place for each column. A name that stands twice would make the table ambiguous; columns
- * without a name do not matter. */
+/* Creates the row's object and finds the place of each column in it. A name that occurs twice would be
+ * ambiguous and is an error. Columns without a name are ignored. */
 static hb_status end_header(hb_csv *csv)
 {
     json_t *seen = json_object();
@@ -71,7 +71,8 @@ static hb_status end_header(hb_csv *csv)
 
 /* ---- Fields and rows, as libcsv finds them ------------------------------------------------------- */
 
-/* Puts a field into the row's object. A zero byte would hide what follows it. */
+/* Puts a field into the row's object. Zero bytes become '?', because they would hide the rest of the
+ * text. */
 static void add_field(hb_csv *csv, char *text, size_t length)
 {
     hb_records *records = csv->records;
@@ -119,8 +120,8 @@ static void forget_row(hb_csv *csv)
 
 /* ---- Tabs and quotes ----------------------------------------------------------------------------- */
 
-/* Many tables with tabs quote nothing, and a quote is a character as any other there. So a row in which
- * quotes stand out of place is split at its tabs. */
+/* Many tables with tabs do not use quotes, and a quote is an ordinary character. So a row with a
+ * misplaced quote is split at its tabs. */
 static void split_at_tabs(hb_csv *csv)
 {
     size_t length = csv->raw.length;
@@ -135,8 +136,8 @@ static void split_at_tabs(hb_csv *csv)
     }
 }
 
-/* A quote where none may be: the row is broken unless tabs divide it, and reading goes on with the next
- * line. */
+/* Handles a misplaced quote. The row is broken unless its separator is a tab. Reading continues with
+ * the next line. */
 static void on_bad_quote(hb_csv *csv)
 {
     csv_fini(&csv->parser, NULL, NULL, NULL);
@@ -155,8 +156,8 @@ static void end_skipped_row(hb_csv *csv)
 
 /* ---- Reading ------------------------------------------------------------------------------------- */
 
-/* The bytes up to and with the next line end, all of `n` when there is none; a CR and the LF after it
- * count as two. */
+/* The number of bytes up to the next line end, including it; n without a line end. CR and LF count as
+ * two line ends. */
 static size_t piece_length(const char *bytes, size_t n, bool *ends)
 {
     size_t i = 0;
@@ -171,7 +172,7 @@ static void count_line(hb_csv *csv, char last)
     csv->after_cr = last == '\r';
 }
 
-/* Parses a piece of one line; with `ends` the line's end is in it. */
+/* Parses a piece of a line. With `ends`, the piece ends with the line's end. */
 static void parse_piece(hb_csv *csv, const char *bytes, size_t n, bool ends)
 {
     if (csv->at_row_start) csv->row_line = csv->line;
@@ -188,7 +189,7 @@ static void parse_piece(hb_csv *csv, const char *bytes, size_t n, bool ends)
         fail_row(csv, "a field is larger than 16 MiB: is a quote not closed?");
 }
 
-/* What ends with the file. */
+/* Ends the last row at the end of the file. */
 static void finish(hb_csv *csv)
 {
     csv->ended = true;
@@ -197,7 +198,7 @@ static void finish(hb_csv *csv)
         fail_row(csv, "a quoted field is not closed");
 }
 
-/* Reads to the end of a row, or of the file. */
+/* Reads to the end of a row or of the file. */
 static hb_status read_row(hb_csv *csv)
 {
     hb_source *source = csv->records->source;
@@ -245,7 +246,7 @@ hb_status hb_csv_next(hb_records *records, hb_record *record, bool *found, hb_er
 
 /* ---- Opening ------------------------------------------------------------------------------------- */
 
-/* The separator is the one of the three that the first line has most of, outside quotes. */
+/* The separator is the one that occurs most often in the first line, outside quotes. */
 static char find_separator(const hb_source *source)
 {
     static const char separators[] = {',', ';', '\t'};
@@ -262,7 +263,7 @@ static char find_separator(const hb_source *source)
     return separators[best];
 }
 
-/* Takes Excel's line "sep=;" before the header, which names the separator. */
+/* Handles Excel's line "sep=;" before the header, which names the separator. */
 static bool take_excel_line(hb_csv *csv)
 {
     hb_source *source = csv->records->source;
@@ -285,7 +286,7 @@ static hb_status read_header(hb_csv *csv, const hb_records_options *options)
     hb_status status = read_row(csv);
     if (status != HB_OK) return status;
     if (!csv->row_ended)
-        return hb_fail(csv->err, HB_ERR_FORMAT, "%s: is empty: a header line is needed",
+        return hb_fail(csv->err, HB_ERR_FORMAT, "%s: is empty; a header line is needed",
                        csv->records->source->path);
     return end_header(csv);
 }

@@ -46,7 +46,7 @@ static hb_status first_pass(hb_dataset *dataset, hb_error *err)
     return status;
 }
 
-/* Why data without a good row are refused. */
+/* Fails for data without a usable row. */
 static hb_status fail_unusable(const hb_dataset *dataset, hb_error *err)
 {
     const hb_data_file *file = &dataset->files[0];
@@ -54,8 +54,9 @@ static hb_status fail_unusable(const hb_dataset *dataset, hb_error *err)
     const hb_dataset_info *info = &dataset->info;
     if (preset->join && !file->join.rows)
         return hb_fail(err, HB_ERR_DATA,
-                       "%s: the prompts of %s are in %s: put it beside the data or name it", info->path,
-                       preset->name, preset->join);
+                       "%s: data of format %s need the file %s for their prompts; put it beside the "
+                       "data or name it",
+                       info->path, preset->name, preset->join);
     if (info->n_broken)
         return hb_fail(err, HB_ERR_DATA,
                        "%s: no usable row of format %s (%" PRIu64 " broken); the first: %s", info->path,
@@ -63,12 +64,12 @@ static hb_status fail_unusable(const hb_dataset *dataset, hb_error *err)
     if (info->n_left_out)
         return hb_fail(err, HB_ERR_DATA, "%s: all %" PRIu64 " rows are left out", info->path,
                        info->n_left_out);
-    return hb_fail(err, HB_ERR_DATA, "%s: holds no record", info->path);
+    return hb_fail(err, HB_ERR_DATA, "%s: has no records", info->path);
 }
 
 /* ---- Opening files ------------------------------------------------------------------------------- */
 
-/* The file that completes the rows: the one named, or the one beside the data, if there is one. */
+/* Opens the file that completes the rows: the named file, or the file beside the data if it exists. */
 static hb_status open_join(hb_data_file *file, const hb_dataset_options *options, hb_error *err)
 {
     const hb_preset *preset = file->detected.preset;
@@ -76,7 +77,7 @@ static hb_status open_join(hb_data_file *file, const hb_dataset_options *options
     char *beside;
     if (!preset->join) {
         if (!options->join) return HB_OK;
-        return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s are not in two files", preset->name);
+        return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s need no second file", preset->name);
     }
     if (options->join) return hb_join_open(options->join, preset->join_key, &file->join, err);
     if (asprintf(&beside, "%.*s%s", slash ? (int)(slash - data + 1) : 0, data, preset->join) < 0)
@@ -97,7 +98,7 @@ static hb_status open_file(hb_data_file *file, const char *path, const hb_datase
     return status == HB_OK ? open_join(file, options, err) : status;
 }
 
-/* All rows must make as many samples, and all get their labels in one way. */
+/* Checks that all files have the same number of samples per row and the same kind of labels. */
 static hb_status check_alike(const hb_dataset *dataset, hb_error *err)
 {
     const hb_data_file *first = &dataset->files[0];
@@ -106,7 +107,8 @@ static hb_status check_alike(const hb_dataset *dataset, hb_error *err)
         const hb_preset *a = first->detected.preset, *b = file->detected.preset;
         if (first->mapping.per_row != file->mapping.per_row ||
             (a->label_by == HB_BY_GRADE) != (b->label_by == HB_BY_GRADE))
-            return hb_fail(err, HB_ERR_ARGUMENT, "%s is %s and %s %s: they cannot be read as one",
+            return hb_fail(err, HB_ERR_ARGUMENT,
+                           "%s has format %s and %s has format %s; they cannot be read together",
                            first->input.path, a->name, file->input.path, b->name);
     }
     return HB_OK;
@@ -152,7 +154,7 @@ static bool add_setting(hb_buffer *out, const char *name, const char *value)
                       hb_buffer_add_text(out, "=") && hb_buffer_add_text(out, value));
 }
 
-/* The same, of a text or a file that may be long: the beginning of its hash. */
+/* The same for a long text: adds the first 16 digits of its hash. */
 static bool add_hash(hb_buffer *out, const char *name, const char *text)
 {
     hb_sha256 hash;
@@ -165,7 +167,7 @@ static bool add_hash(hb_buffer *out, const char *name, const char *text)
     return add_setting(out, name, hex);
 }
 
-/* The examples as they are shown decide the prompts, wherever they are from. */
+/* Adds the examples. They are part of every prompt. */
 static bool add_shots(hb_dataset *dataset, hb_buffer *out)
 {
     hb_buffer shown = {0};
@@ -198,7 +200,7 @@ static hb_status write_recipe(hb_dataset *dataset, const hb_dataset_options *o, 
 
 /* ---- Opening ------------------------------------------------------------------------------------- */
 
-/* How many rows and samples the draw takes: whole rows, so that pairs stay together. */
+/* Whole rows are drawn, so that pairs stay together. */
 void hb_dataset_plan(hb_dataset *dataset, const hb_dataset_options *options)
 {
     hb_dataset_info *info = &dataset->info;
@@ -213,29 +215,16 @@ void hb_dataset_plan(hb_dataset *dataset, const hb_dataset_options *options)
 
 static hb_status check_options(const hb_dataset_options *o, size_t n, hb_error *err)
 {
-    if (n == 0) return hb_fail(err, HB_ERR_ARGUMENT, "no data are named");
+    if (n == 0) return hb_fail(err, HB_ERR_ARGUMENT, "no data file is given");
     if (o->shots > HB_SHOTS_MAX)
-        return hb_fail(err, HB_ERR_ARGUMENT, "%zu examples are more than %d", o->shots, HB_SHOTS_MAX);
+        return hb_fail(err, HB_ERR_ARGUMENT, "%zu examples are too many (at most %d)", o->shots,
+                       HB_SHOTS_MAX);
     if (o->shots_path && !o->shots)
-        return hb_fail(err, HB_ERR_ARGUMENT, "examples are named, but none are to be shown");
-    if (o->label_is_correct && o->positive)
         return hb_fail(err, HB_ERR_ARGUMENT,
-                       "labels mean right, or a word means hallucinated: not both");
+                       "a file of examples is given, but the number of examples is 0");
     if (o->read_as < HB_READ_USUAL || o->read_as > HB_READ_RESPONSE)
-        return hb_fail(err, HB_ERR_ARGUMENT, "there is no such reading");
+        return hb_fail(err, HB_ERR_ARGUMENT, "unknown value of read_as");
     return HB_OK;
-}
-
-/* A column named "correct" that is taken as one of hallucinations turns everything round. */
-static void warn(const hb_dataset *dataset, const hb_dataset_options *o)
-{
-    char message[256];
-    if (!o->label || o->label_is_correct || o->positive || !o->on_warning) return;
-    if (!hb_label_name_is_correctness(o->label)) return;
-    snprintf(message, sizeof message,
-             "%.80s: labels in '%.60s' are taken as 1 for hallucinated; does 1 mean right there?",
-             dataset->info.path, o->label);
-    o->on_warning(o->user, message);
 }
 
 static hb_status open_dataset(hb_dataset *dataset, const char *const *paths, size_t n,
@@ -253,7 +242,8 @@ static hb_status open_dataset(hb_dataset *dataset, const char *const *paths, siz
     if (options->shots) status = hb_shots_draw(dataset, options, &dataset->shots, err);
     if (status == HB_OK) status = write_recipe(dataset, options, err);
     if (status != HB_OK) return status;
-    warn(dataset, options);
+    if (!options->label_is_correct && !options->positive)
+        hb_warn_of_label(dataset->info.path, options->label, options->on_warning, options->user);
     hb_pass_begin(dataset);
     hb_dataset_plan(dataset, options);
     return HB_OK;
@@ -308,7 +298,7 @@ const hb_dataset_info *hb_dataset_get_info(const hb_dataset *dataset)
 
 /* ---- Second pass: draw --------------------------------------------------------------------------- */
 
-/* Reads on to the next drawn row. One that is not there means that a file changed. */
+/* Reads up to the next drawn row. If it is missing, a file has changed. */
 static hb_status draw_row(hb_dataset *dataset, hb_error *err)
 {
     hb_error why;
@@ -326,7 +316,7 @@ static hb_status draw_row(hb_dataset *dataset, hb_error *err)
     return HB_OK;
 }
 
-/* The row's own id, or one that its place in the data gives it. */
+/* Sets the sample's id: the row's own id, or one made from its place in the data. */
 static bool make_id(hb_dataset *dataset, int k)
 {
     static const char *const suffixes[HB_PER_ROW_MAX] = {"_cor", "_hal"};
@@ -340,7 +330,7 @@ static bool make_id(hb_dataset *dataset, int k)
            (dataset->per_row == 1 || hb_buffer_add_text(&dataset->id, suffixes[k]));
 }
 
-/* The row's prompt, its hash, and the examples before it. */
+/* Sets the sample's prompt, with the examples before it, and the hash of the row's own prompt. */
 static hb_status make_prompt(hb_dataset *dataset, int k, hb_error *err)
 {
     hb_error why;

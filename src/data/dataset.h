@@ -1,4 +1,4 @@
-/* An open dataset, which dataset.c, passes.c and shots.c share. */
+/* An open dataset. dataset.c, passes.c and shots.c share this struct. */
 #ifndef HB_DATA_DATASET_H
 #define HB_DATA_DATASET_H
 
@@ -11,16 +11,16 @@ typedef struct hb_data_file {
     hb_input input;
     hb_detected detected;
     hb_mapping mapping;
-    hb_join join; /* its rows are NULL where there is none */
+    hb_join join; /* its rows are NULL if there is no joined file */
     hb_stamp stamp;
 } hb_data_file;
 
-/* An example: a prompt, and the answer to it. */
+/* A few-shot example. */
 typedef struct hb_shot {
     char *prompt, *answer;
 } hb_shot;
 
-/* One more is kept than is shown, in case that a sample is one of them. */
+/* The list has one example more than is shown, because a sample never shows itself. */
 typedef struct hb_shots {
     hb_shot *list; /* [n] */
     size_t n, shown;
@@ -30,39 +30,39 @@ struct hb_dataset {
     hb_dataset_info info;
     hb_data_file *files; /* [n_files] */
     size_t n_files;
-    bool borrowed; /* the files are another dataset's */
+    bool borrowed; /* the files belong to another dataset */
     hb_breakages breakages;
     hb_buffer path, format, recipe;
-    char broken[400]; /* the message about the first broken row */
+    char broken[400]; /* message about the first broken row */
     int per_row;
     hb_draw draw;
     hb_shots shots;
 
-    /* The pass in hand. */
-    hb_sha256 *hash; /* gets the files' bytes; NULL: none wanted */
+    /* The current pass. */
+    hb_sha256 *hash; /* hashes the files' bytes; NULL: no hash */
     size_t file;
-    hb_records *records; /* of the file; NULL: not open yet */
+    hb_records *records; /* of the current file; NULL: not open yet */
     hb_record record;
     hb_rows rows;      /* of the record */
-    uint64_t n_places; /* rows and broken records read */
-    uint64_t n_good;   /* good rows read */
+    uint64_t n_places; /* rows and broken records read so far */
+    uint64_t n_good;   /* good rows read so far */
     hb_row row;
 
     /* Samples. */
-    uint64_t samples_left; /* still to be handed out */
-    int next_of_row;       /* which sample of the row in hand comes next; per_row: none */
+    uint64_t samples_left; /* samples not returned yet */
+    int next_of_row;       /* next sample of the current row; per_row: none is left */
     hb_buffer id, prompt, own_prompt;
     char sha256[65];
 };
 
-/* Starts over. */
+/* Starts a new pass. */
 void hb_pass_begin(hb_dataset *dataset);
 
-/* The next row or broken record of the files; *good says whether dataset->row holds a row, else `why`
- * says why not, with its status HB_OK for one that is left out. */
+/* Reads the next row or broken record of the files. *good becomes whether dataset->row has a row. If
+ * not, `why` has the reason; its status is HB_OK for a row that is left out. */
 hb_status hb_pass_next(hb_dataset *dataset, bool *found, bool *good, hb_error *why, hb_error *err);
 
-/* The file of the row in hand. */
+/* The file of the current row. */
 hb_data_file *hb_pass_file(hb_dataset *dataset);
 
 hb_status hb_fail_changed(const hb_data_file *file, hb_error *err);
@@ -70,14 +70,14 @@ hb_status hb_fail_changed(const hb_data_file *file, hb_error *err);
 /* Sets how many rows and samples are drawn (dataset.c). */
 void hb_dataset_plan(hb_dataset *dataset, const hb_dataset_options *options);
 
-/* Releases all that a dataset owns, but not itself. */
+/* Releases everything that a dataset owns, except the struct itself. */
 void hb_dataset_release(hb_dataset *dataset);
 
-/* Draws the examples that the options ask for, of the dataset itself or another file. */
+/* Draws the examples that the options ask for, from the dataset itself or from another file. */
 hb_status hb_shots_draw(hb_dataset *dataset, const hb_dataset_options *options, hb_shots *shots,
                         hb_error *err);
 
-/* Appends the examples to show before a prompt, none of which has that prompt. */
+/* Appends the examples that are shown before a prompt. Leaves out an example with the same prompt. */
 bool hb_shots_add(const hb_shots *shots, const char *prompt, hb_buffer *out);
 
 void hb_shots_free(hb_shots *shots);

@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "data/rows.h"
 
-#define LIMIT 100 /* records looked at */
+#define LIMIT 100 /* number of records that are examined */
 
 /* ---- Opening ------------------------------------------------------------------------------------- */
 
@@ -29,13 +29,13 @@ hb_status hb_detected_open(const hb_input *input, const hb_detected *detected, h
 
 /* ---- Looking at records -------------------------------------------------------------------------- */
 
-/* What the first records of a file show. */
+/* What was found in the first records of a file. */
 typedef struct looking {
     const hb_input *input;
     const hb_dataset_options *options;
     uint64_t n_objects, broken_line;
-    char broken[256]; /* why the first broken record is */
-    char fields[80];  /* of the first object */
+    char broken[256]; /* reason of the first broken record */
+    char fields[80];  /* fields of the first object */
     json_t *first;    /* the first object */
     hb_error *err;
 } looking;
@@ -50,7 +50,8 @@ static hb_status fits(const looking *l, const hb_preset *p, const json_t *record
     return status;
 }
 
-/* The first preset that the record fits: those for rows of one's own first where options map fields. */
+/* Finds the first preset that fits the record. If options map fields, presets for the user's own rows
+ * come first. */
 static hb_status find_preset(const looking *l, const json_t *record, const hb_preset **preset)
 {
     const hb_dataset_options *o = l->options;
@@ -65,7 +66,7 @@ static hb_status find_preset(const looking *l, const json_t *record, const hb_pr
     return status;
 }
 
-/* Keeps what a message will need. */
+/* Keeps what an error message may need. */
 static void note(looking *l, const hb_record *record)
 {
     if (record->object && l->n_objects++ == 0) {
@@ -77,7 +78,7 @@ static void note(looking *l, const hb_record *record)
     snprintf(l->broken, sizeof l->broken, "%s", record->reason);
 }
 
-/* Broken records are not told of here: the whole file is read again. */
+/* Broken records are not reported here, because the whole file is read again later. */
 static hb_status look(looking *l, const hb_preset **preset)
 {
     hb_records *records;
@@ -98,14 +99,15 @@ static hb_status look(looking *l, const hb_preset **preset)
 
 /* ---- Rows that must be read to tell -------------------------------------------------------------- */
 
-/* Whether one preset can read the row in hand where the other one, if there is one, cannot. */
+/* Whether the current row can be read by one mapping but not by the other. Without another one, reading
+ * is enough. */
 static bool tells(const hb_mapping *reads, const hb_mapping *fails, hb_row *row)
 {
     hb_error why;
     return (!fails || !hb_row_read(fails, row, &why)) && hb_row_read(reads, row, &why);
 }
 
-/* Looks for a row among the first records that `reads` can read and `fails` cannot. */
+/* Looks among the first records for a row that `reads` can read and `fails` cannot. */
 static hb_status try_records(hb_records *records, const hb_mapping *reads, const hb_mapping *fails,
                              bool *found, hb_error *err)
 {
@@ -126,8 +128,8 @@ static hb_status try_records(hb_records *records, const hb_mapping *reads, const
     return status;
 }
 
-/* Whether a row among the first shows that the file is as told, and not as the preset `other` has it;
- * NULL: whatever other. */
+/* Looks for evidence that the file has the preset of `as` and not the preset `other`: a row that only
+ * the former can read. If `other` is NULL, a readable row is enough. */
 static hb_status try_rows(const looking *l, const hb_detected *as, const hb_preset *other, bool *found)
 {
     hb_mapping reads, fails = {0};
@@ -146,7 +148,7 @@ static hb_status try_rows(const looking *l, const hb_detected *as, const hb_pres
     return status;
 }
 
-/* Whether the file is CSV without the header that its preset's columns stand for. */
+/* Finds out whether the file is CSV without a header and has the preset's columns. */
 static hb_status lacks_header(const looking *l, const hb_preset *preset, hb_detected *detected)
 {
     hb_records *records;
@@ -163,7 +165,7 @@ static hb_status lacks_header(const looking *l, const hb_preset *preset, hb_dete
     return status;
 }
 
-/* Looks for a preset whose columns an unnamed table has. */
+/* Looks for a preset whose columns fit a table without a header. */
 static hb_status find_without_header(const looking *l, hb_detected *detected)
 {
     hb_status status = HB_OK;
@@ -174,7 +176,7 @@ static hb_status find_without_header(const looking *l, hb_detected *detected)
 
 /* ---- Failing ------------------------------------------------------------------------------------- */
 
-/* The preset of which the first object lacks the smallest part, if it has half of one. */
+/* Finds the preset of whose fields the first object lacks the smallest share, at most half. */
 static hb_status find_nearest(const looking *l, const hb_preset **nearest, char *missing, size_t size)
 {
     double least = 0.51;
@@ -199,7 +201,7 @@ static hb_status fail(const looking *l)
     const char *path = l->input->path;
     const hb_preset *nearest;
     char missing[160];
-    if (!l->first && !l->broken_line) return hb_fail(l->err, HB_ERR_DATA, "%s: holds no record", path);
+    if (!l->first && !l->broken_line) return hb_fail(l->err, HB_ERR_DATA, "%s: has no records", path);
     if (!l->first)
         return hb_fail(l->err, HB_ERR_FORMAT,
                        "%s:%" PRIu64 ": %s (no record of the file is a JSON object or a row of CSV)",
@@ -208,12 +210,12 @@ static hb_status fail(const looking *l)
     if (status != HB_OK) return status;
     if (!nearest)
         return hb_fail(l->err, HB_ERR_FORMAT,
-                       "%s: no known format has its fields (%s); map the fields: "
+                       "%s: its fields (%s) fit no known format; map them: "
                        "--field prompt=QUESTION --field answers=ANSWER",
                        path, l->fields);
     return hb_fail(l->err, HB_ERR_FORMAT,
-                   "%s: no known format has its fields (%s); nearest is %s, but '%s' is missing; map "
-                   "the fields: --field prompt=QUESTION --field answers=ANSWER",
+                   "%s: its fields (%s) fit no known format; the nearest is %s, which needs '%s'; map "
+                   "them: --field prompt=QUESTION --field answers=ANSWER",
                    path, l->fields, nearest->name, missing);
 }
 
@@ -229,7 +231,7 @@ static hb_status unknown(const char *name, hb_error *err)
 
 /* ---- Choosing ------------------------------------------------------------------------------------ */
 
-/* The preset that the options alone decide on, or NULL. */
+/* The preset that the options determine; NULL if they do not determine one. */
 static const hb_preset *decided(const hb_dataset_options *o)
 {
     if (o->format) return hb_preset_find(o->format);
@@ -262,7 +264,7 @@ hb_status hb_detect(const hb_input *input, const hb_dataset_options *options, hb
 {
     if (options->format && !hb_preset_find(options->format)) return unknown(options->format, err);
     if (options->answers && options->label)
-        return hb_fail(err, HB_ERR_ARGUMENT, "rows have either answers or a label: map one of them");
+        return hb_fail(err, HB_ERR_ARGUMENT, "map either answers or a label, not both");
     looking l = {.input = input, .options = options, .err = err};
     *detected = (hb_detected){0};
     hb_status status = choose(&l, detected);

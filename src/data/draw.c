@@ -2,8 +2,9 @@
 
 #include "base/rng.h"
 
-/* The step of SplitMix64's state, so that value i of a stream can be had alone. No two values of a
- * stream are equal, because the step is odd and the rest of the generator a bijection. */
+/* The increment of SplitMix64's state. With it, value i of a stream can be computed directly. All
+ * values of a stream differ, because the increment is odd and the rest of the generator is a bijection.
+ */
 #define STEP 0x9E3779B97F4A7C15u
 
 static uint64_t key_of(uint64_t start, uint64_t row)
@@ -12,8 +13,8 @@ static uint64_t key_of(uint64_t start, uint64_t row)
     return hb_rng_next(&rng);
 }
 
-/* Finds the key number `wanted`, counted from 1 in ascending order, a byte at a time: of those keys
- * that begin as the one looked for, so many have each next byte. */
+/* Finds the `wanted`-th smallest key, counted from 1, byte by byte. Each pass counts the next byte of
+ * all keys that begin with the bytes found so far. */
 static uint64_t find_limit(uint64_t start, uint64_t n, uint64_t wanted)
 {
     uint64_t prefix = 0;
@@ -32,8 +33,8 @@ static uint64_t find_limit(uint64_t start, uint64_t n, uint64_t wanted)
 
 hb_draw hb_draw_rows(uint64_t seed, uint64_t n, uint64_t wanted)
 {
-    /* The seed's own first value begins the stream, so that neighbouring seeds have nothing in common.
-     */
+    /* The stream starts at the seed's first random number, so that streams of neighbouring seeds are
+     * unrelated. */
     hb_rng rng = {seed};
     hb_draw draw = {.start = hb_rng_next(&rng), .limit = UINT64_MAX, .none = wanted == 0};
     if (wanted && wanted < n) draw.limit = find_limit(draw.start, n, wanted);

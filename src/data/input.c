@@ -15,7 +15,7 @@ static hb_status failed(const char *path, hb_error *err)
     return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
 }
 
-/* A file without a name in the folder for temporary files. */
+/* Opens a temporary file without a name. */
 static int open_temporary(void)
 {
     const char *dir = getenv("TMPDIR");
@@ -42,7 +42,7 @@ static bool write_all(int fd, const char *bytes, size_t n)
     return true;
 }
 
-/* Copies a pipe to its end. A FIFO that no process writes to ends at once. */
+/* Copies the contents of a pipe. A FIFO that no process writes to ends at once. */
 static hb_status copy(int from, int to, const char *path, hb_error *err)
 {
     char block[65536];
@@ -56,9 +56,10 @@ static hb_status copy(int from, int to, const char *path, hb_error *err)
         if (n == 0) break;
         total += (uint64_t)n;
         if (total > HB_SPOOL_MAX)
-            return hb_fail(err, HB_ERR_IO, "%s: more than 4 GiB came through the pipe", path);
+            return hb_fail(err, HB_ERR_IO, "%s: the pipe has more than 4 GiB", path);
         if (!write_all(to, block, (size_t)n))
-            return hb_fail(err, HB_ERR_IO, "%s: keeping what came through the pipe: %s", path,
+            return hb_fail(err, HB_ERR_IO,
+                           "%s: cannot keep the pipe's contents in a temporary file: %s", path,
                            strerror(errno));
     }
     if (total) return HB_OK;
@@ -69,12 +70,12 @@ static hb_status spool(int from, hb_input *input, hb_error *err)
 {
     input->fd = open_temporary();
     if (input->fd < 0)
-        return hb_fail(err, HB_ERR_IO, "%s: no temporary file for what comes through the pipe: %s",
+        return hb_fail(err, HB_ERR_IO, "%s: cannot create a temporary file for the pipe: %s",
                        input->path, strerror(errno));
     return copy(from, input->fd, input->path, err);
 }
 
-/* Takes what `fd` is, which it keeps or leaves open. */
+/* Opens an input from a descriptor. Leaves `fd` open. */
 static hb_status take(int fd, bool standard, hb_input *input, hb_error *err)
 {
     struct stat st;

@@ -4,7 +4,7 @@
 #include "data/path.h"
 #include "data/records.h"
 
-/* The text of a record's key; false when it has none. */
+/* Sets the text of a record's key. False when it has none. */
 static bool key_of(const char *key, const json_t *record, hb_buffer *text)
 {
     const json_t *value = json_object_get(record, key);

@@ -1,4 +1,4 @@
-/* Records of JSON: lines, an array, or objects that nothing but braces separates. */
+/* Reads records of JSON: JSON Lines, an array, or a sequence of objects. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,15 +7,15 @@
 #include "base/text.h"
 #include "data/readers.h"
 
-/* Finds where an element ends. Only the kind of bracket that opened it is counted, so that a bracket of
- * the other kind missing inside does not swallow the elements after it. */
+/* Finds the end of an element. Counts only the kind of bracket that opened the element. So a missing
+ * bracket of the other kind inside it does not swallow the elements after it. */
 typedef struct scanner {
-    char open, close; /* 0 for a number or a word, which ends before the next delimiter */
+    char open, close; /* 0 for a number or word, which ends at the next delimiter */
     size_t depth;
     bool in_string, escaped;
 } scanner;
 
-/* Ends the reading with an error at the current line. */
+/* Stops reading with an error at the current line. */
 static hb_status stop(hb_records *records, const char *reason, hb_error *err)
 {
     hb_source *source = records->source;
@@ -33,7 +33,7 @@ static scanner scanner_for(char first)
     return (scanner){0};
 }
 
-/* How many of these bytes belong to the element; *ended turns true when its end is among them. */
+/* The number of bytes that belong to the element. *ended becomes true when its end is among them. */
 static size_t scan_element(scanner *s, const char *bytes, size_t n, bool *ended)
 {
     for (size_t i = 0; i < n; i++) {
@@ -70,7 +70,7 @@ static size_t skip_blanks(const char *bytes, size_t n, size_t i)
     return i;
 }
 
-/* Steps over one value of JSON; n when it does not end among the bytes. */
+/* The offset after the JSON value at i; n if the value does not end within the bytes. */
 static size_t skip_value(const char *bytes, size_t n, size_t i)
 {
     scanner s = scanner_for(i < n ? bytes[i] : '\0');
@@ -89,7 +89,7 @@ static size_t skip_value(const char *bytes, size_t n, size_t i)
 
 /* ---- Text to objects ----------------------------------------------------------------------------- */
 
-/* The bytes of the number or word that begins here. */
+/* The length of the number or word at the beginning of the text. */
 static size_t word_length(const char *text, size_t n)
 {
     size_t i = 0;
@@ -102,7 +102,7 @@ static bool is_word(const char *text, size_t length, const char *word)
     return strlen(word) == length && memcmp(text, word, length) == 0;
 }
 
-/* A whole number beyond 64 bits, or near it. */
+/* Whether the text is a whole number that may exceed 64 bits. */
 static bool is_huge_number(const char *text, size_t length)
 {
     size_t digits = 0;
@@ -118,8 +118,8 @@ static bool add_quoted(hb_buffer *out, const char *text, size_t length)
            hb_buffer_add_text(out, "\"");
 }
 
-/* Writes what Python's json module writes and JSON does not have as JSON: NaN as null, infinities and
- * huge whole numbers as strings. *changed says whether there was any. False when memory runs out. */
+/* Rewrites output of Python's json module that is not JSON: NaN as null, infinities and huge whole
+ * numbers as strings. *changed becomes whether there was any. False when memory runs out. */
 static bool rewrite(hb_buffer *out, const char *text, size_t n, bool *changed)
 {
     bool ok = true;
@@ -157,7 +157,7 @@ static json_t *load(const char *text, size_t n, json_error_t *error)
     return value;
 }
 
-/* Makes an object, or a reason why not, of the text read. */
+/* Parses the text that was read. Sets the record's object or its reason. */
 static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
 {
     json_error_t at;
@@ -168,7 +168,8 @@ static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
         return HB_OK;
     }
     records->object = load(text->data, text->length, &at);
-    if (!records->object && !at.text[0]) return hb_fail_memory(err); /* Jansson says no more of it */
+    if (!records->object && !at.text[0])
+        return hb_fail_memory(err); /* Jansson leaves the text empty when memory runs out */
     if (!records->object) {
         record->reason = records->reason;
         if (!hb_find_malformed(records, text->data, text->length, "record"))
@@ -183,9 +184,9 @@ static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
 
 /* ---- How the file is written --------------------------------------------------------------------- */
 
-/* Whether the bytes, which begin with a brace, are an object around an array of records, its field
- * "data": how SQuAD, CoQA and TriviaQA are published. *length is up to and with the array's bracket. An
- * object that something follows is a record like others. */
+/* Whether the bytes, which begin with a brace, are an object whose field "data" is an array of records.
+ * SQuAD, CoQA and TriviaQA are published like this. *length becomes the number of bytes up to the
+ * array's bracket, including it. An object that other text follows is an ordinary record. */
 static bool is_wrapped(const char *bytes, size_t n, size_t *length)
 {
     scanner whole = scanner_for('{');
@@ -207,7 +208,7 @@ static bool is_wrapped(const char *bytes, size_t n, size_t *length)
     }
 }
 
-/* Whether a first line holds nothing but an opening brace. */
+/* Whether the first line has only an opening brace. */
 static bool is_lone_brace(const char *bytes, size_t n)
 {
     bool ended = false;
@@ -215,7 +216,8 @@ static bool is_lone_brace(const char *bytes, size_t n)
     return ended && skip_blanks(bytes, end, 1) >= end;
 }
 
-/* Lines, unless the first object spans some or is followed by another one on its line. */
+/* The layout of a file that begins with an object. It is JSON Lines unless the first object spans
+ * several lines or another object follows it on its line. */
 static hb_json_place layout_of(const char *bytes, size_t n)
 {
     scanner s = scanner_for('{');
@@ -231,7 +233,7 @@ static hb_json_place layout_of(const char *bytes, size_t n)
     return newline || beside ? HB_JSON_OBJECTS : HB_JSON_LINES;
 }
 
-/* Finds out how the file is written, and passes over what opens it. */
+/* Detects the layout of the file and moves past its opening bracket. */
 static void begin(hb_records *records, int first)
 {
     hb_source *source = records->source;
@@ -249,7 +251,7 @@ static void begin(hb_records *records, int first)
 
 /* ---- Records ------------------------------------------------------------------------------------- */
 
-/* After the array: the rest of the object around it, if there is one, and nothing else. */
+/* Reads the end of the array and of the object around it. Nothing may follow. */
 static hb_status end_array(hb_records *records, hb_error *err)
 {
     hb_source *source = records->source;
@@ -265,8 +267,7 @@ static hb_status end_array(hb_records *records, hb_error *err)
     return source->failure.status ? stop(records, "", err) : HB_OK;
 }
 
-/* Passes over what stands between the records of an array. *missing turns true where it has a comma and
- * no record. */
+/* Moves to the next record of an array. *missing becomes true if a comma has no record after it. */
 static hb_status find_element(hb_records *records, int c, bool *found, bool *missing, hb_error *err)
 {
     hb_source *source = records->source;
@@ -283,7 +284,7 @@ static hb_status find_element(hb_records *records, int c, bool *found, bool *mis
     return *found ? HB_OK : end_array(records, err);
 }
 
-/* Passes over what stands between records. */
+/* Moves to the next record. */
 static hb_status find_record(hb_records *records, bool *found, bool *missing, hb_error *err)
 {
     hb_source *source = records->source;
@@ -302,7 +303,7 @@ static hb_status find_record(hb_records *records, bool *found, bool *missing, hb
     return find_element(records, c, found, missing, err);
 }
 
-/* Keeps n more bytes of the record, unless it has become too large. */
+/* Keeps n more bytes of the record unless it is too large. */
 static bool keep(hb_records *records, const char *bytes, size_t n)
 {
     if (n > HB_RECORD_MAX - records->text.length) {
@@ -318,7 +319,7 @@ static size_t without_blanks(const char *text, size_t length)
     return length;
 }
 
-/* Takes the blanks and the comma that may end a line away from its object. */
+/* Removes trailing blanks and a trailing comma from an object on a line. */
 static void trim_line(hb_buffer *text)
 {
     size_t length = text->length = without_blanks(text->data, text->length);
@@ -327,7 +328,7 @@ static void trim_line(hb_buffer *text)
     if (text->data[length - 1] == '}') text->length = length;
 }
 
-/* Reads the record that starts at the current byte. One that is too large is read and not kept. */
+/* Reads the record that starts at the current byte. A record that is too large is read but not kept. */
 static hb_status read_text(hb_records *records, hb_error *err)
 {
     hb_source *source = records->source;

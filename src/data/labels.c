@@ -1,11 +1,15 @@
 #include "data/labels.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 hb_status hb_label_rule_open(const char *positive, bool correct, hb_label_rule *rule, hb_error *err)
 {
+    if (correct && positive)
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "labels can mark right answers or have a positive word, not both");
     *rule = (hb_label_rule){.positive = positive, .correct = correct};
     rule->c_locale = newlocale(LC_ALL_MASK, "C", (locale_t)0);
     return rule->c_locale ? HB_OK : hb_fail_memory(err);
@@ -33,7 +37,7 @@ bool hb_number_of(const hb_label_rule *rule, const char *text, bool comma, doubl
     return end == text + length && isfinite(*number);
 }
 
-/* Whether `text` is `word` but for letter case and blanks around it. */
+/* Whether `text` is `word`, ignoring case and surrounding blanks. */
 static bool is_word(const hb_label_rule *rule, const char *text, const char *word)
 {
     size_t length = strlen(word);
@@ -45,7 +49,7 @@ static bool is_word(const hb_label_rule *rule, const char *text, const char *wor
 typedef struct label_word {
     const char *word;
     int label;
-    bool turns; /* the other way round where 1 means right */
+    bool turns; /* reversed if 1 means right */
 } label_word;
 
 static const label_word words[] = {
@@ -78,7 +82,7 @@ static const label_word words[] = {
     {"unsupported", 1, false},
 };
 
-/* What a number or a truth value means. */
+/* The label of a number or truth value. */
 static int turn(const hb_label_rule *rule, int label)
 {
     return rule->correct ? 1 - label : label;
@@ -89,7 +93,7 @@ static int label_of_number(const hb_label_rule *rule, double number)
     return number == 0 || number == 1 ? turn(rule, (int)number) : -1;
 }
 
-/* Whether a label is the one that was said to mean hallucinated; 1 and 1.0 are the same. */
+/* Whether a label is the positive one; 1 and 1.0 are the same. -1 for an empty text. */
 static int is_positive(const hb_label_rule *rule, const char *text)
 {
     double a, b;
@@ -121,7 +125,8 @@ int hb_label_of_json(const hb_label_rule *rule, const json_t *value)
     return hb_number_of(rule, rule->positive, false, &positive) && number == positive;
 }
 
-bool hb_label_name_is_correctness(const char *name)
+/* Whether a column of this name probably marks right answers. */
+static bool marks_right_answers(const char *name)
 {
     static const char *const names[] = {"correct",  "is_correct", "correctness", "accuracy",
                                         "is_right", "iscorrect",  "accurate",    "is_accurate"};
@@ -130,4 +135,13 @@ bool hb_label_name_is_correctness(const char *name)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcasecmp(name, names[i]) == 0) return true;
     return false;
+}
+
+void hb_warn_of_label(const char *path, const char *column, hb_on_warning *on_warning, void *user)
+{
+    char message[256];
+    if (!column || !on_warning || !marks_right_answers(column)) return;
+    snprintf(message, sizeof message,
+             "%.80s: 1 in '%.60s' is read as hallucinated; does it mean right there?", path, column);
+    on_warning(user, message);
 }

@@ -1,9 +1,9 @@
-/* A preset and the options that map it otherwise, parsed. */
+/* Parses a preset and the options that change its fields. */
 #include <stdlib.h>
 #include <string.h>
 #include "data/rows.h"
 
-/* A list of paths, divided by commas. */
+/* Parses a list of paths separated by commas. */
 static hb_status parse_paths(const char *text, hb_path **paths, hb_error *err)
 {
     hb_status status = HB_OK;
@@ -17,14 +17,14 @@ static hb_status parse_paths(const char *text, hb_path **paths, hb_error *err)
     return status;
 }
 
-/* A path of the caller's, which may have a comma in it, or else the preset's. */
+/* Parses the caller's path, which may contain a comma, or without one the preset's path. */
 static hb_status parse_path(const char *own, const char *preset, hb_path **path, hb_error *err)
 {
     const char *text = own ? own : preset;
     return text ? hb_path_parse(text, path, err) : HB_OK;
 }
 
-/* "path=word" */
+/* Parses "path=word". */
 static hb_status parse_where(const char *text, hb_mapping *m, hb_error *err)
 {
     const char *equals = text ? strchr(text, '=') : NULL;
@@ -48,8 +48,8 @@ static hb_status parse_each(const char *text, hb_mapping *m, hb_error *err)
     return HB_OK;
 }
 
-/* A template that is one place. */
-static hb_status parse_place(const char *path, hb_prompt_template **t, hb_error *err)
+/* Parses a template that is one placeholder. */
+static hb_status parse_placeholder(const char *path, hb_prompt_template **t, hb_error *err)
 {
     char *text = malloc(strlen(path) + 3);
     if (!text) return hb_fail_memory(err);
@@ -64,7 +64,7 @@ static hb_status parse_place(const char *path, hb_prompt_template **t, hb_error 
 static hb_status parse_templates(const hb_dataset_options *o, hb_mapping *m, hb_error *err)
 {
     const hb_preset *p = m->preset;
-    hb_status status = o->prompt ? parse_place(o->prompt, &m->task, err)
+    hb_status status = o->prompt ? parse_placeholder(o->prompt, &m->task, err)
                                  : hb_prompt_template_parse(p->prompt, &m->task, err);
     m->own_frame = o->prompt_template != NULL;
     const char *frame = o->prompt_template ? o->prompt_template : m->judges ? p->judge : NULL;
@@ -72,7 +72,7 @@ static hb_status parse_templates(const hb_dataset_options *o, hb_mapping *m, hb_
     return status;
 }
 
-/* Whether prompts show responses or samples carry them. */
+/* Decides whether prompts show responses or samples have them. */
 static hb_status choose_reading(const hb_dataset_options *o, hb_mapping *m, hb_error *err)
 {
     const hb_preset *p = m->preset;
@@ -81,7 +81,7 @@ static hb_status choose_reading(const hb_dataset_options *o, hb_mapping *m, hb_e
     m->evaluates = o->read_as == HB_READ_RESPONSE;
     m->judges = has && !m->evaluates;
     if (has || o->read_as == HB_READ_USUAL) return HB_OK;
-    return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s hold no responses to %s", p->name,
+    return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s have no responses to %s", p->name,
                    m->evaluates ? "evaluate" : "judge");
 }
 
@@ -148,8 +148,8 @@ void hb_mapping_close(hb_mapping *m)
 
 /* ---- What a preset needs ------------------------------------------------------------------------- */
 
-/* The path that a need of rows of one's own stands for, as the options map it; NULL: it need not be
- * there, because a template makes the prompt. */
+/* The path of a role in the user's own rows, as mapped by the options. NULL if the role is not needed,
+ * because a template makes the prompt. */
 static const char *mapped(const char *need, const hb_dataset_options *o)
 {
     const struct {
@@ -167,7 +167,7 @@ static const char *mapped(const char *need, const hb_dataset_options *o)
     return need;
 }
 
-/* Whether the record has one need, "path" or "path~text". */
+/* Whether the record has a needed field, "path" or "path~text". */
 static hb_status has(const char *need, const hb_dataset_options *o, bool own, hb_scope *scope,
                      bool *found, hb_error *err)
 {

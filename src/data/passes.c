@@ -1,4 +1,4 @@
-/* Passes over the rows of a dataset's files, one file after the other. */
+/* Passes over the rows of a dataset's files, file by file. */
 #include "base/error.h"
 #include "data/dataset.h"
 
@@ -30,7 +30,7 @@ static hb_status open_file(hb_dataset *dataset, hb_error *err)
     return status;
 }
 
-/* Closes a file that was read to its end, and goes on to the next. */
+/* Closes a file that was read to its end and moves to the next one. */
 static hb_status end_file(hb_dataset *dataset, hb_error *err)
 {
     hb_data_file *file = hb_pass_file(dataset);
@@ -43,7 +43,7 @@ static hb_status end_file(hb_dataset *dataset, hb_error *err)
     return status;
 }
 
-/* The next record, whichever file it is in. */
+/* Reads the next record of this file or of the next one. */
 static hb_status next_record(hb_dataset *dataset, bool *found, hb_error *err)
 {
     hb_status status = HB_OK;
@@ -56,7 +56,7 @@ static hb_status next_record(hb_dataset *dataset, bool *found, hb_error *err)
     return status;
 }
 
-/* Reads the row of the scope, and makes its prompts to see that they can be made. */
+/* Reads the row of the scope. Makes its prompts to check that this works. */
 static bool read_row(hb_dataset *dataset, const hb_mapping *mapping, hb_error *why)
 {
     hb_row *row = &dataset->row;

@@ -8,7 +8,7 @@
 
 #define MAX_STEPS        8
 #define MAX_ALTERNATIVES 4
-#define MAX_VALUES       ((size_t)1 << 20) /* that a path may lead to */
+#define MAX_VALUES       ((size_t)1 << 20) /* maximum number of values of a path */
 
 typedef enum step_kind { STEP_NAME, STEP_INDEX, STEP_CURRENT, STEP_BEFORE, STEP_ALL } step_kind;
 
@@ -37,7 +37,7 @@ static hb_status no_path(const char *text, const char *why, hb_error *err)
     return hb_fail(err, HB_ERR_ARGUMENT, "'%.60s' is not a path of fields: %s", text, why);
 }
 
-/* One pair of brackets; *text moves behind it. */
+/* Parses a pair of brackets and moves *text past it. */
 static hb_status parse_brackets(const char *whole, const char **text, step *s, hb_error *err)
 {
     const char *inside = *text + 1;
@@ -56,7 +56,7 @@ static hb_status parse_brackets(const char *whole, const char **text, step *s, h
     size_t digits = strspn(inside, "0123456789");
     s->index = strtoul(inside, &end, 10);
     if (digits == 0 || digits > 9 || *end != ']')
-        return no_path(whole, "brackets hold a number, like [0]", err);
+        return no_path(whole, "brackets must contain a number, as in [0]", err);
     *text = end + 1;
     return HB_OK;
 }
@@ -74,7 +74,7 @@ static hb_status parse_name(const char *whole, const char **text, step *s, hb_er
 static hb_status parse_alternative(alternative *a, hb_error *err)
 {
     const char *text = a->text;
-    bool name = true; /* a name must come */
+    bool name = true; /* a name must follow */
     do {
         if (a->n_steps == MAX_STEPS) return no_path(a->text, "it has too many parts", err);
         step *s = &a->steps[a->n_steps++];
@@ -134,7 +134,7 @@ const char *hb_path_text(const hb_path *path)
 
 /* ---- Lists spelled in strings -------------------------------------------------------------------- */
 
-/* A string of Python's, from its quote on; *text moves behind it. NULL when it is none. */
+/* Parses a Python string that starts at its quote, and moves *text past it. NULL if it is invalid. */
 static json_t *python_string(const char **text)
 {
     char quote = **text;
@@ -155,7 +155,7 @@ static json_t *python_string(const char **text)
     return string;
 }
 
-/* ['a', "b"], or as NumPy writes it without commas. */
+/* Parses ['a', "b"], also without commas, as NumPy prints it. */
 static json_t *python_list(const char *text)
 {
     json_t *list = json_array();
@@ -196,7 +196,8 @@ static bool add_value(hb_values *values, const json_t *value)
     return true;
 }
 
-/* The field of that name; else the one that differs from it by letter case, if there is just one. */
+/* The field with this name. If there is none, the field whose name differs only in letter case, if
+ * there is exactly one. */
 static const json_t *field_of(const json_t *object, const char *name)
 {
     const json_t *exact = json_object_get(object, name), *alike = NULL;
@@ -221,7 +222,7 @@ typedef struct finding {
 
 static void follow(finding *f, const json_t *value, size_t k);
 
-/* The list that a step into elements is applied to: an array, or one that a string spells. */
+/* The list for a step into elements: the value itself, or the list that a string spells. */
 static const json_t *list_of(finding *f, const json_t *value)
 {
     if (!json_is_string(value)) return value;
@@ -260,7 +261,7 @@ static void follow_all(finding *f, const json_t *value, size_t k)
     json_object_foreach((json_t *)value, key, member) if (f->ok) follow(f, member, k + 1);
 }
 
-/* Takes step k, and those after it, from a value. */
+/* Follows the path from step k, starting at a value. */
 static void follow(finding *f, const json_t *value, size_t k)
 {
     if (json_is_null(value)) return;
@@ -305,7 +306,7 @@ static bool add_json(hb_buffer *out, const json_t *value, size_t flags)
     return ok;
 }
 
-/* Numbers that are whole have no point: pandas writes 3 as 3.0. */
+/* Appends a real number. Whole numbers get no point, because pandas writes 3 as 3.0. */
 static bool add_real(hb_buffer *out, const json_t *value)
 {
     double number = json_real_value(value);

@@ -4,10 +4,10 @@
 #include <string.h>
 #include "base/memory.h"
 
-/* Text, or a place. */
+/* A piece of text or a placeholder. */
 typedef struct piece {
-    hb_path *path; /* NULL: text */
-    char *text;    /* NULL: a place */
+    hb_path *path; /* NULL: it is text */
+    char *text;    /* NULL: it is a placeholder */
 } piece;
 
 struct hb_prompt_template {
@@ -24,7 +24,7 @@ static bool add_piece(hb_prompt_template *t, piece p)
     return true;
 }
 
-/* Adds the text gathered so far as a piece. */
+/* Adds the collected text as a piece. */
 static bool end_text(hb_prompt_template *t, hb_buffer *text)
 {
     if (!text->length) return true;
@@ -35,13 +35,15 @@ static bool end_text(hb_prompt_template *t, hb_buffer *text)
     return false;
 }
 
-/* Adds the place that begins after a brace; *text moves behind its closing one. */
-static hb_status add_place(hb_prompt_template *t, const char **text, hb_error *err)
+/* Adds the placeholder that begins after a brace, and moves *text past the closing brace. */
+static hb_status add_placeholder(hb_prompt_template *t, const char **text, hb_error *err)
 {
     const char *end = strchr(*text, '}');
     if (!end || end == *text)
-        return hb_fail(err, HB_ERR_ARGUMENT,
-                       "the template's '{%.20s' is no place like {question}; {{ is a brace", *text);
+        return hb_fail(
+            err, HB_ERR_ARGUMENT,
+            "the template's '{%.20s' is not a placeholder like {question}; write {{ for a brace",
+            *text);
     char *name = strndup(*text, (size_t)(end - *text));
     piece p = {0};
     hb_status status = name ? hb_path_parse(name, &p.path, err) : hb_fail_memory(err);
@@ -65,7 +67,7 @@ static hb_status parse(hb_prompt_template *t, const char *text, hb_buffer *liter
         } else if (*text == '{') {
             text++;
             ok = end_text(t, literal);
-            if (ok) status = add_place(t, &text, err);
+            if (ok) status = add_placeholder(t, &text, err);
         } else {
             ok = hb_buffer_add(literal, text, 1);
             text++;
@@ -99,7 +101,7 @@ void hb_prompt_template_free(hb_prompt_template *t)
     free(t);
 }
 
-bool hb_prompt_template_fill(const hb_prompt_template *t, hb_fill_place *fill, void *user,
+bool hb_prompt_template_fill(const hb_prompt_template *t, hb_fill_placeholder *fill, void *user,
                              hb_buffer *out, hb_error *why)
 {
     for (size_t i = 0; i < t->n; i++) {

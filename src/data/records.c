@@ -55,8 +55,8 @@ bool hb_find_malformed(hb_records *records, const char *text, size_t length, con
 
 /* ---- Records ------------------------------------------------------------------------------------- */
 
-/* JSON begins with a brace or a bracket, anything else is CSV. Nothing is taken: blanks before the
- * header of CSV may be an empty column. */
+/* JSON begins with a brace or a bracket; anything else is CSV. Leading blanks are not consumed, because
+ * they may be an empty column of the header. */
 static bool is_json(hb_source *source)
 {
     for (size_t i = source->at; hb_source_fill(source) && i < source->end; i++) {

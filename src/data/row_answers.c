@@ -1,4 +1,4 @@
-/* A row's right answers. */
+/* Reads a row's right answers. */
 #include "data/row_parts.h"
 
 #include <stdlib.h>
@@ -7,7 +7,8 @@
 
 #define MAX_ANSWERS 4096
 
-/* One answer, or several with a separator between them, without what stands around it. */
+/* Adds one answer, or several with a separator between them. Removes white space and the preset's text
+ * around the answer. */
 static bool add_answers(const hb_mapping *m, hb_row *row, const char *text, hb_error *why)
 {
     const hb_preset *p = m->preset;
@@ -33,7 +34,7 @@ static bool add_answers(const hb_mapping *m, hb_row *row, const char *text, hb_e
     return true;
 }
 
-/* The answers in a value: a text, a list of them, or a list that a string spells. */
+/* Adds the answers of a value: a text, a list of texts, or a string that spells a list. */
 static bool add_answer_value(const hb_mapping *m, hb_row *row, const json_t *value, hb_error *why)
 {
     json_t *spelled = json_is_string(value) ? hb_spelled_list(json_string_value(value)) : NULL;
@@ -56,7 +57,7 @@ static bool add_answer_value(const hb_mapping *m, hb_row *row, const json_t *val
     return ok;
 }
 
-/* Keeps the answers that can match something. */
+/* Keeps the answers that can match a model's answer. */
 static bool keep_gradable(hb_row *row, hb_error *why)
 {
     hb_texts *answers = &row->answers;
@@ -80,7 +81,6 @@ static bool keep_gradable(hb_row *row, hb_error *why)
     return ok && kept;
 }
 
-/* The texts of the choices of a question with letters. */
 bool hb_row_find_choices(const hb_mapping *m, hb_row *row, hb_texts *choices, hb_error *why)
 {
     hb_row all = {.scope = row->scope};
@@ -104,7 +104,7 @@ bool hb_row_find_choices(const hb_mapping *m, hb_row *row, hb_texts *choices, hb
     return ok;
 }
 
-/* The place of the right choice, told by a letter or counted from 0. */
+/* The index of the right choice, given as a letter or as a number from 0. */
 static bool right_choice(const hb_mapping *m, hb_row *row, size_t n, size_t *place, hb_error *why)
 {
     hb_buffer text = {0};
@@ -124,7 +124,7 @@ static bool right_choice(const hb_mapping *m, hb_row *row, size_t n, size_t *pla
     return ok;
 }
 
-/* The right letter, and the text behind it. */
+/* Adds the letter and the text of the right choice. */
 static bool read_choice(const hb_mapping *m, hb_row *row, hb_error *why)
 {
     hb_texts choices = {0};

@@ -1,4 +1,4 @@
-/* A row's labels, and what of its response is hallucinated. */
+/* Reads a row's labels and the hallucinated spans of its response. */
 #include "data/row_parts.h"
 
 #include <stdlib.h>
@@ -27,7 +27,7 @@ static bool add_span(hb_row *row, double start, double end, size_t length, hb_er
     return true;
 }
 
-/* Looks for a text in the response, after those found before; *from moves behind it. */
+/* Looks for a text in the response from *from on, and moves *from past it. */
 static bool find_span(hb_row *row, const char *text, size_t *from, bool add, size_t length,
                       hb_error *why)
 {
@@ -40,7 +40,7 @@ static bool find_span(hb_row *row, const char *text, size_t *from, bool add, siz
                     why);
 }
 
-/* {"start": 0, "end": 3}, [0, 3], or the text itself. */
+/* Reads a span: {"start": 0, "end": 3}, [0, 3], or its text. */
 static bool read_span(hb_row *row, const json_t *span, bool add, size_t *from, size_t length,
                       hb_error *why)
 {
@@ -54,7 +54,8 @@ static bool read_span(hb_row *row, const json_t *span, bool add, size_t *from, s
     return add_span(row, json_number_value(start), json_number_value(end), length, why);
 }
 
-/* The hallucinated spans of the response, which truths, where there are any, tell from the others. */
+/* Reads the hallucinated spans of the response. With `truths`, only the spans whose truth value is
+ * false. */
 static bool read_spans(const hb_mapping *m, hb_row *row, const hb_values *truths, hb_error *why)
 {
     hb_values values = {0};
@@ -70,7 +71,7 @@ static bool read_spans(const hb_mapping *m, hb_row *row, const hb_values *truths
     return ok;
 }
 
-/* A single value, or why it is none. */
+/* Finds a single value. NULL with the reason in `why` if there is not exactly one. */
 static const json_t *single(const hb_path *path, hb_row *row, hb_error *why)
 {
     hb_values values = {0};
@@ -99,7 +100,7 @@ static bool read_label(const hb_mapping *m, hb_row *row, hb_error *why)
     return false;
 }
 
-/* The label that spans make, there being any, or segments, one being false. */
+/* The label is 1 if there is any hallucinated span or any false segment. */
 static bool read_marks(const hb_mapping *m, hb_row *row, hb_error *why)
 {
     bool truths = m->preset->label_by == HB_BY_TRUTHS;
@@ -118,7 +119,7 @@ static bool read_marks(const hb_mapping *m, hb_row *row, hb_error *why)
     return ok;
 }
 
-/* The right response, then the hallucinated one. */
+/* Reads the right response, then the hallucinated one. */
 static bool read_pair(const hb_mapping *m, hb_row *row, hb_error *why)
 {
     row->has_response = true;

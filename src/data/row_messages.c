@@ -1,4 +1,4 @@
-/* Rows that are conversations. */
+/* Reads rows that are conversations. */
 #include "data/row_parts.h"
 
 #include <stdlib.h>
@@ -24,7 +24,7 @@ static bool role_of(const char *name, hb_role *role)
     return false;
 }
 
-/* A message's text: a string, or a list of parts of which those with text count. */
+/* Adds a message's text: a string, or a list of parts, of which only parts with text count. */
 static bool add_content(hb_texts *contents, const json_t *content, hb_error *why)
 {
     hb_buffer text = {0};
@@ -60,7 +60,7 @@ static bool add_message(hb_row *row, const json_t *message, hb_error *why)
     return true;
 }
 
-/* What the conversation looks like where no chat format applies: one question is just that. */
+/* Writes the conversation as a prompt without a chat format. A single question is written alone. */
 static bool write_conversation(hb_row *row, hb_error *why)
 {
     static const char *const names[] = {[HB_ROLE_USER] = "User: ", [HB_ROLE_ASSISTANT] = "Assistant: "};
@@ -76,8 +76,6 @@ static bool write_conversation(hb_row *row, hb_error *why)
     return ok || hb_row_no_memory(why);
 }
 
-/* Reads the messages; the assistant's last one is a response, and the right answer where no label or
- * answers say otherwise. */
 bool hb_row_read_messages(const hb_mapping *m, hb_row *row, hb_error *why)
 {
     hb_values values = {0};

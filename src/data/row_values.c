@@ -1,4 +1,4 @@
-/* Values of a row as text. */
+/* Finds the values of a row and converts them to text. */
 #include "data/row_parts.h"
 
 #include "data/records.h"
@@ -9,7 +9,6 @@ bool hb_row_no_memory(hb_error *why)
     return false;
 }
 
-/* What a path leads to, or why it leads nowhere. */
 bool hb_row_find(const hb_path *path, hb_row *row, hb_values *values, hb_error *why)
 {
     bool found = false;
@@ -18,7 +17,6 @@ bool hb_row_find(const hb_path *path, hb_row *row, hb_values *values, hb_error *
     return found;
 }
 
-/* Appends the values as text, line by line. Objects are text only where `objects` says so. */
 bool hb_row_add_values(const hb_path *path, const hb_values *values, bool objects, hb_buffer *out,
                        hb_error *why)
 {
@@ -48,7 +46,6 @@ bool hb_row_add_path(const hb_path *path, hb_row *row, bool objects, hb_buffer *
     return ok;
 }
 
-/* A list's elements, of values of which one may be the list itself. */
 size_t hb_list_size(const hb_values *values)
 {
     return values->n == 1 && json_is_array(values->list[0]) ? json_array_size(values->list[0])

@@ -5,11 +5,11 @@
 #include "data/records.h"
 #include "data/row_parts.h"
 
-#define MAX_TURNS 1024 /* of a conversation that {history} shows */
+#define MAX_TURNS 1024 /* maximum number of turns that {history} shows */
 
 /* ---- Rows of a record ---------------------------------------------------------------------------- */
 
-/* Moves on to the next element there is, unless at one; false at the end. */
+/* Moves forward to an existing element. False at the end. */
 static bool settle(hb_rows *rows)
 {
     _Static_assert(HB_EACH_MAX == 2, "lists within lists are two deep");
@@ -47,7 +47,7 @@ bool hb_rows_next(hb_rows *rows, hb_scope *scope)
 
 /* ---- Rows ---------------------------------------------------------------------------------------- */
 
-/* The same of a field that need not be there; *has says whether it is. */
+/* Reads a field that may be missing. *has becomes whether it is there. */
 static bool add_optional(const hb_path *path, hb_row *row, hb_buffer *out, bool *has, hb_error *why)
 {
     hb_values values = {0};
@@ -78,7 +78,7 @@ static bool read_id(const hb_mapping *m, hb_row *row, hb_error *why)
     return ok;
 }
 
-/* Whether the mapping's `where` leaves the row out. */
+/* Finds out whether the mapping's `where` leaves the row out. */
 static bool read_where(const hb_mapping *m, hb_row *row, hb_error *why)
 {
     hb_values values = {0};
@@ -130,15 +130,15 @@ typedef struct filling {
     const hb_mapping *mapping;
     hb_row *row;
     int k;
-    bool framed; /* {prompt} is the task's prompt, not a field */
+    bool framed; /* {prompt} means the task's prompt instead of a field */
 } filling;
 
-/* What was asked and answered before, turn by turn. */
+/* Adds the earlier questions and replies, turn by turn. */
 static bool add_history(const filling *f, hb_buffer *out, hb_error *why)
 {
     hb_values questions = {0}, replies = {0};
     bool found, ok = f->row->scope.index <= MAX_TURNS;
-    if (!ok) hb_fail(why, HB_ERR_FORMAT, "more than %d questions were asked before", MAX_TURNS);
+    if (!ok) hb_fail(why, HB_ERR_FORMAT, "more than %d earlier questions", MAX_TURNS);
     if (ok)
         ok = (hb_path_find(f->mapping->questions, &f->row->scope, &questions, &found) &&
               hb_path_find(f->mapping->replies, &f->row->scope, &replies, &found)) ||
@@ -153,7 +153,7 @@ static bool add_history(const filling *f, hb_buffer *out, hb_error *why)
     return ok;
 }
 
-/* "A. one\nB. two\n" */
+/* Adds "A. one\nB. two\n". */
 static bool add_choices(const filling *f, hb_buffer *out, hb_error *why)
 {
     hb_texts choices = {0};
@@ -173,17 +173,17 @@ static bool add_buffer(hb_buffer *out, const hb_buffer *buffer, hb_error *why)
     return hb_buffer_add(out, buffer->data, buffer->length) || hb_row_no_memory(why);
 }
 
-static hb_fill_place fill_place;
+static hb_fill_placeholder fill_placeholder;
 
 static bool add_task(filling f, hb_buffer *out, hb_error *why)
 {
     f.framed = false;
     if (f.mapping->messages) return add_buffer(out, &f.row->conversation, why);
-    return hb_prompt_template_fill(f.mapping->task, fill_place, &f, out, why);
+    return hb_prompt_template_fill(f.mapping->task, fill_placeholder, &f, out, why);
 }
 
-/* A place is a role where the mapping has it, else a field. */
-static bool fill_place(void *user, const hb_path *path, hb_buffer *out, hb_error *why)
+/* Fills a placeholder. It is a role if the mapping has this role, otherwise a field. */
+static bool fill_placeholder(void *user, const hb_path *path, hb_buffer *out, hb_error *why)
 {
     filling *f = user;
     const hb_mapping *m = f->mapping;
@@ -203,9 +203,10 @@ bool hb_row_prompt(const hb_mapping *m, hb_row *row, int k, hb_buffer *out, hb_e
 {
     filling f = {m, row, k, true};
     size_t before = out->length;
-    /* Where there is nothing to judge, the prompt is just asked. */
+    /* If there is no response to judge, the prompt is asked without a frame. */
     bool bare = !m->frame || (m->messages && m->judges && !row->has_response && !m->own_frame);
-    if (bare ? !add_task(f, out, why) : !hb_prompt_template_fill(m->frame, fill_place, &f, out, why))
+    if (bare ? !add_task(f, out, why)
+             : !hb_prompt_template_fill(m->frame, fill_placeholder, &f, out, why))
         return false;
     if (out->length - before > HB_RECORD_MAX) {
         hb_fail(why, HB_ERR_FORMAT, "the prompt is larger than 16 MiB");

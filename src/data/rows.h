@@ -1,5 +1,5 @@
-/* Rows of records, and what samples are made of them, by a preset and what the options map otherwise.
- */
+/* Rows of records, and the samples made from them. A preset describes the fields; options can map other
+ * fields. */
 #ifndef HB_DATA_ROWS_H
 #define HB_DATA_ROWS_H
 
@@ -11,76 +11,77 @@
 #include "hbar.h"
 
 #define HB_PER_ROW_MAX   2
-#define HB_PATHS_MAX     4 /* in a list of paths */
-#define HB_EACH_MAX      2 /* lists within lists that hold rows */
+#define HB_PATHS_MAX     4 /* maximum number of paths in a list */
+#define HB_EACH_MAX      2 /* maximum nesting of lists of rows */
 #define HB_TEMPLATES_MAX 2
 
-/* A preset whose paths and templates are parsed. */
+/* A preset with parsed paths and templates. */
 typedef struct hb_mapping {
     const hb_preset *preset;
-    int per_row;               /* samples that a row makes */
-    bool judges;               /* prompts show a response and ask about it */
-    bool evaluates;            /* samples carry the response, which is evaluated instead of generated */
-    hb_prompt_template *task;  /* of the prompt */
-    hb_prompt_template *frame; /* around it; NULL: none */
-    bool own_frame;            /* it is the caller's */
+    int per_row;    /* samples per row */
+    bool judges;    /* prompts show a response and ask about it */
+    bool evaluates; /* samples have the response, which is evaluated instead of generating one */
+    hb_prompt_template *task;  /* template of the prompt */
+    hb_prompt_template *frame; /* template around it; NULL: none */
+    bool own_frame;            /* the frame is the caller's */
     hb_path *answers[HB_PATHS_MAX], *choices[HB_PATHS_MAX];
     hb_path *id, *label, *response, *context, *spans, *messages;
     hb_path *right, *wrong, *questions, *replies, *where;
-    char *separator;  /* between answers in one string; NULL: none */
-    char *where_word; /* rows without it at `where` are left out */
+    char *separator;  /* separator between answers in one string; NULL: none */
+    char *where_word; /* rows without this word at `where` are left out */
     char *each[HB_EACH_MAX];
     size_t n_each;
     hb_label_rule rule;
 } hb_mapping;
 
-/* HB_ERR_ARGUMENT for options that hold no path or template, or ask for what the preset has not. */
+/* HB_ERR_ARGUMENT for options with an invalid path or template, and for options that the preset does
+ * not support. */
 hb_status hb_mapping_open(const hb_preset *preset, const hb_dataset_options *options,
                           hb_mapping *mapping, hb_error *err);
 void hb_mapping_close(hb_mapping *mapping);
 
-/* The rows of a record, one after the other. Start from a zeroed struct with mapping, record and outer.
- */
+/* Iterates over the rows of a record. Start from a zeroed struct with mapping, record and outer. */
 typedef struct hb_rows {
     const hb_mapping *mapping;
     const json_t *record;
-    const json_t *outer; /* what was joined to the record; NULL: nothing */
+    const json_t *outer; /* the record of the joined file; NULL: none */
     const json_t *lists[HB_EACH_MAX];
     size_t at[HB_EACH_MAX];
     bool begun;
 } hb_rows;
 
-/* Sets the scope to the next row; false when there is none. */
+/* Sets the scope to the next row. False at the end. */
 bool hb_rows_next(hb_rows *rows, hb_scope *scope);
 
-/* What the samples of a row are made of; kept from row to row for its memory. Start from a zeroed one.
- */
+/* The contents of a row, from which its samples are made. Reuse it for the next row to reuse its
+ * memory. Start from a zeroed struct. */
 typedef struct hb_row {
     hb_scope scope;
-    bool left_out; /* by the mapping's `where` */
+    bool left_out; /* the mapping's `where` leaves the row out */
     bool has_id, has_context, has_response;
     hb_buffer id, context, conversation;
     hb_buffer responses[HB_PER_ROW_MAX];
     int labels[HB_PER_ROW_MAX];
-    hb_texts answers, contents; /* contents: of the messages */
-    hb_message *messages;       /* [n_messages], of the prompt */
+    hb_texts answers, contents; /* `contents` has the texts of the messages */
+    hb_message *messages;       /* [n_messages], messages of the prompt */
     size_t n_messages, messages_room;
     hb_response_span *spans; /* [n_spans] */
     size_t n_spans, spans_room;
 } hb_row;
 
-/* Reads the row of row->scope. False with the reason in `why` for a row that cannot be used, with
- * HB_ERR_MEMORY when memory ran out. */
+/* Reads the row of row->scope. For an unusable row, returns false with the reason in `why`; the status
+ * is HB_ERR_MEMORY when memory runs out. */
 bool hb_row_read(const hb_mapping *mapping, hb_row *row, hb_error *why);
 
-/* Appends the prompt of sample k. As hb_row_read. */
+/* Appends the prompt of sample k. Fails like hb_row_read. */
 bool hb_row_prompt(const hb_mapping *mapping, hb_row *row, int k, hb_buffer *out, hb_error *why);
 
-void hb_row_forget(hb_row *row); /* releases what its scope made */
+void hb_row_forget(hb_row *row); /* releases the values that its scope owns */
 void hb_row_free(hb_row *row);
 
-/* Whether a record has what the preset needs, as the options map it; *missing, for one that lacks a
- * path, is set to the first of them, *n_missing to how many. HB_ERR_MEMORY. */
+/* Counts the paths that the preset needs in a record, as mapped by the options: *n_needs of them, of
+ * which *n_missing are missing. `missing` gets the first missing path. HB_ERR_MEMORY when memory runs
+ * out. */
 hb_status hb_preset_fits(const hb_preset *preset, const hb_dataset_options *options,
                          const json_t *record, char *missing, size_t size, size_t *n_missing,
                          size_t *n_needs, hb_error *err);

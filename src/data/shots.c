@@ -1,4 +1,4 @@
-/* Few-shot examples: rows that are drawn once, and shown before every prompt. */
+/* Few-shot examples: rows that are drawn once and shown before every prompt. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/error.h"
@@ -6,14 +6,14 @@
 #include "base/text.h"
 #include "data/dataset.h"
 
-/* Rows drawn for each example wanted: some have the same prompt as others. */
+/* Rows drawn for each wanted example. More than one, because rows may have the same prompt. */
 #define SPARE 4
 
-/* The draw of examples has nothing to do with the one of samples. */
+/* Makes the draw of examples independent of the draw of samples. */
 #define OTHER_SEED 0x73686F7473u
 
-/* What an example shows as the answer: the best right one, the right judgement, or a response that is
- * not hallucinated; NULL when it has none. */
+/* The answer that an example shows: the best right answer, the right judgement, or a faithful response.
+ * NULL if there is none. */
 static const char *answer_of(const hb_mapping *mapping, const hb_sample *sample)
 {
     if (sample->n_answers) return sample->answers[0];
@@ -40,7 +40,8 @@ static bool add_shot(hb_shots *shots, const char *prompt, const char *answer)
     return true;
 }
 
-/* Gathers what was drawn. Of a row that makes two samples every other row gives its second one. */
+/* Collects the drawn examples. If rows make two samples, rows give their first and second one by turns.
+ */
 static hb_status gather(hb_dataset *from, size_t room, hb_shots *shots, hb_error *err)
 {
     hb_sample sample;
@@ -58,7 +59,7 @@ static hb_status gather(hb_dataset *from, size_t room, hb_shots *shots, hb_error
     return status;
 }
 
-/* Puts the examples into a random order and keeps `n` of them. */
+/* Shuffles the examples and keeps n of them. */
 static void shuffle(hb_shots *shots, uint64_t seed, size_t n)
 {
     hb_rng rng = {seed};
@@ -74,7 +75,7 @@ static void shuffle(hb_shots *shots, uint64_t seed, size_t n)
     }
 }
 
-/* Draws from an open dataset, which is at its beginning. */
+/* Draws from an open dataset that is at its beginning. */
 static hb_status draw(hb_dataset *from, const hb_dataset_options *options, hb_shots *shots,
                       hb_error *err)
 {
@@ -86,11 +87,11 @@ static hb_status draw(hb_dataset *from, const hb_dataset_options *options, hb_sh
     hb_status status = gather(from, room, shots, err);
     if (status != HB_OK) return status;
     shuffle(shots, seed, wanted);
-    /* An example that is the sample itself is not shown, so data of one's own need one more. */
+    /* A sample never shows itself, so examples from the same data need one more. */
     if (shots->n >= (options->shots_path ? options->shots : wanted)) return HB_OK;
     return hb_fail(
         err, HB_ERR_DATA,
-        "%s: has %zu rows with different prompts and an answer to show, too few for %zu examples",
+        "%s: has only %zu rows with different prompts and an answer, too few for %zu examples",
         from->info.path, shots->n, options->shots);
 }
 

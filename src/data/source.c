@@ -25,7 +25,7 @@ static hb_stamp stamp_of(const struct stat *st)
     return (hb_stamp){st->st_dev, st->st_ino, st->st_size, st->st_mtim};
 }
 
-/* Reads n bytes, fewer only at the end of the file and on an error. */
+/* Reads n bytes; fewer only at the end of the file or after an error. */
 static size_t read_file(hb_source *source, void *bytes, size_t n)
 {
     size_t got = 0;
@@ -60,7 +60,7 @@ static void fail_unpacking(hb_source *source, const char *reason)
     hb_fail(&source->failure, HB_ERR_FORMAT, "%s: %s", source->path, reason);
 }
 
-/* Makes sure that there is something to unpack; false at the end of the file. */
+/* Makes sure that there are packed bytes. False at the end of the file. */
 static bool refill(hb_source *source)
 {
     z_stream *s = &source->zip->stream;
@@ -70,8 +70,7 @@ static bool refill(hb_source *source)
     return s->avail_in > 0;
 }
 
-/* A member of the file has ended: another one may follow it. As gzip does, what else follows is
- * ignored. */
+/* Ends a member of the gzip file. Another member may follow; like gzip, ignores anything else. */
 static void end_member(hb_source *source)
 {
     hb_unpacker *zip = source->zip;
@@ -79,7 +78,7 @@ static void end_member(hb_source *source)
         !refill(source) || zip->stream.next_in[0] != 0x1F || inflateReset(&zip->stream) != Z_OK;
 }
 
-/* Unpacks n bytes, fewer only at the end and on an error. */
+/* Unpacks n bytes; fewer only at the end or after an error. */
 static size_t read_zip(hb_source *source, void *bytes, size_t n)
 {
     hb_unpacker *zip = source->zip;
@@ -114,7 +113,7 @@ static void put_character(hb_source *source, uint32_t c)
     source->end += n;
 }
 
-/* Converts n bytes to UTF-8 in the block. Halves of pairs that stand alone, and an odd last byte,
+/* Converts n bytes to UTF-8 and appends them to the block. Unpaired surrogates and an odd last byte
  * become U+FFFD. */
 static void convert(hb_source *source, const unsigned char *bytes, size_t n)
 {
@@ -141,7 +140,7 @@ static void convert(hb_source *source, const unsigned char *bytes, size_t n)
 
 bool hb_source_fill(hb_source *source)
 {
-    /* Half a block of UTF-16 becomes three quarters of one of UTF-8, at most. */
+    /* Half a block of UTF-16 becomes at most three quarters of a block of UTF-8. */
     unsigned char units[HB_SOURCE_BLOCK / 2];
     if (source->at < source->end) return true;
     if (source->failure.status) return false;
@@ -174,7 +173,7 @@ int hb_source_skip_blanks(hb_source *source)
 
 /* ---- Opening ------------------------------------------------------------------------------------- */
 
-/* A pipe's spool is shared by all that read it. */
+/* All readers of a pipe share its temporary file. */
 static hb_status open_file(hb_source *source, const hb_input *input, hb_error *err)
 {
     struct stat st;
@@ -194,7 +193,8 @@ static hb_status not_text(const hb_source *source, const hb_kind *kind, hb_error
                    kind->as_data ? ": " : "", kind->as_data ? kind->as_data : "");
 }
 
-/* Whether the text is UTF-16 by its mark. UTF-32's begins alike and is another kind. */
+/* Whether the text begins with UTF-16's byte order mark. UTF-32's mark begins with the same bytes but
+ * does not count. */
 static bool is_wide(const unsigned char *bytes, size_t n, bool *big)
 {
     if (n < 2 || (n >= 4 && bytes[0] == 0xFF && bytes[2] == 0 && bytes[3] == 0)) return false;
@@ -202,7 +202,7 @@ static bool is_wide(const unsigned char *bytes, size_t n, bool *big)
     return *big || (bytes[0] == 0xFF && bytes[1] == 0xFE);
 }
 
-/* Reads the first block, which shows how the text is written, and passes over its mark. */
+/* Reads the first block, detects the encoding, and moves past the byte order mark. */
 static hb_status begin(hb_source *source, hb_error *err)
 {
     unsigned char first[HB_SOURCE_BLOCK / 2];

@@ -1,4 +1,4 @@
-/* Tables of scores and labels. */
+/* Reads tables of scores and labels. */
 #include "data/table.h"
 
 #include <math.h>
@@ -12,17 +12,17 @@
 #include "base/text.h"
 #include "data/path.h"
 
-#define DETECTION_LIMIT 100 /* JSON records looked at to tell the columns */
+#define DETECTION_LIMIT 100 /* JSON records that are examined to find the columns */
 
-/* A reading of a table's scores. */
+/* State of reading a table's scores. */
 typedef struct reading {
     hb_table *table;
     const char *
-        *names; /* [n_scores + 1], the columns of the scores and of the label, as the file has them */
+        *names; /* [n_scores + 1], the file's names of the columns of the scores and of the label */
     size_t n_scores;
     hb_label_rule rule;
     hb_breakages breakages;
-    hb_score_table scores; /* its scores are [n][n_scores] until all are read */
+    hb_score_table scores; /* its scores are [n][n_scores] until the whole table is read */
     size_t scores_room, labels_room;
     hb_error *err;
 } reading;
@@ -36,8 +36,8 @@ static bool add_column(hb_table *table, const char *name)
            json_object_set_new_nocheck(table->known, name, json_true()) == 0;
 }
 
-/* Gathers the columns of the first JSON records that have any: a sample that was not scored may lack a
- * score, and may be an empty object. */
+/* Collects the columns of the first JSON records that have any. A sample that was not scored may lack a
+ * score or be an empty object. */
 static hb_status find_fields(hb_table *table, hb_records *records, hb_error *err)
 {
     hb_record record;
@@ -70,7 +70,7 @@ static hb_status find_columns(hb_table *table, hb_error *err)
     status = !ok ? hb_fail_memory(err) : table->csv ? HB_OK : find_fields(table, records, err);
     hb_records_close(records);
     if (status == HB_OK && !table->csv && !table->n_records)
-        return hb_fail(err, HB_ERR_FORMAT, "%s: is empty: a header line is needed, or a record",
+        return hb_fail(err, HB_ERR_FORMAT, "%s: is empty; a header line or a record is needed",
                        table->input.path);
     return status;
 }
@@ -104,7 +104,7 @@ hb_status hb_table_fail_column(const hb_table *table, const char *what, hb_error
     return status;
 }
 
-/* Finds the columns that are asked for. */
+/* Finds the requested columns. */
 static hb_status choose_columns(reading *r, const hb_table_options *o)
 {
     const hb_table *table = r->table;
@@ -147,7 +147,7 @@ const char *hb_table_show(const json_t *value, char *out, size_t size, hb_error 
     return ok ? out : NULL;
 }
 
-/* One score of a row, or why it is none. */
+/* Reads one score of a row, or sets the reason why it is not usable. */
 static void read_score(const reading *r, size_t k, const json_t *object, double *score, hb_error *why)
 {
     char shown[64];
@@ -193,7 +193,7 @@ static hb_status add_row(void *user, const hb_record *record)
     return HB_OK;
 }
 
-/* Turns rows of scores into one score after another. */
+/* Transposes the scores from [n][n_scores] to [n_scores][n]. */
 static hb_status turn(reading *r)
 {
     hb_score_table *scores = &r->scores;
@@ -289,17 +289,6 @@ const char *hb_table_sha256(const hb_table *table)
     return table->sha256[0] ? table->sha256 : NULL;
 }
 
-void hb_table_warn(const hb_table *table, const char *column,
-                   void (*on_warning)(void *user, const char *message), void *user)
-{
-    char message[256];
-    if (!column || !on_warning || !hb_label_name_is_correctness(column)) return;
-    snprintf(message, sizeof message,
-             "%.80s: labels in '%.60s' are taken as 1 for hallucinated; does 1 mean right there?",
-             table->input.path, column);
-    on_warning(user, message);
-}
-
 static hb_status read_scores(reading *r, const hb_table_options *o)
 {
     r->names = calloc(r->n_scores + 1, sizeof *r->names);
@@ -323,14 +312,11 @@ hb_status hb_table_scores(hb_table *table, const hb_table_options *options, hb_s
                  .n_scores = o->n_scores ? o->n_scores : 1,
                  .breakages = {o->strict, o->on_broken, o->user, 0},
                  .err = err};
-    if (o->label_is_correct && o->positive)
-        return hb_fail(err, HB_ERR_ARGUMENT,
-                       "labels mean right, or a word means hallucinated: not both");
     hb_status status = read_scores(&r, o);
     r.scores.n_broken = (size_t)r.breakages.n;
     if (status == HB_OK) {
         bool told = o->label_is_correct || o->positive;
-        if (!told) hb_table_warn(table, o->label_column, o->on_warning, o->user);
+        if (!told) hb_warn_of_label(table->input.path, o->label_column, o->on_warning, o->user);
         *scores = r.scores;
     } else {
         hb_score_table_free(&r.scores);

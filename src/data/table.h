@@ -1,4 +1,4 @@
-/* An open table, which table.c and table_labels.c share. */
+/* An open table. table.c and table_labels.c share this struct. */
 #ifndef HB_DATA_TABLE_H
 #define HB_DATA_TABLE_H
 
@@ -8,34 +8,30 @@
 
 struct hb_table {
     hb_input input;
-    hb_texts columns; /* in the file's order */
-    json_t *known;    /* the same as the keys of an object, to look them up */
+    hb_texts columns; /* in the order of the file */
+    json_t *known;    /* the same as keys of an object, for look-ups */
     bool csv;
     bool comma;                    /* numbers may have a decimal comma */
-    uint64_t n_objects, n_records; /* of JSON, among the first */
+    uint64_t n_objects, n_records; /* numbers of JSON objects and records among the first */
     char sha256[65];
 };
 
-/* The column of that name, or the one that differs from it by letter case, if there is just one; NULL
- * for none. In a file without an object there are none to find, so the name itself is returned: each
- * record will be reported as broken. */
+/* The column with this name. If there is none, the column whose name differs only in letter case, if
+ * there is exactly one; otherwise NULL. In a file without objects, returns the name itself, because
+ * every record will be reported as broken later. */
 const char *hb_table_column(const hb_table *table, const char *name);
 
-/* Reports that there is no column `what`, and lists those there are. */
+/* Fails because there is no column `what`. The message lists the columns. */
 hb_status hb_table_fail_column(const hb_table *table, const char *what, hb_error *err);
 
-/* A value as it stands in the file, for a message; NULL, with `why`, when memory runs out. */
+/* Writes a value for a message. NULL, with `why`, when memory runs out. */
 const char *hb_table_show(const json_t *value, char *out, size_t size, hb_error *why);
 
-/* A row's label. Sets `why` if it is none. */
+/* Reads a row's label. Sets `why` if it is not a label. */
 void hb_table_label(const hb_label_rule *rule, const json_t *object, const char *column, int *label,
                     hb_error *why);
 
-/* Warns of a label column that most likely says that an answer is right. */
-void hb_table_warn(const hb_table *table, const char *column,
-                   void (*on_warning)(void *user, const char *message), void *user);
-
-/* Reads the named columns [n] of all records and hashes the file. `take` gets each record, good or
+/* Reads the named columns [n] of all records and hashes the file. Calls `take` for each record, good or
  * broken. */
 hb_status hb_table_each(hb_table *table, const char *const *columns, size_t n,
                         hb_status (*take)(void *user, const hb_record *record), void *user,

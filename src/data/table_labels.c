@@ -108,7 +108,7 @@ hb_status hb_table_labels(hb_table *table, const hb_label_options *options, hb_l
         return status;
     }
     if (!o->label_is_correct && !o->positive)
-        hb_table_warn(table, o->label_column, o->on_warning, o->user);
+        hb_warn_of_label(table->input.path, o->label_column, o->on_warning, o->user);
     *labels = r.labels;
     return HB_OK;
 }

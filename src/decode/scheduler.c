@@ -94,7 +94,8 @@ static hb_status check_settings(const hb_request *r, hb_error *err)
     if (r->max_tokens < 1)
         return hb_fail(err, HB_ERR_ARGUMENT, "max-tokens %d is less than 1", r->max_tokens);
     if (r->n_samples < 1)
-        return hb_fail(err, HB_ERR_ARGUMENT, "%d samples: at least 1 is needed", r->n_samples);
+        return hb_fail(err, HB_ERR_ARGUMENT, "the number of samples is %d, but must be at least 1",
+                       r->n_samples);
     for (size_t i = 0; i < r->n_stops; i++)
         if (!r->stops[i] || !*r->stops[i]) return hb_fail(err, HB_ERR_ARGUMENT, "a stop text is empty");
     if (r->given && r->n_given < 1)

@@ -272,7 +272,7 @@ static hb_status read_tensors(hb_gguf *g, reader *r)
 /* Says what the file is instead, where its first bytes show that. */
 static hb_status not_gguf(const hb_gguf *g, hb_error *err)
 {
-    static const hb_kind json = {"JSON text", NULL, "data belong to --data"};
+    static const hb_kind json = {"JSON text", NULL, "pass data with --data"};
     const hb_kind *kind = hb_kind_of(g->map, g->size);
     if (!kind && g->size && strchr("{[", g->map[0]) && g->map[0]) kind = &json;
     if (!kind) return hb_fail(err, HB_ERR_FORMAT, "%s: not a GGUF file", g->path);

@@ -446,7 +446,7 @@ class Data(Runs):
                     self.assertEqual([r["id"] for r in self.rows(path)], ids)
         for name, text in (("a", '{"a":1}\n'), ("a, b", "a,b\n1,2\n")):
             self.fails("score", "--model", MODEL, "--data", self.write("x", text), "-o", self.dir,
-                       says=f"no known format has its fields ({name})")
+                       says=f"its fields ({name}) fit no known format")
 
     def test_halueval(self):
         data = SHARED / "data" / "halueval_qa_500.jsonl"

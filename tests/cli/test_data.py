@@ -34,11 +34,11 @@ class WrongFiles(DataCase):
         rows = self.write("r.jsonl", '{"prompt":"p","label":1}\n')
         packed = self.write("z", gzip.compress(b"nothing"))
         for path, says in ((pointer, "not a GGUF file but a Git LFS pointer: the file itself was not downloaded"),
-                           (rows, "not a GGUF file but JSON text: data belong to --data"),
+                           (rows, "not a GGUF file but JSON text: pass data with --data"),
                            (packed, "not a GGUF file but a gzip file: unpack it with gunzip")):
             self.fails("generate", "--model", path, "Hi", says=says)
         self.says("--data", pointer, says="is a Git LFS pointer")
-        self.says("--data", MODEL, says="is a GGUF model: it belongs to --model")
+        self.says("--data", MODEL, says="is a GGUF model: pass it with --model")
 
 
 class Rows(DataCase):
@@ -66,9 +66,9 @@ class Rows(DataCase):
                 (("--correct", "a", "--positive", "b"), "--correct and --positive: give one of them"),
                 (("--correct", "a", "--field", "label=b"), "--correct and --field label: give one of them")):
             self.says("--data", self.data, *arguments, says=says, code=USAGE)
-        self.says("--data", self.data, says="no known format has its fields (q, a, part); map the fields: --field")
+        self.says("--data", self.data, says="its fields (q, a, part) fit no known format; map them: --field")
         self.says("--data", self.data, "--prompt-template", "none", says="has no place like {question}")
-        self.says("--data", self.data, "--prompt-template", "{q", "--field", "answers=a", says="'{q' is no place")
+        self.says("--data", self.data, "--prompt-template", "{q", "--field", "answers=a", says="'{q' is not a placeholder")
 
     def test_several_files_and_standard_input(self):
         """Files come one after the other, packed or not; a pipe is read as often as needed."""
@@ -112,7 +112,7 @@ class Rows(DataCase):
         self.assertNotIn("warning", err)
         turned, err = self.score("--data", data, "--field", "label=is_correct")
         self.assertIn("warning: ", err)
-        self.assertIn("labels in 'is_correct' are taken as 1 for hallucinated", err)
+        self.assertIn("1 in 'is_correct' is read as hallucinated", err)
         self.assertEqual([s["label"] for s in right], [1 - s["label"] for s in turned])
 
 

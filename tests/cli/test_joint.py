@@ -81,7 +81,7 @@ class Table(Case):
     def test_usage(self):
         _, data = self.rows("a.jsonl", 1)
         for arguments, says in ((["--guarantee", "risk=0.1"], "exclude each other"),
-                                (["--direction", "low"], "log-odds are risky")):
+                                (["--direction", "low"], "requires that high values are risky")):
             self.fails("sweep", "--data", data, "--joint", "--score", "a,b", *arguments, code=USAGE, says=says)
         self.fails("sweep", "--data", data, "--joint", code=FAILED, says="no column has the name of a score of hbar")
         self.fails("calibrate", "--joint", "--score", "hbar_s,mood", code=USAGE, says="there is no score 'mood'")
