@@ -124,12 +124,11 @@ class Grading(Case):
         _, _, same, _ = self.score(data, "--max-tokens", 30, "--answer-lines", 1)
         _, _, two, run = self.score(data, "--max-tokens", 30, "--answer-lines", 2)
         self.assertEqual([r["text"] for r in one], [r["text"] for r in same])
-        for shots, lines in ((2, 1), (0, -1)):  # examples of one line promise answers of one line
-            _, _, _, shown = self.score(data, "--max-tokens", 30, "--grade", "number", "--shots", shots)
-            with sqlite3.connect(shown) as db:
-                value, = db.execute("SELECT value FROM settings WHERE key = 'answer_lines'").fetchone()
-            db.close()
-            self.assertEqual(value, lines)
+        for shots, lines, other in ((2, 1, "all"), (0, -1, "1")):  # what examples show is one line
+            options = ["--max-tokens", 4, "--grade", "number", "--shots", shots]
+            *_, own = self.score(data, *options)
+            self.fails("score", "--data", data, "-n", 0, "--run", own, *options, "--answer-lines", other,
+                       says=f"answer_lines is {lines}, not ")
         lines = [len([line for line in r["text"].split("\n") if line.strip()]) for r in two]
         self.assertLessEqual(max(lines), 2)
         self.fails("score", "--data", data, "-n", 0, "--run", run, "--max-tokens", 30, says="answer_lines is 2, not 1")
