@@ -502,7 +502,7 @@ static void test_columns_that_are_missing(void **state)
     assert_false(hb_run_has_score(run, "pri:last"));
     hb_run_close(run);
     execute(path, "DROP TABLE scores");
-    assert_fails(hb_run_open(path, &run, &err), HB_ERR_FORMAT, "no such table");
+    assert_fails(hb_run_open(path, &run, &err), HB_ERR_FORMAT, "no table 'scores'");
 }
 
 static void write_file(const char *name, const char *text, size_t n)

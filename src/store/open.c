@@ -31,11 +31,32 @@ static hb_run *new_run(const char *path)
     return NULL;
 }
 
-/* Opens the database. `name` is a path or, with SQLITE_OPEN_URI, a URI. */
+/* Longer than any row, whose texts come from records of at most 16 MiB. */
+#define MAX_ROW_BYTES (1 << 28)
+
+/* Files are hostile: no view or trigger of theirs runs, and no expression of theirs makes a value that
+ * fills the memory. */
+static void distrust(sqlite3 *db)
+{
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, MAX_ROW_BYTES);
+}
+
+/* Opens the database. `name` is a path or, with SQLITE_OPEN_URI, a URI. SQLite takes ":memory:", an
+ * empty name and one that begins with "file:" for something else than a path; "./" before a path
+ * prevents that. */
 static hb_status open_db(hb_run *run, const char *name, int flags, hb_error *err)
 {
-    if (sqlite3_open_v2(name, &run->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK)
-        return run->db ? hb_run_sql_error(run, err) : hb_fail_memory(err);
+    char *path;
+    bool relative = !(flags & SQLITE_OPEN_URI) && *name != '/';
+    if (asprintf(&path, "%s%s", relative ? "./" : "", name) < 0) return hb_fail_memory(err);
+    int code = sqlite3_open_v2(path, &run->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
+    free(path);
+    if (code != SQLITE_OK) return run->db ? hb_run_sql_error(run, err) : hb_fail_memory(err);
+    distrust(run->db);
     sqlite3_extended_result_codes(run->db, 0);
     sqlite3_busy_timeout(run->db, 5000);
     /* A small page cache, so that memory does not grow with the run. */
@@ -117,6 +138,19 @@ static void release_guard(const hb_run *run)
     if (run->guard >= 0) fcntl(run->guard, F_OFD_SETLK, &bytes);
 }
 
+/* Whether the run's path still names the file that is written. Samples written to a removed file would
+ * be lost. */
+hb_status hb_run_check_place(const hb_run *run, hb_error *err)
+{
+    struct stat named, written;
+    if (run->guard < 0 || fstat(run->guard, &written) != 0) return HB_OK;
+    if (stat(sqlite3_db_filename(run->db, "main"), &named) == 0 && named.st_dev == written.st_dev &&
+        named.st_ino == written.st_ino)
+        return HB_OK;
+    return hb_fail(err, HB_ERR_IO, "%s: the run was removed or replaced while it was written",
+                   run->path);
+}
+
 /* ---- Writing ------------------------------------------------------------------------------------- */
 
 static hb_status create_run(hb_run *run, const hb_run_settings *settings, hb_error *err)
@@ -158,11 +192,22 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
     return status ? status : change_draw(run, settings->n_samples, err);
 }
 
+/* A run is a file that does not exist yet, or a regular one. */
+static hb_status check_place(const char *path, hb_error *err)
+{
+    struct stat info;
+    if (!*path) return hb_fail(err, HB_ERR_ARGUMENT, "the path of a run is empty");
+    if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return HB_OK;
+    return hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file", path, hb_file_kind(info.st_mode));
+}
+
 hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run, hb_error *err)
 {
+    hb_status status = check_place(path, err);
+    if (status) return status;
     hb_run *r = new_run(path);
     if (!r) return hb_fail_memory(err);
-    hb_status status = open_db(r, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
+    status = open_db(r, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
     if (!status) status = lock_run(r, err);
     if (!status) status = enter(r, settings, err);
     r->writing = !status;

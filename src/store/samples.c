@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/utf8.h"
 #include "store/run.h"
 #include "store/store.h"
 
@@ -33,6 +34,12 @@ const char *hb_sample_status_name(hb_sample_status status)
     return (size_t)status < sizeof names / sizeof *names ? names[status] : "unknown";
 }
 
+/* A missing text counts as valid. */
+static bool is_valid(const char *text)
+{
+    return !text || hb_utf8_valid(text, strlen(text));
+}
+
 /* ---- The scores' columns ------------------------------------------------------------------------- */
 
 hb_status hb_run_create_tables(hb_run *run, hb_error *err)
@@ -60,18 +67,23 @@ hb_status hb_run_create_scores(hb_run *run, hb_error *err)
 hb_status hb_run_read_columns(hb_run *run, hb_error *err)
 {
     sqlite3_stmt *q;
-    hb_status status = hb_run_prepare(run, "SELECT * FROM scores", &q, err);
+    hb_status status = hb_run_check_table(run, "scores", err);
+    if (!status) status = hb_run_prepare(run, "SELECT * FROM scores", &q, err);
     if (status) return status;
     size_t n = 0;
     int n_columns = sqlite3_column_count(q);
     const char **names = calloc((size_t)n_columns + 1, sizeof *names);
-    bool ok = names != NULL;
+    bool ok = names != NULL, valid = true;
     for (int i = 0; ok && i < n_columns; i++) {
         const char *name = sqlite3_column_name(q, i);
         ok = name != NULL;
+        valid = valid && is_valid(name);
         if (ok && strcmp(name, "idx") != 0) names[n++] = name;
     }
-    status = ok ? hb_scores_of_names(names, n, &run->scores, err) : hb_fail_memory(err);
+    if (!ok) status = hb_fail_memory(err);
+    else if (!valid)
+        status = hb_fail(err, HB_ERR_FORMAT, "%s: the name of a score is not UTF-8", run->path);
+    else status = hb_scores_of_names(names, n, &run->scores, err);
     free(names);
     sqlite3_finalize(q);
     return status;
@@ -255,7 +267,9 @@ hb_status hb_run_add(hb_run *run, const hb_run_sample *s, hb_error *err)
 
 hb_status hb_run_commit(hb_run *run, hb_error *err)
 {
-    return sqlite3_get_autocommit(run->db) ? HB_OK : hb_run_execute(run, "COMMIT", err);
+    if (sqlite3_get_autocommit(run->db)) return HB_OK;
+    hb_status status = hb_run_execute(run, "COMMIT", err);
+    return status ? status : hb_run_check_place(run, err);
 }
 
 /* ---- Reading ------------------------------------------------------------------------------------- */
@@ -344,7 +358,9 @@ static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_
     /* A text that cannot be read for lack of memory is NULL, too. */
     if (sqlite3_errcode(run->db) == SQLITE_NOMEM) return hb_fail_memory(err);
     if (sqlite3_column_type(q, 2) == SQLITE_NULL) s->label = HB_LABEL_BY_GRADE;
-    bool sound = s->id && status >= 0 && is_sha256(s->prompt_sha256) &&
+    bool texts = is_valid(s->id) && is_valid(s->reason) && is_valid(s->text) && is_valid(s->answers) &&
+                 is_valid(s->prompt) && is_valid(s->set_by);
+    bool sound = s->id && status >= 0 && texts && is_sha256(s->prompt_sha256) &&
                  (s->label == 0 || s->label == 1 || (s->label == HB_LABEL_BY_GRADE && s->answers)) &&
                  (!s->set_by || s->set_label == 0 || s->set_label == 1);
     if (sound && s->status == HB_SAMPLE_SCORED) {

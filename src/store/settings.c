@@ -184,16 +184,24 @@ static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_e
 /* Reads the settings, after checking that the file is a run with a supported schema. */
 hb_status hb_run_read_settings(hb_run *run, hb_error *err)
 {
-    int64_t application = 0, version = 0;
+    int64_t application = 0, version = 0, tables = 0;
     hb_status status = hb_run_query_int(run, "PRAGMA application_id", &application, err);
     if (!status) status = hb_run_query_int(run, "PRAGMA user_version", &version, err);
+    if (!status) status = hb_run_query_int(run, "SELECT count(*) FROM sqlite_master", &tables, err);
     if (status) return status;
+    if (!application && !tables)
+        return hb_fail(err, HB_ERR_FORMAT,
+                       "%s: is empty: the run is just being created, or its creation was interrupted",
+                       run->path);
     if (application != HB_RUN_APPLICATION_ID)
         return hb_fail(err, HB_ERR_FORMAT, "%s: a database, but not a run of hbar", run->path);
     if (version != HB_RUN_SCHEMA)
         return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: run schema %lld is not supported (supported: %d)",
                        run->path, (long long)version, HB_RUN_SCHEMA);
     sqlite3_stmt *q;
+    status = hb_run_check_table(run, "settings", err);
+    if (!status) status = hb_run_check_table(run, "samples", err);
+    if (status) return status;
     status = hb_run_prepare(run, "SELECT value FROM settings WHERE key = ?", &q, err);
     for (size_t i = 0; i < N_FIELDS && !status; i++) status = read_setting(run, q, &fields[i], err);
     sqlite3_finalize(q);

@@ -1,4 +1,6 @@
 /* Calls SQLite and turns its errors into statuses. */
+#include <stdio.h>
+#include <string.h>
 #include "store/store.h"
 
 hb_status hb_run_sql_error(const hb_run *run, hb_error *err)
@@ -8,7 +10,9 @@ hb_status hb_run_sql_error(const hb_run *run, hb_error *err)
     if (code == SQLITE_NOMEM) return hb_fail_memory(err);
     if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT || code == SQLITE_ERROR) status = HB_ERR_FORMAT;
     if (code == SQLITE_BUSY) status = HB_ERR_BUSY;
-    return hb_fail(err, status, "%s: %s", run->path, sqlite3_errmsg(run->db));
+    int reason = code == SQLITE_IOERR || code == SQLITE_CANTOPEN ? sqlite3_system_errno(run->db) : 0;
+    if (!reason) return hb_fail(err, status, "%s: %s", run->path, sqlite3_errmsg(run->db));
+    return hb_fail(err, status, "%s: %s: %s", run->path, sqlite3_errmsg(run->db), strerror(reason));
 }
 
 hb_status hb_run_execute(hb_run *run, const char *sql, hb_error *err)
@@ -32,6 +36,19 @@ hb_status hb_run_query_int(hb_run *run, const char *sql, int64_t *value, hb_erro
     else status = hb_run_sql_error(run, err);
     sqlite3_finalize(q);
     return status;
+}
+
+/* Views and virtual tables have no page in the file. */
+hb_status hb_run_check_table(hb_run *run, const char *name, hb_error *err)
+{
+    int64_t n = 0;
+    char sql[128];
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND name = '%s'",
+             name);
+    hb_status status = hb_run_query_int(run, sql, &n, err);
+    if (status || n == 1) return status;
+    return hb_fail(err, HB_ERR_FORMAT, "%s: the run has no table '%s'", run->path, name);
 }
 
 bool hb_run_quote(hb_buffer *sql, const char *name)

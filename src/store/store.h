@@ -33,6 +33,8 @@ hb_status hb_run_execute(hb_run *run, const char *sql, hb_error *err);
 hb_status hb_run_prepare(hb_run *run, const char *sql, sqlite3_stmt **statement, hb_error *err);
 /* Runs a query whose result is a single integer. */
 hb_status hb_run_query_int(hb_run *run, const char *sql, int64_t *value, hb_error *err);
+/* Fails unless the run has a table of that name, which is one of ours. */
+hb_status hb_run_check_table(hb_run *run, const char *name, hb_error *err);
 /* Appends `name` as a quoted SQL identifier. False when memory runs out. */
 bool hb_run_quote(hb_buffer *sql, const char *name);
 
@@ -53,6 +55,8 @@ hb_status hb_run_create_tables(hb_run *run, hb_error *err);
 hb_status hb_run_create_scores(hb_run *run, hb_error *err);
 /* Reads the names of the run's scores into run->scores. */
 hb_status hb_run_read_columns(hb_run *run, hb_error *err);
+/* Fails when the file that is written is no longer there (open.c). */
+hb_status hb_run_check_place(const hb_run *run, hb_error *err);
 /* Prepares run->has, run->add and run->add_scores. */
 hb_status hb_run_prepare_writing(hb_run *run, hb_error *err);
 /* Makes temp.drawn and run->draw. */

@@ -1,0 +1,206 @@
+/* Runs that somebody made to do harm, and paths that SQLite takes for something else than a file. */
+#include "check.h"
+
+#include <sqlite3.h>
+#include <sys/stat.h>
+#include "store/run.h"
+
+static char path[160];
+
+static hb_run *create_at(const char *at)
+{
+    hb_error err;
+    hb_run *run;
+    hb_run_settings s = {.model_path = "m.gguf",
+                         .model_name = "m",
+                         .model_architecture = "llama",
+                         .model_sha256 = "0a",
+                         .model_size = 1,
+                         .data_path = "d.jsonl",
+                         .data_format = "generic",
+                         .data_sha256 = "0b",
+                         .data_rows = 2,
+                         .n_samples = 2,
+                         .max_tokens = 2,
+                         .n_ctx = 8};
+    hb_signal_set *signals;
+    assert_ok(hb_signal_set_parse("entropy", &signals, &err));
+    s.signals = signals;
+    assert_ok(hb_run_create(at, &s, &run, &err));
+    hb_signal_set_free(signals);
+    return run;
+}
+
+static void add_skipped(hb_run *run, uint64_t index)
+{
+    hb_error err;
+    const hb_run_sample s = {.index = index, .id = "i", .status = HB_SAMPLE_SKIPPED, .reason = "r"};
+    assert_ok(hb_run_add(run, &s, &err));
+}
+
+/* A run of one skipped sample, changed by these statements. */
+static void make_run(void **state, const char *sql)
+{
+    hb_error err;
+    sqlite3 *db;
+    snprintf(path, sizeof path, "%s/run.db", (char *)*state);
+    unlink(path);
+    hb_run *run = create_at(path);
+    add_skipped(run, 0);
+    assert_ok(hb_run_commit(run, &err));
+    hb_run_close(run);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) fail_msg("%s", sqlite3_errmsg(db));
+    sqlite3_close(db);
+}
+
+static hb_status ignore(void *user, const hb_run_sample *sample)
+{
+    (void)user, (void)sample;
+    return HB_OK;
+}
+
+/* Opens the run and reads it: either fails. */
+static hb_status read_run(hb_error *err)
+{
+    hb_run *run;
+    hb_run_counts counts;
+    hb_status status = hb_run_open(path, &run, err);
+    if (status) return status;
+    status = hb_run_count(run, &counts, err);
+    if (!status) status = hb_run_each(run, ignore, NULL, err);
+    hb_run_close(run);
+    return status;
+}
+
+/* A view in a table's place could compute for ever, or fill the memory. */
+static void test_views(void **state)
+{
+    hb_error err;
+    static const char endless[] =
+        "ALTER TABLE samples RENAME TO other; CREATE VIEW samples AS WITH RECURSIVE c(x) AS (SELECT 0"
+        " UNION ALL SELECT x + 1 FROM c) SELECT x AS idx, '' AS id, 0 AS label, 'skipped' AS status,"
+        " '' AS reason, '' AS text, '' AS finish, 0 AS n_prompt, 0 AS n_tokens, 0 AS prompt_seconds,"
+        " 0 AS decode_seconds, '' AS answers, 0 AS grade_exact, 0 AS grade_contains, 0 AS grade_f1"
+        " FROM c";
+    make_run(state, endless);
+    assert_fails(read_run(&err), HB_ERR_FORMAT, "no table 'samples'");
+    make_run(state, "ALTER TABLE settings RENAME TO other; CREATE VIEW settings AS"
+                    " SELECT key, hex(zeroblob(400000000)) AS value FROM other");
+    assert_fails(read_run(&err), HB_ERR_FORMAT, "no table 'settings'");
+    make_run(state, "ALTER TABLE scores RENAME TO other; CREATE VIEW scores AS SELECT * FROM other");
+    assert_fails(read_run(&err), HB_ERR_FORMAT, "no table 'scores'");
+    make_run(state, "ALTER TABLE scores RENAME TO other; CREATE VIRTUAL TABLE scores USING fts5(idx)");
+    assert_fails(read_run(&err), HB_ERR_FORMAT, "no table 'scores'");
+}
+
+/* A view that another program has left beside the tables does not matter. */
+static void test_own_views(void **state)
+{
+    hb_error err;
+    make_run(state, "CREATE VIEW mine AS SELECT * FROM samples");
+    assert_ok(read_run(&err));
+}
+
+/* A computed column makes a value as large as it likes. */
+static void test_huge_values(void **state)
+{
+    hb_error err;
+    make_run(state, "ALTER TABLE samples RENAME COLUMN reason TO other;"
+                    "ALTER TABLE samples ADD COLUMN reason AS (hex(zeroblob(400000000)))");
+    assert_fails(read_run(&err), HB_ERR_IO, "too big");
+}
+
+/* A trigger of the file's does not run when the run is continued. */
+static void test_triggers(void **state)
+{
+    hb_error err;
+    hb_run_counts counts;
+    make_run(state, "CREATE TRIGGER t AFTER INSERT ON samples BEGIN DELETE FROM samples; END");
+    hb_run *run = create_at(path);
+    add_skipped(run, 1);
+    assert_ok(hb_run_commit(run, &err));
+    assert_ok(hb_run_count(run, &counts, &err));
+    assert_int_equal(counts.skipped, 2);
+    hb_run_close(run);
+}
+
+static void test_malformed_texts(void **state)
+{
+    hb_error err;
+    static const char *const columns[] = {"id", "reason", "text", "answers"};
+    for (size_t i = 0; i < 4; i++) {
+        char sql[160];
+        snprintf(sql, sizeof sql,
+                 "PRAGMA ignore_check_constraints = 1; UPDATE samples SET %s = CAST(x'61ff' AS TEXT)",
+                 columns[i]);
+        make_run(state, sql);
+        assert_fails(read_run(&err), HB_ERR_FORMAT, "sample 0 is damaged");
+    }
+    make_run(state, "UPDATE samples SET reason = 'caf\xC3\xA9'");
+    assert_ok(read_run(&err));
+    make_run(state, "ALTER TABLE scores ADD COLUMN \"a\xFF\" REAL");
+    assert_fails(read_run(&err), HB_ERR_FORMAT, "name of a score is not UTF-8");
+}
+
+/* What SQLite keeps in memory, or calls a URI, is a path like others. */
+static void test_names_of_sqlite(void **state)
+{
+    hb_error err;
+    hb_run *run;
+    struct stat st;
+    static const char *const names[] = {":memory:", "file:run.db?mode=memory", "file::memory:"};
+    char before[1024];
+    assert_non_null(getcwd(before, sizeof before));
+    assert_int_equal(chdir(*state), 0);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        run = create_at(names[i]);
+        add_skipped(run, 0);
+        assert_ok(hb_run_commit(run, &err));
+        hb_run_close(run);
+        assert_int_equal(stat(names[i], &st), 0);
+        snprintf(path, sizeof path, "%s", names[i]);
+        assert_ok(read_run(&err));
+    }
+    assert_int_equal(chdir(before), 0);
+    hb_run_settings s = {0};
+    assert_fails(hb_run_create("", &s, &run, &err), HB_ERR_ARGUMENT, "path of a run is empty");
+    assert_fails(hb_run_create(*state, &s, &run, &err), HB_ERR_IO, "is a directory, not a regular");
+    assert_fails(hb_run_create("/dev/null", &s, &run, &err), HB_ERR_IO, "is a device, not a regular");
+}
+
+/* A reader may come just before the writer has made the tables. */
+static void test_empty(void **state)
+{
+    hb_error err;
+    snprintf(path, sizeof path, "%s/run.db", (char *)*state);
+    fclose(fopen(path, "wb"));
+    assert_fails(read_run(&err), HB_ERR_FORMAT, "is empty: the run is just being created");
+}
+
+/* Samples are not written to a file that has no name any more. */
+static void test_removed(void **state)
+{
+    hb_error err;
+    snprintf(path, sizeof path, "%s/run.db", (char *)*state);
+    hb_run *run = create_at(path);
+    add_skipped(run, 0);
+    assert_ok(hb_run_commit(run, &err));
+    unlink(path);
+    add_skipped(run, 1);
+    assert_fails(hb_run_commit(run, &err), HB_ERR_IO, "removed or replaced");
+    hb_run_close(run);
+}
+
+#define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, make_scratch, remove_scratch)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        WITH_SCRATCH(test_views),           WITH_SCRATCH(test_own_views),
+        WITH_SCRATCH(test_huge_values),     WITH_SCRATCH(test_triggers),
+        WITH_SCRATCH(test_malformed_texts), WITH_SCRATCH(test_names_of_sqlite),
+        WITH_SCRATCH(test_empty),           WITH_SCRATCH(test_removed),
+    };
+    return cmocka_run_group_tests_name("run_hostile", tests, NULL, NULL);
+}
