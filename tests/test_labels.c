@@ -188,13 +188,12 @@ static void test_refused(void **state)
     labels_are(AS_MADE);
     execute("UPDATE samples SET id = 'b' WHERE id = 'c'");
     assert_fails(set_labels(contrary + 1, 2, NULL, &n, &err), HB_ERR_DATA, "2 samples have the id 'b'");
-    execute("UPDATE samples SET id = 'c' WHERE idx = 12; CREATE TRIGGER full BEFORE UPDATE ON samples"
-            " WHEN new.id = 'b' BEGIN SELECT raise(FAIL, 'no room'); END");
+    execute("UPDATE samples SET id = 'c' WHERE idx = 12; CREATE UNIQUE INDEX one ON samples (set_by)");
     static const char *const both[][2] = {{"a", "1"}, {"b", "0"}};
-    assert_fails(SET(both, NULL, &n, &err), HB_ERR_IO, "no room"); /* after the first was written */
+    assert_fails(SET(both, NULL, &n, &err), HB_ERR_IO, "UNIQUE"); /* after the first was written */
     labels_are(AS_MADE);
     assert_int_equal(n.n_unknown, 77);
-    execute("DROP TRIGGER full");
+    execute("DROP INDEX one");
     assert_ok(SET(fine, &just, &n, &err));
 
     execute("DELETE FROM samples");
@@ -306,7 +305,8 @@ static void test_polarity_of_labels(void **state)
     const char *file = put_text(*state, "l", "id,is_correct,verdict\na,True,bad\nb,False,good\n");
     o.label_column = "is_correct";
     assert_string_equal(spell_labels(file, &o, NULL), "a=1@2 b=0@3 ");
-    assert_non_null(strstr(hooked, "l: labels in 'is_correct' are taken as 1 for hallucinated"));
+    assert_non_null(
+        strstr(hooked, "l: 1 in 'is_correct' is read as hallucinated; does it mean right there?"));
     hooked[0] = '\0';
     o.label_is_correct = true;
     assert_string_equal(spell_labels(file, &o, NULL), "a=0@2 b=1@3 ");

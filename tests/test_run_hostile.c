@@ -34,7 +34,12 @@ static hb_run *create_at(const char *at)
 static void add_skipped(hb_run *run, uint64_t index)
 {
     hb_error err;
-    const hb_run_sample s = {.index = index, .id = "i", .status = HB_SAMPLE_SKIPPED, .reason = "r"};
+    const hb_run_sample s = {.index = index,
+                             .id = "i",
+                             .status = HB_SAMPLE_SKIPPED,
+                             .reason = "r",
+                             .prompt_sha256 =
+                                 "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
     assert_ok(hb_run_add(run, &s, &err));
 }
 

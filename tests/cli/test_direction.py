@@ -16,7 +16,7 @@ class Direction(Case):
             table = self.table("is_correct", score)
             out, err = self.run_hbar(*sweep, table, "--score", score, "--label", "is_correct")
             self.assertNotIn("should be risky", out)  # labels as hbar has them
-            self.assertIn("does 1 mean right there?", err)
+            self.assertIn("does it mean right there?", err)
             out, err = self.run_hbar(*sweep, table, "--score", score, "--correct", "is_correct")
             self.assertIn(says.format(high, low), out)
             self.assertNotIn("warning", err)

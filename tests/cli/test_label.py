@@ -142,7 +142,7 @@ class Label(Case):
         labels = self.write("l.csv", f"key,is_correct\n{first},True\n{second},False\n")
         _, err = self.label(labels, "--id", "key", "--label", "is_correct")
         self.assertIn("warning: " + str(labels), err)
-        self.assertIn("does 1 mean right there?", err)
+        self.assertIn("does it mean right there?", err)
         self.assertEqual([r["label"] for r in self.rows()[:2]], [1, 0])
         _, err = self.label(labels, "--id", "key", "--correct", "is_correct")
         self.assertNotIn("warning", err)

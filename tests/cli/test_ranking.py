@@ -102,5 +102,5 @@ class Ranking(Case):
             self.fails("calibrate", "--score", score, code=USAGE, says="--score: there is no score '")
         self.fails("calibrate", "--score", "entropy,pri", "--signals", "pri", code=USAGE, says="lacks a signal that --score names")
         self.fails("sweep", "--data", path, "--score", "entropy,mine", "--tau-start", 0, "--tau-stop", 1, "--tau-step",
-                   0.5, says="a range of tau belongs to one score, not to 2")
+                   0.5, says="a range of tau requires a single score, not 2")
         self.fails("sweep", "--data", path, "--draws", 50, code=USAGE, says="--draws: 0, or 100 and more")
