@@ -261,6 +261,26 @@ static void test_hostile(void **state)
     }
 }
 
+/* Ranges up to the ends of 64 bits. Sanitizers see an overflow on the way. */
+static void test_extreme_ranges(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"{{ range(-9223372036854775807, 9223372036854775807, 4611686018427387904) | list }}",
+         "[-9223372036854775807, -4611686018427387903, 1, 4611686018427387905]"},
+        {"{{ range(9223372036854775807, -9223372036854775807, -9223372036854775807) | list }}",
+         "[9223372036854775807, 0]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_rendered out;
+        hb_error err;
+        assert_ok(render_one(cases[i][0], "x", &out, &err));
+        assert_int_equal(out.length, strlen(cases[i][1]));
+        assert_memory_equal(out.text, cases[i][1], out.length);
+        hb_rendered_free(&out);
+    }
+}
+
 /* Sources that are nested or long beyond reason. */
 static void test_hostile_sources(void **state)
 {
@@ -353,10 +373,11 @@ static void test_any_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference),         cmocka_unit_test(test_marks),
-        cmocka_unit_test(test_injection),         cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_hostile),           cmocka_unit_test(test_hostile_sources),
-        cmocka_unit_test(test_long_conversation), cmocka_unit_test(test_any_bytes),
+        cmocka_unit_test(test_reference),       cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_injection),       cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_hostile),         cmocka_unit_test(test_extreme_ranges),
+        cmocka_unit_test(test_hostile_sources), cmocka_unit_test(test_long_conversation),
+        cmocka_unit_test(test_any_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

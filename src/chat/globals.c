@@ -20,7 +20,8 @@ static hb_jvalue global_range(hb_jinja *j, hb_jvalue self, const hb_jargs *args)
     uint64_t n = empty ? 0 : (distance - 1) / stride + 1;
     if (n > MAX_RANGE) hb_jfail(j, HB_ERR_FORMAT, "a range has more than %d items", MAX_RANGE);
     hb_jlist *list = hb_jnew_list(j, HB_J_PLAIN);
-    for (uint64_t i = 0; i < n; i++) hb_jpush(j, list, hb_jint(from + (int64_t)i * step));
+    uint64_t item = (uint64_t)from; /* unsigned, because it may pass the end of 64 bits at last */
+    for (uint64_t i = 0; i < n; i++, item += (uint64_t)step) hb_jpush(j, list, hb_jint((int64_t)item));
     return hb_jof_list(list);
 }
 
