@@ -1,6 +1,4 @@
 /* --chat and its options, which several commands have. */
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -42,23 +40,6 @@ bool cli_chat_check(const cli_command *command, const cli_chat *chat, int *code)
 
 /* ---- Opening ------------------------------------------------------------------------------------- */
 
-static hb_status read_template(const char *path, hb_buffer *text, hb_error *err)
-{
-    int fd;
-    char part[4096];
-    hb_status status = hb_open_regular(path, &fd, err);
-    if (status) return status;
-    FILE *file = fdopen(fd, "rb");
-    bool ok = file && hb_buffer_add(text, "", 0);
-    for (size_t n; ok && (n = fread(part, 1, sizeof part, file)) > 0;)
-        ok = hb_buffer_add(text, part, n);
-    if (!ok) status = hb_fail_memory(err);
-    else if (ferror(file)) status = hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
-    if (file) fclose(file);
-    else close(fd);
-    return status;
-}
-
 static bool is_format(const char *name)
 {
     const char *known;
@@ -81,7 +62,7 @@ static hb_status read_choice(const char *given, hb_chat_options *o, hb_buffer *t
                        "--chat-template: '%s' is neither a file nor a format (chatml, llama2 ... see "
                        "docs/usage.md)",
                        given);
-    hb_status status = read_template(given, text, &why);
+    hb_status status = hb_read_file(given, CLI_TEMPLATE_BYTES, text, &why);
     if (status) return hb_fail(err, status, "--chat-template: %s", why.message);
     o->template_text = text->data;
     o->template_length = text->length;

@@ -185,6 +185,10 @@ char *cli_base_name(const char *path);
 
 /* ---- Interruption and progress (progress.c) ------------------------------------------------------ */
 
+/* Reading a mapped file that was truncated ends the program with a message (SIGBUS). Writing beyond the
+ * limit for the size of files is an error like a full disk (SIGXFSZ). */
+void cli_catch_faults(void);
+
 /* Makes Ctrl-C and SIGTERM set cli_interrupted. A second one ends the program. */
 void cli_catch_interrupts(void);
 bool cli_interrupted(void *unused);
@@ -235,6 +239,9 @@ int cli_grading_use(const cli_grading *grading, const char *run_path, const hb_r
 /* Prints hb_rate_text. Returns an exit code. */
 int cli_print_rate(size_t n, double hallucination_rate, const hb_grading *grading,
                    uint64_t n_abstained);
+
+/* The most bytes of a file with a chat template or a prompt template. */
+#define CLI_TEMPLATE_BYTES ((size_t)1 << 20)
 
 /* --chat, --system, --chat-template, --thinking and --parse-special (chat.c). */
 typedef struct cli_chat {

@@ -2,10 +2,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "base/error.h"
+#include "base/file.h"
 #include "cli/cli.h"
-
-#define MAX_TEMPLATE ((size_t)1 << 20) /* bytes of a file with a template */
 
 void cli_labels_add(cli_options *options, cli_labels *labels)
 {
@@ -90,26 +90,22 @@ static int take_typed(cli_data *d)
 static int take_file(cli_data *d)
 {
     hb_buffer text = {0};
-    char block[4096];
-    size_t n;
-    FILE *file = fopen(d->template, "r");
-    if (!file) {
+    hb_error err;
+    if (access(d->template, F_OK) != 0) {
         cli_message(
             "--prompt-template: '%s' has no place like {question}, and is no file that can be read",
             d->template);
         return CLI_FAILED;
     }
-    bool ok = hb_buffer_add_text(&text, "");
-    while (ok && text.length <= MAX_TEMPLATE && (n = fread(block, 1, sizeof block, file)) > 0)
-        ok = hb_buffer_add(&text, block, n);
-    bool failed =
-        ferror(file) || text.length > MAX_TEMPLATE || (ok && memchr(text.data, '\0', text.length));
-    fclose(file);
+    if (hb_read_file(d->template, CLI_TEMPLATE_BYTES, &text, &err)) {
+        cli_message("--prompt-template: %s", err.message);
+        return CLI_FAILED;
+    }
     d->own_template = text.data;
-    if (!ok) return cli_fail_memory();
-    if (failed) cli_message("--prompt-template: %s is not a text of at most 1 MiB", d->template);
-    if (text.length && text.data[text.length - 1] == '\n') text.data[text.length - 1] = '\0';
-    return failed ? CLI_FAILED : CLI_DONE;
+    if (text.data[text.length - 1] == '\n') text.data[--text.length] = '\0';
+    if (!memchr(text.data, '\0', text.length)) return CLI_DONE;
+    cli_message("--prompt-template: %s: has zero bytes, so it is no text", d->template);
+    return CLI_FAILED;
 }
 
 int cli_labels_check(const cli_command *command, const cli_labels *labels, const char *label,

@@ -41,6 +41,7 @@ static bool occupy_standard_descriptors(void)
 int main(int argc, char **argv)
 {
     if (!occupy_standard_descriptors()) return CLI_FAILED;
+    cli_catch_faults();
     if (argc > 0) cli_program = argv[0];
     if (argc < 2) {
         print_help(stderr);

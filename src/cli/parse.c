@@ -97,6 +97,8 @@ static int set_value(const cli_command *command, cli_option *o, const char *text
     double real;
     if (o->seen && o->kind != CLI_FLAG && o->kind != CLI_LIST)
         return cli_usage(command, "--%s is given twice, and takes one value", o->name);
+    bool refuses_empty = o->argument && (!strcmp(o->argument, "FILE") || !strcmp(o->argument, "WORD"));
+    if (refuses_empty && !*text) return cli_usage(command, "--%s: the value is empty", o->name);
     o->seen = true;
     if (o->given) *o->given = true;
     switch (o->kind) {
@@ -224,6 +226,8 @@ static int check_required(const cli_command *command, const cli_options *options
         if (options->list[i].required && !options->list[i].seen)
             return cli_usage(command, "--%s is required", options->list[i].name);
     if (command->operand && !operand) return cli_usage(command, "%s is required", command->operand);
+    if (command->operand && strcmp(command->operand, "FILE") == 0 && !*operand)
+        return cli_usage(command, "FILE is empty");
     return CLI_DONE;
 }
 

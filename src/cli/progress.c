@@ -23,6 +23,25 @@ void cli_catch_interrupts(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+/* Only what a signal handler may call. Samples that are committed stay in their run. */
+static void on_bus_error(int signal_number)
+{
+    static const char message[] =
+        "hbar: a file was truncated while it was in use, most likely the model: input/output error\n";
+    ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
+    (void)signal_number;
+    (void)written;
+    _exit(CLI_FAILED);
+}
+
+void cli_catch_faults(void)
+{
+    struct sigaction action = {.sa_handler = on_bus_error};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, NULL);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
 bool cli_interrupted(void *unused)
 {
     (void)unused;

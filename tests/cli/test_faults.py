@@ -1,0 +1,105 @@
+"""Faults from outside: truncated models, limits, empty names, templates that are no files, removed runs."""
+import os
+import resource
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+from harness import CHAT_MODEL, DONE, FAILED, HBAR, LABELLED, MODEL, USAGE, Case, environment
+
+SCORE = ["score", "--model", MODEL, "--data", LABELLED, "--max-tokens", 2, "-n", 12]
+
+
+class TruncatedModel(Case):
+    def test_truncated_while_in_use(self):
+        """The model is truncated between opening and use: an error, and not the signal SIGBUS."""
+        model = self.dir / "m.gguf"
+        shutil.copy(MODEL, model)
+        process = subprocess.Popen([HBAR, "tokenize", "--model", model, "-"], stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
+        while "m.gguf" not in Path(f"/proc/{process.pid}/maps").read_text():  # it waits for the text then
+            time.sleep(0.01)
+        time.sleep(0.3)
+        os.truncate(model, 0)
+        _, err = process.communicate(b"word", timeout=60)
+        self.assertEqual(process.returncode, FAILED)
+        self.assertRegex(err.decode(), "^hbar: a file was truncated while it was in use, most likely the model: .*\n$")
+
+
+class Limits(Case):
+    def test_size_of_files(self):
+        """Beyond the limit for the size of files writing fails; SIGXFSZ does not end the program."""
+        run = self.dir / "run.db"
+        limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))}
+        self.fails(*SCORE, "--run", run, "-q", says="run.db: ", **limited)
+        self.run_hbar(*SCORE, "--run", run, "-q")
+        long = ["generate", "--model", MODEL, "-q", "--max-tokens", 100, "--cutoff", 2]
+        _, err = self.run_hbar(*long, "--trajectory", self.dir / "t.jsonl", "x", code=FAILED, **limited)
+        self.assertEqual(err, f"hbar: {self.dir}/t.jsonl: File too large\n")
+
+
+class Names(Case):
+    def test_empty(self):
+        for arguments in (["generate", "--model", "", "x"], ["score", "--model", MODEL, "--data", LABELLED, "--run", ""],
+                          ["score", "--data", ""], ["sweep", "--run="], ["validate", "-p", ""],
+                          ["score", "--model", MODEL, "--data", LABELLED, "--positive", ""]):
+            with self.subTest(arguments):
+                self.fails(*arguments, code=USAGE, says="the value is empty")
+        self.fails("inspect", "", code=USAGE, says="FILE is empty")
+        self.run_hbar("tokenize", "--model", CHAT_MODEL, "--chat", "--system", "", "")  # other texts may be empty
+
+    def test_names_of_sqlite(self):
+        """A run is always a file, also where SQLite would keep it in memory."""
+        for name in (":memory:", "file:r.db?mode=memory"):
+            self.run_hbar(*SCORE, "--run", name, "-q", cwd=self.dir)
+            self.assertTrue((self.dir / name).is_file())
+            self.run_hbar("export", "--run", name, cwd=self.dir)
+        self.fails(*SCORE, "--run", self.dir, "-q", says="is a directory, not a regular file")
+
+
+class Templates(Case):
+    """A template may come through a pipe; endless ones and those without a writer are refused at once."""
+
+    def test_of_prompts(self):
+        pipe = self.dir / "pipe"
+        os.mkfifo(pipe)
+        for path, says in ((pipe, "is empty"), ("/dev/zero", "is a device"), (self.dir, "is a directory")):
+            self.fails(*SCORE, "-o", self.dir, "--prompt-template", path, says=f"--prompt-template: {path}: {says}")
+        large = self.write("large", "{prompt}" * 200000)
+        self.fails(*SCORE, "-o", self.dir, "--prompt-template", large, says="has more than 1048576 bytes")
+        zero = self.write("zero", "{prompt}\0")
+        self.fails(*SCORE, "-o", self.dir, "--prompt-template", zero, says="has zero bytes")
+        piped = subprocess.run(["bash", "-c", 'exec "$@" --prompt-template <(echo "Q: {prompt}")', "bash", HBAR,
+                                *map(str, SCORE), "-q", "--run", self.dir / "run.db"], timeout=60, env=environment())
+        self.assertEqual(piped.returncode, DONE)
+
+    def test_of_chats(self):
+        pipe = self.dir / "pipe"
+        os.mkfifo(pipe)
+        chat = ["tokenize", "--model", MODEL, "--chat", "--chat-template"]
+        self.fails(*chat, pipe, "x", says=f"--chat-template: {pipe}: is empty")
+        large = self.dir / "large"
+        large.touch()
+        os.truncate(large, 1 << 40)
+        self.fails(*chat, large, "x", says="has more than 1048576 bytes")
+        piped = subprocess.run(["bash", "-c", 'exec "$@" <(echo "{{ messages[0].content }}") x', "bash", HBAR,
+                                *map(str, chat)], capture_output=True, timeout=60, env=environment())
+        self.assertEqual((piped.returncode, piped.stderr), (DONE, b""))
+
+
+class RemovedRun(Case):
+    def test_removed(self):
+        """Samples must not go to a run that is gone."""
+        run = self.dir / "run.db"
+        many = self.write_rows("many.jsonl", [{"prompt": f"Is {i} a number?", "label": i % 2} for i in range(20000)])
+        process = subprocess.Popen([HBAR, "score", "--model", MODEL, "--data", many, "-n", "0", "--max-tokens", "20",
+                                    "--run", run, "--sequences", "8", "-q"], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env=environment())
+        while not run.exists() or not (self.dir / "run.db-wal").exists():
+            time.sleep(0.01)
+        time.sleep(0.5)
+        run.unlink()
+        _, err = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, FAILED)
+        self.assertIn(b"the run was removed or replaced while it was written", err)
