@@ -305,6 +305,18 @@ static void test_special_tokens(void **state)
     }
 }
 
+/* Of special tokens that are alike the last is found, and in plain text the last user-defined one. */
+static void test_special_tokens_alike(void **state)
+{
+    static const piece pieces[] = {{"@", CONTROL}, {"@", USER},    {"@", USER},
+                                   {"@", CONTROL}, {"#", CONTROL}, {"#", CONTROL},
+                                   {"#", NORMAL},  {"%", CONTROL}, {"%", USER}};
+    hb_model *model = open_bpe(state, pieces, sizeof pieces / sizeof *pieces, NULL, 0);
+    expect_ids(model, "@#%", false, "2 6 8");
+    expect_ids(model, "@#%", true, "3 5 8");
+    hb_model_close(model);
+}
+
 /* SentencePiece puts a space before the text and after each special token. */
 static void test_spaces_of_spm(void **state)
 {
@@ -493,6 +505,17 @@ static void test_a_megabyte_of_one_letter(void **state)
     hb_model_close(model);
 }
 
+/* A vocabulary of special tokens that are all alike. */
+static void test_many_alike(void **state)
+{
+    enum { ALIKE = 100000 };
+    static piece pieces[ALIKE];
+    for (int i = 0; i < ALIKE; i++) pieces[i] = (piece){"x", USER};
+    hb_model *model = open_bpe(state, pieces, ALIKE, NULL, 0);
+    expect_quick(model, "x", LENGTH);
+    hb_model_close(model);
+}
+
 /* The same through real vocabularies, and what regular expressions like least: runs of each class. */
 static void test_long_runs(void **state)
 {
@@ -518,11 +541,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_merges_that_lie, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_order_of_merges, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_special_tokens, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_special_tokens_alike, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_spaces_of_spm, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_vocabularies_that_lie, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_odd_vocabularies, make_scratch, remove_scratch),
         cmocka_unit_test(test_any_bytes),
         cmocka_unit_test_setup_teardown(test_a_megabyte_of_one_letter, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_many_alike, make_scratch, remove_scratch),
         cmocka_unit_test(test_long_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -174,6 +174,26 @@ static int compare_by_piece(const void *a, const void *b, void *vocab)
     return order ? order : (i > j) - (i < j);
 }
 
+/* Of special tokens with the same text only the last can be found, and the last user-defined one. The
+ * others must not be there: a file could have millions, and looking at them would take for ever. */
+static void drop_hidden(hb_vocab *v)
+{
+    int32_t n = 0;
+    for (int32_t first = 0, end; first < v->n_special; first = end) {
+        hb_gguf_text piece = v->entries[v->special[first]].piece;
+        int32_t user = HB_NO_TOKEN, last = HB_NO_TOKEN;
+        for (end = first; end < v->n_special; end++) {
+            const hb_vocab_entry *e = &v->entries[v->special[end]];
+            if (hb_gguf_text_compare(e->piece, piece) != 0) break;
+            last = v->special[end];
+            if (e->type == HB_TOKEN_USER) user = last;
+        }
+        if (user != HB_NO_TOKEN && user != last) v->special[n++] = user;
+        v->special[n++] = last;
+    }
+    v->n_special = n;
+}
+
 static hb_status sort(hb_vocab *v, hb_error *err)
 {
     v->by_text = malloc((size_t)v->n * sizeof *v->by_text);
@@ -190,6 +210,7 @@ static hb_status sort(hb_vocab *v, hb_error *err)
     }
     qsort_r(v->by_text, (size_t)v->n_by_text, sizeof *v->by_text, compare_by_text, v);
     qsort_r(v->special, (size_t)v->n_special, sizeof *v->special, compare_by_piece, v);
+    drop_hidden(v);
     return HB_OK;
 }
 
