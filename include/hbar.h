@@ -698,6 +698,7 @@ typedef struct hb_generation {
     hb_finish finish;
     hb_step last;           /* the last checked step, if any; after a halt, the step that caused it */
     double cutoff;          /* the cutoff used */
+    int32_t alarm;          /* the first checked step whose P_fail reached the cutoff; -1: none */
     hb_signal_set *signals; /* the measured signals */
     double *values;         /* storage for the values of the steps above */
     hb_scores *scores;      /* the scores of `signals` with every aggregation */
@@ -925,6 +926,41 @@ HB_API const hb_dataset_info *hb_dataset_get_info(const hb_dataset *dataset);
 /* The next drawn sample; *found is false at the end. HB_ERR_IO when a file changed since it was opened.
  */
 HB_API hb_status hb_dataset_next(hb_dataset *dataset, hb_sample *sample, bool *found, hb_error *err);
+
+/* ---- Given answers ------------------------------------------------------------------------------ */
+
+/* The tokens of a prompt and of an answer that is given, not generated (teacher forcing). */
+typedef struct hb_given {
+    int32_t *tokens; /* [n_prompt + n_answer], of the prompt, then of the answer */
+    size_t n_prompt, n_answer;
+    hb_response_span *characters; /* [n_answer], the characters of the answer that each token has a part
+                                     of; empty for a token that has none */
+} hb_given;
+
+/* Tokenizes a prompt as hb_chat_prompt does, and an answer as the model would have continued it. The
+ * answer never becomes control tokens, whatever it spells.
+ *
+ * Without a chat, and in HB_CHAT_PREPARED, one space goes between them if both lack white space there
+ * and the answer begins neither with closing punctuation nor in a script without spaces. With a chat,
+ * what its template writes there goes there: white space, unless the answer begins with some, becomes
+ * part of the answer, other text part of the prompt. A block of reasoning that the template opens is
+ * closed, unless the answer closes it. The answer's last token is the one by which the template ends
+ * the turn, if it is one that ends a turn (hb_token_is_end); without a chat there is no such token.
+ *
+ * HB_ERR_ARGUMENT for an answer without a token; else as hb_chat_prompt. Release with hb_given_free. */
+HB_API hb_status hb_given_tokenize(const hb_model *model, const hb_chat *chat, const char *system,
+                                   const char *prompt, size_t n_prompt, const char *answer,
+                                   size_t n_answer, hb_given *given, hb_error *err);
+HB_API void hb_given_free(hb_given *given);
+
+/* Measures a given answer as hb_generate_tokens measures the same answer while it generates it. All
+ * tokens are measured: a step that reaches the cutoff does not end the answer, but is its `alarm`. The
+ * result ends with HB_FINISH_GIVEN or, if the last token ends the turn, with HB_FINISH_END. Of the
+ * options, the sampling and the limits of the text (max_tokens, one_line, stops) are not used. Resets
+ * the session. HB_ERR_CONTEXT when the tokens do not fit the context. Release with hb_generation_free.
+ */
+HB_API hb_status hb_judge(hb_session *session, const hb_given *given,
+                          const hb_generate_options *options, hb_generation *generation, hb_error *err);
 
 /* ---- Score: pass 1 ----------------------------------------------------------------------------- */
 

@@ -59,11 +59,13 @@ static hb_text chat_template(const hb_model *model)
 
 /* Control tokens ('|') are recognised only in spans with parse_special. */
 static hb_status tokenize(const hb_model *model, const char *text, const hb_text_span *spans, size_t n,
-                          bool add_bos, bool add_eos, int32_t **tokens, size_t *n_tokens, hb_error *err)
+                          bool add_bos, bool add_eos, bool continues, int32_t **tokens,
+                          size_t *n_tokens, hb_error *err)
 {
     (void)model;
     (void)add_bos;
     (void)add_eos;
+    (void)continues;
     (void)err;
     size_t length = spans[n - 1].end, span = 0, count = 0;
     *tokens = malloc((length + 1) * sizeof **tokens);
@@ -287,7 +289,7 @@ static void test_tokens(void **state)
     assert_ok(hb_tokenize(f->model, "ab|", 3, true, false, &tokens, &n, &err));
     assert_int_equal(n, 2);
     free(tokens);
-    assert_ok(hb_tokenize_spans(f->model, "a|b|", spans, 2, false, false, &tokens, &n, &err));
+    assert_ok(hb_tokenize_spans(f->model, "a|b|", spans, 2, false, false, false, &tokens, &n, &err));
     assert_int_equal(n, 3);
     assert_int_equal(tokens[1], END);
     free(tokens);

@@ -5,6 +5,7 @@
 #include <time.h>
 #include "base/sha256.h"
 #include "chat/formats.h"
+#include "chat/writing.h"
 #include "engine/engine.h"
 
 struct hb_chat {
@@ -72,8 +73,8 @@ static bool is_blank(const hb_message *m)
     return i == m->length;
 }
 
-static hb_status write_out(const hb_chat *c, const hb_message *messages, size_t n, bool answer,
-                           hb_rendered *out, hb_error *err)
+hb_status hb_chat_write(const hb_chat *c, const hb_message *messages, size_t n, bool answer,
+                        hb_rendered *out, hb_error *err)
 {
     for (size_t i = 0; i < n; i++)
         if ((unsigned)messages[i].role > HB_ROLE_ASSISTANT)
@@ -94,7 +95,7 @@ hb_status hb_chat_render(const hb_chat *chat, const hb_message *messages, size_t
                          char **text, size_t *length, hb_error *err)
 {
     hb_rendered out;
-    hb_status status = write_out(chat, messages, n, answer, &out, err);
+    hb_status status = hb_chat_write(chat, messages, n, answer, &out, err);
     if (status) return status;
     *text = out.text;
     *length = out.length;
@@ -102,8 +103,7 @@ hb_status hb_chat_render(const hb_chat *chat, const hb_message *messages, size_t
     return HB_OK;
 }
 
-/* Whether the template itself wrote the BOS token at the beginning of the text. */
-static bool has_bos(const hb_chat *c, const hb_rendered *out)
+bool hb_chat_has_bos(const hb_chat *c, const hb_rendered *out)
 {
     size_t n = c->input.bos_length;
     return n > 0 && out->spans[0].parse_special && out->spans[0].end >= n &&
@@ -115,10 +115,10 @@ hb_status hb_chat_tokenize(const hb_chat *chat, const hb_message *messages, size
 {
     hb_rendered out;
     if (!chat->model) return hb_fail(err, HB_ERR_ARGUMENT, "a chat without a model cannot tokenize");
-    hb_status status = write_out(chat, messages, n, answer, &out, err);
+    hb_status status = hb_chat_write(chat, messages, n, answer, &out, err);
     if (status) return status;
-    status = hb_tokenize_spans(chat->model, out.text, out.spans, out.n_spans, !has_bos(chat, &out),
-                               false, tokens, n_tokens, err);
+    status = hb_tokenize_spans(chat->model, out.text, out.spans, out.n_spans,
+                               !hb_chat_has_bos(chat, &out), false, false, tokens, n_tokens, err);
     hb_rendered_free(&out);
     return status;
 }
@@ -286,6 +286,11 @@ void hb_chat_close(hb_chat *chat)
 const char *hb_chat_name(const hb_chat *chat)
 {
     return chat->name;
+}
+
+bool hb_chat_is_prepared(const hb_chat *chat)
+{
+    return chat->prepared;
 }
 
 hb_reasoning hb_chat_reasoning(const hb_chat *chat)

@@ -1,4 +1,5 @@
-/* hb_generate: a scheduler with one request, and a sink that collects its events. */
+/* hb_generate and hb_judge: a scheduler with one request, and a sink that collects its events. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
@@ -67,8 +68,10 @@ static hb_status take_step(collector *c, const hb_step *step, hb_error *err)
 {
     c->n_signals = hb_signal_set_count(step->signals);
     hb_status status = c->options->mode == HB_MODE_FULL ? keep_step(c, step, err) : HB_OK;
-    if (!status) c->out.n_steps++;
-    return status;
+    if (status) return status;
+    c->out.n_steps++;
+    if (c->out.alarm < 0 && step->p_fail >= c->options->monitor.cutoff) c->out.alarm = step->step;
+    return HB_OK;
 }
 
 static hb_status take_bytes(collector *c, const hb_event *event, hb_error *err)
@@ -164,7 +167,7 @@ static hb_status run(hb_scheduler *scheduler, const hb_request *request, collect
     return status;
 }
 
-static hb_request request_of(const int32_t *prompt, size_t n_prompt, collector *c)
+static hb_request request_of(collector *c, const int32_t *prompt, size_t n_prompt)
 {
     const hb_generate_options *o = c->options;
     hb_request r = {.prompt = prompt,
@@ -182,26 +185,36 @@ static hb_request request_of(const int32_t *prompt, size_t n_prompt, collector *
     return r;
 }
 
+static collector collector_of(const hb_generate_options *options, size_t n_prompt)
+{
+    return (collector){.options = options, .out = {.n_prompt = (int32_t)n_prompt, .alarm = -1}};
+}
+
+static hb_status generate(hb_scheduler *scheduler, const hb_request *request, collector *c,
+                          hb_generation *generation, hb_error *err)
+{
+    double start = hb_seconds();
+    hb_status status = run(scheduler, request, c, err);
+    c->out.decode_seconds = hb_seconds() - start - c->out.prompt_seconds;
+    hb_scheduler_close(scheduler);
+    if (!status && c->status) status = hb_fail(err, c->status, "%s", c->error.message);
+    c->out.cutoff = c->options->monitor.cutoff;
+    hb_buffer_free(&c->text);
+    if (status) hb_generation_free(&c->out);
+    else *generation = c->out;
+    return status;
+}
+
 hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t n_prompt,
                              const hb_generate_options *options, hb_generation *generation,
                              hb_error *err)
 {
     const hb_generate_options defaults = hb_generate_defaults();
-    collector c = {.options = options ? options : &defaults, .out = {.n_prompt = (int32_t)n_prompt}};
-    const hb_request request = request_of(prompt, n_prompt, &c);
+    collector c = collector_of(options ? options : &defaults, n_prompt);
+    const hb_request request = request_of(&c, prompt, n_prompt);
     hb_scheduler *scheduler;
     hb_status status = hb_scheduler_open(session, &scheduler, err);
-    if (status) return status;
-    double start = hb_seconds();
-    status = run(scheduler, &request, &c, err);
-    c.out.decode_seconds = hb_seconds() - start - c.out.prompt_seconds;
-    hb_scheduler_close(scheduler);
-    if (!status && c.status) status = hb_fail(err, c.status, "%s", c.error.message);
-    c.out.cutoff = c.options->monitor.cutoff;
-    hb_buffer_free(&c.text);
-    if (status) hb_generation_free(&c.out);
-    else *generation = c.out;
-    return status;
+    return status ? status : generate(scheduler, &request, &c, generation, err);
 }
 
 hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
@@ -218,6 +231,37 @@ hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
     if (!status) generation->prompt_seconds += tokenizing;
     free(tokens);
     return status;
+}
+
+/* ---- Judging ------------------------------------------------------------------------------------- */
+
+#define NEVER_HALTS 2 /* a cutoff that no P_fail reaches */
+
+hb_status hb_judge(hb_session *session, const hb_given *given, const hb_generate_options *options,
+                   hb_generation *generation, hb_error *err)
+{
+    const hb_generate_options defaults = hb_generate_defaults();
+    collector c = collector_of(options ? options : &defaults, given->n_prompt);
+    hb_request r = request_of(&c, given->tokens, given->n_prompt);
+    hb_scheduler *scheduler;
+    if (!given->n_answer) return hb_fail(err, HB_ERR_ARGUMENT, "the answer is empty");
+    hb_status status = hb_scheduler_open(session, &scheduler, err);
+    if (status) return status;
+    size_t room = (size_t)hb_scheduler_positions(scheduler) + 1; /* the last token is not evaluated */
+    if (given->n_prompt >= room || given->n_answer > room - given->n_prompt) {
+        hb_scheduler_close(scheduler);
+        return hb_fail(err, HB_ERR_CONTEXT,
+                       "the prompt's %zu tokens and the answer's %zu do not fit the context of %zu",
+                       given->n_prompt, given->n_answer, room - 1);
+    }
+    r.given = given->tokens + given->n_prompt;
+    r.n_given = given->n_answer;
+    r.max_tokens = (int32_t)given->n_answer;
+    r.answer_lines = 0;
+    r.n_stops = 0;
+    r.sampling = hb_sampling_defaults();
+    if (r.monitor.cutoff > 0 && isfinite(r.monitor.cutoff)) r.monitor.cutoff = NEVER_HALTS;
+    return generate(scheduler, &r, &c, generation, err);
 }
 
 void hb_generation_free(hb_generation *generation)

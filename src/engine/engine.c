@@ -62,20 +62,22 @@ hb_text hb_model_chat_template(const hb_model *model)
 /* ---- Tokens -------------------------------------------------------------------------------------- */
 
 hb_status hb_tokenize_spans(const hb_model *model, const char *text, const hb_text_span *spans,
-                            size_t n, bool add_bos, bool add_eos, int32_t **tokens, size_t *n_tokens,
-                            hb_error *err)
+                            size_t n, bool add_bos, bool add_eos, bool continues, int32_t **tokens,
+                            size_t *n_tokens, hb_error *err)
 {
     size_t length = spans[n - 1].end;
     if (length > MAX_TEXT)
         return hb_fail(err, HB_ERR_ARGUMENT, "a text of %zu bytes is too long to tokenize", length);
-    return model->engine->tokenize(model, text, spans, n, add_bos, add_eos, tokens, n_tokens, err);
+    return model->engine->tokenize(model, text, spans, n, add_bos, add_eos, continues, tokens, n_tokens,
+                                   err);
 }
 
 hb_status hb_tokenize(const hb_model *model, const char *text, size_t length, bool add_special,
                       bool parse_special, int32_t **tokens, size_t *n_tokens, hb_error *err)
 {
     const hb_text_span whole = {length, parse_special};
-    return hb_tokenize_spans(model, text, &whole, 1, add_special, add_special, tokens, n_tokens, err);
+    return hb_tokenize_spans(model, text, &whole, 1, add_special, add_special, false, tokens, n_tokens,
+                             err);
 }
 
 static bool is_token(const hb_model *model, int32_t token)

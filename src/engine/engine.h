@@ -68,10 +68,11 @@ typedef struct hb_text_span {
 /* Tokenizes a text that consists of n >= 1 spans in ascending order; the last span ends the text. The
  * text is tokenized as a whole, but a special token must lie within one span, and a control token is
  * recognised only in a span with parse_special. The BOS and EOS tokens are added if the model asks for
- * them and the caller allows it. Release *tokens with free(). */
+ * them and the caller allows it. With `continues`, the text continues an earlier one, so that no space
+ * is put before it. Release *tokens with free(). */
 hb_status hb_tokenize_spans(const hb_model *model, const char *text, const hb_text_span *spans,
-                            size_t n, bool add_bos, bool add_eos, int32_t **tokens, size_t *n_tokens,
-                            hb_error *err);
+                            size_t n, bool add_bos, bool add_eos, bool continues, int32_t **tokens,
+                            size_t *n_tokens, hb_error *err);
 
 /* The model's own chat template, in Jinja; NULL bytes when it has none. Valid as long as the model. */
 hb_text hb_model_chat_template(const hb_model *model);
@@ -152,8 +153,8 @@ struct hb_engine {
 
     /* Tokens. 0 <= token < n_vocab. */
     hb_status (*tokenize)(const hb_model *model, const char *text, const hb_text_span *spans, size_t n,
-                          bool add_bos, bool add_eos, int32_t **tokens, size_t *n_tokens,
-                          hb_error *err);
+                          bool add_bos, bool add_eos, bool continues, int32_t **tokens,
+                          size_t *n_tokens, hb_error *err);
     hb_text (*token_bytes)(const hb_model *model, int32_t token);
     hb_text (*token_piece)(const hb_model *model, int32_t token);
     bool (*token_is_end)(const hb_model *model, int32_t token);

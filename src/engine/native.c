@@ -7,10 +7,11 @@ static hb_text chat_template(const hb_model *model)
 }
 
 static hb_status tokenize(const hb_model *model, const char *text, const hb_text_span *spans, size_t n,
-                          bool add_bos, bool add_eos, int32_t **tokens, size_t *n_tokens, hb_error *err)
+                          bool add_bos, bool add_eos, bool continues, int32_t **tokens,
+                          size_t *n_tokens, hb_error *err)
 {
-    return hb_tokenizer_encode(hb_native(model)->tokenizer, text, spans, n, add_bos, add_eos, tokens,
-                               n_tokens, err);
+    return hb_tokenizer_encode(hb_native(model)->tokenizer, text, spans, n, add_bos, add_eos, continues,
+                               tokens, n_tokens, err);
 }
 
 static hb_text token_bytes(const hb_model *model, int32_t token)

@@ -184,7 +184,7 @@ static size_t stripped(const hb_tokenizer *t, int32_t token, const char *text, s
 
 /* Finds the special tokens, and encodes the text between them as ordinary text. */
 static hb_status encode(const hb_tokenizer *t, const char *text, const hb_text_span *spans, size_t n,
-                        hb_ids *out, hb_error *err)
+                        bool continues, hb_ids *out, hb_error *err)
 {
     hb_status status = HB_OK;
     size_t from = 0, length = spans[n - 1].end, span = 0;
@@ -193,10 +193,11 @@ static hb_status encode(const hb_tokenizer *t, const char *text, const hb_text_s
         int32_t special =
             hb_vocab_special_at(&t->vocab, text + at, spans[span].end - at, spans[span].parse_special);
         if (special == HB_NO_TOKEN && at < length) continue;
+        bool add_space = t->add_space && !(continues && from == 0);
         if (at > from)
             status = t->byte_level
                          ? hb_bpe_encode(&t->bpe, text + from, at - from, out, err)
-                         : hb_spm_encode(&t->vocab, t->add_space, text + from, at - from, out, err);
+                         : hb_spm_encode(&t->vocab, add_space, text + from, at - from, out, err);
         if (status || special == HB_NO_TOKEN) break;
         status = hb_ids_add(out, special, err);
         from = at + t->vocab.entries[special].piece.length;
@@ -208,13 +209,13 @@ static hb_status encode(const hb_tokenizer *t, const char *text, const hb_text_s
 
 hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text,
                               const hb_text_span *spans, size_t n, bool add_bos, bool add_eos,
-                              int32_t **tokens, size_t *n_tokens, hb_error *err)
+                              bool continues, int32_t **tokens, size_t *n_tokens, hb_error *err)
 {
     const hb_tokenizer *t = tokenizer;
     hb_ids out = {0};
     hb_status status = HB_OK;
     if (add_bos && t->add_bos && t->bos != HB_NO_TOKEN) status = hb_ids_add(&out, t->bos, err);
-    if (!status) status = encode(t, text, spans, n, &out, err);
+    if (!status) status = encode(t, text, spans, n, continues, &out, err);
     if (!status && add_eos && t->add_eos && t->eos != HB_NO_TOKEN)
         status = hb_ids_add(&out, t->eos, err);
     if (!status && !out.ids && !(out.ids = malloc(sizeof *out.ids))) status = hb_fail_memory(err);

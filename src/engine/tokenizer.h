@@ -20,7 +20,7 @@ bool hb_tokenizer_guesses_words(const hb_tokenizer *tokenizer);
 /* See hb_tokenize_spans. */
 hb_status hb_tokenizer_encode(const hb_tokenizer *tokenizer, const char *text,
                               const hb_text_span *spans, size_t n, bool add_bos, bool add_eos,
-                              int32_t **tokens, size_t *n_tokens, hb_error *err);
+                              bool continues, int32_t **tokens, size_t *n_tokens, hb_error *err);
 
 /* See hb_token_bytes, hb_token_piece and hb_token_is_end; 0 <= token < n_vocab. */
 hb_text hb_tokenizer_bytes(const hb_tokenizer *tokenizer, int32_t token);

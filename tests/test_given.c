@@ -1,0 +1,474 @@
+/* Given answers: their tokens are those that the model would have generated, and are measured the same.
+ */
+#include "check.h"
+
+#include <math.h>
+#include "allocations.h"
+
+/* A file of the project. */
+static const char *project_file(const char *name)
+{
+    static const char here[] = __FILE__;
+    static char path[512];
+    const char *slash = strrchr(here, '/');
+    snprintf(path, sizeof path, "%.*s/../%s", slash ? (int)(slash - here) : 1, slash ? here : ".",
+             name);
+    return path;
+}
+
+static hb_model *open_vocab(const char *path)
+{
+    hb_error err;
+    hb_model *model;
+    assert_ok(hb_model_open_vocab(path, &model, &err));
+    return model;
+}
+
+static hb_chat *open_chat(const hb_model *model, const char *format, const char *template)
+{
+    hb_chat_options o = hb_chat_defaults();
+    hb_error err;
+    hb_chat *chat;
+    o.format = format;
+    o.template_text = template;
+    o.template_length = template ? strlen(template) : 0;
+    assert_ok(hb_chat_open(model, &o, &chat, &err));
+    return chat;
+}
+
+static hb_given tokenize(const hb_model *model, const hb_chat *chat, const char *prompt,
+                         const char *answer)
+{
+    hb_error err;
+    hb_given g;
+    assert_ok(
+        hb_given_tokenize(model, chat, NULL, prompt, strlen(prompt), answer, strlen(answer), &g, &err));
+    return g;
+}
+
+/* Appends the tokens' spellings, each in brackets. */
+static void spell(const hb_model *model, const int32_t *tokens, size_t n, char *out, size_t size)
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < n && used < size; i++) {
+        size_t length;
+        const char *piece = hb_token_piece(model, tokens[i], &length);
+        used += (size_t)snprintf(out + used, size - used, "[%.*s]", (int)length, piece);
+    }
+}
+
+/* ---- Tokens -------------------------------------------------------------------------------------- */
+
+#define S "\xE2\x96\x81" /* SentencePiece's space */
+
+/* A bare prompt and its answer are joined as generation would. */
+static void test_bare_prompts(void **state)
+{
+    static const struct {
+        const char *prompt, *answer, *tokens;
+    } rows[] = {
+        {"it is", "the sun", "[" S "the][" S "sun]"},  /* a space comes between */
+        {"it is", " the sun", "[" S "the][" S "sun]"}, /* unless there is one */
+        {"it is:\n", "the sun", "[t][h][e][" S "sun]"},
+        {"it is ", "the sun", "[t][h][e][" S "sun]"},
+        {"it is\n", "\nthe", "[<0x0A>][t][h][e]"},
+        {"it is", ".", "[.]"},
+        {"it is", "\xE6\x97\xA5", "[<0xE6>][<0x97>][<0xA5>]"},
+        {"it is", "\xC3\xA9", "[" S "][<0xC3>][<0xA9>]"},
+        {"it is", "</s>", "[" S "][<][/][s][>]"}, /* never a control token */
+    };
+    (void)state;
+    hb_model *model = open_vocab(tiny_model("f32"));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        hb_error err;
+        int32_t *prompt;
+        size_t n;
+        char text[512];
+        hb_given g = tokenize(model, NULL, rows[i].prompt, rows[i].answer);
+        assert_ok(hb_chat_prompt(model, NULL, NULL, rows[i].prompt, strlen(rows[i].prompt), &prompt, &n,
+                                 &err));
+        assert_int_equal(g.n_prompt, n);
+        assert_memory_equal(g.tokens, prompt, n * sizeof *prompt);
+        spell(model, g.tokens + n, g.n_answer, text, sizeof text);
+        assert_string_equal(text, rows[i].tokens);
+        free(prompt);
+        hb_given_free(&g);
+    }
+    hb_model_close(model);
+}
+
+/* In byte-level vocabularies, a word is split off before it is merged. */
+static void test_byte_level(void **state)
+{
+    char text[128];
+    (void)state;
+    hb_model *model = open_vocab(tiny_model("bytes"));
+    hb_given g = tokenize(model, NULL, "a", "the");
+    spell(model, g.tokens + g.n_prompt, g.n_answer, text, sizeof text);
+    assert_string_equal(text, "[\xC4\xA0the]");
+    hb_given_free(&g);
+    g = tokenize(model, NULL, "at", "he"); /* "the" would be one token, but the prompt has ended */
+    spell(model, g.tokens + g.n_prompt, g.n_answer, text, sizeof text);
+    assert_string_equal(text, "[\xC4\xA0][h][e]");
+    hb_given_free(&g);
+    g = tokenize(model, NULL, "at ", "he");
+    spell(model, g.tokens, g.n_prompt + g.n_answer, text, sizeof text);
+    assert_string_equal(text, "[a][t][\xC4\xA0][h][e]");
+    hb_given_free(&g);
+    hb_model_close(model);
+}
+
+/* In every format, prompt and answer have the tokens of the conversation, and the token that ends the
+ * turn is the last one. */
+static void test_formats(void **state)
+{
+    static const hb_message talk[] = {{HB_ROLE_USER, "who is it", 9},
+                                      {HB_ROLE_ASSISTANT, "the sun", 7}};
+    int ended = 0;
+    (void)state;
+    hb_model *model = open_vocab(tiny_model("chat"));
+    for (size_t i = 0; hb_chat_format_name(i); i++) {
+        hb_error err;
+        int32_t *whole;
+        size_t n;
+        hb_chat *chat = open_chat(model, hb_chat_format_name(i), NULL);
+        hb_given g = tokenize(model, chat, talk[0].text, talk[1].text);
+        assert_ok(hb_chat_tokenize(chat, talk, 2, false, &whole, &n, &err));
+        size_t total = g.n_prompt + g.n_answer;
+        assert_in_range(total, 1, n);
+        assert_memory_equal(g.tokens, whole, total * sizeof *whole);
+        bool ends = hb_token_is_end(model, g.tokens[total - 1]);
+        for (size_t k = total; k < n; k++) assert_false(hb_token_is_end(model, whole[k]));
+        ended += ends;
+        assert_int_equal(g.characters[g.n_answer - 1 - ends].end, 7);
+        free(whole);
+        hb_given_free(&g);
+        hb_chat_close(chat);
+    }
+    assert_in_range(ended, 10, 40); /* those whose token this vocabulary has */
+    hb_model_close(model);
+}
+
+#define TURNS "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+#define ASKS  "{% if add_generation_prompt %}<|im_start|>assistant\n"
+
+/* What a template writes about reasoning before an answer belongs to the prompt. */
+static void test_reasoning(void **state)
+{
+    static const char thinks[] = "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+                                 "{% if m.role == 'assistant' %}<think>\n\n</think>\n\n{% endif %}"
+                                 "{{ m.content }}<|im_end|>\n{% endfor %}" ASKS "{% endif %}";
+    static const struct {
+        const char *template, *answer, *prompt_end, *tokens;
+    } rows[] = {
+        {TURNS ASKS "{% endif %}", "a", "[t][<0x0A>]", "[a][<|im_end|>]"},
+        {TURNS ASKS "{% endif %}", "\na", "[t][<0x0A>]", "[<0x0A>][a][<|im_end|>]"},
+        {TURNS ASKS "<think>\n{% endif %}", "a", "[n][k][>][<0x0A>][<0x0A>]", "[a][<|im_end|>]"},
+        {TURNS ASKS "<think>\n{% endif %}", "b</think>a", "[n][k][>][<0x0A>]",
+         "[b][<][/][t][h][i][n][k][>][a][<|im_end|>]"},
+        {thinks, "a", "[/][t][h][i][n][k][>][<0x0A>][<0x0A>]", "[a][<|im_end|>]"},
+        {thinks, "<think>b</think>a", "[a][n][t][<0x0A>]",
+         "[<][t][h][i][n][k][>][b][<][/][t][h][i][n][k][>][a][<|im_end|>]"},
+        /* a template that takes no answers, and one whose turns nothing ends */
+        {"{% if messages|length > 1 %}{{ raise_exception('no') }}{% endif %}{{ messages[0].content }}=",
+         "a", "[=]", "[a]"},
+        {"{% for m in messages %}{{ m.content }}:{% endfor %}", "a", "[:]", "[a]"},
+    };
+    (void)state;
+    hb_model *model = open_vocab(tiny_model("chat"));
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[1024];
+        hb_chat *chat = open_chat(model, NULL, rows[i].template);
+        hb_given g = tokenize(model, chat, "q", rows[i].answer);
+        spell(model, g.tokens, g.n_prompt, text, sizeof text);
+        size_t length = strlen(text), end = strlen(rows[i].prompt_end);
+        assert_true(length >= end);
+        assert_string_equal(text + length - end, rows[i].prompt_end);
+        spell(model, g.tokens + g.n_prompt, g.n_answer, text, sizeof text);
+        assert_string_equal(text, rows[i].tokens);
+        hb_given_free(&g);
+        hb_chat_close(chat);
+    }
+    hb_model_close(model);
+}
+
+/* A prompt that carries its markers is joined like a bare one; after a control token comes no space. */
+static void test_prepared(void **state)
+{
+    static const struct {
+        const char *prompt, *tokens;
+    } rows[] = {{"it is", "[" S "the]"},
+                {"<|im_start|>user\nit is", "[" S "the]"},
+                {"it is<|im_end|>", "[" S "the]"}};
+    (void)state;
+    hb_model *model = open_vocab(tiny_model("chat"));
+    hb_chat *chat = open_chat(model, HB_CHAT_PREPARED, NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char text[256];
+        hb_given g = tokenize(model, chat, rows[i].prompt, "the");
+        spell(model, g.tokens + g.n_prompt, g.n_answer, text, sizeof text);
+        assert_string_equal(text, rows[i].tokens);
+        assert_int_equal(g.characters[0].start, 0);
+        assert_int_equal(g.characters[0].end, 3);
+        hb_given_free(&g);
+    }
+    hb_chat_close(chat);
+    hb_model_close(model);
+}
+
+/* ---- Characters ---------------------------------------------------------------------------------- */
+
+static void check_characters(const hb_model *model, const char *prompt, const char *answer,
+                             const char *expected)
+{
+    char text[256] = "";
+    size_t used = 0;
+    hb_given g = tokenize(model, NULL, prompt, answer);
+    for (size_t i = 0; i < g.n_answer; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%d-%d ", (int)g.characters[i].start,
+                                 (int)g.characters[i].end);
+    assert_string_equal(text, expected);
+    hb_given_free(&g);
+}
+
+static void test_characters(void **state)
+{
+    (void)state;
+    hb_model *model = open_vocab(tiny_model("f32"));
+    check_characters(model, "it", "the sun", "0-3 3-7 "); /* the space between is none of them */
+    check_characters(model, "it", " the sun", "0-4 4-8 ");
+    check_characters(model, "it", "\xC3\xA9 a", "0-0 0-1 0-1 1-3 ");
+    check_characters(model, "it\n", "\xF0\x9F\x98\x80!", "0-1 0-1 0-1 0-1 1-2 ");
+    check_characters(model, "it\n",
+                     "\x80"
+                     "a",
+                     "0-0 0-1 "); /* malformed */
+    hb_model_close(model);
+}
+
+/* ---- Measurements -------------------------------------------------------------------------------- */
+
+typedef struct fixture {
+    hb_model *model;
+    hb_session *session;
+} fixture;
+
+static fixture open_demo(int32_t n_ctx)
+{
+    fixture f;
+    hb_error err;
+    const hb_session_options o = {.n_ctx = n_ctx, .n_threads = 2};
+    assert_ok(hb_model_open(project_file("models/hbar-demo.gguf"), &f.model, &err));
+    assert_ok(hb_session_open(f.model, &o, &f.session, &err));
+    return f;
+}
+
+static void close_fixture(fixture *f)
+{
+    hb_session_close(f->session);
+    hb_model_close(f->model);
+}
+
+static hb_generate_options options(double cutoff)
+{
+    hb_generate_options o = hb_generate_defaults();
+    o.max_tokens = 12;
+    o.monitor.cutoff = cutoff;
+    return o;
+}
+
+static void check_steps(const hb_generation *given, const hb_generation *generated, size_t n)
+{
+    size_t n_signals = hb_signal_set_count(generated->signals);
+    for (size_t i = 0; i < n; i++) {
+        const hb_step *a = &given->trajectory[i], *b = &generated->trajectory[i];
+        assert_int_equal(a->step, b->step);
+        assert_int_equal(a->token, b->token);
+        assert_near(a->p_fail, b->p_fail, 0);
+        assert_memory_equal(a->values, b->values, n_signals * sizeof *a->values);
+    }
+}
+
+static void check_scores(const hb_generation *given, const hb_generation *generated)
+{
+    size_t n = hb_scores_count(generated->scores);
+    assert_int_equal(hb_scores_count(given->scores), n);
+    for (size_t i = 0; i < n; i++)
+        assert_near(hb_scores_at(given->scores, i), hb_scores_at(generated->scores, i), 0);
+}
+
+/* Appends a token, such as the one that ended a generation. */
+static void append(hb_given *g, int32_t token)
+{
+    size_t n = g->n_prompt + g->n_answer++;
+    g->tokens = realloc(g->tokens, (n + 1) * sizeof *g->tokens);
+    g->tokens[n] = token;
+}
+
+/* Judges an answer that the model generated. Every measurement is that of the generation. Returns how
+ * it ended. */
+static hb_finish check_same(const fixture *f, const char *prompt)
+{
+    hb_error err;
+    hb_generation made, judged;
+    const hb_generate_options o = options(1.1);
+    assert_ok(hb_generate(f->session, prompt, strlen(prompt), &o, &made, &err));
+    hb_given g = tokenize(f->model, NULL, prompt, made.text);
+    assert_int_equal(g.n_prompt, made.n_prompt);
+    assert_int_equal(g.n_answer, made.n_tokens);
+    assert_memory_equal(g.tokens + g.n_prompt, made.tokens, g.n_answer * sizeof *g.tokens);
+    assert_ok(hb_judge(f->session, &g, &o, &judged, &err));
+    assert_int_equal(judged.finish, HB_FINISH_GIVEN);
+    assert_int_equal(judged.n_steps, made.n_tokens);
+    assert_string_equal(judged.text, made.text);
+    check_steps(&judged, &made, judged.n_steps);
+    if (made.finish == HB_FINISH_END) {
+        hb_generation_free(&judged);
+        append(&g, made.last.token);
+        assert_ok(hb_judge(f->session, &g, &o, &judged, &err));
+        assert_int_equal(judged.finish, HB_FINISH_END);
+    }
+    assert_int_equal(judged.n_steps, made.n_steps);
+    assert_int_equal(judged.n_tokens, made.n_tokens);
+    check_steps(&judged, &made, made.n_steps);
+    check_scores(&judged, &made);
+    hb_finish finish = made.finish;
+    hb_given_free(&g);
+    hb_generation_free(&made);
+    hb_generation_free(&judged);
+    return finish;
+}
+
+static void test_as_generated(void **state)
+{
+    static const char *const prompts[] = {
+        "Question: What is the capital of France?\nAnswer:",
+        "Question: Who painted Guernica?\nAnswer:",
+        "Question: What is the capital of Cuba?\nAnswer:",
+        "Question: On which continent is Nigeria?\nAnswer:",
+        "The capital of Italy is",
+        "Context: Nigeria is part of Africa.\n\nQuestion: On which continent is Nigeria?\n\n"
+        "Proposed answer: Asia\n\nIs this answer faithful to the context? Answer 'Yes' or 'No':",
+    };
+    int ended = 0;
+    (void)state;
+    fixture f = open_demo(256);
+    for (size_t i = 0; i < sizeof prompts / sizeof *prompts; i++)
+        ended += check_same(&f, prompts[i]) == HB_FINISH_END;
+    assert_in_range(ended, 1, 6);
+    close_fixture(&f);
+}
+
+/* A given answer goes on where a generation halts, and tells of that step. Its scores are those of all
+ * steps, also where only scores are kept. */
+static void test_alarm(void **state)
+{
+    static const char prompt[] = "Question: What is the capital of Cuba?\nAnswer:";
+    hb_error err;
+    hb_generation whole, halted, judged, scored;
+    (void)state;
+    fixture f = open_demo(256);
+    hb_generate_options o = options(1.1);
+    assert_ok(hb_generate(f.session, prompt, strlen(prompt), &o, &whole, &err));
+    assert_int_equal(whole.alarm, -1);
+    hb_given g = tokenize(f.model, NULL, prompt, whole.text);
+    double second = fmax(whole.trajectory[1].watched, whole.trajectory[2].watched);
+    o.monitor.cutoff = 0.5;
+    o.monitor.tau = second;
+    assert_ok(hb_generate(f.session, prompt, strlen(prompt), &o, &halted, &err));
+    assert_int_equal(halted.finish, HB_FINISH_HALTED);
+    assert_int_equal(halted.alarm, halted.last.step);
+    assert_ok(hb_judge(f.session, &g, &o, &judged, &err));
+    assert_int_equal(judged.alarm, halted.alarm);
+    assert_in_range(judged.alarm, 0, 2);
+    assert_int_equal(judged.finish, HB_FINISH_GIVEN);
+    assert_int_equal(judged.n_steps, whole.n_tokens);
+    assert_near(judged.cutoff, 0.5, 0);
+    o.mode = HB_MODE_SCORE_ONLY;
+    o.max_tokens = 1; /* not used, like these */
+    o.one_line = true;
+    const char *const stops[] = {"a"};
+    o.stops = stops;
+    o.n_stops = 1;
+    o.sampling.temperature = 1;
+    assert_ok(hb_judge(f.session, &g, &o, &scored, &err));
+    assert_null(scored.trajectory);
+    assert_int_equal(scored.alarm, judged.alarm);
+    check_scores(&scored, &judged);
+    o.monitor.cutoff = -1;
+    assert_fails(hb_judge(f.session, &g, &o, &scored, &err), HB_ERR_ARGUMENT, "cutoff");
+    o.monitor.cutoff = INFINITY;
+    assert_fails(hb_judge(f.session, &g, &o, &scored, &err), HB_ERR_ARGUMENT, "cutoff");
+    hb_generation_free(&whole);
+    hb_generation_free(&halted);
+    hb_generation_free(&judged);
+    hb_generation_free(&scored);
+    hb_given_free(&g);
+    close_fixture(&f);
+}
+
+/* ---- What is refused ----------------------------------------------------------------------------- */
+
+static void test_refused(void **state)
+{
+    hb_error err;
+    hb_given g;
+    hb_generation judged;
+    (void)state;
+    fixture f = open_demo(16);
+    assert_fails(hb_given_tokenize(f.model, NULL, NULL, "a", 1, "", 0, &g, &err), HB_ERR_ARGUMENT,
+                 "the answer is empty");
+    g = tokenize(f.model, NULL, "a b c", "d e f g h i j k l m n o p q r s t u v w x y z");
+    assert_fails(hb_judge(f.session, &g, NULL, &judged, &err), HB_ERR_CONTEXT,
+                 "do not fit the context of 16");
+    g.n_answer = 17 - g.n_prompt; /* the last token needs no room */
+    assert_ok(hb_judge(f.session, &g, NULL, &judged, &err));
+    assert_int_equal(judged.n_steps, g.n_answer);
+    hb_generation_free(&judged);
+    g.n_answer++;
+    assert_fails(hb_judge(f.session, &g, NULL, &judged, &err), HB_ERR_CONTEXT, "do not fit");
+    g.n_answer = 0;
+    assert_fails(hb_judge(f.session, &g, NULL, &judged, &err), HB_ERR_ARGUMENT, "empty");
+    g.n_answer = 1;
+    g.tokens[g.n_prompt] = -1;
+    assert_fails(hb_judge(f.session, &g, NULL, &judged, &err), HB_ERR_ARGUMENT, "token -1");
+    hb_given_free(&g);
+    hb_given_free(NULL);
+    close_fixture(&f);
+}
+
+static void test_without_memory(void **state)
+{
+    static const hb_message talk[] = {{HB_ROLE_USER, "it is", 5}, {HB_ROLE_ASSISTANT, "the sun", 7}};
+    hb_error err;
+    hb_given g;
+    (void)state;
+    hb_model *model = open_vocab(tiny_model("chat"));
+    hb_chat *chat = open_chat(model, NULL, TURNS ASKS "<think>\n{% endif %}");
+    for (int k = 0; k < 2; k++)
+        for (long i = 0;; i++) {
+            fail_allocations(i, false);
+            hb_status status = hb_given_tokenize(model, k ? chat : NULL, NULL, talk[0].text, 5,
+                                                 talk[1].text, 7, &g, &err);
+            stop_failing();
+            if (!status) hb_given_free(&g);
+            if (!allocations.failed) break;
+            assert_int_equal(status, HB_ERR_MEMORY);
+        }
+    hb_chat_close(chat);
+    hb_model_close(model);
+}
+
+int main(void)
+{
+    setenv("HBAR_KERNELS", "portable", 1); /* results do not depend on batches, bit for bit */
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bare_prompts), cmocka_unit_test(test_byte_level),
+        cmocka_unit_test(test_formats),      cmocka_unit_test(test_reasoning),
+        cmocka_unit_test(test_prepared),     cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_as_generated), cmocka_unit_test(test_alarm),
+        cmocka_unit_test(test_refused),      cmocka_unit_test(test_without_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
