@@ -835,17 +835,20 @@ typedef struct hb_sample {
     const hb_message *messages; /* [n_messages], where the row is a conversation, which `prompt` then
                                    spells out; else NULL */
     size_t n_messages;
-    const char *response; /* with HB_READ_RESPONSE, the answer that the label is about; else NULL */
-    const hb_response_span *spans; /* [n_spans], what is hallucinated of the response; NULL: not told */
+    const char *response; /* with HB_READ_RESPONSE, the answer to evaluate, which the label or grade is
+                             about; else NULL */
+    const hb_response_span *spans; /* [n_spans], what is hallucinated of the response, which may be
+                                      nothing; NULL: not known */
     size_t n_spans;
     const char *context; /* what the answer should be based on; NULL: nothing */
 } hb_sample;
 
 typedef struct hb_dataset hb_dataset;
 
-/* What becomes of rows that hold a response and its label. */
+/* What becomes of rows that hold a response. */
 typedef enum hb_read_as {
-    HB_READ_USUAL,     /* as the format does: judgements where there are responses */
+    HB_READ_USUAL,     /* as is usual for the format: HaluEval's are judged, others evaluated; a
+                          prompt_template that shows {response} makes judgements */
     HB_READ_JUDGEMENT, /* the prompt shows the response and asks whether it is right */
     HB_READ_RESPONSE   /* the prompt is the task's, and the sample carries the response */
 } hb_read_as;
@@ -888,6 +891,7 @@ typedef struct hb_dataset_info {
     const char *path;    /* of several, divided by commas */
     const char *format;  /* of several, divided by '+' */
     const char *recipe;  /* the format, and the options that decide what samples are made of the rows */
+    hb_read_as read_as;  /* what became of responses; HB_READ_USUAL where the format has none */
     char sha256[65];     /* of the file, of several one after the other */
     uint64_t n_rows;     /* good rows */
     uint64_t n_broken;   /* rows that could not be used */
@@ -1084,13 +1088,14 @@ typedef struct hb_score_options {
 } hb_score_options;
 HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 
-/* Pass 1: generates one greedy answer, without halting, for each sample missing from the run. Each
- * sample's scores are stored at the end of the evaluation in which it finishes. When the label comes
- * from grading the answer, generation stops at the end of the answer's line. Samples are evaluated in
- * batches, limited by the session's number of sequences and its cache; tokens that prompts share are
- * evaluated once. The results equal those of evaluating each sample alone, to the precision that
- * hb_eval guarantees. After HB_ERR_CANCELLED the run can be continued. `session` and `dataset` must
- * match the run's settings. */
+/* Pass 1: for each sample missing from the run, evaluates its given response (hb_given_tokenize) or,
+ * where it has none, generates one greedy answer, without halting. Given responses are evaluated whole,
+ * whatever max_tokens. Each sample's scores are stored at the end of the evaluation in which it
+ * finishes. When the label comes from grading the answer, generation stops at the end of the answer's
+ * line. Samples are evaluated in batches, limited by the session's number of sequences and its cache;
+ * tokens that prompts share are evaluated once. The results equal those of evaluating each sample
+ * alone, to the precision that hb_eval guarantees. After HB_ERR_CANCELLED the run can be continued.
+ * `session` and `dataset` must match the run's settings. */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
 

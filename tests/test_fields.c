@@ -335,9 +335,10 @@ static void test_mapped_labels(void **state)
                         "sample_0=0<Capital of France?>;sample_1=1<Capital of Spain?>;");
     o.positive = NULL;
     o.response = "a.all";
+    o.read_as = HB_READ_JUDGEMENT;
     assert_memory_equal(samples_of(path, &o, "given"),
                         "sample_0=1<Question: Capital of France?\n\nProposed answer: Paris; the", 67);
-    o.read_as = HB_READ_RESPONSE;
+    o.read_as = HB_READ_USUAL;
     assert_string_equal(samples_of(path, &o, "given"),
                         "sample_0=1<Capital of France?>~Paris; the city of Paris;"
                         "sample_1=0<Capital of Spain?>~Madrid;");

@@ -408,6 +408,161 @@ static void test_alarm(void **state)
     close_fixture(&f);
 }
 
+/* ---- Pass 1 -------------------------------------------------------------------------------------- */
+
+enum { N_ROWS = 6 };
+
+/* What a run holds of each sample. */
+typedef struct outcome {
+    char id[16], text[256], reason[256];
+    hb_sample_status status;
+    hb_finish finish;
+    int32_t n_prompt, n_tokens;
+    hb_grade grade;
+    int label;
+    double scores[17 * 7];
+} outcome;
+
+typedef struct outcomes {
+    outcome list[N_ROWS];
+    size_t n;
+} outcomes;
+
+static hb_status take_sample(void *user, const hb_run_sample *s)
+{
+    outcomes *all = user;
+    outcome *o = &all->list[all->n++];
+    assert_in_range(all->n, 1, N_ROWS);
+    *o = (outcome){.status = s->status,
+                   .finish = s->finish,
+                   .n_prompt = s->n_prompt,
+                   .n_tokens = s->n_tokens,
+                   .grade = s->grade,
+                   .label = s->label};
+    snprintf(o->id, sizeof o->id, "%s", s->id);
+    snprintf(o->text, sizeof o->text, "%s", s->text ? s->text : "");
+    snprintf(o->reason, sizeof o->reason, "%s", s->reason ? s->reason : "");
+    for (size_t i = 0; i < 17 * 7; i++) o->scores[i] = hb_scores_at(s->scores, i);
+    return HB_OK;
+}
+
+/* Runs pass 1 on a text of rows, with two sequences, and returns what the run holds. */
+static outcomes run_pass(const fixture *f, const char *dir, const char *rows, int32_t max_tokens)
+{
+    static int number;
+    char data[160], path[160];
+    hb_error err;
+    hb_dataset *dataset;
+    hb_session *session;
+    hb_run *run;
+    outcomes all = {0};
+    const hb_session_options so = {.n_ctx = 64, .n_threads = 2, .n_sequences = 2};
+    snprintf(data, sizeof data, "%s/%d.jsonl", dir, ++number);
+    snprintf(path, sizeof path, "%s/%d.db", dir, number);
+    FILE *file = fopen(data, "w");
+    assert_true(fputs(rows, file) >= 0 && fclose(file) == 0);
+    assert_ok(hb_session_open(f->model, &so, &session, &err));
+    assert_ok(hb_dataset_open(data, NULL, &dataset, &err));
+    const hb_dataset_info *d = hb_dataset_get_info(dataset);
+    const hb_run_settings s = {.model_sha256 = "m",
+                               .data_format = d->recipe,
+                               .data_sha256 = d->sha256,
+                               .n_samples = d->n_selected,
+                               .max_tokens = max_tokens,
+                               .n_ctx = 64,
+                               .alpha = 0.1};
+    assert_ok(hb_run_create(path, &s, &run, &err));
+    assert_ok(hb_score(session, dataset, run, NULL, &err));
+    assert_ok(hb_run_each(run, take_sample, &all, &err));
+    hb_run_close(run);
+    hb_dataset_close(dataset);
+    hb_session_close(session);
+    return all;
+}
+
+/* Pass 1 on what it generated itself gives the same scores, bit for bit. */
+static void test_pass_1_as_generated(void **state)
+{
+    static const char *const prompts[N_ROWS] = {
+        "Question: What is the capital of France?\\nAnswer:",
+        "Question: Who painted Guernica?\\nAnswer:",
+        "Question: What is the capital of Cuba?\\nAnswer:",
+        "The capital of Italy is",
+        "The capital of Norway is",
+        "Question: Who wrote Faust?\\nAnswer:",
+    };
+    char rows[4096] = "", given[4096] = "";
+    size_t n = 0, k = 0, compared = 0;
+    fixture f = open_demo(64);
+    for (int i = 0; i < N_ROWS; i++)
+        n += (size_t)snprintf(rows + n, sizeof rows - n, "{\"prompt\":\"%s\",\"label\":%d}\n",
+                              prompts[i], i % 2);
+    const outcomes made = run_pass(&f, *state, rows, 2);
+    n = 0;
+    for (int i = 0; i < N_ROWS; i++) {
+        assert_null(strpbrk(made.list[i].text, "\"\\\n"));
+        n += (size_t)snprintf(given + n, sizeof given - n,
+                              "{\"prompt\":\"%s\",\"response\":\"%s\",\"label\":%d}\n", prompts[i],
+                              made.list[i].text, i % 2);
+    }
+    const outcomes judged = run_pass(&f, *state, given, 1);
+    assert_int_equal(judged.n, N_ROWS);
+    for (; k < N_ROWS; k++) {
+        const outcome *a = &judged.list[k], *b = &made.list[k];
+        assert_int_equal(a->status, HB_SAMPLE_SCORED);
+        assert_int_equal(a->finish, HB_FINISH_GIVEN);
+        assert_string_equal(a->text, b->text);
+        assert_int_equal(a->n_prompt, b->n_prompt);
+        assert_int_equal(a->n_tokens, b->n_tokens);
+        assert_int_equal(a->label, b->label);
+        if (b->finish != HB_FINISH_MAX_TOKENS) continue; /* its end was measured, too */
+        for (size_t i = 0; i < 17 * 7; i++) assert_near(a->scores[i], b->scores[i], 0);
+        compared++;
+    }
+    assert_in_range(compared, 3, N_ROWS);
+    close_fixture(&f);
+}
+
+/* A response without a label is graded, whole. One that does not fit is skipped, and where there is
+ * none, one is generated. */
+static void test_pass_1_of_others(void **state)
+{
+    char rows[4096];
+    fixture f = open_demo(64);
+    outcomes got =
+        run_pass(&f, *state,
+                 "{\"prompt\":\"P:\",\"response\":\"It is\\nParis\",\"answers\":[\"Paris\"]}\n"
+                 "{\"prompt\":\"P:\",\"response\":\"Paris\",\"answers\":[\"Paris\"]}\n"
+                 "{\"prompt\":\"P:\",\"response\":\"Rome\",\"answers\":[\"Paris\"]}\n",
+                 1);
+    static const bool exact[] = {false, true, false}, contains[] = {true, true, false};
+    assert_int_equal(got.n, 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(got.list[i].label, HB_LABEL_BY_GRADE);
+        assert_int_equal(got.list[i].grade.exact, exact[i]);
+        assert_int_equal(got.list[i].grade.contains, contains[i]);
+    }
+    snprintf(rows, sizeof rows,
+             "{\"prompt\":\"P:\",\"response\":\"%070d\",\"label\":1}\n"
+             "{\"prompt\":\"P:\",\"response\":\"%030d\",\"label\":1}\n",
+             0, 0);
+    got = run_pass(&f, *state, rows, 1);
+    assert_int_equal(got.list[0].status, HB_SAMPLE_SKIPPED);
+    assert_non_null(strstr(got.list[0].reason, "more do not fit the context of 64"));
+    assert_int_equal(got.list[1].status, HB_SAMPLE_SCORED);
+    assert_in_range(got.list[1].n_tokens, 20, 40);
+    got = run_pass(&f, *state,
+                   "{\"messages\":[{\"role\":\"user\",\"content\":\"P:\"},{\"role\":\"assistant\","
+                   "\"content\":\"Paris\"}],\"label\":0}\n"
+                   "{\"messages\":[{\"role\":\"user\",\"content\":\"P:\"}],\"label\":0}\n",
+                   1);
+    assert_int_equal(got.list[0].finish, HB_FINISH_GIVEN);
+    assert_string_equal(got.list[0].text, "Paris");
+    assert_int_equal(got.list[1].finish, HB_FINISH_MAX_TOKENS);
+    assert_int_equal(got.list[1].n_tokens, 1);
+    close_fixture(&f);
+}
+
 /* ---- What is refused ----------------------------------------------------------------------------- */
 
 static void test_refused(void **state)
@@ -464,11 +619,18 @@ int main(void)
 {
     setenv("HBAR_KERNELS", "portable", 1); /* results do not depend on batches, bit for bit */
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bare_prompts), cmocka_unit_test(test_byte_level),
-        cmocka_unit_test(test_formats),      cmocka_unit_test(test_reasoning),
-        cmocka_unit_test(test_prepared),     cmocka_unit_test(test_characters),
-        cmocka_unit_test(test_as_generated), cmocka_unit_test(test_alarm),
-        cmocka_unit_test(test_refused),      cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_bare_prompts),
+        cmocka_unit_test(test_byte_level),
+        cmocka_unit_test(test_formats),
+        cmocka_unit_test(test_reasoning),
+        cmocka_unit_test(test_prepared),
+        cmocka_unit_test(test_characters),
+        cmocka_unit_test(test_as_generated),
+        cmocka_unit_test(test_alarm),
+        cmocka_unit_test_setup_teardown(test_pass_1_as_generated, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_pass_1_of_others, make_scratch, remove_scratch),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_without_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,7 +145,7 @@ static void test_answered(void **state)
     "\"segmented_response\":[\"It is.\",\"It is.\",\"Caf\\u00e9 it "                                   \
     "is.\"],\"labels\":[true,false,false]}"
 
-/* As judgements. */
+/* As judgements. Those of HaluEval are usually read so. */
 static const published judged[] = {
     {"halueval_qa", HALUEVAL_QA,
      "qa_0_cor=0<Context: K\n\nQuestion: Q?\n\nProposed answer: R\n\nIs this answer faithful to the "
@@ -203,7 +203,8 @@ static const published judged[] = {
      "Answer 'Yes' or 'No':>;"},
 };
 
-/* The same rows with the responses to be evaluated, and what is hallucinated of them. */
+/* The same rows with the responses to be evaluated, and what is hallucinated of them. Others than
+ * HaluEval's are usually read so. */
 static const published given[] = {
     {"halueval_qa", HALUEVAL_QA,
      "qa_0_cor=0<Context: K\n\nQuestion: Q?\nAnswer:>~R;qa_0_hal=1<Context: K\n\nQuestion: "
@@ -225,17 +226,106 @@ static const published given[] = {
      "{\"messages\":[{\"role\":\"user\",\"content\":\"Q?\"},{\"role\":\"assistant\",\"content\":\"A\"}]"
      ",\"label\":0}",
      "messages_0=0<Q?>~A;"},
+    {"messages", "{\"messages\":[{\"role\":\"user\",\"content\":\"Q?\"}],\"label\":1}",
+     "messages_0=1<Q?>;"}, /* nothing is given, so the model answers */
+    {"given_context", "{\"prompt\":\"P?\",\"response\":\"A\",\"context\":\"K\",\"label\":0}",
+     "sample_0=0<P?>~A;"},
+    {"given_answers",
+     "{\"prompt\":\"P?\",\"response\":\"An A\",\"answers\":[\"A\",\"B\"],\"spans\":[[0,2]]}",
+     "sample_0=-1<P?>A|B~An A[0,2);"},
 };
+
+static bool is_halueval(const published *p)
+{
+    return strncmp(p->format, "halueval", 8) == 0;
+}
 
 static void test_judged(void **state)
 {
-    check_all(*state, judged, sizeof judged / sizeof *judged, HB_READ_USUAL);
     check_all(*state, judged, sizeof judged / sizeof *judged, HB_READ_JUDGEMENT);
+    for (size_t i = 0; i < sizeof judged / sizeof *judged; i++)
+        if (is_halueval(&judged[i])) check_all(*state, &judged[i], 1, HB_READ_USUAL);
 }
 
 static void test_given(void **state)
 {
     check_all(*state, given, sizeof given / sizeof *given, HB_READ_RESPONSE);
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++)
+        if (!is_halueval(&given[i])) check_all(*state, &given[i], 1, HB_READ_USUAL);
+}
+
+static hb_read_as read_as(const char *path, const hb_dataset_options *o)
+{
+    hb_dataset *dataset;
+    hb_error err = {0};
+    assert_ok(hb_dataset_open(path, o, &dataset, &err));
+    hb_read_as as = hb_dataset_get_info(dataset)->read_as;
+    hb_dataset_close(dataset);
+    return as;
+}
+
+/* The dataset says what became of responses. A template that shows the response asks about it. */
+static void test_reading(void **state)
+{
+    hb_dataset_options o = data_options();
+    hb_dataset *dataset;
+    hb_error err = {0};
+    char own[256];
+    const char *path = put_text(*state, "own", "{\"prompt\":\"P?\",\"response\":\"A\",\"label\":1}");
+    snprintf(own, sizeof own, "%s", path);
+    assert_int_equal(read_as(own, &o), HB_READ_RESPONSE);
+    o.prompt_template = "Is {response} right? {prompt}";
+    assert_int_equal(read_as(own, &o), HB_READ_JUDGEMENT);
+    assert_string_equal(samples_of(own, &o, "given"), "sample_0=1<Is A right? P?>;");
+    o.prompt_template = "Briefly: {prompt}";
+    assert_string_equal(samples_of(own, &o, "given"), "sample_0=1<Briefly: P?>~A;");
+    o.prompt_template = NULL;
+    const char *halueval = put_text(*state, "f", HALUEVAL_QA);
+    assert_int_equal(read_as(halueval, &o), HB_READ_JUDGEMENT);
+    const char *const both[] = {own, put_text(*state, "g",
+                                              "{\"user_query\":\"Q\",\"chatgpt_response\":\"A\","
+                                              "\"hallucination\":\"no\"}")};
+    assert_fails(hb_dataset_open_files(both, 2, &o, &dataset, &err), HB_ERR_ARGUMENT,
+                 "own are evaluated, but those of");
+    o.read_as = HB_READ_RESPONSE;
+    assert_ok(hb_dataset_open_files(both, 2, &o, &dataset, &err));
+    hb_dataset_close(dataset);
+    o.read_as = HB_READ_USUAL;
+    assert_int_equal(read_as(put_text(*state, "f", "{\"prompt\":\"P\",\"label\":1}"), &o),
+                     HB_READ_USUAL);
+    o.read_as = HB_READ_JUDGEMENT;
+    assert_fails(hb_dataset_open(put_text(*state, "f",
+                                          "{\"prompt\":\"P?\",\"response\":\"A\",\"answers\":[\"A\"]}"),
+                                 &o, &dataset, &err),
+                 HB_ERR_ARGUMENT, "data of format given_answers hold no responses to judge");
+}
+
+/* Spans are known where the row tells them, and of right responses where another row tells some. */
+static void test_known_spans(void **state)
+{
+    static const char *const rows[] = {"{\"prompt\":\"P\",\"response\":\"A\",\"label\":0}\n",
+                                       "{\"prompt\":\"P\",\"response\":\"A\",\"label\":1}\n",
+                                       "{\"prompt\":\"P\",\"response\":\"A\",\"label\":1,"
+                                       "\"spans\":[]}\n",
+                                       "{\"prompt\":\"P\",\"response\":\"A\",\"label\":1,"
+                                       "\"spans\":[[0,1]]}\n"};
+    static const bool known[2][4] = {{false, false, true}, {true, false, true, true}};
+    for (int k = 0; k < 2; k++) {
+        char text[512] = "";
+        hb_dataset_options o = data_options();
+        hb_dataset *dataset;
+        hb_sample s;
+        bool found;
+        hb_error err = {0};
+        for (int i = 0; i < 3 + k; i++) strcat(text, rows[i]);
+        assert_ok(hb_dataset_open(put_text(*state, "f", text), &o, &dataset, &err));
+        for (int i = 0; i < 3 + k; i++) {
+            assert_ok(hb_dataset_next(dataset, &s, &found, &err));
+            assert_int_equal(s.spans != NULL, known[k][i]);
+            assert_int_equal(s.n_spans, i == 3);
+        }
+        hb_dataset_close(dataset);
+    }
 }
 
 /* RAGTruth's responses and their sources are two files. */
@@ -356,6 +446,15 @@ static void test_broken(void **state)
         {"halubench", "{\"passage\":\"p\",\"question\":\"q\",\"answer\":\"a\",\"label\":\"MAYBE\"}",
          "label 'MAYBE' is"},
         {"answers", "{\"prompt\":\"p\",\"answers\":{\"x\":1}}", "field 'answers' has no answer"},
+        {"given", "{\"prompt\":\"p\",\"response\":\" \\n\",\"label\":1}", "the response is empty"},
+        {"faithdial",
+         "{\"history\":[\"h\"],\"knowledge\":\"k\",\"response\":\"r\",\"original_response\":\"\","
+         "\"BEGIN\":[\"Hallucination\"]}",
+         "the response is empty"},
+        {"messages",
+         "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"assistant\",\"content\":"
+         "\"\"}],\"label\":1}",
+         "the response is empty"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hb_dataset_options o = data_options();
@@ -423,7 +522,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answered),      cmocka_unit_test(test_judged),
-        cmocka_unit_test(test_given),         cmocka_unit_test(test_ragtruth),
+        cmocka_unit_test(test_given),         cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_known_spans),   cmocka_unit_test(test_ragtruth),
         cmocka_unit_test(test_conversations), cmocka_unit_test(test_broken),
         cmocka_unit_test(test_hostile),       cmocka_unit_test(test_shared),
     };

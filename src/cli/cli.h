@@ -277,7 +277,7 @@ typedef struct cli_data {
     cli_list paths, fields;
     cli_labels labels;
     const char *separator, *where, *join, *template, *shots_path;
-    int format;
+    int format, read_as; /* read_as: an hb_read_as */
     int32_t shots;
     bool strict;                /* set by the command */
     hb_dataset_options options; /* set by cli_data_check, with what own_template holds */

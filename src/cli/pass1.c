@@ -63,7 +63,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
                  "signals to measure, separated by commas");
     cli_begin_group(options, CLI_GROUP_GENERATION);
     cli_add_int(options, "max-tokens", 0, "N", &p->max_tokens, 1, 1 << 24,
-                "generate at most N tokens for a sample");
+                "generate at most N tokens for a sample; given responses are evaluated whole");
     add_resource_options(options, p);
     cli_begin_group(options, CLI_GROUP_OUTPUT);
     cli_add_text(options, "output-dir", 'o', "DIR", &p->output_dir, "directory to write to");

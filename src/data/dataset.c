@@ -35,6 +35,7 @@ static hb_status first_pass(hb_dataset *dataset, hb_error *err)
     while (status == HB_OK) {
         status = hb_pass_next(dataset, &found, &good, &why, err);
         if (status != HB_OK || !found) break;
+        dataset->marked |= good && dataset->row.n_spans > 0;
         if (!good && why.status) status = report(dataset, why.message, err);
         else if (!good) dataset->info.n_left_out++;
     }
@@ -98,7 +99,13 @@ static hb_status open_file(hb_data_file *file, const char *path, const hb_datase
     return status == HB_OK ? open_join(file, options, err) : status;
 }
 
-/* Checks that all files have the same number of samples per row and the same kind of labels. */
+static const char *reading_of(const hb_mapping *m)
+{
+    return m->judges ? "judged" : m->evaluates ? "evaluated" : "missing";
+}
+
+/* Checks that all files have the same number of samples per row and the same kind of labels, and that
+ * their responses are read alike. */
 static hb_status check_alike(const hb_dataset *dataset, hb_error *err)
 {
     const hb_data_file *first = &dataset->files[0];
@@ -110,6 +117,13 @@ static hb_status check_alike(const hb_dataset *dataset, hb_error *err)
             return hb_fail(err, HB_ERR_ARGUMENT,
                            "%s has format %s and %s has format %s; they cannot be read together",
                            first->input.path, a->name, file->input.path, b->name);
+        if (first->mapping.judges != file->mapping.judges ||
+            first->mapping.evaluates != file->mapping.evaluates)
+            return hb_fail(err, HB_ERR_ARGUMENT,
+                           "the responses of %s are %s, but those of %s are %s; they cannot be read "
+                           "together",
+                           first->input.path, reading_of(&first->mapping), file->input.path,
+                           reading_of(&file->mapping));
     }
     return HB_OK;
 }
@@ -125,7 +139,11 @@ static hb_status open_files(hb_dataset *dataset, const char *const *paths, size_
         dataset->n_files++;
     }
     if (status == HB_OK) status = check_alike(dataset, err);
-    dataset->per_row = dataset->files[0].mapping.per_row;
+    const hb_mapping *m = &dataset->files[0].mapping;
+    dataset->per_row = m->per_row;
+    dataset->info.read_as = m->judges      ? HB_READ_JUDGEMENT
+                            : m->evaluates ? HB_READ_RESPONSE
+                                           : HB_READ_USUAL;
     return status;
 }
 
@@ -349,6 +367,7 @@ static hb_status make_prompt(hb_dataset *dataset, int k, hb_error *err)
 
 static void make_sample(hb_dataset *dataset, int k, hb_sample *sample)
 {
+    static const hb_response_span no_span;
     const hb_mapping *mapping = &hb_pass_file(dataset)->mapping;
     const hb_row *row = &dataset->row;
     bool judged = row->has_response && mapping->judges;
@@ -370,7 +389,9 @@ static void make_sample(hb_dataset *dataset, int k, hb_sample *sample)
     }
     if (!mapping->evaluates || !row->has_response) return;
     sample->response = row->responses[k].data;
-    sample->spans = row->n_spans ? row->spans : NULL;
+    /* Where other rows have spans, a response that is not hallucinated has none. */
+    bool told = row->has_spans || (dataset->marked && row->labels[k] == 0);
+    sample->spans = row->n_spans ? row->spans : told ? &no_span : NULL;
     sample->n_spans = row->n_spans;
 }
 

@@ -35,6 +35,7 @@ struct hb_dataset {
     hb_buffer path, format, recipe;
     char broken[400]; /* message about the first broken row */
     int per_row;
+    bool marked; /* some row tells of a hallucinated span */
     hb_draw draw;
     hb_shots shots;
 

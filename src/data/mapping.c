@@ -72,17 +72,23 @@ static hb_status parse_templates(const hb_dataset_options *o, hb_mapping *m, hb_
     return status;
 }
 
-/* Decides whether prompts show responses or samples have them. */
+/* Decides whether prompts show responses or samples have them. A template of the caller's that shows
+ * the response asks about it. */
 static hb_status choose_reading(const hb_dataset_options *o, hb_mapping *m, hb_error *err)
 {
     const hb_preset *p = m->preset;
-    bool has = p->judge != NULL;
+    bool has = p->judge || p->response;
+    bool shows = has && o->prompt_template && strstr(o->prompt_template, "{response}");
     m->per_row = p->label_by == HB_BY_PAIR ? 2 : 1;
-    m->evaluates = o->read_as == HB_READ_RESPONSE;
-    m->judges = has && !m->evaluates;
-    if (has || o->read_as == HB_READ_USUAL) return HB_OK;
-    return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s have no responses to %s", p->name,
-                   m->evaluates ? "evaluate" : "judge");
+    m->judges =
+        o->read_as == HB_READ_JUDGEMENT || (o->read_as == HB_READ_USUAL && (p->judged || shows));
+    m->evaluates = o->read_as == HB_READ_RESPONSE || (o->read_as == HB_READ_USUAL && has && !m->judges);
+    if (m->evaluates && !has)
+        return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s have no responses to evaluate",
+                       p->name);
+    if (m->judges && !p->judge && !shows)
+        return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s have no responses to judge", p->name);
+    return HB_OK;
 }
 
 static hb_status parse(const hb_dataset_options *o, hb_mapping *m, hb_error *err)

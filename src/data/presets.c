@@ -15,6 +15,7 @@ const hb_preset hb_presets[] = {
      .id_prefix = "qa",
      .needs = "knowledge,question,right_answer,hallucinated_answer",
      .label_by = HB_BY_PAIR,
+     .judged = true,
      .prompt = IN_CONTEXT "\nAnswer:",
      .judge = IN_CONTEXT "\n\nProposed answer: {response}\n\n" FAITHFUL,
      .right = "right_answer",
@@ -24,6 +25,7 @@ const hb_preset hb_presets[] = {
      .id_prefix = "dialogue",
      .needs = "knowledge,dialogue_history,right_response,hallucinated_response",
      .label_by = HB_BY_PAIR,
+     .judged = true,
      .prompt = DIALOGUE "Response:",
      .judge = DIALOGUE "Proposed response: {response}\n\n"
                        "Is this response faithful to the context?" YES_OR_NO,
@@ -34,6 +36,7 @@ const hb_preset hb_presets[] = {
      .id_prefix = "summarization",
      .needs = "document,right_summary,hallucinated_summary",
      .label_by = HB_BY_PAIR,
+     .judged = true,
      .prompt = "Document: {context}\n\nSummary:",
      .judge = "Document: {context}\n\nProposed summary: {response}\n\n"
               "Is this summary faithful to the document?" YES_OR_NO,
@@ -44,6 +47,7 @@ const hb_preset hb_presets[] = {
      .id_prefix = "general",
      .needs = "user_query,chatgpt_response,hallucination",
      .label_by = HB_BY_WORD,
+     .judged = true,
      .prompt = "{user_query}",
      .judge = "Question: {user_query}\n\nProposed answer: {response}\n\n" TRUTHFUL,
      .label = "hallucination",
@@ -53,6 +57,7 @@ const hb_preset hb_presets[] = {
      .id_prefix = "qa_sample",
      .needs = "knowledge,question,answer,hallucination",
      .label_by = HB_BY_WORD,
+     .judged = true,
      .prompt = IN_CONTEXT "\nAnswer:",
      .judge = IN_CONTEXT "\n\nProposed answer: {response}\n\n" FAITHFUL,
      .label = "hallucination",
@@ -62,6 +67,7 @@ const hb_preset hb_presets[] = {
      .id_prefix = "dialogue_sample",
      .needs = "knowledge,dialogue_history,response,hallucination",
      .label_by = HB_BY_WORD,
+     .judged = true,
      .prompt = DIALOGUE "Response:",
      .judge = DIALOGUE "Proposed response: {response}\n\n"
                        "Is this response faithful to the context?" YES_OR_NO,
@@ -72,6 +78,7 @@ const hb_preset hb_presets[] = {
      .id_prefix = "summarization_sample",
      .needs = "document,summary,hallucination",
      .label_by = HB_BY_WORD,
+     .judged = true,
      .prompt = "Document: {context}\n\nSummary:",
      .judge = "Document: {context}\n\nProposed summary: {response}\n\n"
               "Is this summary faithful to the document?" YES_OR_NO,
@@ -261,6 +268,16 @@ const hb_preset hb_presets[] = {
      .label = "label",
      .response = "response",
      .spans = "spans"},
+    {.name = "given_answers",
+     .id_prefix = "sample",
+     .needs = "prompt,response,answers",
+     .label_by = HB_BY_GRADE,
+     .prompt = "{prompt}",
+     .answers = "answers",
+     .id = "id",
+     .response = "response",
+     .context = "context",
+     .spans = "spans"},
     {.name = "generic",
      .id_prefix = "sample",
      .needs = "prompt,label",
@@ -279,7 +296,7 @@ const hb_preset hb_presets[] = {
      .context = "context"},
 };
 
-#define N_OWN 4
+#define N_OWN 5
 const size_t hb_n_presets = sizeof hb_presets / sizeof *hb_presets;
 const size_t hb_own_presets = sizeof hb_presets / sizeof *hb_presets - N_OWN;
 
@@ -292,7 +309,7 @@ const hb_preset *hb_preset_find(const char *name)
 
 const hb_preset *hb_preset_own(hb_label_by label_by, bool has_response, bool has_context)
 {
-    if (label_by == HB_BY_GRADE) return hb_preset_find("answers");
+    if (label_by == HB_BY_GRADE) return hb_preset_find(has_response ? "given_answers" : "answers");
     if (!has_response) return hb_preset_find("generic");
     return hb_preset_find(has_context ? "given_context" : "given");
 }

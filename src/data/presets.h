@@ -22,6 +22,7 @@ typedef struct hb_preset {
     hb_label_by label_by;
     const char *prompt;    /* template of the task */
     const char *judge;     /* template that shows a response and asks about it */
+    bool judged;           /* responses are judged by default; otherwise they are evaluated */
     const char *answers;   /* right answers, the best first */
     const char *separator; /* between answers in one string */
     const char *after;     /* text before the answer in its string */

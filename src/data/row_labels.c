@@ -62,6 +62,7 @@ static bool read_spans(const hb_mapping *m, hb_row *row, const hb_values *truths
     bool found = false, ok = true;
     size_t from = 0, length = count_characters(row->responses[0].data, row->responses[0].length);
     if (m->spans) ok = hb_path_find(m->spans, &row->scope, &values, &found) || hb_row_no_memory(why);
+    row->has_spans = found;
     for (size_t i = 0; i < hb_list_size(&values) && ok; i++) {
         bool hallucinated = !truths || json_is_false(hb_list_get(truths, i));
         if (!truths && json_is_string(hb_list_get(&values, i))) from = 0;
@@ -125,7 +126,8 @@ static bool read_pair(const hb_mapping *m, hb_row *row, hb_error *why)
     row->has_response = true;
     for (int k = 0; k < 2; k++) {
         row->labels[k] = k;
-        if (!hb_row_add_path(k ? m->wrong : m->right, row, false, &row->responses[k], why))
+        if (!hb_row_add_path(k ? m->wrong : m->right, row, false, &row->responses[k], why) ||
+            !hb_row_check_response(m, row, k, why))
             return false;
     }
     return true;
@@ -143,6 +145,7 @@ bool hb_row_read_labels(const hb_mapping *m, hb_row *row, hb_error *why)
         return read_marks(m, row, why);
     default:
         row->labels[0] = HB_LABEL_BY_GRADE;
+        if (row->has_response && m->response && !read_spans(m, row, NULL, why)) return false;
         return m->messages && !m->answers[0] ? hb_row_read_reply(m, row, why)
                                              : hb_row_read_answers(m, row, why);
     }

@@ -99,6 +99,7 @@ bool hb_row_read_messages(const hb_mapping *m, hb_row *row, hb_error *why)
         row->n_messages = --n;
         if (!hb_buffer_add_text(&row->responses[0], row->contents.list[n]))
             return hb_row_no_memory(why);
+        if (!hb_row_check_response(m, row, 0, why)) return false;
     }
     if (n && row->messages[n - 1].role == HB_ROLE_USER) return write_conversation(row, why);
     hb_fail(why, HB_ERR_FORMAT, "the last message before an answer is not the user's");

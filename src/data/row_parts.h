@@ -33,6 +33,9 @@ bool hb_row_read_reply(const hb_mapping *mapping, hb_row *row, hb_error *why);
  */
 bool hb_row_find_choices(const hb_mapping *mapping, hb_row *row, hb_texts *choices, hb_error *why);
 
+/* Refuses a blank response that is to be evaluated (row_values.c). */
+bool hb_row_check_response(const hb_mapping *mapping, const hb_row *row, int k, hb_error *why);
+
 /* Reads the messages into row->messages and row->conversation. If the last message is the assistant's,
  * it becomes the response (row_messages.c). */
 bool hb_row_read_messages(const hb_mapping *mapping, hb_row *row, hb_error *why);

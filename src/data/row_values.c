@@ -1,6 +1,7 @@
 /* Finds the values of a row and converts them to text. */
 #include "data/row_parts.h"
 
+#include "base/text.h"
 #include "data/records.h"
 
 bool hb_row_no_memory(hb_error *why)
@@ -44,6 +45,16 @@ bool hb_row_add_path(const hb_path *path, hb_row *row, bool objects, hb_buffer *
         hb_row_find(path, row, &values, why) && hb_row_add_values(path, &values, objects, out, why);
     hb_values_free(&values);
     return ok;
+}
+
+bool hb_row_check_response(const hb_mapping *mapping, const hb_row *row, int k, hb_error *why)
+{
+    const hb_buffer *response = &row->responses[k];
+    size_t i = 0;
+    while (i < response->length && hb_is_space(response->data[i])) i++;
+    if (i < response->length || !mapping->evaluates) return true;
+    hb_fail(why, HB_ERR_FORMAT, "the response is empty");
+    return false;
 }
 
 size_t hb_list_size(const hb_values *values)

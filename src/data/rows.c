@@ -98,7 +98,7 @@ static bool read_where(const hb_mapping *m, hb_row *row, hb_error *why)
 
 static void clear_row(hb_row *row)
 {
-    row->left_out = row->has_id = row->has_context = row->has_response = false;
+    row->left_out = row->has_id = row->has_context = row->has_response = row->has_spans = false;
     row->n_messages = row->n_spans = 0;
     hb_texts_clear(&row->answers);
     hb_texts_clear(&row->contents);
@@ -110,7 +110,8 @@ static bool read_response(const hb_mapping *m, hb_row *row, hb_error *why)
 {
     if (!m->response || m->messages) return true;
     row->has_response = true;
-    return hb_row_add_path(m->response, row, false, &row->responses[0], why);
+    return hb_row_add_path(m->response, row, false, &row->responses[0], why) &&
+           hb_row_check_response(m, row, 0, why);
 }
 
 bool hb_row_read(const hb_mapping *m, hb_row *row, hb_error *why)

@@ -59,6 +59,7 @@ typedef struct hb_row {
     hb_scope scope;
     bool left_out; /* the mapping's `where` leaves the row out */
     bool has_id, has_context, has_response;
+    bool has_spans; /* the row tells what of the response is hallucinated, which may be nothing */
     hb_buffer id, context, conversation;
     hb_buffer responses[HB_PER_ROW_MAX];
     int labels[HB_PER_ROW_MAX];

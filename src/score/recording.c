@@ -10,6 +10,7 @@ void hb_scoring_free(hb_scoring *sample)
     free(sample->answers);
     free(sample->id);
     free(sample->prompt);
+    free(sample->response);
     hb_buffer_free(&sample->raw);
     free(sample);
 }
@@ -62,21 +63,31 @@ hb_status hb_record_reason(hb_scorer *s, const hb_scoring *sample, hb_sample_sta
     return HB_OK;
 }
 
-static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o,
-                               hb_error *err)
+/* The sample's text: the given response, or what was generated as valid UTF-8. NULL when memory runs
+ * out. */
+static const char *text_of(hb_scorer *s, const hb_scoring *sample)
 {
+    if (sample->response) return sample->response;
     hb_buffer_clear(&s->text);
     bool ok = hb_buffer_add(&s->text, "", 0);
     hb_utf8_clean(&s->text, sample->raw.data, sample->raw.length, true, &ok);
-    if (!ok) return hb_fail_memory(err);
+    return ok ? s->text.data : NULL;
+}
+
+static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o,
+                               hb_error *err)
+{
+    const char *text = text_of(s, sample);
+    if (!text) return hb_fail_memory(err);
     hb_run_sample row = {.status = HB_SAMPLE_SCORED,
-                         .text = s->text.data,
+                         .text = text,
                          .finish = o->finish,
                          .scores = o->scores,
                          .n_tokens = o->n_tokens,
                          .prompt_seconds = o->prompt_seconds,
                          .decode_seconds = o->decode_seconds};
-    const hb_grading how = {.answer_lines = s->settings->answer_lines,
+    int32_t lines = s->settings->answer_lines;
+    const hb_grading how = {.answer_lines = !lines && sample->response ? HB_ALL_LINES : lines,
                             .abstains = s->options->abstains};
     hb_status status = HB_OK;
     if (sample->answers)

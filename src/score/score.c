@@ -1,5 +1,5 @@
-/* Pass 1: each sample of the dataset becomes a request and is generated exactly once. Only scalars and
- * the short text are kept. */
+/* Pass 1: each sample of the dataset becomes a request and is generated, or its given response
+ * evaluated, exactly once. Only scalars and the short text are kept. */
 #include <stdlib.h>
 #include <string.h>
 #include "score/scorer.h"
@@ -28,6 +28,7 @@ static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
     bool ok = c->id;
     memcpy(c->prompt_sha256, sample->prompt_sha256, sizeof c->prompt_sha256);
     if (!s->settings->no_prompts) ok = (c->prompt = strdup(sample->prompt)) && ok;
+    if (sample->response) ok = (c->response = strdup(sample->response)) && ok;
     if (sample->answers) {
         c->answers = calloc(sample->n_answers + 1, sizeof *c->answers);
         ok = ok && c->answers;
@@ -39,55 +40,65 @@ static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
     return NULL;
 }
 
-static hb_status add_request(hb_scorer *s, hb_scoring *sample, const int32_t *tokens, hb_error *err)
+static hb_status add_request(hb_scorer *s, hb_scoring *sample, const hb_given *given, hb_error *err)
 {
     const hb_generate_options o = hb_generate_defaults();
     const int32_t lines = s->settings->answer_lines ? s->settings->answer_lines : 1;
-    const char *block =
-        sample->answers ? hb_prompt_opened_block(s->model, tokens, sample->n_prompt) : NULL;
+    bool ends = sample->answers && !sample->response; /* where the answer does */
+    const char *block = ends ? hb_prompt_opened_block(s->model, given->tokens, given->n_prompt) : NULL;
     uint64_t number;
     if (block && !hb_buffer_add_text(&sample->raw, block)) return hb_fail_memory(err);
-    hb_request r = {.prompt = tokens,
-                    .n_prompt = sample->n_prompt,
+    hb_request r = {.prompt = given->tokens,
+                    .n_prompt = given->n_prompt,
                     .monitor = o.monitor,
                     .sampling = o.sampling,
                     .n_samples = 1,
                     .max_tokens = s->settings->max_tokens,
-                    .answer_lines = sample->answers ? lines : 0,
+                    .answer_lines = ends ? lines : 0,
                     .sink = hb_record_event,
                     .user = sample};
     r.monitor.watched = NULL; /* nothing halts */
     r.monitor.alpha = s->settings->alpha;
     r.monitor.signals = s->settings->signals;
+    if (sample->response) {
+        r.given = given->tokens + given->n_prompt;
+        r.n_given = given->n_answer;
+        r.max_tokens = (int32_t)given->n_answer;
+    }
     return hb_scheduler_add(s->scheduler, &r, &number, err);
 }
 
-/* A prompt's tokens, by the chat given or the format that the run names. */
-static hb_status tokenize(hb_scorer *s, const char *prompt, int32_t **tokens, size_t *n, hb_error *err)
+/* The tokens of a prompt and, where the sample has one, of the given response. */
+static hb_status tokenize(hb_scorer *s, const hb_scoring *sample, const char *prompt, hb_given *given,
+                          hb_error *err)
 {
     const hb_run_settings *r = s->settings;
+    const char *response = sample->response;
     size_t length = strlen(prompt), n_control;
     bool prepared = r->chat && strcmp(r->chat, HB_CHAT_PREPARED) == 0;
     s->literal += !prepared && hb_find_control(s->model, prompt, length, &n_control);
-    if (s->options->chat)
-        return hb_chat_prompt(s->model, s->options->chat, r->system, prompt, length, tokens, n, err);
-    return hb_prompt_tokenize(s->model, r->chat, r->system, prompt, length, tokens, n, err);
+    if (response)
+        return hb_given_tokenize(s->model, s->chat, r->system, prompt, length, response,
+                                 strlen(response), given, err);
+    return hb_chat_prompt(s->model, s->chat, r->system, prompt, length, &given->tokens,
+                          &given->n_prompt, err);
 }
 
 /* Adds a sample's request, or records why it cannot be scored; *added becomes whether the request was
- * added. A sample without room for max_tokens is skipped, because it would not be comparable with the
- * others. */
+ * added. A sample without room for all of its response or for max_tokens is skipped, because it would
+ * not be comparable with the others. */
 static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const char *prompt, bool *added,
                               hb_error *err)
 {
-    size_t n = 0, after = (size_t)s->settings->max_tokens - 1, room = (size_t)s->settings->n_ctx;
-    int32_t *tokens = NULL;
+    hb_given given = {0};
     hb_error why;
     *added = false;
-    hb_status status = tokenize(s, prompt, &tokens, &n, &why);
-    sample->n_prompt = n;
+    hb_status status = tokenize(s, sample, prompt, &given, &why);
     if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
     if (status) return hb_record_reason(s, sample, HB_SAMPLE_FAILED, why.message, err);
+    size_t n = given.n_prompt, room = (size_t)s->settings->n_ctx;
+    size_t after = (sample->response ? given.n_answer : (size_t)s->settings->max_tokens) - 1;
+    sample->n_prompt = n;
     if (n == 0) {
         status = hb_record_reason(s, sample, HB_SAMPLE_FAILED, "the prompt is empty", err);
     } else if (n + after > room) {
@@ -99,10 +110,10 @@ static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const char *prom
         status =
             hb_record_reason(s, sample, HB_SAMPLE_SKIPPED, "the prompt does not fit the KV cache", err);
     } else {
-        status = add_request(s, sample, tokens, err);
+        status = add_request(s, sample, &given, err);
         *added = !status;
     }
-    free(tokens);
+    hb_given_free(&given);
     return status;
 }
 
@@ -160,6 +171,18 @@ hb_score_options hb_score_defaults(void)
     return (hb_score_options){0};
 }
 
+/* Sets s->chat to the chat given or, without one, opens the format that the run names as *own. */
+static hb_status find_chat(hb_scorer *s, hb_chat **own, hb_error *err)
+{
+    hb_chat_options o = hb_chat_defaults();
+    o.format = s->settings->chat;
+    s->chat = s->options->chat;
+    if (s->chat || !o.format || !*o.format) return HB_OK;
+    hb_status status = hb_chat_open(s->model, &o, own, err);
+    if (!status) s->chat = *own;
+    return status;
+}
+
 hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                    const hb_score_options *options, hb_error *err)
 {
@@ -175,12 +198,16 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                    .run = run,
                    .settings = settings,
                    .options = options ? options : &defaults};
-    hb_status status = hb_scheduler_open(session, &s.scheduler, err);
-    if (status) return status;
-    status = score_all(&s, err);
-    const hb_scheduler_work work = hb_scheduler_get_work(s.scheduler);
-    if (s.options->work) *s.options->work = (hb_score_work){work.evaluated, work.shared, s.literal};
-    hb_scheduler_close(s.scheduler);
+    hb_chat *own = NULL;
+    hb_status status = find_chat(&s, &own, err);
+    if (!status) status = hb_scheduler_open(session, &s.scheduler, err);
+    if (!status) {
+        status = score_all(&s, err);
+        const hb_scheduler_work work = hb_scheduler_get_work(s.scheduler);
+        if (s.options->work) *s.options->work = (hb_score_work){work.evaluated, work.shared, s.literal};
+        hb_scheduler_close(s.scheduler);
+    }
+    hb_chat_close(own);
     hb_buffer_free(&s.text);
     return status;
 }

@@ -1,0 +1,98 @@
+"""Data with responses: evaluated instead of generated, or judged."""
+import json
+import unittest
+
+from harness import MODEL, USAGE, Case
+
+HALUEVAL = [{"knowledge": f"The river {i} is long.", "question": f"Which river is number {i}?",
+             "right_answer": f"river {i}", "hallucinated_answer": f"the old mountain {i}"} for i in range(12)]
+OWN = [{"id": f"r{i}", "prompt": f"Is {i} a number?", "response": f"yes, {i} is one", "label": i % 2} for i in range(8)]
+EVALUATED = "evaluated instead of generated"
+
+
+class GivenCase(Case):
+    def score(self, *arguments, **options):
+        """Scores and returns (samples as JSON of the export, standard error)."""
+        run = self.dir / f"{len(list(self.dir.iterdir()))}.db"
+        _, err = self.run_hbar("score", "--model", MODEL, "--max-tokens", 2, "--run", run, *arguments, **options)
+        out, _ = self.run_hbar("export", "--run", run, "--format", "jsonl")
+        return [json.loads(line) for line in out.splitlines()], err
+
+    def n_tokens(self, *arguments):
+        return len(self.run_hbar("tokenize", "--model", MODEL, *arguments)[0].splitlines())
+
+
+class Responses(GivenCase):
+    def test_own_rows(self):
+        """A response is evaluated whole after its prompt, whatever --max-tokens."""
+        data = self.write_rows("own.jsonl", OWN)
+        samples, err = self.score("--data", data)
+        self.assertIn(f"{data}: responses are given, so they are {EVALUATED}", err)
+        self.assertEqual([s["id"] for s in samples], [row["id"] for row in OWN])
+        for sample, row in zip(samples, OWN):
+            whole = self.n_tokens(row["prompt"] + " " + row["response"])
+            self.assertEqual((sample["text"], sample["finish"], sample["label"]),
+                             (row["response"], "end of given text", row["label"]))
+            self.assertEqual(sample["n_prompt"], self.n_tokens(row["prompt"]))
+            self.assertEqual(sample["n_tokens"], whole - sample["n_prompt"])
+        _, err = self.score("--data", data, "-q")
+        self.assertEqual(err, "")
+
+    def test_halueval(self):
+        """HaluEval's rows are judged, or evaluated with --as response; a run keeps to one of them."""
+        data = self.write_rows("qa.jsonl", HALUEVAL)
+        judged, err = self.score("--data", data)
+        self.assertNotIn(EVALUATED, err)
+        self.assertEqual({s["n_tokens"] for s in judged}, {2})
+        given, err = self.score("--data", data, "--as", "response")
+        self.assertIn(EVALUATED, err)
+        self.assertEqual([s["text"] for s in given],
+                         [row[key] for row in HALUEVAL for key in ("right_answer", "hallucinated_answer")])
+        self.assertEqual([s["id"] for s in given], [s["id"] for s in judged])
+        self.assertEqual(given[0]["n_prompt"],
+                         self.n_tokens("Context: The river 0 is long.\n\nQuestion: Which river is number 0?\nAnswer:"))
+        run = self.dir / "same.db"
+        command = ("score", "--model", MODEL, "--max-tokens", 2, "--data", data, "--run", run)
+        self.run_hbar(*command)
+        self.fails(*command, "--as", "response", says='data_format is "halueval_qa", not "halueval_qa as=response"')
+        own = self.write_rows("own.jsonl", OWN)
+        shown, err = self.score("--data", own, "--as", "judgement")
+        self.assertNotIn(EVALUATED, err)
+        self.assertNotEqual(shown[0]["text"], OWN[0]["response"])
+        plain = self.write_rows("p.jsonl", [{"prompt": "p", "label": 1}])
+        self.fails("score", "--model", MODEL, "--data", plain, "--as", "response", says="hold no responses to evaluate")
+        self.fails("score", "--model", MODEL, "--as", "answer", code=USAGE, says="auto, judgement, response")
+
+    def test_published(self):
+        """RAGTruth's two files and FELM's segments."""
+        self.write_rows("source_info.jsonl", [{"source_id": "s", "prompt": "Tell of the river.", "source_info": "text"}])
+        data = self.write_rows("response.jsonl", [
+            {"id": str(i), "source_id": "s", "response": "the river is long" + " and old" * i, "quality": "good",
+             "labels": [{"start": 0, "end": 9, "text": "the river"}] * (i % 2)} for i in range(4)])
+        samples, _ = self.score("--data", data)
+        self.assertEqual([(s["id"], s["label"]) for s in samples], [("0", 0), ("1", 1), ("2", 0), ("3", 1)])
+        self.assertEqual(samples[3]["text"], "the river is long and old and old and old")
+        felm = self.write_rows("felm.jsonl", [{"prompt": "Which?", "response": "One. Two.", "labels": [True, i > 0],
+                                               "segmented_response": ["One.", "Two."]} for i in range(2)])
+        samples, _ = self.score("--data", felm)
+        self.assertEqual([(s["label"], s["finish"]) for s in samples], [(1, "end of given text"), (0, "end of given text")])
+
+    def test_graded(self):
+        """A response without a label is graded."""
+        data = self.write_rows("g.jsonl", [{"prompt": "Capital?", "response": f"It is {city}.", "answers": ["Paris"]}
+                                           for city in ("Paris", "Rome", "Paris")])
+        samples, _ = self.score("--data", data)
+        self.assertEqual([s["grade_contains"] for s in samples], [1, 0, 1])
+        out, _ = self.run_hbar("score", "--model", MODEL, "--data", data, "--run", self.dir / "g.db", "--grade", "contains")
+        self.assertIn("3 answers, 66.7 % of them right (contains)", out)
+
+    def test_calibration(self):
+        data = self.write_rows("qa.jsonl", HALUEVAL)
+        result = self.run_json("calibrate", "--model", MODEL, "--data", data, "--as", "response", "-o", self.dir, "--draws", 0)
+        self.assertEqual(result["score"]["n"], 24)
+        self.assertEqual(result["data"]["format"], "halueval_qa as=response")
+        self.assertEqual(sum(result["halting"][key] for key in ("hallucinated", "faithful")), 24)
+
+
+if __name__ == "__main__":
+    unittest.main()
