@@ -5,17 +5,6 @@
 #include <math.h>
 #include "allocations.h"
 
-/* A file of the project. */
-static const char *project_file(const char *name)
-{
-    static const char here[] = __FILE__;
-    static char path[512];
-    const char *slash = strrchr(here, '/');
-    snprintf(path, sizeof path, "%.*s/../%s", slash ? (int)(slash - here) : 1, slash ? here : ".",
-             name);
-    return path;
-}
-
 static hb_model *open_vocab(const char *path)
 {
     hb_error err;
@@ -259,7 +248,7 @@ static fixture open_demo(int32_t n_ctx)
     fixture f;
     hb_error err;
     const hb_session_options o = {.n_ctx = n_ctx, .n_threads = 2};
-    assert_ok(hb_model_open(project_file("models/hbar-demo.gguf"), &f.model, &err));
+    assert_ok(hb_model_open(HBAR_PROJECT "/models/hbar-demo.gguf", &f.model, &err));
     assert_ok(hb_session_open(f.model, &o, &f.session, &err));
     return f;
 }

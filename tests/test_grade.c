@@ -276,7 +276,7 @@ static void test_the_documented_examples(void **state)
     (void)state;
     char line[1024], columns[MAX_CELLS][CELL], cells[MAX_CELLS][CELL];
     int n_columns = 0, checked = 0;
-    FILE *file = fopen(HBAR_TEST_DOCS "/grading.md", "r");
+    FILE *file = fopen(HBAR_PROJECT "/docs/grading.md", "r");
     assert_non_null(file);
     while (fgets(line, sizeof line, file)) {
         int n = cut_row(line, cells);

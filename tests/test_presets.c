@@ -297,7 +297,7 @@ static void test_reading(void **state)
     assert_fails(hb_dataset_open(put_text(*state, "f",
                                           "{\"prompt\":\"P?\",\"response\":\"A\",\"answers\":[\"A\"]}"),
                                  &o, &dataset, &err),
-                 HB_ERR_ARGUMENT, "data of format given_answers hold no responses to judge");
+                 HB_ERR_ARGUMENT, "data of format given_answers have no responses to judge");
 }
 
 /* Spans are known where the row tells them, and of right responses where another row tells some. */

@@ -180,11 +180,11 @@ static void drop_hidden(hb_vocab *v)
 {
     int32_t n = 0;
     for (int32_t first = 0, end; first < v->n_special; first = end) {
-        hb_gguf_text piece = v->entries[v->special[first]].piece;
+        hb_text piece = v->entries[v->special[first]].piece;
         int32_t user = HB_NO_TOKEN, last = HB_NO_TOKEN;
         for (end = first; end < v->n_special; end++) {
             const hb_vocab_entry *e = &v->entries[v->special[end]];
-            if (hb_gguf_text_compare(e->piece, piece) != 0) break;
+            if (hb_text_compare(e->piece, piece) != 0) break;
             last = v->special[end];
             if (e->type == HB_TOKEN_USER) user = last;
         }

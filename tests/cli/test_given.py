@@ -60,7 +60,7 @@ class Responses(GivenCase):
         self.assertNotIn(EVALUATED, err)
         self.assertNotEqual(shown[0]["text"], OWN[0]["response"])
         plain = self.write_rows("p.jsonl", [{"prompt": "p", "label": 1}])
-        self.fails("score", "--model", MODEL, "--data", plain, "--as", "response", says="hold no responses to evaluate")
+        self.fails("score", "--model", MODEL, "--data", plain, "--as", "response", says="have no responses to evaluate")
         self.fails("score", "--model", MODEL, "--as", "answer", code=USAGE, says="auto, judgement, response")
 
     def test_published(self):
