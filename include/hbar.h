@@ -126,7 +126,7 @@ HB_API const char *hb_token_piece(const hb_model *model, int32_t token, size_t *
 /* Whether the token ends a text or a turn. */
 HB_API bool hb_token_is_end(const hb_model *model, int32_t token);
 
-/* ---- Chat: conversations as a model was trained to see them ------------------------------------- */
+/* ---- Chat: conversations in the format of a model ----------------------------------------------- */
 
 typedef enum hb_role { HB_ROLE_SYSTEM, HB_ROLE_USER, HB_ROLE_ASSISTANT } hb_role;
 
@@ -136,86 +136,87 @@ typedef struct hb_message {
     size_t length;
 } hb_message;
 
-/* How conversations are written out: by a chat template, which is a program in Jinja, or by a format
- * from a table. It never changes, and may be shared by threads. */
+/* Writes conversations as text: by a chat template, which is a program in Jinja, or by a built-in
+ * format. A chat never changes, so threads may share it. */
 typedef struct hb_chat hb_chat;
 
-/* Whether a template that knows the choice (enable_thinking) lets the model reason before it answers.
- */
+/* Whether the model reasons before it answers. For templates that have the option enable_thinking. */
 typedef enum hb_thinking { HB_THINKING_DEFAULT, HB_THINKING_ON, HB_THINKING_OFF } hb_thinking;
 
 typedef struct hb_chat_options {
-    const char *format;        /* one of the formats below, by name; NULL: a template */
-    const char *template_text; /* a template; NULL: the model's own, tokenizer.chat_template */
+    const char *format;        /* name of a built-in format; NULL: use a template */
+    const char *template_text; /* the template; NULL: the model's own, tokenizer.chat_template */
     size_t template_length;
     hb_thinking thinking;
     const char *variables; /* further variables for the template, a JSON object; NULL: none */
-    int64_t now;           /* what a template takes for the current time, in seconds since 1970; 0: the
-                              time of hb_chat_open */
+    int64_t now; /* current time for the template, in seconds since 1970; 0: the time of hb_chat_open */
 } hb_chat_options;
 HB_API hb_chat_options hb_chat_defaults(void);
 
-/* The formats known, by number from 0: "chatml", "llama3" ...; NULL beyond the last. */
+/* The name of built-in format number i, from 0: "chatml", "llama3" ...; NULL beyond the last. */
 HB_API const char *hb_chat_format_name(size_t i);
 
-/* One more format, which is no chat: prompts that carry their markers already. A conversation is one
- * message of the user, taken as it is, and what it spells becomes control tokens. */
+/* Another format, for prompts that contain their markers already. A conversation is one message of the
+ * user, which is not changed. Text in it that spells a control token becomes this token. */
 #define HB_CHAT_PREPARED "prepared"
 
-/* The format that a chat template stands for, told by its markers; NULL for one that is not known.
- * Valid forever. */
+/* Recognises the built-in format that a chat template is similar to, by its markers. NULL if there is
+ * none. Valid forever. */
 HB_API const char *hb_chat_recognise(const char *chat_template, size_t length);
 
-/* Opens the model's chat template, or what the options say. The model must outlive the chat; it may be
- * NULL for a chat that only renders. `options` may be NULL, and what they point to is copied.
- * HB_ERR_UNSUPPORTED when the model has no template, or the template a tag that is not known;
- * HB_ERR_FORMAT, naming the line, when it is no template; HB_ERR_ARGUMENT for a format that is not
- * known. */
+/* Opens the model's chat template, or the template or format of the options. The model must outlive the
+ * chat; it may be NULL for a chat that only renders. `options` may be NULL; everything that they point
+ * to is copied. HB_ERR_UNSUPPORTED when the model has no template, or the template has an unknown tag
+ * or lacks the thinking option; HB_ERR_FORMAT, naming the line, for a syntax error; HB_ERR_ARGUMENT for
+ * an unknown format. */
 HB_API hb_status hb_chat_open(const hb_model *model, const hb_chat_options *options, hb_chat **chat,
                               hb_error *err);
 HB_API void hb_chat_close(hb_chat *chat);
 
-/* What tells chats apart in runs and parameters: the format's name, or "template-" with eight digits of
- * a hash of template and variables, and how thinking was chosen. Under 32 bytes; valid as long as the
+/* Identifies the chat in runs and parameters. It is the format's name, or "template-" with eight digits
+ * of a hash of template and variables and the choice of thinking. Under 32 bytes; valid as long as the
  * chat. */
 HB_API const char *hb_chat_name(const hb_chat *chat);
 
-/* How models of this chat mark what they reason before they answer. */
+/* The markers around the model's reasoning before its answer. */
 typedef struct hb_reasoning {
-    const char *open, *close; /* "<think>" and "</think>", say; NULL: the template names none */
-    bool opened; /* the text before the answer ends with `open`: the answer begins within */
+    const char *open, *close; /* such as "<think>" and "</think>"; NULL: the template contains none */
+    bool opened; /* the rendered text opens a reasoning block, so the answer begins inside it */
 } hb_reasoning;
 HB_API hb_reasoning hb_chat_reasoning(const hb_chat *chat);
 
-/* A conversation of n messages written out, with `answer` up to where the model's answer begins. *text
- * is released with free(). In formats from the table a system message may come first, then user and
- * assistant take turns, and the last message is the user's where an answer follows; templates say
- * themselves what they take. HB_ERR_ARGUMENT for a conversation that is refused; HB_ERR_UNSUPPORTED
- * when the template leaves out the system message; HB_ERR_FORMAT, naming the line, when it fails. */
+/* Writes a conversation of n messages as text. With `answer`, the text ends where the model's answer
+ * begins. Release *text with free(). Built-in formats accept an optional system message, and then user
+ * and assistant in turns; with `answer` the last message must be the user's. A template decides itself
+ * which conversations it accepts. HB_ERR_ARGUMENT for a conversation that is refused;
+ * HB_ERR_UNSUPPORTED when the template leaves out the system message; HB_ERR_FORMAT, naming the line,
+ * when the template fails. */
 HB_API hb_status hb_chat_render(const hb_chat *chat, const hb_message *messages, size_t n, bool answer,
                                 char **text, size_t *length, hb_error *err);
 
-/* The tokens of that text, after the token that begins a text where the model wants it and the template
- * has not written it. Only what the template or format itself writes becomes control tokens: messages
- * never do, whatever they spell, except in HB_CHAT_PREPARED. Where turns are marked by ordinary text
- * (as in "llama2" and "vicuna"), messages can still spell that. *tokens is released with free(). */
+/* Tokenizes the text of hb_chat_render. Adds the BOS token if the model wants it and the template has
+ * not written it. Only text of the template or format itself becomes control tokens. Messages never do,
+ * except in HB_CHAT_PREPARED. Formats that mark turns with ordinary text, such as "llama2" and
+ * "vicuna", cannot prevent a message from spelling these marks. Release *tokens with free(). */
 HB_API hb_status hb_chat_tokenize(const hb_chat *chat, const hb_message *messages, size_t n,
                                   bool answer, int32_t **tokens, size_t *n_tokens, hb_error *err);
 
-/* The tokens of a prompt: with a chat, of a conversation of one user's message, after the system
- * message `system` unless that is NULL or empty, up to where the answer begins; without (NULL), of the
- * bare prompt, as hb_tokenize gives them with special tokens added and none parsed. */
+/* Tokenizes a prompt. With a chat, the prompt is the user's message of a conversation, which has the
+ * system message `system` unless that is NULL or empty, and the tokens end where the answer begins. If
+ * `chat` is NULL, tokenizes the bare prompt like hb_tokenize, with special tokens added and none
+ * parsed. */
 HB_API hb_status hb_chat_prompt(const hb_model *model, const hb_chat *chat, const char *system,
                                 const char *prompt, size_t length, int32_t **tokens, size_t *n_tokens,
                                 hb_error *err);
 
-/* The same with a format by its name, NULL or empty for none. */
+/* The same with a built-in format by name; NULL or empty means no chat. */
 HB_API hb_status hb_prompt_tokenize(const hb_model *model, const char *format, const char *system,
                                     const char *prompt, size_t length, int32_t **tokens,
                                     size_t *n_tokens, hb_error *err);
 
-/* Where `text` first spells a control token, as prompts with markers do that are not HB_CHAT_PREPARED:
- * there it is taken literally. NULL when it does nowhere; *length is set to the token's bytes. */
+/* Finds the first place where `text` spells a control token, and sets *length to the token's bytes.
+ * NULL if there is none. Outside HB_CHAT_PREPARED, such text is taken literally, which often means that
+ * the prompt was prepared for another use. */
 HB_API const char *hb_find_control(const hb_model *model, const char *text, size_t n_text,
                                    size_t *length);
 
@@ -721,23 +722,23 @@ HB_API void hb_generation_free(hb_generation *generation);
 
 /* ---- Grading: labels from a model's own answer -------------------------------------------------- */
 
-/* docs/grading.md defines how texts are read, with examples. In short: a text is a list of words, after
- * Unicode's NFKC and full case folding, without punctuation, emoji, accents and articles. A number is
- * one word, whatever its digit groups; a date is day, month and year in this order; a character is a
- * word in scripts that put no blanks between words. Texts are compared with punctuation as a separator
- * and with punctuation deleted, and the better result counts. */
+/* docs/grading.md defines how texts are compared, with examples. In short: a text becomes a list of
+ * words, after Unicode's NFKC and full case folding, without punctuation, emoji, accents and articles.
+ * A number is one word, with or without digit groups. A date becomes day, month and year in this order.
+ * In scripts without blanks between words, each character is a word. Texts are compared twice, with
+ * punctuation as a separator and with punctuation deleted; the better result counts. */
 typedef enum hb_grade_rule {
-    HB_GRADE_EXACT,    /* the answer is a right one */
-    HB_GRADE_CONTAINS, /* the words of a right one come in it, side by side */
-    HB_GRADE_F1,       /* their words overlap enough */
-    HB_GRADE_NUMBER,   /* its last number, or the one after GSM8K's ####, is that of a right one */
-    HB_GRADE_CHOICE,   /* the letter it chooses, A to J, is that of a right one */
+    HB_GRADE_EXACT,    /* the answer equals a right one */
+    HB_GRADE_CONTAINS, /* the answer contains the words of a right one side by side */
+    HB_GRADE_F1,       /* the overlap of their words has an F1 of at least min_f1 */
+    HB_GRADE_NUMBER, /* its last number, or the number after GSM8K's ####, equals that of a right one */
+    HB_GRADE_CHOICE, /* it chooses the same letter, A to J, as a right one */
     HB_N_GRADE_RULES
 } hb_grade_rule;
 
-/* What becomes of an abstention, an answer like "I don't know". */
+/* How an abstention counts, which is an answer like "I don't know". */
 typedef enum hb_abstain_as {
-    HB_ABSTAIN_OUT,   /* it has no label, so calibration leaves it out */
+    HB_ABSTAIN_OUT,   /* no label, so calibration leaves it out */
     HB_ABSTAIN_RIGHT, /* label 0 */
     HB_ABSTAIN_WRONG, /* label 1 */
     HB_N_ABSTAIN_AS
@@ -746,139 +747,141 @@ typedef enum hb_abstain_as {
 /* Phrases by which abstentions are recognised. Immutable, so threads may share it. */
 typedef struct hb_abstain_list hb_abstain_list;
 
-/* The built-in phrases (data/abstain, in eleven languages) and, unless `path` is NULL, those of a file
- * in the same form (docs/grading.md). HB_ERR_IO; HB_ERR_FORMAT, naming the line, for a phrase without a
- * word or a file that is not UTF-8. */
+/* Opens the built-in phrases (data/abstain, in eleven languages) and, unless `path` is NULL, adds those
+ * of a file in the same format (docs/grading.md). HB_ERR_IO; HB_ERR_FORMAT, naming the line, for a
+ * phrase without a word and for a file that is not UTF-8. */
 HB_API hb_status hb_abstain_list_open(const char *path, hb_abstain_list **list, hb_error *err);
 HB_API void hb_abstain_list_free(hb_abstain_list *list);
 
 #define HB_ALL_LINES (-1) /* a number of lines: up to the end of the text */
 
 typedef struct hb_grading {
-    hb_grade_rule rule;              /* HB_GRADE_EXACT */
-    double min_f1;                   /* for HB_GRADE_F1: right from here on; 0.5 */
-    double tolerance;                /* for HB_GRADE_NUMBER: right up to this relative error; 0 */
-    hb_abstain_as abstain_as;        /* HB_ABSTAIN_OUT */
-    int32_t answer_lines;            /* lines of the text that are its answer, at most; 0: one */
-    const hb_abstain_list *abstains; /* NULL: the built-in phrases, prepared anew in each call, which
-                                        takes about a millisecond */
+    hb_grade_rule rule;       /* HB_GRADE_EXACT */
+    double min_f1;            /* for HB_GRADE_F1: smallest F1 of a right answer; 0.5 */
+    double tolerance;         /* for HB_GRADE_NUMBER: largest relative error of a right answer; 0 */
+    hb_abstain_as abstain_as; /* HB_ABSTAIN_OUT */
+    int32_t answer_lines;     /* maximum number of lines of an answer; 0: one */
+    const hb_abstain_list *abstains; /* NULL: the built-in phrases, which each call then prepares again
+                                        in about a millisecond */
 } hb_grading;
 HB_API hb_grading hb_grading_defaults(void);
 HB_API const char *hb_grade_rule_name(hb_grade_rule rule);      /* "exact", "contains", "f1" ... */
 HB_API const char *hb_abstain_as_name(hb_abstain_as treatment); /* "out", "right", "wrong" */
 
-/* Whether both turn grades into the same labels: the rule, its own limit, and abstain_as are equal. */
+/* Whether both give the same labels for the same grades: rule, the rule's limit and abstain_as are
+ * equal. */
 HB_API bool hb_grading_same(const hb_grading *a, const hb_grading *b);
 
-/* How an answer fares by every rule, the best over the right answers. */
+/* The result by every rule; the best result over all right answers counts. */
 typedef struct hb_grade {
     bool exact, contains;
-    double f1; /* in [0, 1], of words counted as often as they come (Rajpurkar et al., SQuAD, 2016) */
+    double f1;           /* in [0, 1], of words with their counts (Rajpurkar et al., SQuAD, 2016) */
     double number_error; /* relative error |given - right| / |right|; NaN where either has no number */
     bool choice;
-    bool abstained; /* a phrase of the list comes in it, and it is not exact */
+    bool abstained; /* it contains a phrase of the list and is not exact */
 } hb_grade;
 
-/* Grades the answer in `text`, of any bytes, against right answers [n]; one without a word matches
- * nothing. Of `grading` only answer_lines and abstains count; NULL: hb_grading_defaults(). Memory and
- * time grow as n log n of the texts' lengths. HB_ERR_MEMORY. */
+/* Grades the answer in `text` against right answers [n]. `text` may have any bytes. A right answer
+ * without a word matches nothing. Only answer_lines and abstains of `grading` are used; NULL means
+ * hb_grading_defaults(). Memory and time are O(n log n) in the length of the texts. HB_ERR_MEMORY. */
 HB_API hb_status hb_grade_answer(const char *text, const char *const *answers, size_t n,
                                  const hb_grading *grading, hb_grade *grade, hb_error *err);
 
-/* 0 for an answer that is right by the rule, 1, hallucinated, for one that is not, HB_LABEL_NONE for an
- * abstention that is left out. `grading` NULL: hb_grading_defaults(). */
+/* The label of a grade: 0 if the answer is right by the rule, 1 (hallucinated) if it is not, and
+ * HB_LABEL_NONE for an abstention that is left out. NULL for `grading` means hb_grading_defaults(). */
 #define HB_LABEL_NONE (-2)
 HB_API int hb_grade_label(const hb_grade *grade, const hb_grading *grading);
 
-/* Adds 1 to right[rule] for every rule below n_rules by which hb_grade_label gives 0. */
+/* Adds 1 to right[rule] for every rule below n_rules by which the label is 0. */
 HB_API void hb_grade_count(const hb_grade *grade, const hb_grading *grading, size_t *right,
                            size_t n_rules);
 
-/* Whether an answer has a word, so that something can match it. HB_ERR_MEMORY. */
+/* Whether a right answer has a word; without one, nothing can match it. HB_ERR_MEMORY. */
 HB_API hb_status hb_answer_is_gradable(const char *answer, bool *gradable, hb_error *err);
 
-/* Where a model's answer stands in its text. Blank lines, reasoning blocks (<think> ... </think> and
- * the like) and lead-in lines ("Sure! Here is the answer:") before it are skipped; so is a label like
- * "Answer:" at its beginning. */
+/* The position of the answer in a model's text. Blank lines, reasoning blocks (<think> ... </think> and
+ * the like) and lead-in lines ("Sure! Here is the answer:") before the answer are skipped, and so is a
+ * label such as "Answer:" at its beginning. */
 typedef struct hb_answer {
-    size_t start, end;  /* bytes; equal where there is no answer */
-    size_t lead;        /* where the lead-in lines begin; at or before start */
-    bool has_block;     /* a reasoning block comes first */
-    bool in_block;      /* the text ends within that block, before any answer */
-    bool unknown_block; /* it begins with a marker in brackets that is not a known block's: <plan> */
+    size_t start, end;  /* in bytes; equal if there is no answer */
+    size_t lead;        /* start of the lead-in lines, at or before `start` */
+    bool has_block;     /* a reasoning block comes before the answer */
+    bool in_block;      /* the text ends inside this block */
+    bool unknown_block; /* the text begins with an unknown marker in brackets, such as <plan> */
 } hb_answer;
 
-/* The answer of at most `lines` lines that are not blank; 0: one. */
+/* Finds the answer of at most `lines` lines that are not blank; 0 means one. */
 HB_API hb_answer hb_answer_find(const char *text, size_t length, int32_t lines);
 
-/* Bytes of `text` up to where its answer ended, so that pass 1 may stop; `length` where it has not. */
+/* The number of bytes up to the end of the answer, where pass 1 may stop; `length` if the answer has
+ * not ended. */
 HB_API size_t hb_answer_length(const char *text, size_t length, int32_t lines);
 
 /* ---- Data: labelled prompts -------------------------------------------------------------------- */
 
-#define HB_LABEL_BY_GRADE (-1) /* instead of a label: the answer tells */
+#define HB_LABEL_BY_GRADE (-1) /* instead of a label: the model's answer is graded */
 
 /* Characters [start, end) of a text, in code points. */
 typedef struct hb_response_span {
     uint64_t start, end;
 } hb_response_span;
 
-/* A sample; what it points to is valid until the next call on the dataset. */
+/* A sample. Its pointers are valid until the next call on the dataset. */
 typedef struct hb_sample {
-    uint64_t index; /* place among all samples of the data, from 0 */
+    uint64_t index; /* index among all samples of the data, from 0 */
     const char *id;
     const char *prompt;
-    const char *prompt_sha256;  /* of the prompt without its examples: 64 hexadecimal digits */
+    const char *prompt_sha256;  /* hash of the prompt without the examples, 64 hexadecimal digits */
     int label;                  /* 1: hallucinated, 0: not; HB_LABEL_BY_GRADE */
-    const char *const *answers; /* [n_answers], the right ones, for HB_LABEL_BY_GRADE; else NULL */
+    const char *const *answers; /* [n_answers], right answers for HB_LABEL_BY_GRADE; otherwise NULL */
     size_t n_answers;
-    const hb_message *messages; /* [n_messages], where the row is a conversation, which `prompt` then
-                                   spells out; else NULL */
+    const hb_message *messages; /* [n_messages], if the row is a conversation; `prompt` then has its
+                                   text. Otherwise NULL */
     size_t n_messages;
     const char *response; /* with HB_READ_RESPONSE, the answer to evaluate, which the label or grade is
-                             about; else NULL */
-    const hb_response_span *spans; /* [n_spans], what is hallucinated of the response, which may be
-                                      nothing; NULL: not known */
+                             about; otherwise NULL */
+    const hb_response_span *spans; /* [n_spans], hallucinated parts of the response; NULL: unknown */
     size_t n_spans;
-    const char *context; /* what the answer should be based on; NULL: nothing */
+    const char *context; /* text that the answer should be based on; NULL: none */
 } hb_sample;
 
 typedef struct hb_dataset hb_dataset;
 
-/* What becomes of rows that hold a response. */
+/* How rows with a response are used. */
 typedef enum hb_read_as {
-    HB_READ_USUAL,     /* as is usual for the format: HaluEval's are judged, others evaluated; a
+    HB_READ_USUAL,     /* as usual for the format: HaluEval's responses are judged, others evaluated; a
                           prompt_template that shows {response} makes judgements */
     HB_READ_JUDGEMENT, /* the prompt shows the response and asks whether it is right */
-    HB_READ_RESPONSE   /* the prompt is the task's, and the sample carries the response */
+    HB_READ_RESPONSE   /* the prompt is the task's, and the sample has the response */
 } hb_read_as;
 
-/* Fields are named by paths: "question", "answer.aliases", "choices[0]", "a|b" for b where there is no
- * a. A name that is applied to a list is applied to each of its elements. */
+/* Paths name fields: "question", "answer.aliases", "choices[0]", and "a|b" for b if there is no a. A
+ * name applied to a list is applied to each element. */
 typedef struct hb_dataset_options {
-    const char *format; /* a name from hb_dataset_format(), or NULL: found by the first row's fields */
-    /* Where a row has what; NULL: where the format has it. With a prompt and answers, or a prompt and a
-     * label, rows of any kind can be read. */
+    const char
+        *format; /* a name from hb_dataset_format(); NULL: detected from the fields of the first rows */
+    /* Paths of a row's fields; NULL: the format's. With the paths of prompt and answers, or of prompt
+     * and label, any rows can be read. */
     const char *prompt, *answers, *id, *label, *response, *context, *spans;
-    const char *answers_separator; /* between several answers in one string; NULL: the format's */
+    const char *answers_separator; /* separator between answers in one string; NULL: the format's */
+    const char *prompt_template; /* text with placeholders such as {question}; {prompt} is the format's
+                                    prompt, and {{ is a brace; NULL: the format's */
+    const char *where;           /* "FIELD=WORD": leaves out all other rows; NULL: the format's */
+    const char *join; /* second file of a format that is published in two files; NULL: the one beside
+                         the data */
+    bool label_is_correct; /* the labels 1, true and yes mean that the answer is right */
     const char
-        *prompt_template; /* text with places like {question}, {prompt} being the format's prompt and
-                             {{ a brace; NULL: the format's */
-    const char *where;    /* "FIELD=WORD": other rows are left out; NULL: the format's */
-    const char *join; /* a file whose rows complete those of a format that is published in two files;
-                         NULL: the one beside the data */
-    bool label_is_correct; /* labels of 1, true and yes mean that the answer is right */
-    const char
-        *positive; /* the label that means hallucinated, all others meaning not; NULL: known words */
+        *positive; /* the label that means hallucinated; all others mean faithful; NULL: known words */
     hb_read_as read_as;
     size_t shots;           /* examples shown before each prompt, at most HB_SHOTS_MAX */
-    const char *shots_path; /* where they are drawn from, never the row itself; NULL: the data */
-    uint64_t n_samples;     /* how many to draw; 0: all */
-    uint64_t seed;          /* of the draws; the same on every platform */
+    const char *shots_path; /* file from which the examples are drawn; NULL: the data. A prompt never
+                               shows itself */
+    uint64_t n_samples;     /* number of samples to draw; 0: all */
+    uint64_t seed;          /* seed of the draws, which are the same on every platform */
     bool strict;            /* a broken row is an error */
-    /* Called for each broken row with a message naming file and line; may be NULL. */
+    /* Called for each broken row; the message names file and line. May be NULL. */
     void (*on_broken)(void *user, const char *message);
-    /* Called with what is most likely a mistake; may be NULL. */
+    /* Called for a likely mistake in the options. May be NULL. */
     void (*on_warning)(void *user, const char *message);
     void *user;
 } hb_dataset_options;
@@ -888,19 +891,19 @@ HB_API hb_dataset_options hb_dataset_defaults(void);
 
 /* Strings are valid as long as the dataset. */
 typedef struct hb_dataset_info {
-    const char *path;    /* of several, divided by commas */
-    const char *format;  /* of several, divided by '+' */
-    const char *recipe;  /* the format, and the options that decide what samples are made of the rows */
-    hb_read_as read_as;  /* what became of responses; HB_READ_USUAL where the format has none */
-    char sha256[65];     /* of the file, of several one after the other */
+    const char *path;    /* paths of several files are separated by commas */
+    const char *format;  /* formats of several files are separated by '+' */
+    const char *recipe;  /* format and options that decide which samples are made from the rows */
+    hb_read_as read_as;  /* how responses are used; HB_READ_USUAL if the format has none */
+    char sha256[65];     /* of the file, or of several files concatenated */
     uint64_t n_rows;     /* good rows */
-    uint64_t n_broken;   /* rows that could not be used */
+    uint64_t n_broken;   /* rows that cannot be used */
     uint64_t n_left_out; /* rows that `where` or the format leaves out */
     uint64_t n_samples;  /* samples in the good rows */
     uint64_t n_selected; /* samples drawn */
 } hb_dataset_info;
 
-/* The formats' names, by number from 0: "halueval_qa", "nq_open" ...; NULL beyond the last. */
+/* The name of format number i, from 0: "halueval_qa", "nq_open" ...; NULL beyond the last. */
 HB_API const char *hb_dataset_format(size_t i);
 
 /* Opens JSON Lines, a JSON array of objects, objects one after the other, or CSV with a header, divided
@@ -920,15 +923,15 @@ HB_API const char *hb_dataset_format(size_t i);
 HB_API hb_status hb_dataset_open(const char *path, const hb_dataset_options *options,
                                  hb_dataset **dataset, hb_error *err);
 
-/* The same of n >= 1 files, one after the other. */
+/* The same for n >= 1 files, which are read one after the other. */
 HB_API hb_status hb_dataset_open_files(const char *const *paths, size_t n,
                                        const hb_dataset_options *options, hb_dataset **dataset,
                                        hb_error *err);
 HB_API void hb_dataset_close(hb_dataset *dataset);
 HB_API const hb_dataset_info *hb_dataset_get_info(const hb_dataset *dataset);
 
-/* The next drawn sample; *found is false at the end. HB_ERR_IO when a file changed since it was opened.
- */
+/* Reads the next drawn sample. *found is false at the end. HB_ERR_IO when a file changed since it was
+ * opened. */
 HB_API hb_status hb_dataset_next(hb_dataset *dataset, hb_sample *sample, bool *found, hb_error *err);
 
 /* ---- Given answers ------------------------------------------------------------------------------ */
@@ -1137,7 +1140,7 @@ typedef struct hb_table_options {
     const char *label_column;         /* NULL: "label" */
     bool label_is_correct;            /* 1, true and yes mean that the answer is right */
     const char
-        *positive; /* the label that means hallucinated, all others meaning not; NULL: known words */
+        *positive; /* the label that means hallucinated; all others mean faithful; NULL: known words */
     bool strict;
     void (*on_broken)(void *user, const char *message);
     void (*on_warning)(void *user, const char *message); /* as hb_dataset_options has it */
