@@ -50,10 +50,9 @@ static int bad_value(const cli_command *command, const cli_option *o, const char
     const char *number = o->kind == CLI_REAL ? "a number" : "a whole number";
     if (o->kind == CLI_BYTES)
         return cli_usage(command, "--%s: '%s' is not a number of bytes like 512M or 2G", o->name, text);
-    if (o->min < -1e15) return cli_usage(command, "--%s: '%s' is not %s", o->name, text, number);
     if (o->max > 1e15 && o->min > 0 && o->min < 1e-15)
         return cli_usage(command, "--%s: '%s' is not %s above 0", o->name, text, number);
-    if (o->max > 1e15)
+    if (o->max > 1e15 && o->min >= 0)
         return cli_usage(command, "--%s: '%s' is not %s of at least %g", o->name, text, number, o->min);
     return cli_usage(command, "--%s: '%s' is not %s from %g to %.10g", o->name, text, number, o->min,
                      o->max);

@@ -112,8 +112,10 @@ static void write_curves(hb_writer *w, const hb_params_source *source, const hb_
     if (drawn) hb_write_interval(w, &u->bootstrap.auroc, 4);
     hb_write(w, ", PR-AUC %.4f", s->pr_auc);
     if (drawn) hb_write_interval(w, &u->bootstrap.pr_auc, 4);
-    hb_write(w, ": %s scores are risky (%s)\n", hb_direction_name(s->direction),
-             r->options.sweep.direction == HB_DIRECTION_AUTO ? "found from the data" : "as asked");
+    const char *why = r->joint.n_features                               ? "as log-odds are"
+                      : r->options.sweep.direction == HB_DIRECTION_AUTO ? "found from the data"
+                                                                        : "as asked";
+    hb_write(w, ": %s scores are risky (%s)\n", hb_direction_name(s->direction), why);
     hb_write(w,
              "  in %.0f of 100 pairs of a hallucinated and a faithful sample, the hallucinated one "
              "scores %s\n",

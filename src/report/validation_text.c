@@ -17,8 +17,10 @@ static void write_curves(hb_writer *w, const hb_validation_source *source, const
     hb_write(w, ": %s scores are risky\n", hb_direction_name(s->calibrated->direction));
     hb_write(w, "  AUROC                  %.4f", v->sweep.auroc);
     if (drawn) hb_write_interval(w, &b->auroc, 4);
-    hb_write(w, ", DeLong's");
-    hb_write_interval(w, &v->uncertainty.auroc_delong, 4);
+    if (isfinite(v->uncertainty.auroc_se)) { /* not so with one sample of a class */
+        hb_write(w, ", DeLong's");
+        hb_write_interval(w, &v->uncertainty.auroc_delong, 4);
+    }
     if (isfinite(s->calibrated->auroc)) hb_write(w, "; at calibration %.4f", s->calibrated->auroc);
     hb_write(w, "\n  PR-AUC                 %.4f", v->sweep.pr_auc);
     if (drawn) hb_write_interval(w, &b->pr_auc, 4);

@@ -59,6 +59,7 @@ class Table(Case):
         out, _ = self.run_hbar("sweep", "--data", data, "--joint", "--score", "a,b")
         self.assertRegex(out, "Joint model of 2 scores, c [0-9.e+-]+ chosen by 5 folds: out of fold AUROC 0.[0-9]+")
         self.assertIn("P_fail by platt", out)
+        self.assertIn("high scores are risky (as log-odds are)", out)
 
     def test_a_table_s_scores_are_not_for_generate(self):
         _, data = self.rows("a.jsonl", 1)

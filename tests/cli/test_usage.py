@@ -41,6 +41,7 @@ class Usage(Case):
             (["generate", "--tau", "high"], "--tau: 'high' is not a number"),
             (["generate", "--tau", "1e999"], "--tau: '1e999' is not a number"),
             (["generate", "--tau", "nan"], "--tau: 'nan' is not a number"),
+            (["generate", "--tau", "-1e301"], "--tau: '-1e301' is not a number from -1e+300 to 1e+300"),
             (["generate", "--lambda", "0"], "--lambda: '0' is not a number above 0"),
             (["generate", "--top-p", "1.5"], "--top-p: '1.5' is not a number from"),
             (["generate", "--top-k", "-1"], "--top-k: '-1' is not a whole number"),

@@ -101,6 +101,13 @@ class Validate(Case):
         other = self.params([("b", 3, ">="), ("a", 3, ">=")])
         self.fails("validate", "--params", other, "--scores", table, says="no column 'b'; there are: label, a, c, same")
 
+    def test_one_sample_of_a_class(self):
+        """DeLong's interval needs two."""
+        table = self.write_rows("t.jsonl", [{"label": int(i == 7), "a": i} for i in range(20)])
+        out, _ = self.run_hbar("validate", "--params", self.params([("a", 3, ">=")]), "--scores", table)
+        self.assertNotIn("nan", out)
+        self.assertNotIn("DeLong", out)
+
     def rows(self, run):
         return [json.loads(line) for line in self.run_hbar("export", "--run", run, "--format", "jsonl")[0].splitlines()]
 
