@@ -260,6 +260,47 @@ void cli_chat_close(cli_chat *chat);
 /* Warns if the prompt spells a control token that it does not become. */
 void cli_chat_warn(const cli_chat *chat, const hb_model *model, const hb_buffer *prompt);
 
+/* How an answer is watched: --params, --watch, --tau, --direction, --lambda and --cutoff (monitor.c).
+ */
+typedef struct cli_monitor {
+    const char *params_path, *watched;
+    bool tau_given, lambda_given, direction_given;
+    double tau, lambda;
+    int direction;
+    char *own_params_path;           /* owns the path of the demo's parameters */
+    hb_params *params;               /* read from params_path */
+    hb_score_id score;               /* the calibrated score, unless it is a joint model */
+    const hb_signal *watched_signal; /* named by --watch */
+    hb_monitor monitor;
+} cli_monitor;
+void cli_monitor_add(cli_options *options, cli_monitor *watch); /* sets the defaults in *watch */
+/* False, with *code, for bad usage. */
+bool cli_monitor_check(const cli_command *command, cli_monitor *watch, int *code);
+/* Without a model, uses the demo model, and its parameters unless an option says what to watch. *own
+ * owns the model's path. Returns an exit code. */
+int cli_monitor_embedded(const cli_command *command, cli_monitor *watch, bool quiet,
+                         const char **model_path, char **own);
+/* Reads the parameters and sets watch->monitor. Returns an exit code. */
+int cli_monitor_open(cli_monitor *watch, const hb_model_info *model, const cli_chat *chat, bool quiet);
+void cli_monitor_close(cli_monitor *watch);
+const char *cli_watched_name(const hb_monitor *monitor); /* the signal, or "joint" */
+
+/* The judgement of a whole answer by the parameters. */
+typedef struct cli_verdict {
+    double value, p_fail;
+    bool risky;
+} cli_verdict;
+/* False when there are no parameters for the watched signal. */
+bool cli_monitor_judge(const cli_monitor *watch, const hb_generation *generation, cli_verdict *verdict);
+
+/* Members of JSON objects: a step's values; "halt", the step that reached the cutoff; "answer", the
+ * verdict; "scores", each signal's score by its usual aggregation; "monitor". */
+void cli_write_step(hb_json *json, const hb_step *step);
+void cli_write_halt(hb_json *json, const hb_generation *generation);
+void cli_write_verdict(hb_json *json, const cli_monitor *watch, const hb_generation *generation);
+void cli_write_scores(hb_json *json, const hb_generation *generation);
+void cli_write_monitor(hb_json *json, const cli_monitor *watch);
+
 /* --correct and --positive, which say what labels mean (data.c). */
 typedef struct cli_labels {
     const char *correct, *positive;

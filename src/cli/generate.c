@@ -12,16 +12,12 @@
 #include "cli/cli.h"
 
 typedef struct generate_options {
-    const char *model_path, *params_path, *trajectory_path, *watched;
+    const char *model_path, *trajectory_path;
     int32_t n_ctx, n_threads;
-    bool tau_given, lambda_given, direction_given, quiet, json;
-    double tau, lambda;
-    int direction;
-    hb_params *params;               /* read from params_path */
-    hb_score_id score;               /* the calibrated score, unless it is a joint model */
-    const hb_signal *watched_signal; /* named by --watch */
+    bool quiet, json;
     cli_list stops;
     cli_chat chat;
+    cli_monitor watch;
     hb_generate_options engine;
 } generate_options;
 
@@ -31,31 +27,6 @@ typedef struct stream {
     hb_buffer pending, clean; /* bytes of an incomplete character; text ready to print */
     double cutoff;
 } stream;
-
-static void add_monitor_options(cli_options *options, generate_options *o)
-{
-    hb_monitor *m = &o->engine.monitor;
-    cli_begin_group(options, CLI_GROUP_THRESHOLD);
-    cli_add_text(options, "params", 'p', "FILE", &o->params_path,
-                 "parameters from hbar calibrate: signal, tau, direction, lambda and map")
-        ->standard = "none; with the demo model, its own";
-    cli_add_text(options, "watch", 0, "SIGNAL", &o->watched,
-                 "signal to compare with tau; overrides --params")
-        ->standard = hb_signal_name(m->watched);
-    cli_add_real(options, "tau", 0, "T", &o->tau, -1e300, 1e300,
-                 "threshold of the signal; overrides --params")
-        ->given = &o->tau_given;
-    cli_add_choice(options, "direction", 0, NULL, &o->direction, cli_directions(false),
-                   "which side of tau is risky; overrides --params")
-        ->given = &o->direction_given;
-    cli_add_real(options, "lambda", 0, "L", &o->lambda, 1e-300, 1e300,
-                 "steepness of P_fail around tau; overrides --params")
-        ->given = &o->lambda_given;
-    cli_add_real(options, "cutoff", 0, "P", &m->cutoff, 1e-300, 1e300,
-                 "halt before a token whose P_fail reaches P; above 1, never halt");
-    cli_add_int(options, "check-every", 'k', "K", &m->check_every, 1, 1 << 24,
-                "check every K-th token only");
-}
 
 static void add_generation_options(cli_options *options, generate_options *o)
 {
@@ -78,61 +49,19 @@ static void add_generation_options(cli_options *options, generate_options *o)
 static void add_options(cli_options *options, generate_options *o)
 {
     o->engine = hb_generate_defaults();
-    const hb_monitor *m = &o->engine.monitor;
-    o->tau = m->tau;
-    o->lambda = m->lambda;
-    o->direction = (int)m->direction;
     cli_begin_group(options, CLI_GROUP_MODEL);
     cli_add_text(options, "model", 'm', "FILE", &o->model_path, "the model, a GGUF file")->standard =
         "the demo model";
     cli_chat_add(options, &o->chat);
-    add_monitor_options(options, o);
+    cli_monitor_add(options, &o->watch);
+    cli_add_int(options, "check-every", 'k', "K", &o->watch.monitor.check_every, 1, 1 << 24,
+                "check every K-th token only");
     add_generation_options(options, o);
     cli_add_session(options, &o->n_ctx, &o->n_threads);
     cli_begin_group(options, CLI_GROUP_OUTPUT);
     cli_add_text(options, "trajectory", 0, "FILE", &o->trajectory_path,
                  "write each checked step to FILE as JSON Lines");
     cli_add_common(options, &o->quiet, &o->json);
-}
-
-/* ---- Parameters ---------------------------------------------------------------------------------- */
-
-/* Takes tau, lambda, alpha, direction and map from the file. Options override the file. The map is then
- * not used, because it was fitted to another signal or threshold. */
-static int apply_params(generate_options *o, const hb_model_info *model)
-{
-    hb_error err;
-    hb_monitor *m = &o->engine.monitor;
-    if (o->params_path) {
-        if (hb_params_load(o->params_path, &o->params, &err)) return cli_fail(&err);
-        const hb_params *p = o->params;
-        hb_score_find("hbar_s", &o->score);
-        if (!p->joint.n_features && !hb_score_find(p->score, &o->score)) {
-            cli_message("%s: calibrated on the score '%s', which hbar does not measure", o->params_path,
-                        p->score);
-            return CLI_FAILED;
-        }
-        if (!hb_params_same_model(p, model) && !o->quiet)
-            cli_message(
-                "warning: %s was calibrated on another model (%s, %llu bytes), not %s, %llu bytes",
-                o->params_path, *p->model_name ? p->model_name : "unknown",
-                (unsigned long long)p->model_size, model->name, (unsigned long long)model->file_size);
-        if (!hb_params_same_chat(p, o->chat.format, o->chat.system) && !o->quiet)
-            cli_message("warning: %s was calibrated with another chat format or system message (%s)",
-                        o->params_path, *p->chat ? p->chat : "without --chat");
-        m->watched = o->score.signal;
-        if (p->joint.n_features && !o->watched) m->joint = &p->joint;
-        m->tau = p->tau;
-        m->lambda = p->lambda;
-        m->alpha = p->alpha;
-        m->direction = p->direction;
-        if (!o->watched && !o->tau_given && !o->lambda_given && !o->direction_given) m->map = &p->map;
-    }
-    if (o->watched) m->watched = o->watched_signal;
-    if (o->tau_given) m->tau = o->tau;
-    if (o->lambda_given) m->lambda = o->lambda;
-    if (o->direction_given) m->direction = (hb_direction)o->direction;
-    return CLI_DONE;
 }
 
 /* ---- Streaming ----------------------------------------------------------------------------------- */
@@ -170,91 +99,8 @@ static void on_token(void *user, const hb_step *step, const char *bytes, size_t 
 
 static void write_step(hb_json *json, const hb_step *s)
 {
-    const hb_signal *signal;
     hb_json_row(json, NULL);
-    hb_json_whole(json, "step", s->step);
-    hb_json_whole(json, "token", s->token);
-    hb_json_number(json, "impurity", s->impurity);
-    hb_json_number(json, "watched", s->watched);
-    hb_json_number(json, "p_fail", s->p_fail);
-    for (size_t i = 0; (signal = hb_signal_set_at(s->signals, i)) != NULL; i++)
-        hb_json_number(json, hb_signal_name(signal), s->values[i]);
-    hb_json_end(json);
-}
-
-static void write_halt(hb_json *json, const hb_generation *g)
-{
-    if (g->finish != HB_FINISH_HALTED) {
-        hb_json_null(json, "halt");
-        return;
-    }
-    hb_json_row(json, "halt");
-    hb_json_whole(json, "step", g->last.step);
-    hb_json_number(json, "p_fail", g->last.p_fail);
-    hb_json_number(json, "cutoff", g->cutoff);
-    hb_json_end(json);
-}
-
-static const char *watched_name(const hb_monitor *m)
-{
-    return m->joint ? "joint" : hb_signal_name(m->watched);
-}
-
-static void write_monitor(hb_json *json, const hb_monitor *m)
-{
-    hb_json_object(json, "monitor");
-    hb_json_text(json, "watched", watched_name(m));
-    hb_json_number(json, "tau", m->tau);
-    hb_json_number(json, "lambda", m->lambda);
-    hb_json_text(json, "map", hb_map_kind_name(m->map ? m->map->kind : HB_MAP_LAMBDA));
-    hb_json_number(json, "cutoff", m->cutoff);
-    hb_json_number(json, "alpha", m->alpha);
-    hb_json_text(json, "direction", hb_direction_sign(m->direction));
-    hb_json_whole(json, "check_every", m->check_every);
-    hb_json_end(json);
-}
-
-/* The judgement of the whole answer by the parameters. */
-typedef struct verdict {
-    double value, p_fail;
-    bool risky;
-} verdict;
-
-/* False when there are no parameters for the watched signal. */
-static bool judge(const generate_options *o, const hb_generation *g, verdict *v)
-{
-    const hb_monitor *m = &o->engine.monitor;
-    if (!o->params_path || o->watched || g->n_steps == 0) return false;
-    v->value = m->joint ? g->last.watched : hb_scores_get(g->scores, o->score);
-    v->p_fail = hb_p_fail_by(m->map, v->value, m->tau, m->lambda, m->direction);
-    v->risky = hb_is_flagged(v->value, m->tau, m->direction);
-    return true;
-}
-
-static void write_answer(hb_json *json, const generate_options *o, const hb_generation *g)
-{
-    verdict v;
-    if (!judge(o, g, &v)) {
-        hb_json_null(json, "answer");
-        return;
-    }
-    hb_json_row(json, "answer");
-    hb_json_text(json, "score", o->params->score);
-    hb_json_number(json, "value", v.value);
-    hb_json_number(json, "p_fail", v.p_fail);
-    hb_json_bool(json, "risky", v.risky);
-    hb_json_end(json);
-}
-
-/* Each signal's score by its usual aggregation. */
-static void write_scores(hb_json *json, const hb_generation *g)
-{
-    const hb_signal *signal;
-    hb_json_object(json, "scores");
-    for (size_t i = 0; (signal = hb_signal_set_at(g->signals, i)) != NULL; i++) {
-        hb_score_id id = {signal, hb_signal_usual(signal)};
-        hb_json_number(json, hb_signal_name(signal), hb_scores_get(g->scores, id));
-    }
+    cli_write_step(json, s);
     hb_json_end(json);
 }
 
@@ -270,10 +116,10 @@ static int print_result(const generate_options *o, const hb_generation *g)
     hb_json_whole(&json, "n_prompt", g->n_prompt);
     hb_json_bool(&json, "halted", g->finish == HB_FINISH_HALTED);
     hb_json_text(&json, "reason", hb_finish_name(g->finish));
-    write_halt(&json, g);
-    write_answer(&json, o, g);
-    write_scores(&json, g);
-    write_monitor(&json, &o->engine.monitor);
+    cli_write_halt(&json, g);
+    cli_write_verdict(&json, &o->watch, g);
+    cli_write_scores(&json, g);
+    cli_write_monitor(&json, &o->watch);
     hb_json_number(&json, "prompt_seconds", g->prompt_seconds);
     hb_json_number(&json, "decode_seconds", g->decode_seconds);
     hb_json_array(&json, "trajectory");
@@ -285,19 +131,20 @@ static int print_result(const generate_options *o, const hb_generation *g)
 
 static void print_summary(const generate_options *o, const hb_generation *g)
 {
-    const hb_monitor *m = &o->engine.monitor;
+    const hb_monitor *m = &o->watch.monitor;
     double whole = hb_scores_value(g->scores, hb_signal_name(m->watched));
-    verdict v;
+    cli_verdict v;
     if (o->quiet) return;
     if (g->finish == HB_FINISH_HALTED)
         cli_message("halted at step %d: P_fail %.4f reached the cutoff %g (%s %.4f, tau %.4f)",
-                    g->last.step, g->last.p_fail, g->cutoff, watched_name(m), g->last.watched, m->tau);
+                    g->last.step, g->last.p_fail, g->cutoff, cli_watched_name(m), g->last.watched,
+                    m->tau);
     else
-        cli_message("%s: %d tokens, %s %.4f", hb_finish_name(g->finish), g->n_tokens, watched_name(m),
-                    m->joint ? g->last.watched : whole);
-    if (judge(o, g, &v))
+        cli_message("%s: %d tokens, %s %.4f", hb_finish_name(g->finish), g->n_tokens,
+                    cli_watched_name(m), m->joint ? g->last.watched : whole);
+    if (cli_monitor_judge(&o->watch, g, &v))
         cli_message("the answer is %srisky: %s %.4f, tau %.4f, P_fail %.4f", v.risky ? "" : "not ",
-                    o->params->score, v.value, m->tau, v.p_fail);
+                    o->watch.params->score, v.value, m->tau, v.p_fail);
 }
 
 /* Opens the file before generation, so that a bad path fails early. Truncates it only afterwards. Opens
@@ -372,9 +219,10 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     bool terminal = isatty(STDOUT_FILENO);
     stream s = {.coloured =
                     terminal && !(no_colour && *no_colour) && !(term && strcmp(term, "dumb") == 0),
-                .cutoff = o->engine.monitor.cutoff};
+                .cutoff = o->watch.monitor.cutoff};
     hb_generation g;
     hb_error err;
+    o->engine.monitor = o->watch.monitor;
     if (!o->json) o->engine.on_token = on_token;
     o->engine.cancelled = cli_interrupted;
     o->engine.user = &s;
@@ -410,7 +258,7 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     cli_show_warnings(model);
     if (cli_chat_find(&o->chat, model, &err)) code = cli_fail(&err);
     else if (!o->quiet) cli_chat_warn(&o->chat, model, prompt);
-    if (!code) code = apply_params(o, hb_model_get_info(model));
+    if (!code) code = cli_monitor_open(&o->watch, hb_model_get_info(model), &o->chat, o->quiet);
     if (!code && hb_session_open(model, &so, &session, &err)) code = cli_fail(&err);
     if (!code && o->trajectory_path && !(trajectory = open_trajectory(o->trajectory_path)))
         code = CLI_FAILED;
@@ -418,34 +266,8 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     hb_session_close(session);
     cli_chat_close(&o->chat);
     hb_model_close(model);
-    hb_params_free(o->params);
+    cli_monitor_close(&o->watch);
     return code;
-}
-
-/* Finds the signal that --watch names. False, with *code, for none or several. */
-static bool find_watched(const cli_command *command, generate_options *o, int *code)
-{
-    hb_error err;
-    hb_signal_set *set = NULL;
-    *code = CLI_DONE;
-    if (!o->watched) return true;
-    if (hb_signal_set_parse(o->watched, &set, &err))
-        *code = cli_usage(command, "--watch: %s", err.message);
-    else if (hb_signal_set_count(set) > 1)
-        *code = cli_usage(command, "--watch: takes one signal, not several");
-    else o->watched_signal = hb_signal_set_at(set, 0);
-    hb_signal_set_free(set);
-    return *code == CLI_DONE;
-}
-
-/* Without --model, uses the demo model, and its parameters unless an option selects what to watch. */
-static int take_embedded(const cli_command *command, generate_options *o, char **own_model,
-                         char **own_params)
-{
-    bool told = o->model_path || o->watched || o->tau_given || o->lambda_given || o->direction_given;
-    int code = cli_embedded(command, "--model", CLI_DEMO_MODEL, o->quiet, &o->model_path, own_model);
-    if (code || told) return code;
-    return cli_embedded(command, "--params", CLI_DEMO_PARAMS, o->quiet, &o->params_path, own_params);
 }
 
 static int check_usage(const cli_command *command, generate_options *o)
@@ -455,8 +277,7 @@ static int check_usage(const cli_command *command, generate_options *o)
         if (!*o->stops.texts[i]) return cli_usage(command, "--stop: the text is empty");
     o->engine.stops = o->stops.texts;
     o->engine.n_stops = o->stops.n;
-    if (!find_watched(command, o, &code)) return code;
-    cli_chat_check(command, &o->chat, &code);
+    if (cli_monitor_check(command, &o->watch, &code)) cli_chat_check(command, &o->chat, &code);
     return code;
 }
 
@@ -465,18 +286,18 @@ static int run(const cli_command *command, int argc, char **argv)
     cli_options options = {0};
     generate_options o = {0};
     const char *operand;
-    char *own_model = NULL, *own_params = NULL;
+    char *own_model = NULL;
     hb_buffer prompt = {0};
     int code;
     add_options(&options, &o);
     bool ready = cli_parse(command, &options, argc, argv, &operand, &code);
     if (ready) code = check_usage(command, &o);
-    if (ready && !code) code = take_embedded(command, &o, &own_model, &own_params);
+    if (ready && !code)
+        code = cli_monitor_embedded(command, &o.watch, o.quiet, &o.model_path, &own_model);
     if (ready && !code) code = cli_read_operand(operand, &prompt);
     if (ready && !code) code = open_and_generate(&o, &prompt);
     hb_buffer_free(&prompt);
     free(own_model);
-    free(own_params);
     free(o.stops.texts);
     return code;
 }

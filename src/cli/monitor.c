@@ -1,0 +1,200 @@
+/* How an answer is watched: the options, the parameters, and the results as JSON. */
+#include <stdlib.h>
+#include "cli/cli.h"
+
+/* ---- Options ------------------------------------------------------------------------------------- */
+
+void cli_monitor_add(cli_options *options, cli_monitor *w)
+{
+    *w = (cli_monitor){.monitor = hb_monitor_defaults()};
+    hb_monitor *m = &w->monitor;
+    w->tau = m->tau;
+    w->lambda = m->lambda;
+    w->direction = (int)m->direction;
+    cli_begin_group(options, CLI_GROUP_THRESHOLD);
+    cli_add_text(options, "params", 'p', "FILE", &w->params_path,
+                 "parameters from hbar calibrate: signal, tau, direction, lambda and map")
+        ->standard = "none; with the demo model, its own";
+    cli_add_text(options, "watch", 0, "SIGNAL", &w->watched,
+                 "signal to compare with tau; overrides --params")
+        ->standard = hb_signal_name(m->watched);
+    cli_add_real(options, "tau", 0, "T", &w->tau, -1e300, 1e300,
+                 "threshold of the signal; overrides --params")
+        ->given = &w->tau_given;
+    cli_add_choice(options, "direction", 0, NULL, &w->direction, cli_directions(false),
+                   "which side of tau is risky; overrides --params")
+        ->given = &w->direction_given;
+    cli_add_real(options, "lambda", 0, "L", &w->lambda, 1e-300, 1e300,
+                 "steepness of P_fail around tau; overrides --params")
+        ->given = &w->lambda_given;
+    cli_add_real(options, "cutoff", 0, "P", &m->cutoff, 1e-300, 1e300,
+                 "halt before a token whose P_fail reaches P; above 1, never halt");
+}
+
+/* Finds the signal that --watch names. */
+bool cli_monitor_check(const cli_command *command, cli_monitor *w, int *code)
+{
+    hb_error err;
+    hb_signal_set *set = NULL;
+    *code = CLI_DONE;
+    if (!w->watched) return true;
+    if (hb_signal_set_parse(w->watched, &set, &err))
+        *code = cli_usage(command, "--watch: %s", err.message);
+    else if (hb_signal_set_count(set) > 1)
+        *code = cli_usage(command, "--watch: takes one signal, not several");
+    else w->watched_signal = hb_signal_set_at(set, 0);
+    hb_signal_set_free(set);
+    return *code == CLI_DONE;
+}
+
+int cli_monitor_embedded(const cli_command *command, cli_monitor *w, bool quiet,
+                         const char **model_path, char **own)
+{
+    bool told = *model_path || w->watched || w->tau_given || w->lambda_given || w->direction_given;
+    int code = cli_embedded(command, "--model", CLI_DEMO_MODEL, quiet, model_path, own);
+    if (code || told) return code;
+    return cli_embedded(command, "--params", CLI_DEMO_PARAMS, quiet, &w->params_path,
+                        &w->own_params_path);
+}
+
+/* ---- Parameters ---------------------------------------------------------------------------------- */
+
+/* Warns if the parameters were calibrated on something else. */
+static void check_params(const cli_monitor *w, const hb_model_info *model, const cli_chat *chat)
+{
+    const hb_params *p = w->params;
+    if (!hb_params_same_model(p, model))
+        cli_message("warning: %s was calibrated on another model (%s, %llu bytes), not %s, %llu bytes",
+                    w->params_path, *p->model_name ? p->model_name : "unknown",
+                    (unsigned long long)p->model_size, model->name,
+                    (unsigned long long)model->file_size);
+    if (!hb_params_same_chat(p, chat->format, chat->system))
+        cli_message("warning: %s was calibrated with another chat format or system message (%s)",
+                    w->params_path, *p->chat ? p->chat : "without --chat");
+}
+
+/* Takes tau, lambda, alpha, direction and map from the file. The map is not used with options that
+ * override the file, because it was fitted to another signal or threshold. */
+static int take_params(cli_monitor *w, const hb_model_info *model, const cli_chat *chat, bool quiet)
+{
+    hb_error err;
+    hb_monitor *m = &w->monitor;
+    if (hb_params_load(w->params_path, &w->params, &err)) return cli_fail(&err);
+    const hb_params *p = w->params;
+    hb_score_find("hbar_s", &w->score);
+    if (!p->joint.n_features && !hb_score_find(p->score, &w->score)) {
+        cli_message("%s: calibrated on the score '%s', which hbar does not measure", w->params_path,
+                    p->score);
+        return CLI_FAILED;
+    }
+    if (!quiet) check_params(w, model, chat);
+    m->watched = w->score.signal;
+    if (p->joint.n_features && !w->watched) m->joint = &p->joint;
+    m->tau = p->tau;
+    m->lambda = p->lambda;
+    m->alpha = p->alpha;
+    m->direction = p->direction;
+    if (!w->watched && !w->tau_given && !w->lambda_given && !w->direction_given) m->map = &p->map;
+    return CLI_DONE;
+}
+
+int cli_monitor_open(cli_monitor *w, const hb_model_info *model, const cli_chat *chat, bool quiet)
+{
+    int code = w->params_path ? take_params(w, model, chat, quiet) : CLI_DONE;
+    if (w->watched) w->monitor.watched = w->watched_signal;
+    if (w->tau_given) w->monitor.tau = w->tau;
+    if (w->lambda_given) w->monitor.lambda = w->lambda;
+    if (w->direction_given) w->monitor.direction = (hb_direction)w->direction;
+    return code;
+}
+
+void cli_monitor_close(cli_monitor *w)
+{
+    hb_params_free(w->params);
+    free(w->own_params_path);
+}
+
+const char *cli_watched_name(const hb_monitor *m)
+{
+    return m->joint ? "joint" : hb_signal_name(m->watched);
+}
+
+bool cli_monitor_judge(const cli_monitor *w, const hb_generation *g, cli_verdict *v)
+{
+    const hb_monitor *m = &w->monitor;
+    if (!w->params || w->watched || g->n_steps == 0) return false;
+    v->value = m->joint ? g->last.watched : hb_scores_get(g->scores, w->score);
+    v->p_fail = hb_p_fail_by(m->map, v->value, m->tau, m->lambda, m->direction);
+    v->risky = hb_is_flagged(v->value, m->tau, m->direction);
+    return true;
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------------- */
+
+void cli_write_step(hb_json *json, const hb_step *s)
+{
+    const hb_signal *signal;
+    hb_json_whole(json, "step", s->step);
+    hb_json_whole(json, "token", s->token);
+    hb_json_number(json, "impurity", s->impurity);
+    hb_json_number(json, "watched", s->watched);
+    hb_json_number(json, "p_fail", s->p_fail);
+    for (size_t i = 0; (signal = hb_signal_set_at(s->signals, i)) != NULL; i++)
+        hb_json_number(json, hb_signal_name(signal), s->values[i]);
+}
+
+void cli_write_halt(hb_json *json, const hb_generation *g)
+{
+    size_t i = 0;
+    while (i < g->n_steps && g->trajectory[i].step != g->alarm) i++;
+    if (i == g->n_steps) {
+        hb_json_null(json, "halt");
+        return;
+    }
+    hb_json_row(json, "halt");
+    hb_json_whole(json, "step", g->alarm);
+    hb_json_number(json, "p_fail", g->trajectory[i].p_fail);
+    hb_json_number(json, "cutoff", g->cutoff);
+    hb_json_end(json);
+}
+
+void cli_write_verdict(hb_json *json, const cli_monitor *w, const hb_generation *g)
+{
+    cli_verdict v;
+    if (!cli_monitor_judge(w, g, &v)) {
+        hb_json_null(json, "answer");
+        return;
+    }
+    hb_json_row(json, "answer");
+    hb_json_text(json, "score", w->params->score);
+    hb_json_number(json, "value", v.value);
+    hb_json_number(json, "p_fail", v.p_fail);
+    hb_json_bool(json, "risky", v.risky);
+    hb_json_end(json);
+}
+
+void cli_write_scores(hb_json *json, const hb_generation *g)
+{
+    const hb_signal *signal;
+    hb_json_object(json, "scores");
+    for (size_t i = 0; (signal = hb_signal_set_at(g->signals, i)) != NULL; i++) {
+        hb_score_id id = {signal, hb_signal_usual(signal)};
+        hb_json_number(json, hb_signal_name(signal), hb_scores_get(g->scores, id));
+    }
+    hb_json_end(json);
+}
+
+void cli_write_monitor(hb_json *json, const cli_monitor *w)
+{
+    const hb_monitor *m = &w->monitor;
+    hb_json_object(json, "monitor");
+    hb_json_text(json, "watched", cli_watched_name(m));
+    hb_json_number(json, "tau", m->tau);
+    hb_json_number(json, "lambda", m->lambda);
+    hb_json_text(json, "map", hb_map_kind_name(m->map ? m->map->kind : HB_MAP_LAMBDA));
+    hb_json_number(json, "cutoff", m->cutoff);
+    hb_json_number(json, "alpha", m->alpha);
+    hb_json_text(json, "direction", hb_direction_sign(m->direction));
+    hb_json_whole(json, "check_every", m->check_every);
+    hb_json_end(json);
+}
