@@ -469,7 +469,8 @@ HB_API double hb_cosine_distance(const float *a, const float *b, size_t n);
 HB_API double hb_pri(double surprise, double delta_h, double alpha);
 
 /* Running mean of the five largest values (of all values while there are fewer than five), in constant
- * memory. Start from a zeroed struct. The mean of no values is NaN. */
+ * memory. Start from a zeroed struct. The mean of no values is NaN. For the five smallest values, add
+ * the negated values and negate the mean. */
 typedef struct hb_top5 {
     double largest[5]; /* descending */
     int n;
@@ -479,9 +480,13 @@ HB_API double hb_top5_mean(const hb_top5 *top);
 
 /* ---- Signals: what is measured at a step -------------------------------------------------------- */
 
-/* How the per-step values of a sample are reduced to one score. */
+/* How the per-step values of a sample are reduced to one score. A score should summarise the riskiest
+ * steps. Which steps these are depends on the direction, so HB_AGGREGATION_TAIL5 stands for one of the
+ * two aggregations after it: TOP5 where high values are risky, BOTTOM5 where low values are. */
 typedef enum hb_aggregation {
-    HB_AGGREGATION_TOP5, /* hb_top5_mean */
+    HB_AGGREGATION_TAIL5,
+    HB_AGGREGATION_TOP5,    /* mean of the five largest values, or of all if there are fewer */
+    HB_AGGREGATION_BOTTOM5, /* mean of the five smallest values, or of all if there are fewer */
     HB_AGGREGATION_MEAN,
     HB_AGGREGATION_MAX,
     HB_AGGREGATION_MIN,
@@ -491,7 +496,9 @@ typedef enum hb_aggregation {
 } hb_aggregation;
 
 HB_API size_t hb_aggregation_count(void); /* aggregations are numbered from 0 */
-/* "top5", "mean" ...; "unknown" for a number that is no aggregation. */
+/* Whether samples have a value of this aggregation. False for tail5, which stands for another one. */
+HB_API bool hb_aggregation_is_measured(hb_aggregation aggregation);
+/* "tail5", "top5", "mean" ...; "unknown" for a number that is no aggregation. */
 HB_API const char *hb_aggregation_name(hb_aggregation aggregation);
 HB_API bool hb_aggregation_find(const char *name, hb_aggregation *aggregation);
 
@@ -545,9 +552,13 @@ typedef struct hb_score_id {
     hb_aggregation aggregation;
 } hb_score_id;
 
-/* Parses a score name. "entropy" is the signal with its usual aggregation; "entropy:mean" names the
- * aggregation. Returns false and leaves *id unset for any other text. */
+/* Parses a score name. "entropy" is the signal with its usual aggregation, which is tail5 for most
+ * signals; "entropy:mean" names the aggregation. Returns false and leaves *id unset for any other text.
+ */
 HB_API bool hb_score_find(const char *name, hb_score_id *id);
+/* The measured score that stands for `id` in this direction: a score with tail5 becomes the one with
+ * top5 or bottom5, any other score stays as it is. `direction` is HIGH or LOW. */
+HB_API hb_score_id hb_score_tail(hb_score_id id, hb_direction direction);
 /* The score's name; the usual aggregation is omitted. Release with free(). NULL when memory runs out.
  */
 HB_API char *hb_score_name(hb_score_id id);
@@ -561,7 +572,8 @@ typedef struct hb_scores hb_scores;
 HB_API size_t hb_scores_count(const hb_scores *scores);
 HB_API const char *hb_scores_name(const hb_scores *scores, size_t i); /* NULL beyond the last */
 HB_API double hb_scores_at(const hb_scores *scores, size_t i);        /* NaN beyond the last */
-/* A score's value, by name or by signal and aggregation; NaN when there is no such score. */
+/* A score's value, by name or by signal and aggregation; NaN when there is no such score. A score with
+ * tail5 has no value of its own: ask for that of hb_score_tail. */
 HB_API double hb_scores_value(const hb_scores *scores, const char *name);
 HB_API double hb_scores_get(const hb_scores *scores, hb_score_id id);
 
@@ -702,7 +714,7 @@ typedef struct hb_generation {
     int32_t alarm;          /* the first checked step whose P_fail reached the cutoff; -1: none */
     hb_signal_set *signals; /* the measured signals */
     double *values;         /* storage for the values of the steps above */
-    hb_scores *scores;      /* the scores of `signals` with every aggregation */
+    hb_scores *scores;      /* the scores of `signals` with every measured aggregation */
     double prompt_seconds, decode_seconds;
 } hb_generation;
 
@@ -991,6 +1003,10 @@ typedef struct hb_run_settings {
     int32_t no_prompts;         /* 1: the run keeps the prompts' hashes only; 0: their texts, too */
 } hb_run_settings;
 
+/* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
+ * ones, too. */
+#define HB_RUN_SCHEMA 8
+
 /* A run: one SQLite file with the settings and one row per finished sample. */
 typedef struct hb_run hb_run;
 
@@ -1023,8 +1039,8 @@ HB_API void hb_run_close(hb_run *run);
 HB_API const hb_run_settings *hb_run_get_settings(const hb_run *run);
 /* The name of the run's score number i, from 0; NULL beyond the last. */
 HB_API const char *hb_run_score_name(const hb_run *run, size_t i);
-/* Whether the run has a score of that name. The long form with the usual aggregation ("entropy:top5")
- * is accepted, too. */
+/* Whether the run has a score of that name. A score with tail5 ("entropy", "entropy:tail5") needs those
+ * with top5 and bottom5, so a run from before schema 8, which has no bottom5, lacks it. */
 HB_API bool hb_run_has_score(const hb_run *run, const char *name);
 HB_API hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err);
 
@@ -1102,9 +1118,13 @@ HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
 
-/* Scores and labels, the input of pass 2. */
+/* Scores and labels, the input of pass 2. A score with tail5 has two values for each sample, because
+ * its direction may not be known yet: one for each direction. */
 typedef struct hb_score_table {
-    double *scores;  /* [n_scores][n], in the order requested */
+    double *scores; /* [n_scores][n], in the order requested; of tail5: top5, which counts where high
+                       values are risky */
+    double *low;    /* [n_scores][n], the values that count where low ones are risky; of tail5: bottom5;
+                       of other scores: the same as in `scores`. NULL: all are the same */
     uint8_t *labels; /* [n], 0 or 1 */
     size_t n, n_scores;
     size_t n_broken;   /* rows that were reported and skipped; they never count as score 0 */
@@ -1115,7 +1135,7 @@ HB_API void hb_score_table_free(hb_score_table *table);
 
 /* Reads the named scores (as for hb_run_has_score) of all scored samples. `grading` determines the
  * labels that come from grades; NULL means hb_grading_defaults(). HB_ERR_ARGUMENT when the run lacks a
- * score. */
+ * score; for a run without bottom5 the message says what it has instead of tail5. */
 HB_API hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
                               const hb_grading *grading, hb_score_table *table, hb_error *err);
 /* Like hb_run_table, for one score. */
@@ -1161,10 +1181,11 @@ HB_API void hb_table_close(hb_table *table);
 HB_API const char *const *hb_table_columns(const hb_table *table, size_t *n);
 
 /* Reads scores and labels. Of columns' names, letter case matters only where two differ by nothing
- * else. A label is 0 or 1, true or false, yes or no, or a word that says of itself what it means:
- * hallucinated, faithful, pass, fail, correct, wrong ... A score is a finite number. An empty score
- * marks a sample that was not scored and is passed over as broken, too. Of several scores a row needs
- * all, so that they are of the same samples. */
+ * else. A score with tail5 ("entropy") is the column of that name or, if there is none, the columns of
+ * the scores with top5 and bottom5. A label is 0 or 1, true or false, yes or no, or a word that says of
+ * itself what it means: hallucinated, faithful, pass, fail, correct, wrong ... A score is a finite
+ * number. An empty score marks a sample that was not scored and is passed over as broken, too. Of
+ * several scores a row needs all, so that they are of the same samples. */
 HB_API hb_status hb_table_scores(hb_table *table, const hb_table_options *options,
                                  hb_score_table *scores, hb_error *err);
 
@@ -1325,7 +1346,8 @@ typedef struct hb_sweep_result {
     double hallucination_rate; /* fraction of samples with label 1 */
     hb_class_summary by_label[2];
     double cohens_d;              /* (mean_1 - mean_0) / pooled sd */
-    double auroc_high, auroc_low; /* AUROC for each direction; they sum to 1 */
+    double auroc_high, auroc_low; /* AUROC for each direction; they sum to 1 unless the score is a
+                                     tail5, which has other values for each direction */
     double auroc, pr_auc;         /* in `direction`; independent of tau */
     double auroc_null_se;   /* standard error of AUROC for an uninformative score, corrected for ties */
     bool within_noise;      /* |auroc - 0.5| < 1.96 auroc_null_se */
@@ -1534,6 +1556,8 @@ HB_API void hb_validation_free(hb_validation *validation);
 /* The calibration of one score. */
 typedef struct hb_calibrated_score {
     char *name;
+    char *tail; /* the measured score that it is in its direction: for "hbar_s", a tail5, the name of
+                   the one with top5 or bottom5; the same as `name` for other scores */
     double tau;
     hb_direction direction;
     double auroc, pr_auc, precision, recall, f1; /* NaN when a parameters file lacks them */
@@ -1672,8 +1696,8 @@ typedef struct hb_validation_result {
 
 /* Lists the scores that a validation reads. First come the scores of the joint model or, without one,
  * the calibrated score, whether available or not. Then comes every other calibrated score that is in
- * `available` [n_available]. Release *names [*n] with free(); its texts belong to the parameters.
- * HB_ERR_MEMORY. */
+ * `available` [n_available]. A score whose name is not there is read by the name of its tail. Release
+ * *names [*n] with free(); its texts belong to the parameters. HB_ERR_MEMORY. */
 HB_API hb_status hb_params_columns(const hb_params *params, const char *const *available,
                                    size_t n_available, const char ***names, size_t *n, hb_error *err);
 

@@ -921,6 +921,30 @@ static void holds_two(hb_table_options options)
     assert_int_equal(table.n, 0);
 }
 
+/* A score with tail5 is the column of its name or, without one, those of its two tails. */
+static void test_table_tails(void **state)
+{
+    (void)state;
+    static const char *const several[] = {"pri", "hbar_s", "mood"};
+    put("mood,Hbar_s:Bottom5,pri:top5,pri,label,hbar_s:top5\n7,1,6,2,0,4\n8,2,5,3,1,5\n");
+    hb_table_options o = columns(NULL, NULL);
+    hb_score_table table = read_table(o); /* there is no score, so it is hbar_s */
+    assert_int_equal(table.n_scores, 1);
+    assert_true(table.scores[0] == 4 && table.scores[1] == 5);
+    assert_true(table.low[0] == 1 && table.low[1] == 2);
+    hb_score_table_free(&table);
+    assert_null(table.low);
+    o.score_columns = several;
+    o.n_scores = 3;
+    table = read_table(o);
+    static const double high[] = {2, 3, 4, 5, 7, 8}, low[] = {2, 3, 1, 2, 7, 8};
+    assert_memory_equal(table.scores, high, sizeof high);
+    assert_memory_equal(table.low, low, sizeof low);
+    hb_score_table_free(&table);
+    put("hbar_s:top5,label\n1,0\n2,1\n"); /* one tail is not enough */
+    table_refused(columns("hbar_s", NULL), HB_ERR_FORMAT, "no column 'hbar_s'");
+}
+
 static void test_table_layouts(void **state)
 {
     (void)state;
@@ -1400,6 +1424,7 @@ int main(void)
         cmocka_unit_test(test_changed),
         cmocka_unit_test(test_changed_in_secret),
         cmocka_unit_test(test_table_layouts),
+        cmocka_unit_test(test_table_tails),
         cmocka_unit_test(test_table_columns),
         cmocka_unit_test(test_table_of_several_scores),
         cmocka_unit_test(test_table_labels),

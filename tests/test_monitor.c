@@ -107,7 +107,7 @@ static void test_trajectory_is_what_the_signals_say(void **state)
     hb_session_reset(f->session);
     assert_ok(hb_eval(f->session, tokens, (int32_t)n + 12, &tap, &err));
     double total = 0, entropies = 0;
-    hb_top5 hbar = {0};
+    hb_top5 most = {0}, least = {0};
     for (int i = 0; i < 12; i++) {
         const hb_step *s = &g.trajectory[i];
         const float *x = logits + (size_t)i * vocab;
@@ -137,9 +137,11 @@ static void test_trajectory_is_what_the_signals_say(void **state)
         entropies += value(s, "entropy");
         assert_near(value(s, "sequence_logprob"), -total, 1e-9);
         assert_near(value(s, "perplexity"), exp(total / (i + 1)), 1e-9);
-        hb_top5_add(&hbar, value(s, "hbar_s"));
+        hb_top5_add(&most, value(s, "hbar_s"));
+        hb_top5_add(&least, -value(s, "hbar_s"));
     }
-    assert_near(hb_scores_value(g.scores, "hbar_s"), hb_top5_mean(&hbar), 1e-12);
+    assert_near(hb_scores_value(g.scores, "hbar_s:top5"), hb_top5_mean(&most), 1e-12);
+    assert_near(hb_scores_value(g.scores, "hbar_s:bottom5"), -hb_top5_mean(&least), 1e-12);
     assert_near(hb_scores_value(g.scores, "entropy:mean"), entropies / 12, 1e-12);
     assert_near(hb_scores_value(g.scores, "perplexity"), exp(total / 12), 1e-9);
     free(tokens);
@@ -166,7 +168,8 @@ static void test_chosen_signals(void **state)
             double got = hb_step_value(&some.trajectory[i], signal);
             if (kept) assert_near(got, hb_step_value(&all.trajectory[i], signal), 0);
             else assert_true(isnan(got));
-            assert_true(isnan(hb_scores_value(some.scores, name)) == !kept);
+            const hb_score_id mean = {signal, HB_AGGREGATION_MEAN};
+            assert_true(isnan(hb_scores_get(some.scores, mean)) == !kept);
         }
     assert_int_equal(hb_signal_set_count(some.signals), 2);
     const hb_step *s = &some.trajectory[3];
@@ -630,7 +633,7 @@ static void test_joint_model(void **state)
     fixture *f = *state;
     hb_error err;
     hb_generation g;
-    hb_joint_feature features[] = {{"hbar_s:mean", 0.7, 0.02, 1.5}, {"entropy", 4, 0.5, -0.8}};
+    hb_joint_feature features[] = {{"hbar_s:mean", 0.7, 0.02, 1.5}, {"entropy:bottom5", 4, 0.5, -0.8}};
     hb_joint joint = {.features = features, .n_features = 2, .intercept = 0.3};
     hb_generate_options o = quiet_options(9);
     o.monitor.joint = &joint;
@@ -643,15 +646,21 @@ static void test_joint_model(void **state)
     hb_top5 entropies = {0};
     for (size_t i = 0; i < g.n_steps; i++) {
         const hb_step *s = &g.trajectory[i];
-        hb_top5_add(&entropies, value(s, "entropy"));
+        hb_top5_add(&entropies, -value(s, "entropy"));
         sum += value(s, "hbar_s");
         double z = 0.3 + 1.5 * (sum / (double)(i + 1) - 0.7) / 0.02 -
-                   0.8 * (hb_top5_mean(&entropies) - 4) / 0.5;
+                   0.8 * (-hb_top5_mean(&entropies) - 4) / 0.5;
         assert_near(s->watched, z, 1e-9);
         assert_near(s->p_fail, hb_p_fail(z, 0.1, 2, HB_DIRECTION_HIGH), 1e-9);
     }
     values[0] = hb_scores_value(g.scores, "hbar_s:mean");
-    values[1] = hb_scores_value(g.scores, "entropy");
+    values[1] = hb_scores_value(g.scores, "entropy:bottom5");
+    assert_near(g.last.watched, hb_joint_log_odds(&joint, values), 1e-12);
+    hb_generation_free(&g);
+
+    features[1].score = "entropy"; /* of a table of an earlier version, where it was the top5 */
+    g = generate(f, &o);
+    values[1] = hb_scores_value(g.scores, "entropy:top5");
     assert_near(g.last.watched, hb_joint_log_odds(&joint, values), 1e-12);
     hb_generation_free(&g);
 

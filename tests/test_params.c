@@ -143,7 +143,7 @@ static void test_document(void **state)
     const hb_sweep_result *r = &result.sweep;
     json_t *root = json_load_file(path, 0, NULL);
     assert_string_equal(text(root, "schema"), "hbar-params");
-    assert_near(real(root, "schema_version"), 3, 0);
+    assert_near(real(root, "schema_version"), 4, 0);
     const json_t *model = json_object_get(root, "model"), *data = json_object_get(root, "data");
     assert_string_equal(text(model, "name"), "Tiny 1");
     assert_string_equal(text(model, "path"), "models/\xEF\xBF\xBDodd.gguf");
@@ -563,7 +563,7 @@ static void test_table_source(void **state)
 /* ---- What is refused ----------------------------------------------------------------------------- */
 
 static const char whole[] =
-    "{\"schema\":\"hbar-params\",\"schema_version\":3,\"threshold\":{\"tau\":2.5},"
+    "{\"schema\":\"hbar-params\",\"schema_version\":4,\"threshold\":{\"tau\":2.5},"
     "\"lambda\":5,\"direction\":\">=\",\"score\":{\"name\":\"hbar_s\"}}";
 
 /* Runs out of time instead of waiting forever. */
@@ -655,9 +655,9 @@ static void test_bad_files(void **state)
         {"", "", HB_OK, ""},
         {"{\"schema\"", "{{\"schema\"", HB_ERR_FORMAT, ":1:"},
         {"hbar-params", "other", HB_ERR_FORMAT, "not a parameters file"},
-        {"\"schema_version\":3", "\"schema_version\":4", HB_ERR_UNSUPPORTED, "schema_version 4"},
-        {"\"schema_version\":3", "\"schema_version\":0", HB_ERR_UNSUPPORTED, "schema_version 0"},
-        {"\"schema_version\":3", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
+        {"\"schema_version\":4", "\"schema_version\":5", HB_ERR_UNSUPPORTED, "schema_version 5"},
+        {"\"schema_version\":4", "\"schema_version\":0", HB_ERR_UNSUPPORTED, "schema_version 0"},
+        {"\"schema_version\":4", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
         {"\"tau\"", "\"tua\"", HB_ERR_FORMAT, "threshold.tau"},
         {"2.5", "\"2.5\"", HB_ERR_FORMAT, "threshold.tau"},
         {"\"lambda\":5", "\"lambda\":0", HB_ERR_FORMAT, "lambda"},
@@ -722,6 +722,41 @@ static void test_calibration(void **state)
     hb_params_free(c);
 }
 
+/* Until version 3, a signal's name alone meant the top5, unless it was the name of a table's column.
+ * Now it means the tail of the direction. */
+static void test_names_by_version(void **state)
+{
+    static const char form[] =
+        "{\"schema\":\"hbar-params\",\"schema_version\":%d,\"threshold\":{\"tau\":2.5},\"lambda\":5,"
+        "\"model\":%s,\"direction\":\"<=\",\"score\":{\"name\":\"hbar_s\"},\"scores\":{\"hbar_s\":"
+        "{\"tau\":1,\"direction\":\"<=\"},\"pri\":{\"tau\":1,\"direction\":\">=\"},\"perplexity\":"
+        "{\"tau\":1,\"direction\":\">=\"}}}";
+    static const struct {
+        int version;
+        const char *model, *name, *tail, *pri;
+    } cases[] = {{3, "{\"name\":\"m\"}", "hbar_s:top5", "hbar_s:top5", "pri:top5"},
+                 {3, "null", "hbar_s", "hbar_s:bottom5", "pri"},
+                 {4, "{\"name\":\"m\"}", "hbar_s", "hbar_s:bottom5", "pri"}};
+    char path[128], document[512];
+    snprintf(path, sizeof path, "%s/n.json", (char *)*state);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_error err;
+        hb_params *p;
+        snprintf(document, sizeof document, form, cases[i].version, cases[i].model);
+        write_text(path, document);
+        assert_ok(hb_params_load(path, &p, &err));
+        assert_int_equal(p->n_scores, 3);
+        assert_string_equal(p->score, cases[i].name);
+        assert_string_equal(p->scores[0].name, cases[i].name);
+        assert_string_equal(p->scores[0].tail, cases[i].tail);
+        assert_string_equal(p->scores[1].name, cases[i].pri);
+        assert_string_equal(p->scores[1].tail, "pri:top5");
+        assert_string_equal(p->scores[2].name, "perplexity");
+        assert_string_equal(p->scores[2].tail, "perplexity");
+        hb_params_free(p);
+    }
+}
+
 static void test_bad_calibrations(void **state)
 {
     static const char *const cases[][3] = {
@@ -778,6 +813,7 @@ int main(void)
         WITH_SCRATCH(test_versions),
         WITH_SCRATCH(test_bad_files),
         WITH_SCRATCH(test_calibration),
+        WITH_SCRATCH(test_names_by_version),
         WITH_SCRATCH(test_bad_calibrations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

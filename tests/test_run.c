@@ -9,6 +9,8 @@
 #include "signals/scores.h"
 #include "store/run.h"
 
+enum { MEASURED = 8, N_SCORES = 17 * MEASURED }; /* scores of a signal, and of all */
+
 static char path[128];
 
 #define SHA256 "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -109,8 +111,8 @@ static hb_status check_rows(void *user, const hb_run_sample *s)
     assert_int_equal(s->label, expected.label);
     assert_int_equal(s->status, expected.status);
     if (*seen < 2) {
-        assert_int_equal(hb_scores_count(s->scores), 17 * 7);
-        for (size_t i = 0; i < 17 * 7; i++)
+        assert_int_equal(hb_scores_count(s->scores), N_SCORES);
+        for (size_t i = 0; i < N_SCORES; i++)
             assert_near(hb_scores_at(s->scores, i), hb_scores_at(expected.scores, i), 0);
         assert_string_equal(s->text, expected.text);
         assert_int_equal(s->finish, expected.finish);
@@ -234,6 +236,12 @@ static void test_scores_by_name(void **state)
         assert_memory_equal(t.labels, one.labels, one.n);
         hb_score_table_free(&one);
     }
+    for (size_t i = 0; i < t.n; i++) { /* both tails of a tail5; of other scores the same value twice */
+        size_t index = i < 5 ? i : i + 1;
+        assert_near(t.low[i], score_of(index, MEASURED + 2), 0);
+        assert_near(t.scores[t.n + i], score_of(index, 0), 0);
+        assert_near(t.low[t.n + i], score_of(index, 1), 0);
+    }
     hb_score_table_free(&t);
     assert_fails(hb_run_scores(run, "entrapy", NULL, &t, &err), HB_ERR_ARGUMENT, "no score 'entrapy'");
     assert_fails(hb_run_scores(run, "pri:median", NULL, &t, &err), HB_ERR_ARGUMENT,
@@ -267,12 +275,13 @@ static void test_chosen_signals(void **state)
     char *list = hb_signal_set_names(hb_run_get_settings(run)->signals);
     assert_string_equal(list, "pri,entropy");
     free(list);
-    assert_string_equal(hb_run_score_name(run, 7), "entropy");
-    assert_null(hb_run_score_name(run, 14));
+    assert_string_equal(hb_run_score_name(run, MEASURED), "entropy:top5");
+    assert_null(hb_run_score_name(run, 2 * MEASURED));
     assert_true(hb_run_has_score(run, "entropy:top5"));
+    assert_true(hb_run_has_score(run, "entropy"));
     assert_false(hb_run_has_score(run, "hbar_s"));
     assert_ok(hb_run_scores(run, "entropy:min", NULL, &t, &err));
-    const size_t place = 6 * 7 + HB_AGGREGATION_MIN; /* among the scores of all signals */
+    const size_t place = 6 * MEASURED + HB_AGGREGATION_MIN - 1; /* among the scores of all signals */
     for (size_t i = 0; i < 3; i++) assert_near(t.scores[i], score_of(i, place), 0);
     hb_score_table_free(&t);
     assert_fails(hb_run_scores(run, "hbar_s", NULL, &t, &err), HB_ERR_ARGUMENT,
@@ -280,6 +289,81 @@ static void test_chosen_signals(void **state)
     hb_run_close(run);
     execute(path, "UPDATE settings SET value = 'pri,shoe' WHERE key = 'signals'");
     assert_fails(hb_run_open(path, &run, &err), HB_ERR_FORMAT, "no signal 'shoe'");
+}
+
+/* Turns a run into one of schema 4, in which columns with the signals' names alone held the top5. */
+static void make_old(void)
+{
+    const hb_signal *signal;
+    for (size_t i = 0; (signal = hb_signal_at(i)) != NULL; i++) {
+        char sql[256];
+        const char *name = hb_signal_name(signal);
+        if (hb_signal_usual(signal) == HB_AGGREGATION_TAIL5) {
+            snprintf(sql, sizeof sql, "ALTER TABLE scores RENAME COLUMN \"%s:top5\" TO \"%s\"", name,
+                     name);
+            execute(path, sql);
+        }
+        snprintf(sql, sizeof sql, "ALTER TABLE scores DROP COLUMN \"%s:bottom5\"", name);
+        execute(path, sql);
+    }
+    execute(path, "CREATE TABLE old AS SELECT idx, id, label, answers, grade_exact, grade_contains,"
+                  " grade_f1, status, reason, text, finish, n_prompt, n_tokens, prompt_seconds,"
+                  " decode_seconds FROM samples;"
+                  "DROP TABLE samples; ALTER TABLE old RENAME TO samples;"
+                  "DELETE FROM settings WHERE key IN ('answer_lines', 'abstain_sha256', 'no_prompts');"
+                  "PRAGMA user_version = 4");
+}
+
+/* Runs of earlier versions are read, not written. They have no bottom5. */
+static void test_old_runs(void **state)
+{
+    hb_error err;
+    hb_score_table t;
+    hb_run_counts c;
+    hb_calibration_result r;
+    hb_run_settings s = settings();
+    hb_run *run = create(state);
+    for (uint64_t i = 0; i < 12; i++) add(run, scored(i));
+    hb_run_close(run);
+    make_old();
+    assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_MISMATCH,
+                 "an earlier version of hbar made this run (schema 4, now ");
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_ok(hb_run_count(run, &c, &err));
+    assert_int_equal(c.scored, 12);
+    assert_int_equal(c.abstained, 0);
+    assert_string_equal(hb_run_get_settings(run)->abstain_sha256, "");
+    assert_string_equal(hb_run_score_name(run, 0), "hbar_s:top5");
+    assert_true(hb_run_has_score(run, "perplexity"));
+    assert_false(hb_run_has_score(run, "hbar_s"));
+    assert_ok(hb_run_scores(run, "pri:top5", NULL, &t, &err));
+    assert_null(t.low);
+    for (size_t i = 0; i < 12; i++) assert_near(t.scores[i], score_of(i, MEASURED), 0);
+    assert_null(t.prompts); /* which no run had then */
+    hb_score_table_free(&t);
+    assert_fails(
+        hb_run_scores(run, "pri", NULL, &t, &err), HB_ERR_ARGUMENT,
+        "made this run (schema 4), without the five smallest values that 'pri' needs where low "
+        "ones are risky; it has 'pri:top5'");
+    static const char *const names[] = {"pri"};
+    hb_calibrate_options o = hb_calibrate_defaults();
+    assert_fails(hb_calibrate_run(run, names, 1, NULL, &o, &r, &err), HB_ERR_ARGUMENT,
+                 "it has 'pri:top5'");
+    o.sweep.direction = HB_DIRECTION_HIGH; /* the low side is not needed */
+    assert_ok(hb_calibrate_run(run, names, 1, NULL, &o, &r, &err));
+    assert_string_equal(r.scores[0].name, "pri:top5");
+    assert_int_equal(r.n_scores, 17);
+    assert_int_equal(r.n_prompts, 0);
+    hb_calibration_result_free(&r);
+    hb_run_close(run);
+    char id[] = "qa_7_hal";
+    hb_given_label given = {.id = id, .label = 1};
+    const hb_labels labels = {.list = &given, .n = 1};
+    hb_set_labels_counts n;
+    assert_fails(hb_run_set_labels(path, &labels, NULL, &n, &err), HB_ERR_MISMATCH,
+                 "it can be read, but not changed or continued");
+    execute(path, "PRAGMA user_version = 3");
+    assert_fails(hb_run_open(path, &run, &err), HB_ERR_UNSUPPORTED, "schema 3 is not supported");
 }
 
 static hb_status stop_at_second(void *user, const hb_run_sample *sample)
@@ -467,12 +551,12 @@ static void test_scores_of_whole_samples(void **state)
                   "ALTER TABLE scores ADD COLUMN \"how \"\"long\"\"\" REAL;"
                   "UPDATE scores SET semantic_entropy = idx + 0.5, \"how \"\"long\"\"\" = 7");
     assert_ok(hb_run_create(path, &s, &run, &err));
-    assert_string_equal(hb_run_score_name(run, 17 * 7), "semantic_entropy");
+    assert_string_equal(hb_run_score_name(run, N_SCORES), "semantic_entropy");
     assert_true(hb_run_has_score(run, "how \"long\""));
     static const char *const names[] = {"semantic_entropy", "pri"};
     assert_ok(hb_run_table(run, names, 2, NULL, &t, &err));
     for (size_t i = 0; i < 3; i++) assert_near(t.scores[i], (double)i + 0.5, 0);
-    for (size_t i = 0; i < 3; i++) assert_near(t.scores[3 + i], score_of(i, 7), 0);
+    for (size_t i = 0; i < 3; i++) assert_near(t.scores[3 + i], score_of(i, MEASURED), 0);
     hb_score_table_free(&t);
     assert_fails(hb_run_scores(run, "entrapy", NULL, &t, &err), HB_ERR_ARGUMENT,
                  "first or :sum; semantic_entropy; how");
@@ -851,7 +935,7 @@ static hb_status compare_text(void *user, const hb_run_sample *s)
 {
     char *all = user;
     snprintf(all + strlen(all), 8192 - strlen(all), "%s %d %s %.17g %.17g %d|", s->id, s->label,
-             s->text ? s->text : s->reason, hb_scores_value(s->scores, "hbar_s"),
+             s->text ? s->text : s->reason, hb_scores_value(s->scores, "hbar_s:bottom5"),
              hb_scores_value(s->scores, "pri:mean"), s->n_tokens);
     return HB_OK;
 }
@@ -878,7 +962,8 @@ static void test_pass_1(void **state)
     o.max_tokens = 6;
     assert_ok(hb_generate(j.session, "What is number 9?", 17, &o, &g, &err));
     snprintf(expected, sizeof expected, "s3 1 %s %.17g %.17g %d|", g.text,
-             hb_scores_value(g.scores, "hbar_s"), hb_scores_value(g.scores, "pri:mean"), g.n_tokens);
+             hb_scores_value(g.scores, "hbar_s:bottom5"), hb_scores_value(g.scores, "pri:mean"),
+             g.n_tokens);
     assert_non_null(strstr(all, expected));
     hb_generation_free(&g);
     close_job(&j);
@@ -1056,7 +1141,7 @@ typedef struct outcome {
 static hb_status gather_outcome(void *user, const hb_run_sample *s)
 {
     outcome *o = user;
-    o->hbar_s[o->n] = hb_scores_value(s->scores, "hbar_s");
+    o->hbar_s[o->n] = hb_scores_value(s->scores, "hbar_s:bottom5");
     o->pri[o->n] = hb_scores_value(s->scores, "pri:mean");
     o->n_tokens[o->n++] = s->n_tokens;
     return HB_OK;
@@ -1215,6 +1300,7 @@ int main(int argc, char **argv)
         WITH_SCRATCH(test_kept_by_commit),
         WITH_SCRATCH(test_scores_by_name),
         WITH_SCRATCH(test_chosen_signals),
+        WITH_SCRATCH(test_old_runs),
         WITH_SCRATCH(test_each_stops_when_asked),
         WITH_SCRATCH(test_other_settings_are_refused),
         WITH_SCRATCH(test_files_that_are_no_runs),

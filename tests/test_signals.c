@@ -209,12 +209,18 @@ static void test_aggregations(void **state)
     const double values[] = {3, -1, 4, 1, -5, 9, 2};
     hb_aggregate a = {0};
     hb_aggregation found;
-    assert_int_equal(hb_aggregation_count(), 7);
-    for (size_t i = 0; i < 7; i++) assert_true(isnan(hb_aggregate_value(&a, (hb_aggregation)i)));
+    assert_int_equal(hb_aggregation_count(), 9);
+    for (size_t i = 0; i < 9; i++) assert_true(isnan(hb_aggregate_value(&a, (hb_aggregation)i)));
     hb_aggregate_add(&a, values[0]);
-    for (size_t i = 0; i < 7; i++) assert_near(hb_aggregate_value(&a, (hb_aggregation)i), 3, 0);
+    for (size_t i = 0; i < 9; i++)
+        if (hb_aggregation_is_measured((hb_aggregation)i))
+            assert_near(hb_aggregate_value(&a, (hb_aggregation)i), 3, 0);
     for (int i = 1; i < 7; i++) hb_aggregate_add(&a, values[i]);
     assert_near(hb_aggregate_value(&a, HB_AGGREGATION_TOP5), 19.0 / 5, 1e-15);
+    assert_near(hb_aggregate_value(&a, HB_AGGREGATION_BOTTOM5), 0, 1e-15); /* -5 -1 1 2 3 */
+    assert_false(hb_aggregation_is_measured(HB_AGGREGATION_TAIL5));
+    assert_false(hb_aggregation_is_measured((hb_aggregation)9));
+    assert_true(isnan(hb_aggregate_value(&a, HB_AGGREGATION_TAIL5)));
     assert_near(hb_aggregate_value(&a, HB_AGGREGATION_MEAN), 13.0 / 7, 1e-15);
     assert_near(hb_aggregate_value(&a, HB_AGGREGATION_MAX), 9, 0);
     assert_near(hb_aggregate_value(&a, HB_AGGREGATION_MIN), -5, 0);
@@ -306,11 +312,11 @@ static void test_score_names(void **state)
         assert_int_equal(found.aggregation, id.aggregation);
         for (size_t j = 0; j < n; j++) assert_string_not_equal(seen[n], seen[j]);
     }
-    assert_int_equal(n, 17 * 7);
+    assert_int_equal(n, 17 * 9);
     for (size_t i = 0; i < n; i++) free(seen[i]);
     assert_true(hb_score_find("pri", &id));
-    assert_int_equal(id.aggregation, HB_AGGREGATION_TOP5);
-    assert_true(hb_score_find("pri:top5", &id)); /* the long form of the same */
+    assert_int_equal(id.aggregation, HB_AGGREGATION_TAIL5);
+    assert_true(hb_score_find("pri:tail5", &id)); /* the long form of the same */
     char *name = hb_score_name(id);
     assert_string_equal(name, "pri");
     free(name);
@@ -322,6 +328,35 @@ static void test_score_names(void **state)
     const char *const bad[] = {"",     ":",         ":mean",   "pr",       "prix",
                                "pri:", "pri:means", "pri:mea", "pri:mean:"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(hb_score_find(bad[i], &id));
+}
+
+/* A tail5 is the score of the riskiest five values in each direction; other scores have no tails. */
+static void test_tails(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *score;
+        hb_direction direction;
+        const char *tail;
+    } cases[] = {{"hbar_s", HB_DIRECTION_HIGH, "hbar_s:top5"},
+                 {"hbar_s", HB_DIRECTION_LOW, "hbar_s:bottom5"},
+                 {"hbar_s:tail5", HB_DIRECTION_LOW, "hbar_s:bottom5"},
+                 {"hbar_s:top5", HB_DIRECTION_LOW, "hbar_s:top5"},
+                 {"perplexity", HB_DIRECTION_LOW, "perplexity"},
+                 {"perplexity:tail5", HB_DIRECTION_LOW, "perplexity:bottom5"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_score_id id;
+        assert_true(hb_score_find(cases[i].score, &id));
+        char *name = hb_score_name(hb_score_tail(id, cases[i].direction));
+        char *same = hb_score_tail_name(cases[i].score, cases[i].direction);
+        assert_string_equal(name, cases[i].tail);
+        assert_string_equal(same, cases[i].tail);
+        free(name);
+        free(same);
+    }
+    char *other = hb_score_tail_name("mood", HB_DIRECTION_LOW); /* no score of hbar */
+    assert_string_equal(other, "mood");
+    free(other);
 }
 
 static void check_names(const hb_signal_set *set, const char *names)
@@ -449,27 +484,30 @@ static void test_scores(void **state)
     size_t place;
     assert_ok(hb_signal_set_parse("pri,entropy", &set, &err));
     assert_ok(hb_scores_of_set(set, &scores, &err));
-    assert_int_equal(hb_scores_count(scores), 14);
-    assert_string_equal(hb_scores_name(scores, 8), "entropy:mean");
-    assert_true(isnan(hb_scores_at(scores, 8)));
-    hb_scores_set(scores, 8, 0.5);
+    assert_int_equal(hb_scores_count(scores), 16);
+    assert_string_equal(hb_scores_name(scores, 10), "entropy:mean");
+    assert_true(isnan(hb_scores_at(scores, 10)));
+    hb_scores_set(scores, 10, 0.5);
     hb_scores_set(scores, 0, 3);
+    hb_scores_set(scores, 1, 2);
     assert_near(hb_scores_value(scores, "entropy:mean"), 0.5, 0);
     assert_near(hb_scores_value(scores, "pri:top5"), 3, 0);
     assert_near(hb_scores_get(scores, (hb_score_id){hb_signal_find("pri"), HB_AGGREGATION_TOP5}), 3, 0);
+    assert_near(hb_scores_value(scores, "pri:bottom5"), 2, 0);
+    assert_true(isnan(hb_scores_value(scores, "pri"))); /* which tail? */
     assert_true(isnan(hb_scores_value(scores, "margin")));
     assert_true(isnan(hb_scores_value(scores, "what else")));
-    assert_null(hb_scores_name(scores, 14));
+    assert_null(hb_scores_name(scores, 16));
     hb_scores_free(scores);
     hb_signal_set_free(set);
 
-    static const char *const names[] = {"pri", "semantic_entropy"};
+    static const char *const names[] = {"perplexity", "semantic_entropy"};
     assert_ok(hb_scores_of_names(names, 2, &scores, &err));
     hb_scores_set(scores, 1, 7);
     assert_near(hb_scores_value(scores, "semantic_entropy"), 7, 0);
-    assert_true(hb_scores_find(scores, "pri:top5", &place));
+    assert_true(hb_scores_find(scores, "perplexity:last", &place));
     assert_int_equal(place, 0);
-    assert_false(hb_scores_find(scores, "pri:mean", &place));
+    assert_false(hb_scores_find(scores, "perplexity:mean", &place));
     hb_scores_free(scores);
     hb_scores_free(NULL);
 }
@@ -488,6 +526,7 @@ int main(void)
         cmocka_unit_test(test_top5),
         cmocka_unit_test(test_aggregations),
         cmocka_unit_test(test_score_names),
+        cmocka_unit_test(test_tails),
         cmocka_unit_test(test_signal_sets),
         cmocka_unit_test(test_names_of_what_is_not_there),
         cmocka_unit_test(test_registry),

@@ -3,6 +3,9 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "base/texts.h"
+#include "calibrate/metrics.h"
+#include "signals/scores.h"
 
 hb_calibrate_options hb_calibrate_defaults(void)
 {
@@ -43,6 +46,7 @@ hb_status hb_add_calibrated(hb_calibration_result *r, const char *name, const hb
 {
     const hb_sweep_point *best = &sweep->best;
     hb_calibrated_score s = {.name = strdup(name),
+                             .tail = hb_score_tail_name(name, sweep->direction),
                              .tau = best->tau,
                              .direction = sweep->direction,
                              .auroc = sweep->auroc,
@@ -51,9 +55,8 @@ hb_status hb_add_calibrated(hb_calibration_result *r, const char *name, const hb
                              .recall = best->recall,
                              .f1 = best->f1,
                              .by_label = {sweep->by_label[0], sweep->by_label[1]}};
-    if (!s.name) return hb_fail_memory(err);
     r->scores[r->n_scores++] = s;
-    return HB_OK;
+    return s.name && s.tail ? HB_OK : hb_fail_memory(err);
 }
 
 /* ---- Which score -------------------------------------------------------------------------------- */
@@ -61,20 +64,73 @@ hb_status hb_add_calibrated(hb_calibration_result *r, const char *name, const hb
 /* The score to calibrate. */
 typedef struct chosen {
     const char *name;
-    const double *scores;
+    hb_tails values;
     double *own; /* values of a joint model, which are not in the table; NULL otherwise */
 } chosen;
+
+/* The scores of a joint model. */
+typedef struct features {
+    double *x; /* [names.n][n] */
+    hb_texts names;
+} features;
+
+static void free_features(features *f)
+{
+    hb_texts_free(&f->names);
+    free(f->x);
+}
+
+/* Adds one score. False when memory runs out. */
+static bool add_feature(features *f, const char *name, const double *values, size_t n)
+{
+    memcpy(f->x + f->names.n * n, values, n * sizeof *values);
+    return hb_texts_add(&f->names, name, strlen(name));
+}
+
+/* Adds one tail of a score with tail5. */
+static bool add_tail(features *f, const char *name, hb_tails values, hb_direction direction, size_t n)
+{
+    char *tail = hb_score_tail_name(name, direction);
+    bool ok = tail && add_feature(f, tail, hb_tail(values, direction), n);
+    free(tail);
+    return ok;
+}
+
+/* Gathers the scores for a joint model. Of a tail5 it gets both tails: the model finds their directions
+ * within its folds, so no direction has to be chosen from all the labels beforehand. */
+static hb_status find_features(const hb_score_table *t, const char *const *names, features *f,
+                               hb_error *err)
+{
+    bool ok = true;
+    *f = (features){.x = calloc(2 * t->n_scores * t->n + 1, sizeof *f->x)};
+    if (!f->x) return hb_fail_memory(err);
+    for (size_t k = 0; k < t->n_scores && ok; k++) {
+        const hb_tails v = hb_table_tails(t, k);
+        if (memcmp(v.high, v.low, t->n * sizeof *v.high) == 0)
+            ok = add_feature(f, names[k], v.high, t->n);
+        else
+            ok = add_tail(f, names[k], v, HB_DIRECTION_HIGH, t->n) &&
+                 add_tail(f, names[k], v, HB_DIRECTION_LOW, t->n);
+    }
+    return ok ? HB_OK : hb_fail_memory(err);
+}
 
 /* Fits a joint model of all scores. Its out-of-fold log-odds are then calibrated. */
 static hb_status join(const hb_score_table *t, const char *const *names, hb_calibration_result *r,
                       chosen *c, hb_error *err)
 {
+    features f;
     c->name = "joint";
-    c->scores = c->own = calloc(t->n + 1, sizeof *c->own);
+    c->own = calloc(t->n + 1, sizeof *c->own);
+    c->values = (hb_tails){c->own, c->own};
     r->options.sweep.direction = HB_DIRECTION_HIGH;
     if (!c->own) return hb_fail_memory(err);
-    return hb_joint_fit(t->scores, t->labels, t->n, t->n_scores, names, &r->options.joint_options,
-                        &r->joint, c->own, err);
+    hb_status status = find_features(t, names, &f, err);
+    if (!status)
+        status = hb_joint_fit(f.x, t->labels, t->n, f.names.n, (const char *const *)f.names.list,
+                              &r->options.joint_options, &r->joint, c->own, err);
+    free_features(&f);
+    return status;
 }
 
 static hb_status choose(const hb_score_table *t, const char *const *names, hb_calibration_result *r,
@@ -89,7 +145,7 @@ static hb_status choose(const hb_score_table *t, const char *const *names, hb_ca
         place = r->comparison.scores[0].place;
     }
     c->name = names[place];
-    c->scores = t->scores + place * t->n;
+    c->values = hb_table_tails(t, place);
     return HB_OK;
 }
 
@@ -103,8 +159,8 @@ static hb_status find_uncertainty(const hb_score_table *t, const chosen *c, hb_c
         r->uncertainty = r->comparison.scores[0].uncertainty;
         return HB_OK;
     }
-    return hb_find_uncertainty(c->scores, t->labels, t->n, r->sweep.direction, &r->options.bootstrap,
-                               &r->uncertainty, err);
+    return hb_find_uncertainty(hb_tail(c->values, r->sweep.direction), t->labels, t->n,
+                               r->sweep.direction, &r->options.bootstrap, &r->uncertainty, err);
 }
 
 static double brier(const hb_score_table *t, const double *scores, const hb_map *map)
@@ -149,12 +205,13 @@ static hb_status calibrate(const hb_score_table *t, const char *const *names, hb
 {
     chosen c = {0};
     hb_status status = choose(t, names, r, &c, err);
-    if (!status) status = hb_sweep(c.scores, t->labels, t->n, &r->options.sweep, &r->sweep, err);
+    if (!status) status = hb_sweep_tails(c.values, t->labels, t->n, &r->options.sweep, &r->sweep, err);
+    const double *values = hb_tail(c.values, r->sweep.direction);
     if (!status) status = find_uncertainty(t, &c, r, err);
     if (!status)
-        status = hb_map_fit(c.scores, t->labels, t->n, r->options.map, r->sweep.best.tau,
+        status = hb_map_fit(values, t->labels, t->n, r->options.map, r->sweep.best.tau,
                             r->sweep.direction, &r->map, err);
-    if (!status) r->brier = brier(t, c.scores, &r->map);
+    if (!status) r->brier = brier(t, values, &r->map);
     if (!status) r->contradicts_signal = contradicts(c.name, r->options.sweep.direction, &r->sweep);
     if (!status) status = list_scores(&c, r, err);
     free(c.own);
@@ -178,7 +235,10 @@ hb_status hb_calibrate(const hb_score_table *table, const char *const *names,
 void hb_calibration_result_free(hb_calibration_result *result)
 {
     if (!result) return;
-    for (size_t i = 0; i < result->n_scores; i++) free(result->scores[i].name);
+    for (size_t i = 0; i < result->n_scores; i++) {
+        free(result->scores[i].name);
+        free(result->scores[i].tail);
+    }
     free(result->scores);
     free(result->prompts);
     hb_sweep_free(&result->sweep);

@@ -72,18 +72,18 @@ static hb_status judge_each(const hb_score_table *t, const char *const *names,
                             hb_comparison *c, hb_error *err)
 {
     for (size_t k = 0; k < t->n_scores; k++) {
-        const double *scores = t->scores + k * t->n;
+        const hb_tails tails = hb_table_tails(t, k);
         hb_compared_score *s = &c->scores[c->n];
-        if (t->n > 1 && is_constant(scores, t->n)) {
+        if (t->n > 1 && is_constant(tails.high, t->n) && is_constant(tails.low, t->n)) {
             c->n_constant++;
             continue;
         }
         *s = (hb_compared_score){.name = names[k], .place = k};
-        hb_status status = hb_sweep(scores, t->labels, t->n, sweep, &s->sweep, err);
+        hb_status status = hb_sweep_tails(tails, t->labels, t->n, sweep, &s->sweep, err);
         if (status) return status;
         hb_sweep_free(&s->sweep);
-        status = hb_find_uncertainty(scores, t->labels, t->n, s->sweep.direction, bootstrap,
-                                     &s->uncertainty, err);
+        status = hb_find_uncertainty(hb_tail(tails, s->sweep.direction), t->labels, t->n,
+                                     s->sweep.direction, bootstrap, &s->uncertainty, err);
         if (status) return status;
         c->n++;
     }
@@ -99,8 +99,10 @@ static hb_status compare(const hb_score_table *t, hb_comparison *c, hb_error *er
     hb_auroc_difference *differences = calloc(c->n, sizeof *differences);
     double *p_holm = calloc(c->n, sizeof *p_holm);
     hb_status status = columns && differences && p_holm ? HB_OK : hb_fail_memory(err);
-    for (size_t k = 0; k < c->n && !status; k++)
-        columns[k] = (hb_column){t->scores + c->scores[k].place * t->n, c->scores[k].sweep.direction};
+    for (size_t k = 0; k < c->n && !status; k++) {
+        hb_direction direction = c->scores[k].sweep.direction;
+        columns[k] = (hb_column){hb_tail(hb_table_tails(t, c->scores[k].place), direction), direction};
+    }
     if (!status) status = hb_test_columns(columns, c->n, t->labels, t->n, differences, p_holm, err);
     for (size_t k = 0; k < c->n && !status; k++) {
         c->scores[k].difference = differences[k];

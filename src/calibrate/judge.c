@@ -5,8 +5,17 @@
 #include "base/error.h"
 #include "base/names.h"
 #include "calibrate/columns.h"
+#include "calibrate/metrics.h"
 
 /* ---- Which scores -------------------------------------------------------------------------------- */
+
+/* The column that holds a calibrated score: the one of its name or, for a tail5, the one of the tail in
+ * its direction. NULL if there is none. */
+static const char *column_of(const char *const *columns, size_t n, const hb_calibrated_score *s)
+{
+    if (hb_name_place(columns, n, s->name) < n) return s->name;
+    return hb_name_place(columns, n, s->tail) < n ? s->tail : NULL;
+}
 
 hb_status hb_params_columns(const hb_params *params, const char *const *available, size_t n_available,
                             const char ***names, size_t *n, hb_error *err)
@@ -16,12 +25,11 @@ hb_status hb_params_columns(const hb_params *params, const char *const *availabl
     size_t count = 0;
     if (!list) return hb_fail_memory(err);
     for (size_t j = 0; j < joint->n_features; j++) list[count++] = joint->features[j].score;
-    if (!joint->n_features) list[count++] = params->score;
-    for (size_t i = 1; i < params->n_scores; i++) {
-        const char *name = params->scores[i].name;
-        if (hb_name_place(available, n_available, name) < n_available &&
-            hb_name_place(list, count, name) == count)
-            list[count++] = name;
+    for (size_t i = joint->n_features ? 1 : 0; i < params->n_scores; i++) {
+        const hb_calibrated_score *s = &params->scores[i];
+        const char *name = column_of(available, n_available, s);
+        if (i == 0 && !name) name = s->name; /* reading it will fail and say what there is */
+        if (name && hb_name_place(list, count, name) == count) list[count++] = name;
     }
     *names = list;
     *n = count;
@@ -40,11 +48,11 @@ typedef struct judging {
     hb_error *err;
 } judging;
 
-/* The values of a score; NULL when the table lacks it. */
-static const double *values_of(const judging *j, const char *name)
+/* The values of a column; NULL when the table lacks it. */
+static const double *values_of(const judging *j, const char *name, hb_direction direction)
 {
-    size_t place = hb_name_place(j->names, j->table->n_scores, name);
-    return place < j->table->n_scores ? j->table->scores + place * j->table->n : NULL;
+    size_t n = j->table->n_scores, place = name ? hb_name_place(j->names, n, name) : n;
+    return place < n ? hb_tail(hb_table_tails(j->table, place), direction) : NULL;
 }
 
 static hb_status lacks(const judging *j, const char *name)
@@ -62,7 +70,7 @@ static hb_status join(judging *j)
     j->log_odds = calloc(n + 1, sizeof *j->log_odds);
     hb_status status = x && columns && j->log_odds ? HB_OK : hb_fail_memory(j->err);
     for (size_t k = 0; k < d && !status; k++) {
-        columns[k] = values_of(j, joint->features[k].score);
+        columns[k] = values_of(j, joint->features[k].score, HB_DIRECTION_HIGH);
         if (!columns[k]) status = lacks(j, joint->features[k].score);
     }
     for (size_t i = 0; i < n && !status; i++) {
@@ -105,7 +113,9 @@ static hb_status judge(judging *j, const hb_calibrated_score *s)
     hb_error why = {HB_OK, ""};
     hb_validation_result *r = j->result;
     bool first = s == j->params->scores;
-    const double *values = first && j->log_odds ? j->log_odds : values_of(j, s->name);
+    const double *values = first && j->log_odds
+                               ? j->log_odds
+                               : values_of(j, column_of(j->names, j->table->n_scores, s), s->direction);
     if (!values) return first ? lacks(j, s->name) : pass_over(j, s, NULL);
     hb_judged_score judged = {.calibrated = s};
     hb_status status = validate(j, s, values, &judged.validation, &why);

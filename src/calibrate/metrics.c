@@ -5,6 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+hb_tails hb_table_tails(const hb_score_table *t, size_t k)
+{
+    const double *high = t->scores + k * t->n;
+    return (hb_tails){high, t->low ? t->low + k * t->n : high};
+}
+
+const double *hb_tail(hb_tails tails, hb_direction direction)
+{
+    return direction == HB_DIRECTION_LOW ? tails.low : tails.high;
+}
+
 hb_status hb_check_scored(const double *scores, const uint8_t *labels, size_t n, hb_error *err)
 {
     size_t ones = 0;

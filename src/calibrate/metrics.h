@@ -9,6 +9,22 @@ typedef struct hb_scored {
     uint8_t label;
 } hb_scored;
 
+/* The values of a score [n]: those that count where high ones are risky, and those that count where low
+ * ones are. They are the same unless the score is a tail5. */
+typedef struct hb_tails {
+    const double *high, *low;
+} hb_tails;
+
+/* The values of score k of a table. */
+hb_tails hb_table_tails(const hb_score_table *table, size_t k);
+/* Those that count in a direction, HIGH or LOW. */
+const double *hb_tail(hb_tails tails, hb_direction direction);
+
+/* hb_sweep of a score with two tails. With HB_DIRECTION_AUTO each direction is judged by its own values
+ * (sweep.c). */
+hb_status hb_sweep_tails(hb_tails tails, const uint8_t *labels, size_t n,
+                         const hb_sweep_options *options, hb_sweep_result *result, hb_error *err);
+
 /* HB_ERR_DATA unless all labels are 0 or 1, both labels occur, and all scores are finite. */
 hb_status hb_check_scored(const double *scores, const uint8_t *labels, size_t n, hb_error *err);
 

@@ -6,17 +6,31 @@
 #include "base/texts.h"
 #include "calibrate/calibrate.h"
 #include "calibrate/halting.h"
+#include "calibrate/metrics.h"
+#include "signals/scores.h"
 
 /* ---- Scores' names ------------------------------------------------------------------------------ */
 
-/* Adds each signal of the run with its usual aggregation. */
+/* Adds a score. Where high values are risky, a run of an earlier version has the score with top5, which
+ * is the same as the one with tail5. */
+static bool add_score(const hb_run *run, const char *score, hb_direction direction, hb_texts *names)
+{
+    char *top = hb_score_tail_name(score, HB_DIRECTION_HIGH);
+    bool old = direction == HB_DIRECTION_HIGH && top && !hb_run_has_score(run, score) &&
+               hb_run_has_score(run, top);
+    bool ok = top && hb_texts_add_once(names, old ? top : score);
+    free(top);
+    return ok;
+}
+
+/* Adds each signal of the run with its usual aggregation; with top5 in a run of an earlier version. */
 static bool add_usual(const hb_run *run, hb_texts *names)
 {
     const hb_signal_set *signals = hb_run_get_settings(run)->signals;
     const hb_signal *signal;
     bool ok = true;
     for (size_t i = 0; ok && (signal = hb_signal_set_at(signals, i)) != NULL; i++)
-        ok = hb_texts_add_once(names, hb_signal_name(signal));
+        ok = add_score(run, hb_signal_name(signal), HB_DIRECTION_HIGH, names);
     return ok;
 }
 
@@ -76,10 +90,11 @@ static hb_score_table asked(const reading *r)
     return t;
 }
 
-static const double *column(const reading *r, const char *name)
+/* The values of a score that was read. */
+static hb_tails column(const reading *r, const char *name)
 {
-    size_t place = hb_name_place((const char *const *)r->names.list, r->names.n, name);
-    return place < r->names.n ? r->table.scores + place * r->table.n : NULL;
+    return hb_table_tails(&r->table,
+                          hb_name_place((const char *const *)r->names.list, r->names.n, name));
 }
 
 /* Counts what halting by a score's signal would have stopped. *found is false for a score that has no
@@ -92,8 +107,8 @@ static hb_status count_halting(const reading *r, const char *score, const hb_map
     bool ok = name_extremes(score, extremes, &n);
     *found = ok && n == 2;
     if (*found)
-        *halting = hb_count_halting(column(r, extremes[0]), column(r, extremes[1]), r->table.labels,
-                                    r->table.n, map, cutoff);
+        *halting = hb_count_halting(column(r, extremes[0]).low, column(r, extremes[1]).high,
+                                    r->table.labels, r->table.n, map, cutoff);
     for (size_t i = 0; i < n; i++) free(extremes[i]);
     return ok ? HB_OK : hb_fail_memory(err);
 }
@@ -103,10 +118,10 @@ static hb_status count_halting(const reading *r, const char *score, const hb_map
 /* Lists the named scores, the usual score of each signal, and the extremes of every score that may be
  * chosen. */
 static hb_status name_calibrated(const hb_run *run, const char *const *scores, size_t n, bool joint,
-                                 reading *r, hb_error *err)
+                                 hb_direction direction, reading *r, hb_error *err)
 {
     bool ok = true;
-    for (size_t k = 0; k < n && ok; k++) ok = hb_texts_add_once(&r->names, scores[k]);
+    for (size_t k = 0; k < n && ok; k++) ok = add_score(run, scores[k], direction, &r->names);
     r->n_asked = r->names.n;
     if (ok) ok = add_usual(run, &r->names);
     for (size_t k = 0; k < n && ok && !joint; k++) ok = add_extremes(scores[k], &r->names);
@@ -124,7 +139,7 @@ static hb_status add_other(const reading *r, const char *name, hb_calibration_re
     o.direction = HB_DIRECTION_AUTO;
     o.guarantee.kind = HB_GUARANTEE_NONE;
     if (o.grid == HB_GRID_RANGE) o.grid = HB_GRID_QUANTILES;
-    hb_status status = hb_sweep(column(r, name), r->table.labels, r->table.n, &o, &sweep, &why);
+    hb_status status = hb_sweep_tails(column(r, name), r->table.labels, r->table.n, &o, &sweep, &why);
     if (status) return status == HB_ERR_MEMORY ? hb_fail_memory(err) : HB_OK;
     status = hb_add_calibrated(c, name, &sweep, err);
     hb_sweep_free(&sweep);
@@ -160,7 +175,8 @@ hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scor
     reading r = {0};
     hb_calibration_result c = {0};
     bool joint = options && options->joint;
-    hb_status status = name_calibrated(run, scores, n_scores, joint, &r, err);
+    hb_direction direction = options ? options->sweep.direction : HB_DIRECTION_AUTO;
+    hb_status status = name_calibrated(run, scores, n_scores, joint, direction, &r, err);
     if (!status) status = read_run(run, grading, &r, err);
     if (!status) {
         hb_score_table t = asked(&r);
@@ -174,7 +190,7 @@ hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scor
         hb_calibration_result_free(&c);
     } else {
         c.prompts = r.table.prompts;
-        c.n_prompts = hb_hashes_sort(c.prompts, r.table.n);
+        c.n_prompts = c.prompts ? hb_hashes_sort(c.prompts, r.table.n) : 0;
         r.table.prompts = NULL;
         *result = c;
     }
@@ -192,8 +208,8 @@ static hb_status name_judged(const hb_params *p, const hb_run *run, reading *r, 
     size_t n = 0;
     bool ok = true;
     for (size_t i = 0; i < p->n_scores && ok; i++)
-        if (hb_run_has_score(run, p->scores[i].name))
-            ok = hb_texts_add_once(&available, p->scores[i].name);
+        if (hb_run_has_score(run, p->scores[i].tail))
+            ok = hb_texts_add_once(&available, p->scores[i].tail);
     hb_status status =
         ok ? hb_params_columns(p, (const char *const *)available.list, available.n, &wanted, &n, err)
            : hb_fail_memory(err);

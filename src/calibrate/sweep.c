@@ -62,10 +62,48 @@ static double cohens_d(const hb_class_summary c[2])
     return (c[1].mean - c[0].mean) / sqrt(squares / freedom);
 }
 
-/* Fills the fields that do not depend on tau, including the direction. Reverses `ranked` if the
- * direction is low. */
+static bool all_equal(const hb_scored *ranked, size_t n)
+{
+    return ranked[0].score == ranked[n - 1].score;
+}
+
+/* Chooses the direction with the higher AUROC, but not one in which all values are equal. */
+static hb_direction better_direction(const hb_scored *high, const hb_scored *low, size_t n,
+                                     const hb_sweep_result *r)
+{
+    if (all_equal(high, n) != all_equal(low, n))
+        return all_equal(high, n) ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH;
+    return r->auroc_high >= r->auroc_low ? HB_DIRECTION_HIGH : HB_DIRECTION_LOW;
+}
+
+/* Ranks the samples by the values of the direction, with the highest value first. Fills the AUROCs and
+ * the direction. */
+static hb_status rank(hb_tails tails, const uint8_t *labels, size_t n, hb_direction direction,
+                      hb_scored **ranked, hb_sweep_result *r, hb_error *err)
+{
+    hb_scored *high = NULL, *low = NULL;
+    double high_se, low_se = 0;
+    hb_status status = hb_rank(tails.high, labels, n, &high, err);
+    if (!status && tails.low != tails.high) status = hb_rank(tails.low, labels, n, &low, err);
+    if (status) {
+        free(high);
+        return status;
+    }
+    r->auroc_high = hb_ranked_auroc(high, n, &high_se);
+    r->auroc_low = 1 - (low ? hb_ranked_auroc(low, n, &low_se) : r->auroc_high);
+    if (direction == HB_DIRECTION_AUTO) direction = better_direction(high, low ? low : high, n, r);
+    bool second = low && direction == HB_DIRECTION_LOW;
+    r->direction = direction;
+    r->auroc = direction == HB_DIRECTION_LOW ? r->auroc_low : r->auroc_high;
+    r->auroc_null_se = second ? low_se : high_se;
+    *ranked = second ? low : high;
+    free(second ? high : low);
+    return HB_OK;
+}
+
+/* Fills the other fields that do not depend on tau. Reverses `ranked` if the direction is low. */
 static void describe(hb_scored *ranked, const double *scores, const uint8_t *labels, size_t n,
-                     const hb_sweep_options *o, hb_sweep_result *r)
+                     hb_sweep_result *r)
 {
     r->n = n;
     r->score_max = ranked[0].score;
@@ -74,15 +112,9 @@ static void describe(hb_scored *ranked, const double *scores, const uint8_t *lab
         r->by_label[label] = summarise(scores, labels, n, label);
     r->hallucination_rate = (double)r->by_label[1].n / (double)n;
     r->cohens_d = cohens_d(r->by_label);
-    r->auroc_high = hb_ranked_auroc(ranked, n, &r->auroc_null_se);
-    r->auroc_low = 1 - r->auroc_high;
-    r->direction = o->direction;
-    if (o->direction == HB_DIRECTION_AUTO)
-        r->direction = r->auroc_high >= 0.5 ? HB_DIRECTION_HIGH : HB_DIRECTION_LOW;
     if (r->direction == HB_DIRECTION_LOW) hb_ranked_turn(ranked, n);
-    r->auroc = r->direction == HB_DIRECTION_LOW ? r->auroc_low : r->auroc_high;
     r->pr_auc = hb_ranked_average_precision(ranked, n);
-    r->within_noise = fabs(r->auroc_high - 0.5) < 1.96 * r->auroc_null_se;
+    r->within_noise = fabs(r->auroc - 0.5) < 1.96 * r->auroc_null_se;
 }
 
 /* ---- Thresholds ---------------------------------------------------------------------------------- */
@@ -218,6 +250,12 @@ static hb_status choose_guaranteed(const hb_scored *ranked, const hb_sweep_optio
 hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
                    const hb_sweep_options *options, hb_sweep_result *result, hb_error *err)
 {
+    return hb_sweep_tails((hb_tails){scores, scores}, labels, n, options, result, err);
+}
+
+hb_status hb_sweep_tails(hb_tails tails, const uint8_t *labels, size_t n,
+                         const hb_sweep_options *options, hb_sweep_result *result, hb_error *err)
+{
     hb_sweep_options defaults = hb_sweep_defaults();
     const hb_sweep_options *o = options ? options : &defaults;
     hb_status status = check_options(o, err);
@@ -227,14 +265,14 @@ hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
                        MIN_SAMPLES);
     hb_scored *ranked = NULL;
     hb_sweep_result r = {0};
-    status = hb_rank(scores, labels, n, &ranked, err);
+    status = rank(tails, labels, n, o->direction, &ranked, &r, err);
     if (status) return status;
-    if (ranked[0].score == ranked[n - 1].score) {
+    if (all_equal(ranked, n)) {
         status =
             hb_fail(err, HB_ERR_DATA, "all %zu scores are %.10g, so no threshold can separate them", n,
                     ranked[0].score);
     } else {
-        describe(ranked, scores, labels, n, o, &r);
+        describe(ranked, hb_tail(tails, r.direction), labels, n, &r);
         status = sweep(ranked, o, &r, err);
         if (!status) status = choose_guaranteed(ranked, o, &r, err);
     }

@@ -56,6 +56,7 @@ static bool add_scores(json_t *row, const hb_run *run, const hb_scores *scores)
     const char *own;
     bool ok = true;
     for (size_t i = 0; ok && hb_score_at(NULL, i, &id); i++) {
+        if (!hb_aggregation_is_measured(id.aggregation)) continue;
         char *name = hb_score_name(id);
         ok = name && json_object_set_new(row, name, cli_number(hb_scores_get(scores, id))) == 0;
         free(name);

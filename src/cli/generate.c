@@ -132,7 +132,8 @@ static int print_result(const generate_options *o, const hb_generation *g)
 static void print_summary(const generate_options *o, const hb_generation *g)
 {
     const hb_monitor *m = &o->watch.monitor;
-    double whole = hb_scores_value(g->scores, hb_signal_name(m->watched));
+    const hb_score_id usual = {m->watched, hb_signal_usual(m->watched)};
+    double whole = hb_scores_get(g->scores, hb_score_tail(usual, m->direction));
     cli_verdict v;
     if (o->quiet) return;
     if (g->finish == HB_FINISH_HALTED)

@@ -123,7 +123,8 @@ bool cli_monitor_judge(const cli_monitor *w, const hb_generation *g, cli_verdict
 {
     const hb_monitor *m = &w->monitor;
     if (!w->params || w->watched || g->n_steps == 0) return false;
-    v->value = m->joint ? g->last.watched : hb_scores_get(g->scores, w->score);
+    v->value =
+        m->joint ? g->last.watched : hb_scores_get(g->scores, hb_score_tail(w->score, m->direction));
     v->p_fail = hb_p_fail_by(m->map, v->value, m->tau, m->lambda, m->direction);
     v->risky = hb_is_flagged(v->value, m->tau, m->direction);
     return true;
@@ -173,13 +174,20 @@ void cli_write_verdict(hb_json *json, const cli_monitor *w, const hb_generation 
     hb_json_end(json);
 }
 
+/* Writes each signal's score by its usual aggregation: both tails, because most signals have no
+ * direction here. */
 void cli_write_scores(hb_json *json, const hb_generation *g)
 {
-    const hb_signal *signal;
+    hb_score_id id;
     hb_json_object(json, "scores");
-    for (size_t i = 0; (signal = hb_signal_set_at(g->signals, i)) != NULL; i++) {
-        hb_score_id id = {signal, hb_signal_usual(signal)};
-        hb_json_number(json, hb_signal_name(signal), hb_scores_get(g->scores, id));
+    for (size_t i = 0, measured = 0; hb_score_at(g->signals, i, &id); i++) {
+        if (!hb_aggregation_is_measured(id.aggregation)) continue;
+        const hb_score_id usual = {id.signal, hb_signal_usual(id.signal)};
+        if (hb_score_tail(usual, HB_DIRECTION_HIGH).aggregation == id.aggregation ||
+            hb_score_tail(usual, HB_DIRECTION_LOW).aggregation == id.aggregation)
+            hb_json_number(json, hb_scores_name(g->scores, measured),
+                           hb_scores_at(g->scores, measured));
+        measured++;
     }
     hb_json_end(json);
 }

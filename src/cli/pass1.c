@@ -78,12 +78,12 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
-    int length =
-        signals ? asprintf(&identity, "%s %s %s %llu %d %d %.17g %s %s %d %s %d %s", s->model_sha256,
-                           s->data_sha256, s->data_format, (unsigned long long)s->seed, s->max_tokens,
-                           s->n_ctx, s->alpha, signals, s->chat ? s->chat : "", s->answer_lines,
-                           s->abstain_sha256, s->no_prompts, s->system ? s->system : "")
-                : -1;
+    int length = signals ? asprintf(&identity, "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %s",
+                                    HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
+                                    (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha,
+                                    signals, s->chat ? s->chat : "", s->answer_lines, s->abstain_sha256,
+                                    s->no_prompts, s->system ? s->system : "")
+                         : -1;
     free(signals);
     if (length < 0) return NULL;
     hb_sha256 hash;

@@ -75,8 +75,21 @@ int cli_scores_of_run(const cli_command *command, const char *list, const hb_run
     }
 }
 
-/* Adds the columns that an item means: the column of that name or, for "all", all columns named like a
- * score that hbar measures. */
+/* Whether the columns hold a score: the column of its name or, for a score with tail5, those of both
+ * tails. */
+static bool holds(const hb_texts *columns, hb_score_id id, const char *name)
+{
+    bool both = id.aggregation == HB_AGGREGATION_TAIL5;
+    for (int d = HB_DIRECTION_HIGH; both && d <= HB_DIRECTION_LOW; d++) {
+        char *tail = hb_score_name(hb_score_tail(id, (hb_direction)d));
+        both = tail && hb_texts_has(columns, tail);
+        free(tail);
+    }
+    return both || hb_texts_has(columns, name);
+}
+
+/* Adds the columns that an item means: the column of that name or, for "all", all scores of hbar that
+ * the columns hold. */
 static bool add_columns(const char *item, size_t length, const hb_texts *columns, hb_texts *scores)
 {
     char *name = strndup(item, length);
@@ -88,7 +101,7 @@ static bool add_columns(const char *item, size_t length, const hb_texts *columns
         for (size_t i = 0; ok && hb_score_at(NULL, i, &id); i++) {
             if (!means(item, length, id)) continue;
             char *known = hb_score_name(id);
-            ok = known && (!hb_texts_has(columns, known) || hb_texts_add_once(scores, known));
+            ok = known && (!holds(columns, id, known) || hb_texts_add_once(scores, known));
             free(known);
         }
     }
@@ -110,7 +123,9 @@ int cli_scores_of_table(const char *list, const char *path, const hb_table *tabl
     }
     if (!list) {
         const char *usual = hb_texts_has(&columns, "score") ? "score" : "hbar_s";
-        if (hb_texts_has(&columns, usual)) ok = hb_texts_add_once(scores, usual);
+        hb_score_id id = {NULL, HB_AGGREGATION_MEAN};
+        hb_score_find(usual, &id);
+        if (holds(&columns, id, usual)) ok = hb_texts_add_once(scores, usual);
     } else if (hb_texts_has(&columns, list)) {
         ok = hb_texts_add_once(scores, list); /* the name may contain a comma */
     } else {

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "data/path.h"
+#include "signals/scores.h"
 
 #define DETECTION_LIMIT 100 /* JSON records that are examined to find the columns */
 
@@ -18,11 +19,14 @@
 typedef struct reading {
     hb_table *table;
     const char *
-        *names; /* [n_scores + 1], the file's names of the columns of the scores and of the label */
+        *names; /* [n_columns + 1], the file's names of the columns of the scores and of the label */
+    size_t n_columns;
+    size_t *high,
+        *low; /* [n_scores], the column of each score, where high and where low values are risky */
     size_t n_scores;
     hb_label_rule rule;
     hb_breakages breakages;
-    hb_score_table scores; /* its scores are [n][n_scores] until the whole table is read */
+    hb_score_table scores; /* its scores are [n][n_columns] until the whole table is read */
     size_t scores_room, labels_room;
     hb_error *err;
 } reading;
@@ -78,14 +82,16 @@ static hb_status find_columns(hb_table *table, hb_error *err)
 const char *hb_table_column(const hb_table *table, const char *name)
 {
     const char *alike = NULL;
+    size_t n_alike = 0;
     if (!table->csv && !table->n_objects) return name;
-    if (json_object_get(table->known, name)) return name;
     for (size_t i = 0; i < table->columns.n; i++) {
-        if (strcasecmp(table->columns.list[i], name) != 0) continue;
-        if (alike) return NULL;
-        alike = table->columns.list[i];
+        const char *column = table->columns.list[i];
+        if (strcmp(column, name) == 0) return column;
+        if (strcasecmp(column, name) != 0) continue;
+        alike = column;
+        n_alike++;
     }
-    return alike;
+    return n_alike == 1 ? alike : NULL;
 }
 
 hb_status hb_table_fail_column(const hb_table *table, const char *what, hb_error *err)
@@ -104,22 +110,44 @@ hb_status hb_table_fail_column(const hb_table *table, const char *what, hb_error
     return status;
 }
 
+/* The column of the measured score that a score with tail5 is in a direction. NULL if there is none. */
+static const char *tail_column(const hb_table *table, const char *name, hb_direction direction)
+{
+    char *tail = hb_score_tail_name(name, direction);
+    const char *column = tail ? hb_table_column(table, tail) : NULL;
+    free(tail);
+    return column;
+}
+
+/* Finds the column of score k, or the columns of its two tails. False if there are none. */
+static bool choose_score(reading *r, size_t k, const char *name)
+{
+    const char *high = hb_table_column(r->table, name), *low = high;
+    if (!high) high = tail_column(r->table, name, HB_DIRECTION_HIGH);
+    if (!low) low = tail_column(r->table, name, HB_DIRECTION_LOW);
+    if (!high || !low) return false;
+    r->high[k] = r->low[k] = r->n_columns;
+    r->names[r->n_columns++] = high;
+    if (low == high) return true;
+    r->low[k] = r->n_columns;
+    r->names[r->n_columns++] = low;
+    return true;
+}
+
 /* Finds the requested columns. */
 static hb_status choose_columns(reading *r, const hb_table_options *o)
 {
-    const hb_table *table = r->table;
-    for (size_t k = 0; k <= r->n_scores; k++) {
-        char what[100];
-        bool usual = k < r->n_scores && !o->n_scores;
-        const char *name = o->label_column ? o->label_column : "label";
-        if (k < r->n_scores) name = usual ? "score" : o->score_columns[k];
-        const char *column = hb_table_column(table, name);
-        if (!column && usual) column = hb_table_column(table, name = "hbar_s");
+    const char *label = o->label_column ? o->label_column : "label";
+    char what[100];
+    for (size_t k = 0; k < r->n_scores; k++) {
+        const char *name = o->n_scores ? o->score_columns[k] : "score";
+        if (choose_score(r, k, name) || (!o->n_scores && choose_score(r, k, "hbar_s"))) continue;
         snprintf(what, sizeof what, "'%.90s'", name);
-        if (!column) return hb_table_fail_column(table, usual ? "'score' or 'hbar_s'" : what, r->err);
-        r->names[k] = column;
+        return hb_table_fail_column(r->table, o->n_scores ? what : "'score' or 'hbar_s'", r->err);
     }
-    return HB_OK;
+    r->names[r->n_columns] = hb_table_column(r->table, label);
+    snprintf(what, sizeof what, "'%.90s'", label);
+    return r->names[r->n_columns] ? HB_OK : hb_table_fail_column(r->table, what, r->err);
 }
 
 /* ---- Rows ---------------------------------------------------------------------------------------- */
@@ -127,7 +155,8 @@ static hb_status choose_columns(reading *r, const hb_table_options *o)
 static bool grow(reading *r)
 {
     hb_score_table *scores = &r->scores;
-    double *values = hb_grown(scores->scores, scores->n, r->n_scores * sizeof *values, &r->scores_room);
+    double *values =
+        hb_grown(scores->scores, scores->n, r->n_columns * sizeof *values, &r->scores_room);
     if (values) scores->scores = values;
     uint8_t *labels = hb_grown(scores->labels, scores->n, sizeof *labels, &r->labels_room);
     if (labels) scores->labels = labels;
@@ -181,11 +210,11 @@ static hb_status add_row(void *user, const hb_record *record)
     hb_score_table *scores = &r->scores;
     int label = 0;
     if (!grow(r)) return hb_fail_memory(r->err);
-    double *values = scores->scores + scores->n * r->n_scores;
+    double *values = scores->scores + scores->n * r->n_columns;
     if (!record->object) hb_fail(&why, HB_ERR_FORMAT, "%s", record->reason);
-    for (size_t k = 0; k < r->n_scores && !why.status; k++)
+    for (size_t k = 0; k < r->n_columns && !why.status; k++)
         read_score(r, k, record->object, &values[k], &why);
-    if (!why.status) hb_table_label(&r->rule, record->object, r->names[r->n_scores], &label, &why);
+    if (!why.status) hb_table_label(&r->rule, record->object, r->names[r->n_columns], &label, &why);
     if (why.status == HB_ERR_MEMORY) return hb_fail_memory(r->err);
     if (why.status)
         return hb_breakage(&r->breakages, r->table->input.path, record->line, why.message, r->err);
@@ -193,19 +222,29 @@ static hb_status add_row(void *user, const hb_record *record)
     return HB_OK;
 }
 
-/* Transposes the scores from [n][n_scores] to [n_scores][n]. */
+/* The scores in these columns, one after another. NULL when memory runs out. */
+static double *turned(const reading *r, const size_t *columns)
+{
+    size_t n = r->scores.n;
+    double *scores = calloc(n * r->n_scores + 1, sizeof *scores);
+    for (size_t k = 0; scores && k < r->n_scores; k++)
+        for (size_t i = 0; i < n; i++)
+            scores[k * n + i] = r->scores.scores[i * r->n_columns + columns[k]];
+    return scores;
+}
+
+/* Transposes the scores from [n][n_columns] to [n_scores][n]. */
 static hb_status turn(reading *r)
 {
     hb_score_table *scores = &r->scores;
-    size_t n = scores->n, n_scores = scores->n_scores = r->n_scores;
-    if (n_scores == 1) return HB_OK;
-    double *turned = calloc(n * n_scores + 1, sizeof *turned);
-    if (!turned) return hb_fail_memory(r->err);
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < n_scores; k++) turned[k * n + i] = scores->scores[i * n_scores + k];
+    scores->n_scores = r->n_scores;
+    if (r->n_columns == 1) return HB_OK;
+    bool tails = r->n_columns > r->n_scores;
+    double *high = turned(r, r->high), *low = tails ? turned(r, r->low) : NULL;
     free(scores->scores);
-    scores->scores = turned;
-    return HB_OK;
+    scores->scores = high;
+    scores->low = low;
+    return high && (low || !tails) ? HB_OK : hb_fail_memory(r->err);
 }
 
 static hb_status take_records(hb_records *records,
@@ -291,15 +330,18 @@ const char *hb_table_sha256(const hb_table *table)
 
 static hb_status read_scores(reading *r, const hb_table_options *o)
 {
-    r->names = calloc(r->n_scores + 1, sizeof *r->names);
-    hb_status status = r->names ? choose_columns(r, o) : hb_fail_memory(r->err);
+    r->names = calloc(2 * r->n_scores + 1, sizeof *r->names);
+    r->high = calloc(2 * r->n_scores, sizeof *r->high);
+    r->low = r->high ? r->high + r->n_scores : NULL;
+    hb_status status = r->names && r->high ? choose_columns(r, o) : hb_fail_memory(r->err);
     if (status == HB_OK)
         status = hb_label_rule_open(o->positive, o->label_is_correct, &r->rule, r->err);
     if (status == HB_OK)
-        status = hb_table_each(r->table, r->names, r->n_scores + 1, add_row, r, r->err);
+        status = hb_table_each(r->table, r->names, r->n_columns + 1, add_row, r, r->err);
     if (status == HB_OK) status = turn(r);
     hb_label_rule_close(&r->rule);
     free(r->names);
+    free(r->high);
     return status;
 }
 
@@ -342,6 +384,7 @@ void hb_score_table_free(hb_score_table *table)
     free(table->ids);
     free(table->prompts);
     free(table->scores);
+    free(table->low);
     free(table->labels);
     *table = (hb_score_table){0};
 }

@@ -82,7 +82,9 @@ static hb_status choose_signals(hb_watch *w, hb_error *err)
     return status;
 }
 
-/* Finds the indices of the signals that decide about halting. The set contains them. */
+/* Finds the indices of the signals that decide about halting. The set contains them. A score without an
+ * aggregation means top5 here: a joint model gets one from a table whose column has that name, and in
+ * the tables of earlier versions that column was the mean of the five largest. */
 static void find_places(hb_watch *w)
 {
     const hb_joint *joint = w->monitor.joint;
@@ -91,7 +93,7 @@ static void find_places(hb_watch *w)
         hb_score_id id;
         hb_score_find(joint->features[j].score, &id);
         hb_signal_set_find(w->signals, id.signal, &w->features[j].place);
-        w->features[j].aggregation = id.aggregation;
+        w->features[j].aggregation = hb_score_tail(id, HB_DIRECTION_HIGH).aggregation;
     }
 }
 
@@ -291,9 +293,11 @@ hb_status hb_watch_get_scores(const hb_watch *w, hb_scores **scores, hb_error *e
     hb_score_id id;
     hb_status status = hb_scores_of_set(w->signals, &s, err);
     if (status) return status;
-    for (size_t i = 0; hb_score_at(w->signals, i, &id); i++)
-        hb_scores_set(s, i,
-                      hb_aggregate_value(&w->aggregates[i / hb_aggregation_count()], id.aggregation));
+    for (size_t i = 0, place = 0; hb_score_at(w->signals, i, &id); i++)
+        if (hb_aggregation_is_measured(id.aggregation))
+            hb_scores_set(
+                s, place++,
+                hb_aggregate_value(&w->aggregates[i / hb_aggregation_count()], id.aggregation));
     *scores = s;
     return HB_OK;
 }

@@ -10,10 +10,12 @@
 #include "calibrate/guarantee.h"
 #include "calibrate/names.h"
 #include "report/params.h"
+#include "signals/scores.h"
 
 typedef struct loading {
     const char *path;
     hb_error *err;
+    bool top5; /* a signal's name alone means its score with top5 (today) */
 } loading;
 
 /* ---- Fields -------------------------------------------------------------------------------------- */
@@ -88,6 +90,26 @@ static void load_hash(const json_t *object, const char *key, char hex[65])
 {
     const char *text = text_of(object, key);
     if (strlen(text) < 65) strcpy(hex, text);
+}
+
+/* The name that a score of the file has today. Until version 3, the usual aggregation was the mean of
+ * the five largest values in both directions. Tables keep the names of their columns. Release with
+ * free(). NULL when memory runs out. */
+static char *today(const loading *l, const char *name)
+{
+    return l->top5 ? hb_score_tail_name(name, HB_DIRECTION_HIGH) : strdup(name);
+}
+
+/* Loads the name of a score. Release with free(). */
+static hb_status load_score_name(const loading *l, const json_t *object, const char *parent,
+                                 const char *key, char **out)
+{
+    char *given;
+    hb_status status = load_text(l, object, parent, key, &given);
+    if (status) return status;
+    *out = today(l, given);
+    free(given);
+    return *out ? HB_OK : hb_fail_memory(l->err);
 }
 
 /* ---- The threshold ------------------------------------------------------------------------------- */
@@ -191,7 +213,7 @@ static hb_status load_feature(const loading *l, const json_t *object, hb_joint_f
     static const char parent[] = "joint.features.*";
     const char *name = text_of(object, "score");
     if (!*name) return bad_field(l, parent, "score", "the name of a score");
-    hb_status status = load_text(l, object, parent, "score", &f->score);
+    hb_status status = load_score_name(l, object, parent, "score", &f->score);
     if (!status) status = load_moderate(l, object, parent, "mean", &f->mean);
     if (!status) status = load_moderate(l, object, parent, "sd", &f->sd);
     if (!status) status = load_moderate(l, object, parent, "weight", &f->weight);
@@ -249,7 +271,7 @@ static hb_status load_score(const loading *l, const json_t *root, hb_params *p)
     const json_t *score = json_object_get(root, "score");
     if (!json_is_string(json_object_get(score, "name")))
         return bad_field(l, "score", "name", "a string");
-    hb_status status = load_text(l, score, "score", "name", &p->score);
+    hb_status status = load_score_name(l, score, "score", "name", &p->score);
     return status ? status : load_joint(l, json_object_get(root, "joint"), p, &p->joint);
 }
 
@@ -270,10 +292,11 @@ static hb_status load_model(const loading *l, const json_t *model, hb_params *p)
     return status ? status : load_text(l, model, "model", "architecture", &p->model_architecture);
 }
 
-static hb_status load_fields(const loading *l, const json_t *root, hb_params *p)
+static hb_status load_fields(loading *l, const json_t *root, hb_params *p)
 {
     json_int_t version = 0;
     hb_status status = load_schema(l, root, &version);
+    l->top5 = version < 4 && json_is_object(json_object_get(root, "model"));
     if (!status) status = load_threshold(l, root, version, p);
     if (!status) status = load_number(l, root, NULL, "lambda", &p->lambda);
     if (!status && !(p->lambda > 0)) status = bad_field(l, NULL, "lambda", "above 0");
@@ -320,19 +343,26 @@ static void load_curves(const json_t *curves, const json_t *point, hb_calibrated
     s->f1 = number_or_nan(point, "f1");
 }
 
+/* Names a score whose direction is known. */
+static hb_status name_score(const loading *l, const char *name, hb_calibrated_score *s)
+{
+    s->name = today(l, name);
+    s->tail = s->name ? hb_score_tail_name(s->name, s->direction) : NULL;
+    return s->tail ? HB_OK : hb_fail_memory(l->err);
+}
+
 static hb_status load_calibrated(const loading *l, const char *name, const json_t *object,
                                  hb_calibrated_score *s)
 {
     if (strlen(name) > HB_NAME_BYTES)
         return hb_fail(l->err, HB_ERR_FORMAT, "%s: 'scores' has a name of more than %d bytes", l->path,
                        HB_NAME_BYTES);
-    s->name = strdup(name);
-    if (!s->name) return hb_fail_memory(l->err);
     load_curves(object, object, s);
     load_class(json_object_get(object, "label_0"), &s->by_label[0]);
     load_class(json_object_get(object, "label_1"), &s->by_label[1]);
     hb_status status = load_number(l, object, "scores.*", "tau", &s->tau);
-    return status ? status : load_direction(l, object, "scores.*", &s->direction);
+    if (!status) status = load_direction(l, object, "scores.*", &s->direction);
+    return status ? status : name_score(l, name, s);
 }
 
 /* Loads the file's scores. The calibrated score comes first and is read from its own fields; a short
@@ -346,16 +376,15 @@ static hb_status load_scores(const loading *l, json_t *root, hb_params *p)
     p->scores = calloc(json_object_size(scores) + 1, sizeof *p->scores);
     if (!p->scores) return hb_fail_memory(l->err);
     hb_calibrated_score *first = &p->scores[p->n_scores++];
-    first->name = strdup(p->score);
-    if (!first->name) return hb_fail_memory(l->err);
     first->tau = p->tau;
     first->direction = p->direction;
+    status = name_score(l, p->score, first);
     load_curves(root, json_object_get(root, "threshold"), first);
     load_class(json_object_get(about, "label_0"), &first->by_label[0]);
     load_class(json_object_get(about, "label_1"), &first->by_label[1]);
     json_object_foreach(scores, name, value)
     {
-        if (!status && strcmp(name, first->name) != 0)
+        if (!status && strcmp(name, text_of(about, "name")) != 0)
             status = load_calibrated(l, name, value, &p->scores[p->n_scores++]);
     }
     return status;
@@ -477,7 +506,7 @@ hb_status hb_params_load(const char *path, hb_params **params, hb_error *err)
     json_t *root;
     hb_status status = read_root(path, &root, err);
     if (status) return status;
-    const loading l = {path, err};
+    loading l = {path, err, false};
     hb_params *p = calloc(1, sizeof *p);
     status = p ? load_fields(&l, root, p) : hb_fail_memory(err);
     if (!status) status = load_calibration(&l, root, p);
@@ -490,7 +519,10 @@ hb_status hb_params_load(const char *path, hb_params **params, hb_error *err)
 void hb_params_free(hb_params *params)
 {
     if (!params) return;
-    for (size_t i = 0; i < params->n_scores; i++) free(params->scores[i].name);
+    for (size_t i = 0; i < params->n_scores; i++) {
+        free(params->scores[i].name);
+        free(params->scores[i].tail);
+    }
     free(params->prompts);
     free(params->scores);
     free(params->score);

@@ -23,6 +23,13 @@ bool hb_score_find(const char *name, hb_score_id *id)
     return true;
 }
 
+hb_score_id hb_score_tail(hb_score_id id, hb_direction direction)
+{
+    if (id.aggregation == HB_AGGREGATION_TAIL5)
+        id.aggregation = direction == HB_DIRECTION_LOW ? HB_AGGREGATION_BOTTOM5 : HB_AGGREGATION_TOP5;
+    return id;
+}
+
 /* Appends a score's name: the signal and, unless it is the usual one, the aggregation. */
 static bool add_name(hb_buffer *out, hb_score_id id)
 {
@@ -37,6 +44,13 @@ char *hb_score_name(hb_score_id id)
     if (add_name(&name, id)) return name.data;
     hb_buffer_free(&name);
     return NULL;
+}
+
+char *hb_score_tail_name(const char *score, hb_direction direction)
+{
+    hb_score_id id;
+    if (!hb_score_find(score, &id) || id.aggregation != HB_AGGREGATION_TAIL5) return strdup(score);
+    return hb_score_name(hb_score_tail(id, direction));
 }
 
 /* Whether this is the score's name in its short form. */
@@ -102,6 +116,7 @@ hb_status hb_scores_of_set(const hb_signal_set *set, hb_scores **scores, hb_erro
     bool ok = s != NULL;
     for (size_t i = 0; ok && hb_score_at(set, i, &id); i++) {
         size_t begin = s->text.length;
+        if (!hb_aggregation_is_measured(id.aggregation)) continue;
         ok = add_name(&s->text, id) && end_name(s, begin);
     }
     if (ok) *scores = s;
@@ -149,17 +164,31 @@ double hb_scores_get(const hb_scores *scores, hb_score_id id)
     return NAN;
 }
 
-bool hb_scores_find(const hb_scores *scores, const char *name, size_t *place)
+/* Finds the score of an id; without one (NULL), the score with this name. */
+static bool find(const hb_scores *scores, const hb_score_id *id, const char *name, size_t *place)
 {
-    hb_score_id id;
-    bool known = hb_score_find(name, &id);
     for (size_t i = 0; i < hb_scores_count(scores); i++) {
         const char *at = hb_scores_name(scores, i);
-        if (!(known ? is_named(id, at) : strcmp(name, at) == 0)) continue;
+        if (!(id ? is_named(*id, at) : strcmp(name, at) == 0)) continue;
         *place = i;
         return true;
     }
     return false;
+}
+
+bool hb_scores_find(const hb_scores *scores, const char *name, size_t *place)
+{
+    hb_score_id id;
+    return find(scores, hb_score_find(name, &id) ? &id : NULL, name, place);
+}
+
+bool hb_scores_find_tail(const hb_scores *scores, const char *name, hb_direction direction,
+                         size_t *place)
+{
+    hb_score_id id;
+    bool known = hb_score_find(name, &id);
+    if (known) id = hb_score_tail(id, direction);
+    return find(scores, known ? &id : NULL, name, place);
 }
 
 double hb_scores_value(const hb_scores *scores, const char *name)

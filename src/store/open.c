@@ -328,6 +328,7 @@ hb_status hb_run_open(const char *path, hb_run **run, hb_error *err)
     if (!r) return hb_fail_memory(err);
     status = open_to_read(r, err);
     if (!status) status = hb_run_read_settings(r, err);
+    if (!status) status = hb_run_adapt(r, err);
     if (!status) status = hb_run_read_columns(r, err);
     if (status) hb_run_close(r);
     else *run = r;
@@ -343,6 +344,7 @@ hb_status hb_run_edit(const char *path, hb_run **run, hb_error *err)
     status = open_db(r, path, SQLITE_OPEN_READWRITE, err);
     if (!status) status = lock_run(r, err);
     if (!status) status = hb_run_read_settings(r, err);
+    if (!status) status = hb_run_refuse_old(r, err);
     if (!status) status = hb_run_execute(r, "PRAGMA journal_mode = WAL;", err);
     r->writing = !status;
     if (r->writing) set_guard(r);

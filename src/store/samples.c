@@ -97,7 +97,8 @@ const char *hb_run_score_name(const hb_run *run, size_t i)
 bool hb_run_has_score(const hb_run *run, const char *name)
 {
     size_t place;
-    return hb_scores_find(run->scores, name, &place);
+    return hb_scores_find_tail(run->scores, name, HB_DIRECTION_HIGH, &place) &&
+           hb_scores_find_tail(run->scores, name, HB_DIRECTION_LOW, &place);
 }
 
 /* Appends the names of the score columns, each preceded by `before`. */
@@ -360,7 +361,8 @@ static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_
     if (sqlite3_column_type(q, 2) == SQLITE_NULL) s->label = HB_LABEL_BY_GRADE;
     bool texts = is_valid(s->id) && is_valid(s->reason) && is_valid(s->text) && is_valid(s->answers) &&
                  is_valid(s->prompt) && is_valid(s->set_by);
-    bool sound = s->id && status >= 0 && texts && is_sha256(s->prompt_sha256) &&
+    bool hashed = run->schema < HB_RUN_WITH_PROMPTS || is_sha256(s->prompt_sha256);
+    bool sound = s->id && status >= 0 && texts && hashed &&
                  (s->label == 0 || s->label == 1 || (s->label == HB_LABEL_BY_GRADE && s->answers)) &&
                  (!s->set_by || s->set_label == 0 || s->set_label == 1);
     if (sound && s->status == HB_SAMPLE_SCORED) {

@@ -169,14 +169,23 @@ static hb_status read_value(hb_run *run, sqlite3_stmt *q, const field *f, hb_err
     return HB_OK;
 }
 
+/* A setting that the file lacks. In a run of an earlier schema it is zero or empty. */
+static hb_status lack_setting(hb_run *run, const field *f, hb_error *err)
+{
+    char **text = at(&run->settings, f);
+    if (run->schema == HB_RUN_SCHEMA)
+        return hb_fail(err, HB_ERR_FORMAT, "%s: the run has no setting '%s'", run->path, f->key);
+    if (f->kind != KIND_TEXT) return HB_OK;
+    *text = strdup("");
+    return *text ? HB_OK : hb_fail_memory(err);
+}
+
 static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_error *err)
 {
     sqlite3_bind_text(q, 1, f->key, -1, SQLITE_STATIC);
     int code = sqlite3_step(q);
     if (code != SQLITE_ROW && code != SQLITE_DONE) return hb_run_sql_error(run, err);
-    if (code == SQLITE_DONE)
-        return hb_fail(err, HB_ERR_FORMAT, "%s: the run has no setting '%s'", run->path, f->key);
-    hb_status status = read_value(run, q, f, err);
+    hb_status status = code == SQLITE_ROW ? read_value(run, q, f, err) : lack_setting(run, f, err);
     sqlite3_reset(q);
     return status;
 }
@@ -195,9 +204,10 @@ hb_status hb_run_read_settings(hb_run *run, hb_error *err)
                        run->path);
     if (application != HB_RUN_APPLICATION_ID)
         return hb_fail(err, HB_ERR_FORMAT, "%s: a database, but not a run of hbar", run->path);
-    if (version != HB_RUN_SCHEMA)
-        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: run schema %lld is not supported (supported: %d)",
-                       run->path, (long long)version, HB_RUN_SCHEMA);
+    if (version < HB_RUN_OLDEST || version > HB_RUN_SCHEMA)
+        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: run schema %lld is not supported (%d to %d are)",
+                       run->path, (long long)version, HB_RUN_OLDEST, HB_RUN_SCHEMA);
+    run->schema = (int)version;
     sqlite3_stmt *q;
     status = hb_run_check_table(run, "settings", err);
     if (!status) status = hb_run_check_table(run, "samples", err);
@@ -330,6 +340,8 @@ hb_status hb_run_compare_settings(const hb_run *run, const hb_run_settings *want
 {
     hb_buffer differences = {0};
     bool ok = true;
+    hb_status old = hb_run_refuse_old(run, err);
+    if (old) return old;
     for (size_t i = 0; i < N_FIELDS && ok; i++) {
         const void *a = at(&run->settings, &fields[i]), *b = at(wanted, &fields[i]);
         if (fields[i].identity && !is_same(&fields[i], a, b))

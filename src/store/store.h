@@ -1,6 +1,6 @@
 /* Declarations shared by the files of the run store: open.c opens, locks and closes a run, settings.c
- * handles its settings, samples.c its rows, label.c sets labels, table.c reads columns of scores for
- * pass 2, and sql.c calls SQLite. docs/run-store.md describes the schema. */
+ * handles its settings, old.c earlier schemas, samples.c its rows, label.c sets labels, table.c reads
+ * columns of scores for pass 2, and sql.c calls SQLite. docs/run-store.md describes the schema. */
 #ifndef HB_STORE_STORE_H
 #define HB_STORE_STORE_H
 
@@ -10,10 +10,17 @@
 #include "signals/scores.h"
 
 #define HB_RUN_APPLICATION_ID 0x68626172 /* "hbar", in SQLite's file header */
-#define HB_RUN_SCHEMA         7
+/* Runs of earlier versions can be read, from this one on, but not written (old.c). */
+#define HB_RUN_OLDEST 4
+/* From this version on, a run knows the prompts' hashes. */
+#define HB_RUN_WITH_PROMPTS 7
+/* From this version on, a run has the scores with bottom5. Before, the column with the name of a signal
+ * alone held the score with top5. */
+#define HB_RUN_WITH_TAILS 8
 
 struct hb_run {
     char *path;
+    int schema; /* version of the file's schema */
     sqlite3 *db;
     bool writing;
     char *lock_path; /* path of the writer's lock file; NULL for a reader */
@@ -53,6 +60,10 @@ hb_status hb_run_compare_settings(const hb_run *run, const hb_run_settings *want
  * (samples.c). */
 hb_status hb_run_create_tables(hb_run *run, hb_error *err);
 hb_status hb_run_create_scores(hb_run *run, hb_error *err);
+/* Makes a run of an earlier schema readable like one of today's (old.c). */
+hb_status hb_run_adapt(hb_run *run, hb_error *err);
+/* Returns HB_ERR_MISMATCH for a run of an earlier schema. */
+hb_status hb_run_refuse_old(const hb_run *run, hb_error *err);
 /* Reads the names of the run's scores into run->scores. */
 hb_status hb_run_read_columns(hb_run *run, hb_error *err);
 /* Fails when the file that is written is no longer there (open.c). */

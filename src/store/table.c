@@ -7,7 +7,8 @@
 typedef struct gathering {
     hb_score_table *table;
     size_t room;
-    size_t *places; /* [table->n_scores], index of each score among the run's scores */
+    size_t *high, *low; /* [table->n_scores], index of each score among the run's scores, where high and
+                           where low values are risky */
     hb_grading grading;
     bool failed; /* memory ran out */
 } gathering;
@@ -19,17 +20,19 @@ static hb_status gather(void *user, const hb_run_sample *sample)
     if (sample->status != HB_SAMPLE_SCORED || t->n == g->room) return HB_OK;
     int label = hb_run_label(sample, &g->grading);
     if (label == HB_LABEL_NONE) return HB_OK;
-    t->prompts[t->n] = hb_hash_of_sha256(sample->prompt_sha256);
+    if (t->prompts) t->prompts[t->n] = hb_hash_of_sha256(sample->prompt_sha256);
     t->ids[t->n] = strdup(sample->id);
     g->failed = !t->ids[t->n];
     if (g->failed) return HB_ERR_MEMORY;
-    for (size_t k = 0; k < t->n_scores; k++)
-        t->scores[k * g->room + t->n] = hb_scores_at(sample->scores, g->places[k]);
+    for (size_t k = 0; k < t->n_scores; k++) {
+        t->scores[k * g->room + t->n] = hb_scores_at(sample->scores, g->high[k]);
+        if (t->low) t->low[k * g->room + t->n] = hb_scores_at(sample->scores, g->low[k]);
+    }
     t->labels[t->n++] = (uint8_t)label;
     return HB_OK;
 }
 
-/* Appends the names of the aggregations: ":top5, :mean ... or :sum". */
+/* Appends the names of the aggregations: ":tail5, :top5 ... or :sum". */
 static bool add_aggregations(hb_buffer *out)
 {
     bool ok = true;
@@ -54,9 +57,26 @@ static bool add_others(hb_buffer *out, const hb_run *run)
     return ok;
 }
 
+/* A run of an earlier version has the mean of the five largest values alone. */
+static hb_status no_tail(const hb_run *run, const char *name, hb_error *err)
+{
+    char *top = hb_score_tail_name(name, HB_DIRECTION_HIGH);
+    hb_status status =
+        top ? hb_fail(err, HB_ERR_ARGUMENT,
+                      "%s: an earlier version of hbar made this run (schema %d), without the five "
+                      "smallest values that '%s' needs where low ones are risky; it has '%s'",
+                      run->path, run->schema, name, top)
+            : hb_fail_memory(err);
+    free(top);
+    return status;
+}
+
 static hb_status no_score(const hb_run *run, const char *name, hb_error *err)
 {
     hb_buffer known = {0};
+    size_t place;
+    if (hb_scores_find_tail(run->scores, name, HB_DIRECTION_HIGH, &place))
+        return no_tail(run, name, err);
     char *signals = hb_signal_set_names(run->settings.signals);
     bool ok = signals && hb_buffer_add_text(&known, signals) &&
               hb_buffer_add_text(&known, ", each alone or with ") && add_aggregations(&known) &&
@@ -80,18 +100,34 @@ static hb_status make_table(hb_run *run, size_t n_scores, gathering *g, hb_error
     *g->table = (hb_score_table){.scores = calloc(g->room * n_scores + 1, sizeof(double)),
                                  .labels = calloc(g->room + 1, 1),
                                  .ids = calloc(g->room + 1, sizeof(char *)),
-                                 .prompts = calloc(g->room + 1, sizeof(uint64_t)),
                                  .n_scores = n_scores};
-    const hb_score_table *t = g->table;
-    return t->scores && t->labels && t->ids && t->prompts ? HB_OK : hb_fail_memory(err);
+    hb_score_table *t = g->table;
+    bool tails = false, hashed = run->schema >= HB_RUN_WITH_PROMPTS;
+    for (size_t k = 0; k < n_scores; k++) tails = tails || g->low[k] != g->high[k];
+    if (tails) t->low = calloc(g->room * n_scores + 1, sizeof *t->low);
+    if (hashed) t->prompts = calloc(g->room + 1, sizeof *t->prompts);
+    bool ok = t->scores && t->labels && t->ids && (t->low || !tails) && (t->prompts || !hashed);
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
+static hb_status find_scores(const hb_run *run, const char *const *scores, size_t n_scores,
+                             const gathering *g, hb_error *err)
+{
+    for (size_t k = 0; k < n_scores; k++)
+        if (!hb_scores_find_tail(run->scores, scores[k], HB_DIRECTION_HIGH, &g->high[k]) ||
+            !hb_scores_find_tail(run->scores, scores[k], HB_DIRECTION_LOW, &g->low[k]))
+            return no_score(run, scores[k], err);
+    return HB_OK;
 }
 
 /* Moves the scores together where fewer samples came than there was room for. */
 static void close_gaps(const gathering *g)
 {
     hb_score_table *t = g->table;
-    for (size_t k = 1; k < t->n_scores && t->n < g->room; k++)
+    for (size_t k = 1; k < t->n_scores && t->n < g->room; k++) {
         memmove(t->scores + k * t->n, t->scores + k * g->room, t->n * sizeof *t->scores);
+        if (t->low) memmove(t->low + k * t->n, t->low + k * g->room, t->n * sizeof *t->low);
+    }
 }
 
 hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
@@ -99,17 +135,15 @@ hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
 {
     hb_score_table t = {0};
     gathering g = {.table = &t, .grading = grading ? *grading : hb_grading_defaults()};
-    hb_status status = HB_OK;
-    g.places = calloc(n_scores + 1, sizeof *g.places);
-    if (!g.places) return hb_fail_memory(err);
-    for (size_t k = 0; k < n_scores && !status; k++)
-        if (!hb_scores_find(run->scores, scores[k], &g.places[k]))
-            status = no_score(run, scores[k], err);
+    g.high = calloc(2 * n_scores + 1, sizeof *g.high);
+    if (!g.high) return hb_fail_memory(err);
+    g.low = g.high + n_scores;
+    hb_status status = find_scores(run, scores, n_scores, &g, err);
     if (!status) status = make_table(run, n_scores, &g, err);
     if (!status) status = hb_run_each(run, gather, &g, err);
     if (g.failed) status = hb_fail_memory(err);
     if (!status) close_gaps(&g);
-    free(g.places);
+    free(g.high);
     if (status) hb_score_table_free(&t);
     else *table = t;
     return status;

@@ -16,7 +16,7 @@ import struct
 import time
 from pathlib import Path
 
-from harness import (CHAT_MODEL, LABELLED, DONE, HBAR, INTERRUPTED, MODEL, MODELS, SHARED, Case, environment,
+from harness import (CHAT_MODEL, LABELLED, DONE, HBAR, INTERRUPTED, MODEL, MODELS, PROJECT, SHARED, Case, environment,
                      subprocess)
 
 FAST = ["--max-tokens", 5]
@@ -86,18 +86,21 @@ class Calibrate(Runs):
         self.assertEqual(result["score"]["name"], "margin:min")
         self.assertEqual(result["score"]["aggregation"], "min")
         self.assertAlmostEqual(result["auroc_high"], auroc([r["margin:min"] for r in rows], [r["label"] for r in rows]))
-        self.assertTrue(all(r["hbar_s"] is None and r["entropy:first"] > 0 for r in rows))
+        self.assertTrue(all(r["hbar_s:top5"] is None and r["entropy:first"] > 0 for r in rows))
 
     def test_numbers_are_those_of_the_run(self):
         result = self.calibrate("--min-recall", 0.8)
         rows = self.rows()
-        scores, labels = [r["hbar_s"] for r in rows], [r["label"] for r in rows]
-        high = auroc(scores, labels)
-        turn = 1 if high >= 0.5 else -1
+        labels = [r["label"] for r in rows]
+        high = auroc([r["hbar_s:top5"] for r in rows], labels)
+        low = 1 - auroc([r["hbar_s:bottom5"] for r in rows], labels)
+        turn = 1 if high >= low else -1
+        scores = [r["hbar_s:top5" if turn > 0 else "hbar_s:bottom5"] for r in rows]
         oriented = [turn * s for s in scores]
         self.assertEqual(result["direction"], ">=" if turn > 0 else "<=")
         self.assertAlmostEqual(result["auroc_high"], high)
-        self.assertAlmostEqual(result["auroc"], max(high, 1 - high))
+        self.assertAlmostEqual(result["auroc_low"], low)
+        self.assertAlmostEqual(result["auroc"], max(high, low))
         self.assertAlmostEqual(result["pr_auc"], average_precision(oriented, labels))
         for label in (0, 1):
             group = [s for s, y in zip(scores, labels) if y == label]
@@ -287,7 +290,8 @@ class Store(Runs):
         self.calibrate()
         db = sqlite3.connect(self.run_file())
         self.assertEqual(db.execute("PRAGMA journal_mode").fetchone(), ("delete",))
-        self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (7,))
+        schema = re.search(r"HB_RUN_SCHEMA (\d+)", (PROJECT / "include" / "hbar.h").read_text())
+        self.assertEqual(db.execute("PRAGMA user_version").fetchone(), (int(schema[1]),))
         self.assertEqual(db.execute("SELECT count(*) FROM samples").fetchone(), (60,))
         self.assertEqual(db.execute("SELECT count(\"pri:mean\") FROM scores").fetchone(), (60,))
         db.close()
@@ -422,7 +426,7 @@ class Data(Runs):
         self.assertIn("s0: the prompt's", err)
         skipped = [r for r in self.rows(self.dir / "r.db") if r["status"] == "skipped"]
         self.assertEqual(len(skipped), 10)
-        self.assertTrue(all(r["hbar_s"] is None and "do not fit the context of 64" in r["reason"] for r in skipped))
+        self.assertTrue(all(r["hbar_s:top5"] is None and "do not fit the context of 64" in r["reason"] for r in skipped))
 
     def test_broken_lines(self):
         data = self.write("d.jsonl", '{"prompt":"a","label":0}\nnonsense\n{"prompt":"b","label":2}\n'
@@ -469,7 +473,7 @@ class Sweep(Runs):
         out, _ = self.run_hbar("export", "--run", self.run_file())
         table = list(csv.DictReader(io.StringIO(out, newline="")))
         self.assertEqual([r["text"] for r in table], [r["text"] for r in rows])
-        self.assertEqual([float(r["pri"]) for r in table], [r["pri"] for r in rows])
+        self.assertEqual([float(r["pri:top5"]) for r in table], [r["pri:top5"] for r in rows])
         data = self.write("export.csv", out)
         for score in ("hbar_s", "pri", "surprise:sum"):
             a = self.run_json("sweep", "--data", data, "--score", score)

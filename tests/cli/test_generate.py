@@ -41,8 +41,10 @@ class Generate(Case):
         self.assertAlmostEqual(result["scores"]["perplexity"],
                                math.exp(sum(s["surprise"] for s in steps) / len(steps)))
         for name in ("hbar_s", "pri", "delta_mu", "delta_sigma", "delta_h", "surprise"):
-            top = sorted((s[name] for s in steps), reverse=True)[:5]
-            self.assertAlmostEqual(result["scores"][name], sum(top) / 5)
+            values = sorted(s[name] for s in steps)
+            self.assertAlmostEqual(result["scores"][name + ":top5"], sum(values[-5:]) / 5)
+            self.assertAlmostEqual(result["scores"][name + ":bottom5"], sum(values[:5]) / 5)
+            self.assertNotIn(name, result["scores"])
 
     def test_halts_before_the_risky_token(self):
         for direction, turn in (("high", 1), ("low", -1)):
@@ -232,6 +234,17 @@ class Parameters(Case):
             self.assertAlmostEqual(s["p_fail"], 1 / (1 + math.exp(-4 * (s["entropy"] - 3.5))))
         self.assertRegex(err, "entropy [0-9.]+")
 
+    def test_the_whole_answer_by_the_tail_of_its_direction(self):
+        """A signal's name alone meant the five largest values until version 3."""
+        for version, direction, tail in ((4, "<=", "bottom5"), (4, ">=", "top5"), (3, "<=", "top5")):
+            path = self.params(schema_version=version, direction=direction)
+            result = self.run_json("generate", "--model", MODEL, "--params", path, "--max-tokens", 12, *OFF, PROMPT)
+            self.assertEqual(result["answer"]["value"], result["scores"]["hbar_s:" + tail])
+            self.assertEqual(result["answer"]["score"], "hbar_s" if version == 4 else "hbar_s:top5")
+        _, err = self.run_hbar("generate", "--model", MODEL, "--params", path, "--max-tokens", 12, *OFF, PROMPT)
+        self.assertIn(f"12 tokens, hbar_s {result['scores']['hbar_s:bottom5']:.4f}", err)
+        self.assertIn(f"risky: hbar_s:top5 {result['scores']['hbar_s:top5']:.4f}", err)
+
     def test_another_model_warns(self):
         for model in ({"name": "other"}, {"name": "random-llama", "architecture": "llama", "file_size": 7}):
             _, err = self.run_with(self.params(model=model))
@@ -240,7 +253,7 @@ class Parameters(Case):
     def test_refused(self):
         arguments = ["generate", "--model", MODEL, PROMPT, "--params"]
         for changes, says in [({"schema": "x"}, "not a parameters file"),
-                              ({"schema_version": 4}, "schema_version 4 is not supported"),
+                              ({"schema_version": 5}, "schema_version 5 is not supported"),
                               ({"threshold": {}}, "'threshold.tau' is missing"),
                               ({"lambda": "5"}, "'lambda' is missing or not a number"),
                               ({"direction": "up"}, "'direction'"), ({"score": {}}, "'score.name'"),

@@ -92,19 +92,20 @@ class Run(Case):
     def test_calibrate_generate_validate(self):
         calibrate = ["calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir, *FAST]
         result = self.run_json(*calibrate, "--joint", "--signals", "hbar_s,pri,entropy")
-        self.assertEqual([f["score"] for f in result["joint"]["features"]], ["hbar_s", "pri", "entropy"])
+        self.assertEqual([f["score"] for f in result["joint"]["features"]],
+                         [f"{signal}:{tail}5" for signal in ("hbar_s", "pri", "entropy") for tail in ("top", "bottom")])
         self.assertIn("hbar_s", result["scores"])
         run = self.dir / "all.db"
-        model = self.run_json(*calibrate, "--run", run, "--joint", "--score", "entropy,hbar_s:mean,pri:max")
+        model = self.run_json(*calibrate, "--run", run, "--joint", "--score", "entropy:bottom5,hbar_s:mean,pri:max")
         features = [f["score"] for f in model["joint"]["features"]]
-        self.assertEqual(features, ["entropy", "hbar_s:mean", "pri:max"])
+        self.assertEqual(features, ["entropy:bottom5", "hbar_s:mean", "pri:max"])
         generated = self.run_json("generate", "--model", MODEL, "--params", model["parameters"], "--cutoff", 1.1,
                                   "-n", 6, "Hello")
         self.assertEqual(generated["monitor"]["watched"], "joint")
-        steps, top = generated["trajectory"], []
+        steps = generated["trajectory"]
         for i, step in enumerate(steps):
-            top = sorted((s["entropy"] for s in steps[:i + 1]), reverse=True)[:5]
-            z = log_odds(model["joint"], {"entropy": sum(top) / len(top),
+            least = sorted(s["entropy"] for s in steps[:i + 1])[:5]
+            z = log_odds(model["joint"], {"entropy:bottom5": sum(least) / len(least),
                                           "hbar_s:mean": sum(s["hbar_s"] for s in steps[:i + 1]) / (i + 1),
                                           "pri:max": max(s["pri"] for s in steps[:i + 1])})
             self.assertAlmostEqual(step["watched"], z, places=6)
@@ -121,5 +122,5 @@ class Run(Case):
         rows = [json.loads(line) for line in out.splitlines()]
         pairs = [(log_odds(model["joint"], {name: row[name] for name in features}), row["label"]) for row in rows]
         self.assertAlmostEqual(judged["scores"]["joint"]["auroc"], auroc(pairs), places=9)
-        swept = self.run_json("sweep", "--run", run, "--joint", "--score", "entropy,hbar_s:mean,pri:max")
+        swept = self.run_json("sweep", "--run", run, "--joint", "--score", "entropy:bottom5,hbar_s:mean,pri:max")
         self.assertEqual(swept["joint"], model["joint"])

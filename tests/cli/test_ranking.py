@@ -90,7 +90,7 @@ class Ranking(Case):
         (run,) = (self.dir / "out").glob("*.db")
         again = self.run_json("sweep", "--run", run, "--score", "all:max", "--draws", 100)
         self.assertEqual(again["ranking"], result["ranking"])
-        self.assertEqual(len(self.run_json("sweep", "--run", run, "--score", "all:all", "--draws", 0)["ranking"]), 21)
+        self.assertEqual(len(self.run_json("sweep", "--run", run, "--score", "all:all", "--draws", 0)["ranking"]), 27)
         self.fails("sweep", "--run", run, "--score", "hbar_s", says="no score 'hbar_s'")
 
     def test_bad_lists(self):

@@ -79,7 +79,7 @@ class Validate(Case):
         """A file about the first of the scores, given as (name, tau, direction)."""
         (name, tau, direction), *others = scores
         return self.write("p.json", json.dumps({
-            "schema": "hbar-params", "schema_version": 1, "threshold": {"tau": tau}, "lambda": 5,
+            "schema": "hbar-params", "schema_version": 4, "threshold": {"tau": tau}, "lambda": 5,
             "direction": direction, "score": {"name": name},
             "scores": {n: {"tau": t, "direction": d} for n, t, d in others}, **more}))
 
