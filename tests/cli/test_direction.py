@@ -34,8 +34,8 @@ class Direction(Case):
         run = self.dir / "r.db"
         self.run_hbar("score", "--model", MODEL, "--data", data, "--run", run, "-n", 0, "--max-tokens", 4)
         with sqlite3.connect(run) as db:
-            db.execute("UPDATE samples SET grade_exact = (SELECT entropy > avg FROM scores JOIN"
-                       " (SELECT avg(entropy) AS avg FROM scores) WHERE scores.idx = samples.idx)")
+            db.execute("UPDATE samples SET grade_exact = (SELECT [entropy:top5] > avg FROM scores JOIN"
+                       " (SELECT avg([entropy:top5]) AS avg FROM scores) WHERE scores.idx = samples.idx)")
         db.close()
         out, _ = self.run_hbar("sweep", "--run", run, "--score", "entropy", "--draws", 0)
         self.assertIn("warning: high entropy should be risky, but here low entropy is, beyond chance\n", out)
