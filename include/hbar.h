@@ -918,20 +918,20 @@ typedef struct hb_dataset_info {
 /* The name of format number i, from 0: "halueval_qa", "nq_open" ...; NULL beyond the last. */
 HB_API const char *hb_dataset_format(size_t i);
 
-/* Opens JSON Lines, a JSON array of objects, objects one after the other, or CSV with a header, divided
- * by commas, semicolons or tabs; UTF-8, or UTF-16 with its mark; as it is or packed by gzip. `path` may
- * be a pipe, or "-" for standard input: it is then kept in a temporary file. Reads all once, to check
- * every row, hash the file and count.
+/* Opens JSON Lines, a JSON array of objects, a sequence of objects, or CSV with a header, separated by
+ * commas, semicolons or tabs. The text is UTF-8, or UTF-16 with a byte order mark, and may be packed by
+ * gzip. `path` may be a pipe, or "-" for standard input; their contents are kept in a temporary file.
+ * Reads the whole file once to check every row, hash the file and count.
  *
- * Rows are drawn without replacement and come in the file's order. A row that makes two samples (the
- * right and the hallucinated answer) is drawn whole, so classes stay balanced, and an odd n_samples
- * gives one more. A larger draw with the same seed holds the smaller one. Memory does not grow with the
- * file, but for one that is joined.
+ * Rows are drawn without replacement and come in the order of the file. A row that makes two samples
+ * (the right and the hallucinated answer) is drawn whole. So classes stay balanced, and an odd
+ * n_samples gives one sample more. A larger draw with the same seed contains the smaller one. Memory
+ * does not grow with the file, except with a joined file.
  *
  * `options` may be NULL. HB_ERR_ARGUMENT for options that contradict each other or the format;
- * HB_ERR_UNSUPPORTED, saying what it is, for a file that holds no text; HB_ERR_FORMAT for one whose
- * records cannot be read or fit no format, or, with `strict`, for its first broken row; HB_ERR_DATA
- * when it holds no usable row, or too few for the examples. */
+ * HB_ERR_UNSUPPORTED for a file that is not text, naming its kind; HB_ERR_FORMAT for a file whose
+ * records cannot be read or fit no format and, with `strict`, for the first broken row; HB_ERR_DATA
+ * when there are no usable rows, or too few for the examples. */
 HB_API hb_status hb_dataset_open(const char *path, const hb_dataset_options *options,
                                  hb_dataset **dataset, hb_error *err);
 
@@ -1616,8 +1616,7 @@ HB_API hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t
                                   hb_calibration_result *result, hb_error *err);
 HB_API void hb_calibration_result_free(hb_calibration_result *result);
 
-/* ---- Calibrated parameters: what a file of them holds ---------------------------------------------
- */
+/* ---- Calibrated parameters: what a file of them holds ------------------------------------------- */
 
 /* The contents of a parameters file that a monitor and a validation need. Only hb_params_load creates
  * this struct, so later versions can add fields at its end. Texts that the file lacks are empty. */
@@ -1718,8 +1717,7 @@ HB_API hb_status hb_validate_run(const hb_params *params, hb_run *run, const hb_
                                  hb_error *err);
 HB_API void hb_validation_result_free(hb_validation_result *result);
 
-/* ---- Reports: results as text ---------------------------------------------------------------------
- */
+/* ---- Reports: results as text ------------------------------------------------------------------- */
 
 /* Each function returns one report as text: indented JSON or human-readable lines. Both are written
  * from the same struct. Release the text with free(). Errors: HB_ERR_MEMORY. */

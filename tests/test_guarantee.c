@@ -25,8 +25,7 @@ static void test_binomial_tails(void **state)
     }
 }
 
-/* ---- Data whose truth is known --------------------------------------------------------------------
- */
+/* ---- Data whose truth is known ------------------------------------------------------------------ */
 
 enum { MOST = 2000 };
 
@@ -285,8 +284,7 @@ static void test_the_number_named_does(void **state)
     free(labels);
 }
 
-/* ---- Guarantees are kept ---------------------------------------------------------------------------
- */
+/* ---- Guarantees are kept ------------------------------------------------------------------------ */
 
 typedef struct tally {
     int found, broken;
@@ -391,8 +389,7 @@ static void test_direction_found_from_the_data(void **state)
     assert_true(t.broken <= most_broken() && t.found >= 1950);
 }
 
-/* ---- Judged on other samples ----------------------------------------------------------------------
- */
+/* ---- Judged on other samples -------------------------------------------------------------------- */
 
 static void test_judged(void **state)
 {

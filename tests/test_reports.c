@@ -134,8 +134,7 @@ static void test_flags(void **state)
     assert_false(hb_is_flagged(NAN, 2, HB_DIRECTION_HIGH) || hb_is_flagged(NAN, 2, HB_DIRECTION_LOW));
 }
 
-/* ---- A run ----------------------------------------------------------------------------------------
- */
+/* ---- A run -------------------------------------------------------------------------------------- */
 
 enum { SAMPLES = 60 };
 
@@ -327,8 +326,7 @@ static void test_options_that_exclude_each_other(void **state)
     hb_run_close(run);
 }
 
-/* ---- Validation -----------------------------------------------------------------------------------
- */
+/* ---- Validation --------------------------------------------------------------------------------- */
 
 /* Saves a calibration's parameters and reads them. */
 static hb_params *reload(void **state, const hb_run *run, const hb_calibration_result *r)
@@ -446,8 +444,7 @@ static void test_validation_of_a_table(void **state)
     hb_run_close(run);
 }
 
-/* ---- No report is ever incomplete -----------------------------------------------------------------
- */
+/* ---- No report is ever incomplete --------------------------------------------------------------- */
 
 typedef struct reported {
     hb_params_source source;

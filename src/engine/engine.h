@@ -14,8 +14,7 @@
 
 typedef struct hb_engine hb_engine;
 
-/* ---- What models and sessions of all engines share -----------------------------------------
- */
+/* ---- What models and sessions of all engines share ---------------------------------------------- */
 
 /* An engine's own struct for a model begins with this one. The operation that opens a model fills in
  * `info`, `warnings` and `n_warnings`; hb_engine_open fills in the rest. */
@@ -47,9 +46,7 @@ static inline int64_t hb_session_paged(const hb_session *session, int32_t n)
     return ((int64_t)n + session->page - 1) / session->page * session->page;
 }
 
-/* ---- Functions beside those of hbar.h
- * ------------------------------------------------------------------
- */
+/* ---- Functions beside those of hbar.h ----------------------------------------------------------- */
 
 /* As hb_model_open or, with vocab_only, hb_model_open_vocab, but with the given engine. */
 hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_only, hb_model **model,
@@ -81,8 +78,7 @@ hb_text hb_model_chat_template(const hb_model *model);
 int32_t hb_model_bos(const hb_model *model);
 int32_t hb_model_eos(const hb_model *model);
 
-/* ---- What a model's file holds ---------------------------------------------------------------------
- */
+/* ---- What a model's file holds ------------------------------------------------------------------ */
 
 /* A metadata value. Texts may hold any bytes; they are valid as long as the description. */
 typedef struct hb_file_value {
@@ -137,8 +133,7 @@ typedef struct hb_file_description {
 hb_status hb_describe_file(const char *path, hb_file_description **description, hb_error *err);
 void hb_describe_free(hb_file_description *description);
 
-/* ---- The table -------------------------------------------------------------------------------------
- */
+/* ---- The table ---------------------------------------------------------------------------------- */
 
 /* engine.c checks arguments before it calls an operation: pointers to results are not NULL, and numbers
  * are in the ranges given here. An operation that fails fills in err and leaves its results unset. */

@@ -322,8 +322,7 @@ bool hb_params_same_chat(const hb_params *params, const char *chat, const char *
            strcmp(params->system_sha256, sha256) == 0;
 }
 
-/* ---- What a validation needs ------------------------------------------------------------------------
- */
+/* ---- What a validation needs -------------------------------------------------------------------- */
 
 static void load_class(const json_t *object, hb_class_summary *c)
 {

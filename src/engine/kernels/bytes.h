@@ -130,8 +130,7 @@ EACH_COMMON_SHAPE(DOT)
 #define COMMON_DOT EACH_QUANTISED(_dot)
 
 #ifdef BYTE_TOKENS
-/* ---- Many tokens: weights are in panels
- * -------------------------------------------------------------- */
+/* ---- Many tokens: weights are in panels --------------------------------------------------------- */
 
 /* The four bytes at `from` in every lane. */
 static inline vb vb_four(const int8_t *from)
