@@ -660,7 +660,7 @@ HB_API double hb_step_value(const hb_step *step, const hb_signal *signal);
 typedef enum hb_finish {
     HB_FINISH_HALTED,     /* P_fail reached the cutoff */
     HB_FINISH_END,        /* the model produced an end-of-text token */
-    HB_FINISH_LINE,       /* the line ended */
+    HB_FINISH_LINE,       /* the last line of the answer ended */
     HB_FINISH_STOP,       /* a stop text was generated */
     HB_FINISH_MAX_TOKENS, /* max_tokens tokens were appended */
     HB_FINISH_CONTEXT,    /* the context is full */

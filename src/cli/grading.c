@@ -111,8 +111,8 @@ int cli_grading_use(const cli_grading *g, const char *run_path, const hb_run_cou
 
 typedef struct summary {
     hb_grading grading;
-    int32_t lines; /* that the run was graded by */
-    size_t n, abstained;
+    int32_t lines;                   /* that the run was graded by */
+    size_t n, abstained, cut;        /* cut: ended by the limit of tokens */
     size_t blocks, unended, unknown; /* how the texts begin */
     size_t right[HB_N_GRADE_RULES];  /* abstentions apart */
     char marker[32];                 /* of the first unknown block */
@@ -134,6 +134,7 @@ static hb_status summarise(void *user, const hb_run_sample *sample)
     hb_answer answer = hb_answer_find(sample->text, strlen(sample->text), s->lines);
     s->n++;
     s->abstained += sample->grade.abstained;
+    s->cut += sample->finish == HB_FINISH_MAX_TOKENS;
     s->blocks += answer.has_block;
     s->unended += answer.in_block;
     if (answer.unknown_block && !s->unknown++) keep_marker(s, sample->text + answer.start);
@@ -210,6 +211,9 @@ void cli_grading_advise(hb_run *run, const char *run_path, const hb_grading *gra
     s.grading.abstain_as = HB_ABSTAIN_OUT;
     if (hb_run_each(run, summarise, &s, NULL) || !s.n) return;
     if (!quiet) advise_blocks(&s, run_path);
+    if (!quiet && s.lines == HB_ALL_LINES && s.cut > s.n / 2 && s.unended <= s.n / 2)
+        cli_message("%s: %zu of %zu answers are cut off at %d tokens; raise --max-tokens", run_path,
+                    s.cut, s.n, hb_run_get_settings(run)->max_tokens);
     if (!quiet && s.abstained && grading->abstain_as == HB_ABSTAIN_OUT)
         cli_message(
             "%s: %zu of %zu answers abstain and are left out; --abstain-as right or wrong counts "

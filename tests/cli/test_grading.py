@@ -115,6 +115,8 @@ class Grading(Case):
         right = sum(r["grade_number"] == 0 for r in rows)
         self.assertGreater(right, 0)
         self.assertAlmostEqual(result["accuracy"], right / len(rows))
+        _, err, _, _ = self.score(self.data(YEARS), "--grade", "number", "--max-tokens", 1)
+        self.assertIn(f"{len(rows)} of {len(rows)} answers are cut off at 1 tokens; raise --max-tokens", err)
         near = self.export(run, "--grade", "number", "--tolerance", 0.1)
         self.assertEqual([r["label"] for r in near], [int(r["grade_number"] > 0.1) for r in rows])
 
