@@ -43,7 +43,8 @@ class Case(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
 
     def run_hbar(self, *arguments, code=DONE, stdin=b"", **options):
-        """Runs to the end, checks the exit code, and returns (standard output, standard error)."""
+        """Runs to the end in the test's folder, checks the exit code, and returns (standard output, standard error)."""
+        options.setdefault("cwd", self.dir)
         done = subprocess.run([HBAR, *map(str, arguments)], input=stdin, capture_output=True, timeout=TIMEOUT,
                               env=environment(), **options)
         err = done.stderr.decode()
