@@ -844,7 +844,7 @@ typedef struct hb_sample {
     const char *id;
     const char *prompt;
     const char *prompt_sha256;  /* hash of the prompt without the examples, 64 hexadecimal digits */
-    int label;                  /* 1: hallucinated, 0: not; HB_LABEL_BY_GRADE */
+    int label;                  /* 1: hallucinated, 0: not; HB_LABEL_BY_GRADE; HB_LABEL_NONE */
     const char *const *answers; /* [n_answers], right answers for HB_LABEL_BY_GRADE; otherwise NULL */
     size_t n_answers;
     const hb_message *messages; /* [n_messages], if the row is a conversation; `prompt` then has its
@@ -885,6 +885,8 @@ typedef struct hb_dataset_options {
     const char
         *positive; /* the label that means hallucinated; all others mean faithful; NULL: known words */
     hb_read_as read_as;
+    bool unlabelled;        /* also read rows of a prompt and a response without a label, for hb_judge;
+                               hb_score needs labels */
     size_t shots;           /* examples shown before each prompt, at most HB_SHOTS_MAX */
     const char *shots_path; /* file from which the examples are drawn; NULL: the data. A prompt never
                                shows itself */

@@ -435,8 +435,10 @@ static hb_status take_sample(void *user, const hb_run_sample *s)
     return HB_OK;
 }
 
-/* Runs pass 1 on a text of rows, with two sequences, and returns what the run holds. */
-static outcomes run_pass(const fixture *f, const char *dir, const char *rows, int32_t max_tokens)
+/* Runs pass 1 on a text of rows, with two sequences, and returns what the run holds. Expects a failure
+ * that says so, unless `says` is NULL. */
+static outcomes run_rows(const fixture *f, const char *dir, const char *rows, int32_t max_tokens,
+                         const char *says)
 {
     static int number;
     char data[160], path[160];
@@ -451,7 +453,8 @@ static outcomes run_pass(const fixture *f, const char *dir, const char *rows, in
     FILE *file = fopen(data, "w");
     assert_true(fputs(rows, file) >= 0 && fclose(file) == 0);
     assert_ok(hb_session_open(f->model, &so, &session, &err));
-    assert_ok(hb_dataset_open(data, NULL, &dataset, &err));
+    const hb_dataset_options o = {.unlabelled = says != NULL};
+    assert_ok(hb_dataset_open(data, &o, &dataset, &err));
     const hb_dataset_info *d = hb_dataset_get_info(dataset);
     const hb_run_settings s = {.model_sha256 = "m",
                                .data_format = d->recipe,
@@ -461,12 +464,18 @@ static outcomes run_pass(const fixture *f, const char *dir, const char *rows, in
                                .n_ctx = 64,
                                .alpha = 0.1};
     assert_ok(hb_run_create(path, &s, &run, &err));
-    assert_ok(hb_score(session, dataset, run, NULL, &err));
+    if (says) assert_fails(hb_score(session, dataset, run, NULL, &err), HB_ERR_ARGUMENT, says);
+    else assert_ok(hb_score(session, dataset, run, NULL, &err));
     assert_ok(hb_run_each(run, take_sample, &all, &err));
     hb_run_close(run);
     hb_dataset_close(dataset);
     hb_session_close(session);
     return all;
+}
+
+static outcomes run_pass(const fixture *f, const char *dir, const char *rows, int32_t max_tokens)
+{
+    return run_rows(f, dir, rows, max_tokens, NULL);
 }
 
 /* Pass 1 on what it generated itself gives the same scores, bit for bit. */
@@ -549,6 +558,9 @@ static void test_pass_1_of_others(void **state)
     assert_string_equal(got.list[0].text, "Paris");
     assert_int_equal(got.list[1].finish, HB_FINISH_MAX_TOKENS);
     assert_int_equal(got.list[1].n_tokens, 1);
+    got = run_rows(&f, *state, "{\"prompt\":\"P:\",\"response\":\"Paris\"}\n", 1,
+                   "sample sample_0 has no label");
+    assert_int_equal(got.n, 0);
     close_fixture(&f);
 }
 

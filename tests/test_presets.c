@@ -300,6 +300,33 @@ static void test_reading(void **state)
                  HB_ERR_ARGUMENT, "data of format given_answers have no responses to judge");
 }
 
+/* Rows without labels are read where none are needed. */
+static void test_unlabelled(void **state)
+{
+    hb_dataset_options o = data_options();
+    hb_dataset *dataset;
+    hb_error err = {0};
+    const char *path = put_text(*state, "f",
+                                "{\"prompt\":\"P\",\"response\":\"A\",\"id\":\"x\"}\n"
+                                "{\"prompt\":\"Q\",\"response\":\"B\"}\n");
+    assert_fails(hb_dataset_open(path, &o, &dataset, &err), HB_ERR_FORMAT,
+                 "the nearest is given, which needs 'label'");
+    o.format = "responses";
+    assert_fails(hb_dataset_open(path, &o, &dataset, &err), HB_ERR_ARGUMENT,
+                 "rows of format responses have no labels");
+    o.unlabelled = true;
+    assert_string_equal(samples_of(path, &o, "responses"), "x=-2<P>~A;sample_1=-2<Q>~B;");
+    o.format = NULL;
+    assert_string_equal(samples_of(path, &o, "responses"), "x=-2<P>~A;sample_1=-2<Q>~B;");
+    path = put_text(*state, "f", "{\"q\":\"P\",\"a\":\"A\"}\n");
+    o.prompt = "q";
+    o.response = "a";
+    assert_string_equal(samples_of(path, &o, "responses"), "sample_0=-2<P>~A;");
+    o.prompt = o.response = NULL;
+    path = put_text(*state, "f", "{\"prompt\":\"P\",\"response\":\"A\",\"label\":1}\n");
+    assert_string_equal(samples_of(path, &o, "given"), "sample_0=1<P>~A;");
+}
+
 /* Spans are known where the row tells them, and of right responses where another row tells some. */
 static void test_known_spans(void **state)
 {
@@ -521,11 +548,12 @@ static void test_shared(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answered),      cmocka_unit_test(test_judged),
-        cmocka_unit_test(test_given),         cmocka_unit_test(test_reading),
-        cmocka_unit_test(test_known_spans),   cmocka_unit_test(test_ragtruth),
-        cmocka_unit_test(test_conversations), cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_hostile),       cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_answered),   cmocka_unit_test(test_judged),
+        cmocka_unit_test(test_given),      cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_unlabelled), cmocka_unit_test(test_known_spans),
+        cmocka_unit_test(test_ragtruth),   cmocka_unit_test(test_conversations),
+        cmocka_unit_test(test_broken),     cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_shared),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -325,6 +325,8 @@ typedef struct cli_data {
     char *own_template;
 } cli_data;
 void cli_data_add(cli_options *options, cli_data *data);
+/* --as, which says what becomes of responses. */
+void cli_data_add_as(cli_options *options, cli_data *data);
 /* Turns the options given into data->options. Returns an exit code. */
 int cli_data_check(const cli_command *command, cli_data *data);
 /* Opens the dataset, and says what is passed over. */
@@ -432,7 +434,7 @@ const char *const *cli_directions(bool automatic);
 
 /* ---- The commands ------------------------------------------------------------------------------- */
 
-extern const cli_command cli_calibrate, cli_export, cli_generate, cli_inspect, cli_label, cli_score,
-    cli_sweep, cli_tokenize, cli_validate;
+extern const cli_command cli_calibrate, cli_export, cli_generate, cli_inspect, cli_judge, cli_label,
+    cli_score, cli_sweep, cli_tokenize, cli_validate;
 
 #endif

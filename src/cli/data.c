@@ -20,7 +20,6 @@ void cli_data_add(cli_options *options, cli_data *d)
 {
     static const char *choices[64] = {"auto"};
     for (size_t i = 0; hb_dataset_format(i) && i < 62; i++) choices[i + 1] = hb_dataset_format(i);
-    static const char *const readings[] = {"auto", "judgement", "response", NULL};
     *d = (cli_data){0};
     cli_add_list(
         options, "data", 'd', "FILE", &d->paths,
@@ -32,9 +31,6 @@ void cli_data_add(cli_options *options, cli_data *d)
     cli_add_list(options, "field", 0, "ROLE=PATH", &d->fields,
                  "where rows have their prompt, answers, id, label, response, context or spans, like "
                  "answers=answer.aliases");
-    cli_add_choice(options, "as", 0, NULL, &d->read_as, readings,
-                   "for data with responses: evaluate the response as the model's answer, or ask for a "
-                   "judgement of it; auto judges HaluEval's and evaluates others");
     cli_add_text(options, "answers-separator", 0, "TEXT", &d->separator,
                  "what stands between several answers in one field, like '; '");
     cli_labels_add(options, &d->labels);
@@ -48,6 +44,14 @@ void cli_data_add(cli_options *options, cli_data *d)
                 "show N examples before each prompt, drawn from the data by the seed");
     cli_add_text(options, "shots-data", 0, "FILE", &d->shots_path,
                  "draw the examples from FILE instead");
+}
+
+void cli_data_add_as(cli_options *options, cli_data *d)
+{
+    static const char *const readings[] = {"auto", "judgement", "response", NULL};
+    cli_add_choice(options, "as", 0, NULL, &d->read_as, readings,
+                   "for data with responses: evaluate the response as the model's answer, or ask for a "
+                   "judgement of it; auto judges HaluEval's and evaluates others");
 }
 
 /* ---- Values -------------------------------------------------------------------------------------- */
@@ -174,7 +178,7 @@ hb_status cli_data_open(cli_data *d, uint64_t n_samples, uint64_t seed, bool qui
     if (info->n_left_out && !quiet)
         cli_message("%s: %llu rows are left out, %llu are used", info->path,
                     (unsigned long long)info->n_left_out, (unsigned long long)info->n_rows);
-    if (info->read_as == HB_READ_RESPONSE && !quiet)
+    if (info->read_as == HB_READ_RESPONSE && !d->options.unlabelled && !quiet)
         cli_message("%s: responses are given, so they are evaluated instead of generated", info->path);
     if (n_samples > info->n_selected && !quiet)
         cli_message("%s: has only %llu samples; all are used", info->path,

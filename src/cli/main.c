@@ -5,9 +5,9 @@
 #include <unistd.h>
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {&cli_generate, &cli_calibrate, &cli_score,
-                                              &cli_sweep,    &cli_validate,  &cli_label,
-                                              &cli_export,   &cli_tokenize,  &cli_inspect};
+static const cli_command *const commands[] = {&cli_generate, &cli_judge,    &cli_calibrate, &cli_score,
+                                              &cli_sweep,    &cli_validate, &cli_label,     &cli_export,
+                                              &cli_tokenize, &cli_inspect};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 static void print_help(FILE *out)

@@ -19,6 +19,7 @@ static void add_data_options(cli_options *options, cli_pass1 *p)
 {
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_data_add(options, &p->data);
+    cli_data_add_as(options, &p->data);
     cli_add_count(options, "n-samples", 'n', "N", &p->n_samples, 0, 1e15,
                   "draw N samples; 0 means all, and the demo data are used whole by default; a run of "
                   "fewer samples is extended")

@@ -50,6 +50,12 @@ static hb_status fits(const looking *l, const hb_preset *p, const json_t *record
     return status;
 }
 
+/* Rows without labels are read only where they need none. */
+static bool is_allowed(const looking *l, const hb_preset *p)
+{
+    return p->label_by != HB_BY_NOTHING || l->options->unlabelled;
+}
+
 /* Finds the first preset that fits the record. If options map fields, presets for the user's own rows
  * come first. */
 static hb_status find_preset(const looking *l, const json_t *record, const hb_preset **preset)
@@ -61,7 +67,7 @@ static hb_status find_preset(const looking *l, const json_t *record, const hb_pr
         bool found;
         const hb_preset *p = &hb_presets[mapped ? (i + hb_own_presets) % hb_n_presets : i];
         status = fits(l, p, record, &found);
-        if (found) *preset = p;
+        if (found && is_allowed(l, p)) *preset = p;
     }
     return status;
 }
@@ -188,7 +194,7 @@ static hb_status find_nearest(const looking *l, const hb_preset **nearest, char 
                                           &n_missing, &n_needs, l->err);
         if (status != HB_OK) return status;
         double part = (double)n_missing / (double)n_needs;
-        if (part >= least) continue;
+        if (part >= least || !is_allowed(l, &hb_presets[i])) continue;
         least = part;
         *nearest = &hb_presets[i];
         snprintf(missing, size, "%s", one);
@@ -221,7 +227,7 @@ static hb_status fail(const looking *l)
 
 static hb_status unknown(const char *name, hb_error *err)
 {
-    char names[400] = "";
+    char names[480] = "";
     for (size_t i = 0; i < hb_n_presets; i++) {
         size_t used = strlen(names);
         snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", hb_presets[i].name);
@@ -235,8 +241,10 @@ static hb_status unknown(const char *name, hb_error *err)
 static const hb_preset *decided(const hb_dataset_options *o)
 {
     if (o->format) return hb_preset_find(o->format);
-    if (!(o->prompt || o->prompt_template) || !(o->answers || o->label)) return NULL;
-    return hb_preset_own(o->answers ? HB_BY_GRADE : HB_BY_WORD, o->response, o->context);
+    hb_label_by by = o->answers ? HB_BY_GRADE : o->label ? HB_BY_WORD : HB_BY_NOTHING;
+    bool whole = by != HB_BY_NOTHING || (o->unlabelled && o->response);
+    if (!(o->prompt || o->prompt_template) || !whole) return NULL;
+    return hb_preset_own(by, o->response, o->context);
 }
 
 static hb_status choose(looking *l, hb_detected *detected)
@@ -269,5 +277,8 @@ hb_status hb_detect(const hb_input *input, const hb_dataset_options *options, hb
     *detected = (hb_detected){0};
     hb_status status = choose(&l, detected);
     json_decref(l.first);
+    if (status == HB_OK && !is_allowed(&l, detected->preset))
+        return hb_fail(err, HB_ERR_ARGUMENT, "%s: rows of format %s have no labels", input->path,
+                       detected->preset->name);
     return status;
 }

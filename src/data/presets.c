@@ -294,9 +294,17 @@ const hb_preset hb_presets[] = {
      .answers = "answers",
      .id = "id",
      .context = "context"},
+    {.name = "responses",
+     .id_prefix = "sample",
+     .needs = "prompt,response",
+     .label_by = HB_BY_NOTHING,
+     .prompt = "{prompt}",
+     .id = "id",
+     .response = "response",
+     .context = "context"},
 };
 
-#define N_OWN 5
+#define N_OWN 6
 const size_t hb_n_presets = sizeof hb_presets / sizeof *hb_presets;
 const size_t hb_own_presets = sizeof hb_presets / sizeof *hb_presets - N_OWN;
 
@@ -310,6 +318,7 @@ const hb_preset *hb_preset_find(const char *name)
 const hb_preset *hb_preset_own(hb_label_by label_by, bool has_response, bool has_context)
 {
     if (label_by == HB_BY_GRADE) return hb_preset_find(has_response ? "given_answers" : "answers");
+    if (label_by == HB_BY_NOTHING) return hb_preset_find("responses");
     if (!has_response) return hb_preset_find("generic");
     return hb_preset_find(has_context ? "given_context" : "given");
 }

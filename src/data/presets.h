@@ -7,11 +7,12 @@
 
 /* What decides the label of a sample. */
 typedef enum hb_label_by {
-    HB_BY_GRADE, /* the grade of the model's answer */
-    HB_BY_WORD,  /* a word or number in the row */
-    HB_BY_PAIR,  /* the position of the response: each row has a right and a hallucinated one */
-    HB_BY_SPANS, /* any span is hallucinated */
-    HB_BY_TRUTHS /* any segment is false */
+    HB_BY_GRADE,  /* the grade of the model's answer */
+    HB_BY_WORD,   /* a word or number in the row */
+    HB_BY_PAIR,   /* the position of the response: each row has a right and a hallucinated one */
+    HB_BY_SPANS,  /* any span is hallucinated */
+    HB_BY_TRUTHS, /* any segment is false */
+    HB_BY_NOTHING /* rows have no label */
 } hb_label_by;
 
 /* Paths are as in path.h; commas separate a list of paths. NULL: none. */

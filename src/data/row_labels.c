@@ -140,6 +140,9 @@ bool hb_row_read_labels(const hb_mapping *m, hb_row *row, hb_error *why)
         return read_pair(m, row, why);
     case HB_BY_WORD:
         return read_label(m, row, why) && (!row->has_response || read_spans(m, row, NULL, why));
+    case HB_BY_NOTHING:
+        row->labels[0] = HB_LABEL_NONE;
+        return true;
     case HB_BY_SPANS:
     case HB_BY_TRUTHS:
         return read_marks(m, row, why);

@@ -119,8 +119,10 @@ static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const char *prom
 
 static hb_status take_in(hb_scorer *s, const hb_sample *sample, hb_error *err)
 {
-    hb_scoring *copy = copy_sample(s, sample);
     bool added;
+    if (sample->label == HB_LABEL_NONE)
+        return hb_fail(err, HB_ERR_ARGUMENT, "sample %s has no label", sample->id);
+    hb_scoring *copy = copy_sample(s, sample);
     if (!copy) return hb_fail_memory(err);
     hb_status status = begin_sample(s, copy, sample->prompt, &added, err);
     if (!added) hb_scoring_free(copy);
