@@ -52,7 +52,7 @@ static int run(const cli_command *command, int argc, char **argv)
     cli_begin_group(&options, CLI_GROUP_SCORES);
     cli_add_text(&options, "score", 's', "LIST", &score,
                  "score to calibrate, SIGNAL or SIGNAL:AGGREGATION; of several, separated by commas, "
-                 "or all, the one that ranks best")
+                 "or all, the one with the highest AUROC")
         ->standard = "hbar_s; with --joint, all";
     cli_pass2_add(&options, &pass2);
     pass1.check = check_place;

@@ -13,7 +13,7 @@ void cli_chat_add(cli_options *options, cli_chat *chat)
     cli_add_flag(options, "chat", 0, &chat->on,
                  "wrap each prompt in the model's chat template, as a user's message");
     cli_add_text(options, "system", 0, "TEXT", &chat->system,
-                 "with --chat, a system message to come first");
+                 "with --chat, a system message before the prompt");
     cli_add_text(
         options, "chat-template", 0, "NAME|FILE", &chat->template_given,
         "with --chat, a format (chatml, llama3 ...) or a file with a template to use instead of "
@@ -22,7 +22,7 @@ void cli_chat_add(cli_options *options, cli_chat *chat)
                    "with --chat, whether the model reasons before it answers");
     cli_add_flag(
         options, "parse-special", 0, &chat->prepared,
-        "take prompts that carry their markers already: text that spells a control token becomes "
+        "for prompts that contain their markers already: text that spells a control token becomes "
         "that token");
 }
 

@@ -10,9 +10,9 @@
 void cli_labels_add(cli_options *options, cli_labels *labels)
 {
     cli_add_text(options, "correct", 0, "NAME", &labels->correct,
-                 "column of labels of which 1 or true means that the answer is right");
+                 "column of labels in which 1 or true means that the answer is right");
     cli_add_text(options, "positive", 0, "WORD", &labels->positive,
-                 "the label that means hallucinated; all others mean that it is not")
+                 "label that means hallucinated; all others mean faithful")
         ->standard = "1, true, yes, hallucinated, FAIL and the like";
 }
 
@@ -27,21 +27,21 @@ void cli_data_add(cli_options *options, cli_data *d)
         "one after the other; - is standard input")
         ->standard = "the demo data";
     cli_add_choice(options, "format", 0, "NAME", &d->format, choices,
-                   "format of the data; auto tells it by the fields");
+                   "format of the data; auto detects it from the fields");
     cli_add_list(options, "field", 0, "ROLE=PATH", &d->fields,
-                 "where rows have their prompt, answers, id, label, response, context or spans, like "
+                 "path of a row's prompt, answers, id, label, response, context or spans, such as "
                  "answers=answer.aliases");
     cli_add_text(options, "answers-separator", 0, "TEXT", &d->separator,
-                 "what stands between several answers in one field, like '; '");
+                 "separator between answers in one field, such as '; '");
     cli_labels_add(options, &d->labels);
-    cli_add_text(options, "where", 0, "FIELD=WORD", &d->where, "use only rows with that word there");
-    cli_add_text(options, "join", 0, "FILE", &d->join,
-                 "file that completes the rows of data published in two files")
+    cli_add_text(options, "where", 0, "FIELD=WORD", &d->where, "use only rows in which FIELD is WORD");
+    cli_add_text(options, "join", 0, "FILE", &d->join, "second file of data published in two files")
         ->standard = "the one beside the data";
-    cli_add_text(options, "prompt-template", 0, "TEXT|FILE", &d->template,
-                 "prompt with places for fields, like 'Q: {question}\\nA:', or a file that holds it");
+    cli_add_text(
+        options, "prompt-template", 0, "TEXT|FILE", &d->template,
+        "prompt with placeholders for fields, such as 'Q: {question}\\nA:', or a file with it");
     cli_add_int(options, "shots", 0, "N", &d->shots, 0, HB_SHOTS_MAX,
-                "show N examples before each prompt, drawn from the data by the seed");
+                "show N examples before each prompt, drawn from the data with the seed");
     cli_add_text(options, "shots-data", 0, "FILE", &d->shots_path,
                  "draw the examples from FILE instead");
 }
@@ -101,7 +101,7 @@ static int take_file(cli_data *d)
     hb_error err;
     if (access(d->template, F_OK) != 0) {
         cli_message(
-            "--prompt-template: '%s' has no place like {question}, and is no file that can be read",
+            "--prompt-template: '%s' has no placeholder like {question} and is not a readable file",
             d->template);
         return CLI_FAILED;
     }
@@ -120,9 +120,9 @@ int cli_labels_check(const cli_command *command, const cli_labels *labels, const
                      const char *option)
 {
     if (labels->correct && label)
-        return cli_usage(command, "--correct and %s: give one of them", option);
+        return cli_usage(command, "--correct and %s exclude each other", option);
     if (labels->correct && labels->positive)
-        return cli_usage(command, "--correct and --positive: give one of them");
+        return cli_usage(command, "--correct and --positive exclude each other");
     return CLI_DONE;
 }
 
@@ -173,7 +173,7 @@ hb_status cli_data_open(cli_data *d, uint64_t n_samples, uint64_t seed, bool qui
     if (status) return status;
     const hb_dataset_info *info = hb_dataset_get_info(*dataset);
     if (info->n_broken)
-        cli_message("%s: %llu rows are broken and passed over, %llu are good", info->path,
+        cli_message("%s: %llu rows are broken and skipped, %llu are good", info->path,
                     (unsigned long long)info->n_broken, (unsigned long long)info->n_rows);
     if (info->n_left_out && !quiet)
         cli_message("%s: %llu rows are left out, %llu are used", info->path,

@@ -44,7 +44,7 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
     *path = *own = find(name);
     if (!*own)
         return cli_usage(
-            command, "%s is required: %s of the demo was not found (HBAR_DATA_DIR names its folder)",
+            command, "%s is required: the demo's %s was not found (set HBAR_DATA_DIR to its folder)",
             option, name);
     if (!quiet) cli_message("no %s given: using the demo's, %s", option, *path);
     return CLI_DONE;

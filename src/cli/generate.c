@@ -155,7 +155,7 @@ static FILE *open_trajectory(const char *path)
     int fd = hb_open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0666);
     FILE *file = fd < 0 || fcntl(fd, F_SETFL, 0) != 0 ? NULL : fdopen(fd, "wb");
     if (file) return file;
-    cli_message("%s: %s", path, errno == ENXIO ? "is a pipe that nothing reads" : strerror(errno));
+    cli_message("%s: %s", path, errno == ENXIO ? "is a pipe without a reader" : strerror(errno));
     if (fd >= 0) close(fd);
     return NULL;
 }

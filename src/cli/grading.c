@@ -17,7 +17,7 @@ void cli_grading_add(cli_options *options, cli_grading *g)
                    "for data with answers, the rule by which the model's answer is right")
         ->given = &g->rule_given;
     cli_add_real(options, "min-f1", 0, "F", &g->min_f1, 1e-9, 1,
-                 "with --grade f1, the least F1 of a right answer")
+                 "with --grade f1, the smallest F1 of a right answer")
         ->given = &g->min_f1_given;
     cli_add_real(options, "tolerance", 0, "E", &g->tolerance, 0, 1e9,
                  "with --grade number, the largest relative error of a right answer")

@@ -40,7 +40,7 @@ const cli_command cli_inspect = {
     .operand = "FILE",
     .summary = "show what a model file holds and whether hbar can run it",
     .details = "Prints a GGUF file's metadata, tensors and types, the memory that a context takes, and "
-               "whether hbar can run the model, or why not. Of arrays it shows the first elements, and "
-               "of long texts the beginning.",
+               "whether hbar can run the model, or why not. Arrays and long texts are cut after their "
+               "beginning.",
     .run = run,
 };

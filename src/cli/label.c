@@ -64,7 +64,7 @@ static void report(const labelling *l)
     const hb_set_labels_counts *c = &l->counts;
     const char *path = l->labels.path;
     if (l->labels.n_broken)
-        cli_message("%s: %zu rows are broken and passed over, %zu are good", path, l->labels.n_broken,
+        cli_message("%s: %zu rows are broken and skipped, %zu are good", path, l->labels.n_broken,
                     l->labels.n + l->labels.n_empty);
     if (l->quiet) return;
     if (l->labels.n_empty)

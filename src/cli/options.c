@@ -105,6 +105,6 @@ void cli_add_common(cli_options *options, bool *quiet, bool *json)
 {
     cli_begin_group(options, CLI_GROUP_OUTPUT);
     cli_add_flag(options, "quiet", 'q', quiet,
-                 "no progress, and no messages but errors and warnings about the model");
+                 "no progress bar, and only errors and warnings about the model");
     cli_add_flag(options, "json", 0, json, "print the result as one JSON object");
 }

@@ -95,7 +95,7 @@ static int set_value(const cli_command *command, cli_option *o, const char *text
 {
     double real;
     if (o->seen && o->kind != CLI_FLAG && o->kind != CLI_LIST)
-        return cli_usage(command, "--%s is given twice, and takes one value", o->name);
+        return cli_usage(command, "--%s is given twice but takes one value", o->name);
     bool refuses_empty = o->argument && (!strcmp(o->argument, "FILE") || !strcmp(o->argument, "WORD"));
     if (refuses_empty && !*text) return cli_usage(command, "--%s: the value is empty", o->name);
     o->seen = true;

@@ -107,8 +107,8 @@ static int check_guarantee(const cli_command *command, cli_pass2 *p)
         return cli_usage(command, "--guarantee: '%s' is not like risk=0.1,delta=0.05 or recall=0.9",
                          p->guarantee);
     if (p->start_given || p->stop_given || p->step_given || p->grid == GRID_EXACT || p->recall_given)
-        return cli_usage(command, "--guarantee chooses tau among all scores: it cannot go with "
-                                  "--min-recall, --tau-grid or a range of tau");
+        return cli_usage(command, "--guarantee chooses tau among all scores; it excludes --min-recall, "
+                                  "--tau-grid and a range of tau");
     return CLI_DONE;
 }
 
@@ -117,8 +117,8 @@ static int check_joint(const cli_command *command, cli_pass2 *p)
 {
     if (!p->joint) return CLI_DONE;
     if (p->guarantee)
-        return cli_usage(command, "--guarantee needs a score that was not made from the same samples: "
-                                  "it and --joint exclude each other");
+        return cli_usage(command, "--guarantee and --joint exclude each other: a guarantee needs a "
+                                  "score that was not fitted to the same samples");
     if (p->direction == HB_DIRECTION_LOW)
         return cli_usage(command, "--direction: a joint model requires that high values are risky");
     if (!p->map_given) p->options.map = HB_MAP_PLATT;

@@ -133,7 +133,7 @@ int cli_scores_of_table(const char *list, const char *path, const hb_table *tabl
             ok = add_columns(item, strcspn(item, ","), &columns, scores);
             if (!item[strcspn(item, ",")]) break;
         }
-        if (ok && !scores->n) cli_message("%s: no column has the name of a score of hbar", path);
+        if (ok && !scores->n) cli_message("%s: no column is named like a score of hbar", path);
     }
     hb_texts_free(&columns);
     if (!ok) return cli_fail_memory();

@@ -24,7 +24,7 @@ static void add_options(cli_options *options, sweep_options *o)
     cli_begin_group(options, CLI_GROUP_SCORES);
     cli_add_text(options, "score", 's', "LIST", &o->score,
                  "score of the run, or column of the data; of several, separated by commas, or all, "
-                 "the one that ranks best")
+                 "the one with the highest AUROC")
         ->standard = "hbar_s; in --data, score if there is one";
     cli_pass2_add(options, &o->pass2);
     cli_begin_group(options, CLI_GROUP_OUTPUT);
@@ -115,8 +115,8 @@ static int read_table(const sweep_options *o, const hb_texts *scores, hb_table *
                                 .user = &broken};
     if (hb_table_scores(file, &options, table, &err)) return cli_fail(&err);
     if (table->n_broken)
-        cli_message("%s: %zu rows are broken and passed over, %zu are good", o->data_path,
-                    table->n_broken, table->n);
+        cli_message("%s: %zu rows are broken and skipped, %zu are good", o->data_path, table->n_broken,
+                    table->n);
     return CLI_DONE;
 }
 

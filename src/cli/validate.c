@@ -27,7 +27,8 @@ static void add_options(cli_options *options, validating *v)
     cli_explain(options, "grade",
                 "for data with answers, the rule by which the model's answer is right",
                 "as calibrated");
-    cli_explain(options, "min-f1", "with --grade f1, the least F1 of a right answer", "as calibrated");
+    cli_explain(options, "min-f1", "with --grade f1, the smallest F1 of a right answer",
+                "as calibrated");
     cli_explain(options, "tolerance",
                 "with --grade number, the largest relative error of a right answer", "as calibrated");
     cli_explain(options, "abstain-as",
@@ -35,7 +36,7 @@ static void add_options(cli_options *options, validating *v)
     cli_explain(options, "answer-lines",
                 "for data with answers, how many lines of the generated text are the answer",
                 "as calibrated");
-    cli_explain(options, "run", "a run to judge; with --model and --data, where to keep samples",
+    cli_explain(options, "run", "a run to validate; with --model and --data, where to keep samples",
                 "DIR/NAME_run_HASH.db");
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_add_text(options, "scores", 0, "FILE", &v->scores_path,
@@ -106,8 +107,8 @@ static void check_tokens(const validating *v)
 {
     int32_t here = hb_run_get_settings(v->run)->max_tokens, there = v->params->max_tokens;
     if (there && here != there)
-        cli_message("warning: samples of up to %d tokens, where the calibration's had up to %d", here,
-                    there);
+        cli_message("warning: samples have up to %d tokens, but those of the calibration had up to %d",
+                    here, there);
 }
 
 /* A different grading rule gives different labels. */
@@ -116,7 +117,7 @@ static void check_grading(const validating *v)
     const hb_grading *here = v->source.grading, *there = &v->params->grading;
     if (!here || !v->params->is_graded) return;
     if (!hb_grading_same(here, there))
-        cli_message("warning: answers are graded by %s, where the calibration's were by %s",
+        cli_message("warning: answers are graded by %s, but those of the calibration by %s",
                     hb_grade_rule_name(here->rule), hb_grade_rule_name(there->rule));
     else if (!v->pass1.grading.rule_given && !v->pass1.quiet)
         cli_message("answers are graded by %s, as in the calibration", hb_grade_rule_name(here->rule));
@@ -196,7 +197,7 @@ static hb_status read_table(const validating *v, hb_table *file, const char *con
                                 .user = &broken};
     hb_status status = hb_table_scores(file, &o, table, err);
     if (!status && table->n_broken)
-        cli_message("%s: %zu rows are broken and passed over, %zu are good", v->scores_path,
+        cli_message("%s: %zu rows are broken and skipped, %zu are good", v->scores_path,
                     table->n_broken, table->n);
     return status;
 }
@@ -230,14 +231,15 @@ static void report_unjudged(const validating *v, const hb_validation_result *r)
     for (size_t i = 0; i < r->n_unjudged; i++) {
         const hb_unjudged_score *u = &r->unjudged[i];
         if (u->reason)
-            cli_message("%s: %s is not judged: %s", v->source.scores, u->calibrated->name, u->reason);
+            cli_message("%s: %s is not validated: %s", v->source.scores, u->calibrated->name,
+                        u->reason);
         else
             ok = ok && hb_buffer_add_text(&missing, missing.length ? ", " : "") &&
                  hb_buffer_add_text(&missing, u->calibrated->name);
     }
     if (missing.length)
-        cli_message("%s: not there, so not judged: %s%s", v->source.scores, missing.data,
-                    ok ? "" : " ...");
+        cli_message("%s: lacks calibrated scores, which are not validated: %s%s", v->source.scores,
+                    missing.data, ok ? "" : " ...");
     hb_buffer_free(&missing);
 }
 

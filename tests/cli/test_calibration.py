@@ -508,7 +508,7 @@ class Sweep(Runs):
         data = self.table("nan", [(i, i % 2) for i in range(20)] + [("nan", 1), ("", 0)])
         out, err = self.run_hbar("sweep", "--data", data, "--json")
         self.assertIn("nan:22: score 'nan' is not a finite number", err)
-        self.assertIn("2 rows are broken and passed over, 20 are good", err)
+        self.assertIn("2 rows are broken and skipped, 20 are good", err)
         self.assertEqual(json.loads(out)["score"]["n"], 20)
         self.fails("sweep", "--data", data, "--strict", says="nan:22:")
 

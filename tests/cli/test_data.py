@@ -63,11 +63,11 @@ class Rows(DataCase):
                 (("--field", "prompt"), "--field: 'prompt' is not ROLE=PATH; roles are"),
                 (("--field", "prompt=a", "--field", "prompt=b"), "--field: prompt is named twice"),
                 (("--shots-data", self.data), "--shots-data goes with --shots N"),
-                (("--correct", "a", "--positive", "b"), "--correct and --positive: give one of them"),
-                (("--correct", "a", "--field", "label=b"), "--correct and --field label: give one of them")):
+                (("--correct", "a", "--positive", "b"), "--correct and --positive exclude each other"),
+                (("--correct", "a", "--field", "label=b"), "--correct and --field label exclude each other")):
             self.says("--data", self.data, *arguments, says=says, code=USAGE)
         self.says("--data", self.data, says="its fields (q, a, part) fit no known format; map them: --field")
-        self.says("--data", self.data, "--prompt-template", "none", says="has no place like {question}")
+        self.says("--data", self.data, "--prompt-template", "none", says="has no placeholder like {question}")
         self.says("--data", self.data, "--prompt-template", "{q", "--field", "answers=a", says="'{q' is not a placeholder")
 
     def test_several_files_and_standard_input(self):
@@ -141,7 +141,7 @@ class Tables(DataCase):
         self.assertEqual(self.sweep(odd, "--positive", "made up"), expected)
         out, err = self.run_hbar("sweep", "--data", turned, "--label", "correct", "--draws", 0)
         self.assertIn("warning: ", err)
-        self.fails("sweep", "--data", turned, "--label", "a", "--correct", "b", code=USAGE, says="give one of them")
+        self.fails("sweep", "--data", turned, "--label", "a", "--correct", "b", code=USAGE, says="exclude each other")
         self.fails("sweep", "--run", "x", "--correct", "b", code=USAGE, says="go with --data")
 
 

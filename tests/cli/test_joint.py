@@ -73,7 +73,7 @@ class Table(Case):
         rows[7]["b"] = "?"
         broken = self.write_rows("b.jsonl", rows)
         out, err = self.run_hbar("sweep", "--data", broken, "--joint", "--score", "a,b")
-        self.assertIn("1 rows are broken and passed over, 299 are good", err)
+        self.assertIn("1 rows are broken and skipped, 299 are good", err)
         self.assertIn("299 samples, 49.8 % of them hallucinated\nScore joint\n", out)
         rows[7]["b"] = 0
         few = self.write_rows("c.jsonl", rows[:4] + [{**r, "label": 0} for r in rows[10:30]])
@@ -84,7 +84,7 @@ class Table(Case):
         for arguments, says in ((["--guarantee", "risk=0.1"], "exclude each other"),
                                 (["--direction", "low"], "requires that high values are risky")):
             self.fails("sweep", "--data", data, "--joint", "--score", "a,b", *arguments, code=USAGE, says=says)
-        self.fails("sweep", "--data", data, "--joint", code=FAILED, says="no column has the name of a score of hbar")
+        self.fails("sweep", "--data", data, "--joint", code=FAILED, says="no column is named like a score of hbar")
         self.fails("calibrate", "--joint", "--score", "hbar_s,mood", code=USAGE, says="there is no score 'mood'")
 
 

@@ -90,7 +90,7 @@ class Label(Case):
         text = f"id\tverdict\n{ids[0]}\tPASS\nzz\tFAIL\n{ids[0]}\tpass\n{ids[1]}\t\n{ids[2]}\tperhaps\n{ids[3]}\tFAIL\n"
         out, err = self.label("-", "--label", "verdict", "--dry-run", stdin=text.encode())
         self.assertEqual(out, "2 samples would be labelled: 1 hallucinated, 1 not\n")
-        for says in ("standard input:6: label 'perhaps' is neither 0 nor 1", "standard input: 1 rows are broken and passed over",
+        for says in ("standard input:6: label 'perhaps' is neither 0 nor 1", "standard input: 1 rows are broken and skipped",
                      "standard input: 1 rows have no label", "standard input: 1 rows repeat an id with the same label",
                      "standard input: 1 ids are not in the run, for example 'zz'", "22 scored samples are not in the labels"):
             self.assertIn(says, err)
@@ -172,8 +172,8 @@ class Label(Case):
         for arguments, says in [(["--labels", "l"], "--run is required"), (["--run", "r"], "give either --labels or --clear"),
                                 (["--run", "r", "--labels", "l", "--clear"], "give either --labels or --clear"),
                                 (["--run", "r", "--clear", "--dry-run"], "--clear goes with --run alone"),
-                                (["--run", "r", "--labels", "l", "--correct", "a", "--label", "b"], "give one of them"),
-                                (["--run", "r", "--labels", "l", "--correct", "a", "--positive", "b"], "give one of them"),
+                                (["--run", "r", "--labels", "l", "--correct", "a", "--label", "b"], "exclude each other"),
+                                (["--run", "r", "--labels", "l", "--correct", "a", "--positive", "b"], "exclude each other"),
                                 (["--run", "r", "--labels", "l", "--by", "name"], "--by")]:
             self.fails("label", *arguments, code=USAGE, says=says)
         out = " ".join(self.run_hbar("label", "--help")[0].split())

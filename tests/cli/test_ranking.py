@@ -97,7 +97,7 @@ class Ranking(Case):
         path = self.write_rows("t.jsonl", self.table())
         self.fails("sweep", "--data", path, "--score", "mine,nothing", says="no column 'nothing'")
         self.fails("sweep", "--data", self.write("n.csv", "x,label\n1,0\n"), "--score", "all", code=FAILED,
-                   says="no column has the name of a score of hbar")
+                   says="no column is named like a score of hbar")
         for score in ("entrapy", "entropy,", "entropy:median", "all:"):
             self.fails("calibrate", "--score", score, code=USAGE, says="--score: there is no score '")
         self.fails("calibrate", "--score", "entropy,pri", "--signals", "pri", code=USAGE, says="lacks a signal that --score names")

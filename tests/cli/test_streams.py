@@ -107,7 +107,7 @@ class Kinds(Case):
         pipe = self.dir / "pipe"
         os.mkfifo(pipe)
         generate = ["generate", "--model", MODEL, "--max-tokens", 4, "--cutoff", 2, "-q", "--trajectory", pipe, "word"]
-        self.fails(*generate, says="is a pipe that nothing reads")
+        self.fails(*generate, says="is a pipe without a reader")
         read = []
         reader = threading.Thread(target=lambda: read.extend(pipe.read_text().splitlines()))
         reader.start()

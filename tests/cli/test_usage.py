@@ -113,7 +113,7 @@ class Usage(Case):
                                 (["calibrate", "--kv-mem", "1G", "--kv-mem", "1G"], "--kv-mem"),
                                 (["sweep", "--draws", 0, "--draws", 0], "--draws")]:
             with self.subTest(arguments):
-                self.fails(*arguments, code=USAGE, says=f"{name} is given twice, and takes one value")
+                self.fails(*arguments, code=USAGE, says=f"{name} is given twice but takes one value")
         self.run_hbar("tokenize", "-q", "-q", "--quiet", "--json", "--json", "--model", MODEL, "x")
 
 

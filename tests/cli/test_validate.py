@@ -88,9 +88,9 @@ class Validate(Case):
         rows = [{"label": i % 2, "a": i, "c": -i, "same": 2} for i in range(20)]
         table = self.write_rows("t.jsonl", [*rows, {"label": 1, "a": None, "c": 3, "same": 2}])
         out, err = self.run_hbar("validate", "--params", params, "--scores", table, "--draws", 0)
-        self.assertIn("t.jsonl: not there, so not judged: b", err)
-        self.assertIn("t.jsonl: same is not judged: all 20 scores are 2", err)
-        self.assertIn("1 rows are broken and passed over, 20 are good", err)
+        self.assertIn("t.jsonl: lacks calibrated scores, which are not validated: b", err)
+        self.assertIn("t.jsonl: same is not validated: all 20 scores are 2", err)
+        self.assertIn("1 rows are broken and skipped, 20 are good", err)
         self.assertIn("Spearman", out)
         result = self.run_json("validate", "--params", params, "--scores", table, "--draws", 0)
         self.assertEqual(list(result["scores"]), ["a", "c"])
@@ -160,7 +160,7 @@ class Validate(Case):
                 self.assertEqual((result["grade"], result.get("min_f1")), (rule[1], rule[3] if rule[3:] else None))
             other = ["--grade", "f1", "--min-f1", 0.25] if rule[1] == "f1" else ["--grade", "f1", "--min-f1", 0.2]
             _, err = self.run_hbar(*arguments, "--run", run, *other)
-            self.assertIn(f"warning: answers are graded by f1, where the calibration's were by {rule[1]}", err)
+            self.assertIn(f"warning: answers are graded by f1, but those of the calibration by {rule[1]}", err)
 
     def test_misfits_are_refused_before_generating(self):
         """Another model, chat format or system message: no run is begun, unless --force is given."""
@@ -214,7 +214,7 @@ class Validate(Case):
         self.assertNotIn("warning", err)
         self.assertEqual(self.settings(self.dir / "v.db")["max_tokens"], 3)
         _, err = self.run_hbar(*arguments, split, "-o", self.dir, "--max-tokens", 2)
-        self.assertIn("warning: samples of up to 2 tokens, where the calibration's had up to 3", err)
+        self.assertIn("warning: samples have up to 2 tokens, but those of the calibration had up to 3", err)
 
     def test_samples_that_were_calibrated_on(self):
         """Prompts count, not ids: neither examples before a prompt nor other files hide it. A parameters file without
@@ -256,7 +256,7 @@ class Validate(Case):
 
     def test_help(self):
         out = " ".join(self.run_hbar("validate", "--help")[0].split())
-        for part in ("draw N samples; 0 means all (default: 0)", "a run to judge", "parameters to validate (required)",
+        for part in ("draw N samples; 0 means all (default: 0)", "a run to validate", "parameters to validate (required)",
                      "generate at most N tokens for a sample (default: as calibrated)",
                      "by which the model's answer is right (default: as calibrated)"):
             self.assertIn(part, out)
