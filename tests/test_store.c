@@ -272,6 +272,28 @@ static void test_types_of_settings(void **state)
     }
 }
 
+/* A score may have the name of a sample's column. */
+static void test_score_named_like_a_column(void **state)
+{
+    hb_error err;
+    hb_run *run;
+    hb_score_table table;
+    make_run(state);
+    execute("ALTER TABLE scores ADD COLUMN label REAL; ALTER TABLE scores ADD COLUMN status REAL;"
+            "UPDATE scores SET label = 0.5, status = 2.5");
+    assert_ok(hb_run_open(path, &run, &err));
+    static const char *const names[] = {"label", "status"};
+    assert_ok(hb_run_table(run, names, 2, NULL, &table, &err));
+    assert_int_equal(table.n, SAMPLES);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        assert_near(table.scores[i], 0.5, 0);
+        assert_near(table.scores[SAMPLES + i], 2.5, 0);
+        assert_int_equal(table.labels[i], i % 2);
+    }
+    hb_score_table_free(&table);
+    hb_run_close(run);
+}
+
 /* In a process of its own: SQLite is used here for the first time, and the process ends as if killed.
  */
 static int write_and_be_killed(void)
@@ -330,6 +352,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_writing_without_memory, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_labelling_without_memory, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_types_of_settings, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_score_named_like_a_column, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_log_in_a_read_only_folder, make_scratch, remove_scratch),
     };
     return cmocka_run_group_tests(tests, take_allocations, NULL);

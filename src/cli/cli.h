@@ -2,7 +2,6 @@
 #ifndef HB_CLI_H
 #define HB_CLI_H
 
-#include <jansson.h>
 #include "base/buffer.h"
 #include "base/json.h"
 #include "base/texts.h"
@@ -156,12 +155,6 @@ void cli_flush(void);
 
 /* Finishes a document and prints it with a line end. Returns an exit code. */
 int cli_print_json(hb_json *json);
-
-/* The same for a row made with Jansson. Takes the reference. */
-int cli_print_row(json_t *row);
-
-/* A real number; null if JSON cannot represent it. */
-json_t *cli_number(double value);
 
 /* Flushes standard output; a failure (a full disk, say) is reported and turns `code` into CLI_FAILED.
  */

@@ -1,9 +1,9 @@
 #include <csv.h>
-#include <errno.h>
+#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/names.h"
 #include "cli/cli.h"
 
 static const char *const formats[] = {"csv", "jsonl", NULL};
@@ -14,159 +14,191 @@ typedef struct exporting {
     cli_grading grading;
 } exporting;
 
-/* The label of the data or of the grade; null for an abstention and for a sample without an answer to
- * grade. */
-static json_t *own_label_json(const hb_run_sample *s, const hb_grading *grading)
+/* ---- Rows --------------------------------------------------------------------------------------- */
+
+typedef enum form { FORM_HEADER, FORM_CSV, FORM_JSON } form;
+
+/* One line of output. */
+typedef struct row {
+    form form;
+    bool begun;    /* a field was written to `out` */
+    hb_writer out; /* header and CSV */
+    hb_json json;
+} row;
+
+static void write_quoted(hb_writer *out, const char *text)
 {
-    bool ungraded = s->answers && s->status != HB_SAMPLE_SCORED;
-    int label = ungraded ? HB_LABEL_NONE : hb_run_own_label(s, grading);
-    return label == HB_LABEL_NONE ? json_null() : json_integer(label);
+    size_t length = strlen(text), size = csv_write(NULL, 0, text, length);
+    char *quoted = malloc(size);
+    if (quoted) {
+        csv_write(quoted, size, text, length);
+        hb_write_bytes(out, quoted, size);
+    } else {
+        out->failed = true;
+    }
+    free(quoted);
 }
 
-/* The label set later, or the sample's own. */
-static json_t *label_json(const hb_run_sample *s, const hb_grading *grading)
+/* Begins a field of CSV. Writes its name in a header; returns whether a value is to follow. */
+static bool begin_field(row *r, const char *name)
 {
-    return s->set_by ? json_integer(s->set_label) : own_label_json(s, grading);
+    if (r->begun) hb_write(&r->out, ",");
+    r->begun = true;
+    if (r->form == FORM_CSV) return true;
+    if (strpbrk(name, ",\"\r\n")) write_quoted(&r->out, name);
+    else hb_write_bytes(&r->out, name, strlen(name));
+    return false;
 }
 
-/* The prompt, and where the label comes from. */
-static json_t *origin_json(const hb_run_sample *s, const hb_grading *grading)
+/* NULL is null in JSON and an empty field in CSV. */
+static void put_text(row *r, const char *name, const char *text)
 {
-    return json_pack("{s:s?, s:s, s:s, s:s?, s:o}", "prompt", s->prompt, "prompt_sha256",
-                     s->prompt_sha256, "label_from",
-                     s->set_by    ? "set"
-                     : s->answers ? "grade"
-                                  : "data",
-                     "label_set_by", s->set_by, "own_label", own_label_json(s, grading));
+    if (r->form == FORM_JSON) hb_json_text(&r->json, name, text);
+    else if (begin_field(r, name) && text) write_quoted(&r->out, text);
 }
 
-/* Takes the reference of `value`; returns it, or null for a sample without a grade. */
-static json_t *grade_json(const hb_run_sample *s, json_t *value)
+static void put_whole(row *r, const char *name, bool known, int64_t value)
 {
-    if (s->answers && s->status == HB_SAMPLE_SCORED) return value;
-    json_decref(value);
-    return json_null();
+    if (r->form == FORM_JSON && known) hb_json_whole(&r->json, name, value);
+    else if (r->form == FORM_JSON) hb_json_null(&r->json, name);
+    else if (begin_field(r, name) && known) hb_write(&r->out, "%" PRId64, value);
 }
 
-/* Adds the scores of all signals, so that all runs have the same columns, then the run's other scores.
+/* NaN counts as unknown. */
+static void put_real(row *r, const char *name, double value)
+{
+    if (r->form == FORM_JSON) hb_json_number(&r->json, name, value);
+    else if (begin_field(r, name) && isfinite(value)) hb_write(&r->out, "%.17g", value);
+}
+
+/* Prints the line. False when memory runs out or writing fails; cli_finish_output reports the latter.
  */
-static bool add_scores(json_t *row, const hb_run *run, const hb_scores *scores)
+static bool print_row(row *r)
+{
+    hb_error err;
+    char *text;
+    if (r->form == FORM_JSON) {
+        hb_json_end(&r->json);
+        return cli_print_json(&r->json) == CLI_DONE;
+    }
+    hb_write(&r->out, "\n");
+    if (hb_writer_finish(&r->out, &text, &err)) return cli_fail(&err), false;
+    bool ok = cli_write_text(text, strlen(text));
+    free(text);
+    return ok;
+}
+
+/* ---- Samples ------------------------------------------------------------------------------------ */
+
+static const char *const columns[] = {
+    "index",          "id",           "label",       "status",         "reason",
+    "text",           "finish",       "n_prompt",    "n_tokens",       "prompt_seconds",
+    "decode_seconds", "answers",      "grade_exact", "grade_contains", "grade_f1",
+    "grade_number",   "grade_choice", "abstained",   "prompt",         "prompt_sha256",
+    "label_from",     "label_set_by", "own_label"};
+
+/* A score that has the name of another column gets a prefix. */
+static void put_other_score(row *r, const char *name, double value)
+{
+    hb_writer prefixed = {0};
+    char *own;
+    bool taken = hb_name_place(columns, sizeof columns / sizeof *columns, name) <
+                 sizeof columns / sizeof *columns;
+    hb_write(&prefixed, taken ? "score:%s" : "%s", name);
+    if (hb_writer_finish(&prefixed, &own, NULL)) {
+        r->out.failed = r->json.out.failed = true;
+        return;
+    }
+    put_real(r, own, value);
+    free(own);
+}
+
+/* Puts the scores of all signals, so that all runs have the same columns, then the run's other scores.
+ */
+static void put_scores(row *r, const hb_run *run, const hb_scores *scores)
 {
     hb_score_id id, other;
     const char *own;
-    bool ok = true;
-    for (size_t i = 0; ok && hb_score_at(NULL, i, &id); i++) {
+    for (size_t i = 0; hb_score_at(NULL, i, &id); i++) {
         if (!hb_aggregation_is_measured(id.aggregation)) continue;
         char *name = hb_score_name(id);
-        ok = name && json_object_set_new(row, name, cli_number(hb_scores_get(scores, id))) == 0;
+        if (name) put_real(r, name, hb_scores_get(scores, id));
+        else r->out.failed = r->json.out.failed = true;
         free(name);
     }
-    for (size_t i = 0; ok && (own = hb_run_score_name(run, i)) != NULL; i++)
-        if (!hb_score_find(own, &other))
-            ok = json_object_set_new(row, own, cli_number(hb_scores_at(scores, i))) == 0;
-    return ok;
+    for (size_t i = 0; (own = hb_run_score_name(run, i)) != NULL; i++)
+        if (!hb_score_find(own, &other)) put_other_score(r, own, hb_scores_at(scores, i));
 }
 
-/* A sample as a JSON object. The order of its keys is the order of the columns. */
-static json_t *row_json(const hb_run *run, const hb_run_sample *s, const hb_grading *grading)
+/* The label of the data or of the grade. HB_LABEL_NONE for an abstention and for a sample without an
+ * answer to grade. */
+static int own_label(const hb_run_sample *s, const hb_grading *grading)
 {
+    bool ungraded = s->answers && s->status != HB_SAMPLE_SCORED;
+    return ungraded ? HB_LABEL_NONE : hb_run_own_label(s, grading);
+}
+
+static void put_grades(row *r, const hb_run_sample *s)
+{
+    bool graded = s->answers && s->status == HB_SAMPLE_SCORED;
+    const hb_grade *g = &s->grade;
+    put_whole(r, "grade_exact", graded, g->exact);
+    put_whole(r, "grade_contains", graded, g->contains);
+    put_real(r, "grade_f1", graded ? g->f1 : NAN);
+    put_real(r, "grade_number", graded ? g->number_error : NAN);
+    put_whole(r, "grade_choice", graded, g->choice);
+    put_whole(r, "abstained", graded, g->abstained);
+}
+
+/* Puts the prompt, and where the label comes from. */
+static void put_origin(row *r, const hb_run_sample *s, const hb_grading *grading)
+{
+    int own = own_label(s, grading);
+    put_text(r, "prompt", s->prompt);
+    put_text(r, "prompt_sha256", s->prompt_sha256);
+    put_text(r, "label_from", s->set_by ? "set" : s->answers ? "grade" : "data");
+    put_text(r, "label_set_by", s->set_by);
+    put_whole(r, "own_label", own != HB_LABEL_NONE, own);
+}
+
+static bool print_sample(form form, const hb_run *run, const hb_run_sample *s,
+                         const hb_grading *grading)
+{
+    row r = {.form = form};
     bool scored = s->status == HB_SAMPLE_SCORED;
-    json_t *row = json_pack("{s:I, s:s, s:o, s:s, s:s?}", "index", (json_int_t)s->index, "id", s->id,
-                            "label", label_json(s, grading), "status", hb_sample_status_name(s->status),
-                            "reason", s->reason);
-    json_t *rest =
-        json_pack("{s:s?, s:s?, s:i, s:i, s:o, s:o, s:s?, s:o, s:o, s:o, s:o, s:o, s:o}", "text",
-                  s->text, "finish", scored ? hb_finish_name(s->finish) : NULL, "n_prompt", s->n_prompt,
-                  "n_tokens", s->n_tokens, "prompt_seconds", cli_number(s->prompt_seconds),
-                  "decode_seconds", cli_number(s->decode_seconds), "answers", s->answers, "grade_exact",
-                  grade_json(s, json_integer(s->grade.exact)), "grade_contains",
-                  grade_json(s, json_integer(s->grade.contains)), "grade_f1",
-                  grade_json(s, cli_number(s->grade.f1)), "grade_number",
-                  grade_json(s, cli_number(s->grade.number_error)), "grade_choice",
-                  grade_json(s, json_integer(s->grade.choice)), "abstained",
-                  grade_json(s, json_integer(s->grade.abstained)));
-    json_t *origin = origin_json(s, grading);
-    bool ok = row && rest && origin && add_scores(row, run, s->scores) &&
-              json_object_update(row, rest) == 0 && json_object_update(row, origin) == 0;
-    json_decref(rest);
-    json_decref(origin);
-    if (ok) return row;
-    json_decref(row);
-    return NULL;
+    int label = s->set_by ? s->set_label : own_label(s, grading);
+    if (form == FORM_JSON) hb_json_row(&r.json, NULL);
+    put_whole(&r, "index", true, (int64_t)s->index);
+    put_text(&r, "id", s->id);
+    put_whole(&r, "label", label != HB_LABEL_NONE, label);
+    put_text(&r, "status", hb_sample_status_name(s->status));
+    put_text(&r, "reason", s->reason);
+    put_scores(&r, run, s->scores);
+    put_text(&r, "text", s->text);
+    put_text(&r, "finish", scored ? hb_finish_name(s->finish) : NULL);
+    put_whole(&r, "n_prompt", true, s->n_prompt);
+    put_whole(&r, "n_tokens", true, s->n_tokens);
+    put_real(&r, "prompt_seconds", s->prompt_seconds);
+    put_real(&r, "decode_seconds", s->decode_seconds);
+    put_text(&r, "answers", s->answers);
+    put_grades(&r, s);
+    put_origin(&r, s, grading);
+    return print_row(&r);
 }
 
-/* Writes text in CSV quotes. */
-static bool write_text(const char *text, size_t length)
-{
-    size_t size = csv_write(NULL, 0, text, length);
-    char *quoted = malloc(size);
-    if (quoted) csv_write(quoted, size, text, length);
-    else cli_fail_memory();
-    bool ok = quoted && cli_write_text(quoted, size);
-    free(quoted);
-    return ok;
-}
+/* ---- Runs --------------------------------------------------------------------------------------- */
 
-static bool write_key(const char *key)
-{
-    size_t length = strlen(key);
-    return strpbrk(key, ",\"\r\n") ? write_text(key, length) : cli_write_text(key, length);
-}
-
-/* Writes one CSV field. null is empty; only texts are quoted. */
-static bool write_field(const json_t *value)
-{
-    char number[40] = "";
-    if (json_is_string(value)) return write_text(json_string_value(value), json_string_length(value));
-    if (json_is_integer(value))
-        snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    if (json_is_real(value)) snprintf(number, sizeof number, "%.17g", json_real_value(value));
-    return cli_write(number, strlen(number));
-}
-
-/* Writes a row's keys or values, separated by commas. */
-static bool write_row(json_t *row, bool keys)
-{
-    const char *key;
-    json_t *value;
-    bool first = true;
-    json_object_foreach(row, key, value)
-    {
-        if (!first && !cli_write(",", 1)) return false;
-        first = false;
-        if (!(keys ? write_key(key) : write_field(value))) return false;
-    }
-    return cli_write("\n", 1);
-}
-
-/* State of an export. */
 typedef struct writing {
     const hb_run *run;
     const hb_grading *grading;
-    bool failed; /* writing a row failed: lack of memory was reported; cli_finish_output reports other
-                    failures */
+    form form;
+    bool failed; /* printing a row failed */
 } writing;
 
-/* Writes a row as CSV and takes its reference. */
-static bool write_line(json_t *row, bool keys)
-{
-    if (!row) cli_fail_memory();
-    bool ok = row && write_row(row, keys);
-    json_decref(row);
-    return ok;
-}
-
-static hb_status write_csv(void *user, const hb_run_sample *sample)
+static hb_status write_sample(void *user, const hb_run_sample *sample)
 {
     writing *w = user;
-    w->failed = !write_line(row_json(w->run, sample, w->grading), false);
-    return w->failed ? HB_ERR_IO : HB_OK;
-}
-
-static hb_status write_jsonl(void *user, const hb_run_sample *sample)
-{
-    writing *w = user;
-    w->failed = cli_print_row(row_json(w->run, sample, w->grading)) != CLI_DONE;
+    w->failed = !print_sample(w->form, w->run, sample, w->grading);
     return w->failed ? HB_ERR_IO : HB_OK;
 }
 
@@ -174,14 +206,13 @@ static int write_run(const exporting *e, hb_run *run)
 {
     hb_error err;
     hb_run_counts counts;
-    writing w = {.run = run};
+    writing w = {.run = run, .form = e->format == 0 ? FORM_CSV : FORM_JSON};
     if (hb_run_count(run, &counts, &err)) return cli_fail(&err);
     int code = cli_grading_use(&e->grading, e->run_path, &counts, &w.grading);
     if (code) return code;
-    bool csv = e->format == 0;
-    const hb_run_sample none = {.id = "", .reason = "", .prompt_sha256 = ""};
-    if (csv && !write_line(row_json(run, &none, NULL), true)) return CLI_FAILED;
-    if (!hb_run_each(run, csv ? write_csv : write_jsonl, &w, &err)) return CLI_DONE;
+    const hb_run_sample none = {.id = ""};
+    if (w.form == FORM_CSV && !print_sample(FORM_HEADER, run, &none, NULL)) return CLI_FAILED;
+    if (!hb_run_each(run, write_sample, &w, &err)) return CLI_DONE;
     return w.failed ? CLI_FAILED : cli_fail(&err);
 }
 

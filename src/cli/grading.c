@@ -1,5 +1,6 @@
 /* How answers are graded: options that several commands have, and what their results say. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"

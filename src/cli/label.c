@@ -1,7 +1,6 @@
 /* hbar label: labels from a judge or a person for the samples of a run. */
 #include <stdlib.h>
 #include <string.h>
-#include "base/json.h"
 #include "cli/cli.h"
 
 enum { BY_ID, BY_INDEX };

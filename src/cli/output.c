@@ -1,13 +1,11 @@
 /* Messages on standard error and results on standard output. All text leaves through here, so that text
  * from outside is cleaned in one place. */
 #include <errno.h>
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "base/json.h"
 #include "base/text.h"
 #include "cli/cli.h"
 
@@ -121,40 +119,15 @@ bool cli_print(const char *format, ...)
     return ok && (!ends_line || cli_write("\n", 1));
 }
 
-/* Hands a text over to standard output. */
-static bool write_whole(hb_writer *w)
-{
-    char *text;
-    size_t length = w->text.length;
-    if (hb_writer_finish(w, &text, NULL)) return fail_memory_write();
-    bool ok = cli_write(text, length);
-    free(text);
-    return ok;
-}
-
 bool cli_print_quoted(const char *bytes, size_t length)
 {
     hb_writer w = {0};
+    char *text;
     hb_write_quoted(&w, bytes, length);
-    return write_whole(&w);
-}
-
-static int write_json(const char *text, size_t length, void *unused)
-{
-    (void)unused;
-    hb_writer w = {0};
-    hb_write_json(&w, text, length);
-    return write_whole(&w) ? 0 : -1;
-}
-
-int cli_print_row(json_t *row)
-{
-    if (!row) return cli_fail_memory();
-    bool ok = json_dump_callback(row, write_json, NULL, JSON_COMPACT) == 0;
-    if (!ok && !write_error) fail_memory_write();
-    ok = ok && cli_write("\n", 1);
-    json_decref(row);
-    return ok ? CLI_DONE : CLI_FAILED;
+    if (hb_writer_finish(&w, &text, NULL)) return fail_memory_write();
+    bool ok = cli_write(text, strlen(text));
+    free(text);
+    return ok;
 }
 
 int cli_print_json(hb_json *json)
@@ -165,11 +138,6 @@ int cli_print_json(hb_json *json)
     bool ok = cli_write(text, strlen(text)) && cli_write("\n", 1);
     free(text);
     return ok ? CLI_DONE : CLI_FAILED;
-}
-
-json_t *cli_number(double value)
-{
-    return isfinite(value) ? json_real(value) : json_null();
 }
 
 int cli_finish_output(int code)

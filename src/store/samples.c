@@ -303,11 +303,14 @@ static const char *finish_name(int number)
     return hb_finish_name((hb_finish)number);
 }
 
-/* The columns of a sample in queries, before its scores. */
+/* The columns of a sample in queries, before its scores. They are qualified, because a score may have
+ * the name of such a column. */
 #define SAMPLE_COLUMNS                                                                                 \
-    "samples.idx, id, label, status, reason, text, finish, n_prompt, n_tokens, prompt_seconds,"        \
-    " decode_seconds, answers, grade_exact, grade_contains, grade_f1, grade_number, grade_choice,"     \
-    " abstained, prompt, prompt_sha256, set_by, set_label"
+    "samples.idx, samples.id, samples.label, samples.status, samples.reason, samples.text, "           \
+    "samples.finish, samples.n_prompt, samples.n_tokens, samples.prompt_seconds, "                     \
+    "samples.decode_seconds, samples.answers, samples.grade_exact, samples.grade_contains, "           \
+    "samples.grade_f1, samples.grade_number, samples.grade_choice, samples.abstained, "                \
+    "samples.prompt, samples.prompt_sha256, samples.set_by, samples.set_label"
 #define N_SAMPLE_COLUMNS 22
 
 /* Reads the scores of the row into run->scores. Returns false when one is missing. */

@@ -481,6 +481,20 @@ class Sweep(Runs):
             for key in ("auroc", "pr_auc", "threshold", "direction", "sweep"):
                 self.assertEqual(a[key], b[key])
 
+    def test_export_of_a_score_named_like_a_column(self):
+        self.calibrate()
+        run = sqlite3.connect(self.run_file())
+        run.executescript("ALTER TABLE scores ADD COLUMN label REAL; ALTER TABLE scores ADD COLUMN mine REAL;"
+                          "UPDATE scores SET label = 0.25, mine = idx;")
+        run.close()
+        rows = self.rows()
+        self.assertEqual({r["score:label"] for r in rows}, {0.25})
+        self.assertEqual({r["label"] for r in rows}, {0, 1})
+        self.assertEqual([r["mine"] for r in rows], [r["index"] for r in rows])
+        table = list(csv.DictReader(io.StringIO(self.run_hbar("export", "--run", self.run_file())[0], newline="")))
+        self.assertEqual(list(table[0]), list(rows[0]))
+        self.assertEqual({r["score:label"] for r in table}, {"0.25"})
+
     def test_foreign_tables(self):
         rows = [(0.1 * i, int(i % 3 == 0 or i > 15)) for i in range(20)]
         lines = "".join(json.dumps({"s": s, "bad": bool(y)}) + "\n" for s, y in rows)
