@@ -915,6 +915,7 @@ typedef struct hb_dataset_info {
     uint64_t n_left_out; /* rows that `where` or the format leaves out */
     uint64_t n_samples;  /* samples in the good rows */
     uint64_t n_selected; /* samples drawn */
+    bool is_graded;      /* answers are graded against right ones; otherwise the data have labels */
 } hb_dataset_info;
 
 /* The name of format number i, from 0: "halueval_qa", "nq_open" ...; NULL beyond the last. */

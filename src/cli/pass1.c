@@ -169,6 +169,17 @@ static uint64_t cache_limit(const cli_pass1 *p)
     return half < useful ? half : useful;
 }
 
+/* Opens the data. Refuses a rule for grading where the data have labels. */
+static hb_status open_data(cli_pass1 *p, hb_error *err)
+{
+    hb_status status = cli_data_open(&p->data, p->n_samples, p->seed, p->quiet, &p->dataset, err);
+    if (status || !p->grading.rule_given) return status;
+    const hb_dataset_info *info = hb_dataset_get_info(p->dataset);
+    if (info->is_graded) return HB_OK;
+    return hb_fail(err, HB_ERR_ARGUMENT, "%s: --grade: the data have labels, not answers to grade",
+                   info->path);
+}
+
 static hb_status open_all(cli_pass1 *p, hb_error *err)
 {
     hb_session_options o = {.n_ctx = p->n_ctx,
@@ -178,7 +189,7 @@ static hb_status open_all(cli_pass1 *p, hb_error *err)
                             .cache_bytes = (int64_t)cache_limit(p)};
     if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > p->n_ctx ? USEFUL_POSITIONS : p->n_ctx;
     p->data.strict = p->strict;
-    hb_status status = cli_data_open(&p->data, p->n_samples, p->seed, p->quiet, &p->dataset, err);
+    hb_status status = open_data(p, err);
     if (!status) status = hb_session_open(p->model, &o, &p->session, err);
     if (!status) status = open_run(p, err);
     return status;

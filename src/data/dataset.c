@@ -139,12 +139,14 @@ static hb_status open_files(hb_dataset *dataset, const char *const *paths, size_
         dataset->n_files++;
     }
     if (status == HB_OK) status = check_alike(dataset, err);
+    if (status) return status;
     const hb_mapping *m = &dataset->files[0].mapping;
     dataset->per_row = m->per_row;
+    dataset->info.is_graded = dataset->files[0].detected.preset->label_by == HB_BY_GRADE;
     dataset->info.read_as = m->judges      ? HB_READ_JUDGEMENT
                             : m->evaluates ? HB_READ_RESPONSE
                                            : HB_READ_USUAL;
-    return status;
+    return HB_OK;
 }
 
 /* ---- What the dataset tells of itself ------------------------------------------------------------ */

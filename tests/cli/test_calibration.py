@@ -220,7 +220,11 @@ class Calibrate(Runs):
             model = ["--model", MODEL] if "--data" in command else []
             if command[0] != "export":
                 model = [*model, "-q"]
-            self.fails(*command, *model, "--grade", "f1", says="--grade: the run has labels, not answers")
+            says = f"--grade: the {'data have' if '--data' in command else 'run has'} labels, not answers to grade"
+            self.fails(*command, *model, "--grade", "f1", says=says)
+        elsewhere = self.dir / "elsewhere"  # refused before anything is generated
+        self.fails("score", "--model", MODEL, "--data", LABELLED, "-o", elsewhere, "--grade", "f1", says="the data have labels")
+        self.assertFalse(elsewhere.exists())
 
 
 class Next(Runs):
