@@ -1,8 +1,10 @@
 """The demo that comes with the program: no model and no data given."""
 import collections
+import html
 import json
 import math
 import os
+import pty
 import re
 import shlex
 import subprocess
@@ -169,6 +171,25 @@ class Demo(unittest.TestCase):
         self.assertEqual(halted["monitor"]["tau"], shipped["threshold"]["tau"])
         by_hand = self.json("generate", "--tau", "1", "What is the capital of Cuba?")
         self.assertEqual((by_hand["monitor"]["tau"], by_hand["monitor"]["direction"]), (1, ">="))
+
+    def test_picture(self):
+        """The picture in README shows what the program prints."""
+        picture = (DATA.parent / "docs/images/generate.svg").read_text(encoding="utf-8")
+        lines = [html.unescape(re.sub("<[^>]*>", "", line)).rstrip() for line in re.findall("<text .*</text>", picture)]
+        data = f"{Path(HBAR).parent}/share/hbar"
+        shown = []
+        for command in (line[2:] for line in lines if line.startswith("$ ")):
+            _, *arguments = shlex.split(command)
+            main, side = pty.openpty()
+            process = subprocess.Popen([HBAR, *arguments], stdin=subprocess.DEVNULL, stdout=side, stderr=side,
+                                       env={**os.environ, "HBAR_DATA_DIR": data, "NO_COLOR": "1"})
+            os.close(side)
+            process.wait(60)
+            text = os.read(main, 65536).decode().replace("\r\n", "\n").replace(data, "share/hbar")
+            os.close(main)
+            shown += [f"$ {command}", *(line.rstrip() for line in text.rstrip("\n").split("\n"))]
+        self.assertGreater(len(shown), 20)
+        self.assertEqual(shown, lines)
 
     def test_bad_use(self):
         for args, message in [(["calibrate", "--min-f1", "0.3"], "--min-f1 needs --grade f1"),

@@ -71,7 +71,8 @@ class Templates(Case):
         zero = self.write("zero", "{prompt}\0")
         self.fails(*SCORE, "-o", self.dir, "--prompt-template", zero, says="has zero bytes")
         piped = subprocess.run(["bash", "-c", 'exec "$@" --prompt-template <(echo "Q: {prompt}")', "bash", HBAR,
-                                *map(str, SCORE), "-q", "--run", self.dir / "run.db"], timeout=60, env=environment())
+                                *map(str, SCORE), "-q", "--run", self.dir / "run.db"], stdout=subprocess.DEVNULL, timeout=60,
+                               env=environment())
         self.assertEqual(piped.returncode, DONE)
 
     def test_of_chats(self):
