@@ -268,8 +268,9 @@ static void test_format_names(void **state)
     size_t n = 0;
     for (; n < 4; n++) assert_string_equal(hb_dataset_format(n), expected[n]);
     while (hb_dataset_format(n)) n++;
-    assert_string_equal(hb_dataset_format(n - 1), "answers");
-    assert_string_equal(hb_dataset_format(n - 2), "generic");
+    assert_string_equal(hb_dataset_format(n - 1), "responses");
+    assert_string_equal(hb_dataset_format(n - 2), "answers");
+    assert_string_equal(hb_dataset_format(n - 3), "generic");
 }
 
 static void test_forced_format(void **state)
@@ -503,7 +504,7 @@ static void test_array_errors(void **state)
     }
 }
 
-/* A broken element is passed over where its end can be told. */
+/* A broken element is skipped if its end can be found. */
 static void test_array_resynchronises(void **state)
 {
     (void)state;
@@ -639,7 +640,7 @@ static void test_deep_nesting(void **state)
     free(close);
 }
 
-/* A record of exactly 16 MiB is read; one byte more is passed over, in little memory. */
+/* A record of exactly 16 MiB is read; one byte more is skipped, in little memory. */
 static void test_huge_record(void **state)
 {
     (void)state;

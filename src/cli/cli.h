@@ -322,7 +322,7 @@ void cli_data_add(cli_options *options, cli_data *data);
 void cli_data_add_as(cli_options *options, cli_data *data);
 /* Turns the options given into data->options. Returns an exit code. */
 int cli_data_check(const cli_command *command, cli_data *data);
-/* Opens the dataset, and says what is passed over. */
+/* Opens the dataset, and reports rows that are skipped. */
 hb_status cli_data_open(cli_data *data, uint64_t n_samples, uint64_t seed, bool quiet,
                         hb_dataset **dataset, hb_error *err);
 void cli_data_free(cli_data *data);

@@ -102,6 +102,17 @@ static void write_steps(hb_writer *w, const hb_model *model, const hb_generation
     }
 }
 
+/* The signal's usual score. If that has two tails, it is the risky tail's: the parameters say which one
+ * for the watched signal and for signals without a settled direction, the definition says it for the
+ * others. */
+static double usual_score(const hb_monitor *m, const hb_generation *g, const hb_signal *signal)
+{
+    hb_direction risky = hb_signal_risky(signal);
+    if (signal == m->watched || risky == HB_DIRECTION_AUTO) risky = m->direction;
+    return hb_scores_get(g->scores,
+                         hb_score_tail((hb_score_id){signal, hb_signal_usual(signal)}, risky));
+}
+
 static void write_summary(hb_writer *w, const cli_monitor *watch, const hb_generation *g)
 {
     const hb_monitor *m = &watch->monitor;
@@ -112,7 +123,7 @@ static void write_summary(hb_writer *w, const cli_monitor *watch, const hb_gener
     else hb_write(w, "generate would halt at step %d, where P_fail reaches %g\n", g->alarm, g->cutoff);
     for (size_t i = 0; (signal = hb_signal_set_at(g->signals, i)) != NULL; i++)
         hb_write(w, "%s%s %.6g", i ? ", " : "scores: ", hb_signal_name(signal),
-                 hb_scores_get(g->scores, (hb_score_id){signal, hb_signal_usual(signal)}));
+                 usual_score(m, g, signal));
     hb_write(w, "\n");
     if (!cli_monitor_judge(watch, g, &v)) return;
     hb_write(w, "the answer is %srisky: ", v.risky ? "" : "not ");

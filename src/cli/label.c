@@ -57,7 +57,7 @@ static int read_labels(labelling *l)
 
 /* ---- The result ---------------------------------------------------------------------------------- */
 
-/* Reports what was passed over. */
+/* Reports skipped rows. */
 static void report(const labelling *l)
 {
     const hb_set_labels_counts *c = &l->counts;
@@ -67,7 +67,7 @@ static void report(const labelling *l)
                     l->labels.n + l->labels.n_empty);
     if (l->quiet) return;
     if (l->labels.n_empty)
-        cli_message("%s: %zu rows have no label and are passed over", path, l->labels.n_empty);
+        cli_message("%s: %zu rows have no label and are skipped", path, l->labels.n_empty);
     if (c->n_repeated)
         cli_message("%s: %zu rows repeat an id with the same label", path, c->n_repeated);
     if (c->n_unknown)
