@@ -1,11 +1,10 @@
 /* Measures llama.cpp decoding many sequences together, for which it has no program of its own. As in
  * `engine`, each of N_SEQUENCES sequences begins empty and grows by one random token in each of
  * N_DECODE batches, and logits are computed for all tokens. bench/compare_engine.py compiles and runs
- * this where llama.cpp is installed.
+ * this program if llama.cpp is installed. Prints the tokens per second of all sequences together, after
+ * a warm-up run.
  *
- *   peer_batched MODEL.gguf N_SEQUENCES N_DECODE N_THREADS
- *
- * Prints the tokens per second of all sequences together, after a warm-up run. */
+ * peer_batched MODEL.gguf N_SEQUENCES N_DECODE N_THREADS */
 #include <llama.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -12,7 +12,7 @@ static struct {
     bool all_after;    /* whether those after it fail, too */
 } allocations = {.first = -1};
 
-/* From now on: allocation number `first`, counted from 0, fails, alone or with all that follow. */
+/* From now on, allocation number `first`, counted from 0, fails, alone or with all later ones. */
 static inline void fail_allocations(long first, bool all_after)
 {
     allocations.made = allocations.failed = 0;

@@ -1,6 +1,6 @@
-/* Renders chat templates for the scripts that compare with other interpreters: of each line of standard
- * input, a JSON object with "template" and what chat_input.h says, writes one with "text" and "spans"
- * ([end, parsed] of each), or with "error" and "status". */
+/* Renders chat templates for scripts that compare them with other interpreters. Each line of standard
+ * input is a JSON object with "template" and the members that chat_input.h describes. Writes an object
+ * with "text" and "spans" ([end, parsed] of each), or with "error" and "status". */
 #include <stdio.h>
 #include "chat_input.h"
 

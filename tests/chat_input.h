@@ -1,5 +1,5 @@
-/* What a chat template is rendered for, as JSON: "messages" of "role" and "content", and optionally
- * "parts", "add_generation_prompt", "thinking", "bos", "eos", "variables" and "now". */
+/* The input of a chat template as JSON: "messages" with "role" and "content", and optionally "parts",
+ * "add_generation_prompt", "thinking", "bos", "eos", "variables" and "now". */
 #ifndef HB_TESTS_CHAT_INPUT_H
 #define HB_TESTS_CHAT_INPUT_H
 
@@ -26,7 +26,7 @@ static inline hb_message chat_message(const json_t *json)
     return m;
 }
 
-/* Points into the JSON; *messages and *variables are to be freed. */
+/* The input points into the JSON. Free *messages and *variables. */
 static inline hb_template_input chat_input(const json_t *json, hb_message **messages, char **variables)
 {
     const json_t *list = json_object_get(json, "messages"), *more = json_object_get(json, "variables");

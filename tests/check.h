@@ -1,4 +1,4 @@
-/* What every test file needs: cmocka with the headers it wants first, and a few shared helpers. */
+/* Included by every test file: cmocka with the headers that it needs, and shared helpers. */
 #ifndef HB_TESTS_CHECK_H
 #define HB_TESTS_CHECK_H
 
@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include "hbar.h"
 
-/* Fails, showing both, unless a and b differ by at most `tolerance`. */
+/* Fails and shows both unless a and b differ by at most `tolerance`. */
 #define assert_near(a, b, tolerance)                                                                   \
     do {                                                                                               \
         double near_a = (a), near_b = (b);                                                             \
@@ -21,13 +21,13 @@
             fail_msg("%s is %.17g, not %.17g", #a, near_a, near_b);                                    \
     } while (0)
 
-/* Fails, showing the message, unless a call that takes `err` last gave HB_OK. */
+/* Fails and shows the message unless a call with the last argument &err returns HB_OK. */
 #define assert_ok(call)                                                                                \
     do {                                                                                               \
         if ((call) != HB_OK) fail_msg("%s: %s", #call, err.message);                                   \
     } while (0)
 
-/* Fails unless the call gave this status and a message that holds `part`. */
+/* Fails unless the call returns this status and a message that contains `part`. */
 #define assert_fails(call, expected, part)                                                             \
     do {                                                                                               \
         hb_status fails_status = (call);                                                               \
@@ -37,7 +37,7 @@
         if (err.status != fails_status) fail_msg("err.status is %d", (int)err.status);                 \
     } while (0)
 
-/* A model of tools/make_model.py, by tensor type. */
+/* The path of a model made by tools/make_model.py, by tensor type. */
 static inline const char *tiny_model(const char *type)
 {
     static char path[512];
@@ -45,9 +45,9 @@ static inline const char *tiny_model(const char *type)
     return path;
 }
 
-/* A file read to be spoiled. */
+/* The contents of a file that a test changes. */
 typedef struct file_bytes {
-    char path[160]; /* where the spoiled one goes */
+    char path[160]; /* path of the changed file */
     uint8_t *data;
     size_t size;
 } file_bytes;
@@ -74,7 +74,7 @@ static inline void save_file(const file_bytes *f, size_t size)
     fclose(file);
 }
 
-/* Just after the first occurrence of a text. */
+/* The place after the first occurrence of a text. */
 static inline uint8_t *after(const file_bytes *f, const char *text)
 {
     uint8_t *at = memmem(f->data, f->size, text, strlen(text));
@@ -82,7 +82,8 @@ static inline uint8_t *after(const file_bytes *f, const char *text)
     return at + strlen(text);
 }
 
-/* A file under ../shared (or $HBAR_SHARED); skips the test, saying so, where it is not there. */
+/* The path of a file under ../shared (or $HBAR_SHARED). Skips the test with a message if it is missing.
+ */
 static inline const char *shared_file(const char *name)
 {
     static char path[512];
@@ -94,8 +95,8 @@ static inline const char *shared_file(const char *name)
     return path;
 }
 
-/* A new directory for a test's files, and its removal with everything in it. It lies in memory where
- * possible, because runs are synced to disk often. */
+/* Create a directory for a test's files, and remove it. It is in memory if possible, because runs are
+ * often synced to disk. */
 static inline int make_scratch(void **state)
 {
     char *dir =

@@ -1,10 +1,10 @@
-/* What the tests of data sets share: files, and samples spelled out in a line each. */
+/* Shared by the tests of data sets: files, and samples written as text. */
 #ifndef HB_TESTS_DATA_CHECK_H
 #define HB_TESTS_DATA_CHECK_H
 
 #include "check.h"
 
-/* A file of the test's, with these bytes. */
+/* Writes a file of the test. */
 static inline const char *put_file(const char *dir, const char *name, const char *bytes, size_t n)
 {
     static char path[256];
@@ -21,7 +21,7 @@ static inline const char *put_text(const char *dir, const char *name, const char
     return put_file(dir, name, text, strlen(text));
 }
 
-/* Messages of hooks, each ending in a newline, without what stands before the file's name. */
+/* Messages of hooks, each ending in a newline, without the directory of the file. */
 static char hooked[8192];
 
 static inline void on_message(void *user, const char *message)
@@ -65,7 +65,7 @@ static inline const char *spell(hb_dataset *dataset)
     return out;
 }
 
-/* What a file's samples are, and its format. */
+/* Checks the samples and the format of a file. */
 static inline const char *samples_of(const char *path, const hb_dataset_options *options,
                                      const char *format)
 {

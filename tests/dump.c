@@ -65,7 +65,7 @@ static int tokens_of_texts(const char *path)
     return 0;
 }
 
-/* Reads a length and a text of it. */
+/* Reads a length and a text of this length. */
 static char *read_measured(size_t *length)
 {
     if (scanf("%zu", length) != 1) return NULL;
@@ -146,7 +146,7 @@ static int formats(void)
     return 0;
 }
 
-/* A model at work: the last token of each evaluation is printed as a step. */
+/* An open model. The last token of each evaluation is printed as a step. */
 typedef struct walk {
     hb_model *model;
     hb_session *session;

@@ -14,7 +14,7 @@
 #include "base/texts.h"
 #include "base/utf8.h"
 
-/* SplitMix64 from seed 1234567: the values its authors' reference program gives. */
+/* The first values of SplitMix64 with seed 1234567, from its authors' reference program. */
 static void test_rng_is_the_published_one(void **state)
 {
     (void)state;
@@ -155,7 +155,7 @@ static void test_utf8_clean(void **state)
     hb_buffer_free(&out);
 }
 
-/* The digests of FIPS 180-4's example and of nothing. */
+/* The digests of the example in FIPS 180-4 and of the empty text. */
 static void test_sha256(void **state)
 {
     char path[128], hex[65];
@@ -175,7 +175,7 @@ static void test_sha256(void **state)
     assert_fails(hb_file_sha256(*state, hex, &err), HB_ERR_IO, "is a directory");
 }
 
-/* Reading another kind of file could wait for a writer or never end. */
+/* Other kinds of files are refused: reading them could wait for a writer or never end. */
 /* Sets of hashes of sizes around a group of base64; texts that are none are refused. */
 static void test_hashes(void **state)
 {
@@ -229,7 +229,8 @@ static void test_only_regular_files_are_read(void **state)
     assert_fails(hb_open_regular("/no/such", &fd, &err), HB_ERR_IO, "/no/such: No such file");
 }
 
-/* With the standard descriptors closed, a file would get their numbers, and messages would go there. */
+/* If the standard descriptors are closed, opened files do not get their numbers; messages would be
+ * written to these files. */
 static void test_files_keep_off_the_standard_descriptors(void **state)
 {
     (void)state;
@@ -240,7 +241,7 @@ static void test_files_keep_off_the_standard_descriptors(void **state)
     int fd = hb_open("/dev/null", O_RDWR, 0);
     assert_true(fd > STDERR_FILENO);
     assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-    assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), -1); /* and no descriptor stays open there */
+    assert_int_equal(fcntl(STDIN_FILENO, F_GETFD), -1); /* no descriptor stays open there */
     assert_ok(hb_open_regular("/proc/self/exe", &regular, &err));
     assert_true(regular > STDERR_FILENO);
     assert_int_equal(hb_open("/no/such", O_RDONLY, 0), -1);
@@ -287,8 +288,8 @@ static void test_printable(void **state)
     assert_string_equal(hb_printable(out, 8, "", 0), "");
 }
 
-/* Each control character leaves one space, whatever its length: terminals act on C1 controls as they do
- * on escape sequences, and overrides of direction show a text that is not there. */
+/* Each control character becomes one space, whatever its length. Terminals act on C1 controls like on
+ * escape sequences, and direction overrides show text in a false order. */
 static void test_printable_stops_what_acts(void **state)
 {
     (void)state;
@@ -323,7 +324,7 @@ static void test_printable_stops_what_acts(void **state)
     /* The limit applies to the bytes written, not to the bytes read. */
     const char *run = "\xE2\x80\xAE\xE2\x80\xAE\xE2\x80\xAE\xE2\x80\xAE\xE2\x80\xAE";
     assert_string_equal(hb_printable(out, 8, run, 15), "     ");
-    /* Bytes that a terminal of one-byte characters would act on are malformed here. */
+    /* Single bytes that an 8-bit terminal would act on are malformed UTF-8. */
     assert_string_equal(hb_printable(out, 8,
                                      "a\x9B"
                                      "1m",
@@ -343,7 +344,8 @@ static void test_printable_without_a_limit(void **state)
     hb_buffer_free(&out);
 }
 
-/* A message is one line of text, whatever its arguments hold, and ends in "..." where it is cut. */
+/* A message is one line, whatever its arguments contain. A message that is too long is cut and ends in
+ * "...". */
 static void test_errors_are_one_line(void **state)
 {
     (void)state;
@@ -351,7 +353,8 @@ static void test_errors_are_one_line(void **state)
     assert_int_equal(hb_fail(NULL, HB_ERR_IO, "x"), HB_ERR_IO);
     assert_int_equal(hb_fail(&err, HB_ERR_IO, "%s: bad", "a\n\x1B]0;b\x07\xC2\x9B\xFF"), HB_ERR_IO);
     assert_string_equal(err.message, "a  ]0;b  ?: bad");
-    hb_fail(&err, HB_ERR_DATA, "the file says: %s", err.message); /* its own text as an argument */
+    hb_fail(&err, HB_ERR_DATA, "the file says: %s",
+            err.message); /* the message itself as an argument */
     assert_string_equal(err.message, "the file says: a  ]0;b  ?: bad");
     char name[1000] = "";
     for (size_t i = 0; i + 3 < sizeof name; i += 2) memcpy(name + i, "\xC3\xA9", 3);

@@ -255,7 +255,7 @@ static void test_recall_is_reached_exactly(void **state)
     uint8_t labels[20];
     for (int i = 0; i < 20; i++) {
         scores[i] = i;
-        labels[i] = i >= 11 || i == 0; /* ten, nine of them above everything */
+        labels[i] = i >= 11 || i == 0; /* ten, of which nine are above all others */
     }
     hb_sweep_options o = {.grid = HB_GRID_EXACT, .min_recall = 0.9, .direction = HB_DIRECTION_HIGH};
     hb_sweep_result r = sweep(scores, labels, 20, o);
@@ -362,7 +362,7 @@ static void test_a_million(void **state)
     hb_rng rng = {5};
     for (int i = 0; i < MANY; i++) {
         labels[i] = (uint8_t)hb_rng_below(&rng, 2);
-        scores[i] = hb_rng_unit(&rng) + 0.5 * labels[i]; /* AUROC 1 - 0.5^2 / 2 = 0.875 */
+        scores[i] = hb_rng_unit(&rng) + 0.5 * labels[i]; /* the AUROC is 1 - 0.5^2 / 2 = 0.875 */
     }
     hb_sweep_options o = {.grid = HB_GRID_EXACT, .min_recall = 0.9, .direction = HB_DIRECTION_AUTO};
     hb_sweep_result r = sweep(scores, labels, MANY, o);
@@ -376,7 +376,7 @@ static void test_a_million(void **state)
 
 /* ---- A published run ----------------------------------------------------------------------------- */
 
-/* The data give hbar_s the published direction: low. */
+/* The direction found for hbar_s is the published one, low. */
 static void check_published(const json_t *root, const char *signal, const char *section,
                             hb_direction direction)
 {

@@ -1,4 +1,4 @@
-/* Conversations in the formats of chat models, and what their messages cannot do. */
+/* Chats: formats, templates, and messages that try to fake turns. */
 #include "check.h"
 
 #include "base/buffer.h"
@@ -12,7 +12,7 @@ static const hb_message talk[] = {MESSAGE(HB_ROLE_SYSTEM, " Be brief. "),
                                   MESSAGE(HB_ROLE_USER, " Hi\n"), MESSAGE(HB_ROLE_ASSISTANT, " Yes "),
                                   MESSAGE(HB_ROLE_USER, "Why")};
 
-/* A conversation in a format, up to where the answer begins. */
+/* Renders a conversation in a format, up to the beginning of the answer. */
 static hb_status render(const char *format, const hb_message *messages, size_t n, char **text,
                         size_t *length, hb_error *err)
 {
@@ -73,7 +73,8 @@ static void test_formats(void **state)
     }
 }
 
-/* Every format takes a system message, or none, and ends where the answer begins. */
+/* Every format accepts conversations with and without a system message, and ends at the beginning of
+ * the answer. */
 static void test_every_format(void **state)
 {
     (void)state;
@@ -126,7 +127,7 @@ static void test_recognised(void **state)
         assert_int_equal(found != NULL, cases[i].format != NULL);
         if (found) assert_string_equal(found, cases[i].format);
     }
-    assert_null(hb_chat_recognise("<|im_start|>", 11)); /* the length counts, not a final zero */
+    assert_null(hb_chat_recognise("<|im_start|>", 11)); /* the length decides, not a final zero */
 }
 
 static void test_bad_conversations(void **state)
@@ -158,7 +159,7 @@ static size_t count(const hb_model *model, const int32_t *tokens, size_t n, cons
     return found;
 }
 
-/* A harmless conversation has the tokens of its text, parsed. */
+/* A harmless conversation has the tokens of its rendered text with control tokens parsed. */
 static void test_tokens(void **state)
 {
     (void)state;
@@ -200,8 +201,8 @@ static void test_tokens(void **state)
     hb_model_close(model);
 }
 
-/* Messages that spell control tokens, whole or up to the format's own: never more of these than the
- * format writes, and the text comes back as it went in. */
+/* Messages spell control tokens, or the beginning of one that the format completes. The result has only
+ * the control tokens of the format, and the messages' text is unchanged. */
 static void test_injection(void **state)
 {
     (void)state;
@@ -254,7 +255,7 @@ static hb_status open_template(const hb_model *model, const char *text, hb_think
     return hb_chat_open(model, &o, chat, err);
 }
 
-/* A conversation by a template; NULL for an error. */
+/* Renders a conversation by a template; NULL after an error. */
 static char *rendered(const char *template, hb_thinking thinking, const hb_message *messages, size_t n,
                       hb_error *err)
 {
@@ -267,7 +268,7 @@ static char *rendered(const char *template, hb_thinking thinking, const hb_messa
     return text;
 }
 
-/* The model's own template, run. */
+/* The model's own template is run. */
 static void test_own_template(void **state)
 {
     (void)state;
@@ -291,7 +292,7 @@ static void test_own_template(void **state)
     free(parsed);
     free(text);
 
-    /* The name tells templates apart. */
+    /* Different templates have different names. */
     assert_int_equal(strncmp(hb_chat_name(chat), "template-", 9), 0);
     assert_ok(hb_chat_open(model, NULL, &same, &err));
     assert_ok(open_template(model, "{{ messages[0].content }}", HB_THINKING_DEFAULT, &other, &err));
@@ -388,7 +389,7 @@ static void test_thinking(void **state)
     assert_fails(hb_chat_open(NULL, &format, &chat, &err), HB_ERR_UNSUPPORTED, "no thinking option");
 }
 
-/* What the answer begins with where the model reasons first. */
+/* Reasoning markers are found, and whether the answer begins inside them. */
 static void test_reasoning(void **state)
 {
     (void)state;
@@ -418,8 +419,8 @@ static void test_reasoning(void **state)
     }
 }
 
-/* Templates that want contents as parts, or tools as a list, get them so; what they leave out is told.
- */
+/* Templates get contents as parts, or tools as a list, if they need that. An error reports a system
+ * message that they leave out. */
 static void test_wants(void **state)
 {
     (void)state;
@@ -515,7 +516,7 @@ static void test_prepared(void **state)
     assert_ok(hb_model_open_vocab(tiny_model("chat"), &model, &err));
     assert_ok(hb_chat_open(model, &options, &chat, &err));
     assert_string_equal(hb_chat_name(chat), "prepared");
-    for (int i = 0; i < 4; i += 3) { /* with <s>, and without */
+    for (int i = 0; i < 4; i += 3) { /* with <s> and without it */
         assert_ok(hb_chat_prompt(model, chat, NULL, prompt + i, strlen(prompt + i), &tokens, &n, &err));
         assert_int_equal(count(model, tokens, n, "<s>"), 1);
         assert_int_equal(count(model, tokens, n, "<|im_start|>"), 1);
@@ -528,7 +529,7 @@ static void test_prepared(void **state)
     assert_ok(hb_prompt_tokenize(model, HB_CHAT_PREPARED, NULL, prompt, 4, &tokens, &n, &err));
     free(tokens);
 
-    /* Where such a prompt would be taken literally. */
+    /* The place where a prompt spells a control token is found. */
     assert_ptr_equal(hb_find_control(model, prompt + 3, strlen(prompt + 3), &length), prompt + 3);
     assert_int_equal(length, strlen("<|im_start|>"));
     static const char late[] = "a </s>";

@@ -1,5 +1,5 @@
-/* Chat templates: what they write, as Jinja writes it; where each byte came from; what they cannot do.
- */
+/* Chat templates: the output agrees with Jinja, each byte has the right origin, and hostile templates
+ * are stopped. */
 #include "check.h"
 
 #include "base/buffer.h"
@@ -32,7 +32,7 @@ static void test_reference(void **state)
 
 /* ---- Where bytes came from ----------------------------------------------------------------------- */
 
-/* Renders for one message of the user, "m" standing for the text given. */
+/* Renders a conversation of one user message with the given text; the variable m has the same text. */
 static hb_status render_one(const char *source, const char *text, hb_rendered *out, hb_error *err)
 {
     const hb_message message = {HB_ROLE_USER, text, strlen(text)};
@@ -48,7 +48,7 @@ static hb_status render_one(const char *source, const char *text, hb_rendered *o
     return status;
 }
 
-/* The text with the message's bytes as '*'. */
+/* The output with the message's bytes replaced by '*'. */
 static void star(hb_rendered *out)
 {
     size_t from = 0;
@@ -82,7 +82,7 @@ static void test_marks(void **state)
         {"{{ m | indent(2) }}", "a\nb", "*\n  *"},
         {"{{ '%s|%5s' % (m, 'x') }} {{ '{}|{:>3}'.format(m, m) }}", "a", "*|    x *|  *"},
         {"{{ m % 'x' }} {{ m | format('x') }}", "<%s>", "*x* *x*"},
-        /* A format's places are filled by whoever wrote the format. */
+        /* The padding of a format has the origin of the format. */
         {"{{ m.format('', '') }}", "{:<>1}{:|>1}|", "***"},
         {"{{ m.format('x', 5) }}", "{:<>2}{:03d}", "*x***"},
         {"{{ m % ('x', 5) }}", "%%%3s%03d", "***x***"},
@@ -119,7 +119,7 @@ static void test_marks(void **state)
     }
 }
 
-/* Whether bytes that only messages hold stand where control tokens are looked for. */
+/* Whether bytes that occur only in messages are in a span in which control tokens are parsed. */
 static bool leaks(const hb_rendered *out, const char *foreign)
 {
     size_t from = 0, n = strlen(foreign);
@@ -130,7 +130,7 @@ static bool leaks(const hb_rendered *out, const char *foreign)
     return false;
 }
 
-/* In no template does text of a message come out as the template's own, whatever it spells. */
+/* No template turns text of a message into text of its own, whatever the message spells. */
 static void test_injection(void **state)
 {
     (void)state;
@@ -165,7 +165,7 @@ static void test_injection(void **state)
             }
             hb_template_free(template);
         }
-    assert_true(shown > 50); /* else nothing was tested */
+    assert_true(shown > 50); /* otherwise nothing was tested */
 }
 
 /* ---- Errors -------------------------------------------------------------------------------------- */
@@ -208,7 +208,7 @@ static void test_errors(void **state)
     }
 }
 
-/* Templates that would take forever, or all memory, or all of the stack. */
+/* Templates that would need endless time, all memory or all of the stack. */
 static void test_hostile(void **state)
 {
     (void)state;
@@ -261,7 +261,7 @@ static void test_hostile(void **state)
     }
 }
 
-/* Ranges up to the ends of 64 bits. Sanitizers see an overflow on the way. */
+/* Ranges up to the limits of 64 bits. Sanitizers would see an overflow. */
 static void test_extreme_ranges(void **state)
 {
     (void)state;
@@ -281,7 +281,7 @@ static void test_extreme_ranges(void **state)
     }
 }
 
-/* Sources that are nested or long beyond reason. */
+/* Sources that are nested too deeply or too long. */
 static void test_hostile_sources(void **state)
 {
     (void)state;
@@ -319,7 +319,7 @@ static void test_hostile_sources(void **state)
     free(large);
 }
 
-/* A long conversation is no attack. */
+/* A long conversation is accepted. */
 static void test_long_conversation(void **state)
 {
     (void)state;

@@ -103,7 +103,7 @@ static hb_dataset *open_all(void)
     return open_with(asking(0, 0));
 }
 
-/* Opening fails with `status`, a message that holds `part`, and leaves the argument alone. */
+/* Opening fails with `status` and a message that contains `part`, and leaves the argument unset. */
 static void refused(hb_dataset_options options, hb_status status, const char *part)
 {
     hb_dataset *dataset = (hb_dataset *)dir;
@@ -137,7 +137,7 @@ static void at_end(hb_dataset *dataset)
     assert_false(found);
 }
 
-/* The ids of all samples that come, each followed by a blank; closes the data set. */
+/* The ids of all samples, each followed by a blank. Closes the data set. */
 static const char *ids(hb_dataset *dataset)
 {
     static char list[65536];
@@ -153,7 +153,7 @@ static const char *ids(hb_dataset *dataset)
     return list;
 }
 
-/* Generic rows 0 .. n-1, or pairs of HaluEval's kind. */
+/* Writes generic rows 0 ... n-1, or rows of pairs like HaluEval's. */
 static void put_rows(int n, bool pairs)
 {
     FILE *file = fopen(file_path("f"), "wb");
@@ -292,7 +292,7 @@ static void test_forced_format(void **state)
     for (size_t i = 0; i < 5; i++) refused(options, HB_ERR_ARGUMENT, hb_dataset_format(i));
 }
 
-/* The first record that fits a format tells it; those before it are broken. */
+/* The first record that fits a format determines it; records before it are broken. */
 static void test_detection(void **state)
 {
     (void)state;
@@ -330,7 +330,7 @@ static void test_detection_limit(void **state)
 
 /* ---- Records ----------------------------------------------------------------------------------- */
 
-/* The same samples, however the file is laid out. */
+/* The samples do not depend on the layout of the file. */
 static void test_layouts(void **state)
 {
     (void)state;
@@ -357,7 +357,7 @@ static void test_layouts(void **state)
     }
 }
 
-/* Records across the reader's blocks: lines and an array of 3000 rows are the same. */
+/* Records that cross the reader's blocks: 3000 rows as lines and as an array give the same samples. */
 static void test_blocks(void **state)
 {
     (void)state;
@@ -390,7 +390,7 @@ static void test_ids_count_broken_rows(void **state)
     assert_memory_equal(told, "f:3: ", 5);
 }
 
-/* One broken row between two good ones: it alone is told of, once, with its line and reason. */
+/* One broken row between two good ones. Only this row is reported, once, with its line and reason. */
 static void test_broken_rows(void **state)
 {
     (void)state;
@@ -435,7 +435,7 @@ static void test_broken_rows(void **state)
             assert_int_equal(strncmp(told, "f:3: ", 5), 0);
             if (!strstr(told, cases[i].reason)) fail_msg("\"%s\" lacks \"%s\"", told, cases[i].reason);
             assert_string_equal(ids(dataset), "a b ");
-            assert_int_equal(n_told, 1); /* and not again in the second pass */
+            assert_int_equal(n_told, 1); /* not again in the second pass */
 
             hb_dataset_options options = asking(0, 0);
             options.strict = true;
@@ -566,7 +566,7 @@ static void test_not_a_file(void **state)
     unlink(path);
 }
 
-/* What cannot be read is named for what it is. */
+/* A file of the wrong kind is named by its kind. */
 static void test_kinds(void **state)
 {
     (void)state;
@@ -596,7 +596,7 @@ static void test_kinds(void **state)
     }
 }
 
-/* Text in another encoding is told by its line and byte, whether all rows have it or one. */
+/* Text in another encoding is reported with line and byte, whether one row has it or all. */
 static void test_not_utf8(void **state)
 {
     (void)state;
@@ -640,7 +640,7 @@ static void test_deep_nesting(void **state)
     free(close);
 }
 
-/* A record of exactly 16 MiB is read; one byte more is skipped, in little memory. */
+/* A record of exactly 16 MiB is read. With one byte more it is skipped, in little memory. */
 static void test_huge_record(void **state)
 {
     (void)state;
@@ -707,9 +707,9 @@ static void test_hash(void **state)
 
 /* ---- Drawing ----------------------------------------------------------------------------------- */
 
-/* The expected rows were computed apart from the library, in Python: SplitMix64 from its paper (state
- * += 0x9E3779B97F4A7C15, then the two xor-shift-multiply rounds); the seed's first value is the state
- * of a second stream, of which row i has value i, and the rows with the smallest values are taken. */
+/* The expected rows were computed independently in Python. SplitMix64 follows its paper (state +=
+ * 0x9E3779B97F4A7C15, then two xor-shift-multiply rounds). The seed's first value is the initial state
+ * of a second stream, row i gets its value i, and the rows with the smallest values are drawn. */
 static void test_draw_is_fixed(void **state)
 {
     (void)state;
@@ -725,7 +725,7 @@ static void test_draw_is_fixed(void **state)
             "summarization_9_cor summarization_9_hal ");
 }
 
-/* A larger draw with the same seed holds the smaller one, so that a run can be extended. */
+/* A larger draw with the same seed contains the smaller one, so that a run can be extended. */
 static void test_draws_are_nested(void **state)
 {
     (void)state;
@@ -742,7 +742,7 @@ static void test_draws_are_nested(void **state)
     }
 }
 
-/* Broken rows take no part in the draw: the same good rows are drawn with and without them. */
+/* Broken rows do not affect the draw: the same good rows are drawn with and without them. */
 static void test_draw_passes_over_broken(void **state)
 {
     (void)state;
@@ -759,7 +759,8 @@ static void test_draw_passes_over_broken(void **state)
     assert_int_equal(n_told, 7);
 }
 
-/* Every size: as many as asked for or one more, ascending, pairs whole and balanced. */
+/* For every size, the number of samples is as requested or one more, in ascending order, with whole and
+ * balanced pairs. */
 static void test_draw_sizes(void **state)
 {
     (void)state;
@@ -792,7 +793,7 @@ static void test_draw_sizes(void **state)
     }
 }
 
-/* Over 2000 seeds each of 10 rows is drawn in 3 of 10 cases: 600 +- 5 standard deviations of 20.5. */
+/* With 2000 seeds, each of 10 rows is drawn in 3 of 10 cases: 600 +- 5 standard deviations of 20.5. */
 static void test_draw_is_uniform(void **state)
 {
     (void)state;
@@ -857,7 +858,7 @@ static void test_changed(void **state)
     hb_dataset_close(dataset);
 }
 
-/* Fewer rows with size and time as they were: the file ends before the draw does. */
+/* The file has fewer rows but the same size and time, so it ends before the draw. */
 static void test_changed_in_secret(void **state)
 {
     (void)state;
@@ -907,7 +908,7 @@ static void table_refused(hb_table_options options, hb_status status, const char
     assert_int_equal(table.n, 77);
 }
 
-/* The file holds 0.5 with label 0 and -2.25 with label 1, and nothing broken. */
+/* The file has 0.5 with label 0 and -2.25 with label 1, and no broken rows. */
 static void holds_two(hb_table_options options)
 {
     hb_score_table table = read_table(options);
@@ -929,7 +930,7 @@ static void test_table_tails(void **state)
     static const char *const several[] = {"pri", "hbar_s", "mood"};
     put("mood,Hbar_s:Bottom5,pri:top5,pri,label,hbar_s:top5\n7,1,6,2,0,4\n8,2,5,3,1,5\n");
     hb_table_options o = columns(NULL, NULL);
-    hb_score_table table = read_table(o); /* there is no score, so it is hbar_s */
+    hb_score_table table = read_table(o); /* there is no column score, so hbar_s is used */
     assert_int_equal(table.n_scores, 1);
     assert_true(table.scores[0] == 4 && table.scores[1] == 5);
     assert_true(table.low[0] == 1 && table.low[1] == 2);
@@ -998,7 +999,7 @@ static void test_table_columns(void **state)
     table_refused(columns("hbar_s", NULL), HB_ERR_FORMAT, "column 'hbar_s' appears twice");
 }
 
-/* Several scores of the same rows: one that lacks any of them is broken. */
+/* Several scores of the same rows. A row that lacks one of them is broken. */
 static void test_table_of_several_scores(void **state)
 {
     (void)state;
@@ -1171,7 +1172,7 @@ static void test_table_unscored_first(void **state)
     hb_score_table_free(&table);
 }
 
-/* A lone CR ends the header: the rows behind it are in the same piece of text. */
+/* A lone CR ends the header. The rows after it are in the same piece of text. */
 static void test_table_of_lone_crs(void **state)
 {
     (void)state;
@@ -1190,7 +1191,7 @@ static void test_table_of_lone_crs(void **state)
     }
 }
 
-/* Rows that failed may be empty objects, and as many as there are. */
+/* Rows of failed samples may be empty objects, in any number. */
 static void test_table_of_empty_objects(void **state)
 {
     (void)state;
@@ -1209,7 +1210,7 @@ static void test_table_of_empty_objects(void **state)
     hb_score_table_free(&table);
 }
 
-/* Columns are looked up, not searched for: 90,000 take no longer than their bytes. */
+/* Columns are found by look-up: reading 90,000 columns takes time linear in their bytes. */
 static void test_table_of_many_columns(void **state)
 {
     (void)state;
@@ -1304,7 +1305,7 @@ static void test_table_locale(void **state)
 
 /* ---- Real data --------------------------------------------------------------------------------- */
 
-/* Sets `path` to a file of the shared folder, or skips the test where there is none. */
+/* Sets `path` to a file of the shared folder. Skips the test if it is missing. */
 static void shared_path(char *out, size_t size, const char *name)
 {
     const char *shared = getenv("HBAR_SHARED");
@@ -1351,7 +1352,7 @@ static void test_shared(void **state)
     }
 }
 
-/* The data sets that come with hbar, found from where this file is. */
+/* The data sets that come with hbar, found relative to this source file. */
 static void check_demo(const char *name, const char *format, int rows, int per_row)
 {
     static const char here[] = __FILE__;

@@ -71,7 +71,7 @@ static fixture open_alone(const char *path)
 
 static void close_fixture(fixture *f)
 {
-    hb_scheduler_close(f->scheduler); /* NULL where the session is for hb_generate */
+    hb_scheduler_close(f->scheduler); /* NULL if the session is for hb_generate */
     hb_session_close(f->session);
     hb_model_close(f->model);
 }
@@ -277,7 +277,7 @@ static void check_same(const record *a, const record *b)
     assert_memory_equal(a->text.data, b->text.data, a->text.length);
 }
 
-/* However many run together and however little room they have. */
+/* For every number of sequences and every size of the cache. */
 static void test_many_as_alone(void **state)
 {
     static const struct {
@@ -310,7 +310,7 @@ static void test_many_as_alone(void **state)
     close_fixture(&alone);
 }
 
-/* Requests that come while others run, some of them from a sink. */
+/* Requests that arrive while others run, some of them from a sink. */
 static void test_arrivals(void **state)
 {
     (void)state;
@@ -320,7 +320,7 @@ static void test_arrivals(void **state)
     int next = 0;
     while (next < MOST - 1 || hb_scheduler_is_busy(f.scheduler)) {
         if (next == 10) {
-            m->all[next].after = 2; /* cancels itself, after it has added the last one */
+            m->all[next].after = 2; /* cancels itself after it has added the last request */
             m->all[next].other = &m->all[MOST - 1];
             m->all[next].scheduler = f.scheduler;
         }
@@ -377,8 +377,7 @@ static void test_samples(void **state)
     close_fixture(&alone);
 }
 
-/* The prompt is evaluated once. Where there is room for all samples, that goes for its last token, too.
- */
+/* The prompt is evaluated once. If there is room for all samples, so is its last token. */
 static void test_samples_share_their_prompt(void **state)
 {
     enum { N = 7, LENGTH = 100 };
@@ -395,7 +394,7 @@ static void test_samples_share_their_prompt(void **state)
         int steps = 0;
         for (; hb_scheduler_is_busy(f.scheduler); steps++)
             assert_ok(hb_scheduler_step(f.scheduler, &err));
-        assert_true(steps <= 12 * (N / n_sequences + 1));                /* no sequence lies idle */
+        assert_true(steps <= 12 * (N / n_sequences + 1));                /* no sequence is idle */
         uint64_t late = n_sequences < N ? N - (uint64_t)n_sequences : 0; /* samples that had to wait */
         hb_scheduler_work work = hb_scheduler_get_work(f.scheduler);
         assert_int_equal(work.shared, (N - 1) * LENGTH - late);
@@ -414,7 +413,7 @@ static void test_cancel_in_mid_run(void **state)
     mixture *m = make_mixture();
     hb_error err;
     m->all[1].request.max_tokens = m->all[2].request.max_tokens = 40;
-    m->all[2].request.n_samples = 6; /* of which three run, at most */
+    m->all[2].request.n_samples = 6; /* of which at most three run */
     for (int i = 0; i < 8; i++) add(&m->all[i], f.scheduler);
     hb_scheduler_cancel(f.scheduler, 12345);
     for (int i = 0; i < 6; i++) assert_ok(hb_scheduler_step(f.scheduler, &err));
@@ -429,7 +428,7 @@ static void test_cancel_in_mid_run(void **state)
     }
     assert_int_equal(m->all[1].records[0].finish, HB_FINISH_CANCELLED);
     assert_int_equal(m->all[7].records[0].finish, HB_FINISH_CANCELLED);
-    hb_scheduler_cancel(f.scheduler, m->all[7].number); /* again, which does nothing */
+    hb_scheduler_cancel(f.scheduler, m->all[7].number); /* a second time, which does nothing */
     run(f.scheduler);
     for (int i = 0; i < 7; i++)
         if (i != 1 && i != 2) check_alone(alone.session, &m->all[i]);
@@ -438,7 +437,7 @@ static void test_cancel_in_mid_run(void **state)
     close_fixture(&alone);
 }
 
-/* A long prompt is evaluated in parts, between which cancelling works. */
+/* A long prompt is evaluated in parts; cancelling works between them. */
 static void test_cancel_in_a_prompt(void **state)
 {
     enum { LENGTH = 1400 };
@@ -481,8 +480,8 @@ static void test_close(void **state)
 
 /* ---- Stop texts ---------------------------------------------------------------------------------- */
 
-/* The text ends before the first stop text, wherever token boundaries lie and also when stop texts
- * overlap. */
+/* The text ends before the first stop text, at any token boundaries and also when stop texts overlap.
+ */
 static void test_several_stops(void **state)
 {
     (void)state;
@@ -599,7 +598,8 @@ static void test_given_is_measured_as_chosen(void **state)
     close_fixture(&f);
 }
 
-/* For given tokens that the model would not choose, the surprise equals that of evaluating the text. */
+/* For given tokens that the model would not choose, the surprise equals the one from evaluating the
+ * text. */
 static void test_given_surprises(void **state)
 {
     enum { LENGTH = 25, N = 40 };
@@ -661,7 +661,7 @@ static const char *text_of(const asked *a)
     return text + (*text == ' ');
 }
 
-/* A text ends with its answer: behind the line that is one, not behind the reasoning before it. */
+/* A text ends with its answer: after the line with the answer, not after the reasoning before it. */
 static void test_answers_end_samples(void **state)
 {
     static const struct {
@@ -779,7 +779,7 @@ static void test_fails_alone(void **state)
         if (i % 2) prompts[i][LENGTH - 3] = BAD;
         if (i == 3) all[i].request.n_samples = 3;
         if (i == 5)
-            all[i].request.monitor.check_every = 50; /* found out where nothing is measured, too */
+            all[i].request.monitor.check_every = 50; /* also detected when nothing is measured */
         add(&all[i], f.scheduler);
     }
     run(f.scheduler);
@@ -954,8 +954,8 @@ static void run_failing(hb_session *session, long n, small_record records[3][3],
     }
 }
 
-/* Whichever allocation fails, at most one sample fails or one request is refused, unless the scheduler
- * cannot open. The other results stay the same. */
+/* Each allocation fails in turn. At most one sample fails or one request is refused, unless the
+ * scheduler cannot open. The other results stay the same. */
 static void test_memory_runs_out(void **state)
 {
     (void)state;
@@ -1016,8 +1016,8 @@ static void test_generation_without_memory(void **state)
 
 /* ---- Scheduling ---------------------------------------------------------------------------------- */
 
-/* A later request takes over the prefix that it shares with the prompt of a finished sample, even after
- * requests that share nothing with it. */
+/* A later request reuses the prefix that it shares with the prompt of a finished sample, even after
+ * requests that share nothing. */
 static void test_kept_prompts(void **state)
 {
     enum { LENGTH = 120 };
@@ -1037,7 +1037,7 @@ static void test_kept_prompts(void **state)
     close_fixture(&f);
 }
 
-/* A request that shares no prefix does not wait forever while others overtake it. */
+/* A request without a shared prefix does not wait forever while others overtake it. */
 static void test_nothing_waits_for_ever(void **state)
 {
     enum { N = 60, LENGTH = 60 };
@@ -1092,6 +1092,7 @@ int main(void)
         cmocka_unit_test(test_kept_prompts),
         cmocka_unit_test(test_nothing_waits_for_ever),
     };
-    setenv("HBAR_KERNELS", "portable", 1); /* results do not depend on other tokens, bit for bit */
+    setenv("HBAR_KERNELS", "portable",
+           1); /* results are bit-identical, whatever other tokens are evaluated */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -170,7 +170,7 @@ static void test_rope_factors(void **state)
     }
 }
 
-/* A model's name is always valid UTF-8, whatever the file holds, so that parameters with the name can
+/* A model's name is always valid UTF-8, even if the file's is not, so that parameters with the name can
  * be read again. */
 static void test_names(void **state)
 {
@@ -389,7 +389,7 @@ static char *read_text(const char *path)
     return text;
 }
 
-/* Compares one case with a line of token ids, and its bytes with the text they stand for. */
+/* Compares the tokens of a case with a line of ids, and the tokens' bytes with the text. */
 static void check_case(const char *kind, const hb_model *t, const char *text, size_t length, char *line)
 {
     hb_error err;
@@ -545,7 +545,7 @@ static void assert_close(const float *a, const float *b, size_t n, double tolera
 }
 
 /* Results do not depend on how the text is divided or on the number of threads. With portable kernels
- * they are the same bit for bit; with others, few and many tokens take different paths, which round
+ * they are bit-identical. Other kernels have different code for few and for many tokens, which rounds
  * differently. */
 static void test_division_and_threads_change_nothing(void **state)
 {
@@ -655,7 +655,7 @@ static void test_session_errors(void **state)
     o = (hb_session_options){.n_ctx = 1 << 24, .n_sequences = 4096};
     assert_fails(hb_session_open(model, &o, &s, &err), HB_ERR_MEMORY, "GiB");
     assert_ok(hb_session_open(model, NULL, &s, &err));
-    assert_int_equal(hb_session_n_ctx(s), 1024); /* what the model was trained for */
+    assert_int_equal(hb_session_n_ctx(s), 1024); /* the model's training length */
     hb_session_close(s);
     hb_model_close(model);
 }

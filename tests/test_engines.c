@@ -1,4 +1,4 @@
-/* A second engine behind the same functions: a model of five tokens that only counts. It checks no
+/* A second engine behind the same functions: a model of five tokens that only counts. It does not check
  * arguments, so the functions of hbar.h must. */
 #include "check.h"
 
@@ -302,7 +302,7 @@ static void test_sessions(void **state)
     hb_session *s;
     hb_memory m;
     hb_model *vocab;
-    assert_int_equal(seen.n_ctx, 16); /* what the model was trained for */
+    assert_int_equal(seen.n_ctx, 16); /* the model's training length */
     assert_int_equal(seen.n_sequences, 2);
     assert_true(seen.n_threads >= 1);
     assert_int_equal(hb_session_page(f->session), PAGE);

@@ -1,4 +1,4 @@
-/* Paths to values, templates, labels, draws, and what the options map. */
+/* Paths to values, templates, labels, draws, and options that map fields. */
 #include "data_check.h"
 
 #include <jansson.h>
@@ -9,7 +9,7 @@
 
 /* ---- Paths --------------------------------------------------------------------------------------- */
 
-/* The values of a path in a row, each followed by ';'; "-" when it leads nowhere. */
+/* The values of a path in a row, each followed by ';'. "-" if the path does not exist. */
 static const char *values_at(const json_t *row, const char *text, size_t index)
 {
     static char out[512];
@@ -68,7 +68,7 @@ static void test_paths(void **state)
             fail_msg("%s gives %s, not %s", cases[i].path, values, cases[i].values);
     }
     json_decref(row);
-    /* Two fields that differ from the path by letter case alone. */
+    /* Two fields that differ from the path only by letter case. */
     row = json_loads("{\"Ab\":1,\"aB\":2}", 0, NULL);
     assert_string_equal(values_at(row, "ab", 0), "-");
     assert_string_equal(values_at(row, "aB", 0), "2;");
@@ -100,7 +100,7 @@ static void test_bad_paths(void **state)
     }
 }
 
-/* Strings that only look like lists are none, and deep nesting ends. */
+/* Strings that only look like lists are not lists, and deep nesting is refused. */
 static void test_spelled_lists(void **state)
 {
     (void)state;
@@ -270,7 +270,7 @@ static void test_decimal_commas(void **state)
 
 /* ---- Draws --------------------------------------------------------------------------------------- */
 
-/* Every size of every draw is met exactly, and each holds the ones before it. */
+/* Every draw has exactly the requested size and contains the smaller draws. */
 static void test_draw(void **state)
 {
     (void)state;
@@ -345,8 +345,8 @@ static void test_mapped_labels(void **state)
     assert_string_equal(hooked, "");
 }
 
-/* A column that most likely tells what is right is asked about, unless the options say what it means.
- */
+/* A column that probably marks right answers causes a warning, unless the options say what its labels
+ * mean. */
 static void test_warnings(void **state)
 {
     hb_dataset_options o = data_options();
@@ -500,7 +500,7 @@ static void check_shots(hb_dataset *dataset, size_t n)
             assert_int_equal(q, a);
             char block[64];
             snprintf(block, sizeof block, "Question: Q%d?\nAnswer:", q);
-            assert_null(strstr(end, block)); /* neither shown again nor asked */
+            assert_null(strstr(end, block)); /* neither shown twice nor asked */
             blocks++;
         }
         assert_int_equal(blocks, n);
@@ -537,8 +537,8 @@ static void test_shots(void **state)
     assert_fails(hb_dataset_open(own, &o, &dataset, &err), HB_ERR_DATA, "has only 4 rows");
 }
 
-/* The same seed shows the same examples, whatever is drawn; another seed shows others. The prompt's
- * hash is of the question alone, so that it is the same with and without examples. */
+/* The same seed shows the same examples for every draw; another seed shows others. The prompt's hash
+ * covers the question alone, so it is the same with and without examples. */
 static void test_shots_and_seeds(void **state)
 {
     hb_dataset_options o = data_options();
@@ -589,7 +589,7 @@ static void test_shots_of_judgements(void **state)
     assert_memory_equal(strstr(no, question) + strlen(question), " No\n", 4);
 }
 
-/* What decides the prompts is in the recipe, so that runs made otherwise are told apart. */
+/* The recipe contains everything that decides the prompts, so that runs with other prompts differ. */
 static void test_recipe(void **state)
 {
     hb_dataset_options o = data_options();

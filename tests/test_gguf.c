@@ -106,7 +106,7 @@ static void test_missing_and_misplaced_parts(void **state)
     assert_fails(hb_model_open(path, &model, &err), HB_ERR_IO, third.path);
     assert_non_null(strstr(err.message, "part 3 of 3"));
     memcpy(second.path, third.path, sizeof second.path);
-    save_file(&second, second.size); /* the second under the third's name */
+    save_file(&second, second.size); /* the second part under the name of the third */
     assert_fails(hb_model_open(path, &model, &err), HB_ERR_FORMAT, "part 2 of 3");
     assert_non_null(strstr(err.message, third.path));
     save_file(&third, third.size / 2);
@@ -157,7 +157,7 @@ static void test_foreign_parts(void **state)
     assert_fails(hb_model_open(path, &model, &err), HB_ERR_FORMAT, "00002-of-00003.gguf: part 1 of 1");
     free(whole.data);
 
-    /* A tensor that two parts have; and one tensor fewer than the parts declare. */
+    /* A tensor in two parts, and one tensor fewer than the parts declare. */
     path = copy_parts(state);
     file_bytes last = load_part(state, 2);
     memcpy(after(&last, "blk.2.ffn_down.weight") - 21, "blk.0", 5);
@@ -285,7 +285,8 @@ static void test_inspect_hostile_texts(void **state)
     save_file(&f, f.size);
     json_t *root = inspect(f.path, 0);
     const char *name = json_string_value(at(root, "name", NULL, NULL));
-    assert_non_null(strstr(name, "\033[2J")); /* escaped in the JSON, and so the same when read */
+    assert_non_null(
+        strstr(name, "\033[2J")); /* escaped in the JSON, so reading it gives the original */
     json_decref(root);
     free(f.data);
 }
@@ -311,9 +312,9 @@ static void test_inspect_damaged(void **state)
     free(f.data);
 }
 
-/* Sums over tensors must not overflow, whatever shapes a file declares. Tensors of unsupported types
- * are not checked against the size of the file. A tensor's entry is its name, then dims (count, cols,
- * rows) and type. */
+/* Sums over tensors must not overflow for any declared shapes. Tensors of unsupported types are not
+ * checked against the size of the file. A tensor's entry is its name, then dims (count, cols, rows) and
+ * type. */
 static void test_more_weights_than_any(void **state)
 {
     hb_error err;
@@ -337,7 +338,7 @@ static void test_more_weights_than_any(void **state)
     free(f.data);
 }
 
-/* As above, where only all parts together have too many weights. */
+/* The same when only all parts together have too many weights. */
 static void test_more_weights_than_any_in_parts(void **state)
 {
     hb_error err;

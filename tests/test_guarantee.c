@@ -168,7 +168,8 @@ static void test_direction(void **state)
     hb_sweep_free(&c);
 }
 
-/* Of 59 hallucinated none may be missed for a recall of 0.95, of 93 one, of 124 two (Wilks). */
+/* A recall of 0.95 allows no miss among 59 hallucinated samples, one among 93 and two among 124
+ * (Wilks). */
 static void test_recall_by_hand(void **state)
 {
     (void)state;
@@ -276,7 +277,7 @@ static void test_the_number_named_does(void **state)
     for (size_t i = 0; i < (size_t)needed; i++) {
         double part = (double)i / needed;
         scores[i] = (double)i;
-        labels[i] = part < 0.5 ? i % 30 == 29 : i % 2; /* 1 of 30, as among the 30 looked at */
+        labels[i] = part < 0.5 ? i % 30 == 29 : i % 2; /* 1 of 30, as in the 30 least risky samples */
     }
     assert_ok(hb_sweep(scores, labels, (size_t)needed, &o, &r, &err));
     hb_sweep_free(&r);

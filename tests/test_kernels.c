@@ -159,7 +159,7 @@ static void test_tiles(void **state)
                             size += fabs((double)w[r][i] * x[t][i]);
                         }
                         assert_near(y[t][r], sum, 1e-6 * size + 1e-7);
-                        /* The same bits, whatever other tokens there are. */
+                        /* Results are bit-identical, whatever other tokens are evaluated. */
                         tile(stored[r], STRIDE, 1, x[t], LONGEST, 1, lengths[l], &alone, 1);
                         assert_memory_equal(&alone, &y[t][r], sizeof alone);
                     }
@@ -244,7 +244,7 @@ static void test_attend(void **state)
 
 /* ---- Bytes --------------------------------------------------------------------------------------- */
 
-/* Activations as bytes, with room beyond the end. */
+/* Activations rounded to bytes, with room beyond the end. */
 typedef struct bytes {
     int8_t q[4 * 2048 + HB_BYTES_SLACK];
     float d[2][4 * 2048 / 16 + HB_BYTES_SLACK], scaled[2][4 * 2048 / 16 + HB_BYTES_SLACK];
@@ -282,7 +282,7 @@ static void test_quantise(void **state)
     }
 }
 
-/* A group with NaN or infinity in any place gets the scale NaN; groups beside it are as before. */
+/* A group with NaN or infinity anywhere gets the scale NaN. Other groups do not change. */
 static void test_quantise_not_finite(void **state)
 {
     (void)state;
@@ -319,7 +319,7 @@ static void test_quantise_tiny(void **state)
     }
 }
 
-/* Products of rows of every quantised type with up to four tokens, for whole and partial chunks of
+/* Multiplies rows of every quantised type by up to four tokens, for whole and partial chunks of
  * columns. */
 static void test_dots(void **state)
 {

@@ -65,7 +65,7 @@ static void test_references(void **state)
     }
 }
 
-/* A slope of zero is a minimum: the gradient of Platt's loss is 0 there, whatever the units. */
+/* A slope of zero is a minimum: the gradient of Platt's loss is 0 there, in any units. */
 static void test_platt_is_a_minimum(void **state)
 {
     (void)state;
@@ -94,7 +94,7 @@ static void test_platt_is_a_minimum(void **state)
     }
 }
 
-/* The pools by hand: 0 1 | 0 0 1 1 1 becomes 0 at the first, a third to the fourth, then 1. */
+/* Pools computed by hand: 0 1 | 0 0 1 1 1 becomes 0, then 1/3 three times, then 1. */
 static void test_isotonic_by_hand(void **state)
 {
     (void)state;

@@ -39,7 +39,7 @@ static int close_fixture(void **state)
     return 0;
 }
 
-/* Halting off, n tokens. */
+/* Options without halting, for n tokens. */
 static hb_generate_options quiet_options(int32_t n)
 {
     hb_generate_options o = hb_generate_defaults();
@@ -196,7 +196,7 @@ static void check_halt(fixture *f, hb_direction direction)
     const hb_step *risky = riskiest(&free_run, direction == HB_DIRECTION_LOW ? -1 : 1);
     o.monitor.direction = direction;
     o.monitor.tau = value(risky, "hbar_s");
-    o.monitor.cutoff = 0.5; /* reached where hbar_s reaches tau */
+    o.monitor.cutoff = 0.5; /* reached when hbar_s reaches tau */
     int32_t expected = 0;
     for (;; expected++) {
         double h = value(&free_run.trajectory[expected], "hbar_s");
@@ -237,7 +237,7 @@ static void test_check_every(void **state)
         assert_near(value(b, "hbar_s"), value(a, "hbar_s"), 1e-12);
         if (i)
             assert_true(fabs(value(b, "delta_h") - value(a, "delta_h")) >
-                        1e-9); /* against another earlier step */
+                        1e-9); /* compared with another earlier step */
     }
     assert_memory_equal(all.tokens, some.tokens, 20 * sizeof(int32_t));
     hb_generation_free(&all);
@@ -250,7 +250,7 @@ static void test_score_only_gives_the_same_scores(void **state)
     hb_generate_options o = quiet_options(20);
     hb_generation full = generate(f, &o);
     o.mode = HB_MODE_SCORE_ONLY;
-    o.monitor.check_every = 7; /* every token is checked all the same */
+    o.monitor.check_every = 7; /* every token is still checked */
     hb_generation scored = generate(f, &o);
     assert_null(scored.text);
     assert_null(scored.tokens);
@@ -363,7 +363,7 @@ static void test_context(void **state)
     hb_session_close(small);
 
     so.n_ctx = (int32_t)n + 200;
-    so.n_positions = 64; /* a page: the cache is full before the context is */
+    so.n_positions = 64; /* one page: the cache is full before the context */
     assert_true(n < 64);
     o.max_tokens = 100;
     assert_ok(hb_session_open(f->model, &so, &small, &err));
@@ -411,7 +411,7 @@ static void check_text(const hb_generation *g, const char *bytes, size_t length)
     hb_buffer_free(&clean);
 }
 
-/* Generates until `stop` comes, which is in what `all` generated; in both modes. */
+/* Generates until the stop text, which occurs in the text of `all`, in both modes. */
 static void check_stop(fixture *f, const hb_generation *all, const char *stop)
 {
     int32_t n = 0;
@@ -658,7 +658,7 @@ static void test_joint_model(void **state)
     assert_near(g.last.watched, hb_joint_log_odds(&joint, values), 1e-12);
     hb_generation_free(&g);
 
-    features[1].score = "entropy"; /* of a table of an earlier version, where it was the top5 */
+    features[1].score = "entropy"; /* from a table of an earlier version, which meant the top5 */
     g = generate(f, &o);
     values[1] = hb_scores_value(g.scores, "entropy:top5");
     assert_near(g.last.watched, hb_joint_log_odds(&joint, values), 1e-12);
@@ -691,7 +691,7 @@ static void test_large_joint_model(void **state)
     hb_generation_free(&g);
 }
 
-/* No options are the defaults. */
+/* NULL options mean the defaults. */
 static void test_no_options(void **state)
 {
     fixture *f = *state;
@@ -706,7 +706,7 @@ static void test_no_options(void **state)
     hb_generation_free(&same);
 }
 
-/* Where nothing is watched, nothing halts. */
+/* Without a watched signal, nothing halts. */
 static void test_nothing_watched(void **state)
 {
     fixture *f = *state;

@@ -31,7 +31,7 @@ static const hb_run_settings run = {.model_path = "models/\xFFodd.gguf",
                                     .chat = "chatml",
                                     .system = "Be brief."};
 
-/* The calibration of ten samples, low scores being risky unless the options say otherwise. */
+/* A calibration of ten samples. Low scores are risky unless the options say otherwise. */
 static hb_calibration_result calibrate(const hb_calibrate_options *options)
 {
     static const char *const names[] = {"hbar_s"};
@@ -45,8 +45,8 @@ static hb_calibration_result calibrate(const hb_calibrate_options *options)
     return r;
 }
 
-/* A score that ranks labels the other way round than its signal's definition, unless that is by chance,
- * or was asked for. */
+/* Warns of a score whose direction is the reverse of its signal's definition, unless that may be chance
+ * or was requested. */
 static void test_contradictions(void **state)
 {
     (void)state;
@@ -137,7 +137,7 @@ static char *save(const char *dir, const char *name)
 static void test_document(void **state)
 {
     char dir[128];
-    snprintf(dir, sizeof dir, "%s/a/b/", (char *)*state); /* made as needed */
+    snprintf(dir, sizeof dir, "%s/a/b/", (char *)*state); /* created if needed */
     char *path = save(dir, "tiny");
     hb_calibration_result result = calibrate(NULL);
     const hb_sweep_result *r = &result.sweep;
@@ -159,7 +159,7 @@ static void test_document(void **state)
     assert_near(real(root, "pr_auc"), r->pr_auc, 0);
     assert_near(real(root, "lambda"), 5, 0);
     const json_t *threshold = json_object_get(root, "threshold");
-    assert_near(real(threshold, "tau"), r->best.tau, 0); /* all digits survive */
+    assert_near(real(threshold, "tau"), r->best.tau, 0); /* all digits are kept */
     assert_near(real(threshold, "precision"), r->best.precision, 0);
     assert_near(real(threshold, "recall"), r->best.recall, 0);
     assert_near(real(threshold, "f1"), r->best.f1, 0);
@@ -446,7 +446,7 @@ int rename(const char *from, const char *to)
     return -1;
 }
 
-/* File systems without hard links keep whole files, too, and never replace one. */
+/* On file systems without hard links, files are also written whole and never replace one. */
 static void test_without_hard_links(void **state)
 {
     char *first = save(*state, "with");
@@ -464,7 +464,7 @@ static void test_without_hard_links(void **state)
     free(third);
 }
 
-/* A save that fails leaves no file, and the caller's path as it was. */
+/* A failed save leaves no file and does not change the caller's path. */
 static void test_that_cannot_be_named(void **state)
 {
     hb_error err;
@@ -477,7 +477,7 @@ static void test_that_cannot_be_named(void **state)
     assert_int_equal(files_in(*state), 0);
 }
 
-/* The names of the next seconds are taken: after five of them a save gives up. */
+/* If the names of the next five seconds are taken, a save gives up. */
 static void test_no_free_name(void **state)
 {
     hb_error err;
@@ -566,7 +566,7 @@ static const char whole[] =
     "{\"schema\":\"hbar-params\",\"schema_version\":4,\"threshold\":{\"tau\":2.5},"
     "\"lambda\":5,\"direction\":\">=\",\"score\":{\"name\":\"hbar_s\"}}";
 
-/* Runs out of time instead of waiting forever. */
+/* An alarm ends the test instead of waiting forever. */
 static hb_status load_soon(const char *path, hb_params **p, hb_error *err)
 {
     alarm(20);
@@ -593,7 +593,7 @@ static void test_odd_files(void **state)
         }
         _exit(0);
     }
-    usleep(100000); /* until it waits for a reader */
+    usleep(100000); /* by then the writer waits for a reader */
     assert_ok(load_soon(path, &p, &err));
     assert_near(p->tau, 2.5, 0);
     hb_params_free(p);

@@ -63,7 +63,7 @@ static void test_each_item_once(void **state)
     assert_int_equal(r.threads, 1);
 }
 
-/* Threads that have gone to sleep come back for the next job. */
+/* Sleeping threads wake up for the next job. */
 static void test_sleepers_wake(void **state)
 {
     hb_pool *pool = open_pool(4);
@@ -79,7 +79,7 @@ static void test_sleepers_wake(void **state)
     hb_pool_close(pool);
 }
 
-/* A pool that has no work uses no processor time. */
+/* A pool without work uses no processor time. */
 static void test_idle_pool_sleeps(void **state)
 {
     hb_pool *pool = open_pool(4);

@@ -1,4 +1,4 @@
-/* The data sets known by name: rows as they are published, with made-up contents. */
+/* The data sets known by name: rows in the published form, with made-up contents. */
 #include "data_check.h"
 
 typedef struct published {
@@ -7,7 +7,7 @@ typedef struct published {
 
 #define QA(question) "<Question: " question "\nAnswer:>"
 
-/* Each is recognised by its fields, and read the same when it is named. */
+/* Each is recognised by its fields and gives the same samples when it is named. */
 static const published answered[] = {
     {"nq_open", "{\"question\":\"who wrote it\",\"answer\":[\"A Person\",\"Person\"]}",
      "nq_0=-1" QA("who wrote it") "A Person|Person;"},
@@ -145,7 +145,7 @@ static void test_answered(void **state)
     "\"segmented_response\":[\"It is.\",\"It is.\",\"Caf\\u00e9 it "                                   \
     "is.\"],\"labels\":[true,false,false]}"
 
-/* As judgements. Those of HaluEval are usually read so. */
+/* Read as judgements. This is the usual reading of HaluEval. */
 static const published judged[] = {
     {"halueval_qa", HALUEVAL_QA,
      "qa_0_cor=0<Context: K\n\nQuestion: Q?\n\nProposed answer: R\n\nIs this answer faithful to the "
@@ -203,8 +203,8 @@ static const published judged[] = {
      "Answer 'Yes' or 'No':>;"},
 };
 
-/* The same rows with the responses to be evaluated, and what is hallucinated of them. Others than
- * HaluEval's are usually read so. */
+/* The same rows with the responses to evaluate and their hallucinated spans. This is the usual reading
+ * of all other data sets with responses. */
 static const published given[] = {
     {"halueval_qa", HALUEVAL_QA,
      "qa_0_cor=0<Context: K\n\nQuestion: Q?\nAnswer:>~R;qa_0_hal=1<Context: K\n\nQuestion: "
@@ -227,7 +227,7 @@ static const published given[] = {
      ",\"label\":0}",
      "messages_0=0<Q?>~A;"},
     {"messages", "{\"messages\":[{\"role\":\"user\",\"content\":\"Q?\"}],\"label\":1}",
-     "messages_0=1<Q?>;"}, /* nothing is given, so the model answers */
+     "messages_0=1<Q?>;"}, /* there is no response, so the model answers */
     {"given_context", "{\"prompt\":\"P?\",\"response\":\"A\",\"context\":\"K\",\"label\":0}",
      "sample_0=0<P?>~A;"},
     {"given_answers",
@@ -264,7 +264,7 @@ static hb_read_as read_as(const char *path, const hb_dataset_options *o)
     return as;
 }
 
-/* The dataset says what became of responses. A template that shows the response asks about it. */
+/* The dataset says how responses are read. A template that shows the response asks about it. */
 static void test_reading(void **state)
 {
     hb_dataset_options o = data_options();
@@ -300,7 +300,7 @@ static void test_reading(void **state)
                  HB_ERR_ARGUMENT, "data of format given_answers have no responses to judge");
 }
 
-/* Rows without labels are read where none are needed. */
+/* If no labels are needed, rows without labels are read. */
 static void test_unlabelled(void **state)
 {
     hb_dataset_options o = data_options();
@@ -327,7 +327,7 @@ static void test_unlabelled(void **state)
     assert_string_equal(samples_of(path, &o, "given"), "sample_0=1<P>~A;");
 }
 
-/* Spans are known where the row tells them, and of right responses where another row tells some. */
+/* Spans are known if the row has them. For right responses they are known if another row has any. */
 static void test_known_spans(void **state)
 {
     static const char *const rows[] = {"{\"prompt\":\"P\",\"response\":\"A\",\"label\":0}\n",
@@ -355,7 +355,7 @@ static void test_known_spans(void **state)
     }
 }
 
-/* RAGTruth's responses and their sources are two files. */
+/* RAGTruth's responses and their sources are in two files. */
 static void test_ragtruth(void **state)
 {
     static const char responses[] = "{\"id\":\"1\",\"source_id\":\"s1\",\"model\":\"m\","
@@ -493,7 +493,7 @@ static void test_broken(void **state)
     }
 }
 
-/* Lists that would take long or much memory are refused. */
+/* Lists that would take much time or memory are refused. */
 static void test_hostile(void **state)
 {
     enum { N = 2000 };
@@ -520,7 +520,7 @@ static void test_hostile(void **state)
     free(text);
 }
 
-/* The published files as they lie. */
+/* The published files, unchanged. */
 static void test_shared(void **state)
 {
     (void)state;

@@ -1,5 +1,4 @@
-/* The list of prompts: its order, and the survey of prefixes that prompts can take over from each
- * other. */
+/* The list of prompts: its order, and the survey of prefixes that prompts can reuse from each other. */
 #include "check.h"
 
 #include "base/rng.h"
@@ -32,7 +31,7 @@ static int32_t common(const hb_prompt *a, const hb_prompt *b)
     return hb_common_prefix(a->tokens, a->n, b->tokens, b->n);
 }
 
-/* Less than, equal to or greater than 0 as a comes before b, is the same or comes behind it. */
+/* The sign is below 0, 0 or above 0 if a comes before b, is equal or comes after it. */
 static int order(const hb_prompt *a, const hb_prompt *b)
 {
     int32_t n = common(a, b);
@@ -125,7 +124,7 @@ static void test_random_prompts(void **state)
     hb_prompts_free(&p);
 }
 
-/* Equal prompts come in the order in which they were put in. */
+/* Equal prompts keep the order in which they were added. */
 static void test_equals(void **state)
 {
     static const int32_t tokens[] = {4, 5, 6};

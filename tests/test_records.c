@@ -1,4 +1,4 @@
-/* Files of data: how records are written, packed and encoded, and what comes through pipes. */
+/* Data files: layouts of records, compression, encodings, and pipes. */
 #include "data_check.h"
 
 #include <fcntl.h>
@@ -7,7 +7,7 @@
 #include <zlib.h>
 #include "data/records.h"
 
-/* Two rows, however the file is written. */
+/* Two rows in every layout of a file. */
 #define A_ROW "{\"id\":\"a\",\"prompt\":\"p\",\"label\":0}"
 #define B_ROW "{\"id\":\"b\",\"prompt\":\"q\",\"label\":1}"
 static const char two_rows[] = "a=0<p>;b=1<q>;";
@@ -37,7 +37,7 @@ static void test_json_layouts(void **state)
     }
 }
 
-/* A row may have a field "data" without being an object around rows. */
+/* A row may have a field "data" and still be an ordinary row. */
 static void test_rows_with_data(void **state)
 {
     const hb_dataset_options o = data_options();
@@ -67,7 +67,7 @@ static void test_csv_layouts(void **state)
     }
 }
 
-/* Rows are reported by the line where they start, whatever ends lines. */
+/* Rows are reported by the line on which they start, for all line ends. */
 static void test_csv_lines(void **state)
 {
     static const char *const ends[] = {"\n", "\r", "\r\n"};
@@ -83,7 +83,7 @@ static void test_csv_lines(void **state)
     }
 }
 
-/* In tables with tabs, quotes may be characters as others. */
+/* In tables with tabs, quotes may be ordinary characters. */
 static void test_quotes_and_tabs(void **state)
 {
     const hb_dataset_options o = data_options();
@@ -115,7 +115,7 @@ static void test_csv_header(void **state)
                  "f:1: not UTF-8: byte 0xE9 at byte 3 of the field");
 }
 
-/* What Python writes and JSON does not have. */
+/* Output of Python's json module that is not JSON. */
 static void test_python_json(void **state)
 {
     const hb_dataset_options o = data_options();
@@ -131,7 +131,7 @@ static void test_python_json(void **state)
 
 /* ---- Encodings ----------------------------------------------------------------------------------- */
 
-/* ASCII text as UTF-16 with its mark; '@' becomes U+1F600, a pair of halves. */
+/* ASCII text as UTF-16 with a byte order mark; '@' becomes U+1F600, a surrogate pair. */
 static size_t widen(const char *text, bool big, char *out)
 {
     size_t n = 0;
@@ -160,14 +160,14 @@ static void test_utf16(void **state)
         path = put_file(*state, "f", bytes, n);
         assert_string_equal(samples_of(path, &o, "generic"), "a=1<\xF0\x9F\x98\x80>;");
     }
-    /* A half without its other half, and an odd last byte. */
+    /* Unpaired surrogates, and an odd last byte. */
     size_t n = widen("prompt,label\n@x,1\n@", false, bytes);
     memmove(bytes + 2 + 26 + 2, bytes + 2 + 26 + 4, n - 32);
     const char *path = put_file(*state, "f", bytes, n - 3);
     assert_string_equal(samples_of(path, &o, NULL), "sample_0=1<\xEF\xBF\xBDx>;");
 }
 
-/* Without its mark, and in other encodings, it is named. */
+/* Text without a byte order mark and in other encodings is named. */
 static void test_other_encodings(void **state)
 {
     static const char unmarked[] = "p\0r\0o\0m\0p\0t\0", utf32[] = "\xFF\xFE\0\0p\0\0\0";
@@ -180,7 +180,7 @@ static void test_other_encodings(void **state)
     assert_fails(hb_dataset_open(path, NULL, &dataset, &err), HB_ERR_UNSUPPORTED, "is UTF-32 text");
 }
 
-/* Many blocks of UTF-16, so that pairs are split between them. */
+/* Many blocks of UTF-16, so that surrogate pairs are split between them. */
 static void test_long_utf16(void **state)
 {
     enum { N = 3000 };
@@ -226,7 +226,7 @@ static void test_gzip(void **state)
     const hb_dataset_options o = data_options();
     hb_dataset *dataset;
     hb_error err = {0};
-    /* Two members, and something that gzip would not look at. */
+    /* Two members, and trailing bytes that gzip ignores. */
     size_t n = pack(A_ROW "\n", strlen(A_ROW "\n"), packed, sizeof packed);
     n += pack(B_ROW "\n", strlen(B_ROW "\n"), packed + n, sizeof packed - n);
     memcpy(packed + n, "rest", 4);
@@ -248,7 +248,7 @@ static void test_gzip(void **state)
     assert_fails(hb_dataset_open(path, &o, &dataset, &err), HB_ERR_UNSUPPORTED, "is a Parquet file");
 }
 
-/* A record that unpacks to more than 16 MiB is broken, and costs no memory. */
+/* A record that unpacks to more than 16 MiB is broken and takes little memory. */
 static void test_bomb(void **state)
 {
     enum { SIZE = 64 << 20 };
@@ -266,7 +266,7 @@ static void test_bomb(void **state)
     assert_string_equal(hooked, "f.gz:2: the record is larger than 16 MiB\n");
 }
 
-/* A row of CSV may have 16 MiB in all its fields together. */
+/* The fields of a CSV row may have 16 MiB together. */
 static void test_huge_row(void **state)
 {
     enum { FIELD = 9 << 20 };
@@ -287,7 +287,7 @@ static void test_huge_row(void **state)
 
 /* ---- Pipes --------------------------------------------------------------------------------------- */
 
-/* Opens a pipe whose other end a process writes the text to, at most as often as told. */
+/* Opens a pipe to which another process writes the text, at most a given number of times. */
 static int pipe_with(const char *text, int times)
 {
     int ends[2];
@@ -305,7 +305,7 @@ static int pipe_with(const char *text, int times)
     return ends[0];
 }
 
-/* A pipe is read as often as there are passes: with examples, four times. */
+/* A pipe can be read in several passes; with examples there are four. */
 static void test_pipes(void **state)
 {
     (void)state;
@@ -324,7 +324,7 @@ static void test_pipes(void **state)
     close(fd);
 }
 
-/* "-" is standard input, be it a pipe or a file. */
+/* "-" is standard input, which may be a pipe or a file. */
 static void test_standard_input(void **state)
 {
     const hb_dataset_options o = data_options();
@@ -350,7 +350,7 @@ static void test_standard_input(void **state)
     close(saved);
 }
 
-/* A FIFO that nobody writes to is not waited for, and what has no end is not read. */
+/* A FIFO that nobody writes to, and endless files, are refused at once. */
 static void test_special_files(void **state)
 {
     char path[256];

@@ -31,7 +31,7 @@ static void test_text(void **state)
     assert_string_equal(text + 3 + 999,
                         "\"q\\\"\\\\\\x0A\xC3\xA9\\xC2\\x9B\\xFF\\xE2\\x80\\xAE\"p [2J?q");
     free(text);
-    assert_ok(hb_writer_finish(&w, &text, &err)); /* an empty text is one, too */
+    assert_ok(hb_writer_finish(&w, &text, &err)); /* an empty text is a text */
     assert_string_equal(text, "");
     free(text);
 }
@@ -201,7 +201,7 @@ static hb_run *make_run(void **state)
     return run;
 }
 
-/* Statements that read samples' scores, on any connection. */
+/* Number of statements that read samples' scores, on any connection. */
 static int n_reads;
 
 static int count_statement(unsigned what, void *user, void *statement, void *sql)
@@ -249,7 +249,7 @@ static void test_a_run_is_read_once(void **state)
     assert_int_equal(n_reads, 3);
     size_t n_signals = hb_signal_set_count(hb_run_get_settings(run)->signals);
     assert_int_equal(one.n_scores, n_signals);
-    assert_int_equal(best.n_scores, n_signals + 2); /* hbar_s and pri are usual ones */
+    assert_int_equal(best.n_scores, n_signals + 2); /* hbar_s and pri are among the usual ones */
     assert_int_equal(joint.n_scores, n_signals + 1);
     assert_string_equal(one.scores[0].name, "hbar_s");
     assert_string_equal(joint.scores[0].name, "joint");
@@ -257,7 +257,7 @@ static void test_a_run_is_read_once(void **state)
     assert_ptr_equal(best.comparison.scores[0].name, best.scores[0].name);
     for (size_t i = 1; i < 4; i++)
         assert_true(best.comparison.scores[i].sweep.auroc <= best.scores[0].auroc);
-    assert_int_equal(one.n_prompts, SAMPLES); /* not the one that was skipped */
+    assert_int_equal(one.n_prompts, SAMPLES); /* without the skipped one */
     for (size_t i = 0; i < SAMPLES; i++) assert_true(one.prompts[i] == i + 1);
     assert_false(joint.has_halting);
     assert_true(one.has_halting && best.has_halting);
@@ -367,7 +367,7 @@ static void test_validation_of_a_run(void **state)
             assert_memory_equal(&v.halting, &r.halting, sizeof r.halting);
             assert_near(v.scores[0].validation.brier, r.brier, 1e-12);
         }
-        for (size_t i = joint; i < v.n_scores; i++) { /* a joint model's were out of fold */
+        for (size_t i = joint; i < v.n_scores; i++) { /* a joint model's were computed out of fold */
             const hb_judged_score *s = &v.scores[i];
             assert_string_equal(s->calibrated->name, r.scores[i].name);
             assert_near(s->validation.sweep.auroc, r.scores[i].auroc, 1e-12);
@@ -435,7 +435,7 @@ static void test_validation_of_a_table(void **state)
     assert_string_equal(columns[0], "hbar_s");
     free(columns);
     assert_ok(hb_params_columns(p, names, 1, &columns, &n, &err));
-    assert_int_equal(n, 2); /* the one calibrated in any case */
+    assert_int_equal(n, 2); /* the calibrated score in any case */
     free(columns);
     t.n_scores = 3;
     hb_score_table_free(&t);
@@ -491,14 +491,14 @@ static hb_status rate_text(const reported *r, char **text, hb_error *err)
     return hb_rate_text(10, 0.25, &g, 2, text, err);
 }
 
-/* Removes the creation time, in which two documents may differ. */
+/* Removes the creation time, which may differ between documents. */
 static void drop_time(char *json)
 {
     char *created = strstr(json, "\"created\": \"");
     if (created) memset(created, '-', strlen("\"created\": \"2026-01-01T00:00:00Z"));
 }
 
-/* With the n-th allocation failing, for every n, a report is whole or an error. */
+/* The n-th allocation fails, for every n: each report is complete or an error. */
 static void check_report(const reported *r, hb_status (*report)(const reported *, char **, hb_error *))
 {
     hb_error err;

@@ -46,7 +46,7 @@ static double score_of(uint64_t index, size_t score)
     return (double)index + 0.001 * (double)score;
 }
 
-/* The scores of a sample, of all signals: each call gives the next of a few. */
+/* The scores of a sample for all signals. Returns one of a few objects by turns. */
 static const hb_scores *scores_of(uint64_t index)
 {
     static hb_scores *few[4];
@@ -148,7 +148,7 @@ static void test_what_goes_in_comes_out(void **state)
     assert_ok(hb_run_has(run, 2, &has, &err));
     assert_false(has);
     hb_run_sample again = scored(3);
-    assert_fails(hb_run_add(run, &again, &err), HB_ERR_IO, run_path(state)); /* never written over */
+    assert_fails(hb_run_add(run, &again, &err), HB_ERR_IO, run_path(state)); /* never overwritten */
     hb_run_close(run);
 
     assert_ok(hb_run_open(run_path(state), &run, &err));
@@ -181,7 +181,7 @@ static uint64_t count_scored(void **state)
     return c.scored;
 }
 
-/* A commit keeps all samples added since the last commit; without it, none is kept. */
+/* A commit keeps all samples added since the last commit. Without it, none of them is kept. */
 static void test_kept_by_commit(void **state)
 {
     hb_error err;
@@ -195,7 +195,7 @@ static void test_kept_by_commit(void **state)
     assert_int_equal(count_scored(state), 1);
     assert_ok(hb_run_add(run, &third, &err));
     assert_ok(hb_run_commit(run, &err));
-    assert_ok(hb_run_commit(run, &err)); /* nothing to keep is no error */
+    assert_ok(hb_run_commit(run, &err)); /* an empty commit is no error */
     assert_int_equal(count_scored(state), 3);
 
     hb_run_sample fourth = scored(4), fifth = scored(5);
@@ -217,7 +217,7 @@ static void test_scores_by_name(void **state)
     const char *name;
     for (size_t k = 0; (name = hb_run_score_name(run, k)) != NULL; k++) {
         assert_ok(hb_run_scores(run, name, NULL, &t, &err));
-        assert_int_equal(t.n, 11); /* what was not scored is left out, not 0 */
+        assert_int_equal(t.n, 11); /* unscored samples are left out instead of being 0 */
         for (size_t i = 0; i < t.n; i++) {
             size_t index = i < 5 ? i : i + 1;
             assert_near(t.scores[i], score_of(index, k), 0);
@@ -339,7 +339,7 @@ static void test_old_runs(void **state)
     assert_ok(hb_run_scores(run, "pri:top5", NULL, &t, &err));
     assert_null(t.low);
     for (size_t i = 0; i < 12; i++) assert_near(t.scores[i], score_of(i, MEASURED), 0);
-    assert_null(t.prompts); /* which no run had then */
+    assert_null(t.prompts); /* which did not exist then */
     hb_score_table_free(&t);
     assert_fails(
         hb_run_scores(run, "pri", NULL, &t, &err), HB_ERR_ARGUMENT,
@@ -420,7 +420,7 @@ static void test_other_settings_are_refused(void **state)
                  "signals is \"hbar_s,pri,delta_mu,delta_sigma,delta_h,...\", not \"pri\"");
     hb_signal_set_free(signals);
     s = settings(), s.chat = "";
-    assert_ok(hb_run_create(run_path(state), &s, &run, &err)); /* as none */
+    assert_ok(hb_run_create(run_path(state), &s, &run, &err)); /* same as none */
     hb_run_close(run);
     s = settings(), s.chat = "chatml", s.system = "Be\nbrief";
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
@@ -433,7 +433,7 @@ static void test_other_settings_are_refused(void **state)
 
 #define EURO "\xE2\x82\xAC\xE2\x82\xAC" /* two of them */
 
-/* Long texts are shown where they differ, cut between characters, and as one line. */
+/* Long texts are shown around their difference, cut between characters and on one line. */
 static void test_long_settings(void **state)
 {
     static const char *const cases[][3] = {
@@ -492,7 +492,7 @@ static hb_run *create_of(void **state, uint64_t n_samples)
     return run;
 }
 
-/* With more samples a run is extended. With fewer, the samples asked for are the run, and the file
+/* With more samples a run is extended. With fewer, the run has only the requested samples, and the file
  * keeps the others. */
 static void test_other_numbers_of_samples(void **state)
 {
@@ -514,7 +514,7 @@ static void test_other_numbers_of_samples(void **state)
     for (uint64_t i = 7; i <= 9; i++) {
         assert_ok(hb_run_has(run, i, &has, &err));
         assert_int_equal(has, i != 9);
-        assert_ok(hb_run_has(run, i, &has, &err)); /* again is no error */
+        assert_ok(hb_run_has(run, i, &has, &err)); /* a second time is no error */
     }
     rows_are(run, "7 8 ");
     add(run, scored(9));
@@ -538,7 +538,7 @@ static void test_other_numbers_of_samples(void **state)
     hb_run_close(run);
 }
 
-/* A run may have scores that are not of a signal: columns of other names. */
+/* A run may have scores without a signal, in columns with other names. */
 static void test_scores_of_whole_samples(void **state)
 {
     hb_error err;
@@ -572,7 +572,7 @@ static void test_scores_of_whole_samples(void **state)
     hb_run_close(run);
 }
 
-/* A run to be continued must have a column for each score that is measured. */
+/* A run that is continued must have a column for each measured score. */
 static void test_columns_that_are_missing(void **state)
 {
     hb_error err;
@@ -612,7 +612,7 @@ static void test_files_that_are_no_runs(void **state)
     FILE *file = fopen(name, "rb");
     assert_int_equal(fread(kept, 1, sizeof kept, file), sizeof kept);
     fclose(file);
-    assert_memory_equal(kept, text, sizeof text); /* nothing of the user's is lost */
+    assert_memory_equal(kept, text, sizeof text); /* the user's file is unchanged */
 
     unlink(name);
     execute(name, "CREATE TABLE other (x)");
@@ -744,20 +744,20 @@ static void test_files_beside_the_run(void **state)
     hb_run_close(run);
     assert_false(is_there("-lock") || is_there("-wal") || is_there("-shm"));
     assert_int_equal(count_scored(state), 5);
-    assert_false(is_there("-wal") || is_there("-shm")); /* nor does a reader leave anything */
+    assert_false(is_there("-wal") || is_there("-shm")); /* a reader leaves nothing either */
 
     char name[160];
     snprintf(name, sizeof name, "%s-lock", path);
     write_file(name, "mine", 4);
     assert_ok(hb_run_create(path, &s, &run, &err));
     hb_run_close(run);
-    assert_true(is_there("-lock")); /* a file of somebody else */
+    assert_true(is_there("-lock")); /* somebody else's file */
     unlink(name);
     assert_int_equal(symlink("/no/such/file", name), 0);
     assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_IO, "-lock: ");
 }
 
-/* A run has the same lock under every name of its file. */
+/* All names of a run's file share one lock. */
 static void test_links_to_a_run(void **state)
 {
     hb_error err;
@@ -826,7 +826,7 @@ static void test_no_regular_file(void **state)
     assert_fails(hb_run_open(*state, &run, &err), HB_ERR_IO, "not a regular file");
 }
 
-/* While one process writes, another may read, and may not write. */
+/* While one process writes, another can read but not write. */
 static void test_one_writer(void **state)
 {
     hb_error err;
@@ -954,7 +954,7 @@ static void test_pass_1(void **state)
     assert_ok(hb_run_each(j.run, compare_text, all, &err));
     assert_non_null(strstr(all, "tokens and 6 more do not fit the context of 64"));
 
-    /* A sample's scores are those of generating for it alone. */
+    /* A sample's scores equal those of generating it alone. */
     hb_generate_options o = hb_generate_defaults();
     hb_generation g;
     char expected[512];
@@ -969,7 +969,7 @@ static void test_pass_1(void **state)
     close_job(&j);
 }
 
-/* Prompts of label `label` that are halted when generated with that monitor. */
+/* The number of prompts with this label that the monitor halts. */
 static size_t halted(hb_session *session, const hb_monitor *monitor, int label)
 {
     size_t n = 0;
@@ -1012,7 +1012,7 @@ static void test_halting(void **state)
         snprintf(name, sizeof name, "%s:%s", watched[k / 2], k % 2 ? "min" : "max");
         assert_ok(hb_run_scores(j.run, name, NULL, &t, &err));
         qsort(t.scores, t.n, sizeof *t.scores, compare_doubles);
-        m.tau = (t.scores[7] + t.scores[8]) / 2; /* between the samples in the middle */
+        m.tau = (t.scores[7] + t.scores[8]) / 2; /* between the two middle samples */
         m.lambda = 1e6;
         hb_score_table_free(&t);
         assert_ok(hb_run_halting(j.run, &m, NULL, &h, &err));
@@ -1029,7 +1029,7 @@ static void test_halting(void **state)
 
 /* ---- Answers ------------------------------------------------------------------------------------- */
 
-/* The first line the model gives to a prompt, released with free(). */
+/* The first line of the model's answer to a prompt; release it with free(). */
 static char *answer_to(hb_session *session, const char *prompt)
 {
     hb_error err;
@@ -1147,8 +1147,9 @@ static hb_status gather_outcome(void *user, const hb_run_sample *s)
     return HB_OK;
 }
 
-/* Rows do not depend on the number of samples evaluated together or on the size of the cache: bit for
- * bit with portable kernels, within rounding with others. Shared prefixes are evaluated once. */
+/* Rows do not depend on the number of samples evaluated together or on the size of the cache:
+ * bit-identical with portable kernels, within rounding with others. Shared prefixes are evaluated once.
+ */
 static void check_together(void **state, double tolerance)
 {
     static const struct {
@@ -1178,7 +1179,8 @@ static void check_together(void **state, double tolerance)
             assert_int_equal(got.n_tokens[k], first.n_tokens[k]);
         }
         assert_int_equal(work.tokens_evaluated + work.tokens_shared, evaluated);
-        /* All begin with "What is number ": alone, or with room for one, nothing can be shared. */
+        /* All prompts begin with "What is number ". With one sequence, or room for one, nothing can be
+         * shared. */
         if (i < 2) assert_int_equal(work.tokens_shared, 0);
         else assert_true(work.tokens_shared >= 15 * 9);
         close_job(&j);
@@ -1226,7 +1228,7 @@ static void test_interrupted_runs_continue(void **state)
     close_job(&j);
 }
 
-/* Samples committed, as another process sees them. */
+/* The number of committed samples that another process sees. */
 static uint64_t committed(const char *path)
 {
     hb_error err;
@@ -1323,6 +1325,7 @@ int main(int argc, char **argv)
         WITH_SCRATCH(test_skipping_can_be_interrupted),
         WITH_SCRATCH(test_wrong_session),
     };
-    setenv("HBAR_KERNELS", "portable", 1); /* results do not depend on other tokens, bit for bit */
+    setenv("HBAR_KERNELS", "portable",
+           1); /* results are bit-identical, whatever other tokens are evaluated */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

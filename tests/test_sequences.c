@@ -20,7 +20,8 @@ static int set_up(void **state, const char *name)
 {
     static fixture f;
     hb_error err;
-    setenv("HBAR_KERNELS", "portable", 1); /* results do not depend on other tokens, bit for bit */
+    setenv("HBAR_KERNELS", "portable",
+           1); /* results are bit-identical, whatever other tokens are evaluated */
     const hb_session_options one = {.n_ctx = 256, .n_threads = 2};
     const hb_session_options several = {
         .n_ctx = 256, .n_threads = 2, .n_sequences = 5, .n_positions = 640};

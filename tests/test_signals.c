@@ -24,7 +24,8 @@ static void check_distribution(const float *logits, size_t n, const distribution
     assert_near(hb_max_probability(&d), c->max_prob[i], 1e-6);
     assert_near(hb_margin(&d), c->margin[i], 1e-6);
     assert_near(hb_self_certainty(&d), c->self_certainty[i], 1e-6 * (1 + c->self_certainty[i]));
-    /* Near the uniform distribution the arc cosine turns a rounding into its root: compare cosines. */
+    /* Near the uniform distribution the arc cosine amplifies rounding errors to their square root, so
+     * this compares cosines. */
     assert_near(cos(acos(0) * hb_fisher_rao_distance(&d)), cos(acos(0) * c->fisher_rao[i]), 1e-6);
 }
 
@@ -178,7 +179,7 @@ static void test_cosine_limits(void **state)
     assert_true(isnan(hb_cosine_distance(a, (const float[]){NAN, 1}, 2)));
 }
 
-/* Every prefix of a sequence against sorting it. */
+/* Compares every prefix of a sequence with sorting it. */
 static void test_top5(void **state)
 {
     (void)state;
@@ -271,7 +272,7 @@ static void test_registry(void **state)
     assert_int_equal(hb_signal_risky(hb_signal_find("hbar_s")), HB_DIRECTION_AUTO);
 }
 
-/* Which values a signal's definition calls risky: those it has where the distribution is flat. */
+/* Each signal's definition says which values are risky: those of a flat distribution. */
 static void test_risky_values(void **state)
 {
     (void)state;
@@ -324,7 +325,7 @@ static void test_score_names(void **state)
     assert_ptr_equal(id.signal, hb_signal_find("delta_h"));
     assert_int_equal(id.aggregation, HB_AGGREGATION_LAST);
     assert_true(hb_score_find("perplexity", &id));
-    assert_int_equal(id.aggregation, HB_AGGREGATION_LAST); /* its usual one */
+    assert_int_equal(id.aggregation, HB_AGGREGATION_LAST); /* its usual aggregation */
     const char *const bad[] = {"",     ":",         ":mean",   "pr",       "prix",
                                "pri:", "pri:means", "pri:mea", "pri:mean:"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) assert_false(hb_score_find(bad[i], &id));
@@ -354,7 +355,7 @@ static void test_tails(void **state)
         free(name);
         free(same);
     }
-    char *other = hb_score_tail_name("mood", HB_DIRECTION_LOW); /* no score of hbar */
+    char *other = hb_score_tail_name("mood", HB_DIRECTION_LOW); /* not a score of hbar */
     assert_string_equal(other, "mood");
     free(other);
 }

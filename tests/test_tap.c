@@ -1,4 +1,4 @@
-/* The tap's outputs, alone and together. They are the same bits for any number of rows, blocks and
+/* The tap's outputs, alone and together. They are bit-identical for any number of rows, blocks and
  * threads. */
 #include "check.h"
 
@@ -15,8 +15,7 @@ typedef struct fixture {
     hb_model *model;
     hb_session *one, *three; /* threads */
     size_t vocab, d, layers;
-    double
-        rounding; /* of the output head: it may use activations as bytes, which the lens never does */
+    double rounding; /* of the output head, which may round activations to bytes; the lens never does */
     int32_t tokens[N_TOKENS];
 } fixture;
 

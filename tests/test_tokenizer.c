@@ -99,7 +99,7 @@ static void add_pieces(vocab_file *f, const piece *pieces, size_t n)
     for (size_t i = 0; i < n; i++) put(f, &pieces[i].type, 4);
 }
 
-/* Scores that prefer what comes first. */
+/* Scores that prefer earlier tokens. */
 static void add_scores(vocab_file *f, size_t n)
 {
     add_array(f, "tokenizer.ggml.scores", 6, n);
@@ -254,8 +254,8 @@ static void test_order_of_merges(void **state)
 
 /* ---- Special tokens ------------------------------------------------------------------------------ */
 
-/* Control tokens are recognised only when asked for, user-defined tokens always. The longest wins, and
- * neither takes part in merging. */
+/* Control tokens are recognised only on request, user-defined tokens always. The longest match wins,
+ * and neither kind takes part in merging. */
 static void test_special_tokens(void **state)
 {
     static const piece pieces[] = {
@@ -305,7 +305,8 @@ static void test_special_tokens(void **state)
     }
 }
 
-/* Of special tokens that are alike the last is found, and in plain text the last user-defined one. */
+/* Among special tokens with the same spelling the last is found; in plain text, the last user-defined
+ * one. */
 static void test_special_tokens_alike(void **state)
 {
     static const piece pieces[] = {{"@", CONTROL}, {"@", USER},    {"@", USER},
@@ -395,16 +396,17 @@ static void test_vocabularies_that_lie(void **state)
     assert_fails(open_file(state, &f, &model, &err), HB_ERR_UNSUPPORTED, "tokenizer 'wordpiece'");
 }
 
-/* Vocabularies may have pieces that are empty, duplicate or not text, and may lack tokens. */
+/* Vocabularies may have empty, duplicate and malformed pieces, and may lack tokens. */
 static void test_odd_vocabularies(void **state)
 {
     static const piece odd[] = {{"", NORMAL},  {"a", NORMAL}, {"a", NORMAL}, {"\xFF\xFE", NORMAL},
                                 {"b", UNUSED}, {"", CONTROL}, {"c", 0}};
     hb_model *model = open_bpe(state, odd, 7, NULL, 0);
-    expect_ids(model, "aa", false, "2 2"); /* the last of those that are alike */
+    expect_ids(model, "aa", false, "2 2"); /* the last of the duplicates */
     expect_ids(model, "aa", true, "2 2");
     expect_ids(model, "c", false, "6");
-    expect_ids(model, "azb", false, "2 4"); /* what has no token, where there is none for the unknown */
+    expect_ids(model, "azb", false,
+               "2 4"); /* text without a token, if there is no unknown token either */
     hb_model_close(model);
 
     vocab_file f = begin("gpt2");
@@ -417,7 +419,7 @@ static void test_odd_vocabularies(void **state)
     hb_model_close(model);
 
     static const piece one[] = {{"<unk>", UNKNOWN}};
-    model = open_spm(state, one, 1); /* its <s> and </s> are not even there */
+    model = open_spm(state, one, 1); /* it has no <s> and </s> */
     hb_error err;
     int32_t *tokens;
     size_t n;
@@ -457,7 +459,7 @@ static void test_any_bytes(void **state)
 
 enum { LENGTH = 1 << 20, DOUBLINGS = 10 };
 
-/* Tokenizes a megabyte of one character, in seconds of this processor's time, and checks the bytes. */
+/* Tokenizes a megabyte of one character and checks the bytes. Returns the processor time in seconds. */
 static void expect_quick(const hb_model *model, const char *character, size_t n_tokens)
 {
     hb_error err;
@@ -479,7 +481,7 @@ static void expect_quick(const hb_model *model, const char *character, size_t n_
     free(text);
 }
 
-/* A letter whose doublings up to 1024 are tokens, all found only by merging. */
+/* A letter whose repetitions 2, 4 ... 1024 are tokens that only merging finds. */
 static void test_a_megabyte_of_one_letter(void **state)
 {
     static char texts[DOUBLINGS + 1][1025], rules[DOUBLINGS][1026];
@@ -505,7 +507,7 @@ static void test_a_megabyte_of_one_letter(void **state)
     hb_model_close(model);
 }
 
-/* A vocabulary of special tokens that are all alike. */
+/* A vocabulary whose special tokens all have the same spelling. */
 static void test_many_alike(void **state)
 {
     enum { ALIKE = 100000 };
@@ -516,7 +518,8 @@ static void test_many_alike(void **state)
     hb_model_close(model);
 }
 
-/* The same through real vocabularies, and what regular expressions like least: runs of each class. */
+/* The same with real vocabularies and with long runs of each class, the worst case for regular
+ * expressions. */
 static void test_long_runs(void **state)
 {
     (void)state;
