@@ -67,14 +67,21 @@ static void describe_groups(const hb_byte_space *b, size_t from, size_t n)
     }
 }
 
+/* Whether unpacked weights exceed 127. */
+static bool is_wide(const hb_type_info *type)
+{
+    return type->offset > 64;
+}
+
 /* For weights with an offset: sets the value that each group's sum starts from, so that the offset
  * cancels. */
-static void undo_offset(const hb_type_info *type, const hb_byte_space *b, size_t from, size_t n,
-                        int32_t *start)
+static void undo_offset(const hb_kernels *k, const hb_type_info *type, const hb_byte_space *b,
+                        size_t from, size_t n, int32_t *start)
 {
     const size_t group = type->group;
     if (!group) return;
-    const int32_t offset = type->offset, *sums = b->sums[group / 32] + from / group;
+    const int32_t offset = k->wide_is_signed && is_wide(type) ? 0 : type->offset;
+    const int32_t *sums = b->sums[group / 32] + from / group;
     for (size_t g = 0; g < n / group; g++) start[from / group + g] = -offset * sums[g];
 }
 
@@ -87,7 +94,7 @@ static void prepare_bytes(const call *c, int32_t t)
                        b->sums[0] + to / 16);
         describe_groups(b, to, width);
         for (int p = 0; c->panels && p < c->count; p++)
-            undo_offset(hb_type_get_info(c->products[p].w->type), b, to, width, b->start[p]);
+            undo_offset(c->k, hb_type_get_info(c->products[p].w->type), b, to, width, b->start[p]);
     }
 }
 
@@ -105,18 +112,18 @@ static void prepare_floats(const call *c, int32_t t)
 static void direct_bytes(const call *c, const hb_product *p, size_t first, size_t count)
 {
     const hb_byte_space *b = &c->space->bytes;
-    const uint8_t *row = p->w->data + first * p->w->row_bytes;
-    for (size_t r = first; r < first + count; r++, row += p->w->row_bytes)
-        for (int32_t t = 0; t < c->n; t += HB_DIRECT) {
-            size_t from = (size_t)t * c->cols;
-            hb_bytes x = {.n = c->n - t < HB_DIRECT ? c->n - t : HB_DIRECT,
-                          .cols = c->cols,
-                          .q = b->q + from,
-                          .d = {b->d[0] + from / 16, b->d[1] + from / 32},
-                          .scaled = {b->scaled[0] + from / 16, b->scaled[1] + from / 32}};
-            c->k->dot[p->w->type](row, &x, p->y + (size_t)t * (size_t)p->w->rows + r,
-                                  (size_t)p->w->rows);
-        }
+    const size_t rows = (size_t)p->w->rows;
+    const uint8_t *weights = p->w->data + first * p->w->row_bytes;
+    for (int32_t t = 0; t < c->n; t += HB_DIRECT) {
+        size_t from = (size_t)t * c->cols;
+        hb_bytes x = {.n = c->n - t < HB_DIRECT ? c->n - t : HB_DIRECT,
+                      .cols = c->cols,
+                      .q = b->q + from,
+                      .d = {b->d[0] + from / 16, b->d[1] + from / 32},
+                      .scaled = {b->scaled[0] + from / 16, b->scaled[1] + from / 32}};
+        c->k->dot[p->w->type](weights, p->w->row_bytes, (int)count, &x, p->y + (size_t)t * rows + first,
+                              rows);
+    }
 }
 
 static void direct_floats(const call *c, const hb_product *p, size_t first, size_t count,
@@ -150,21 +157,6 @@ static size_t row_offset(const hb_matrix *w, size_t at)
     return at / type->block * type->block_bytes;
 }
 
-/* Fills the panel in two steps: unpacks row by row, then transposes. */
-static void unpack_rows(const call *c, const hb_matrix *w, const uint8_t *stored, size_t count,
-                        size_t width, hb_panel_space *space)
-{
-    const hb_type_info *type = hb_type_get_info(w->type);
-    size_t groups = width / type->group;
-    uint8_t *rows = (uint8_t *)space->rows;
-    for (size_t r = 0; r < count; r++)
-        c->k->unpack[w->type](stored + r * w->row_bytes, width, rows + r * HB_PANEL_DEPTH, space->d[r],
-                              space->m[r]);
-    c->k->transpose(space->rows, HB_PANEL_DEPTH / 4, width / 4, space->panel);
-    c->k->transpose(space->d, HB_PANEL_GROUPS, groups, space->turned_d);
-    if (!type->offset) c->k->transpose(space->m, HB_PANEL_GROUPS, groups, space->turned_m);
-}
-
 /* Multiplies columns [at, at + width) of up to panel_rows rows by all tokens and adds the results to
  * space->acc. */
 static void panel_bytes(const call *c, int number, size_t first, size_t count, size_t at, size_t width,
@@ -175,17 +167,14 @@ static void panel_bytes(const call *c, int number, size_t first, size_t count, s
     const hb_byte_space *b = &c->space->bytes;
     size_t group = type->group, from = place(c, 0, at);
     const uint8_t *stored = w->data + first * w->row_bytes + row_offset(w, at);
-    hb_fill *fill = c->k->fill[w->type];
-    if (fill)
-        fill(stored, w->row_bytes, (int)count, width, (uint8_t *)space->panel, space->turned_d,
-             space->turned_m);
-    else unpack_rows(c, w, stored, count, width, space);
+    c->k->fill[w->type](stored, w->row_bytes, (int)count, width, (uint8_t *)space->panel, space->d,
+                        space->m);
     const hb_panel panel = {.depth = width,
                             .group = group,
-                            .wide = type->offset > 64,
+                            .wide = is_wide(type),
                             .u = (const uint8_t *)space->panel,
-                            .d = space->turned_d,
-                            .m = type->offset ? NULL : space->turned_m,
+                            .d = space->d,
+                            .m = type->offset ? NULL : space->m,
                             .n = c->n,
                             .q = b->q + from,
                             .dx = b->d[group / 32] + from / group,

@@ -20,14 +20,12 @@ typedef struct hb_byte_space {
     int32_t *start[HB_PRODUCTS];
 } hb_byte_space;
 
-/* Buffers in which a thread makes panels. `rows` and `panel` hold floats or bytes; transposing moves
- * 4-byte words. */
+/* Buffers in which a thread makes panels. `panel` holds floats or bytes. */
 #define HB_PANEL_GROUPS (HB_PANEL_DEPTH / 16)
 typedef struct hb_panel_space {
     float rows[HB_PANEL_ROWS * HB_PANEL_DEPTH];
     float panel[HB_PANEL_ROWS * HB_PANEL_DEPTH];
-    float d[HB_PANEL_ROWS][HB_PANEL_GROUPS], m[HB_PANEL_ROWS][HB_PANEL_GROUPS];
-    float turned_d[HB_PANEL_GROUPS * HB_PANEL_ROWS], turned_m[HB_PANEL_GROUPS * HB_PANEL_ROWS];
+    float d[HB_PANEL_GROUPS * HB_PANEL_ROWS], m[HB_PANEL_GROUPS * HB_PANEL_ROWS];
     float acc[HB_BATCH * HB_PANEL_ROWS];
 } hb_panel_space;
 

@@ -10,37 +10,129 @@
 #include "engine/kernels/float.h"
 
 #ifdef HB_VNNI
+#define WIDE_IS_SIGNED 0
+
 static inline vi dot4(vi sums, vb u, vb q, bool wide)
 {
     (void)wide;
     return (vi)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)u, (__m256i)q);
 }
 #else
-/* Pairs of products are added in 16 bits, which can hold the sum of two products of 128 * 127. */
-static inline __m256i dot4_narrow(__m256i sums, __m256i u, __m256i q)
-{
-    __m256i pairs = _mm256_maddubs_epi16(u, q);
-    return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
-}
+#define WIDE_IS_SIGNED 1
 
-static inline vi dot4(vi sums, vb u, vb q, bool wide)
+/* Pairs of products are added in 16 bits, which can hold the sum of two products of 128 * 127. Signed
+ * weights pass their signs to the activations. */
+static inline vi dot4(vi sums, vb w, vb q, bool wide)
 {
-    if (!wide) return (vi)dot4_narrow((__m256i)sums, (__m256i)u, (__m256i)q);
-    const __m256i low = _mm256_set1_epi8(0x7F);
-    __m256i s = dot4_narrow((__m256i)sums, _mm256_and_si256((__m256i)u, low), (__m256i)q);
-    return (vi)dot4_narrow(s, _mm256_andnot_si256(low, (__m256i)u), (__m256i)q);
+    __m256i u = (__m256i)w, x = (__m256i)q;
+    if (wide) x = _mm256_sign_epi8(x, u);
+    if (wide) u = _mm256_abs_epi8(u);
+    __m256i pairs = _mm256_maddubs_epi16(u, x);
+    return sums + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 #endif
 
-static inline vf spread(const float *values, size_t group)
-{
-    if (group == 32) return vf_all(values[0]);
-    return (vf)_mm256_set_m128(_mm_set1_ps(values[1]), _mm_set1_ps(values[0]));
-}
-
 #include "engine/kernels/bytes.h"
 
-#define ROWS ((size_t)BYTE_VECTORS * HB_LANES) /* in a panel */
+static inline vf load_groups(const float *from, size_t group)
+{
+    (void)group; /* a vector is not longer than 8 groups */
+    return vf_load(from);
+}
+
+static inline vf spread(const float *values, int j, size_t group)
+{
+    if (group == 32) return vf_all(values[j]);
+    double both; /* two groups of 16 */
+    memcpy(&both, values + 2 * j, sizeof both);
+    return (vf)_mm256_permutevar_ps(_mm256_castpd_ps(_mm256_set1_pd(both)),
+                                    _mm256_set_epi32(1, 1, 1, 1, 0, 0, 0, 0));
+}
+
+static inline vb block_nibbles(const uint8_t *from, int within)
+{
+    (void)within; /* all of them */
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)from);
+    __m256i both = _mm256_set_m128i(_mm_srli_epi16(low, 4), low);
+    return (vb)_mm256_and_si256(both, _mm256_set1_epi8(0xF));
+}
+
+static inline vb repeat16(const uint8_t *from)
+{
+    return (vb)_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)from));
+}
+
+static inline vb chosen_by(vb values, vb index)
+{
+    return (vb)_mm256_shuffle_epi8((__m256i)values, (__m256i)index);
+}
+
+static inline vb repeat4(const uint8_t *from, int within)
+{
+    int32_t four;
+    (void)within;
+    memcpy(&four, from, sizeof four);
+    const __m256i eight =
+        _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202, 0x0101010101010101, 0);
+    return (vb)_mm256_shuffle_epi8(_mm256_set1_epi32(four), eight);
+}
+
+static inline float half_float(uint16_t half)
+{
+    return _cvtsh_ss(half);
+}
+
+static inline void times_bytes(float d, const uint64_t *bytes, int n, int zero, vf *out)
+{
+    for (int i = 0; i < n; i++) {
+        __m256i whole = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128((long long)bytes[i]));
+        whole = _mm256_sub_epi32(whole, _mm256_set1_epi32(zero));
+        out[i] = (vf)_mm256_mul_ps(_mm256_cvtepi32_ps(whole), _mm256_set1_ps(d));
+    }
+}
+
+static inline void eight_halves(const void *from, size_t stride, vf *out)
+{
+    uint16_t h[8];
+    EACH(i, 8) memcpy(&h[i], (const uint8_t *)from + (size_t)i * stride, sizeof *h);
+    __m128i eight = _mm_set_epi16((short)h[7], (short)h[6], (short)h[5], (short)h[4], (short)h[3],
+                                  (short)h[2], (short)h[1], (short)h[0]);
+    *out = (vf)_mm256_cvtph_ps(eight);
+}
+
+INLINE void four_words(const uint8_t *const *row, size_t at, vi *w)
+{
+    __m256i z[4];
+    EACH(i, 4)
+    {
+        __m128i low = _mm_loadu_si128((const __m128i *)(const void *)(row[i] + at));
+        __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(row[4 + i] + at));
+        z[i] = _mm256_set_m128i(high, low);
+    }
+    __m256i low01 = _mm256_unpacklo_epi32(z[0], z[1]), high01 = _mm256_unpackhi_epi32(z[0], z[1]);
+    __m256i low23 = _mm256_unpacklo_epi32(z[2], z[3]), high23 = _mm256_unpackhi_epi32(z[2], z[3]);
+    w[0] = (vi)_mm256_unpacklo_epi64(low01, low23);
+    w[1] = (vi)_mm256_unpackhi_epi64(low01, low23);
+    w[2] = (vi)_mm256_unpacklo_epi64(high01, high23);
+    w[3] = (vi)_mm256_unpackhi_epi64(high01, high23);
+}
+
+INLINE vf words_halves(vi w)
+{
+    __m128i low = _mm256_castsi256_si128((__m256i)w), high = _mm256_extracti128_si256((__m256i)w, 1);
+    return (vf)_mm256_cvtph_ps(_mm_packus_epi32(low, high));
+}
+
+INLINE vf two_bytes(const uint8_t *const *row, size_t at)
+{
+    uint16_t h[8];
+    EACH(i, 8) memcpy(&h[i], row[i] + at, sizeof *h);
+    return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)h));
+}
+
+#include "engine/kernels/fills.h"
+#include "engine/kernels/parts.h"
+#include "engine/kernels/rows.h"
 
 /* Transposes eight rows of eight words. */
 static void turn8(const uint8_t *from, size_t stride, uint8_t *to)
@@ -109,13 +201,14 @@ const hb_kernels hb_kernels_avx2 = {
     .name = "avx2",
 #endif
     .to_f32 = {[HB_TYPE_F16] = f16c_to_f32, COMMON_TO_F32},
-    .unpack = {COMMON_UNPACK},
-    .dot = {COMMON_DOT},
+    .dot = {EACH_QUANTISED(_dot)},
     .tile = {EACH_TILE},
     .quantise = quantise,
     .panel_rows = ROWS,
     .direct = 3,
     .direct_floats = 24,
+    .fill = {EACH_QUANTISED(_fill)},
+    .wide_is_signed = WIDE_IS_SIGNED,
     .transpose = transpose,
     .panel = panel_product,
     .outer = outer,

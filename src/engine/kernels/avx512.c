@@ -33,22 +33,81 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
 }
 #endif
 
-static inline vf spread(const float *values, size_t group)
+#define WIDE_IS_SIGNED 0
+
+static inline vf load_groups(const float *from, size_t group)
 {
-    __m512 v = _mm512_broadcast_f32x4(_mm_loadu_ps(values));
-    const __m512i of32 = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m512i of16 = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
-    return (vf)_mm512_permutevar_ps(v, group == 32 ? of32 : of16);
+    return group == 16 ? vf_load(from) : (vf)_mm512_zextps256_ps512(_mm256_loadu_ps(from));
 }
 
-#ifdef HB_VNNI
-#define OWN_DOTS
-#endif
+static inline vf spread(const float *values, int j, size_t group)
+{
+    const __m512i of32 = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m512i of16 = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+    __m512i lanes = group == 32 ? _mm512_add_epi32(of32, _mm512_set1_epi32(2 * j))
+                                : _mm512_add_epi32(of16, _mm512_set1_epi32(4 * j));
+    return (vf)_mm512_permutexvar_ps(lanes, (__m512)vf_load(values));
+}
+
+static inline float half_float(uint16_t half)
+{
+    return _cvtsh_ss(half);
+}
+
 #include "engine/kernels/bytes.h"
+
+static inline void times_bytes(float d, const uint64_t *bytes, int n, int zero, vf *out)
+{
+    __m128i both = _mm_set_epi64x(n > 1 ? (long long)bytes[1] : 0, (long long)bytes[0]);
+    __m512i whole = _mm512_sub_epi32(_mm512_cvtepu8_epi32(both), _mm512_set1_epi32(zero));
+    *out = (vf)_mm512_mul_ps(_mm512_cvtepi32_ps(whole), _mm512_set1_ps(d));
+}
+
+static inline vb repeat16(const uint8_t *from)
+{
+    return (vb)_mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)from));
+}
+
+static inline vb chosen_by(vb values, vb index)
+{
+    return (vb)_mm512_shuffle_epi8((__m512i)values, (__m512i)index);
+}
+
+INLINE __m512i quarters(const uint8_t *const *row, size_t at)
+{
+    __m128i q[4];
+    EACH(i, 4) q[i] = _mm_loadu_si128((const __m128i *)(const void *)(row[4 * i] + at));
+    __m512i z = _mm512_inserti32x4(_mm512_castsi128_si512(q[0]), q[1], 1);
+    return _mm512_inserti32x4(_mm512_inserti32x4(z, q[2], 2), q[3], 3);
+}
+
+INLINE void four_words(const uint8_t *const *row, size_t at, vi *w)
+{
+    __m512i z[4];
+    EACH(i, 4) z[i] = quarters(row + i, at);
+    __m512i low01 = _mm512_unpacklo_epi32(z[0], z[1]), high01 = _mm512_unpackhi_epi32(z[0], z[1]);
+    __m512i low23 = _mm512_unpacklo_epi32(z[2], z[3]), high23 = _mm512_unpackhi_epi32(z[2], z[3]);
+    w[0] = (vi)_mm512_unpacklo_epi64(low01, low23);
+    w[1] = (vi)_mm512_unpackhi_epi64(low01, low23);
+    w[2] = (vi)_mm512_unpacklo_epi64(high01, high23);
+    w[3] = (vi)_mm512_unpackhi_epi64(high01, high23);
+}
+
+INLINE vf words_halves(vi w)
+{
+    return (vf)_mm512_cvtph_ps(_mm512_cvtepi32_epi16((__m512i)w));
+}
+
+INLINE vf two_bytes(const uint8_t *const *row, size_t at)
+{
+    uint16_t h[16];
+    EACH(i, 16) memcpy(&h[i], row[i] + at, sizeof *h);
+    return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)h));
+}
+
 #include "engine/kernels/fills.h"
-#ifdef HB_VNNI
-#include "engine/kernels/vnni_dots.h"
-#endif
+#include "engine/kernels/parts512.h"
+#include "engine/kernels/rows.h"
 
 /* The mask of the lanes that remain from i on. */
 static inline __mmask16 lanes(size_t i, size_t n)
@@ -151,17 +210,14 @@ const hb_kernels hb_kernels_avx512 = {
     .name = "avx512",
 #endif
     .to_f32 = {[HB_TYPE_F16] = f16_zmm_to_f32, COMMON_TO_F32},
-    .unpack = {COMMON_UNPACK},
-    .dot = {COMMON_DOT},
+    .dot = {EACH_QUANTISED(_dot)},
     .tile = {EACH_TILE},
     .quantise = quantise,
     .panel_rows = HB_PANEL_ROWS,
     .direct = 3,
     .direct_floats = 24,
-    .fill = {[HB_TYPE_Q4_0] = q4_0_fill,
-             [HB_TYPE_Q8_0] = q8_0_fill,
-             [HB_TYPE_Q4_K] = q4_k_fill,
-             [HB_TYPE_Q6_K] = q6_k_fill},
+    .fill = {EACH_QUANTISED(_fill)},
+    .wide_is_signed = WIDE_IS_SIGNED,
     .transpose = transpose,
     .panel = panel_product,
     .outer = outer,

@@ -4,8 +4,8 @@
  *
  *   vi dot4(vi sums, vb u, vb q, bool wide)
  *       adds u[4i] q[4i] + ... + u[4i+3] q[4i+3] to lane i; u is at most 127 unless `wide`
- *   vf spread(const float *values, size_t group)
- *       sets each lane, which stands for 4 weights, to the value of its group
+ *   WIDE_IS_SIGNED
+ *       whether wide weights are bytes from -128 to 127 instead, for which 128 was subtracted from u
  *   BYTE_VECTORS, BYTE_TOKENS
  *       for panels: number of vectors of rows, and number of tokens processed together
  */
@@ -17,6 +17,10 @@
 
 #define STEP ((size_t)HB_LANES * 4) /* weights in a vector */
 
+/* Vectors that hold the scales of 256 weights, in groups of 32 and of 16. */
+#define HALF  (HB_LANES > 8 ? 1 : 8 / HB_LANES)
+#define WHOLE (16 / HB_LANES)
+
 typedef int8_t lane_bytes __attribute__((vector_size(HB_LANES))); /* one for each lane of floats */
 
 static inline vb vb_load(const void *from)
@@ -24,6 +28,17 @@ static inline vb vb_load(const void *from)
     vb v;
     memcpy(&v, from, sizeof v);
     return v;
+}
+
+INLINE vb all(const int byte)
+{
+    return (int8_t)byte - (vb){0};
+}
+
+/* Wide weights u as dot4 takes them. */
+INLINE vb as_wide(vb u)
+{
+    return WIDE_IS_SIGNED ? u ^ all(-128) : u;
 }
 
 /* Quantises groups of 32 activations: the greatest magnitude of a group becomes 127. A group that is
@@ -59,75 +74,6 @@ static void quantise(const float *x, size_t n, int8_t *q, float *d, int32_t *sum
         }
     }
 }
-
-/* ---- A few tokens: weights are read in place --------------------------------------------------- */
-
-#define CHUNK ((size_t)512) /* weights unpacked at a time */
-
-/* Unpacked groups of weights. */
-typedef struct row_chunk {
-    _Alignas(64) uint8_t u[CHUNK];
-    float d[CHUNK / 16], m[CHUNK / 16];
-} row_chunk;
-
-/* Fills `scale` with the scales of weights times the scales of activations, for the n groups of a
- * chunk; groups missing from the last chunk get 0. Adds minima times sums of activations to *low. */
-INLINE void scale_groups(const row_chunk *c, size_t n, size_t full, const float *dx, const float *sums,
-                         float *scale, vf *low)
-{
-    if (n == full) {
-        for (size_t g = 0; g < full; g += HB_LANES) {
-            vf_store(scale + g, vf_load(c->d + g) * vf_load(dx + g));
-            *low += vf_load(c->m + g) * vf_load(sums + g);
-        }
-        return;
-    }
-    for (size_t g = 0; g < full; g++) scale[g] = g < n ? c->d[g] * dx[g] : 0;
-    for (size_t g = 0; g < n; g++) (*low)[g % HB_LANES] += c->m[g] * sums[g];
-}
-
-/* Multiplies one row of weights, in blocks of `block`, by T tokens. All arguments except pointers are
- * constants where this is inlined. */
-INLINE void dot_row(hb_unpack *unpack, const size_t block, const size_t block_bytes, const size_t group,
-                    const bool wide, const int T, const void *row, const hb_bytes *x, float *y,
-                    size_t ldy)
-{
-    row_chunk c;
-    float scale[CHUNK / 16];
-    vf acc[HB_DIRECT], low[HB_DIRECT];
-    EACH(t, T) acc[t] = low[t] = vf_all(0);
-    memset(c.u, 0, sizeof c.u);
-    for (size_t at = 0; at < x->cols; at += CHUNK) {
-        size_t n = x->cols - at < CHUNK ? x->cols - at : CHUNK;
-        unpack((const uint8_t *)row + at / block * block_bytes, n, c.u, c.d, c.m);
-        EACH(t, T)
-        {
-            size_t place = (size_t)t * x->cols + at;
-            scale_groups(&c, n / group, CHUNK / group, x->d[group / 32] + place / group,
-                         x->scaled[group / 32] + place / group, scale, &low[t]);
-            for (size_t i = 0; i < CHUNK; i += STEP) {
-                vi sum = dot4((vi){0}, vb_load(c.u + i), vb_load(x->q + place + i), wide);
-                acc[t] += __builtin_convertvector(sum, vf) * spread(scale + i / group, group);
-            }
-        }
-    }
-    EACH(t, T) y[(size_t)t * ldy] = vf_sum(acc[t]) - vf_sum(low[t]);
-}
-
-#define DOT(type, block, group, wide)                                                                  \
-    static void type##_dot(const void *row, const hb_bytes *x, float *y, size_t ldy)                   \
-    {                                                                                                  \
-        const size_t bytes = sizeof(block_##type);                                                     \
-        if (x->n == 1) dot_row(type##_unpack, block, bytes, group, wide, 1, row, x, y, ldy);           \
-        else if (x->n == 2) dot_row(type##_unpack, block, bytes, group, wide, 2, row, x, y, ldy);      \
-        else if (x->n == 3) dot_row(type##_unpack, block, bytes, group, wide, 3, row, x, y, ldy);      \
-        else dot_row(type##_unpack, block, bytes, group, wide, 4, row, x, y, ldy);                     \
-    }
-EACH_OTHER_SHAPE(DOT)
-#ifndef OWN_DOTS
-EACH_COMMON_SHAPE(DOT)
-#endif
-#define COMMON_DOT EACH_QUANTISED(_dot)
 
 #ifdef BYTE_TOKENS
 /* ---- Many tokens: weights are in panels --------------------------------------------------------- */

@@ -148,9 +148,11 @@ static inline void bf16_to_f32(const void *blocks, float *out, size_t n)
     for (size_t i = 0; i < n; i++) out[i] = bits_f32((uint32_t)h[i] << 16);
 }
 
-/* ---- Affine groups -------------------------------------------------------------------------------
- *
- * Each unpacker turns n weights, whole blocks, into groups (see hb_unpack). */
+/* ---- Affine groups ------------------------------------------------------------------------------- */
+
+/* Unpacks n weights, whole blocks of one quantised type, into affine groups of the type's group size:
+ * weight i is d[g] * u[i] - m[g], where g = i / group. */
+typedef void unpacker(const void *blocks, size_t n, uint8_t *u, float *d, float *m);
 
 /* Unpacks 16 bytes: the 16 low nibbles, then the 16 high nibbles. */
 static inline void nibbles(const uint8_t *qs, uint8_t *u)
@@ -362,13 +364,17 @@ static inline void iq4_xs_unpack(const void *blocks, size_t n, uint8_t *u, float
 
 /* The scale is a power of two, stored as its exponent (OCP Microscaling Formats 1.0, E8M0). It is
  * halved because the values of the codebook are doubled. */
+static inline float mxfp4_scale(uint32_t e)
+{
+    return bits_f32(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+}
+
 static inline void mxfp4_unpack(const void *blocks, size_t n, uint8_t *u, float *d, float *m)
 {
     const block_mxfp4 *b = blocks;
     for (size_t k = 0; k < n / 32; k++, u += 32) {
-        uint32_t e = b[k].exponent;
         chosen(b[k].qs, mxfp4_values, u);
-        d[k] = bits_f32(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+        d[k] = mxfp4_scale(b[k].exponent);
         m[k] = MXFP4_OFFSET * d[k];
     }
 }
@@ -378,7 +384,7 @@ static inline void mxfp4_unpack(const void *blocks, size_t n, uint8_t *u, float 
  * In every type, d * u and m are exact in single precision. So w = d * u - m is rounded at most once
  * and equals the value that the type defines. */
 
-static inline __attribute__((always_inline)) void affine_to_f32(hb_unpack *unpack, size_t block,
+static inline __attribute__((always_inline)) void affine_to_f32(unpacker *unpack, size_t block,
                                                                 size_t block_bytes, size_t group,
                                                                 const void *blocks, float *out,
                                                                 size_t n)
@@ -394,22 +400,21 @@ static inline __attribute__((always_inline)) void affine_to_f32(hb_unpack *unpac
     }
 }
 
-#define TO_F32(name, block, group, wide)                                                               \
+#define TO_F32(name, block, group, wide, offset)                                                       \
     static inline void name##_to_f32(const void *blocks, float *out, size_t n)                         \
     {                                                                                                  \
         affine_to_f32(name##_unpack, block, sizeof(block_##name), group, blocks, out, n);              \
     }
 
-/* Each quantised type: number of weights in a block and in a group, and whether u exceeds 127. The
- * common types are separate, because some files have their own products for them. */
-#define EACH_COMMON_SHAPE(how)                                                                         \
-    how(q4_0, 32, 32, false) how(q8_0, 32, 32, true) how(q4_k, 256, 32, false) how(q6_k, 256, 16, false)
-#define EACH_OTHER_SHAPE(how)                                                                          \
-    how(q4_1, 32, 32, false) how(q5_0, 32, 32, false) how(q5_1, 32, 32, false)                         \
-        how(q2_k, 256, 16, false) how(q3_k, 256, 16, false) how(q5_k, 256, 32, false)                  \
-            how(iq4_nl, 32, 32, true) how(iq4_xs, 256, 32, true) how(mxfp4, 32, 32, false)
-EACH_COMMON_SHAPE(TO_F32)
-EACH_OTHER_SHAPE(TO_F32)
+/* Each quantised type: number of weights in a block and in a group, whether u exceeds 127, and the
+ * offset as in hb_type_info. */
+#define EACH_SHAPE(how)                                                                                \
+    how(q4_0, 32, 32, false, 8) how(q4_1, 32, 32, false, 0) how(q5_0, 32, 32, false, 16)               \
+        how(q5_1, 32, 32, false, 0) how(q8_0, 32, 32, true, 128) how(q2_k, 256, 16, false, 0)          \
+            how(q3_k, 256, 16, false, 4) how(q4_k, 256, 32, false, 0) how(q5_k, 256, 32, false, 0)     \
+                how(q6_k, 256, 16, false, 32) how(iq4_nl, 32, 32, true, IQ4_OFFSET)                    \
+                    how(iq4_xs, 256, 32, true, IQ4_OFFSET) how(mxfp4, 32, 32, false, MXFP4_OFFSET)
+EACH_SHAPE(TO_F32)
 
 /* The entries of the tables in hb_kernels. F16 to floats is not included, because processors have
  * instructions for it. */
@@ -420,6 +425,5 @@ EACH_OTHER_SHAPE(TO_F32)
     [HB_TYPE_Q6_K] = q6_k##how, [HB_TYPE_IQ4_NL] = iq4_nl##how, [HB_TYPE_IQ4_XS] = iq4_xs##how,        \
     [HB_TYPE_MXFP4] = mxfp4##how
 #define COMMON_TO_F32 [HB_TYPE_BF16] = bf16_to_f32, EACH_QUANTISED(_to_f32)
-#define COMMON_UNPACK EACH_QUANTISED(_unpack)
 
 #endif

@@ -1,168 +1,324 @@
-/* Fills panels of the most common types: transposes packed words of sixteen rows and unpacks them in
- * registers, so that panels are worthwhile for few tokens already. For avx512.c. */
+/* Fills panels: transposes packed words of as many rows as a vector has lanes and unpacks them in
+ * registers, so that panels are worthwhile for few tokens already. In addition to what bytes.h needs,
+ * the including file defines, for HB_LANES rows, each in one lane:
+ *
+ *   void four_words(const uint8_t *const *row, size_t at, vi *w)
+ *       the four 32-bit words that begin `at` bytes into each row; w[i] gets word i
+ *   vf words_halves(vi w)
+ *       the half-precision numbers in the low 16 bits as floats; the high 16 bits are 0
+ *   vf two_bytes(const uint8_t *const *row, size_t at)
+ *       the half-precision numbers that stand `at` bytes into each row
+ *   vb repeat16(const uint8_t *from)
+ *       the sixteen bytes at `from`, repeated
+ *   vb chosen_by(vb values, vb index)
+ *       each byte the one of 16 repeated values that `index` names */
 #ifndef HB_ENGINE_KERNELS_FILLS_H
 #define HB_ENGINE_KERNELS_FILLS_H
 
-#include "engine/kernels/dequantize.h"
-#include "engine/kernels/vector.h"
+#include "engine/kernels/bytes.h"
 
-INLINE __m128i quarter(const void *from)
-{
-    return _mm_loadu_si128((const __m128i *)from);
-}
-
-/* Loads and transposes four words of sixteen rows, `at` bytes into each row: w[i] gets word i of every
- * row. */
-INLINE void four_words(const uint8_t *const *row, size_t at, __m512i *w)
-{
-    __m512i z[4];
-    EACH(i, 4)
-    {
-        z[i] = _mm512_castsi128_si512(quarter(row[i] + at));
-        z[i] = _mm512_inserti32x4(z[i], quarter(row[4 + i] + at), 1);
-        z[i] = _mm512_inserti32x4(z[i], quarter(row[8 + i] + at), 2);
-        z[i] = _mm512_inserti32x4(z[i], quarter(row[12 + i] + at), 3);
-    }
-    __m512i low01 = _mm512_unpacklo_epi32(z[0], z[1]), high01 = _mm512_unpackhi_epi32(z[0], z[1]);
-    __m512i low23 = _mm512_unpacklo_epi32(z[2], z[3]), high23 = _mm512_unpackhi_epi32(z[2], z[3]);
-    w[0] = _mm512_unpacklo_epi64(low01, low23);
-    w[1] = _mm512_unpackhi_epi64(low01, low23);
-    w[2] = _mm512_unpacklo_epi64(high01, high23);
-    w[3] = _mm512_unpackhi_epi64(high01, high23);
-}
-
-/* The F16 values that lie `at` bytes into each of sixteen rows, as floats. */
-INLINE __m512 sixteen_halves(const uint8_t *const *row, size_t at)
-{
-    uint16_t h[16];
-    EACH(i, 16) memcpy(&h[i], row[i] + at, sizeof *h);
-    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)h));
-}
+#define ROWS ((size_t)BYTE_VECTORS * HB_LANES) /* in a panel */
 
 /* (w >> right) & mask; a negative `right` shifts left. */
-INLINE __m512i bits_of(__m512i w, const int right, __m512i mask)
+INLINE vi bits_of(vi w, const int right, const int32_t mask)
 {
-    w = right < 0 ? _mm512_slli_epi32(w, (unsigned)-right) : _mm512_srli_epi32(w, (unsigned)right);
-    return _mm512_and_si512(w, mask);
+    return (right < 0 ? w << -right : w >> right) & mask;
 }
 
-INLINE void put(uint8_t *u, size_t quad, __m512i w)
+/* As bits_of, with the same mask for each byte. */
+INLINE vi byte_bits(vi w, const int right, const int mask)
 {
-    _mm512_storeu_si512(u + quad * HB_PANEL_ROWS * 4, w);
+    return bits_of(w, right, mask * 0x01010101);
 }
 
-/* Each of the following fills half a panel from sixteen rows of n weights. */
-
-INLINE void q4_0_half(const uint8_t *const *row, size_t n, uint8_t *u, float *d, float *m)
+/* Puts four weights of each row in their place. */
+INLINE void put(uint8_t *u, size_t quad, vi w)
 {
-    const __m512i nibble = _mm512_set1_epi8(0xF);
-    (void)m;
-    for (size_t k = 0; k < n / 32; k++, d += HB_PANEL_ROWS) {
-        size_t at = k * sizeof(block_q4_0);
-        __m512i w[4];
-        four_words(row, at + offsetof(block_q4_0, qs), w);
-        EACH(i, 4) put(u, 8 * k + (size_t)i, bits_of(w[i], 0, nibble));
-        EACH(i, 4) put(u, 8 * k + 4 + (size_t)i, bits_of(w[i], 4, nibble));
-        _mm512_storeu_ps(d, sixteen_halves(row, at + offsetof(block_q4_0, d)));
-    }
+    memcpy(u + quad * ROWS * 4, &w, sizeof w);
 }
 
-INLINE void q8_0_half(const uint8_t *const *row, size_t n, uint8_t *u, float *d, float *m)
+/* Puts 32 weights from 16 bytes of nibbles. */
+INLINE void put_nibbles(const uint8_t *const *row, size_t at, uint8_t *u, size_t quad)
 {
-    (void)m;
-    for (size_t k = 0; k < n / 32; k++, d += HB_PANEL_ROWS) {
-        size_t at = k * sizeof(block_q8_0);
-        __m512i w[8];
-        EACH(i, 2) four_words(row, at + offsetof(block_q8_0, qs) + 16 * (size_t)i, w + 4 * i);
-        EACH(i, 8) put(u, 8 * k + (size_t)i, _mm512_xor_si512(w[i], _mm512_set1_epi8(-128)));
-        _mm512_storeu_ps(d, sixteen_halves(row, at + offsetof(block_q8_0, d)));
-    }
+    vi w[4];
+    four_words(row, at, w);
+    EACH(i, 4) put(u, quad + (size_t)i, byte_bits(w[i], 0, 0xF));
+    EACH(i, 4) put(u, quad + 4 + (size_t)i, byte_bits(w[i], 4, 0xF));
 }
 
-/* Stores the scales or minima of the eight groups. Groups 0 to 3 come from `low`; groups 4 to 7 come
- * from the nibbles of `high` that begin at bit `nibble` and from the top bits of `low` (see
- * q4_k_scale). */
-INLINE void q4_k_sixteen(__m512i low, __m512i high, const int nibble, __m512 times, float *out)
+/* The same, each nibble naming one of 16 values. */
+INLINE void put_chosen(const uint8_t *const *row, size_t at, vb values, uint8_t *u, size_t quad)
 {
-    EACH(j, 8)
+    vi w[4];
+    four_words(row, at, w);
+    EACH(i, 8)
+    put(u, quad + (size_t)i, (vi)chosen_by(values, (vb)byte_bits(w[i % 4], i / 4 * 4, 0xF)));
+}
+
+/* The same with the fifth bits from the word at `qh`: four bits of it move to four bytes. */
+INLINE void put_fives(const uint8_t *const *row, size_t qh, uint8_t *u, size_t quad)
+{
+    vi head[4], w[4];
+    four_words(row, qh, head);
+    four_words(row, qh + 4, w);
+    EACH(i, 8)
     {
-        const int bit = j % 4 * 8;
-        __m512i top = bits_of(low, bit + 2, _mm512_set1_epi32(0x30));
-        __m512i whole = j < 4
-                            ? bits_of(low, bit, _mm512_set1_epi32(63))
-                            : _mm512_or_si512(bits_of(high, bit + nibble, _mm512_set1_epi32(0xF)), top);
-        _mm512_storeu_ps(out + j * HB_PANEL_ROWS, _mm512_mul_ps(times, _mm512_cvtepi32_ps(whole)));
+        vi fifth = bits_of(head[0], 4 * i, 0xF) * 0x02040810 & 0x10101010;
+        put(u, quad + (size_t)i, byte_bits(w[i % 4], i / 4 * 4, 0xF) | fifth);
     }
 }
 
-INLINE void q4_k_half(const uint8_t *const *row, size_t n, uint8_t *u, float *d, float *m)
+/* Each of the following fills a vector of a panel's rows from n weights of each row. */
+#define FILL_PARAMETERS const uint8_t *const *row, size_t n, uint8_t *u, float *d, float *m
+
+/* ---- Blocks of 32 -----------------------------------------------------------------------------------
+ */
+
+#define EACH_BLOCK(type, k, at)                                                                        \
+    size_t k = 0, at = 0;                                                                              \
+    k < n / 32;                                                                                        \
+    k++, at += sizeof(block_##type)
+
+INLINE void q4_0_some(FILL_PARAMETERS)
 {
-    const __m512i nibble = _mm512_set1_epi8(0xF);
-    for (size_t k = 0; k < n / 256; k++, d += 8 * HB_PANEL_ROWS, m += 8 * HB_PANEL_ROWS) {
-        size_t at = k * sizeof(block_q4_k);
-        __m512i head[4], w[4]; /* head: d and dmin, then the three words of scales */
+    (void)m;
+    for (EACH_BLOCK(q4_0, k, at)) {
+        put_nibbles(row, at + offsetof(block_q4_0, qs), u, 8 * k);
+        vf_store(d + k * ROWS, two_bytes(row, at));
+    }
+}
+
+INLINE void q4_1_some(FILL_PARAMETERS)
+{
+    for (EACH_BLOCK(q4_1, k, at)) {
+        vi head[4];
         four_words(row, at, head);
-        __m512 scale = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(head[0]));
-        __m512 min = _mm512_cvtph_ps(_mm512_cvtepi32_epi16(_mm512_srli_epi32(head[0], 16)));
-        q4_k_sixteen(head[1], head[3], 0, scale, d);
-        q4_k_sixteen(head[2], head[3], 4, min, m);
-        for (size_t j = 0; j < 8; j++) { /* 16 bytes hold 16 weights of a group and 16 of the next */
-            size_t quad = 64 * k + j / 2 * 16 + j % 2 * 4;
-            four_words(row, at + offsetof(block_q4_k, qs) + 16 * j, w);
-            EACH(i, 4) put(u, quad + (size_t)i, bits_of(w[i], 0, nibble));
-            EACH(i, 4) put(u, quad + 8 + (size_t)i, bits_of(w[i], 4, nibble));
+        put_nibbles(row, at + offsetof(block_q4_1, qs), u, 8 * k);
+        vf_store(d + k * ROWS, words_halves(head[0] & 0xFFFF));
+        vf_store(m + k * ROWS, -words_halves(bits_of(head[0], 16, 0xFFFF)));
+    }
+}
+
+INLINE void q5_0_some(FILL_PARAMETERS)
+{
+    (void)m;
+    for (EACH_BLOCK(q5_0, k, at)) {
+        put_fives(row, at + offsetof(block_q5_0, qh), u, 8 * k);
+        vf_store(d + k * ROWS, two_bytes(row, at));
+    }
+}
+
+INLINE void q5_1_some(FILL_PARAMETERS)
+{
+    for (EACH_BLOCK(q5_1, k, at)) {
+        vi head[4];
+        four_words(row, at, head);
+        put_fives(row, at + offsetof(block_q5_1, qh), u, 8 * k);
+        vf_store(d + k * ROWS, words_halves(head[0] & 0xFFFF));
+        vf_store(m + k * ROWS, -words_halves(bits_of(head[0], 16, 0xFFFF)));
+    }
+}
+
+INLINE void q8_0_some(FILL_PARAMETERS)
+{
+    (void)m;
+    for (EACH_BLOCK(q8_0, k, at)) {
+        vi w[8];
+        EACH(i, 2) four_words(row, at + offsetof(block_q8_0, qs) + 16 * (size_t)i, w + 4 * i);
+        EACH(i, 8) put(u, 8 * k + (size_t)i, (vi)as_wide((vb)w[i] ^ all(-128)));
+        vf_store(d + k * ROWS, two_bytes(row, at));
+    }
+}
+
+INLINE void iq4_nl_some(FILL_PARAMETERS)
+{
+    (void)m;
+    for (EACH_BLOCK(iq4_nl, k, at)) {
+        put_chosen(row, at + offsetof(block_iq4_nl, qs), as_wide(repeat16(iq4_values)), u, 8 * k);
+        vf_store(d + k * ROWS, two_bytes(row, at));
+    }
+}
+
+INLINE void mxfp4_some(FILL_PARAMETERS)
+{
+    (void)m;
+    for (EACH_BLOCK(mxfp4, k, at)) {
+        put_chosen(row, at + offsetof(block_mxfp4, qs), repeat16(mxfp4_values), u, 8 * k);
+        EACH(i, HB_LANES) d[k * ROWS + (size_t)i] = mxfp4_scale(row[i][at]);
+    }
+}
+
+/* ---- Blocks of 256 ----------------------------------------------------------------------------------
+ */
+
+#define EACH_LARGE(type, groups, at)                                                                   \
+    size_t at = 0;                                                                                     \
+    at < n / 256 * sizeof(block_##type);                                                               \
+    at += sizeof(block_##type), u += 256 * ROWS, d += (groups)*ROWS, m += (groups)*ROWS
+
+/* Puts the scales d * (whole - zero) of group j. */
+INLINE void put_scale(float *to, int j, vf d, vi whole, const int zero)
+{
+    vf_store(to + (size_t)j * ROWS, d * __builtin_convertvector(whole - zero, vf));
+}
+
+/* Puts runs of 32 weights that share 32 bytes: run r has bits 2r of each byte, and bit r + top of the
+ * bytes at `high`, if any, as its third bit. */
+INLINE void put_pairs(const uint8_t *const *row, size_t at, const bool three, size_t high,
+                      const int top, uint8_t *u, size_t quad)
+{
+    for (size_t half = 0; half < 32; half += 16) {
+        vi w[4], h[4];
+        four_words(row, at + half, w);
+        if (three) four_words(row, high + half, h);
+        EACH(r, 4) EACH(i, 4)
+        {
+            vi two = byte_bits(w[i], 2 * r, 3);
+            if (three) two |= byte_bits(h[i], r + top - 2, 4);
+            put(u, quad + 8 * (size_t)r + half / 4 + (size_t)i, two);
         }
     }
 }
 
-/* Unpacks sixteen weights of each of the four runs of half a block, from 16 bytes of its `qh` and two
- * times 16 bytes of its `ql`. */
-INLINE void q6_k_runs(const uint8_t *const *row, size_t ql, size_t qh, uint8_t *u)
+INLINE void q2_k_some(FILL_PARAMETERS)
 {
-    const __m512i nibble = _mm512_set1_epi8(0xF), two = _mm512_set1_epi8(0x30);
-    __m512i low[2][4], high[4];
+    for (EACH_LARGE(q2_k, 16, at)) {
+        size_t qs = at + offsetof(block_q2_k, qs);
+        vi scales[4], tail[4];
+        four_words(row, at, scales);
+        four_words(row, at + sizeof(block_q2_k) - 16, tail); /* ends with d and dmin */
+        vf scale = words_halves(tail[3] & 0xFFFF), min = words_halves(bits_of(tail[3], 16, 0xFFFF));
+        put_pairs(row, qs, false, 0, 0, u, 0);
+        put_pairs(row, qs + 32, false, 0, 0, u, 32);
+        EACH(j, 16) put_scale(d, j, scale, bits_of(scales[j / 4], j % 4 * 8, 0xF), 0);
+        EACH(j, 16) put_scale(m, j, min, bits_of(scales[j / 4], j % 4 * 8 + 4, 0xF), 0);
+    }
+}
+
+INLINE void q3_k_some(FILL_PARAMETERS)
+{
+    for (EACH_LARGE(q3_k, 16, at)) {
+        size_t qs = at + offsetof(block_q3_k, qs);
+        vi w[4]; /* the last three are the scales */
+        four_words(row, at + offsetof(block_q3_k, scales) - 4, w);
+        vf scale = two_bytes(row, at + offsetof(block_q3_k, d));
+        put_pairs(row, qs, true, at, 0, u, 0);
+        put_pairs(row, qs + 32, true, at, 4, u, 32);
+        EACH(j, 16)
+        {
+            vi low = bits_of(w[1 + j % 8 / 4], j % 4 * 8 + j / 8 * 4, 0xF);
+            put_scale(d, j, scale, low | bits_of(w[3], j % 4 * 8 + j / 4 * 2 - 4, 0x30), 32);
+        }
+    }
+}
+
+/* Puts the scales and minima of a Q4_K or Q5_K block (see q4_k_scale). */
+INLINE void put_q4_k_scales(const uint8_t *const *row, size_t at, float *d, float *m)
+{
+    vi head[4]; /* d and dmin, then the three words of scales */
+    four_words(row, at, head);
+    vf scale = words_halves(head[0] & 0xFFFF), min = words_halves(bits_of(head[0], 16, 0xFFFF));
+    EACH(j, 4) put_scale(d, j, scale, bits_of(head[1], 8 * j, 63), 0);
+    EACH(j, 4) put_scale(m, j, min, bits_of(head[2], 8 * j, 63), 0);
+    EACH(j, 4)
+    {
+        vi low = bits_of(head[3], 8 * j, 0xF), high = bits_of(head[3], 8 * j + 4, 0xF);
+        put_scale(d, 4 + j, scale, low | bits_of(head[1], 8 * j + 2, 0x30), 0);
+        put_scale(m, 4 + j, min, high | bits_of(head[2], 8 * j + 2, 0x30), 0);
+    }
+}
+
+INLINE void q4_k_some(FILL_PARAMETERS)
+{
+    for (EACH_LARGE(q4_k, 8, at)) {
+        put_q4_k_scales(row, at, d, m);
+        for (size_t j = 0; j < 8; j++) { /* 16 bytes hold 16 weights of a group and 16 of the next */
+            size_t quad = j / 2 * 16 + j % 2 * 4;
+            vi w[4];
+            four_words(row, at + offsetof(block_q4_k, qs) + 16 * j, w);
+            EACH(i, 4) put(u, quad + (size_t)i, byte_bits(w[i], 0, 0xF));
+            EACH(i, 4) put(u, quad + 8 + (size_t)i, byte_bits(w[i], 4, 0xF));
+        }
+    }
+}
+
+INLINE void q5_k_some(FILL_PARAMETERS)
+{
+    for (EACH_LARGE(q5_k, 8, at)) {
+        put_q4_k_scales(row, at, d, m);
+        EACH(half, 2)
+        {
+            vi high[4];
+            four_words(row, at + offsetof(block_q5_k, qh) + 16 * (size_t)half, high);
+            EACH(g, 4)
+            {
+                size_t quad = 16 * (size_t)g + 4 * (size_t)half;
+                vi w[4];
+                four_words(row, at + offsetof(block_q5_k, qs) + 32 * (size_t)g + 16 * (size_t)half, w);
+                EACH(i, 4)
+                put(u, quad + (size_t)i, byte_bits(w[i], 0, 0xF) | byte_bits(high[i], 2 * g - 4, 0x10));
+                EACH(i, 4)
+                put(u, quad + 8 + (size_t)i,
+                    byte_bits(w[i], 4, 0xF) | byte_bits(high[i], 2 * g - 3, 0x10));
+            }
+        }
+    }
+}
+
+/* Puts sixteen weights of each of the four runs of half a block, from 16 bytes of its `qh` and two
+ * times 16 bytes of its `ql`. */
+INLINE void put_sixes(const uint8_t *const *row, size_t ql, size_t qh, uint8_t *u, size_t quad)
+{
+    vi low[2][4], high[4];
     EACH(i, 2) four_words(row, ql + 32 * (size_t)i, low[i]);
     four_words(row, qh, high);
     EACH(r, 4) EACH(i, 4)
     {
-        __m512i four = bits_of(low[r % 2][i], r / 2 * 4, nibble);
-        put(u, 8 * (size_t)r + (size_t)i, _mm512_or_si512(four, bits_of(high[i], 2 * r - 4, two)));
+        vi four = byte_bits(low[r % 2][i], r / 2 * 4, 0xF);
+        put(u, quad + 8 * (size_t)r + (size_t)i, four | byte_bits(high[i], 2 * r - 4, 0x30));
     }
 }
 
-INLINE void q6_k_half(const uint8_t *const *row, size_t n, uint8_t *u, float *d, float *m)
+INLINE void q6_k_some(FILL_PARAMETERS)
 {
-    (void)m;
-    for (size_t k = 0; k < n / 256; k++, d += 16 * HB_PANEL_ROWS) {
-        size_t at = k * sizeof(block_q6_k), ql = at + offsetof(block_q6_k, ql);
-        size_t qh = at + offsetof(block_q6_k, qh);
+    for (EACH_LARGE(q6_k, 16, at)) {
+        size_t ql = at + offsetof(block_q6_k, ql), qh = at + offsetof(block_q6_k, qh);
+        vi scales[4];
+        vf scale = two_bytes(row, at + offsetof(block_q6_k, d));
         for (size_t h = 0; h < 2; h++)
             for (size_t part = 0; part < 32; part += 16)
-                q6_k_runs(row, ql + 64 * h + part, qh + 32 * h + part,
-                          u + (64 * k + 32 * h + part / 4) * HB_PANEL_ROWS * 4);
-        __m512i scales[4];
+                put_sixes(row, ql + 64 * h + part, qh + 32 * h + part, u, 32 * h + part / 4);
         four_words(row, at + offsetof(block_q6_k, scales), scales);
-        __m512 times = sixteen_halves(row, at + offsetof(block_q6_k, d));
         EACH(j, 16)
-        {
-            __m512i top = _mm512_slli_epi32(scales[j / 4], (unsigned)(24 - j % 4 * 8));
-            __m512 scale = _mm512_cvtepi32_ps(_mm512_srai_epi32(top, 24));
-            _mm512_storeu_ps(d + j * HB_PANEL_ROWS, _mm512_mul_ps(times, scale));
-        }
+        put_scale(d, j, scale, bits_of(scales[j / 4] ^ (int32_t)0x80808080, j % 4 * 8, 0xFF), 128);
     }
 }
 
-/* If there are fewer than 32 rows, the last row is repeated. */
-#define FILL(type, block, group, wide)                                                                 \
+INLINE void iq4_xs_some(FILL_PARAMETERS)
+{
+    for (EACH_LARGE(iq4_xs, 8, at)) {
+        vi head[4]; /* d and the high bits of the scales, then their low bits */
+        four_words(row, at, head);
+        vf scale = words_halves(head[0] & 0xFFFF);
+        for (size_t j = 0; j < 8; j++)
+            put_chosen(row, at + offsetof(block_iq4_xs, qs) + 16 * j, as_wide(repeat16(iq4_values)), u,
+                       8 * j);
+        EACH(j, 8)
+        put_scale(d, j, scale, bits_of(head[1], 4 * j, 0xF) | bits_of(head[0], 12 + 2 * j, 0x30), 32);
+    }
+}
+
+/* If there are fewer rows than in a panel, the last row is repeated. */
+#define FILL(type, block, group, wide, offset)                                                         \
     static void type##_fill(const uint8_t *rows, size_t row_bytes, int count, size_t n, uint8_t *u,    \
                             float *d, float *m)                                                        \
     {                                                                                                  \
-        const uint8_t *row[HB_PANEL_ROWS];                                                             \
-        for (int i = 0; i < HB_PANEL_ROWS; i++)                                                        \
+        const uint8_t *row[ROWS];                                                                      \
+        for (int i = 0; i < (int)ROWS; i++)                                                            \
             row[i] = rows + (size_t)(i < count ? i : count - 1) * row_bytes;                           \
-        type##_half(row, n, u, d, m);                                                                  \
-        type##_half(row + 16, n, u + 64, d + 16, m + 16);                                              \
+        for (int v = 0; v < BYTE_VECTORS * HB_LANES; v += HB_LANES)                                    \
+            type##_some(row + v, n, u + 4 * v, d + v, m + v);                                          \
     }
-EACH_COMMON_SHAPE(FILL)
+EACH_SHAPE(FILL)
 
 #endif

@@ -18,10 +18,6 @@
 /* Turns n weights, whole blocks of one type, into floats. */
 typedef void hb_to_f32(const void *blocks, float *out, size_t n);
 
-/* Unpacks n weights, whole blocks of one quantised type, into affine groups of the type's group size:
- * weight i is d[g] * u[i] - m[g], where g = i / group. */
-typedef void hb_unpack(const void *blocks, size_t n, uint8_t *u, float *d, float *m);
-
 /* Multiplies a few rows of weights, `ldw` bytes apart, by many tokens: y[t * ldy + r] = sum_i w[r][i] *
  * x[t * ldx + i], for r < rows and t < tokens. The order of each sum depends on n only, so a token's
  * result does not depend on the other tokens. */
@@ -55,9 +51,10 @@ typedef struct hb_bytes {
 } hb_bytes;
 #define HB_BYTES_SLACK 2048
 
-/* y[t * ldy] = the product of one row of quantised weights with token t, for all x->n <= HB_DIRECT
- * tokens. */
-typedef void hb_dot(const void *row, const hb_bytes *x, float *y, size_t ldy);
+/* Multiplies `count` rows of quantised weights, `row_bytes` apart, by x->n <= HB_DIRECT tokens: y[t *
+ * ldy + r] = the product of row r with token t. */
+typedef void hb_dot(const void *rows, size_t row_bytes, int count, const hb_bytes *x, float *y,
+                    size_t ldy);
 #define HB_DIRECT 4
 
 /* Maximum number of rows and of columns in a panel. */
@@ -68,7 +65,7 @@ typedef void hb_dot(const void *row, const hb_bytes *x, float *y, size_t ldy);
  * adjacent columns of a row lie beside each other. */
 typedef struct hb_panel {
     size_t depth, group;  /* columns, a multiple of 32, at most HB_PANEL_DEPTH; weights in a group */
-    bool wide;            /* whether u exceeds 127 */
+    bool wide;            /* whether u exceeds 127; then u may be signed, see hb_kernels */
     const uint8_t *u;     /* [depth / 4][panel_rows][4] */
     const float *d, *m;   /* [depth / group][panel_rows]; m: NULL for types with an offset */
     int n;                /* tokens */
@@ -90,8 +87,7 @@ typedef struct hb_kernels {
 
     /* By hb_type; NULL for F32, whose rows are used in place. */
     hb_to_f32 *to_f32[HB_TYPE_COUNT];
-    hb_unpack *unpack[HB_TYPE_COUNT]; /* NULL for types that are not quantised */
-    hb_dot *dot[HB_TYPE_COUNT];       /* likewise */
+    hb_dot *dot[HB_TYPE_COUNT]; /* NULL for types that are not quantised */
 
     /* By hb_type, for rows of floats used in place. F32 is always there; NULL where converting rows to
      * F32 first is faster. */
@@ -105,9 +101,10 @@ typedef struct hb_kernels {
      * than `direct_floats`. Kernels without panels have panel_rows 0, and these functions are NULL.
      * `transpose` turns panel_rows rows of n 32-bit words of any type, `stride` words apart, into
      * [n][panel_rows]. `outer` multiplies floats: c [rows][width] = c (if add) + a [rows][depth] b
-     * [depth][width]. `fill` is NULL for types that are unpacked row by row and then transposed. */
+     * [depth][width]. `fill` is NULL for types that are not quantised. */
     int panel_rows, direct, direct_floats;
     hb_fill *fill[HB_TYPE_COUNT];
+    bool wide_is_signed; /* in panels, weights of wide types are u - 128 */
     void (*transpose)(const void *from, size_t stride, size_t n, void *to);
     void (*panel)(const hb_panel *panel);
     void (*outer)(const float *a, size_t lda, int rows, const float *b, size_t ldb, size_t depth,

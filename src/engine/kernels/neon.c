@@ -9,26 +9,99 @@
 
 #include "engine/kernels/float.h"
 
-/* The instruction treats both sides as signed. So the product of the eighth bits of the weights, which
- * count as -128, is subtracted instead of added. */
+#define WIDE_IS_SIGNED 1 /* as the instruction treats both sides */
+
 static inline vi dot4(vi sums, vb u, vb q, bool wide)
 {
-    if (!wide) return (vi)vdotq_s32((int32x4_t)sums, (int8x16_t)u, (int8x16_t)q);
-    int8x16_t low = vandq_s8((int8x16_t)u, vdupq_n_s8(0x7F));
-    int8x16_t high = vbicq_s8((int8x16_t)u, vdupq_n_s8(0x7F));
-    int32x4_t less = vdotq_s32(vdupq_n_s32(0), high, (int8x16_t)q);
-    return (vi)vsubq_s32(vdotq_s32((int32x4_t)sums, low, (int8x16_t)q), less);
-}
-
-static inline vf spread(const float *values, size_t group)
-{
-    (void)group; /* a vector is not longer than a group */
-    return vf_all(values[0]);
+    (void)wide;
+    return (vi)vdotq_s32((int32x4_t)sums, (int8x16_t)u, (int8x16_t)q);
 }
 
 #include "engine/kernels/bytes.h"
 
-#define ROWS ((size_t)BYTE_VECTORS * HB_LANES) /* in a panel */
+static inline vf load_groups(const float *from, size_t group)
+{
+    (void)group; /* a vector is not longer than 8 groups */
+    return vf_load(from);
+}
+
+static inline vf spread(const float *values, int j, size_t group)
+{
+    return vf_all(values[(size_t)j * STEP / group]);
+}
+
+static inline vb repeat16(const uint8_t *from)
+{
+    return vb_load(from);
+}
+
+static inline vb chosen_by(vb values, vb index)
+{
+    return (vb)vqtbl1q_s8((int8x16_t)values, (uint8x16_t)index);
+}
+
+static inline vb block_nibbles(const uint8_t *from, int within)
+{
+    uint8x16_t both = vld1q_u8(from);
+    return (vb)(within ? vshrq_n_u8(both, 4) : vandq_u8(both, vdupq_n_u8(0xF)));
+}
+
+static inline vb repeat4(const uint8_t *from, int within)
+{
+    from += within / 8;
+    return (vb)vcombine_u8(vdup_n_u8(from[0]), vdup_n_u8(from[1]));
+}
+
+static inline float half_float(uint16_t half)
+{
+    return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(half))), 0);
+}
+
+static inline void times_bytes(float d, const uint64_t *bytes, int n, int zero, vf *out)
+{
+    for (int i = 0; i < n; i++) {
+        int16x8_t whole = vreinterpretq_s16_u16(vmovl_u8(vcreate_u8(bytes[i])));
+        whole = vsubq_s16(whole, vdupq_n_s16((int16_t)zero));
+        out[2 * i] = d * (vf)vcvtq_f32_s32(vmovl_s16(vget_low_s16(whole)));
+        out[2 * i + 1] = d * (vf)vcvtq_f32_s32(vmovl_s16(vget_high_s16(whole)));
+    }
+}
+
+static inline void eight_halves(const void *from, size_t stride, vf *out)
+{
+    uint16_t h[8];
+    EACH(i, 8) memcpy(&h[i], (const uint8_t *)from + (size_t)i * stride, sizeof *h);
+    EACH(v, 2) out[v] = (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(h + 4 * v)));
+}
+
+INLINE void four_words(const uint8_t *const *row, size_t at, vi *w)
+{
+    uint32x4_t z[4];
+    EACH(i, 4) z[i] = vreinterpretq_u32_u8(vld1q_u8(row[i] + at));
+    uint32x4x2_t low = vtrnq_u32(z[0], z[1]), high = vtrnq_u32(z[2], z[3]);
+    EACH(i, 2)
+    {
+        uint64x2_t b = vreinterpretq_u64_u32(low.val[i]), c = vreinterpretq_u64_u32(high.val[i]);
+        w[i] = (vi)vtrn1q_u64(b, c);
+        w[i + 2] = (vi)vtrn2q_u64(b, c);
+    }
+}
+
+INLINE vf words_halves(vi w)
+{
+    return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vmovn_u32((uint32x4_t)w)));
+}
+
+INLINE vf two_bytes(const uint8_t *const *row, size_t at)
+{
+    uint16_t h[4];
+    EACH(i, 4) memcpy(&h[i], row[i] + at, sizeof *h);
+    return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(h)));
+}
+
+#include "engine/kernels/fills.h"
+#include "engine/kernels/parts.h"
+#include "engine/kernels/rows.h"
 
 /* Transposes four rows of four words. */
 static void turn4(const uint8_t *from, size_t stride, uint8_t *to)
@@ -80,13 +153,14 @@ INLINE vf weights(const hb_type type, const uint8_t *row, size_t i)
 const hb_kernels hb_kernels_neon = {
     .name = "neon",
     .to_f32 = {[HB_TYPE_F16] = f16_neon_to_f32, COMMON_TO_F32},
-    .unpack = {COMMON_UNPACK},
-    .dot = {COMMON_DOT},
+    .dot = {EACH_QUANTISED(_dot)},
     .tile = {EACH_TILE},
     .quantise = quantise,
     .panel_rows = ROWS,
     .direct = 3,
     .direct_floats = 24,
+    .fill = {EACH_QUANTISED(_fill)},
+    .wide_is_signed = WIDE_IS_SIGNED,
     .transpose = transpose,
     .panel = panel_product,
     .outer = outer,

@@ -10,7 +10,12 @@
 #define INLINE static inline __attribute__((always_inline))
 
 /* A loop over registers: always unrolled, so that an array indexed by it needs no memory. */
-#define EACH(i, n) _Pragma("GCC unroll 16") for (int i = 0; i < (n); i++)
+#ifdef __clang__
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 16")
+#endif
+#define EACH(i, n) UNROLLED for (int i = 0; i < (n); i++)
 
 /* Prefetches the cache line at byte `at` of a row, once for each line. It is called for the row that is
  * used next, because hardware prefetching stops at the end of a page. */
