@@ -25,49 +25,48 @@ static hb_status render(const char *format, const hb_message *messages, size_t n
     return status;
 }
 
+static const struct {
+    const char *format, *text;
+} format_cases[] = {
+    {"chatml", "<|im_start|>system\n Be brief. <|im_end|>\n<|im_start|>user\n Hi\n<|im_end|>\n"
+               "<|im_start|>assistant\n Yes <|im_end|>\n<|im_start|>user\nWhy<|im_end|>\n"
+               "<|im_start|>assistant\n"},
+    {"llama2", "[INST]  Be brief. \n Hi\n [/INST] Yes </s>[INST] Why [/INST]"},
+    {"llama2-sys", "[INST] <<SYS>>\n Be brief. \n<</SYS>>\n\n Hi\n [/INST] Yes </s>[INST] Why [/INST]"},
+    {"llama2-sys-strip", "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST]Yes</s>[INST] Why [/INST]"},
+    {"llama3", "<|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
+               "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+               "<|start_header_id|>assistant<|end_header_id|>\n\nYes<|eot_id|>"
+               "<|start_header_id|>user<|end_header_id|>\n\nWhy<|eot_id|>"
+               "<|start_header_id|>assistant<|end_header_id|>\n\n"},
+    {"mistral-v1", " [INST]  Be brief. \n\n Hi\n [/INST]  Yes </s> [INST] Why [/INST]"},
+    {"mistral-v3", "[INST]  Be brief. \n\n Hi\n[/INST] Yes</s>[INST] Why[/INST]"},
+    {"mistral-v3-tekken", "[INST] Be brief. \n\n Hi\n[/INST] Yes </s>[INST]Why[/INST]"},
+    {"mistral-v7", "[SYSTEM_PROMPT]  Be brief. [/SYSTEM_PROMPT][INST]  Hi\n[/INST]  Yes </s>"
+                   "[INST] Why[/INST]"},
+    {"phi3", "<|system|>\n Be brief. <|end|>\n<|user|>\n Hi\n<|end|>\n<|assistant|>\n Yes <|end|>\n"
+             "<|user|>\nWhy<|end|>\n<|assistant|>\n"},
+    {"phi4",
+     "<|im_start|>system<|im_sep|> Be brief. <|im_end|><|im_start|>user<|im_sep|> Hi\n<|im_end|>"
+     "<|im_start|>assistant<|im_sep|> Yes <|im_end|><|im_start|>user<|im_sep|>Why<|im_end|>"
+     "<|im_start|>assistant<|im_sep|>"},
+    {"gemma",
+     "<start_of_turn>user\nBe brief.\n\nHi<end_of_turn>\n<start_of_turn>model\nYes<end_of_turn>\n"
+     "<start_of_turn>user\nWhy<end_of_turn>\n<start_of_turn>model\n"},
+    {"zephyr", "<|system|>\n Be brief. </s>\n<|user|>\n Hi\n</s>\n<|assistant|>\n Yes </s>\n"
+               "<|user|>\nWhy</s>\n<|assistant|>\n"},
+    {"vicuna", " Be brief. \n\nUSER:  Hi\n\nASSISTANT:  Yes </s>\nUSER: Why\nASSISTANT:"},
+};
+
 static void test_formats(void **state)
 {
     (void)state;
-    static const struct {
-        const char *format, *text;
-    } cases[] = {
-        {"chatml", "<|im_start|>system\n Be brief. <|im_end|>\n<|im_start|>user\n Hi\n<|im_end|>\n"
-                   "<|im_start|>assistant\n Yes <|im_end|>\n<|im_start|>user\nWhy<|im_end|>\n"
-                   "<|im_start|>assistant\n"},
-        {"llama2", "[INST]  Be brief. \n Hi\n [/INST] Yes </s>[INST] Why [/INST]"},
-        {"llama2-sys",
-         "[INST] <<SYS>>\n Be brief. \n<</SYS>>\n\n Hi\n [/INST] Yes </s>[INST] Why [/INST]"},
-        {"llama2-sys-strip",
-         "[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHi [/INST]Yes</s>[INST] Why [/INST]"},
-        {"llama3", "<|start_header_id|>system<|end_header_id|>\n\nBe brief.<|eot_id|>"
-                   "<|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
-                   "<|start_header_id|>assistant<|end_header_id|>\n\nYes<|eot_id|>"
-                   "<|start_header_id|>user<|end_header_id|>\n\nWhy<|eot_id|>"
-                   "<|start_header_id|>assistant<|end_header_id|>\n\n"},
-        {"mistral-v1", " [INST]  Be brief. \n\n Hi\n [/INST]  Yes </s> [INST] Why [/INST]"},
-        {"mistral-v3", "[INST]  Be brief. \n\n Hi\n[/INST] Yes</s>[INST] Why[/INST]"},
-        {"mistral-v3-tekken", "[INST] Be brief. \n\n Hi\n[/INST] Yes </s>[INST]Why[/INST]"},
-        {"mistral-v7", "[SYSTEM_PROMPT]  Be brief. [/SYSTEM_PROMPT][INST]  Hi\n[/INST]  Yes </s>"
-                       "[INST] Why[/INST]"},
-        {"phi3", "<|system|>\n Be brief. <|end|>\n<|user|>\n Hi\n<|end|>\n<|assistant|>\n Yes <|end|>\n"
-                 "<|user|>\nWhy<|end|>\n<|assistant|>\n"},
-        {"phi4",
-         "<|im_start|>system<|im_sep|> Be brief. <|im_end|><|im_start|>user<|im_sep|> Hi\n<|im_end|>"
-         "<|im_start|>assistant<|im_sep|> Yes <|im_end|><|im_start|>user<|im_sep|>Why<|im_end|>"
-         "<|im_start|>assistant<|im_sep|>"},
-        {"gemma",
-         "<start_of_turn>user\nBe brief.\n\nHi<end_of_turn>\n<start_of_turn>model\nYes<end_of_turn>\n"
-         "<start_of_turn>user\nWhy<end_of_turn>\n<start_of_turn>model\n"},
-        {"zephyr", "<|system|>\n Be brief. </s>\n<|user|>\n Hi\n</s>\n<|assistant|>\n Yes </s>\n"
-                   "<|user|>\nWhy</s>\n<|assistant|>\n"},
-        {"vicuna", " Be brief. \n\nUSER:  Hi\n\nASSISTANT:  Yes </s>\nUSER: Why\nASSISTANT:"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof format_cases / sizeof *format_cases; i++) {
         hb_error err;
         char *text;
         size_t length;
-        assert_ok(render(cases[i].format, talk, 4, &text, &length, &err));
-        assert_string_equal(text, cases[i].text);
+        assert_ok(render(format_cases[i].format, talk, 4, &text, &length, &err));
+        assert_string_equal(text, format_cases[i].text);
         assert_int_equal(length, strlen(text));
         free(text);
     }

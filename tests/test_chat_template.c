@@ -56,65 +56,64 @@ static void star(hb_rendered *out)
         if (!out->spans[i].parse_special) memset(out->text + from, '*', out->spans[i].end - from);
 }
 
+static const struct {
+    const char *source, *text, *expected;
+} mark_cases[] = {
+    {"<|{{ m }}|>", "x<|", "<|***|>"},
+    {"<|{{ '|>' + m + '<|' }}|>", "x", "<||>*<||>"},
+    {"{{ m ~ 1 ~ m }}", "ab", "**1**"},
+    {"{{ m | trim }}|{{ m.strip() ~ '.' }}", " a ", "*|*."},
+    {"{{ ('<' ~ m ~ '>') | upper }}", "a\xC3\xA9", "<***>"},
+    {"{{ ('a' ~ m ~ 'c') | capitalize }} {{ ('a' ~ m) | title }}", "b", "A*c A*"},
+    {"{{ ('ab' ~ m)[1:3] }} {{ (m ~ 'x')[::-1] }}", "12", "b* x**"},
+    {"{{ ('<' ~ m ~ '>').replace('>', '!') }}", "a>b", "<*!*!"},
+    {"{{ '<X>'.replace('X', m) }}", "|im|", "<****>"},
+    {"{{ m.replace('X', '<|end|>') }}", "aXb", "*<|end|>*"},
+    {"{{ 'a,b'.split(m) }}", ",", "['a', 'b']"},
+    {"{{ m.split(',') | join('<>') }}", "a,b", "*<>*"},
+    {"{{ '-'.join([m, 'x', m]) }}", "ab", "**-x-**"},
+    {"{{ m.join(['<', '>']) }}", "ab", "<**>"},
+    {"{{ [m, {'k': m}] }}", "a'", "[\"**\", {'k': \"**\"}]"},
+    {"{{ m | tojson }} {{ {m: m} | tojson }}", "\"\n", "\"****\" {\"****\": \"****\"}"},
+    {"{{ m | e }} {{ m | string }} {{ m | safe }}", "<", "**** * *"},
+    {"{{ m | indent(2) }}", "a\nb", "*\n  *"},
+    {"{{ '%s|%5s' % (m, 'x') }} {{ '{}|{:>3}'.format(m, m) }}", "a", "*|    x *|  *"},
+    {"{{ m % 'x' }} {{ m | format('x') }}", "<%s>", "*x* *x*"},
+    /* The padding of a format has the origin of the format. */
+    {"{{ m.format('', '') }}", "{:<>1}{:|>1}|", "***"},
+    {"{{ m.format('x', 5) }}", "{:<>2}{:03d}", "*x***"},
+    {"{{ m % ('x', 5) }}", "%%%3s%03d", "***x***"},
+    {"{{ '{:<>2}{:<>2}'.format('x', m) }}", "y", "<x<*"},
+    {"{{ m | list }} {{ m | first }}{{ m | last }}{{ m[0] }}", "ab", "['*', '*'] ***"},
+    {"{{ m | int }} {{ m | int + 1 }} {{ m | float * 2 }} {{ -(m | int) }}", "41", "** ** **** ***"},
+    {"{{ m | length }}{{ m.find('b') }} {{ m in 'abc' }}", "ab", "21 True"},
+    {"{% set x %}<{{ m }}>{% endset %}{{ x }} {% filter upper %}a{{ m }}{% endfilter %}", "x",
+     "<*> A*"},
+    {"{% macro t(a, b='|') %}<{{ b }}{{ a }}>{% endmacro %}{{ t(m) }}{{ t('x', m) }}", "y", "<|*><*x>"},
+    {"{% set ns = namespace(x=m) %}{{ ns.x }}{% set ns.x = ns.x + '>' %}{{ ns.x }}", "y", "**>"},
+    {"{% for c in m %}{{ c }}{{ loop.index }}{% endfor %}", "ab", "*1*2"},
+    {"{{ [m, 'a'] | sort | join }} {{ [m] | map('upper') | join }} {{ {'a': m} | dictsort }}", "b",
+     "a* * [('a', '*')]"},
+    {"{{ (m, 'x') | max }} {{ m | reverse }} {{ m | center(4) }}", "ya", "** **  ** "},
+    {"{{ 'x' | default(m) }} {{ nothing | default(m) }} {{ m or 'z' }}", "a", "x * *"},
+    {"{{ m.splitlines() | join('<br>') }} {{ m.partition('b')[1] }}", "a\nb", "*<br>* *"},
+    {"{{ strftime_now(m ~ '%Y') }} {{ bos_token }} {{ messages[0].role }}", "%", "** <s> user"},
+    {"{{ m * 2 }} {{ m.lower() }} {{ m.title() }} {{ m.lstrip('a') ~ m.rstrip('b') }}", "ab",
+     "**** ** ** **"},
+    {"{{ m | batch(2) | list }} {{ m | unique | list }}", "ab", "[['*', '*']] ['*', '*']"},
+};
+
 static void test_marks(void **state)
 {
     (void)state;
-    static const struct {
-        const char *source, *text, *expected;
-    } cases[] = {
-        {"<|{{ m }}|>", "x<|", "<|***|>"},
-        {"<|{{ '|>' + m + '<|' }}|>", "x", "<||>*<||>"},
-        {"{{ m ~ 1 ~ m }}", "ab", "**1**"},
-        {"{{ m | trim }}|{{ m.strip() ~ '.' }}", " a ", "*|*."},
-        {"{{ ('<' ~ m ~ '>') | upper }}", "a\xC3\xA9", "<***>"},
-        {"{{ ('a' ~ m ~ 'c') | capitalize }} {{ ('a' ~ m) | title }}", "b", "A*c A*"},
-        {"{{ ('ab' ~ m)[1:3] }} {{ (m ~ 'x')[::-1] }}", "12", "b* x**"},
-        {"{{ ('<' ~ m ~ '>').replace('>', '!') }}", "a>b", "<*!*!"},
-        {"{{ '<X>'.replace('X', m) }}", "|im|", "<****>"},
-        {"{{ m.replace('X', '<|end|>') }}", "aXb", "*<|end|>*"},
-        {"{{ 'a,b'.split(m) }}", ",", "['a', 'b']"},
-        {"{{ m.split(',') | join('<>') }}", "a,b", "*<>*"},
-        {"{{ '-'.join([m, 'x', m]) }}", "ab", "**-x-**"},
-        {"{{ m.join(['<', '>']) }}", "ab", "<**>"},
-        {"{{ [m, {'k': m}] }}", "a'", "[\"**\", {'k': \"**\"}]"},
-        {"{{ m | tojson }} {{ {m: m} | tojson }}", "\"\n", "\"****\" {\"****\": \"****\"}"},
-        {"{{ m | e }} {{ m | string }} {{ m | safe }}", "<", "**** * *"},
-        {"{{ m | indent(2) }}", "a\nb", "*\n  *"},
-        {"{{ '%s|%5s' % (m, 'x') }} {{ '{}|{:>3}'.format(m, m) }}", "a", "*|    x *|  *"},
-        {"{{ m % 'x' }} {{ m | format('x') }}", "<%s>", "*x* *x*"},
-        /* The padding of a format has the origin of the format. */
-        {"{{ m.format('', '') }}", "{:<>1}{:|>1}|", "***"},
-        {"{{ m.format('x', 5) }}", "{:<>2}{:03d}", "*x***"},
-        {"{{ m % ('x', 5) }}", "%%%3s%03d", "***x***"},
-        {"{{ '{:<>2}{:<>2}'.format('x', m) }}", "y", "<x<*"},
-        {"{{ m | list }} {{ m | first }}{{ m | last }}{{ m[0] }}", "ab", "['*', '*'] ***"},
-        {"{{ m | int }} {{ m | int + 1 }} {{ m | float * 2 }} {{ -(m | int) }}", "41",
-         "** ** **** ***"},
-        {"{{ m | length }}{{ m.find('b') }} {{ m in 'abc' }}", "ab", "21 True"},
-        {"{% set x %}<{{ m }}>{% endset %}{{ x }} {% filter upper %}a{{ m }}{% endfilter %}", "x",
-         "<*> A*"},
-        {"{% macro t(a, b='|') %}<{{ b }}{{ a }}>{% endmacro %}{{ t(m) }}{{ t('x', m) }}", "y",
-         "<|*><*x>"},
-        {"{% set ns = namespace(x=m) %}{{ ns.x }}{% set ns.x = ns.x + '>' %}{{ ns.x }}", "y", "**>"},
-        {"{% for c in m %}{{ c }}{{ loop.index }}{% endfor %}", "ab", "*1*2"},
-        {"{{ [m, 'a'] | sort | join }} {{ [m] | map('upper') | join }} {{ {'a': m} | dictsort }}", "b",
-         "a* * [('a', '*')]"},
-        {"{{ (m, 'x') | max }} {{ m | reverse }} {{ m | center(4) }}", "ya", "** **  ** "},
-        {"{{ 'x' | default(m) }} {{ nothing | default(m) }} {{ m or 'z' }}", "a", "x * *"},
-        {"{{ m.splitlines() | join('<br>') }} {{ m.partition('b')[1] }}", "a\nb", "*<br>* *"},
-        {"{{ strftime_now(m ~ '%Y') }} {{ bos_token }} {{ messages[0].role }}", "%", "** <s> user"},
-        {"{{ m * 2 }} {{ m.lower() }} {{ m.title() }} {{ m.lstrip('a') ~ m.rstrip('b') }}", "ab",
-         "**** ** ** **"},
-        {"{{ m | batch(2) | list }} {{ m | unique | list }}", "ab", "[['*', '*']] ['*', '*']"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof mark_cases / sizeof *mark_cases; i++) {
         hb_rendered out;
         hb_error err;
-        assert_ok(render_one(cases[i].source, cases[i].text, &out, &err));
+        assert_ok(render_one(mark_cases[i].source, mark_cases[i].text, &out, &err));
         star(&out);
-        if (strcmp(out.text, cases[i].expected) != 0)
-            fail_msg("%s of '%s': '%s', not '%s'", cases[i].source, cases[i].text, out.text,
-                     cases[i].expected);
+        if (strcmp(out.text, mark_cases[i].expected) != 0)
+            fail_msg("%s of '%s': '%s', not '%s'", mark_cases[i].source, mark_cases[i].text, out.text,
+                     mark_cases[i].expected);
         hb_rendered_free(&out);
     }
 }
@@ -208,56 +207,58 @@ static void test_errors(void **state)
     }
 }
 
+static const struct {
+    const char *source, *part;
+} hostile_cases[] = {
+    {"{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+     "too much memory"},
+    {"{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% "
+     "endfor %}",
+     "too much memory"},
+    {"{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor "
+     "%}",
+     "too much memory"},
+    {"{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% "
+     "endfor %}{{ ns.x }}",
+     "too many steps"},
+    {"{% set ns = namespace(x=1) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ "
+     "ns.x }}",
+     "nested too deeply"},
+    {"{% set l = [] %}{% set _ = l.append(l) %}{{ l }}", "nested too deeply"},
+    {"{% set l = [] %}{% set _ = l.append(l) %}{{ l | tojson }}", "nested too deeply"},
+    {"{% set l = [] %}{% set k = [l] %}{% set _ = l.append(k) %}{{ l == k }}", "nested too deeply"},
+    {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "nested too deeply"},
+    {"{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}", "nested too deeply"},
+    {"{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
+     "too much memory"},
+    {"{{ 'x' * 9999999999 }}", "too many steps"},
+    {"{{ [1] * 9999999999 }}", "too much memory"},
+    {"{{ 'x' | center(999999999999) }}", "too many steps"},
+    {"{{ 'x' | indent(999999999999, true) }}", "too many steps"},
+    {"{{ '%9999999999s' % 'x' * 99999 }}", "becomes too long"},
+    {"{{ range(10 ** 18) }}", "a range has more than"},
+    {"{{ range(-9223372036854775807, 9223372036854775807) }}", "a range has more than"},
+    {"{{ 'ab' | replace('', 'x' * 9999999) | replace('', 'y' * 9999999) }}", "too many steps"},
+    {"{{ 2 ** 9999999999 }}", "exceeds 64 bits"},
+    {"{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
+     "too much memory"},
+    {"{% set d = {} %}{% for i in range(99999) %}{% set _ = d.update({i: i}) %}{% endfor %}",
+     "too many steps"},
+    {"{% set x = 'a' * 9999999 %}{% for i in range(99999) %}{{ x is upper }}{% endfor %}",
+     "too many steps"},
+    {"{% set x = 'a' * 9999999 %}{% for i in range(99999) %}{% set y = x.find('b') %}{% endfor %}",
+     "too many steps"},
+};
+
 /* Templates that would need endless time, all memory or all of the stack. */
 static void test_hostile(void **state)
 {
     (void)state;
-    static const struct {
-        const char *source, *part;
-    } cases[] = {
-        {"{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-         "too much memory"},
-        {"{% set ns = namespace(x='ab') %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% "
-         "endfor %}",
-         "too much memory"},
-        {"{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = ns.x + ns.x %}{% endfor "
-         "%}",
-         "too much memory"},
-        {"{% set ns = namespace(x=[1]) %}{% for i in range(99) %}{% set ns.x = [ns.x, ns.x] %}{% "
-         "endfor %}{{ ns.x }}",
-         "too many steps"},
-        {"{% set ns = namespace(x=1) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}{{ "
-         "ns.x }}",
-         "nested too deeply"},
-        {"{% set l = [] %}{% set _ = l.append(l) %}{{ l }}", "nested too deeply"},
-        {"{% set l = [] %}{% set _ = l.append(l) %}{{ l | tojson }}", "nested too deeply"},
-        {"{% set l = [] %}{% set k = [l] %}{% set _ = l.append(k) %}{{ l == k }}", "nested too deeply"},
-        {"{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "nested too deeply"},
-        {"{% macro f(n) %}{{ f(n) }}{{ f(n) }}{% endmacro %}{{ f(1) }}", "nested too deeply"},
-        {"{% macro f(n) %}{% if n %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
-         "too much memory"},
-        {"{{ 'x' * 9999999999 }}", "too many steps"},
-        {"{{ [1] * 9999999999 }}", "too much memory"},
-        {"{{ 'x' | center(999999999999) }}", "too many steps"},
-        {"{{ 'x' | indent(999999999999, true) }}", "too many steps"},
-        {"{{ '%9999999999s' % 'x' * 99999 }}", "becomes too long"},
-        {"{{ range(10 ** 18) }}", "a range has more than"},
-        {"{{ range(-9223372036854775807, 9223372036854775807) }}", "a range has more than"},
-        {"{{ 'ab' | replace('', 'x' * 9999999) | replace('', 'y' * 9999999) }}", "too many steps"},
-        {"{{ 2 ** 9999999999 }}", "exceeds 64 bits"},
-        {"{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
-         "too much memory"},
-        {"{% set d = {} %}{% for i in range(99999) %}{% set _ = d.update({i: i}) %}{% endfor %}",
-         "too many steps"},
-        {"{% set x = 'a' * 9999999 %}{% for i in range(99999) %}{{ x is upper }}{% endfor %}",
-         "too many steps"},
-        {"{% set x = 'a' * 9999999 %}{% for i in range(99999) %}{% set y = x.find('b') %}{% endfor %}",
-         "too many steps"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    for (size_t i = 0; i < sizeof hostile_cases / sizeof *hostile_cases; i++) {
         hb_rendered out;
         hb_error err;
-        assert_fails(render_one(cases[i].source, "x", &out, &err), HB_ERR_FORMAT, cases[i].part);
+        assert_fails(render_one(hostile_cases[i].source, "x", &out, &err), HB_ERR_FORMAT,
+                     hostile_cases[i].part);
     }
 }
 

@@ -390,50 +390,52 @@ static void test_ids_count_broken_rows(void **state)
     assert_memory_equal(told, "f:3: ", 5);
 }
 
+static const struct {
+    const char *row, *reason;
+} broken_rows[] = {
+    {"{\"prompt\":\"p\"}", "field 'label' is missing"},
+    {"{\"label\":1}", "field 'prompt' is missing"},
+    {"{\"prompt\":{\"a\":1},\"label\":1}", "field 'prompt' is an object: name a field of it"},
+    {"{\"prompt\":null,\"label\":1}", "field 'prompt' is missing"},
+    {"{\"prompt\":\" \\n\",\"label\":1}", "the prompt is empty"},
+    {"{\"prompt\":\"p\",\"label\":2}", "label '2' is neither 0 nor 1"},
+    {"{\"prompt\":\"p\",\"label\":-1}", "label '-1' is neither 0 nor 1"},
+    {"{\"prompt\":\"p\",\"label\":0.5}", "label '0.5' is neither 0 nor 1"},
+    {"{\"prompt\":\"p\",\"label\":4294967296}", "label '4294967296' is neither 0 nor 1"},
+    {"{\"prompt\":\"p\",\"label\":\"maybe\"}", "label 'maybe' is neither 0 nor 1"},
+    {"{\"prompt\":\"p\",\"label\":null}", "field 'label' is missing"},
+    {"{\"id\":[],\"prompt\":\"p\",\"label\":1}", "field 'id' is neither a string nor a number"},
+    {"{\"id\":\"x\",\"prompt\":\"p\\u0000q\",\"label\":1}", "\\u0000 is not allowed"},
+    {"{\"prompt\":\"p\",\"label\":1,\"label\":1}", "duplicate object key"},
+    {"{\"prompt\":\"p\xC3\",\"label\":1}", "not UTF-8: byte 0xC3 at byte 13"},
+    {"{\"prompt\":\"p\xED\xA0\x80\",\"label\":1}", "not UTF-8: byte 0xED at byte 13"},
+    {"{\"prompt\":\"\\ud800\",\"label\":1}", "invalid Unicode"},
+    {"{\"prompt\":\"p\",\"label\":tru}", "invalid token"},
+    {"{\"prompt\":\"p\",\"label\":1]}", "expected near ']'"},
+    {"{\"prompt\":\"p\",\"label\":[1}", "expected near '}'"},
+    {"{\"prompt\":\"p\",\"label\":99999999999999999999}", "label '99999999999999999999' is"},
+    {"17", "not an object"},
+    {"\"text, with comma\"", "not an object"},
+    {"nonsense", "invalid token"},
+    {"[1, [2]]", "not an object"},
+};
+
 /* One broken row between two good ones. Only this row is reported, once, with its line and reason. */
 static void test_broken_rows(void **state)
 {
     (void)state;
-    static const struct {
-        const char *row, *reason;
-    } cases[] = {
-        {"{\"prompt\":\"p\"}", "field 'label' is missing"},
-        {"{\"label\":1}", "field 'prompt' is missing"},
-        {"{\"prompt\":{\"a\":1},\"label\":1}", "field 'prompt' is an object: name a field of it"},
-        {"{\"prompt\":null,\"label\":1}", "field 'prompt' is missing"},
-        {"{\"prompt\":\" \\n\",\"label\":1}", "the prompt is empty"},
-        {"{\"prompt\":\"p\",\"label\":2}", "label '2' is neither 0 nor 1"},
-        {"{\"prompt\":\"p\",\"label\":-1}", "label '-1' is neither 0 nor 1"},
-        {"{\"prompt\":\"p\",\"label\":0.5}", "label '0.5' is neither 0 nor 1"},
-        {"{\"prompt\":\"p\",\"label\":4294967296}", "label '4294967296' is neither 0 nor 1"},
-        {"{\"prompt\":\"p\",\"label\":\"maybe\"}", "label 'maybe' is neither 0 nor 1"},
-        {"{\"prompt\":\"p\",\"label\":null}", "field 'label' is missing"},
-        {"{\"id\":[],\"prompt\":\"p\",\"label\":1}", "field 'id' is neither a string nor a number"},
-        {"{\"id\":\"x\",\"prompt\":\"p\\u0000q\",\"label\":1}", "\\u0000 is not allowed"},
-        {"{\"prompt\":\"p\",\"label\":1,\"label\":1}", "duplicate object key"},
-        {"{\"prompt\":\"p\xC3\",\"label\":1}", "not UTF-8: byte 0xC3 at byte 13"},
-        {"{\"prompt\":\"p\xED\xA0\x80\",\"label\":1}", "not UTF-8: byte 0xED at byte 13"},
-        {"{\"prompt\":\"\\ud800\",\"label\":1}", "invalid Unicode"},
-        {"{\"prompt\":\"p\",\"label\":tru}", "invalid token"},
-        {"{\"prompt\":\"p\",\"label\":1]}", "expected near ']'"},
-        {"{\"prompt\":\"p\",\"label\":[1}", "expected near '}'"},
-        {"{\"prompt\":\"p\",\"label\":99999999999999999999}", "label '99999999999999999999' is"},
-        {"17", "not an object"},
-        {"\"text, with comma\"", "not an object"},
-        {"nonsense", "invalid token"},
-        {"[1, [2]]", "not an object"},
-    };
     char text[512], expected[80];
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+    for (size_t i = 0; i < sizeof broken_rows / sizeof broken_rows[0]; i++) {
         for (int array = 0; array < 2; array++) {
             snprintf(text, sizeof text, array ? "[\n%s,\n%s,\n%s\n]" : "\n%s\n%s\n%s\n", GOOD("a"),
-                     cases[i].row, GOOD("b"));
+                     broken_rows[i].row, GOOD("b"));
             put(text);
             hb_dataset *dataset = open_all();
             assert_int_equal(hb_dataset_get_info(dataset)->n_rows, 2);
             assert_int_equal(hb_dataset_get_info(dataset)->n_broken, 1);
             assert_int_equal(strncmp(told, "f:3: ", 5), 0);
-            if (!strstr(told, cases[i].reason)) fail_msg("\"%s\" lacks \"%s\"", told, cases[i].reason);
+            if (!strstr(told, broken_rows[i].reason))
+                fail_msg("\"%s\" lacks \"%s\"", told, broken_rows[i].reason);
             assert_string_equal(ids(dataset), "a b ");
             assert_int_equal(n_told, 1); /* not again in the second pass */
 
@@ -441,7 +443,7 @@ static void test_broken_rows(void **state)
             options.strict = true;
             snprintf(expected, sizeof expected, "%s:3: ", path);
             refused(options, HB_ERR_FORMAT, expected);
-            refused(options, HB_ERR_FORMAT, cases[i].reason);
+            refused(options, HB_ERR_FORMAT, broken_rows[i].reason);
             assert_int_equal(n_told, 0);
         }
     }
@@ -743,7 +745,7 @@ static void test_draws_are_nested(void **state)
 }
 
 /* Broken rows do not affect the draw: the same good rows are drawn with and without them. */
-static void test_draw_passes_over_broken(void **state)
+static void test_draw_skips_broken(void **state)
 {
     (void)state;
     FILE *file = fopen(file_path("f"), "wb");
@@ -999,6 +1001,27 @@ static void test_table_columns(void **state)
     table_refused(columns("hbar_s", NULL), HB_ERR_FORMAT, "column 'hbar_s' appears twice");
 }
 
+static void check_columns_and_hash(const hb_table_options *options)
+{
+    hb_error err;
+    hb_table *file;
+    hb_score_table table;
+    char hex[65];
+    size_t n;
+    assert_int_equal(hb_table_open(path, &file, &err), HB_OK);
+    const char *const *found = hb_table_columns(file, &n);
+    assert_int_equal(n, 3);
+    assert_string_equal(found[0], "a");
+    assert_string_equal(found[1], "label");
+    assert_string_equal(found[2], "b");
+    assert_null(hb_table_sha256(file));
+    assert_int_equal(hb_table_scores(file, options, &table, &err), HB_OK);
+    assert_int_equal(hb_file_sha256(path, hex, &err), HB_OK);
+    assert_string_equal(hb_table_sha256(file), hex);
+    hb_score_table_free(&table);
+    hb_table_close(file);
+}
+
 /* Several scores of the same rows. A row that lacks one of them is broken. */
 static void test_table_of_several_scores(void **state)
 {
@@ -1009,8 +1032,6 @@ static void test_table_of_several_scores(void **state)
         "{\"a\":1,\"label\":0,\"b\":4}\n{\"b\":5,\"label\":1,\"a\":2}\n"
         "{\"a\":null,\"label\":1,\"b\":6}\n{\"a\":3,\"label\":0,\"b\":6}\n"};
     for (int i = 0; i < 2; i++) {
-        hb_error err;
-        hb_table *file;
         put(layouts[i]);
         hb_table_options options = columns(NULL, NULL);
         options.score_columns = names;
@@ -1025,21 +1046,7 @@ static void test_table_of_several_scores(void **state)
         for (int k = 0; k < 6; k++) assert_true(table.scores[k] == expected[k]);
         assert_int_equal(table.labels[1], 1);
         hb_score_table_free(&table);
-
-        assert_int_equal(hb_table_open(path, &file, &err), HB_OK);
-        size_t n;
-        const char *const *found = hb_table_columns(file, &n);
-        assert_int_equal(n, 3);
-        assert_string_equal(found[0], "a");
-        assert_string_equal(found[1], "label");
-        assert_string_equal(found[2], "b");
-        char hex[65];
-        assert_null(hb_table_sha256(file));
-        assert_int_equal(hb_table_scores(file, &options, &table, &err), HB_OK);
-        assert_int_equal(hb_file_sha256(path, hex, &err), HB_OK);
-        assert_string_equal(hb_table_sha256(file), hex);
-        hb_score_table_free(&table);
-        hb_table_close(file);
+        check_columns_and_hash(&options);
     }
     table_refused((hb_table_options){.score_columns = (const char *const[]){"a", "c"}, .n_scores = 2},
                   HB_ERR_FORMAT, "no column 'c'; there are: a, label, b");
@@ -1420,7 +1427,7 @@ int main(void)
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_draw_is_fixed),
         cmocka_unit_test(test_draws_are_nested),
-        cmocka_unit_test(test_draw_passes_over_broken),
+        cmocka_unit_test(test_draw_skips_broken),
         cmocka_unit_test(test_draw_sizes),
         cmocka_unit_test(test_draw_is_uniform),
         cmocka_unit_test(test_changed),

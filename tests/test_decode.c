@@ -842,11 +842,17 @@ static void test_context(void **state)
     }
 }
 
+static void refused(hb_scheduler *s, const hb_request *r, hb_status status, const char *part)
+{
+    uint64_t number;
+    hb_error err;
+    assert_fails(hb_scheduler_add(s, r, &number, &err), status, part);
+}
+
 static void test_refusals(void **state)
 {
     int32_t prompt[100];
     const char *stops[] = {"a", ""};
-    uint64_t number;
     hb_error err;
     (void)state;
     fill_prompt(prompt, 100, 0, 100, 0);
@@ -854,42 +860,36 @@ static void test_refusals(void **state)
     const hb_request good = plain_request(prompt, 50, 10);
     hb_request r = good;
     r.n_prompt = 0;
-    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT,
-                 "the prompt is empty");
+    refused(f.scheduler, &r, HB_ERR_ARGUMENT, "the prompt is empty");
     r.n_prompt = 65;
-    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_CONTEXT, "the context of 64");
-    assert_fails(hb_scheduler_add(small.scheduler, &r, &number, &err), HB_ERR_CONTEXT,
-                 "the cache of 64");
+    refused(f.scheduler, &r, HB_ERR_CONTEXT, "the context of 64");
+    refused(small.scheduler, &r, HB_ERR_CONTEXT, "the cache of 64");
     r = good;
     r.max_tokens = 0;
-    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT, "max-tokens 0");
+    refused(f.scheduler, &r, HB_ERR_ARGUMENT, "max-tokens 0");
     r = good;
     r.n_samples = 0;
-    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT, "samples is 0");
+    refused(f.scheduler, &r, HB_ERR_ARGUMENT, "samples is 0");
     r.n_samples = 2;
     r.given = prompt;
     r.n_given = 3;
-    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT,
-                 "one sample, not 2");
+    refused(f.scheduler, &r, HB_ERR_ARGUMENT, "one sample, not 2");
     r.n_samples = 1;
     r.n_given = 0;
-    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT,
-                 "continuation is empty");
+    refused(f.scheduler, &r, HB_ERR_ARGUMENT, "continuation is empty");
     r = good;
     r.stops = stops;
     r.n_stops = 2;
-    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT,
-                 "stop text is empty");
+    refused(f.scheduler, &r, HB_ERR_ARGUMENT, "stop text is empty");
     r = good;
     r.sampling.top_p = 2;
-    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT, "top-p 2");
+    refused(f.scheduler, &r, HB_ERR_ARGUMENT, "top-p 2");
     r = good;
     r.monitor.tau = NAN;
-    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT, "tau");
+    refused(f.scheduler, &r, HB_ERR_ARGUMENT, "tau");
     r = good;
     prompt[7] = 1 << 20;
-    assert_fails(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT,
-                 "outside the vocabulary");
+    refused(f.scheduler, &r, HB_ERR_ARGUMENT, "outside the vocabulary");
     assert_false(hb_scheduler_is_busy(f.scheduler));
     assert_ok(hb_scheduler_step(f.scheduler, &err));
     close_fixture(&f);

@@ -230,6 +230,26 @@ static void test_vocabulary_errors(void **state)
     free(f.data);
 }
 
+static const struct {
+    int at, bytes;
+    uint64_t value;
+    hb_status status;
+    const char *part;
+} tensor_errors[] = {
+    {0, 4, 0, HB_ERR_FORMAT, "dimensions"},
+    {0, 4, 5, HB_ERR_FORMAT, "dimensions"},
+    {4, 8, 0, HB_ERR_FORMAT, "dimension out of range"},
+    {4, 8, UINT64_MAX, HB_ERR_FORMAT, "dimension out of range"},
+    {4, 8, 161, HB_ERR_FORMAT, "has shape 161 x 96, not 160 x 96"},
+    {12, 8, 1u << 30, HB_ERR_FORMAT, "truncated"},
+    {20, 4, 16, HB_ERR_UNSUPPORTED, "type IQ2_XXS is not supported"},
+    {20, 4, 4, HB_ERR_UNSUPPORTED, "unknown type 4"},
+    {20, 4, 0xFFFFFFFF, HB_ERR_UNSUPPORTED, "unknown type"},
+    {20, 4, 12, HB_ERR_FORMAT, "not whole Q4_K blocks"},
+    {24, 8, 8, HB_ERR_FORMAT, "not aligned"},
+    {24, 8, UINT64_MAX - 31, HB_ERR_FORMAT, "truncated"},
+};
+
 /* A tensor's entry is its name, then dims (count, cols, rows), type and offset. */
 static void test_tensor_errors(void **state)
 {
@@ -237,29 +257,10 @@ static void test_tensor_errors(void **state)
     file_bytes f = load_model(state);
     uint8_t *entry = after(&f, name), saved[32];
     memcpy(saved, entry, sizeof saved);
-    const struct {
-        int at, bytes;
-        uint64_t value;
-        hb_status status;
-        const char *part;
-    } cases[] = {
-        {0, 4, 0, HB_ERR_FORMAT, "dimensions"},
-        {0, 4, 5, HB_ERR_FORMAT, "dimensions"},
-        {4, 8, 0, HB_ERR_FORMAT, "dimension out of range"},
-        {4, 8, UINT64_MAX, HB_ERR_FORMAT, "dimension out of range"},
-        {4, 8, 161, HB_ERR_FORMAT, "has shape 161 x 96, not 160 x 96"},
-        {12, 8, 1u << 30, HB_ERR_FORMAT, "truncated"},
-        {20, 4, 16, HB_ERR_UNSUPPORTED, "type IQ2_XXS is not supported"},
-        {20, 4, 4, HB_ERR_UNSUPPORTED, "unknown type 4"},
-        {20, 4, 0xFFFFFFFF, HB_ERR_UNSUPPORTED, "unknown type"},
-        {20, 4, 12, HB_ERR_FORMAT, "not whole Q4_K blocks"},
-        {24, 8, 8, HB_ERR_FORMAT, "not aligned"},
-        {24, 8, UINT64_MAX - 31, HB_ERR_FORMAT, "truncated"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        memcpy(entry + cases[i].at, &cases[i].value, (size_t)cases[i].bytes);
-        expect(&f, cases[i].status, cases[i].part);
-        if (cases[i].at) { /* shifting the dimension count loses the name's place */
+    for (size_t i = 0; i < sizeof tensor_errors / sizeof *tensor_errors; i++) {
+        memcpy(entry + tensor_errors[i].at, &tensor_errors[i].value, (size_t)tensor_errors[i].bytes);
+        expect(&f, tensor_errors[i].status, tensor_errors[i].part);
+        if (tensor_errors[i].at) { /* shifting the dimension count loses the name's place */
             save_file(&f, f.size);
             hb_error err;
             hb_model *model;

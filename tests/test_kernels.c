@@ -180,15 +180,35 @@ static void plain_attention(const float *q, const float *keys, const float *valu
         for (size_t i = 0; i < dim; i++) out[i] += weight[p] / sum * values[(size_t)p * padded + i];
 }
 
+enum { QUERIES = 8, PAGES = 3, WIDEST = 80 };
+
+/* job has the keys and values of all pages, and positions that count from the first page. */
+static void attend_to_pages(const hb_kernels *k, hb_attend job)
+{
+    const int32_t *from = job.from, *to = job.to;
+    int32_t page_from[QUERIES], page_to[QUERIES];
+    job.from = page_from;
+    job.to = page_to;
+    for (int page = 0; page < PAGES; page++) {
+        for (int r = 0; r < QUERIES; r++) {
+            page_from[r] = from[r] - page * HB_PAGE;
+            page_to[r] = to[r] - page * HB_PAGE < 0 ? 0 : to[r] - page * HB_PAGE;
+            if (page_to[r] > HB_PAGE) page_to[r] = HB_PAGE;
+        }
+        k->attend(&job);
+        job.keys += job.dim * HB_PAGE;
+        job.values += job.padded * HB_PAGE;
+    }
+}
+
 /* Queries see different parts of three pages, or nothing of a page. Widths are odd. */
 static void test_attend(void **state)
 {
     (void)state;
-    enum { QUERIES = 8, PAGES = 3, WIDEST = 80 };
     static float q[QUERIES * WIDEST], keys[PAGES * WIDEST * HB_PAGE], values[PAGES * HB_PAGE * WIDEST];
     static float acc[QUERIES * WIDEST];
-    const int from[QUERIES] = {0, 0, 0, 0, 70, 3, 130, 64},
-              to[QUERIES] = {1, 64, 65, 192, 190, 60, 131, 128};
+    const int32_t from[QUERIES] = {0, 0, 0, 0, 70, 3, 130, 64},
+                  to[QUERIES] = {1, 64, 65, 192, 190, 60, 131, 128};
     const size_t dims[] = {8, 16, 40, 64, WIDEST};
     hb_rng rng = {6};
     for (size_t i = 0; i < sizeof q / 4; i++) q[i] = random_float(&rng);
@@ -201,27 +221,19 @@ static void test_attend(void **state)
             float max[QUERIES], sum[QUERIES] = {0}, cap = d % 2 ? 2.0f : 0;
             for (int r = 0; r < QUERIES; r++) max[r] = -INFINITY;
             memset(acc, 0, sizeof acc);
-            for (int page = 0; page < PAGES; page++) {
-                int32_t page_from[QUERIES], page_to[QUERIES];
-                for (int r = 0; r < QUERIES; r++) {
-                    page_from[r] = from[r] - page * HB_PAGE;
-                    page_to[r] = to[r] - page * HB_PAGE < 0 ? 0 : to[r] - page * HB_PAGE;
-                    if (page_to[r] > HB_PAGE) page_to[r] = HB_PAGE;
-                }
-                const hb_attend job = {.q = q,
-                                       .n_queries = QUERIES,
-                                       .dim = dim,
-                                       .padded = padded,
-                                       .keys = keys + (size_t)page * dim * HB_PAGE,
-                                       .values = values + (size_t)page * HB_PAGE * padded,
-                                       .from = page_from,
-                                       .to = page_to,
-                                       .softcap = cap,
-                                       .max = max,
-                                       .sum = sum,
-                                       .acc = acc};
-                k->attend(&job);
-            }
+            const hb_attend job = {.q = q,
+                                   .n_queries = QUERIES,
+                                   .dim = dim,
+                                   .padded = padded,
+                                   .keys = keys,
+                                   .values = values,
+                                   .from = from,
+                                   .to = to,
+                                   .softcap = cap,
+                                   .max = max,
+                                   .sum = sum,
+                                   .acc = acc};
+            attend_to_pages(k, job);
             for (int r = 0; r < QUERIES; r++) {
                 double expected[WIDEST];
                 plain_attention(q + (size_t)r * dim, keys, values, dim, padded, PAGES, from[r], to[r],
@@ -374,6 +386,29 @@ static void test_dots(void **state)
     }
 }
 
+/* Compares the sums of a panel, to which 1 was added if p->add, with plain sums. */
+static void check_panel(const hb_kernels *k, const hb_panel *p)
+{
+    size_t each = HB_PANEL_DEPTH / p->group, rows = (size_t)k->panel_rows;
+    bool is_signed = p->wide && k->wide_is_signed;
+    for (size_t t = 0; t < (size_t)p->n; t++)
+        for (size_t r = 0; r < rows; r++) {
+            double expected = p->add, size = 1;
+            for (size_t g = 0; g < p->depth / p->group; g++) {
+                int sum = p->start[t * each + g];
+                for (size_t i = g * p->group; i < (g + 1) * p->group; i++) {
+                    uint8_t byte = p->u[(i / 4 * rows + r) * 4 + i % 4];
+                    sum += (is_signed ? (int8_t)byte : byte) * p->q[t * HB_PANEL_DEPTH + i];
+                }
+                double part = (double)sum * p->d[g * rows + r] * p->dx[t * each + g];
+                if (p->m) part -= (double)p->m[g * rows + r] * p->scaled[t * each + g];
+                expected += part;
+                size += fabs(part);
+            }
+            assert_near(p->acc[t * rows + r], expected, 1e-6 * size);
+        }
+}
+
 /* Panels with groups of 16 and 32, with and without minima, with results added to existing ones, for
  * all byte values. */
 static void test_panels(void **state)
@@ -397,8 +432,7 @@ static void test_panels(void **state)
     for (int s = 0; s < N_SETS; s++) {
         const hb_kernels *k = hb_kernels_named(sets[s]);
         for (int kind = 0; k && k->panel && kind < 8; kind++) {
-            size_t rows = (size_t)k->panel_rows, group = kind & 1 ? 16 : 32,
-                   each = HB_PANEL_DEPTH / group;
+            size_t group = kind & 1 ? 16 : 32;
             bool wide = group == 32 && kind & 2, minima = !wide && kind & 4;
             for (size_t i = 0; i < sizeof u; i++)
                 u[i] = (uint8_t)(hb_rng_next(&rng) & (wide ? 0xFF : 0x7F));
@@ -418,23 +452,7 @@ static void test_panels(void **state)
                                 .acc = acc,
                                 .add = kind % 3 > 0};
             k->panel(&p);
-            for (size_t t = 0; t < TOKENS; t++)
-                for (size_t r = 0; r < rows; r++) {
-                    double expected = p.add, size = 1;
-                    for (size_t g = 0; g < DEPTH / group; g++) {
-                        int sum = start[t * each + g];
-                        for (size_t i = g * group; i < (g + 1) * group; i++) {
-                            uint8_t byte = u[(i / 4 * rows + r) * 4 + i % 4];
-                            int value = wide && k->wide_is_signed ? (int8_t)byte : byte;
-                            sum += value * q[t * HB_PANEL_DEPTH + i];
-                        }
-                        double part = (double)sum * d[g * rows + r] * dx[t * each + g];
-                        if (minima) part -= (double)m[g * rows + r] * scaled[t * each + g];
-                        expected += part;
-                        size += fabs(part);
-                    }
-                    assert_near(acc[t * rows + r], expected, 1e-6 * size);
-                }
+            check_panel(k, &p);
         }
     }
 }

@@ -82,57 +82,73 @@ static void test_defaults(void **state)
     assert_near(o.sampling.temperature, 0, 0);
 }
 
+enum { STEPS = 12 };
+
+/* Evaluates the prompt and the answer in one go. Gives logits and states of each step. */
+static void evaluate_again(fixture *f, const hb_generation *g, float *logits, float *states)
+{
+    hb_error err;
+    size_t n;
+    int32_t *tokens, rows[STEPS];
+    assert_ok(hb_tokenize(f->model, prompt, strlen(prompt), true, false, &tokens, &n, &err));
+    assert_int_equal(g->n_prompt, n);
+    tokens = realloc(tokens, (n + STEPS) * sizeof *tokens);
+    memcpy(tokens + n, g->tokens, STEPS * sizeof *tokens);
+    for (int i = 0; i < STEPS; i++) rows[i] = (int32_t)n - 1 + i;
+    hb_tap tap = {.rows = rows, .n_rows = STEPS, .logits = logits, .states = states};
+    hb_session_reset(f->session);
+    assert_ok(hb_eval(f->session, tokens, (int32_t)n + STEPS, &tap, &err));
+    free(tokens);
+}
+
+/* x: the logits of the step. h: its states, which follow the states of the step before. */
+static void check_signals(const hb_model_info *m, const hb_step *s, const float *x, const float *h)
+{
+    size_t d = (size_t)m->n_embd, layers = (size_t)m->n_layers;
+    const float *last = h + (layers - 1) * d;
+    hb_distribution p;
+    assert_true(hb_distribution_gather(x, (size_t)m->n_vocab, &p));
+    double mu = hb_delta_mu(hb_gini_impurity(&p)), sigma = hb_delta_sigma(h, layers, d);
+    double delta_h = s->step ? hb_cosine_distance(last, last - layers * d, d) : 0;
+    assert_near(s->impurity, hb_gini_impurity(&p), 1e-9);
+    assert_near(value(s, "delta_mu"), mu, 1e-9);
+    assert_near(value(s, "delta_sigma"), sigma, 1e-9);
+    assert_near(value(s, "hbar_s"), hb_hbar_s(mu, sigma), 1e-9);
+    assert_near(s->p_fail, hb_p_fail(value(s, "hbar_s"), 2, 5, HB_DIRECTION_HIGH), 1e-12);
+    assert_near(value(s, "surprise"), hb_surprise(hb_probability(&p, x[s->token])), 1e-9);
+    assert_near(value(s, "delta_h"), delta_h, 1e-9);
+    assert_near(value(s, "pri"), hb_pri(value(s, "surprise"), delta_h, 0.1), 1e-9);
+    assert_near(value(s, "entropy"), hb_entropy(&p), 1e-9);
+    assert_near(value(s, "renyi"), hb_renyi_divergence(&p), 1e-9);
+    assert_near(value(s, "tsallis"), hb_tsallis_divergence(&p), 1e-9);
+    assert_near(value(s, "fisher_rao"), hb_fisher_rao_distance(&p), 1e-9);
+    assert_near(value(s, "max_prob"), hb_max_probability(&p), 1e-9);
+    assert_near(value(s, "margin"), hb_margin(&p), 1e-9);
+    assert_near(value(s, "self_certainty"), hb_self_certainty(&p), 1e-9);
+}
+
 /* Every signal of every step, recomputed from a second evaluation of the same tokens all at once. */
 static void test_trajectory_is_what_the_signals_say(void **state)
 {
     fixture *f = *state;
-    hb_error err;
-    hb_generate_options o = quiet_options(12);
+    hb_generate_options o = quiet_options(STEPS);
     hb_generation g = generate(f, &o);
     assert_int_equal(g.finish, HB_FINISH_MAX_TOKENS);
-    assert_int_equal(g.n_tokens, 12);
-    assert_int_equal(g.n_steps, 12);
+    assert_int_equal(g.n_tokens, STEPS);
+    assert_int_equal(g.n_steps, STEPS);
 
     const hb_model_info *m = hb_model_get_info(f->model);
-    size_t d = (size_t)m->n_embd, layers = (size_t)m->n_layers, vocab = (size_t)m->n_vocab, n;
-    int32_t *tokens, rows[12];
-    assert_ok(hb_tokenize(f->model, prompt, strlen(prompt), true, false, &tokens, &n, &err));
-    assert_int_equal(g.n_prompt, n);
-    tokens = realloc(tokens, (n + 12) * sizeof *tokens);
-    memcpy(tokens + n, g.tokens, 12 * sizeof *tokens);
-    for (int i = 0; i < 12; i++) rows[i] = (int32_t)n - 1 + i;
-    float *logits = malloc(12 * vocab * sizeof *logits),
-          *states = malloc(12 * layers * d * sizeof *states);
-    hb_tap tap = {.rows = rows, .n_rows = 12, .logits = logits, .states = states};
-    hb_session_reset(f->session);
-    assert_ok(hb_eval(f->session, tokens, (int32_t)n + 12, &tap, &err));
+    size_t vocab = (size_t)m->n_vocab, stride = (size_t)m->n_layers * (size_t)m->n_embd;
+    float *logits = malloc(STEPS * vocab * sizeof *logits),
+          *states = malloc(STEPS * stride * sizeof *states);
+    evaluate_again(f, &g, logits, states);
     double total = 0, entropies = 0;
     hb_top5 most = {0}, least = {0};
-    for (int i = 0; i < 12; i++) {
+    for (int i = 0; i < STEPS; i++) {
         const hb_step *s = &g.trajectory[i];
-        const float *x = logits + (size_t)i * vocab;
-        const float *h = states + (size_t)i * layers * d, *last = h + (layers - 1) * d;
-        hb_distribution p;
-        assert_true(hb_distribution_gather(x, vocab, &p));
-        double mu = hb_delta_mu(hb_gini_impurity(&p)), sigma = hb_delta_sigma(h, layers, d);
-        double delta_h = i ? hb_cosine_distance(last, last - layers * d, d) : 0;
         assert_int_equal(s->step, i);
         assert_int_equal(s->token, g.tokens[i]);
-        assert_near(s->impurity, hb_gini_impurity(&p), 1e-9);
-        assert_near(value(s, "delta_mu"), mu, 1e-9);
-        assert_near(value(s, "delta_sigma"), sigma, 1e-9);
-        assert_near(value(s, "hbar_s"), hb_hbar_s(mu, sigma), 1e-9);
-        assert_near(s->p_fail, hb_p_fail(value(s, "hbar_s"), 2, 5, HB_DIRECTION_HIGH), 1e-12);
-        assert_near(value(s, "surprise"), hb_surprise(hb_probability(&p, x[g.tokens[i]])), 1e-9);
-        assert_near(value(s, "delta_h"), delta_h, 1e-9);
-        assert_near(value(s, "pri"), hb_pri(value(s, "surprise"), delta_h, 0.1), 1e-9);
-        assert_near(value(s, "entropy"), hb_entropy(&p), 1e-9);
-        assert_near(value(s, "renyi"), hb_renyi_divergence(&p), 1e-9);
-        assert_near(value(s, "tsallis"), hb_tsallis_divergence(&p), 1e-9);
-        assert_near(value(s, "fisher_rao"), hb_fisher_rao_distance(&p), 1e-9);
-        assert_near(value(s, "max_prob"), hb_max_probability(&p), 1e-9);
-        assert_near(value(s, "margin"), hb_margin(&p), 1e-9);
-        assert_near(value(s, "self_certainty"), hb_self_certainty(&p), 1e-9);
+        check_signals(m, s, logits + (size_t)i * vocab, states + (size_t)i * stride);
         total += value(s, "surprise");
         entropies += value(s, "entropy");
         assert_near(value(s, "sequence_logprob"), -total, 1e-9);
@@ -142,9 +158,8 @@ static void test_trajectory_is_what_the_signals_say(void **state)
     }
     assert_near(hb_scores_value(g.scores, "hbar_s:top5"), hb_top5_mean(&most), 1e-12);
     assert_near(hb_scores_value(g.scores, "hbar_s:bottom5"), -hb_top5_mean(&least), 1e-12);
-    assert_near(hb_scores_value(g.scores, "entropy:mean"), entropies / 12, 1e-12);
-    assert_near(hb_scores_value(g.scores, "perplexity"), exp(total / 12), 1e-9);
-    free(tokens);
+    assert_near(hb_scores_value(g.scores, "entropy:mean"), entropies / STEPS, 1e-12);
+    assert_near(hb_scores_value(g.scores, "perplexity"), exp(total / STEPS), 1e-9);
     free(logits);
     free(states);
     hb_generation_free(&g);

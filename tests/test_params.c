@@ -318,7 +318,7 @@ static void test_joint(void **state)
 {
     hb_error err;
     hb_params *p;
-    char *path, bad[128], name[300];
+    char *path, name[300];
     memset(name, 'n', sizeof name);
     name[299] = '\0';
     path = save_joint(*state, name);
@@ -336,7 +336,16 @@ static void test_joint(void **state)
     }
     assert_int_equal(json_array_size(json_object_get(object, "trials")), 9);
     hb_params_free(p);
+    json_decref(root);
+    free(path);
+}
 
+static void test_wrong_joint(void **state)
+{
+    hb_error err;
+    hb_params *p;
+    char *path = save_joint(*state, "pri"), bad[128];
+    json_t *root = json_load_file(path, 0, NULL), *object = json_object_get(root, "joint");
     const struct {
         const char *key;
         json_t *value;
@@ -801,6 +810,7 @@ int main(void)
         WITH_SCRATCH(test_grading),
         WITH_SCRATCH(test_maps),
         WITH_SCRATCH(test_joint),
+        WITH_SCRATCH(test_wrong_joint),
         WITH_SCRATCH(test_long_names),
         WITH_SCRATCH(test_names),
         WITH_SCRATCH(test_without_hard_links),

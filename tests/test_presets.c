@@ -355,41 +355,42 @@ static void test_known_spans(void **state)
     }
 }
 
+static const char ragtruth_responses[] = "{\"id\":\"1\",\"source_id\":\"s1\",\"model\":\"m\","
+                                         "\"temperature\":0.7,\"labels\":[{\"start\":0,\"end\":3,"
+                                         "\"text\":\"abc\",\"label_type\":\"Evident Baseless "
+                                         "Info\"}],\"split\":\"train\",\"quality\":\"good\","
+                                         "\"response\":\"abcd\"}\n"
+                                         "{\"id\":\"2\",\"source_id\":\"s2\",\"labels\":[],\"split\":"
+                                         "\"test\",\"quality\":\"good\",\"response\":\"ef\"}\n"
+                                         "{\"id\":\"3\",\"source_id\":\"s1\",\"labels\":[],\"split\":"
+                                         "\"test\",\"quality\":\"truncated\",\"response\":\"g\"}\n"
+                                         "{\"id\":\"4\",\"source_id\":\"s3\",\"labels\":[],\"split\":"
+                                         "\"test\",\"quality\":\"good\",\"response\":\"h\"}\n";
+static const char ragtruth_sources[] =
+    "{\"source_id\":\"s2\",\"task_type\":\"QA\",\"source_info\":{\"question\":\"q\",\"passages\":"
+    "\"pp\"},\"prompt\":\"P2\"}\n"
+    "{\"source_id\":\"s1\",\"task_type\":\"Summary\",\"source_info\":\"text\",\"prompt\":\"P1\"}\n";
+
 /* RAGTruth's responses and their sources are in two files. */
 static void test_ragtruth(void **state)
 {
-    static const char responses[] = "{\"id\":\"1\",\"source_id\":\"s1\",\"model\":\"m\","
-                                    "\"temperature\":0.7,\"labels\":[{\"start\":0,\"end\":3,"
-                                    "\"text\":\"abc\",\"label_type\":\"Evident Baseless "
-                                    "Info\"}],\"split\":\"train\",\"quality\":\"good\","
-                                    "\"response\":\"abcd\"}\n"
-                                    "{\"id\":\"2\",\"source_id\":\"s2\",\"labels\":[],\"split\":"
-                                    "\"test\",\"quality\":\"good\",\"response\":\"ef\"}\n"
-                                    "{\"id\":\"3\",\"source_id\":\"s1\",\"labels\":[],\"split\":"
-                                    "\"test\",\"quality\":\"truncated\",\"response\":\"g\"}\n"
-                                    "{\"id\":\"4\",\"source_id\":\"s3\",\"labels\":[],\"split\":"
-                                    "\"test\",\"quality\":\"good\",\"response\":\"h\"}\n";
-    static const char sources[] =
-        "{\"source_id\":\"s2\",\"task_type\":\"QA\",\"source_info\":{\"question\":\"q\",\"passages\":"
-        "\"pp\"},\"prompt\":\"P2\"}\n"
-        "{\"source_id\":\"s1\",\"task_type\":\"Summary\",\"source_info\":\"text\",\"prompt\":\"P1\"}\n";
     hb_dataset_options o = data_options();
     hb_dataset *dataset;
     hb_sample s;
     bool found;
     hb_error err = {0};
     char path[256], elsewhere[256];
-    snprintf(path, sizeof path, "%s", put_text(*state, "response.jsonl", responses));
+    snprintf(path, sizeof path, "%s", put_text(*state, "response.jsonl", ragtruth_responses));
     assert_fails(hb_dataset_open(path, &o, &dataset, &err), HB_ERR_DATA,
                  "data of format ragtruth need the file source_info.jsonl");
-    snprintf(elsewhere, sizeof elsewhere, "%s", put_text(*state, "sources", sources));
+    snprintf(elsewhere, sizeof elsewhere, "%s", put_text(*state, "sources", ragtruth_sources));
     o.join = elsewhere;
     o.read_as = HB_READ_RESPONSE;
     static const char expected[] = "1=1<P1>~abcd[0,3);2=0<P2>~ef;";
     hooked[0] = '\0';
     assert_string_equal(samples_of(path, &o, "ragtruth"), expected);
     assert_string_equal(hooked, "response.jsonl:4: field 'prompt' is missing\n");
-    put_text(*state, "source_info.jsonl", sources);
+    put_text(*state, "source_info.jsonl", ragtruth_sources);
     o.join = NULL;
     assert_string_equal(samples_of(path, &o, "ragtruth"), expected);
     o.where = "split=test";

@@ -36,6 +36,22 @@ static void test_text(void **state)
     free(text);
 }
 
+static const char written[] =
+    "{\n"
+    "  \"a\\n\": \"\\u0001\\\"\\\\/\\u007f\\u0085\\u2028\xC3\xA9\xEF\xBF\xBD\",\n"
+    "  \"n\": 0.10000000000000001,\n"
+    "  \"none\": null,\n"
+    "  \"list\": [\n"
+    "    {\"x\": -9223372036854775808, \"y\": [1.0, true]},\n"
+    "    null\n"
+    "  ],\n"
+    "  \"empty\": {},\n"
+    "  \"empty too\": [],\n"
+    "  \"no text\": null,\n"
+    "  \"bytes\": \"a\xEF\xBF\xBD"
+    "b\"\n"
+    "}";
+
 static void test_json(void **state)
 {
     (void)state;
@@ -64,28 +80,20 @@ static void test_json(void **state)
     hb_json_bytes(&j, "bytes", "a\0b", 3);
     hb_json_end(&j);
     assert_ok(hb_json_finish(&j, &text, &err));
-    assert_string_equal(text,
-                        "{\n"
-                        "  \"a\\n\": \"\\u0001\\\"\\\\/\\u007f\\u0085\\u2028\xC3\xA9\xEF\xBF\xBD\",\n"
-                        "  \"n\": 0.10000000000000001,\n"
-                        "  \"none\": null,\n"
-                        "  \"list\": [\n"
-                        "    {\"x\": -9223372036854775808, \"y\": [1.0, true]},\n"
-                        "    null\n"
-                        "  ],\n"
-                        "  \"empty\": {},\n"
-                        "  \"empty too\": [],\n"
-                        "  \"no text\": null,\n"
-                        "  \"bytes\": \"a\xEF\xBF\xBD"
-                        "b\"\n"
-                        "}");
+    assert_string_equal(text, written);
     json_t *root = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(root);
     assert_string_equal(json_string_value(json_object_get(root, "a\n")),
                         "\x01\"\\/\x7F\xC2\x85\xE2\x80\xA8\xC3\xA9\xEF\xBF\xBD");
     json_decref(root);
     free(text);
+}
 
+static void test_json_in_ascii(void **state)
+{
+    (void)state;
+    hb_error err;
+    char *text;
     hb_json plain = {.ascii = true};
     hb_json_text(&plain, NULL, "\xC3\xA9\x7F\xF0\x9F\x99\x82");
     assert_ok(hb_json_finish(&plain, &text, &err));
@@ -153,6 +161,20 @@ static const char *hash_of(uint64_t number)
     return hex;
 }
 
+static const hb_run_settings settings = {.model_path = "m.gguf",
+                                         .model_name = "m",
+                                         .model_architecture = "llama",
+                                         .model_sha256 = "01",
+                                         .model_size = 5,
+                                         .data_path = "d.jsonl",
+                                         .data_format = "generic",
+                                         .data_sha256 = "02",
+                                         .data_rows = SAMPLES + 1,
+                                         .n_samples = SAMPLES + 1,
+                                         .max_tokens = 20,
+                                         .n_ctx = 512,
+                                         .alpha = 0.1};
+
 static hb_run *make_run(void **state)
 {
     char path[128], id[32];
@@ -160,21 +182,8 @@ static hb_run *make_run(void **state)
     hb_run *run;
     hb_scores *scores;
     hb_rng rng = {7};
-    const hb_run_settings s = {.model_path = "m.gguf",
-                               .model_name = "m",
-                               .model_architecture = "llama",
-                               .model_sha256 = "01",
-                               .model_size = 5,
-                               .data_path = "d.jsonl",
-                               .data_format = "generic",
-                               .data_sha256 = "02",
-                               .data_rows = SAMPLES + 1,
-                               .n_samples = SAMPLES + 1,
-                               .max_tokens = 20,
-                               .n_ctx = 512,
-                               .alpha = 0.1};
     snprintf(path, sizeof path, "%s/run.db", (char *)*state);
-    assert_ok(hb_run_create(path, &s, &run, &err));
+    assert_ok(hb_run_create(path, &settings, &run, &err));
     assert_ok(hb_scores_of_set(NULL, &scores, &err));
     for (uint64_t i = 0; i < SAMPLES; i++) {
         for (size_t k = 0; k < hb_scores_count(scores); k++)
@@ -383,6 +392,25 @@ static void test_validation_of_a_run(void **state)
     sqlite3_reset_auto_extension();
 }
 
+/* The table has the columns pri and hbar_s, in this order. */
+static void check_quadrants(const hb_validation_result *v, const hb_score_table *t)
+{
+    hb_quadrants q = {0};
+    for (size_t i = 0; i < t->n; i++) {
+        bool flagged[2];
+        for (int s = 0; s < 2; s++) {
+            const hb_calibrated_score *c = v->scores[0].calibrated;
+            if (strcmp(c->name, s ? "pri" : "hbar_s") != 0) c = v->scores[1].calibrated;
+            double value = t->scores[(size_t)(s ? 0 : 1) * t->n + i];
+            flagged[s] = c->direction == HB_DIRECTION_LOW ? value <= c->tau : value >= c->tau;
+        }
+        q.count[flagged[0]][flagged[1]]++;
+        q.hallucinated[flagged[0]][flagged[1]] += t->labels[i];
+    }
+    assert_true(v->has_quadrants);
+    assert_memory_equal(&v->quadrants, &q, sizeof q);
+}
+
 /* Each quadrant's samples are counted one by one; missing scores and scores that cannot be validated
  * are listed; the calibrated score must be present. */
 static void test_validation_of_a_table(void **state)
@@ -410,20 +438,7 @@ static void test_validation_of_a_table(void **state)
     }
     assert_int_equal(unfit, 1);
     assert_int_equal(lacking, v.n_unjudged - 1);
-    hb_quadrants q = {0};
-    for (size_t i = 0; i < t.n; i++) {
-        bool flagged[2];
-        for (int s = 0; s < 2; s++) {
-            const hb_calibrated_score *c = v.scores[0].calibrated;
-            if (strcmp(c->name, s ? "pri" : "hbar_s") != 0) c = v.scores[1].calibrated;
-            double value = t.scores[(size_t)(s ? 0 : 1) * t.n + i];
-            flagged[s] = c->direction == HB_DIRECTION_LOW ? value <= c->tau : value >= c->tau;
-        }
-        q.count[flagged[0]][flagged[1]]++;
-        q.hallucinated[flagged[0]][flagged[1]] += t.labels[i];
-    }
-    assert_true(v.has_quadrants);
-    assert_memory_equal(&v.quadrants, &q, sizeof q);
+    check_quadrants(&v, &t);
     hb_validation_result_free(&v);
     hb_validation_result_free(NULL);
 
@@ -558,6 +573,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),
         cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json_in_ascii),
         cmocka_unit_test(test_enum_names),
         cmocka_unit_test(test_flags),
         WITH_SCRATCH(test_a_run_is_read_once),

@@ -254,6 +254,23 @@ static void test_order_of_merges(void **state)
 
 /* ---- Special tokens ------------------------------------------------------------------------------ */
 
+static const struct {
+    const char *text, *plain, *parsed;
+} special_cases[] = {
+    {"ab", "9", "9"},
+    {"a[X]b", "7 10 11 12 8", "7 3 8"},
+    {"[X]Y[X]", "10 11 12 13 10 11 12", "4 3"},
+    {"[X][X]YY", "10 11 12 10 11 12 13 13", "3 4 13"},
+    {"[X", "10 11", "10 11"},
+    {"@", "14", "14"},
+    {"@@", "5", "5"},
+    {"@@@@@", "6 5", "6 5"},
+    {"a@@b", "7 5 8", "7 5 8"},
+    {"<s>a</s>", "15 16 17 7 15 18 16 17", "1 7 2"},
+    {"[X]@@@[X]", "10 11 12 6 10 11 12", "3 6 3"},
+    {"", "", ""},
+};
+
 /* Control tokens are recognised only on request, user-defined tokens always. The longest match wins,
  * and neither kind takes part in merging. */
 static void test_special_tokens(void **state)
@@ -264,22 +281,6 @@ static void test_special_tokens(void **state)
         {"[", NORMAL},      {"X", NORMAL},    {"]", NORMAL},     {"Y", NORMAL},    {"@", NORMAL},
         {"<", NORMAL},      {"s", NORMAL},    {">", NORMAL},     {"/", NORMAL}};
     static const char *const merges[] = {"a b"};
-    static const struct {
-        const char *text, *plain, *parsed;
-    } cases[] = {
-        {"ab", "9", "9"},
-        {"a[X]b", "7 10 11 12 8", "7 3 8"},
-        {"[X]Y[X]", "10 11 12 13 10 11 12", "4 3"},
-        {"[X][X]YY", "10 11 12 10 11 12 13 13", "3 4 13"},
-        {"[X", "10 11", "10 11"},
-        {"@", "14", "14"},
-        {"@@", "5", "5"},
-        {"@@@@@", "6 5", "6 5"},
-        {"a@@b", "7 5 8", "7 5 8"},
-        {"<s>a</s>", "15 16 17 7 15 18 16 17", "1 7 2"},
-        {"[X]@@@[X]", "10 11 12 6 10 11 12", "3 6 3"},
-        {"", "", ""},
-    };
     size_t n = sizeof pieces / sizeof *pieces;
     for (int kind = 0; kind < 2; kind++) {
         vocab_file f = begin(kind ? "llama" : "gpt2");
@@ -289,9 +290,9 @@ static void test_special_tokens(void **state)
         add_key(&f, "tokenizer.ggml.add_space_prefix", 7);
         put(&f, "", 1);
         hb_model *model = must_open(state, &f);
-        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-            expect_ids(model, cases[i].text, false, cases[i].plain);
-            expect_ids(model, cases[i].text, true, cases[i].parsed);
+        for (size_t i = 0; i < sizeof special_cases / sizeof *special_cases; i++) {
+            expect_ids(model, special_cases[i].text, false, special_cases[i].plain);
+            expect_ids(model, special_cases[i].text, true, special_cases[i].parsed);
         }
         size_t length;
         hb_token_bytes(model, 3, &length);
@@ -366,7 +367,12 @@ static void test_vocabularies_that_lie(void **state)
         else add_texts(&f, "tokenizer.ggml.merges", NULL, 0);
         assert_fails(open_file(state, &f, &model, &err), HB_ERR_FORMAT, cases[i / 2].part);
     }
+}
 
+static void test_vocabularies_without_a_part(void **state)
+{
+    hb_error err;
+    hb_model *model;
     vocab_file f = begin("llama");
     add_pieces(&f, letters, N_LETTERS);
     assert_fails(open_file(state, &f, &model, &err), HB_ERR_FORMAT,
@@ -547,6 +553,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_special_tokens_alike, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_spaces_of_spm, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_vocabularies_that_lie, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_vocabularies_without_a_part, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_odd_vocabularies, make_scratch, remove_scratch),
         cmocka_unit_test(test_any_bytes),
         cmocka_unit_test_setup_teardown(test_a_megabyte_of_one_letter, make_scratch, remove_scratch),
