@@ -587,8 +587,9 @@ typedef struct hb_joint_feature {
 } hb_joint_feature;
 
 typedef struct hb_joint_options {
-    size_t n_folds; /* 2 to 100; 5 */
-    uint64_t seed;  /* seed for assigning samples to folds; 42 */
+    size_t n_folds;         /* 2 to 100; 5 */
+    uint64_t seed;          /* seed for assigning samples to folds; 42 */
+    const uint32_t *groups; /* [n], as in hb_score_table: a group's samples share a fold; NULL */
 } hb_joint_options;
 
 /* The out-of-fold performance of one regularisation strength. */
@@ -811,6 +812,11 @@ HB_API void hb_grade_count(const hb_grade *grade, const hb_grading *grading, siz
 /* Whether a right answer has a word; without one, nothing can match it. HB_ERR_MEMORY. */
 HB_API hb_status hb_answer_is_gradable(const char *answer, bool *gradable, hb_error *err);
 
+/* The fraction of the answer's words that occur in the context; NaN for an answer without a word. Words
+ * are compared as for grading. HB_ERR_MEMORY. */
+HB_API hb_status hb_word_overlap(const char *answer, size_t length, const char *context,
+                                 double *overlap, hb_error *err);
+
 /* The position of the answer in a model's text. Blank lines, reasoning blocks (<think> ... </think> and
  * the like) and lead-in lines ("Sure! Here is the answer:") before the answer are skipped, and so is a
  * label such as "Answer:" at its beginning. */
@@ -855,6 +861,7 @@ typedef struct hb_sample {
     const hb_response_span *spans; /* [n_spans], hallucinated parts of the response; NULL: unknown */
     size_t n_spans;
     const char *context; /* text that the answer should be based on; NULL: none */
+    const char *group;   /* the value of the row's group field; NULL without such a field */
 } hb_sample;
 
 typedef struct hb_dataset hb_dataset;
@@ -875,6 +882,7 @@ typedef struct hb_dataset_options {
     /* Paths of a row's fields; NULL: the format's. With the paths of prompt and answers, or of prompt
      * and label, any rows can be read. */
     const char *prompt, *answers, *id, *label, *response, *context, *spans;
+    const char *group; /* path of the field that rows which belong together share; NULL: none */
     const char *answers_separator; /* separator between answers in one string; NULL: the format's */
     const char *prompt_template; /* text with placeholders such as {question}; {prompt} is the format's
                                     prompt, and {{ is a brace; NULL: the format's */
@@ -1008,7 +1016,7 @@ typedef struct hb_run_settings {
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
  * ones, too. */
-#define HB_RUN_SCHEMA 8
+#define HB_RUN_SCHEMA 9
 
 /* A run: one SQLite file with the settings and one row per finished sample. */
 typedef struct hb_run hb_run;
@@ -1074,6 +1082,8 @@ typedef struct hb_run_sample {
     const char *prompt_sha256; /* as in hb_sample */
     const char *set_by;        /* who set the label later (hb_run_set_labels); NULL: nobody */
     int set_label;             /* the label set, 0 or 1; valid unless set_by is NULL */
+    const char *group;         /* as in hb_sample */
+    double overlap;            /* hb_word_overlap of the answer; NaN without a context */
 } hb_run_sample;
 
 /* Calls `visit` for each finished sample in order of index. When `visit` returns a status other than
@@ -1133,6 +1143,9 @@ typedef struct hb_score_table {
     size_t n_broken;   /* rows that were reported and skipped; they never count as score 0 */
     char **ids;        /* [n], the ids of a run's samples; NULL for a table from a file */
     uint64_t *prompts; /* [n], the first 64 bits of the SHA-256 of their prompts; NULL likewise */
+    uint32_t *groups; /* [n], numbers below n. Samples with the same number belong together, such as the
+                         right and the hallucinated answer to one question: they are not independent, so
+                         they are resampled together and share a fold. NULL: each is for itself */
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
@@ -1161,7 +1174,9 @@ typedef struct hb_table_options {
     const char *const *score_columns; /* [n_scores] */
     size_t n_scores;                  /* 0: one, "score", else "hbar_s" */
     const char *label_column;         /* NULL: "label" */
-    bool label_is_correct;            /* 1, true and yes mean that the answer is right */
+    const char *group_column; /* column that rows which belong together share; NULL: the ids tell, in
+                                 the column "id" if there is one */
+    bool label_is_correct;    /* 1, true and yes mean that the answer is right */
     const char
         *positive; /* the label that means hallucinated; all others mean faithful; NULL: known words */
     bool strict;
@@ -1450,6 +1465,7 @@ typedef struct hb_bootstrap_options {
     size_t n_draws; /* 100 to 1,000,000; 2000 */
     uint64_t seed;  /* 42; the same draws on every platform */
     double min_recall;
+    const uint32_t *groups; /* [n], as in hb_score_table: a group's samples are drawn together; NULL */
 } hb_bootstrap_options;
 HB_API hb_bootstrap_options hb_bootstrap_defaults(void);
 
@@ -1459,8 +1475,10 @@ typedef struct hb_bootstrap {
 } hb_bootstrap;
 
 /* Percentile bootstrap intervals for the score as a predictor of label 1, where high scores are risky.
- * Each class is resampled separately. The precision of a draw is its highest at recall >= min_recall.
- * O(n n_draws). Errors as hb_auroc, and HB_ERR_ARGUMENT for invalid options. */
+ * Each class is resampled separately; with groups, whole groups are resampled instead (Davison and
+ * Hinkley, Bootstrap Methods and their Application, 1997, 3.8). The precision of a draw is its highest
+ * at recall >= min_recall. O(n n_draws). Errors as hb_auroc, HB_ERR_ARGUMENT for invalid options, and
+ * HB_ERR_DATA for too few groups. */
 HB_API hb_status hb_bootstrap_intervals(const double *scores, const uint8_t *labels, size_t n,
                                         const hb_bootstrap_options *options, hb_bootstrap *out,
                                         hb_error *err);
@@ -1473,8 +1491,9 @@ typedef struct hb_uncertainty {
     hb_bootstrap bootstrap; /* unset when options.n_draws is 0 */
 } hb_uncertainty;
 
-/* Computes the uncertainty of a score in `direction`, HIGH or LOW. 0 draws skip the bootstrap. Errors
- * as hb_bootstrap_intervals. */
+/* Computes the uncertainty of a score in `direction`, HIGH or LOW. 0 draws skip the bootstrap. With
+ * groups, the standard error is Obuchowski's for clustered data (Nonparametric Analysis of Clustered
+ * ROC Curve Data, 1997). Errors as hb_bootstrap_intervals. */
 HB_API hb_status hb_find_uncertainty(const double *scores, const uint8_t *labels, size_t n,
                                      hb_direction direction, const hb_bootstrap_options *options,
                                      hb_uncertainty *out, hb_error *err);

@@ -949,6 +949,35 @@ static void test_table_tails(void **state)
     table_refused(columns("hbar_s", NULL), HB_ERR_FORMAT, "no column 'hbar_s'");
 }
 
+/* Rows belong together by a column that is named or, where that is empty or there is none, by their
+ * ids. */
+static void test_table_groups(void **state)
+{
+    (void)state;
+    put("id,score,label,topic\nq_cor,1,0,\nq_hal,2,1,\nx,3,0,a\ny,4,1,a\nz,5,0,\n");
+    hb_table_options o = columns(NULL, NULL);
+    hb_score_table table = read_table(o);
+    static const uint32_t by_id[] = {0, 0, 2, 3, 4}, by_topic[] = {0, 0, 2, 2, 4};
+    assert_memory_equal(table.groups, by_id, sizeof by_id);
+    hb_score_table_free(&table);
+    o.group_column = "Topic"; /* letter case as for other columns */
+    table = read_table(o);
+    assert_memory_equal(table.groups, by_topic, sizeof by_topic);
+    hb_score_table_free(&table);
+    o.group_column = "tipoc";
+    table_refused(o, HB_ERR_FORMAT, "no column 'tipoc'");
+    put("{\"score\":1,\"label\":0,\"id\":7}\n{\"score\":2,\"label\":1,\"id\":null}\n"
+        "{\"score\":3,\"label\":1}\n{\"score\":3,\"label\":1,\"id\":7}\n");
+    table = read_table(columns(NULL, NULL));
+    static const uint32_t by_number[] = {0, 1, 2, 0};
+    assert_memory_equal(table.groups, by_number, sizeof by_number);
+    hb_score_table_free(&table);
+    put("score,label\n1,0\n1,0\n");
+    table = read_table(columns(NULL, NULL));
+    assert_null(table.groups);
+    hb_score_table_free(&table);
+}
+
 static void test_table_layouts(void **state)
 {
     (void)state;
@@ -1434,6 +1463,7 @@ int main(void)
         cmocka_unit_test(test_changed_in_secret),
         cmocka_unit_test(test_table_layouts),
         cmocka_unit_test(test_table_tails),
+        cmocka_unit_test(test_table_groups),
         cmocka_unit_test(test_table_columns),
         cmocka_unit_test(test_table_of_several_scores),
         cmocka_unit_test(test_table_labels),

@@ -537,6 +537,33 @@ static void test_shots(void **state)
     assert_fails(hb_dataset_open(own, &o, &dataset, &err), HB_ERR_DATA, "has only 4 rows");
 }
 
+/* Rows name their group by a field, which is part of the recipe. A row without it is broken. */
+static void test_groups(void **state)
+{
+    static const char rows[] = "{\"prompt\":\"a\",\"label\":0,\"about\":{\"topic\":\"Peru\"}}\n"
+                               "{\"prompt\":\"b\",\"label\":1,\"about\":{\"topic\":7}}\n"
+                               "{\"prompt\":\"c\",\"label\":1}\n";
+    hb_dataset_options o = data_options();
+    hb_dataset *dataset;
+    hb_sample s;
+    hb_error err;
+    bool found;
+    const char *path = put_text(*state, "groups.jsonl", rows);
+    assert_ok(hb_dataset_open(path, &o, &dataset, &err));
+    assert_ok(hb_dataset_next(dataset, &s, &found, &err));
+    assert_null(s.group);
+    hb_dataset_close(dataset);
+    o.group = "about.topic";
+    assert_ok(hb_dataset_open(path, &o, &dataset, &err));
+    assert_string_equal(hooked, "groups.jsonl:3: field 'about.topic' is missing\n");
+    assert_non_null(strstr(hb_dataset_get_info(dataset)->recipe, "group=about.topic"));
+    assert_ok(hb_dataset_next(dataset, &s, &found, &err));
+    assert_string_equal(s.group, "Peru");
+    assert_ok(hb_dataset_next(dataset, &s, &found, &err));
+    assert_string_equal(s.group, "7");
+    hb_dataset_close(dataset);
+}
+
 /* The same seed shows the same examples for every draw; another seed shows others. The prompt's hash
  * covers the question alone, so it is the same with and without examples. */
 static void test_shots_and_seeds(void **state)
@@ -636,6 +663,7 @@ int main(void)
         cmocka_unit_test(test_contradictions),
         cmocka_unit_test(test_several_files),
         cmocka_unit_test(test_shots),
+        cmocka_unit_test(test_groups),
         cmocka_unit_test(test_shots_and_seeds),
         cmocka_unit_test(test_shots_of_judgements),
         cmocka_unit_test(test_recipe),

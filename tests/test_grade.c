@@ -692,6 +692,30 @@ static void test_without_memory(void **state)
     free(text);
 }
 
+/* The part of an answer's words that its context has, as grading compares words. */
+static void test_overlap(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answer, *context;
+        double overlap;
+    } cases[] = {{"Paris", "It is PARIS, in France.", 1},
+                 {"the capital of Peru", "The capital is in Peru.", 2.0 / 3},
+                 {"no no no yes", "No.", 0.75},
+                 {"1,000 men", "1000", 0.5},
+                 {"London", "", 0},
+                 {"?!", "?!", NAN},
+                 {"", "Paris", NAN}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_error err;
+        double overlap = 7;
+        assert_ok(hb_word_overlap(cases[i].answer, strlen(cases[i].answer), cases[i].context, &overlap,
+                                  &err));
+        if (isnan(cases[i].overlap)) assert_true(isnan(overlap));
+        else assert_near(overlap, cases[i].overlap, 1e-12);
+    }
+}
+
 static void test_what_can_be_graded(void **state)
 {
     (void)state;
@@ -730,6 +754,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lists_of_ones_own, make_scratch, remove_scratch),
         cmocka_unit_test(test_hostile_texts),
         cmocka_unit_test(test_without_memory),
+        cmocka_unit_test(test_overlap),
         cmocka_unit_test(test_what_can_be_graded),
     };
     hb_error err;

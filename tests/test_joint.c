@@ -163,7 +163,7 @@ static void test_many_scores(void **state)
         snprintf(text[j], sizeof text[j], "%090d", j);
         many[j] = text[j];
     }
-    assert_ok(hb_joint_fit(x, labels, N, D, many, &(hb_joint_options){2, 1}, &joint, z, &err));
+    assert_ok(hb_joint_fit(x, labels, N, D, many, &(hb_joint_options){2, 1, NULL}, &joint, z, &err));
     assert_int_equal(joint.n_features, D);
     assert_string_equal(joint.features[D - 1].score, text[D - 1]);
     hb_joint_free(&joint);

@@ -291,6 +291,41 @@ static void test_chosen_signals(void **state)
     assert_fails(hb_run_open(path, &run, &err), HB_ERR_FORMAT, "no signal 'shoe'");
 }
 
+/* Samples are grouped by the data's field or, without one, by their ids. */
+static void test_groups_of_samples(void **state)
+{
+    static const struct {
+        const char *id, *group;
+        double overlap;
+    } rows[] = {{"qa_1_cor", NULL, 0.25},
+                {"qa_1_hal", NULL, NAN},
+                {"a", "Peru", 1},
+                {"qa_2_cor", "Peru", 0},
+                {"qa_3_cor", NULL, 0.5}};
+    static const uint32_t expected[] = {0, 0, 2, 2, 4};
+    hb_error err;
+    hb_score_table t;
+    hb_run *run = create(state);
+    for (uint64_t i = 0; i < 5; i++) {
+        hb_run_sample sample = scored(i);
+        sample.id = rows[i].id;
+        sample.group = rows[i].group;
+        sample.overlap = rows[i].overlap;
+        add(run, sample);
+    }
+    assert_ok(hb_run_scores(run, "pri:mean", NULL, &t, &err));
+    for (size_t i = 0; i < 5; i++) assert_int_equal(t.groups[i], expected[i]);
+    hb_score_table_free(&t);
+    assert_null(t.groups);
+    hb_run_close(run);
+    execute(path, "DELETE FROM samples WHERE idx IN (1, 3)");
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_ok(hb_run_scores(run, "pri:mean", NULL, &t, &err));
+    assert_null(t.groups); /* no two samples share one */
+    hb_score_table_free(&t);
+    hb_run_close(run);
+}
+
 /* Turns a run into one of schema 4, in which columns with the signals' names alone held the top5. */
 static void make_old(void)
 {
@@ -1313,6 +1348,7 @@ int main(int argc, char **argv)
         WITH_SCRATCH(test_chosen_signals),
         WITH_SCRATCH(test_old_runs),
         WITH_SCRATCH(test_old_runs_are_not_changed),
+        WITH_SCRATCH(test_groups_of_samples),
         WITH_SCRATCH(test_each_stops_when_asked),
         WITH_SCRATCH(test_other_settings_are_refused),
         WITH_SCRATCH(test_files_that_are_no_runs),

@@ -224,9 +224,13 @@ hb_status hb_calibrate(const hb_score_table *table, const char *const *names,
 {
     hb_calibration_result r = {.options = options ? *options : hb_calibrate_defaults()};
     r.options.bootstrap.min_recall = r.options.sweep.min_recall;
+    r.options.bootstrap.groups = r.options.joint_options.groups = table->groups;
+    r.options.bootstrap.groups = r.options.joint_options.groups = table->groups;
     hb_status status = check_names(names, table->n_scores, err);
     if (!status) status = check_options(&r.options, table->n_scores, err);
     if (!status) status = calibrate(table, names, &r, err);
+    r.options.bootstrap.groups = r.options.joint_options.groups = NULL; /* they are the table's */
+    r.options.bootstrap.groups = r.options.joint_options.groups = NULL; /* they are the table's */
     if (status) hb_calibration_result_free(&r);
     else *result = r;
     return status;

@@ -1,6 +1,7 @@
 #include "calibrate/columns.h"
 
 #include <stdlib.h>
+#include "calibrate/metrics.h"
 
 /* The values of all columns, [n_columns][n]. With `oriented`, values are negated where low ones are
  * risky. NULL when memory runs out. */
@@ -15,12 +16,14 @@ static double *gather(const hb_column *columns, size_t n_columns, size_t n, bool
     return values;
 }
 
-hb_status hb_test_columns(const hb_column *columns, size_t n_columns, const uint8_t *labels, size_t n,
-                          hb_auroc_difference *differences, double *p_holm, hb_error *err)
+hb_status hb_test_columns(const hb_column *columns, size_t n_columns, const uint8_t *labels,
+                          const uint32_t *groups, size_t n, hb_auroc_difference *differences,
+                          double *p_holm, hb_error *err)
 {
     double *values = gather(columns, n_columns, n, true);
     if (!values) return hb_fail_memory(err);
-    hb_status status = hb_delong_compare_all(values, n_columns, labels, n, differences, p_holm, err);
+    hb_status status =
+        hb_delong_compare_grouped(values, n_columns, labels, groups, n, differences, p_holm, err);
     free(values);
     return status;
 }

@@ -103,7 +103,8 @@ static hb_status compare(const hb_score_table *t, hb_comparison *c, hb_error *er
         hb_direction direction = c->scores[k].sweep.direction;
         columns[k] = (hb_column){hb_tail(hb_table_tails(t, c->scores[k].place), direction), direction};
     }
-    if (!status) status = hb_test_columns(columns, c->n, t->labels, t->n, differences, p_holm, err);
+    if (!status)
+        status = hb_test_columns(columns, c->n, t->labels, t->groups, t->n, differences, p_holm, err);
     for (size_t k = 0; k < c->n && !status; k++) {
         c->scores[k].difference = differences[k];
         c->scores[k].p_holm = p_holm[k];
@@ -120,12 +121,14 @@ hb_status hb_compare_scores(const hb_score_table *table, const char *const *name
                             hb_comparison *out, hb_error *err)
 {
     hb_comparison c = {0};
+    hb_bootstrap_options b = bootstrap ? *bootstrap : hb_bootstrap_defaults();
+    b.groups = table->groups;
     if (sweep && sweep->grid == HB_GRID_RANGE)
         return hb_fail(err, HB_ERR_ARGUMENT, "a range of tau requires a single score, not %zu",
                        table->n_scores);
     c.scores = calloc(table->n_scores + 1, sizeof *c.scores);
     if (!c.scores) return hb_fail_memory(err);
-    hb_status status = judge_each(table, names, sweep, bootstrap, &c, err);
+    hb_status status = judge_each(table, names, sweep, &b, &c, err);
     if (!status) {
         qsort(c.scores, c.n, sizeof *c.scores, compare_aurocs);
         status = compare(table, &c, err);

@@ -1,9 +1,11 @@
 /* The standard error of AUROC, and of the difference between two AUROCs on the same samples (DeLong,
  * DeLong and Clarke-Pearson, Comparing the Areas under Two or More Correlated ROC Curves, 1988), in O(n
- * log n) by midranks (Sun and Xu, 2014). */
+ * log n) by midranks (Sun and Xu, 2014). Samples in groups count as clusters (Obuchowski, Nonparametric
+ * Analysis of Clustered ROC Curve Data, 1997). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "calibrate/folds.h"
 #include "calibrate/metrics.h"
 
 /* Each sample's placement [n]. For a 1 it is the fraction of 0s that score lower; for a 0, the fraction
@@ -33,46 +35,102 @@ static hb_status placements(const double *scores, const uint8_t *labels, size_t 
     return HB_OK;
 }
 
-/* The variance of the mean placement, summed over both classes. For differences of placements it is the
- * variance of the AUROC difference. Sets *auroc to the mean. */
-static double variance(const double *placed, const uint8_t *labels, size_t n, double *auroc)
+/* A group of samples, by label: how many, and the sum of their placements' deviations from the mean. */
+typedef struct cluster {
+    double n[2], deviation[2];
+} cluster;
+
+/* Sums over the clusters. */
+typedef struct sums {
+    double squares[2], products, n_with[2], n;
+} sums;
+
+static sums add_up(const cluster *clusters, size_t n)
 {
-    double sum[2] = {0, 0}, squares[2] = {0, 0}, count[2] = {0, 0}, total = 0;
+    sums s = {{0, 0}, 0, {0, 0}, 0};
+    for (size_t k = 0; k < n; k++) {
+        const cluster *g = &clusters[k];
+        s.n += g->n[0] + g->n[1] > 0;
+        s.products += g->deviation[0] * g->deviation[1];
+        for (int c = 0; c < 2; c++) {
+            s.n_with[c] += g->n[c] > 0;
+            s.squares[c] += g->deviation[c] * g->deviation[c];
+        }
+    }
+    return s;
+}
+
+/* n / (n - 1), by which a sum of n squared deviations is too small; NaN for one. */
+static double correction(double n)
+{
+    return n > 1 ? n / (n - 1) : NAN;
+}
+
+/* The variance of the mean placement: over the groups of each class, and over those with both. For
+ * differences of placements it is the variance of the AUROC difference. With each sample in a group of
+ * its own it is DeLong's, otherwise Obuchowski's. Sets *auroc to the mean. */
+static hb_status variance(const double *placed, const uint8_t *labels, const uint32_t *groups, size_t n,
+                          double *auroc, double *result, hb_error *err)
+{
+    double sum[2] = {0, 0}, count[2] = {0, 0};
+    cluster *clusters = calloc(n, sizeof *clusters);
+    if (!clusters) return hb_fail_memory(err);
     for (size_t i = 0; i < n; i++) {
         sum[labels[i]] += placed[i];
         count[labels[i]]++;
     }
     for (size_t i = 0; i < n; i++) {
-        double d = placed[i] - sum[labels[i]] / count[labels[i]];
-        squares[labels[i]] += d * d;
+        cluster *g = &clusters[hb_group_of(groups, i)];
+        g->n[labels[i]]++;
+        g->deviation[labels[i]] += placed[i] - sum[labels[i]] / count[labels[i]];
     }
-    for (int c = 0; c < 2; c++) total += count[c] > 1 ? squares[c] / (count[c] - 1) / count[c] : NAN;
+    const sums s = add_up(clusters, n);
+    free(clusters);
+    double total = s.products ? 2 * correction(s.n) * s.products / (count[0] * count[1]) : 0;
+    for (int c = 0; c < 2; c++) total += correction(s.n_with[c]) * s.squares[c] / (count[c] * count[c]);
     *auroc = sum[1] / count[1];
-    return total;
+    *result = total < 0 ? 0 : total;
+    return HB_OK;
 }
 
 hb_status hb_delong(const double *scores, const uint8_t *labels, size_t n, double *auroc, double *se,
                     hb_error *err)
 {
+    return hb_delong_grouped(scores, labels, NULL, n, auroc, se, err);
+}
+
+hb_status hb_delong_grouped(const double *scores, const uint8_t *labels, const uint32_t *groups,
+                            size_t n, double *auroc, double *se, hb_error *err)
+{
+    double mean, v;
     hb_status status = hb_check_scored(scores, labels, n, err);
+    if (!status) status = hb_check_groups(groups, n, err);
     if (status) return status;
     double *placed = calloc(n, sizeof *placed);
     if (!placed) return hb_fail_memory(err);
     status = placements(scores, labels, n, placed, err);
-    if (!status) *se = sqrt(variance(placed, labels, n, auroc));
+    if (!status) status = variance(placed, labels, groups, n, &mean, &v, err);
+    if (!status) {
+        *auroc = mean;
+        *se = sqrt(v);
+    }
     free(placed);
     return status;
 }
 
 /* The AUROC difference of two scores, from their placements. Overwrites of_a. */
-static hb_auroc_difference difference(double *of_a, const double *of_b, const uint8_t *labels, size_t n)
+static hb_status difference(double *of_a, const double *of_b, const uint8_t *labels,
+                            const uint32_t *groups, size_t n, hb_auroc_difference *out, hb_error *err)
 {
     hb_auroc_difference d;
     for (size_t i = 0; i < n; i++) of_a[i] -= of_b[i];
-    d.se = sqrt(variance(of_a, labels, n, &d.difference));
+    hb_status status = variance(of_a, labels, groups, n, &d.difference, &d.se, err);
+    if (status) return status;
+    d.se = sqrt(d.se);
     d.z = d.difference / d.se;
     d.p = isnan(d.se) ? NAN : d.se > 0 ? erfc(fabs(d.z) / sqrt(2)) : d.difference == 0;
-    return d;
+    *out = d;
+    return HB_OK;
 }
 
 static hb_status place_checked(const double *scores, const uint8_t *labels, size_t n, double *placed,
@@ -89,7 +147,7 @@ hb_status hb_delong_compare(const double *a, const double *b, const uint8_t *lab
     hb_status status = of_a && of_b ? HB_OK : hb_fail_memory(err);
     if (!status) status = place_checked(a, labels, n, of_a, err);
     if (!status) status = place_checked(b, labels, n, of_b, err);
-    if (!status) *out = difference(of_a, of_b, labels, n);
+    if (!status) status = difference(of_a, of_b, labels, NULL, n, out, err);
     free(of_a);
     free(of_b);
     return status;
@@ -98,14 +156,22 @@ hb_status hb_delong_compare(const double *a, const double *b, const uint8_t *lab
 hb_status hb_delong_compare_all(const double *scores, size_t n_scores, const uint8_t *labels, size_t n,
                                 hb_auroc_difference *out, double *p_holm, hb_error *err)
 {
+    return hb_delong_compare_grouped(scores, n_scores, labels, NULL, n, out, p_holm, err);
+}
+
+hb_status hb_delong_compare_grouped(const double *scores, size_t n_scores, const uint8_t *labels,
+                                    const uint32_t *groups, size_t n, hb_auroc_difference *out,
+                                    double *p_holm, hb_error *err)
+{
     double *first = calloc(n + 1, sizeof *first), *other = calloc(n + 1, sizeof *other);
     double *p = calloc(n_scores + 1, sizeof *p);
     hb_auroc_difference *all = calloc(n_scores + 1, sizeof *all);
-    hb_status status = first && other && p && all ? HB_OK : hb_fail_memory(err);
+    hb_status status =
+        first && other && p && all ? hb_check_groups(groups, n, err) : hb_fail_memory(err);
     for (size_t k = 0; k < n_scores && !status; k++) {
         status = place_checked(scores + k * n, labels, n, k ? other : first, err);
         all[k] = (hb_auroc_difference){NAN, NAN, NAN, NAN};
-        if (!status && k) all[k] = difference(other, first, labels, n);
+        if (!status && k) status = difference(other, first, labels, groups, n, &all[k], err);
         p[k] = all[k].p;
     }
     if (!status) status = hb_holm(p, n_scores, p_holm, err);

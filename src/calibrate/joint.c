@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/rng.h"
+#include "calibrate/folds.h"
 #include "calibrate/metrics.h"
 
 /* ---- One fit ------------------------------------------------------------------------------------- */
@@ -164,25 +164,27 @@ typedef struct joining {
     units units;
 } joining;
 
-/* Shuffles each class (Fisher and Yates) and assigns its samples to the folds in turn. */
 static hb_status deal(joining *w, hb_error *err)
 {
-    hb_rng rng = {w->options->seed};
-    size_t *members = calloc(w->n, sizeof *members), dealt = 0;
-    if (!members) return hb_fail_memory(err);
-    for (int label = 0; label < 2; label++) {
-        size_t count = 0;
-        for (size_t i = 0; i < w->n; i++)
-            if (w->labels[i] == label) members[count++] = i;
-        for (size_t i = count; i > 1; i--) {
-            size_t j = (size_t)hb_rng_below(&rng, i), other = members[i - 1];
-            members[i - 1] = members[j];
-            members[j] = other;
-        }
-        for (size_t i = 0; i < count; i++)
-            w->fold[members[i]] = (uint32_t)(dealt++ % w->options->n_folds);
+    size_t n_groups = 0, folds = w->options->n_folds;
+    hb_status status = hb_deal_folds(w->labels, w->options->groups, w->n, folds, w->options->seed,
+                                     w->fold, &n_groups, err);
+    if (status || n_groups >= folds) return status;
+    return hb_fail(err, HB_ERR_DATA, "%zu folds need as many groups of samples; there are %zu", folds,
+                   n_groups);
+}
+
+/* Each fold must leave samples of either label to fit a model to. */
+static hb_status check_folds(const joining *w, hb_error *err)
+{
+    for (size_t fold = 0; fold < w->options->n_folds; fold++) {
+        size_t left[2] = {0};
+        for (size_t i = 0; i < w->n; i++) left[w->labels[i]] += w->fold[i] != fold;
+        if (!left[0] || !left[1])
+            return hb_fail(err, HB_ERR_DATA,
+                           "the samples of one label are in too few groups for %zu folds",
+                           w->options->n_folds);
     }
-    free(members);
     return HB_OK;
 }
 
@@ -297,6 +299,8 @@ static hb_status check_joint(const joining *w, const char *const *names, hb_erro
         hb_status status = check_column(w->x + j * w->n, w->labels, w->n, names[j], err);
         if (status) return status;
     }
+    hb_status status = hb_check_groups(w->options->groups, w->n, err);
+    if (status) return status;
     for (size_t i = 0; i < w->n; i++) count[w->labels[i]]++;
     if (count[0] >= folds && count[1] >= folds) return HB_OK;
     return hb_fail(err, HB_ERR_DATA,
@@ -320,7 +324,7 @@ hb_status hb_joint_fit(const double *x, const uint8_t *labels, size_t n, size_t 
     hb_status status = check_joint(&w, names, err);
     if (status) return status;
     hb_joint j = {.features = calloc(d, sizeof *j.features),
-                  .options = *options,
+                  .options = {options->n_folds, options->seed, NULL},
                   .trials = calloc(N_TRIALS, sizeof *j.trials),
                   .n_trials = N_TRIALS};
     w.fold = calloc(n, sizeof *w.fold);
@@ -330,6 +334,7 @@ hb_status hb_joint_fit(const double *x, const uint8_t *labels, size_t n, size_t 
     if (!status && (!w.fold || !w.out_of_fold || !j.features || !j.trials))
         status = hb_fail_memory(err);
     if (!status) status = deal(&w, err);
+    if (!status) status = check_folds(&w, err);
     if (!status) status = cross_validate(&w, err);
     if (!status) status = choose(&w, names, &j, err);
     if (!status) {

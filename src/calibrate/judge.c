@@ -140,8 +140,8 @@ static hb_status compare(judging *j)
     for (size_t i = 0; i < n && !status; i++)
         columns[i] = (hb_column){j->values[i], r->scores[i].calibrated->direction};
     if (!status)
-        status =
-            hb_test_columns(columns, n, j->table->labels, j->table->n, differences, p_holm, j->err);
+        status = hb_test_columns(columns, n, j->table->labels, j->table->groups, j->table->n,
+                                 differences, p_holm, j->err);
     for (size_t i = 0; i < n && !status; i++) {
         r->scores[i].difference = differences[i];
         r->scores[i].p_holm = p_holm[i];
@@ -208,6 +208,7 @@ hb_status hb_validate_scores(const hb_params *params, const hb_score_table *tabl
                  .result = &r,
                  .err = err};
     if (!bootstrap || bootstrap->min_recall == 0) j.bootstrap.min_recall = params->min_recall;
+    j.bootstrap.groups = table->groups;
     hb_status status = judge_all(&j);
     free(j.values);
     free(j.log_odds);

@@ -47,6 +47,13 @@ hb_status hb_order(const double *scores, size_t n, hb_place **order, hb_error *e
 /* The scores, negated if low scores are risky. Release with free(). NULL when memory runs out. */
 double *hb_oriented(const double *scores, size_t n, hb_direction direction);
 
+/* hb_delong and hb_delong_compare_all for samples in groups; NULL: each for itself (delong.c). */
+hb_status hb_delong_grouped(const double *scores, const uint8_t *labels, const uint32_t *groups,
+                            size_t n, double *auroc, double *se, hb_error *err);
+hb_status hb_delong_compare_grouped(const double *scores, size_t n_scores, const uint8_t *labels,
+                                    const uint32_t *groups, size_t n, hb_auroc_difference *out,
+                                    double *p_holm, hb_error *err);
+
 /* Metrics of ranked samples. `null_se` may be NULL. */
 double hb_ranked_auroc(const hb_scored *ranked, size_t n, double *null_se);
 double hb_ranked_average_precision(const hb_scored *ranked, size_t n);

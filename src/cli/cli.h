@@ -310,7 +310,7 @@ void cli_show_warning(void *unused, const char *message);
 typedef struct cli_data {
     cli_list paths, fields;
     cli_labels labels;
-    const char *separator, *where, *join, *template, *shots_path;
+    const char *separator, *where, *join, *template, *shots_path, *group;
     int format, read_as; /* read_as: an hb_read_as */
     int32_t shots;
     bool strict;                /* set by the command */

@@ -142,6 +142,7 @@ int cli_data_check(const cli_command *command, cli_data *d)
     o->label_is_correct = d->labels.correct != NULL;
     o->positive = d->labels.positive;
     o->answers_separator = d->separator;
+    o->group = d->group;
     o->prompt_template = d->own_template;
     o->where = d->where;
     o->join = d->join;

@@ -95,7 +95,7 @@ static const char *const columns[] = {
     "text",           "finish",       "n_prompt",    "n_tokens",       "prompt_seconds",
     "decode_seconds", "answers",      "grade_exact", "grade_contains", "grade_f1",
     "grade_number",   "grade_choice", "abstained",   "prompt",         "prompt_sha256",
-    "label_from",     "label_set_by", "own_label"};
+    "label_from",     "label_set_by", "own_label",   "group",          "overlap"};
 
 /* A score that has the name of another column gets a prefix. */
 static void put_other_score(row *r, const char *name, double value)
@@ -183,6 +183,8 @@ static bool print_sample(form form, const hb_run *run, const hb_run_sample *s,
     put_text(&r, "answers", s->answers);
     put_grades(&r, s);
     put_origin(&r, s, grading);
+    put_text(&r, "group", s->group);
+    put_real(&r, "overlap", scored ? s->overlap : NAN);
     return print_row(&r);
 }
 

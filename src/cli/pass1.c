@@ -19,6 +19,10 @@ static void add_data_options(cli_options *options, cli_pass1 *p)
 {
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_data_add(options, &p->data);
+    cli_add_text(options, "group", 0, "FIELD", &p->data.group,
+                 "field that rows which belong together share; they are resampled together and share a "
+                 "fold")
+        ->standard = "none; the two samples of a row belong together";
     cli_data_add_as(options, &p->data);
     cli_add_count(options, "n-samples", 'n', "N", &p->n_samples, 0, 1e15,
                   "draw N samples; 0 means all, and the demo data are used whole by default; a run of "

@@ -3,7 +3,7 @@
 #include "cli/cli.h"
 
 typedef struct sweep_options {
-    const char *run_path, *data_path, *score, *label, *output_dir, *name;
+    const char *run_path, *data_path, *score, *label, *group, *output_dir, *name;
     bool strict, quiet, json;
     cli_pass2 pass2;
     cli_grading grading;
@@ -20,6 +20,11 @@ static void add_options(cli_options *options, sweep_options *o)
     cli_add_text(options, "label", 'l', "NAME", &o->label, "column of labels in --data")->standard =
         "label";
     cli_labels_add(options, &o->labels);
+    cli_add_text(
+        options, "group", 0, "NAME", &o->group,
+        "column in --data that rows which belong together share: they are resampled together, and "
+        "share a fold")
+        ->standard = "the ids tell, in a column id";
     cli_add_flag(options, "strict", 0, &o->strict, "stop at the first broken row of the data");
     cli_begin_group(options, CLI_GROUP_SCORES);
     cli_add_text(options, "score", 's', "LIST", &o->score,
@@ -109,6 +114,7 @@ static int read_table(const sweep_options *o, const hb_texts *scores, hb_table *
                                 .label_column = o->labels.correct ? o->labels.correct : o->label,
                                 .label_is_correct = o->labels.correct != NULL,
                                 .positive = o->labels.positive,
+                                .group_column = o->group,
                                 .strict = o->strict,
                                 .on_broken = cli_show_broken,
                                 .on_warning = cli_show_warning,
@@ -169,8 +175,8 @@ static int run(const cli_command *command, int argc, char **argv)
     if (!o.run_path == !o.data_path) return cli_usage(command, "give either --run or --data");
     if (!cli_grading_check(command, &o.grading, &code)) return code;
     if (o.data_path && o.grading.rule_given) return cli_usage(command, "--grade goes with --run");
-    if (o.run_path && (o.label || o.labels.correct || o.labels.positive))
-        return cli_usage(command, "--label, --correct and --positive go with --data");
+    if (o.run_path && (o.label || o.labels.correct || o.labels.positive || o.group))
+        return cli_usage(command, "--label, --correct, --positive and --group go with --data");
     code = cli_labels_check(command, &o.labels, o.label, "--label");
     if (code) return code;
     return o.run_path ? sweep_run(command, &o) : sweep_data(command, &o);

@@ -191,6 +191,7 @@ static hb_status read_table(const validating *v, hb_table *file, const char *con
                                 .label_column = labels->correct ? labels->correct : v->label,
                                 .label_is_correct = labels->correct != NULL,
                                 .positive = labels->positive,
+                                .group_column = v->pass1.data.group,
                                 .strict = v->pass1.strict,
                                 .on_broken = cli_show_broken,
                                 .on_warning = cli_show_warning,

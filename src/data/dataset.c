@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "data/groups.h"
 
 hb_dataset_options hb_dataset_defaults(void)
 {
@@ -205,15 +206,16 @@ static hb_status write_recipe(hb_dataset *dataset, const hb_dataset_options *o, 
     hb_buffer *out = &dataset->recipe;
     const char *const reading[] = {NULL, "judgement", "response"};
     const hb_join *join = &dataset->files[0].join;
-    bool ok =
-        hb_buffer_add_text(out, dataset->info.format) && add_setting(out, "prompt", o->prompt) &&
-        add_setting(out, "answers", o->answers) && add_setting(out, "id", o->id) &&
-        add_setting(out, o->label_is_correct ? "correct" : "label", o->label) &&
-        add_setting(out, "response", o->response) && add_setting(out, "context", o->context) &&
-        add_setting(out, "spans", o->spans) && add_setting(out, "separator", o->answers_separator) &&
-        add_hash(out, "template", o->prompt_template) && add_setting(out, "where", o->where) &&
-        add_setting(out, "positive", o->positive) && add_setting(out, "as", reading[o->read_as]) &&
-        add_hash(out, "join", join->rows ? join->sha256 : NULL) && add_shots(dataset, out);
+    bool ok = hb_buffer_add_text(out, dataset->info.format) && add_setting(out, "prompt", o->prompt) &&
+              add_setting(out, "answers", o->answers) && add_setting(out, "id", o->id) &&
+              add_setting(out, o->label_is_correct ? "correct" : "label", o->label) &&
+              add_setting(out, "response", o->response) && add_setting(out, "context", o->context) &&
+              add_setting(out, "spans", o->spans) && add_setting(out, "group", o->group) &&
+              add_setting(out, "separator", o->answers_separator) &&
+              add_hash(out, "template", o->prompt_template) && add_setting(out, "where", o->where) &&
+              add_setting(out, "positive", o->positive) &&
+              add_setting(out, "as", reading[o->read_as]) &&
+              add_hash(out, "join", join->rows ? join->sha256 : NULL) && add_shots(dataset, out);
     dataset->info.recipe = out->data;
     return ok ? HB_OK : hb_fail_memory(err);
 }
@@ -339,7 +341,6 @@ static hb_status draw_row(hb_dataset *dataset, hb_error *err)
 /* Sets the sample's id: the row's own id, or one made from its place in the data. */
 static bool make_id(hb_dataset *dataset, int k)
 {
-    static const char *const suffixes[HB_PER_ROW_MAX] = {"_cor", "_hal"};
     const hb_row *row = &dataset->row;
     char number[32];
     hb_buffer_clear(&dataset->id);
@@ -347,7 +348,7 @@ static bool make_id(hb_dataset *dataset, int k)
     const char *prefix = hb_pass_file(dataset)->detected.preset->id_prefix;
     return hb_buffer_add_text(&dataset->id, row->has_id ? row->id.data : prefix) &&
            (row->has_id || hb_buffer_add_text(&dataset->id, number)) &&
-           (dataset->per_row == 1 || hb_buffer_add_text(&dataset->id, suffixes[k]));
+           (dataset->per_row == 1 || hb_buffer_add_text(&dataset->id, hb_pair_suffixes[k]));
 }
 
 /* Sets the sample's prompt, with the examples before it, and the hash of the row's own prompt. */
@@ -380,6 +381,7 @@ static void make_sample(hb_dataset *dataset, int k, hb_sample *sample)
         .prompt_sha256 = dataset->sha256,
         .label = row->labels[k],
         .context = row->has_context ? row->context.data : NULL,
+        .group = row->has_group ? row->group.data : NULL,
     };
     if (sample->label == HB_LABEL_BY_GRADE) {
         sample->answers = (const char *const *)row->answers.list;

@@ -134,6 +134,20 @@ static double f1(const text_words *a, const text_words *b)
     return 2.0 * (double)common / (double)(a->words.n + b->words.n);
 }
 
+/* The number of words, each as often as it comes, that another text has. */
+static size_t count_in(const text_words *words, const text_words *other)
+{
+    size_t n = 0;
+    const char *text = words->words.text.data, *others = other->words.text.data;
+    for (size_t i = 0, j = 0; i < words->words.n && j < other->words.n;) {
+        int order = hb_words_compare(text, &words->sorted[i], others, &other->sorted[j]);
+        n += order == 0;
+        if (order <= 0) i++;
+        else j++;
+    }
+    return n;
+}
+
 /* Whether a text is nothing but "a", "an" and "the", which would match any article that is kept. */
 static bool has_only_articles(const hb_words *words)
 {
@@ -375,6 +389,29 @@ hb_status hb_grade_answer(const char *text, const char *const *answers, size_t n
                          own ? own : grading->abstains, &best, err);
     hb_abstain_list_free(own);
     if (!status) *grade = best;
+    return status;
+}
+
+static hb_status read_text(const char *text, size_t length, text_words *out, hb_error *err)
+{
+    hb_characters characters;
+    hb_status status = hb_characters_read(text, length, &characters, err);
+    if (status) return status;
+    status = read_words(&characters, hb_reading_at(0), out, err);
+    hb_characters_free(&characters);
+    return status;
+}
+
+hb_status hb_word_overlap(const char *answer, size_t length, const char *context, double *overlap,
+                          hb_error *err)
+{
+    text_words words = {0}, around = {0};
+    hb_status status = read_text(answer, length, &words, err);
+    if (!status) status = read_text(context, strlen(context), &around, err);
+    size_t n = words.words.n;
+    if (!status) *overlap = n ? (double)count_in(&words, &around) / (double)n : NAN;
+    free_words(&words);
+    free_words(&around);
     return status;
 }
 

@@ -103,6 +103,7 @@ static hb_status parse(const hb_dataset_options *o, hb_mapping *m, hb_error *err
                  {o->response, p->response, &m->response},
                  {o->context, p->context, &m->context},
                  {o->spans, p->spans, &m->spans},
+                 {o->group, NULL, &m->group},
                  {NULL, p->messages, &m->messages},
                  {NULL, p->right, &m->right},
                  {NULL, p->wrong, &m->wrong},
@@ -136,8 +137,8 @@ hb_status hb_mapping_open(const hb_preset *preset, const hb_dataset_options *opt
 
 void hb_mapping_close(hb_mapping *m)
 {
-    hb_path *const paths[] = {m->id,    m->label, m->response,  m->context, m->spans, m->messages,
-                              m->right, m->wrong, m->questions, m->replies, m->where};
+    hb_path *const paths[] = {m->id,       m->label, m->response, m->context,   m->spans,   m->group,
+                              m->messages, m->right, m->wrong,    m->questions, m->replies, m->where};
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) hb_path_free(paths[i]);
     for (size_t i = 0; i < HB_PATHS_MAX; i++) {
         hb_path_free(m->answers[i]);

@@ -99,10 +99,12 @@ static bool read_where(const hb_mapping *m, hb_row *row, hb_error *why)
 static void clear_row(hb_row *row)
 {
     row->left_out = row->has_id = row->has_context = row->has_response = row->has_spans = false;
+    row->has_group = false;
     row->n_messages = row->n_spans = 0;
     hb_texts_clear(&row->answers);
     hb_texts_clear(&row->contents);
     hb_buffer_clear(&row->conversation);
+    hb_buffer_clear(&row->group);
     for (int k = 0; k < HB_PER_ROW_MAX; k++) hb_buffer_clear(&row->responses[k]);
 }
 
@@ -114,13 +116,20 @@ static bool read_response(const hb_mapping *m, hb_row *row, hb_error *why)
            hb_row_check_response(m, row, 0, why);
 }
 
+static bool read_group(const hb_mapping *m, hb_row *row, hb_error *why)
+{
+    if (!m->group) return true;
+    row->has_group = true;
+    return hb_row_add_path(m->group, row, false, &row->group, why);
+}
+
 bool hb_row_read(const hb_mapping *m, hb_row *row, hb_error *why)
 {
     clear_row(row);
     if (!read_where(m, row, why)) return false;
     if (row->left_out) return true;
     if (m->messages && !hb_row_read_messages(m, row, why)) return false;
-    return read_id(m, row, why) &&
+    return read_id(m, row, why) && read_group(m, row, why) &&
            add_optional(m->context, row, &row->context, &row->has_context, why) &&
            read_response(m, row, why) && hb_row_read_labels(m, row, why);
 }
@@ -235,6 +244,7 @@ void hb_row_free(hb_row *row)
     hb_buffer_free(&row->id);
     hb_buffer_free(&row->context);
     hb_buffer_free(&row->conversation);
+    hb_buffer_free(&row->group);
     for (int k = 0; k < HB_PER_ROW_MAX; k++) hb_buffer_free(&row->responses[k]);
     *row = (hb_row){0};
 }

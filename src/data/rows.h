@@ -25,7 +25,7 @@ typedef struct hb_mapping {
     hb_prompt_template *frame; /* template around it; NULL: none */
     bool own_frame;            /* the frame is the caller's */
     hb_path *answers[HB_PATHS_MAX], *choices[HB_PATHS_MAX];
-    hb_path *id, *label, *response, *context, *spans, *messages;
+    hb_path *id, *label, *response, *context, *spans, *group, *messages;
     hb_path *right, *wrong, *questions, *replies, *where;
     char *separator;  /* separator between answers in one string; NULL: none */
     char *where_word; /* rows without this word at `where` are left out */
@@ -58,9 +58,9 @@ bool hb_rows_next(hb_rows *rows, hb_scope *scope);
 typedef struct hb_row {
     hb_scope scope;
     bool left_out; /* the mapping's `where` leaves the row out */
-    bool has_id, has_context, has_response;
+    bool has_id, has_context, has_response, has_group;
     bool has_spans; /* the row tells what of the response is hallucinated, which may be nothing */
-    hb_buffer id, context, conversation;
+    hb_buffer id, context, group, conversation;
     hb_buffer responses[HB_PER_ROW_MAX];
     int labels[HB_PER_ROW_MAX];
     hb_texts answers, contents; /* `contents` has the texts of the messages */

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "data/groups.h"
 #include "data/path.h"
 #include "signals/scores.h"
 
@@ -21,6 +22,8 @@ typedef struct reading {
     const char *
         *names; /* [n_columns + 1], the file's names of the columns of the scores and of the label */
     size_t n_columns;
+    const char *group, *id; /* columns that tell which samples belong together; NULL: none */
+    hb_texts keys;          /* of the samples' groups; empty without such columns */
     size_t *high,
         *low; /* [n_scores], the column of each score, where high and where low values are risky */
     size_t n_scores;
@@ -150,6 +153,23 @@ static hb_status choose_columns(reading *r, const hb_table_options *o)
     return r->names[r->n_columns] ? HB_OK : hb_table_fail_column(r->table, what, r->err);
 }
 
+/* Finds the columns of groups, which follow the label's. *n_names becomes the number of all columns. */
+static hb_status choose_groups(reading *r, const hb_table_options *o, size_t *n_names)
+{
+    char what[100];
+    size_t n = r->n_columns + 1;
+    bool none = !r->table->csv && !r->table->n_objects;
+    if (o->group_column && !(r->group = hb_table_column(r->table, o->group_column))) {
+        snprintf(what, sizeof what, "'%.90s'", o->group_column);
+        return hb_table_fail_column(r->table, what, r->err);
+    }
+    if (!none) r->id = hb_table_column(r->table, "id");
+    if (r->group) r->names[n++] = r->group;
+    if (r->id) r->names[n++] = r->id;
+    *n_names = n;
+    return HB_OK;
+}
+
 /* ---- Rows ---------------------------------------------------------------------------------------- */
 
 static bool grow(reading *r)
@@ -203,6 +223,26 @@ void hb_table_label(const hb_label_rule *rule, const json_t *object, const char 
         hb_fail(why, HB_ERR_FORMAT, "label '%s' is neither 0 nor 1", shown);
 }
 
+/* Adds a sample's key: its group or, without one, its row by the id. False when memory runs out. */
+static bool add_key(reading *r, const json_t *object)
+{
+    hb_buffer text = {0};
+    const char *const columns[] = {r->group, r->id};
+    bool ok = hb_buffer_add_text(&text, "");
+    for (int i = 0; i < 2 && ok; i++) {
+        const json_t *value = columns[i] ? json_object_get(object, columns[i]) : NULL;
+        if (!value || json_is_null(value)) continue;
+        ok = hb_value_text(&text, value);
+        if (!ok || !text.length) continue;
+        ok = i == 0 ? hb_texts_add(&r->keys, text.data, text.length)
+                    : hb_groups_add_id(&r->keys, text.data);
+        hb_buffer_free(&text);
+        return ok;
+    }
+    hb_buffer_free(&text);
+    return ok && hb_texts_add(&r->keys, "", 0);
+}
+
 static hb_status add_row(void *user, const hb_record *record)
 {
     reading *r = user;
@@ -218,6 +258,7 @@ static hb_status add_row(void *user, const hb_record *record)
     if (why.status == HB_ERR_MEMORY) return hb_fail_memory(r->err);
     if (why.status)
         return hb_breakage(&r->breakages, r->table->input.path, record->line, why.message, r->err);
+    if ((r->group || r->id) && !add_key(r, record->object)) return hb_fail_memory(r->err);
     scores->labels[scores->n++] = (uint8_t)label;
     return HB_OK;
 }
@@ -330,15 +371,18 @@ const char *hb_table_sha256(const hb_table *table)
 
 static hb_status read_scores(reading *r, const hb_table_options *o)
 {
-    r->names = calloc(2 * r->n_scores + 1, sizeof *r->names);
+    size_t n_names = 0;
+    r->names = calloc(2 * r->n_scores + 3, sizeof *r->names);
     r->high = calloc(2 * r->n_scores, sizeof *r->high);
     r->low = r->high ? r->high + r->n_scores : NULL;
     hb_status status = r->names && r->high ? choose_columns(r, o) : hb_fail_memory(r->err);
+    if (status == HB_OK) status = choose_groups(r, o, &n_names);
     if (status == HB_OK)
         status = hb_label_rule_open(o->positive, o->label_is_correct, &r->rule, r->err);
-    if (status == HB_OK)
-        status = hb_table_each(r->table, r->names, r->n_columns + 1, add_row, r, r->err);
+    if (status == HB_OK) status = hb_table_each(r->table, r->names, n_names, add_row, r, r->err);
     if (status == HB_OK) status = turn(r);
+    if (status == HB_OK && r->keys.n) status = hb_groups_number(&r->keys, &r->scores.groups, r->err);
+    hb_texts_free(&r->keys);
     hb_label_rule_close(&r->rule);
     free(r->names);
     free(r->high);
@@ -385,6 +429,7 @@ void hb_score_table_free(hb_score_table *table)
     free(table->prompts);
     free(table->scores);
     free(table->low);
+    free(table->groups);
     free(table->labels);
     *table = (hb_score_table){0};
 }

@@ -1,5 +1,7 @@
 /* Records finished samples in the run. */
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 #include "base/json.h"
 #include "base/utf8.h"
 #include "score/scorer.h"
@@ -10,6 +12,8 @@ void hb_scoring_free(hb_scoring *sample)
     free(sample->answers);
     free(sample->id);
     free(sample->prompt);
+    free(sample->context);
+    free(sample->group);
     free(sample->response);
     hb_buffer_free(&sample->raw);
     free(sample);
@@ -38,6 +42,7 @@ static hb_status add(hb_scorer *s, const hb_scoring *sample, hb_run_sample *row,
     row->label = sample->label;
     row->answers = answers;
     row->prompt = sample->prompt;
+    row->group = sample->group;
     row->prompt_sha256 = sample->prompt_sha256;
     row->n_prompt = (int32_t)sample->n_prompt;
     status = hb_run_add(s->run, row, err);
@@ -74,6 +79,16 @@ static const char *text_of(hb_scorer *s, const hb_scoring *sample)
     return ok ? s->text.data : NULL;
 }
 
+/* The overlap of the answer with its context. The answer is that which is graded or, of a sample with a
+ * label, all of the text after a block of reasoning. */
+static hb_status find_overlap(const hb_scoring *sample, const char *text, int32_t lines,
+                              double *overlap, hb_error *err)
+{
+    const hb_answer a =
+        hb_answer_find(text, strlen(text), sample->answers && !sample->response ? lines : HB_ALL_LINES);
+    return hb_word_overlap(text + a.start, a.end - a.start, sample->context, overlap, err);
+}
+
 static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o,
                                hb_error *err)
 {
@@ -83,6 +98,7 @@ static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_
                          .text = text,
                          .finish = o->finish,
                          .scores = o->scores,
+                         .overlap = NAN,
                          .n_tokens = o->n_tokens,
                          .prompt_seconds = o->prompt_seconds,
                          .decode_seconds = o->decode_seconds};
@@ -93,6 +109,7 @@ static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_
     if (sample->answers)
         status = hb_grade_answer(row.text, (const char *const *)sample->answers, sample->n_answers,
                                  &how, &row.grade, err);
+    if (!status && sample->context) status = find_overlap(sample, text, lines, &row.overlap, err);
     if (!status) status = add(s, sample, &row, err);
     if (status) return status;
     if (sample->answers) s->counts.graded++;

@@ -29,6 +29,8 @@ static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
     memcpy(c->prompt_sha256, sample->prompt_sha256, sizeof c->prompt_sha256);
     if (!s->settings->no_prompts) ok = (c->prompt = strdup(sample->prompt)) && ok;
     if (sample->response) ok = (c->response = strdup(sample->response)) && ok;
+    if (sample->context) ok = (c->context = strdup(sample->context)) && ok;
+    if (sample->group) ok = (c->group = strdup(sample->group)) && ok;
     if (sample->answers) {
         c->answers = calloc(sample->n_answers + 1, sizeof *c->answers);
         ok = ok && c->answers;

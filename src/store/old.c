@@ -5,8 +5,9 @@
 #include "store/store.h"
 
 /* The columns of samples that earlier schemas lack. In the view they are NULL. */
-static const char *const newer[] = {"grade_number",  "grade_choice", "abstained", "prompt",
-                                    "prompt_sha256", "set_label",    "set_by"};
+static const char *const newer[] = {"grade_number", "grade_choice",  "abstained",
+                                    "prompt",       "prompt_sha256", "set_label",
+                                    "set_by",       "grp",           "overlap"};
 
 hb_status hb_run_refuse_old(const hb_run *run, hb_error *err)
 {

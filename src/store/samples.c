@@ -21,7 +21,7 @@ static const char schema[] =
     " text TEXT, finish TEXT, n_prompt INTEGER, n_tokens INTEGER,"
     " prompt_seconds REAL, decode_seconds REAL, prompt TEXT,"
     " prompt_sha256 TEXT NOT NULL CHECK (length(prompt_sha256) = 64),"
-    " set_label INTEGER CHECK (set_label IN (0, 1)), set_by TEXT,"
+    " set_label INTEGER CHECK (set_label IN (0, 1)), set_by TEXT, grp TEXT, overlap REAL,"
     " CHECK ((set_label IS NULL) = (set_by IS NULL)),"
     " CHECK ((status = 'scored') = (reason IS NULL)),"
     " CHECK ((label IS NULL) = (answers IS NOT NULL)));" PRAGMA("application_id", HB_RUN_APPLICATION_ID)
@@ -183,7 +183,8 @@ hb_status hb_run_prepare_writing(hb_run *run, hb_error *err)
             "INSERT INTO samples (idx, id, label, status, reason, text, finish, n_prompt,"
             " n_tokens, prompt_seconds, decode_seconds, answers, grade_exact,"
             " grade_contains, grade_f1, grade_number, grade_choice, abstained, prompt,"
-            " prompt_sha256) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            " prompt_sha256, grp, overlap)"
+            " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             &run->add, err);
     bool ok = hb_buffer_add_text(&sql, "INSERT INTO scores (idx") && add_columns(&sql, run, ",") &&
               hb_buffer_add_text(&sql, ") VALUES (?");
@@ -236,6 +237,8 @@ static hb_status add_sample(hb_run *run, const hb_run_sample *s, hb_error *err)
     }
     sqlite3_bind_text(q, 19, s->prompt, -1, SQLITE_STATIC);
     sqlite3_bind_text(q, 20, s->prompt_sha256, -1, SQLITE_STATIC);
+    sqlite3_bind_text(q, 21, s->group, -1, SQLITE_STATIC);
+    if (scored) sqlite3_bind_double(q, 22, s->overlap);
     return insert(run, q, err);
 }
 
@@ -310,8 +313,9 @@ static const char *finish_name(int number)
     "samples.finish, samples.n_prompt, samples.n_tokens, samples.prompt_seconds, "                     \
     "samples.decode_seconds, samples.answers, samples.grade_exact, samples.grade_contains, "           \
     "samples.grade_f1, samples.grade_number, samples.grade_choice, samples.abstained, "                \
-    "samples.prompt, samples.prompt_sha256, samples.set_by, samples.set_label"
-#define N_SAMPLE_COLUMNS 22
+    "samples.prompt, samples.prompt_sha256, samples.set_by, samples.set_label, "                       \
+    "samples.grp, samples.overlap"
+#define N_SAMPLE_COLUMNS 24
 
 /* Reads the scores of the row into run->scores. Returns false when one is missing. */
 static bool read_scores(hb_run *run, sqlite3_stmt *q)
@@ -358,12 +362,14 @@ static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_
         .prompt_sha256 = text_of(q, 19),
         .set_by = text_of(q, 20),
         .set_label = sqlite3_column_int(q, 21),
+        .group = text_of(q, 22),
+        .overlap = real_or_nan(q, 23),
     };
     /* A text that cannot be read for lack of memory is NULL, too. */
     if (sqlite3_errcode(run->db) == SQLITE_NOMEM) return hb_fail_memory(err);
     if (sqlite3_column_type(q, 2) == SQLITE_NULL) s->label = HB_LABEL_BY_GRADE;
     bool texts = is_valid(s->id) && is_valid(s->reason) && is_valid(s->text) && is_valid(s->answers) &&
-                 is_valid(s->prompt) && is_valid(s->set_by);
+                 is_valid(s->prompt) && is_valid(s->set_by) && is_valid(s->group);
     bool hashed = run->schema < HB_RUN_WITH_PROMPTS || is_sha256(s->prompt_sha256);
     bool sound = s->id && status >= 0 && texts && hashed &&
                  (s->label == 0 || s->label == 1 || (s->label == HB_LABEL_BY_GRADE && s->answers)) &&

@@ -2,6 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/hashes.h"
+#include "base/texts.h"
+#include "data/groups.h"
 #include "store/store.h"
 
 typedef struct gathering {
@@ -10,7 +12,8 @@ typedef struct gathering {
     size_t *high, *low; /* [table->n_scores], index of each score among the run's scores, where high and
                            where low values are risky */
     hb_grading grading;
-    bool failed; /* memory ran out */
+    hb_texts keys; /* of the samples' groups */
+    bool failed;   /* memory ran out */
 } gathering;
 
 static hb_status gather(void *user, const hb_run_sample *sample)
@@ -22,7 +25,9 @@ static hb_status gather(void *user, const hb_run_sample *sample)
     if (label == HB_LABEL_NONE) return HB_OK;
     if (t->prompts) t->prompts[t->n] = hb_hash_of_sha256(sample->prompt_sha256);
     t->ids[t->n] = strdup(sample->id);
-    g->failed = !t->ids[t->n];
+    g->failed =
+        !t->ids[t->n] || !(sample->group ? hb_texts_add(&g->keys, sample->group, strlen(sample->group))
+                                         : hb_groups_add_id(&g->keys, sample->id));
     if (g->failed) return HB_ERR_MEMORY;
     for (size_t k = 0; k < t->n_scores; k++) {
         t->scores[k * g->room + t->n] = hb_scores_at(sample->scores, g->high[k]);
@@ -143,6 +148,8 @@ hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
     if (!status) status = hb_run_each(run, gather, &g, err);
     if (g.failed) status = hb_fail_memory(err);
     if (!status) close_gaps(&g);
+    if (!status) status = hb_groups_number(&g.keys, &t.groups, err);
+    hb_texts_free(&g.keys);
     free(g.high);
     if (status) hb_score_table_free(&t);
     else *table = t;

@@ -73,7 +73,7 @@ class Usage(Case):
             (["score", "--ctx-size", "99999999999"], "--ctx-size"),
             (["sweep"], "either --run or --data"),
             (["sweep", "--run", "a", "--data", "b"], "either --run or --data"),
-            (["sweep", "--run", "a", "--label", "b"], "--label, --correct and --positive go with --data"),
+            (["sweep", "--run", "a", "--label", "b"], "--label, --correct, --positive and --group go with --data"),
             (["export"], "--run is required"),
             (["export", "--run", "a", "--format", "xml"], "--format: 'xml' is not one of csv, jsonl"),
         ]:

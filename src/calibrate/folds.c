@@ -1,0 +1,71 @@
+#include "calibrate/folds.h"
+
+#include <stdlib.h>
+#include "base/rng.h"
+
+hb_status hb_check_groups(const uint32_t *groups, size_t n, hb_error *err)
+{
+    for (size_t i = 0; groups && i < n; i++)
+        if (groups[i] >= n)
+            return hb_fail(err, HB_ERR_ARGUMENT, "group %u of sample %zu is not below %zu", groups[i],
+                           i, n);
+    return HB_OK;
+}
+
+typedef struct group {
+    size_t number, n[2]; /* samples by label */
+} group;
+
+/* Orders by the numbers of samples, then by the group's number. */
+static int compare(const void *a, const void *b)
+{
+    const group *x = a, *y = b;
+    for (int label = 1; label >= 0; label--)
+        if (x->n[label] != y->n[label]) return x->n[label] < y->n[label] ? -1 : 1;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static bool alike(const group *a, const group *b)
+{
+    return a->n[0] == b->n[0] && a->n[1] == b->n[1];
+}
+
+/* Fisher and Yates. */
+static void shuffle(group *groups, size_t n, hb_rng *rng)
+{
+    for (size_t i = n; i > 1; i--) {
+        size_t j = (size_t)hb_rng_below(rng, i);
+        group other = groups[i - 1];
+        groups[i - 1] = groups[j];
+        groups[j] = other;
+    }
+}
+
+hb_status hb_deal_folds(const uint8_t *labels, const uint32_t *groups, size_t n, size_t n_folds,
+                        uint64_t seed, uint32_t *fold, size_t *n_dealt, hb_error *err)
+{
+    hb_rng rng = {seed};
+    group *list = calloc(n + 1, sizeof *list);
+    uint32_t *fold_of = calloc(n + 1, sizeof *fold_of); /* by the group's number */
+    size_t first = 0, dealt = 0;
+    if (!list || !fold_of) {
+        free(list);
+        free(fold_of);
+        return hb_fail_memory(err);
+    }
+    for (size_t i = 0; i < n; i++) list[i].number = i;
+    for (size_t i = 0; i < n; i++) list[hb_group_of(groups, i)].n[labels[i]]++;
+    qsort(list, n, sizeof *list, compare);
+    while (first < n && list[first].n[0] + list[first].n[1] == 0) first++; /* numbers not used */
+    for (size_t at = first, end; at < n; at = end) {
+        for (end = at; end < n && alike(&list[end], &list[at]); end++)
+            ;
+        shuffle(list + at, end - at, &rng);
+        for (size_t i = at; i < end; i++) fold_of[list[i].number] = (uint32_t)(dealt++ % n_folds);
+    }
+    for (size_t i = 0; i < n; i++) fold[i] = fold_of[hb_group_of(groups, i)];
+    *n_dealt = dealt;
+    free(list);
+    free(fold_of);
+    return HB_OK;
+}

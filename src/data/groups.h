@@ -1,0 +1,20 @@
+/* Samples that belong together, such as the right and the hallucinated answer to one question. */
+#ifndef HB_DATA_GROUPS_H
+#define HB_DATA_GROUPS_H
+
+#include "base/error.h"
+#include "base/texts.h"
+
+/* Appends what the ids of a row's samples have in common: the id without the "_cor" or "_hal" that
+ * hb_dataset_next gives to the two samples of a row. False when memory runs out. */
+bool hb_groups_add_id(hb_texts *keys, const char *id);
+
+/* Numbers the groups of samples by their keys [keys->n]: samples with equal keys share a number, which
+ * is the place of the first of them. A key that is empty belongs to no group. *groups becomes NULL if
+ * no two samples share one. Release with free(). */
+hb_status hb_groups_number(const hb_texts *keys, uint32_t **groups, hb_error *err);
+
+/* The suffixes of the ids of a row's two samples. */
+extern const char *const hb_pair_suffixes[2];
+
+#endif
