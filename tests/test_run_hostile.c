@@ -3,6 +3,7 @@
 
 #include <sqlite3.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include "store/run.h"
 
 static char path[160];
@@ -148,6 +149,51 @@ static void test_malformed_texts(void **state)
     assert_fails(read_run(&err), HB_ERR_FORMAT, "name of a score is not UTF-8");
 }
 
+/* Tries, as a user who owns nothing, to write a run; ends the process with 0 if it is refused so. */
+static void create_as_stranger(const char *at)
+{
+    hb_error err;
+    hb_run *run;
+    hb_run_settings s = {0};
+    if (geteuid() == 0 && setuid(65534) != 0) _exit(2);
+    hb_status status = hb_run_create(at, &s, &run, &err);
+    _exit(status == HB_ERR_IO && strstr(err.message, "run.db: Permission denied") ? 0 : 1);
+}
+
+static void expect_refused(const char *at)
+{
+    int status;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) create_as_stranger(at);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+/* The reason is told where a run cannot be written. */
+static void test_places(void **state)
+{
+    hb_error err;
+    hb_run *run;
+    hb_run_settings s = {0};
+    const char *dir = *state;
+    char other[400];
+    snprintf(path, sizeof path, "%s/run.db", dir);
+    chmod(dir, 0555);
+    expect_refused(path); /* a folder that cannot be written */
+    chmod(dir, 0755);
+    hb_run_close(create_at(path));
+    chmod(path, 0444);
+    chmod(dir, 0777);
+    expect_refused(path); /* a run that cannot be written */
+    snprintf(other, sizeof other, "%s/below", path);
+    assert_fails(hb_run_create(other, &s, &run, &err), HB_ERR_IO, "below: Not a directory");
+    snprintf(other, sizeof other, "%s/%0300d", dir, 0);
+    assert_fails(hb_run_create(other, &s, &run, &err), HB_ERR_IO, "0: File name too long");
+    snprintf(other, sizeof other, "%s/no/run.db", dir);
+    assert_fails(hb_run_create(other, &s, &run, &err), HB_ERR_IO, "no/run.db: No such file");
+}
+
 /* What SQLite keeps in memory, or calls a URI, is a path like others. */
 static void test_names_of_sqlite(void **state)
 {
@@ -205,7 +251,8 @@ int main(void)
         WITH_SCRATCH(test_views),           WITH_SCRATCH(test_own_views),
         WITH_SCRATCH(test_huge_values),     WITH_SCRATCH(test_triggers),
         WITH_SCRATCH(test_malformed_texts), WITH_SCRATCH(test_names_of_sqlite),
-        WITH_SCRATCH(test_empty),           WITH_SCRATCH(test_removed),
+        WITH_SCRATCH(test_places),          WITH_SCRATCH(test_empty),
+        WITH_SCRATCH(test_removed),
     };
     return cmocka_run_group_tests_name("run_hostile", tests, NULL, NULL);
 }

@@ -192,13 +192,29 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
     return status ? status : change_draw(run, settings->n_samples, err);
 }
 
-/* A run is a file that does not exist yet, or a regular one. */
+/* Whether the folder of a file lets files be made; otherwise errno says why not. */
+static bool is_in_writable_folder(const char *path)
+{
+    char *copy = strdup(path);
+    bool ok = copy && access(dirname(copy), W_OK | X_OK) == 0;
+    int reason = errno;
+    free(copy);
+    errno = reason;
+    return ok;
+}
+
+/* A run is a file that does not exist yet, or a regular one, and can be written. SQLite would say less
+ * about why not. */
 static hb_status check_place(const char *path, hb_error *err)
 {
     struct stat info;
     if (!*path) return hb_fail(err, HB_ERR_ARGUMENT, "the path of a run is empty");
-    if (stat(path, &info) != 0 || S_ISREG(info.st_mode)) return HB_OK;
-    return hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file", path, hb_file_kind(info.st_mode));
+    bool there = stat(path, &info) == 0;
+    if (there && !S_ISREG(info.st_mode))
+        return hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file", path,
+                       hb_file_kind(info.st_mode));
+    bool ok = there ? access(path, R_OK | W_OK) == 0 : errno == ENOENT && is_in_writable_folder(path);
+    return ok ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
 }
 
 hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run, hb_error *err)

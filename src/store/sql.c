@@ -10,7 +10,7 @@ hb_status hb_run_sql_error(const hb_run *run, hb_error *err)
     if (code == SQLITE_NOMEM) return hb_fail_memory(err);
     if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT || code == SQLITE_ERROR) status = HB_ERR_FORMAT;
     if (code == SQLITE_BUSY) status = HB_ERR_BUSY;
-    int reason = code == SQLITE_IOERR || code == SQLITE_CANTOPEN ? sqlite3_system_errno(run->db) : 0;
+    int reason = code == SQLITE_IOERR ? sqlite3_system_errno(run->db) : 0;
     if (!reason) return hb_fail(err, status, "%s: %s", run->path, sqlite3_errmsg(run->db));
     return hb_fail(err, status, "%s: %s: %s", run->path, sqlite3_errmsg(run->db), strerror(reason));
 }
