@@ -148,10 +148,21 @@ static void print_summary(const generate_options *o, const hb_generation *g)
                     o->watch.params->score, v.value, m->tau, v.p_fail);
 }
 
-/* Opens the file before generation, so that a bad path fails early. Truncates it only afterwards. Opens
- * a pipe without waiting for its reader. */
-static FILE *open_trajectory(const char *path)
+static bool is_same_file(const char *a, const char *b)
 {
+    struct stat x, y;
+    return b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+/* Opens the file before generation, so that a bad path fails early. Truncates it only afterwards. Opens
+ * a pipe without waiting for its reader. Refuses to replace what is read. */
+static FILE *open_trajectory(const generate_options *o)
+{
+    const char *path = o->trajectory_path;
+    if (is_same_file(path, o->model_path) || is_same_file(path, o->watch.params_path)) {
+        cli_message("--trajectory: %s: is read by this command, and would be replaced", path);
+        return NULL;
+    }
     int fd = hb_open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0666);
     FILE *file = fd < 0 || fcntl(fd, F_SETFL, 0) != 0 ? NULL : fdopen(fd, "wb");
     if (file) return file;
@@ -261,8 +272,7 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     else if (!o->quiet) cli_chat_warn(&o->chat, model, prompt);
     if (!code) code = cli_monitor_open(&o->watch, hb_model_get_info(model), &o->chat, o->quiet);
     if (!code && hb_session_open(model, &so, &session, &err)) code = cli_fail(&err);
-    if (!code && o->trajectory_path && !(trajectory = open_trajectory(o->trajectory_path)))
-        code = CLI_FAILED;
+    if (!code && o->trajectory_path && !(trajectory = open_trajectory(o))) code = CLI_FAILED;
     if (!code) code = generate(o, session, prompt, trajectory);
     hb_session_close(session);
     cli_chat_close(&o->chat);

@@ -89,6 +89,17 @@ class Templates(Case):
         self.assertEqual((piped.returncode, piped.stderr), (DONE, b""))
 
 
+class Trajectory(Case):
+    def test_replaces_nothing_that_is_read(self):
+        model = self.dir / "m.gguf"
+        shutil.copy(MODEL, model)
+        (self.dir / "link").symlink_to(model)
+        for path in (model, self.dir / "link"):
+            self.fails("generate", "--model", model, "--max-tokens", 2, "--trajectory", path, "x",
+                       says=f"--trajectory: {path}: is read by this command")
+        self.assertEqual(model.read_bytes(), MODEL.read_bytes())
+
+
 class RemovedRun(Case):
     def test_removed(self):
         """Samples must not go to a run that is gone."""
