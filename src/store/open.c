@@ -197,7 +197,7 @@ static bool is_in_writable_folder(const char *path)
 {
     char *copy = strdup(path);
     bool ok = copy && access(dirname(copy), W_OK | X_OK) == 0;
-    int reason = errno;
+    int reason = copy ? errno : ENOMEM;
     free(copy);
     errno = reason;
     return ok;
@@ -214,6 +214,7 @@ static hb_status check_place(const char *path, hb_error *err)
         return hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file", path,
                        hb_file_kind(info.st_mode));
     bool ok = there ? access(path, R_OK | W_OK) == 0 : errno == ENOENT && is_in_writable_folder(path);
+    if (!ok && errno == ENOMEM) return hb_fail_memory(err);
     return ok ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
 }
 
