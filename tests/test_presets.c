@@ -1,5 +1,6 @@
 /* The data sets known by name: rows in the published form, with made-up contents. */
 #include "data_check.h"
+#include "base/buffer.h"
 
 typedef struct published {
     const char *format, *text, *samples;
@@ -546,14 +547,44 @@ static void test_shared(void **state)
     }
 }
 
+/* Millions of short rows to join would fill the memory: each counts as what it takes there. */
+static void test_short_rows_to_join(void **state)
+{
+    enum { ROWS = 1100000 };
+    hb_dataset_options o = data_options();
+    hb_dataset *dataset;
+    hb_error err;
+    hb_buffer text = {0};
+    char path[256], source[64];
+    put_text(*state, "response.jsonl",
+             "{\"source_id\":\"1\",\"labels\":[],\"split\":\"test\",\"quality\":\"good\","
+             "\"response\":\"r\"}\n");
+    for (int i = 0; i < ROWS; i++) {
+        snprintf(source, sizeof source, "{\"source_id\":\"%d\",\"prompt\":\"p\"}\n", i);
+        assert_true(hb_buffer_add_text(&text, source));
+    }
+    snprintf(path, sizeof path, "%s", put_text(*state, "many.jsonl", text.data));
+    hb_buffer_free(&text);
+    o.join = path;
+    char data[256];
+    snprintf(data, sizeof data, "%s/response.jsonl", (char *)*state);
+    assert_fails(hb_dataset_open(data, &o, &dataset, &err), HB_ERR_UNSUPPORTED, "too much to join");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answered),   cmocka_unit_test(test_judged),
-        cmocka_unit_test(test_given),      cmocka_unit_test(test_reading),
-        cmocka_unit_test(test_unlabelled), cmocka_unit_test(test_known_spans),
-        cmocka_unit_test(test_ragtruth),   cmocka_unit_test(test_conversations),
-        cmocka_unit_test(test_broken),     cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_answered),
+        cmocka_unit_test(test_judged),
+        cmocka_unit_test(test_given),
+        cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_unlabelled),
+        cmocka_unit_test(test_known_spans),
+        cmocka_unit_test(test_ragtruth),
+        cmocka_unit_test(test_short_rows_to_join),
+        cmocka_unit_test(test_conversations),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_shared),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);

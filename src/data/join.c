@@ -23,10 +23,10 @@ static hb_status read_rows(hb_records *records, const char *path, hb_join *join,
     while (status == HB_OK) {
         status = hb_records_next(records, &record, &found, err);
         if (status != HB_OK || !found) break;
-        total += record.size;
+        total += record.size + HB_JOIN_ROW;
         if (total > HB_JOIN_MAX)
             status = hb_fail(err, HB_ERR_UNSUPPORTED,
-                             "%s: has more than 512 MiB of text, too much to join", path);
+                             "%s: has more than 512 MiB of text and rows, too much to join", path);
         else if (record.object && key_of(join->key, record.object, &text) &&
                  json_object_set_new_nocheck(join->rows, text.data, json_copy((json_t *)record.object)))
             status = hb_fail_memory(err);

@@ -7,8 +7,10 @@
 #include "base/error.h"
 #include "base/sha256.h"
 
-/* Maximum bytes of the rows, which are kept in memory. */
+/* The rows are kept in memory: at most so many bytes of text, where each row counts as at least
+ * HB_JOIN_ROW more, which it takes however short it is. */
 #define HB_JOIN_MAX ((uint64_t)512 << 20)
+#define HB_JOIN_ROW 512
 
 typedef struct hb_join {
     const char *key; /* field that both files have */
