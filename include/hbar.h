@@ -873,6 +873,7 @@ typedef enum hb_read_as {
     HB_READ_JUDGEMENT, /* the prompt shows the response and asks whether it is right */
     HB_READ_RESPONSE   /* the prompt is the task's, and the sample has the response */
 } hb_read_as;
+HB_API const char *hb_read_as_name(hb_read_as read_as); /* "", "judgement", "response" */
 
 /* Paths name fields: "question", "answer.aliases", "choices[0]", and "a|b" for b if there is no a. A
  * name applied to a list is applied to each element. */
@@ -1012,11 +1013,13 @@ typedef struct hb_run_settings {
     int32_t answer_lines;       /* as in hb_grading: where generation of an answer to be graded stops */
     const char *abstain_sha256; /* of the file that added phrases of abstentions; "" or NULL: none */
     int32_t no_prompts;         /* 1: the run keeps the prompts' hashes only; 0: their texts, too */
+    const char *read_as; /* how responses of the data are used, as hb_read_as_name has it; NULL or "":
+                            the data have none */
 } hb_run_settings;
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
  * ones, too. */
-#define HB_RUN_SCHEMA 9
+#define HB_RUN_SCHEMA 10
 
 /* A run: one SQLite file with the settings and one row per finished sample. */
 typedef struct hb_run hb_run;
@@ -1085,6 +1088,23 @@ typedef struct hb_run_sample {
     const char *group;         /* as in hb_sample */
     double overlap;            /* hb_word_overlap of the answer; NaN without a context */
 } hb_run_sample;
+
+/* The tokens of a given response whose hallucinated spans are known. Valid during the visitor's call.
+ */
+typedef struct hb_run_tokens {
+    uint64_t index;                     /* of the sample */
+    size_t n;                           /* measured tokens, as in hb_given */
+    const hb_response_span *characters; /* [n], as in hb_given */
+    const float *values;                /* [n][signals of the run], in the order of its settings */
+    const hb_response_span *spans;      /* [n_spans], hallucinated parts of the response */
+    size_t n_spans;
+} hb_run_tokens;
+
+/* Calls `visit` for each sample of which the run has tokens, in order of index. Errors as hb_run_each.
+ */
+HB_API hb_status hb_run_each_tokens(hb_run *run,
+                                    hb_status (*visit)(void *user, const hb_run_tokens *tokens),
+                                    void *user, hb_error *err);
 
 /* Calls `visit` for each finished sample in order of index. When `visit` returns a status other than
  * HB_OK, hb_run_each stops and returns HB_ERR_CALLBACK; the message names the sample and that status.
@@ -1586,6 +1606,41 @@ typedef struct hb_calibrated_score {
     hb_class_summary by_label[2];
 } hb_calibrated_score;
 
+/* How well a signal tells the hallucinated tokens of given responses from the others. */
+typedef struct hb_token_score {
+    const hb_signal *signal;
+    hb_direction direction; /* of the signal's calibrated score; HIGH for a signal that has none */
+    double auroc, average_precision; /* of the tokens of all responses; NaN when a class is missing */
+} hb_token_score;
+
+/* Alarms in hallucinated spans, and elsewhere. */
+typedef struct hb_alarms {
+    size_t n_alarmed;          /* spans in which a token raises an alarm */
+    double median_delay;       /* tokens from a span's first token to its first alarm; NaN: no alarm */
+    size_t n_outside, n_false; /* tokens outside of spans, and those of them that raise an alarm */
+} hb_alarms;
+
+/* The evaluation of a run's tokens (hb_run_each_tokens). A token is hallucinated if one of its
+ * characters lies in a hallucinated span; tokens without characters do not count. */
+typedef struct hb_token_report {
+    size_t n_answers, n_tokens, n_hallucinated; /* 0: the run has no tokens */
+    size_t n_spans;                             /* spans with a token */
+    hb_token_score *scores;                     /* [n_scores], the highest AUROC first */
+    size_t n_scores;
+    const hb_signal *watched;    /* decides alarms; NULL: there are none */
+    double tau, cutoff;          /* of the monitor */
+    hb_alarms at_tau, at_cutoff; /* alarms where the watched signal is beyond tau, and where P_fail
+                                    reaches the cutoff */
+} hb_token_report;
+
+/* Evaluates the tokens of a run. The monitor decides alarms, as in hb_run_halting; a joint model raises
+ * none. `scores` [n_scores] give the directions of signals and may be NULL for 0. Holds the signals of
+ * all tokens in memory, 4 bytes each. Release with hb_token_report_free. */
+HB_API hb_status hb_run_report_tokens(hb_run *run, const hb_monitor *monitor,
+                                      const hb_calibrated_score *scores, size_t n_scores,
+                                      hb_token_report *report, hb_error *err);
+HB_API void hb_token_report_free(hb_token_report *report);
+
 typedef struct hb_calibrate_options {
     hb_sweep_options sweep;         /* hb_sweep_defaults() */
     hb_bootstrap_options bootstrap; /* hb_bootstrap_defaults(); min_recall comes from `sweep`. 0 draws:
@@ -1612,6 +1667,7 @@ typedef struct hb_calibration_result {
     double brier;             /* mean (P_fail - label)^2 on these samples, with P_fail from the map */
     hb_halting halting;       /* set if has_halting: halting on the run by the score's signal */
     bool has_halting;         /* false for a table or a joint model */
+    hb_token_report tokens;   /* of a run with tokens, with alarms of the score's signal and the map */
     hb_comparison comparison; /* n is 0 for a single score and for a joint model */
     hb_joint joint;           /* n_features is 0 if there is none */
     uint64_t *prompts;        /* [n_prompts], the first 64 bits of the SHA-256 of the samples' prompts,
@@ -1710,9 +1766,10 @@ typedef struct hb_validation_result {
     hb_quadrants quadrants; /* set if has_quadrants: for hbar_s and pri, when both were validated */
     hb_halting halting; /* set if has_halting: halting on the run by the first score's signal and map */
     bool has_quadrants, has_halting;
-    size_t n;          /* samples */
-    size_t n_shared;   /* set if knows_shared: samples whose prompts the calibration had, too */
-    bool knows_shared; /* false for a table, and if the parameters have no prompts */
+    hb_token_report tokens; /* as in hb_calibration_result */
+    size_t n;               /* samples */
+    size_t n_shared;        /* set if knows_shared: samples whose prompts the calibration had, too */
+    bool knows_shared;      /* false for a table, and if the parameters have no prompts */
 } hb_validation_result;
 
 /* Lists the scores that a validation reads. First come the scores of the joint model or, without one,

@@ -435,12 +435,13 @@ static hb_status take_sample(void *user, const hb_run_sample *s)
     return HB_OK;
 }
 
+static int n_passes, n_checked;
+
 /* Runs pass 1 on a text of rows, with two sequences, and returns what the run holds. Expects a failure
  * that says so, unless `says` is NULL. */
 static outcomes run_rows(const fixture *f, const char *dir, const char *rows, int32_t max_tokens,
                          const char *says)
 {
-    static int number;
     char data[160], path[160];
     hb_error err;
     hb_dataset *dataset;
@@ -448,8 +449,8 @@ static outcomes run_rows(const fixture *f, const char *dir, const char *rows, in
     hb_run *run;
     outcomes all = {0};
     const hb_session_options so = {.n_ctx = 64, .n_threads = 2, .n_sequences = 2};
-    snprintf(data, sizeof data, "%s/%d.jsonl", dir, ++number);
-    snprintf(path, sizeof path, "%s/%d.db", dir, number);
+    snprintf(data, sizeof data, "%s/%d.jsonl", dir, ++n_passes);
+    snprintf(path, sizeof path, "%s/%d.db", dir, n_passes);
     FILE *file = fopen(data, "w");
     assert_true(fputs(rows, file) >= 0 && fclose(file) == 0);
     assert_ok(hb_session_open(f->model, &so, &session, &err));
@@ -471,6 +472,33 @@ static outcomes run_rows(const fixture *f, const char *dir, const char *rows, in
     hb_dataset_close(dataset);
     hb_session_close(session);
     return all;
+}
+
+/* Checks that the tokens kept are those that hb_judge measures. */
+static hb_status check_tokens(void *user, const hb_run_tokens *t)
+{
+    static const char *const responses[] = {"Paris is it", "Caf\xC3\xA9 no"};
+    const fixture *f = user;
+    hb_error err;
+    hb_generation judged;
+    const hb_generate_options o = options(1.1);
+    assert_in_range(t->index, 0, 1);
+    hb_given g = tokenize(f->model, NULL, "P:", responses[t->index]);
+    assert_ok(hb_judge(f->session, &g, &o, &judged, &err));
+    assert_int_equal(t->n, g.n_answer);
+    assert_memory_equal(t->characters, g.characters, t->n * sizeof *t->characters);
+    size_t n_signals = hb_signal_set_count(judged.signals);
+    for (size_t i = 0; i < t->n * n_signals; i++)
+        assert_near(t->values[i], (float)judged.trajectory[i / n_signals].values[i % n_signals], 0);
+    n_checked++;
+    assert_int_equal(t->n_spans, t->index);
+    if (t->index) {
+        assert_int_equal(t->spans[0].start, 3);
+        assert_int_equal(t->spans[0].end, 4);
+    }
+    hb_generation_free(&judged);
+    hb_given_free(&g);
+    return HB_OK;
 }
 
 static outcomes run_pass(const fixture *f, const char *dir, const char *rows, int32_t max_tokens)
@@ -518,6 +546,27 @@ static void test_pass_1_as_generated(void **state)
         compared++;
     }
     assert_in_range(compared, 3, N_ROWS);
+    close_fixture(&f);
+}
+
+/* The tokens of a response are kept if its spans are known. */
+static void test_tokens_are_kept(void **state)
+{
+    char path[160];
+    hb_error err;
+    hb_run *run;
+    fixture f = open_demo(64);
+    run_pass(&f, *state,
+             "{\"prompt\":\"P:\",\"response\":\"Paris is it\",\"label\":0}\n"
+             "{\"prompt\":\"P:\",\"response\":\"Caf\\u00e9 no\",\"label\":1,\"spans\":[[3,4]]}\n"
+             "{\"prompt\":\"P:\",\"response\":\"Rome\",\"label\":1}\n",
+             1);
+    snprintf(path, sizeof path, "%s/%d.db", (char *)*state, n_passes);
+    assert_ok(hb_run_open(path, &run, &err));
+    n_checked = 0;
+    assert_ok(hb_run_each_tokens(run, check_tokens, &f, &err));
+    assert_int_equal(n_checked, 2);
+    hb_run_close(run);
     close_fixture(&f);
 }
 
@@ -629,6 +678,7 @@ int main(void)
         cmocka_unit_test(test_as_generated),
         cmocka_unit_test(test_alarm),
         cmocka_unit_test_setup_teardown(test_pass_1_as_generated, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_tokens_are_kept, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_pass_1_of_others, make_scratch, remove_scratch),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_without_memory),

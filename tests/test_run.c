@@ -345,7 +345,8 @@ static void make_old(void)
                   " grade_f1, status, reason, text, finish, n_prompt, n_tokens, prompt_seconds,"
                   " decode_seconds FROM samples;"
                   "DROP TABLE samples; ALTER TABLE old RENAME TO samples;"
-                  "DELETE FROM settings WHERE key IN ('answer_lines', 'abstain_sha256', 'no_prompts');"
+                  "DELETE FROM settings WHERE key IN ('answer_lines', 'abstain_sha256', 'no_prompts',"
+                  " 'read_as'); DROP TABLE tokens;"
                   "PRAGMA user_version = 4");
 }
 

@@ -249,5 +249,6 @@ void hb_calibration_result_free(hb_calibration_result *result)
     hb_map_free(&result->map);
     hb_joint_free(&result->joint);
     hb_comparison_free(&result->comparison);
+    hb_token_report_free(&result->tokens);
     *result = (hb_calibration_result){0};
 }

@@ -225,5 +225,6 @@ void hb_validation_result_free(hb_validation_result *result)
     free(result->scores);
     free(result->unjudged);
     free(result->correlations);
+    hb_token_report_free(&result->tokens);
     *result = (hb_validation_result){0};
 }

@@ -113,6 +113,21 @@ static hb_status count_halting(const reading *r, const char *score, const hb_map
     return ok ? HB_OK : hb_fail_memory(err);
 }
 
+/* Evaluates the run's tokens, with alarms of the calibrated score's signal. */
+static hb_status report_tokens(hb_run *run, const char *score, const hb_map *map, double cutoff,
+                               const hb_calibrated_score *scores, size_t n_scores,
+                               hb_token_report *report, hb_error *err)
+{
+    hb_score_id id;
+    hb_monitor m = hb_monitor_defaults();
+    m.watched = hb_score_find(score, &id) ? id.signal : NULL;
+    m.map = map;
+    m.tau = map->tau;
+    m.direction = map->direction;
+    m.cutoff = cutoff;
+    return hb_run_report_tokens(run, &m, scores, n_scores, report, err);
+}
+
 /* ---- Calibrating -------------------------------------------------------------------------------- */
 
 /* Lists the named scores, the usual score of each signal, and the extremes of every score that may be
@@ -186,6 +201,9 @@ hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scor
     if (!status && !joint)
         status = count_halting(&r, c.scores[0].name, &c.map, c.options.cutoff, &c.halting,
                                &c.has_halting, err);
+    if (!status)
+        status = report_tokens(run, c.scores[0].name, &c.map, c.options.cutoff, c.scores, c.n_scores,
+                               &c.tokens, err);
     if (status) {
         hb_calibration_result_free(&c);
     } else {
@@ -246,6 +264,9 @@ hb_status hb_validate_run(const hb_params *p, hb_run *run, const hb_grading *gra
     if (!status && !p->joint.n_features)
         status = count_halting(&r, p->score, &p->map, hb_monitor_defaults().cutoff, &v.halting,
                                &v.has_halting, err);
+    if (!status)
+        status = report_tokens(run, p->score, &p->map, hb_monitor_defaults().cutoff, p->scores,
+                               p->n_scores, &v.tokens, err);
     if (status) {
         hb_validation_result_free(&v);
     } else {

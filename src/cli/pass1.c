@@ -129,6 +129,7 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .system = p->chat.system,
                          .answer_lines = p->grading.grading.answer_lines,
                          .abstain_sha256 = p->grading.abstain_sha256,
+                         .read_as = hb_read_as_name(d->read_as),
                          .no_prompts = p->no_prompts};
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);

@@ -204,7 +204,6 @@ static bool add_shots(hb_dataset *dataset, hb_buffer *out)
 static hb_status write_recipe(hb_dataset *dataset, const hb_dataset_options *o, hb_error *err)
 {
     hb_buffer *out = &dataset->recipe;
-    const char *const reading[] = {NULL, "judgement", "response"};
     const hb_join *join = &dataset->files[0].join;
     bool ok = hb_buffer_add_text(out, dataset->info.format) && add_setting(out, "prompt", o->prompt) &&
               add_setting(out, "answers", o->answers) && add_setting(out, "id", o->id) &&
@@ -214,7 +213,7 @@ static hb_status write_recipe(hb_dataset *dataset, const hb_dataset_options *o, 
               add_setting(out, "separator", o->answers_separator) &&
               add_hash(out, "template", o->prompt_template) && add_setting(out, "where", o->where) &&
               add_setting(out, "positive", o->positive) &&
-              add_setting(out, "as", reading[o->read_as]) &&
+              add_setting(out, "as", o->read_as ? hb_read_as_name(o->read_as) : NULL) &&
               add_hash(out, "join", join->rows ? join->sha256 : NULL) && add_shots(dataset, out);
     dataset->info.recipe = out->data;
     return ok ? HB_OK : hb_fail_memory(err);

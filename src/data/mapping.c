@@ -1,6 +1,7 @@
 /* Parses a preset and the options that change its fields. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/names.h"
 #include "data/rows.h"
 
 /* Parses a list of paths separated by commas. */
@@ -70,6 +71,13 @@ static hb_status parse_templates(const hb_dataset_options *o, hb_mapping *m, hb_
     const char *frame = o->prompt_template ? o->prompt_template : m->judges ? p->judge : NULL;
     if (status == HB_OK && frame) status = hb_prompt_template_parse(frame, &m->frame, err);
     return status;
+}
+
+const char *hb_read_as_name(hb_read_as read_as)
+{
+    static const char *const names[] = {
+        [HB_READ_USUAL] = "", [HB_READ_JUDGEMENT] = "judgement", [HB_READ_RESPONSE] = "response"};
+    return HB_NAME(names, read_as);
 }
 
 /* Decides whether prompts show responses or samples have them. A template of the caller's that shows

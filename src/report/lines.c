@@ -65,6 +65,35 @@ void hb_write_halting(hb_writer *w, const hb_halting *h)
              percent(h->halted[0], h->n[0]));
 }
 
+static void write_alarms(hb_writer *w, const char *when, double threshold, const hb_alarms *a,
+                         size_t n_spans)
+{
+    hb_write(w, "  %s %-10.6g in %zu of %zu spans (%.1f %%)", when, threshold, a->n_alarmed, n_spans,
+             percent(a->n_alarmed, n_spans));
+    if (a->n_alarmed) hb_write(w, ", %g tokens after their beginning in the median", a->median_delay);
+    hb_write(w, "; at %.1f %% of the tokens elsewhere\n", percent(a->n_false, a->n_outside));
+}
+
+void hb_write_tokens(hb_writer *w, const hb_token_report *r)
+{
+    if (!r->n_tokens) return;
+    hb_write(w, "Tokens: %zu in %zu answers, %zu of them hallucinated (%.1f %%), in %zu spans\n",
+             r->n_tokens, r->n_answers, r->n_hallucinated, percent(r->n_hallucinated, r->n_tokens),
+             r->n_spans);
+    hb_write(w, "  %-22s AUROC   average precision\n", "signal");
+    for (size_t i = 0; i < r->n_scores; i++) {
+        const hb_token_score *s = &r->scores[i];
+        hb_write(w, "  ");
+        hb_write_name(w, hb_signal_name(s->signal), 22);
+        hb_write(w, " %.4f  %.4f  (%s values are risky)\n", s->auroc, s->average_precision,
+                 hb_direction_name(s->direction));
+    }
+    if (!r->watched) return;
+    hb_write(w, "Alarms of %s\n", hb_signal_name(r->watched));
+    write_alarms(w, "at tau       ", r->tau, &r->at_tau, r->n_spans);
+    write_alarms(w, "at P_fail >=", r->cutoff, &r->at_cutoff, r->n_spans);
+}
+
 void hb_write_correlations(hb_writer *w, const char *(*name)(const void *, size_t), const void *user,
                            const double *correlations, size_t n)
 {

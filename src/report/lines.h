@@ -20,6 +20,9 @@ void hb_write_guarantee(hb_writer *w, const hb_guarantee *guarantee);
 /* Writes how many samples halting would have stopped. */
 void hb_write_halting(hb_writer *w, const hb_halting *halting);
 
+/* Writes the evaluation of tokens; nothing without tokens. */
+void hb_write_tokens(hb_writer *w, const hb_token_report *report);
+
 /* Writes rank correlations [n][n], one line per score. name(user, i) returns the i-th score's name. */
 void hb_write_correlations(hb_writer *w, const char *(*name)(const void *, size_t), const void *user,
                            const double *correlations, size_t n);

@@ -310,6 +310,7 @@ hb_status hb_params_json(const hb_params_source *source, const hb_calibration_re
     add_joint(&j, &r->joint);
     add_scores(&j, r);
     if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
+    if (r->tokens.n_tokens) hb_json_tokens(&j, "tokens", &r->tokens);
     if (r->comparison.n) add_comparison(&j, &r->comparison);
     if (r->n_prompts) add_prompts(&j, r);
     add_sweep(&j, r);

@@ -195,5 +195,6 @@ hb_status hb_params_text(const hb_params_source *source, const hb_calibration_re
     write_threshold(&w, r);
     write_map(&w, r);
     if (r->has_halting) hb_write_halting(&w, &r->halting);
+    hb_write_tokens(&w, &r->tokens);
     return hb_writer_finish(&w, text, err);
 }

@@ -132,6 +132,7 @@ hb_status hb_validation_json(const hb_validation_source *source, const hb_valida
     else hb_json_null(&j, "quadrants");
     if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
     else hb_json_null(&j, "halting");
+    hb_json_tokens(&j, "tokens", &r->tokens);
     hb_json_end(&j);
     return hb_json_finish(&j, json, err);
 }

@@ -122,6 +122,7 @@ hb_status hb_validation_text(const hb_validation_source *source, const hb_valida
     write_risks(&w, &first->validation);
     write_guarantee(&w, &first->validation);
     if (r->has_halting) hb_write_halting(&w, &r->halting);
+    hb_write_tokens(&w, &r->tokens);
     if (r->n_scores > 1) {
         write_table(&w, r);
         hb_write_correlations(&w, hb_judged_name, r, r->correlations, r->n_scores);

@@ -104,3 +104,52 @@ void hb_json_halting(hb_json *json, const char *key, const hb_halting *h)
     hb_json_whole(json, "faithful_halted", (int64_t)h->halted[0]);
     hb_json_end(json);
 }
+
+static void add_alarms(hb_json *j, const char *key, double threshold, const hb_alarms *a)
+{
+    hb_json_row(j, key);
+    hb_json_number(j, "threshold", threshold);
+    hb_json_whole(j, "spans_alarmed", (int64_t)a->n_alarmed);
+    hb_json_number(j, "median_delay", a->median_delay);
+    hb_json_whole(j, "outside", (int64_t)a->n_outside);
+    hb_json_whole(j, "outside_alarmed", (int64_t)a->n_false);
+    hb_json_end(j);
+}
+
+static void add_token_scores(hb_json *j, const hb_token_report *r)
+{
+    hb_json_array(j, "signals");
+    for (size_t i = 0; i < r->n_scores; i++) {
+        hb_json_row(j, NULL);
+        hb_json_text(j, "name", hb_signal_name(r->scores[i].signal));
+        hb_json_text(j, "direction", hb_direction_sign(r->scores[i].direction));
+        hb_json_number(j, "auroc", r->scores[i].auroc);
+        hb_json_number(j, "average_precision", r->scores[i].average_precision);
+        hb_json_end(j);
+    }
+    hb_json_end(j);
+}
+
+void hb_json_tokens(hb_json *j, const char *key, const hb_token_report *r)
+{
+    if (!r->n_tokens) {
+        hb_json_null(j, key);
+        return;
+    }
+    hb_json_object(j, key);
+    hb_json_whole(j, "answers", (int64_t)r->n_answers);
+    hb_json_whole(j, "tokens", (int64_t)r->n_tokens);
+    hb_json_whole(j, "hallucinated", (int64_t)r->n_hallucinated);
+    hb_json_whole(j, "spans", (int64_t)r->n_spans);
+    add_token_scores(j, r);
+    if (r->watched) {
+        hb_json_object(j, "alarms");
+        hb_json_text(j, "signal", hb_signal_name(r->watched));
+        add_alarms(j, "tau", r->tau, &r->at_tau);
+        add_alarms(j, "p_fail", r->cutoff, &r->at_cutoff);
+        hb_json_end(j);
+    } else {
+        hb_json_null(j, "alarms");
+    }
+    hb_json_end(j);
+}

@@ -38,4 +38,7 @@ void hb_json_grading(hb_json *json, const hb_grading *grading);
 /* {"cutoff", "hallucinated", "hallucinated_halted", "faithful", "faithful_halted"}. */
 void hb_json_halting(hb_json *json, const char *key, const hb_halting *halting);
 
+/* {"answers", "tokens", "hallucinated", "spans", "signals", "alarms"}; null without tokens. */
+void hb_json_tokens(hb_json *json, const char *key, const hb_token_report *report);
+
 #endif

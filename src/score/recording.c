@@ -15,6 +15,9 @@ void hb_scoring_free(hb_scoring *sample)
     free(sample->context);
     free(sample->group);
     free(sample->response);
+    free(sample->spans);
+    free(sample->characters);
+    hb_buffer_free(&sample->values);
     hb_buffer_free(&sample->raw);
     free(sample);
 }
@@ -89,6 +92,15 @@ static hb_status find_overlap(const hb_scoring *sample, const char *text, int32_
     return hb_word_overlap(text + a.start, a.end - a.start, sample->context, overlap, err);
 }
 
+static hb_status add_tokens(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o, hb_error *err)
+{
+    hb_run_tokens tokens = sample->tokens;
+    tokens.index = sample->index;
+    tokens.n = o->n_steps;
+    tokens.values = (const float *)(const void *)sample->values.data;
+    return hb_run_add_tokens(s->run, &tokens, err);
+}
+
 static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o,
                                hb_error *err)
 {
@@ -111,6 +123,7 @@ static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_
                                  &how, &row.grade, err);
     if (!status && sample->context) status = find_overlap(sample, text, lines, &row.overlap, err);
     if (!status) status = add(s, sample, &row, err);
+    if (!status && sample->spans) status = add_tokens(s, sample, o, err);
     if (status) return status;
     if (sample->answers) s->counts.graded++;
     if (row.grade.abstained) s->counts.abstained++;
@@ -128,11 +141,24 @@ static hb_status record_end(hb_scorer *s, const hb_scoring *sample, const hb_out
     return o->finish == HB_FINISH_CANCELLED ? HB_OK : record_scores(s, sample, o, err);
 }
 
+/* Keeps a step's values for token-level evaluation. */
+static hb_status keep_step(hb_scoring *sample, const hb_step *step, hb_error *err)
+{
+    size_t n = hb_signal_set_count(step->signals);
+    bool ok = true;
+    for (size_t i = 0; i < n && ok; i++) {
+        const float value = (float)step->values[i];
+        ok = hb_buffer_add(&sample->values, &value, sizeof value);
+    }
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
 hb_status hb_record_event(void *user, const hb_event *event, hb_error *err)
 {
     hb_scoring *sample = user;
     hb_scorer *s = sample->scorer;
-    if (event->kind == HB_EVENT_STEP) return HB_OK;
+    if (event->kind == HB_EVENT_STEP)
+        return sample->spans ? keep_step(sample, event->step, err) : HB_OK;
     if (event->kind == HB_EVENT_TOKEN)
         return hb_buffer_add(&sample->raw, event->bytes, event->length) ? HB_OK : hb_fail_memory(err);
     if (!s->failed) s->failed = record_end(s, sample, event->outcome, &s->why);

@@ -18,6 +18,16 @@ static bool is_cancelled(const hb_scorer *s)
 
 /* ---- From samples to requests -------------------------------------------------------------------- */
 
+static bool copy_spans(hb_scoring *c, const hb_sample *sample)
+{
+    c->spans = calloc(sample->n_spans + 1, sizeof *c->spans);
+    if (!c->spans) return false;
+    memcpy(c->spans, sample->spans, sample->n_spans * sizeof *c->spans);
+    c->tokens.spans = c->spans;
+    c->tokens.n_spans = sample->n_spans;
+    return true;
+}
+
 /* Copies the parts of a sample that the run keeps. NULL when memory runs out. */
 static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
 {
@@ -31,6 +41,7 @@ static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
     if (sample->response) ok = (c->response = strdup(sample->response)) && ok;
     if (sample->context) ok = (c->context = strdup(sample->context)) && ok;
     if (sample->group) ok = (c->group = strdup(sample->group)) && ok;
+    if (sample->response && sample->spans) ok = copy_spans(c, sample) && ok;
     if (sample->answers) {
         c->answers = calloc(sample->n_answers + 1, sizeof *c->answers);
         ok = ok && c->answers;
@@ -112,6 +123,8 @@ static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const char *prom
         status =
             hb_record_reason(s, sample, HB_SAMPLE_SKIPPED, "the prompt does not fit the KV cache", err);
     } else {
+        sample->tokens.characters = sample->characters = given.characters;
+        given.characters = NULL;
         status = add_request(s, sample, &given, err);
         *added = !status;
     }

@@ -12,6 +12,9 @@ hb_status hb_run_has(hb_run *run, uint64_t index, bool *has, hb_error *err);
 /* Adds a finished sample; the next hb_run_commit makes it permanent. Samples added between two commits
  * form one transaction. If the process ends or hb_run_add fails, all of them are lost. */
 hb_status hb_run_add(hb_run *run, const hb_run_sample *sample, hb_error *err);
+
+/* Adds the tokens of a sample that was added since the last commit, and fails in the same way. */
+hb_status hb_run_add_tokens(hb_run *run, const hb_run_tokens *tokens, hb_error *err);
 hb_status hb_run_commit(hb_run *run, hb_error *err);
 
 #endif

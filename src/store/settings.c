@@ -43,6 +43,7 @@ static const field fields[] = {
     FIELD(answer_lines, KIND_LINES, true),
     FIELD(abstain_sha256, KIND_TEXT, true),
     FIELD(no_prompts, KIND_I32, true),
+    FIELD(read_as, KIND_TEXT, true),
 };
 #undef FIELD
 #define N_FIELDS (sizeof fields / sizeof *fields)

@@ -77,6 +77,38 @@ class Responses(GivenCase):
         samples, _ = self.score("--data", felm)
         self.assertEqual([(s["label"], s["finish"]) for s in samples], [(1, "end of given text"), (0, "end of given text")])
 
+    def test_spans(self):
+        """Spans are evaluated by tokens, when a threshold is calibrated and when it is validated."""
+        def row(i, label):
+            response = f"river {i} is long" + " and old" * label
+            return {"prompt": f"Tell of river {i}.", "response": response, "label": label,
+                    **({"spans": [[len(response) - 8, len(response)]]} if label else {})}
+        data = self.write_rows("spans.jsonl", [row(i, i % 2) for i in range(20)])
+        run = self.dir / "spans.db"
+        common = "--model", MODEL, "--data", data, "--draws", 0
+        out, _ = self.run_hbar("calibrate", *common, "--run", run, "-o", self.dir, "--score", "surprise")
+        lines = out.splitlines()
+        start = next(i for i, line in enumerate(lines) if line.startswith("Tokens: "))
+        n_tokens = sum(self.n_tokens(" " + row(i, i % 2)["response"]) - 2 for i in range(20))
+        self.assertRegex(lines[start], rf"^Tokens: {n_tokens} in 20 answers, \d+ of them hallucinated .* in 10 spans$")
+        self.assertEqual(lines[start + 1].split(), ["signal", "AUROC", "average", "precision"])
+        self.assertEqual(len([line for line in lines if "values are risky)" in line]), 17)
+        self.assertIn("Alarms of surprise", lines)
+        params = self.read(next(self.dir.glob("*.json")))
+        tokens = params["tokens"]
+        self.assertEqual((tokens["answers"], tokens["tokens"], tokens["spans"]), (20, n_tokens, 10))
+        self.assertEqual(len(tokens["signals"]), 17)
+        self.assertEqual(tokens["alarms"]["signal"], "surprise")
+        self.assertEqual(tokens["alarms"]["tau"]["threshold"], params["threshold"]["tau"])
+        self.assertEqual(tokens["alarms"]["p_fail"]["outside"], n_tokens - tokens["hallucinated"])
+        judged = self.run_json("validate", "--params", next(self.dir.glob("*.json")), "--run", run, "--draws", 0)
+        self.assertEqual(judged["tokens"], tokens)
+        joint = self.run_json("sweep", "--run", run, "--joint", "--draws", 0)
+        self.assertIsNone(joint["tokens"]["alarms"])
+        plain = self.write_rows("plain.jsonl", OWN * 2)
+        result = self.run_json("calibrate", "--model", MODEL, "--data", plain, "-o", self.dir, "--draws", 0)
+        self.assertNotIn("tokens", result)
+
     def test_graded(self):
         """A response without a label is graded."""
         data = self.write_rows("g.jsonl", [{"prompt": "Capital?", "response": f"It is {city}.", "answers": ["Paris"]}
