@@ -89,7 +89,7 @@ def write(path, pairs, tensors, version=3):
 
 
 def write_parts(path, pairs, tensors, n_parts, version=3):
-    """The same model as files NAME-00001-of-0000N.gguf for a path NAME.gguf; the first has the metadata."""
+    """Writes the same model as files NAME-00001-of-0000N.gguf for a path NAME.gguf. The first has the metadata."""
     tensors = list(tensors)
     for no in range(n_parts):
         share = tensors[len(tensors) * no // n_parts : len(tensors) * (no + 1) // n_parts]

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes a small GGUF model of any architecture with random weights.
 
-Its text means nothing, but its file and its arithmetic are those of a real model, so it is enough to
-try every command and to test the engine on every tensor type. Needs nothing but Python; the same
-options give the same file everywhere.
+It generates meaningless text, but its file format and arithmetic are those of a real model. So it can be used to try
+every command and to test the engine on every tensor type. Needs only Python. The same options give the same file on
+every machine.
 
     make_model.py OUT.gguf [--arch llama] [--type q8_0] [--embd 256] [--layers 4] ...
 """
@@ -32,8 +32,8 @@ def uniform(rng, n, std):
     return [(2 * rng.random() - 1) * bound for _ in range(n)]
 
 
-# Each writer below returns n random weights, of about the standard deviation asked for, as stored bytes.
-# Quantised blocks are random bits under scales that give that deviation.
+# Each writer below returns n random weights as stored bytes. Their standard deviation is about `std`. Quantised
+# blocks are random bits with scales chosen for that deviation.
 
 
 def f32(rng, n, std):
@@ -50,8 +50,8 @@ def bf16(rng, n, std):
 
 
 def blocks(weights, size, deviation, head):
-    """A writer of blocks of so many weights: `head` gives what comes before and after `size` random bytes, for
-    a scale under which random bits deviate as asked, `deviation` being that of a block with a scale of 1."""
+    """Returns a writer of blocks of `weights` weights. A block has `size` random bytes. head(scale) returns the bytes
+    before and after them. `deviation` is the standard deviation of the weights when the scale is 1."""
 
     def write(rng, n, std):
         before, after = head(std / deviation)
@@ -69,7 +69,7 @@ def scale_last(d):
 
 
 def with_minimum(times, first=True):
-    """Like blocks, with a minimum that centres the weights around 0."""
+    """A head for types with a minimum, which centres the weights around 0."""
 
     def head(d):
         both = half(d) + half(times * d)
@@ -102,7 +102,7 @@ WRITERS = {
 }
 
 
-# Tensors that each architecture's blocks have beyond a llama's, and whether embeddings are scaled.
+# How each architecture differs from llama: additional tensors in its blocks, and scaled embeddings.
 ARCHITECTURES = {
     "llama": set(),
     "qwen2": {"bias"},
@@ -114,8 +114,8 @@ ARCHITECTURES = {
 
 
 def vocabulary(chat):
-    """Pieces, scores and types: three specials, all bytes, then characters and words with every prefix
-    of a word, which SentencePiece's merging passes through; and ChatML's two tokens where asked for."""
+    """Returns pieces, scores and types: three special tokens, all bytes, all prefixes of the words (SentencePiece's
+    merges pass through them), characters, and with `chat` the two tokens of ChatML."""
     pieces = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(256)]
     types = [gguf.UNKNOWN, gguf.CONTROL, gguf.CONTROL] + [gguf.BYTE] * 256
     seen = set()
@@ -134,8 +134,8 @@ def vocabulary(chat):
 
 
 def tensors(o, n_vocab):
-    """(name, [cols, rows], type, bytes) of each tensor. The norms of a llama are ones; in the other
-    architectures, whose tests are newer, they differ."""
+    """Yields (name, [cols, rows], type, bytes) of each tensor. The norms of a llama are ones, because reference
+    vectors depend on them; in the other architectures they are random."""
     rng = random.Random(o.seed)
     write = WRITERS[o.type]
     has = ARCHITECTURES[o.arch]
@@ -151,7 +151,7 @@ def tensors(o, n_vocab):
         ones = o.arch == "llama"
         return vector(name + ".weight", [1.0] * n if ones else [mean + u for u in uniform(rng, n, 0.25)])
 
-    # Embeddings are of size 1 when they enter the first block, also where the architecture scales them.
+    # Embeddings have a deviation of 1 at the first block, whether or not the architecture scales them.
     yield matrix("token_embd", o.embd, n_vocab, 1.0 if "scaled" in has else o.embd**0.5)
     yield norm("output_norm", mean=4.0 if o.tied else 1.0)
     if not o.tied:
@@ -221,14 +221,15 @@ def metadata(o, n_vocab):
 
 
 def byte_alphabet():
-    """The character that byte-level vocabularies spell each byte with (Radford et al., GPT-2, 2019)."""
+    """The character for each byte in byte-level vocabularies (Radford et al., GPT-2, 2019)."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = iter(range(0x100, 0x200))
     return [chr(b if b in plain else next(others)) for b in range(256)]
 
 
 def byte_level_metadata():
-    """A vocabulary of the 256 bytes, "the" with the pieces it is merged from, and an end-of-text token."""
+    """The number of tokens and the metadata of a vocabulary of the 256 bytes, "the" with the pieces of its merges,
+    and an end-of-text token."""
     pieces = byte_alphabet() + ["th", "the", "\u0120the", "<|endoftext|>"]
     types = [gguf.NORMAL] * (len(pieces) - 1) + [gguf.CONTROL]
     return len(pieces), [gguf.pair("tokenizer.ggml.model", gguf.STRING, "gpt2"),

@@ -183,7 +183,7 @@ class Calibrate(Runs):
         self.assertEqual(blocked.read_text(), "mine")
 
     def test_names_of_models_name_files(self):
-        """A name is no file's: what follows its last dot is no suffix. It is cut, for file systems and parameters."""
+        """The part of a model's name after its last dot is not a suffix. Long names are cut in names of files."""
         for name, expected in [("v0.1", "v0.1"), ("org/Model/", "org_model_"), (".", "_"),
                                ("Qwen\u00e9 \x1b[2J", "qwen_____2j"), (" ", "_"), (40 * "Long", 32 * "long")]:
             with self.subTest(name):
@@ -249,7 +249,7 @@ class Next(Runs):
         self.assertEqual(code, DONE, (generate, err))
         self.assertNotIn("warning", err)
         code, shown, err = self.paste(validate + " --draws 0")
-        if "samples have label" not in err:  # all answers right or wrong: judged, and found one-sided
+        if "samples have label" not in err:  # all answers right or all wrong: graded, then refused
             self.assertEqual(code, DONE, (validate, err))
         self.assertNotIn("warning", err)
         return generate, validate
@@ -322,7 +322,7 @@ class Store(Runs):
         self.assertLess(abs(many - few), 0.05 * few)
 
     def start(self, path, out):
-        """A run slow enough to be stopped midway, once it has rows."""
+        """Starts a run that is slow enough to be stopped after its first rows."""
         process = subprocess.Popen([HBAR, *self.slow(path, out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                    env=environment())
         deadline = time.monotonic() + 120

@@ -6,7 +6,7 @@ from harness import CHAT_MODEL, LABELLED, MODEL, USAGE, Case
 
 CHATML = ["--chat", "--chat-template", "chatml"]
 CHAT = [*CHATML, "--system", "Be brief."]
-OWN = "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }}<|im_end|>{% endfor %}"  # as the model has it
+OWN = "{% for m in messages %}<|im_start|>{{ m.role }} {{ m.content }}<|im_end|>{% endfor %}"  # the model's own
 APPLIED = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"
 FAST = ["--max-tokens", 4]
 
@@ -87,7 +87,7 @@ class Chat(Case):
         self.fails("tokenize", "--model", CHAT_MODEL, "--chat", "--no-special", "x", code=USAGE, says="--chat excludes --no-special")
 
     def test_own_template(self):
-        """The model's own template is run, and one from a file in its place."""
+        """The model's own template, and one from a file instead."""
         chat = ["--chat", "--system", "Be brief."]
         applied = "<|im_start|>system Be brief.<|im_end|><|im_start|>user Who?<|im_end|>"
         self.assertEqual(self.tokens(*chat, "Who?"), self.tokens("--parse-special", applied))
@@ -115,7 +115,7 @@ class Chat(Case):
                    says="other.gguf: chat template: line 2: the tag 'nosuch' is not supported here; name a format")
 
     def test_runs_of_templates(self):
-        """A template is told by a hash in runs and parameters."""
+        """Runs and parameters identify a template by its hash."""
         saved = self.calibrate("--chat", "--run", self.dir / "run.db")
         name = saved["settings"]["chat"]
         self.assertRegex(name, "^template-[0-9a-f]{8}$")
@@ -134,7 +134,7 @@ class Chat(Case):
         self.assertEqual((row["n_prompt"], row["text"]), (alone["n_prompt"], alone["text"]))
 
     def test_prepared(self):
-        """Prompts with markers: taken literally with a warning, or parsed for them."""
+        """Prompts with markers: literal text and a warning, or control tokens with --parse-special."""
         prompt = APPLIED.format("Who wrote Faust?")
         generate = ["generate", "--model", CHAT_MODEL, "--cutoff", 1.1, *FAST]
         chat = self.run_json(*generate, *CHAT, "Who wrote Faust?")

@@ -1,4 +1,4 @@
-"""Data as people have it: files of the wrong kind, pipes, mapped fields, examples, tables."""
+"""Data in practice: files of the wrong kind, pipes, mapped fields, examples, tables."""
 import gzip
 import json
 import os
@@ -71,7 +71,7 @@ class Rows(DataCase):
         self.says("--data", self.data, "--prompt-template", "{q", "--field", "answers=a", says="'{q' is not a placeholder")
 
     def test_several_files_and_standard_input(self):
-        """Files come one after the other, packed or not; a pipe is read as often as needed."""
+        """Several files are read one after the other, compressed or not. A pipe can be read several times."""
         rows = [f'{{"prompt":"p{i}","label":{i % 2}}}\n' for i in range(4)]
         a = self.write("a.jsonl", rows[0] + rows[1])
         b = self.write("b.jsonl.gz", gzip.compress((rows[2] + rows[3]).encode()))

@@ -1,4 +1,4 @@
-"""The demo that comes with the program: no model and no data given."""
+"""The bundled demo: commands without a model and data."""
 import collections
 import html
 import json
@@ -147,7 +147,7 @@ class Demo(unittest.TestCase):
         judged = self.json("validate", "--params", out["parameters"], "--draws", "0")
         self.check_card(judged, 1 - out["score"]["hallucination_rate"])
         self.assertGreater(judged["halting"]["hallucinated_halted"], judged["halting"]["faithful_halted"])
-        self.assertEqual(judged["shared_prompts"], 0)  # the test split, where no data are given
+        self.assertEqual(judged["shared_prompts"], 0)  # without data: the test split
         at = judged["scores"]["hbar_s"]["at_tau"]
         self.assertEqual(sum(at[k] for k in ("tp", "fp", "tn", "fn")), len(rows("demo_test.jsonl")))
 

@@ -1,4 +1,4 @@
-"""Labels that say the opposite of a score's signal: most likely they mean the opposite."""
+"""Labels that contradict the signal of a score probably have the opposite meaning."""
 import sqlite3
 
 from harness import MODEL, Case
@@ -15,7 +15,7 @@ class Direction(Case):
         for score, high, low in (("entropy", "high entropy", "low entropy"), ("pri:mean", "high pri", "low pri")):
             table = self.table("is_correct", score)
             out, err = self.run_hbar(*sweep, table, "--score", score, "--label", "is_correct")
-            self.assertNotIn("should be risky", out)  # labels as hbar has them
+            self.assertNotIn("should be risky", out)  # labels in hbar's meaning
             self.assertIn("does it mean right there?", err)
             out, err = self.run_hbar(*sweep, table, "--score", score, "--correct", "is_correct")
             self.assertIn(says.format(high, low), out)
@@ -29,7 +29,7 @@ class Direction(Case):
             self.assertFalse(result["contradicts_signal"])
 
     def test_grades_are_not_put_in_question(self):
-        """Answers that were graded cannot have labels that mean the opposite."""
+        """Graded answers cannot have labels of the opposite meaning."""
         data = self.write_rows("d.jsonl", [{"prompt": f"What is {i}?", "answers": ["x"]} for i in range(30)])
         run = self.dir / "r.db"
         self.run_hbar("score", "--model", MODEL, "--data", data, "--run", run, "-n", 0, "--max-tokens", 4)

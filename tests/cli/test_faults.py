@@ -18,7 +18,7 @@ class TruncatedModel(Case):
         shutil.copy(MODEL, model)
         process = subprocess.Popen([HBAR, "tokenize", "--model", model, "-"], stdin=subprocess.PIPE,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment())
-        while "m.gguf" not in Path(f"/proc/{process.pid}/maps").read_text():  # it waits for the text then
+        while "m.gguf" not in Path(f"/proc/{process.pid}/maps").read_text():  # now it waits for the text
             time.sleep(0.01)
         time.sleep(0.3)
         os.truncate(model, 0)
@@ -29,7 +29,7 @@ class TruncatedModel(Case):
 
 class Limits(Case):
     def test_size_of_files(self):
-        """Beyond the limit for the size of files writing fails; SIGXFSZ does not end the program."""
+        """At the limit for the size of files writing fails; SIGXFSZ does not end the program."""
         run = self.dir / "run.db"
         limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))}
         self.fails(*SCORE, "--run", run, "-q", says="run.db: ", **limited)
@@ -50,7 +50,7 @@ class Names(Case):
         self.run_hbar("tokenize", "--model", CHAT_MODEL, "--chat", "--system", "", "")  # other texts may be empty
 
     def test_names_of_sqlite(self):
-        """A run is always a file, also where SQLite would keep it in memory."""
+        """A run is always a file, also for names that SQLite would keep in memory."""
         for name in (":memory:", "file:r.db?mode=memory"):
             self.run_hbar(*SCORE, "--run", name, "-q", cwd=self.dir)
             self.assertTrue((self.dir / name).is_file())
@@ -102,7 +102,7 @@ class Trajectory(Case):
 
 class RemovedRun(Case):
     def test_removed(self):
-        """Samples must not go to a run that is gone."""
+        """Samples must not be written to a removed run."""
         run = self.dir / "run.db"
         many = self.write_rows("many.jsonl", [{"prompt": f"Is {i} a number?", "label": i % 2} for i in range(20000)])
         process = subprocess.Popen([HBAR, "score", "--model", MODEL, "--data", many, "-n", "0", "--max-tokens", "20",

@@ -36,7 +36,7 @@ class Generate(Case):
             self.assertAlmostEqual(s["hbar_s"], math.sqrt(s["delta_mu"] * s["delta_sigma"]))
             self.assertAlmostEqual(s["p_fail"], 1 / (1 + math.exp(-3 * (s["hbar_s"] - 0.7))))
             self.assertAlmostEqual(s["pri"], s["surprise"] * (1 + 0.1 * s["delta_h"]))
-            self.assertAlmostEqual(s["surprise"], -math.log(s["max_prob"]))  # the choice being greedy
+            self.assertAlmostEqual(s["surprise"], -math.log(s["max_prob"]))  # because the choice is greedy
         self.assertEqual(steps[0]["delta_h"], 0)
         self.assertAlmostEqual(result["scores"]["perplexity"],
                                math.exp(sum(s["surprise"] for s in steps) / len(steps)))
@@ -115,11 +115,11 @@ class Generate(Case):
         piped = self.generate("--max-tokens", 5, *OFF, prompt="-", stdin=PROMPT.encode())
         self.assertEqual(piped["tokens"], self.generate("--max-tokens", 5, *OFF)["tokens"])
         empty = self.generate("--max-tokens", 2, *OFF, prompt="-", stdin=b"")
-        self.assertEqual(empty["n_prompt"], 1)  # the beginning of text alone
+        self.assertEqual(empty["n_prompt"], 1)  # only the begin-of-text token
         self.generate("--max-tokens", 2, *OFF, prompt="-", stdin=b"\xff\x00\xe2")
 
     def test_the_line_end_of_standard_input_is_not_prompt(self):
-        """One final line end of either kind is dropped; others belong to the prompt."""
+        """One final line end, LF or CRLF, is removed; others belong to the prompt."""
         def tokens(stdin):
             return self.run_json("tokenize", "--model", MODEL, "-", stdin=stdin)["tokens"]
 
@@ -130,7 +130,7 @@ class Generate(Case):
                             (b"a b\r", "a b\r"), (b"\na b", "\na b"), (b"\n", ""), (b"\r\n", ""), (b"", "")]:
             with self.subTest(piped):
                 self.assertEqual(tokens(piped), given(text))
-        self.assertEqual(given("a b\n"), tokens(b"a b\n\n"))  # what is given as an operand stays as it is
+        self.assertEqual(given("a b\n"), tokens(b"a b\n\n"))  # a prompt given as an operand is not changed
         piped = self.generate("--max-tokens", 5, *OFF, prompt="-", stdin=PROMPT.encode() + b"\n")
         self.assertEqual(piped["tokens"], self.generate("--max-tokens", 5, *OFF)["tokens"])
 
@@ -164,7 +164,7 @@ class Generate(Case):
         out, err = process.communicate(timeout=120)
         self.assertEqual(process.returncode, INTERRUPTED, err.decode())
         self.assertIn("cancelled", err.decode())
-        (first + out).decode()  # not even then is a character split
+        (first + out).decode()  # even then no character is split
         self.assertGreater(len((self.dir / "t").read_text().splitlines()), 1)
 
 
@@ -235,7 +235,7 @@ class Parameters(Case):
         self.assertRegex(err, "entropy [0-9.]+")
 
     def test_the_whole_answer_by_the_tail_of_its_direction(self):
-        """A signal's name alone meant the five largest values until version 3."""
+        """Until version 3 a signal's name alone meant the mean of the five largest values."""
         for version, direction, tail in ((4, "<=", "bottom5"), (4, ">=", "top5"), (3, "<=", "top5")):
             path = self.params(schema_version=version, direction=direction)
             result = self.run_json("generate", "--model", MODEL, "--params", path, "--max-tokens", 12, *OFF, PROMPT)

@@ -24,7 +24,7 @@ class GivenCase(Case):
 
 class Responses(GivenCase):
     def test_own_rows(self):
-        """A response is evaluated whole after its prompt, whatever --max-tokens."""
+        """The whole response is evaluated after its prompt, regardless of --max-tokens."""
         data = self.write_rows("own.jsonl", OWN)
         samples, err = self.score("--data", data)
         self.assertIn(f"{data}: responses are given, so they are {EVALUATED}", err)
@@ -39,7 +39,7 @@ class Responses(GivenCase):
         self.assertEqual(err, "")
 
     def test_halueval(self):
-        """HaluEval's rows are judged, or evaluated with --as response; a run keeps to one of them."""
+        """HaluEval's rows are judged, or evaluated with --as response. A run can have only one of the two."""
         data = self.write_rows("qa.jsonl", HALUEVAL)
         judged, err = self.score("--data", data)
         self.assertNotIn(EVALUATED, err)

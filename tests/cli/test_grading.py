@@ -1,4 +1,4 @@
-"""How answers are read and graded, and what the commands say of it. docs/grading.md has the rules themselves."""
+"""Grading in the commands: results and messages. docs/grading.md has the rules."""
 import json
 import sqlite3
 import unittest
@@ -25,7 +25,7 @@ class Grading(Case):
         return [json.loads(line) for line in out.splitlines()]
 
     def surnames(self):
-        """Questions whose right answer is the last word of what the model says."""
+        """Questions whose right answer is the last word of the model's answer."""
         _, _, rows, _ = self.score(self.data(MAKERS, "makers.jsonl"))
         said = [(q["prompt"], r["text"].split()) for q, r in zip(MAKERS, rows)]
         asked = [{"prompt": prompt, "answers": [words[-1]]} for prompt, words in said if len(words) > 1]
@@ -126,7 +126,7 @@ class Grading(Case):
         _, _, same, _ = self.score(data, "--max-tokens", 30, "--answer-lines", 1)
         _, _, two, run = self.score(data, "--max-tokens", 30, "--answer-lines", 2)
         self.assertEqual([r["text"] for r in one], [r["text"] for r in same])
-        for shots, lines, other in ((2, 1, "all"), (0, -1, "1")):  # what examples show is one line
+        for shots, lines, other in ((2, 1, "all"), (0, -1, "1")):  # examples have answers of one line
             options = ["--max-tokens", 4, "--grade", "number", "--shots", shots]
             *_, own = self.score(data, *options)
             self.fails("score", "--data", data, "-n", 0, "--run", own, *options, "--answer-lines", other,

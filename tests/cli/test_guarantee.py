@@ -1,4 +1,4 @@
-"""--guarantee: a guarantee made by sweep, kept in the parameters, judged by validate, and refusals."""
+"""--guarantee: made by sweep, stored in the parameters, checked by validate; and refusals."""
 import json
 import random
 

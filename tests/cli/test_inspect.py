@@ -1,4 +1,4 @@
-"""hbar inspect: the contents of any file, as text and as JSON."""
+"""hbar inspect: the contents of any GGUF file, as text and as JSON."""
 import unittest
 
 from harness import CHAT_MODEL, MODEL, MODELS, PROJECT, SHARED, USAGE, Case

@@ -1,4 +1,4 @@
-"""--joint: fitted by calibrate and sweep, kept in the parameters, used by generate and validate."""
+"""--joint: fitted by calibrate and sweep, stored in the parameters, used by generate and validate."""
 import json
 import math
 import random

@@ -17,7 +17,7 @@ class One(Case):
         return self.run_json("judge", "--model", DEMO, *arguments, **options)
 
     def test_as_generated(self):
-        """An answer that the model generated has the measurements that it had then, bit for bit."""
+        """A generated answer gets the same measurements as at generation, bit for bit."""
         with mock.patch.dict(os.environ, HBAR_KERNELS="portable"):
             made = self.run_json("generate", "--model", DEMO, "--cutoff", 1.1, "--max-tokens", 2, CUBA)
             given = self.judge("--cutoff", 1.1, "--prompt", CUBA, "--response", made["text"])
@@ -64,7 +64,7 @@ class One(Case):
             self.assertEqual(out, expected)
 
     def test_chat(self):
-        """The token that ends the turn is measured last. A response cannot spell one."""
+        """The end-of-turn token is measured last. A response cannot spell one."""
         command = "judge", "--model", CHAT_MODEL, "--chat", "--prompt", "who is it"
         result = self.run_json(*command, "--response", "the sun")
         self.assertEqual(result["reason"], "end of text")
@@ -78,7 +78,7 @@ class One(Case):
         self.assertIn("warning: the prompt spells the control token <|im_end|>", err)
 
     def test_demo(self):
-        """Without a model, the demo's and its parameters."""
+        """Without a model: the demo's model and parameters."""
         out, err = self.run_hbar("judge", "--prompt", FRANCE, "--response", "Paris")
         self.assertIn("using the demo's", err)
         self.assertIn("the answer is not risky: hbar_s", out)
@@ -106,7 +106,7 @@ class Data(Case):
         return [json.loads(line) for line in out.splitlines()], err
 
     def test_rows(self):
-        """Rows need no label; where they have one, it is shown."""
+        """Rows need no label; an existing label is shown."""
         data = self.write_rows("d.jsonl", self.ROWS)
         got, err = self.judge("--data", data)
         self.assertEqual(err, "")
@@ -133,7 +133,7 @@ class Data(Case):
                          [("qa_0_cor", 0, "R"), ("qa_0_hal", 1, "H")])
 
     def test_answers_that_cannot_be_judged(self):
-        """They are told, the others judged."""
+        """Rows that cannot be judged are reported; the others are judged."""
         data = self.write_rows("d.jsonl", [self.ROWS[0], {"id": "long", "prompt": "a", "response": "b c " * 60}, self.ROWS[1]])
         got, err = self.judge("--data", data, "--ctx-size", 40, code=FAILED)
         self.assertEqual([row["id"] for row in got], ["x", "sample_2"])

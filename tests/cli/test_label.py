@@ -39,13 +39,13 @@ class Label(Case):
         return self.run_hbar("label", "--run", self.run_path, "--labels", labels, *more, **options)
 
     def refused(self, labels, *more, says, **options):
-        """The labels are refused, and the run is as it was."""
+        """The labels are refused, and the run does not change."""
         before = self.rows()
         self.fails("label", "--run", self.run_path, "--labels", labels, *more, says=says, **options)
         self.assertEqual(self.rows(), before)
 
     def test_labels_are_used(self):
-        """By sweep, calibrate, validate and export, and the grades stay."""
+        """sweep, calibrate, validate and export use the labels, and the grades stay."""
         before = self.take("graded")
         self.fails("sweep", "--run", self.run_path, "--draws", 0, says="both hallucinated (1) and faithful (0)")
         labels = self.write("L.csv", "id,label\n" + "".join(f"{r['id']},{i % 3 == 0}\n" for i, r in enumerate(before)))
@@ -124,7 +124,7 @@ class Label(Case):
         self.fails("label", "--run", good, "--labels", good, says="f.csv")
 
     def test_a_judge_edits_the_export(self):
-        """CSV with prompts of several lines goes out and comes back, by id and by index."""
+        """CSV with prompts of several lines is exported and read again, by id and by index."""
         for by in ("id", "index"):
             self.take("labelled")
             rows = list(csv.DictReader(io.StringIO(self.run_hbar("export", "--run", self.run_path)[0], newline="")))

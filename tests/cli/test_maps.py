@@ -1,4 +1,4 @@
-"""--map: fitted by sweep, kept in the parameters, used by generate and validate."""
+"""--map: fitted by sweep, stored in the parameters, used by generate and validate."""
 import json
 import math
 import random

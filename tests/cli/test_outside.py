@@ -18,7 +18,7 @@ class Outside(Case):
             self.assertEqual(len(text.splitlines()), lines, text)
 
     def said(self, *arguments, code=1, lines=1, **options):
-        """Runs to the end; what is shown must be clean, and the message `lines` long."""
+        """Runs to the end. The output must be clean, and the message must have `lines` lines."""
         out, err = self.run_hbar(*arguments, code=code, **options)
         self.check(out)
         self.check(err, lines)

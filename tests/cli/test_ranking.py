@@ -84,7 +84,7 @@ class Ranking(Case):
         names = {"entropy:max", "margin:max", "pri:max"}
         self.assertEqual({r["name"] for r in result["ranking"]}, names)
         self.assertEqual(result["score"]["name"], result["ranking"][0]["name"])
-        self.assertTrue(names < set(result["scores"]))  # which has the usual aggregations, too
+        self.assertTrue(names < set(result["scores"]))  # which also includes the usual aggregations
         saved = json.loads(Path(result["parameters"]).read_text())
         self.assertEqual(saved["ranking"], result["ranking"])
         (run,) = (self.dir / "out").glob("*.db")

@@ -27,7 +27,7 @@ class Runs(Case):
 
 class Prompts(Runs):
     def test_kept_with_the_samples(self):
-        """Skipped samples keep theirs, too. The text is the message of a chat, before its template."""
+        """Skipped samples also keep their prompts. The prompt is the chat message, before the template is applied."""
         rows = [*map(json.loads, LABELLED.read_text().splitlines()[:8]), {"prompt": "long " * 3000, "label": 1}]
         data = self.write_rows("d.jsonl", rows)
         for model, more in ((MODEL, []), (CHAT_MODEL, ["--chat"])):
@@ -40,7 +40,7 @@ class Prompts(Runs):
                 self.assertEqual(row["prompt_sha256"], hashlib.sha256(row["prompt"].encode()).hexdigest())
 
     def test_hashes_alone(self):
-        """Nothing of a prompt's text is in the file, and the run stays like this when it is continued."""
+        """The file contains no text of a prompt, also after the run was continued."""
         secret = "Xyzzyplugh"
         data = self.write_rows("d.jsonl", [{"prompt": f"{secret} {i}?", "label": i % 2} for i in range(20)])
         run, arguments = self.dir / "r.db", ["score", "--model", MODEL, "--data", data, *FAST]
@@ -57,7 +57,7 @@ class Prompts(Runs):
 
 
 class Sizes(Runs):
-    """Draws of other sizes with the same seed. Portable kernels, whose results do not depend on a sample's company."""
+    """Draws of other sizes with the same seed. With the portable kernels, results do not depend on the batch."""
 
     def setUp(self):
         super().setUp()
@@ -69,7 +69,8 @@ class Sizes(Runs):
         return self.run_hbar("score", "--model", MODEL, "--data", data, "-n", n, "--run", self.dir / run, *FAST, *more)
 
     def check_extended(self, small, large, data=LABELLED, more=()):
-        """Scores `small` samples and then `large`; returns the run, which equals one of `large` at once."""
+        """Scores `small` samples and then `large`. Returns the run, which must equal a run of `large` samples at
+        once."""
         out, err = self.score(small, "grown.db", data, more)
         self.assertNotIn("the run had", err)
         few = self.results(self.dir / "grown.db")
@@ -106,7 +107,7 @@ class Sizes(Runs):
                 (self.dir / name).unlink()
 
     def test_smaller(self):
-        """A draw of fewer samples uses those of the run, of which it generates none, and the file keeps the others."""
+        """A draw of fewer samples uses stored ones and generates none. The file keeps the others."""
         self.score(40, "r.db")
         before = self.results(self.dir / "r.db")
         out, err = self.score(14, "r.db")
@@ -123,7 +124,7 @@ class Sizes(Runs):
         self.assertEqual(self.run_json("sweep", "--run", self.dir / "r.db", "--draws", 0)["data"]["samples"], 40)
 
     def test_default_run_grows(self):
-        """The default name leaves out the number of samples, and other settings still have runs of their own."""
+        """The default name does not depend on the number of samples, but on the other settings."""
         arguments = ["score", "--model", MODEL, "--data", LABELLED, "-o", self.dir / "o", *FAST]
         for n, evaluates in ((6, True), (18, True), (12, False)):
             self.assertEqual(self.run_json(*arguments, "-n", n)["tokens_evaluated"] > 0, evaluates)

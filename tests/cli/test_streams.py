@@ -19,7 +19,7 @@ class Closed(Case):
                               stdin=subprocess.DEVNULL, capture_output=True, timeout=120, env=environment())
 
     def check_run(self, path):
-        """The run is whole, and nothing but SQLite wrote to its file."""
+        """The run is complete, and only SQLite wrote to its file."""
         with contextlib.closing(sqlite3.connect(path)) as database:
             self.assertEqual(database.execute("PRAGMA integrity_check").fetchone(), ("ok",))
             self.assertEqual(database.execute("SELECT count(*) FROM samples").fetchone(), (12,))
@@ -57,7 +57,7 @@ class Closed(Case):
 
 
 class Full(Case):
-    """A full disk: the reason is named, however much was written before."""
+    """A full disk: the message names the reason, however much was written before."""
 
     def fails_on_full(self, *arguments):
         with open("/dev/full", "wb") as full:

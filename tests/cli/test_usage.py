@@ -160,7 +160,7 @@ class Help(Case):
             self.assertEqual(re.findall(r"^(\w+):$", text, re.MULTILINE), groups)
 
     def test_defaults_are_those_in_force(self):
-        """Giving the default shown by help changes nothing."""
+        """An option with the default that the help shows changes nothing."""
         def default(command, name):
             return re.search(r"\(default: (.*)\)$", self.options(command)[name]).group(1)
 
@@ -178,7 +178,7 @@ class Help(Case):
         score = ["score", "--model", MODEL, "--data", LABELLED, "-o", self.dir, "-q"]
         given = [part for name in ("format", "n-samples", "seed", "signals", "max-tokens", "sequences")
                  for part in (f"--{name}", default("score", name))]
-        self.assertEqual(self.run_json(*score)["run"], self.run_json(*score, *given)["run"])  # named by its settings
+        self.assertEqual(self.run_json(*score)["run"], self.run_json(*score, *given)["run"])
 
     def test_help_shows_defaults_whatever_is_given(self):
         self.assertEqual(self.run_hbar("generate", "--tau", 7, "--cutoff", 3, "x", "--help"), self.run_hbar("generate", "-h"))

@@ -112,8 +112,8 @@ class Validate(Case):
         return [json.loads(line) for line in self.run_hbar("export", "--run", run, "--format", "jsonl")[0].splitlines()]
 
     def test_graded_answers(self):
-        """Every second question takes a word of the model's own text for an answer, which "contains" finds in it
-        and "exact" does not."""
+        """For every second question a word of the model's own text is the right answer: right by "contains", wrong by
+        "exact"."""
         learn, run = self.dir / "learn.db", self.dir / "r.db"
         prompts = [f"{i} is" for i in range(40)]
         data = self.write_rows("d.jsonl", [{"prompt": p, "label": 0} for p in prompts])
@@ -163,7 +163,7 @@ class Validate(Case):
             self.assertIn(f"warning: answers are graded by f1, but those of the calibration by {rule[1]}", err)
 
     def test_misfits_are_refused_before_generating(self):
-        """Another model, chat format or system message: no run is begun, unless --force is given."""
+        """With another model, chat format or system message no run is started, unless --force is given."""
         out = self.dir / "o"
         data = self.write_rows("d.jsonl", [{"prompt": f"Is {i} odd?", "label": i % 2} for i in range(40)])
         params = {chat: self.run_json("calibrate", "--model", CHAT_MODEL, "--data", data, "-o", out, "--draws", 0, *FAST,
@@ -202,7 +202,7 @@ class Validate(Case):
         self.fails("validate", "--params", params, "--scores", run, "--grade", "f1", code=USAGE, says="--grade is not for")
 
     def test_a_split_is_scored_as_calibrated(self):
-        """The token limit is the calibration's."""
+        """The default token limit is that of the calibration."""
         rows = [{k: row[k] for k in ("prompt", "label")} for row in map(json.loads, LABELLED.read_text().splitlines())]
         other = [{**row, "prompt": row["prompt"].replace("plus", "times")} for row in rows]
         data, split = self.write_rows("d.jsonl", rows), self.write_rows("s.jsonl", [*other, other[0]])
@@ -217,8 +217,8 @@ class Validate(Case):
         self.assertIn("warning: samples have up to 2 tokens, but those of the calibration had up to 3", err)
 
     def test_samples_that_were_calibrated_on(self):
-        """Prompts count, not ids: neither examples before a prompt nor other files hide it. A parameters file without
-        the prompts' hashes says so."""
+        """Shared samples are found by prompts, not ids, also with examples before a prompt and in other files. With
+        parameters without hashes, hbar says that it cannot tell."""
         def rows(name, numbers, ids):
             return self.write_rows(name, [{"id": f"{ids}{k}", "prompt": f"What is {i} squared?", "label": i % 2}
                                           for k, i in enumerate(numbers)])
@@ -237,7 +237,7 @@ class Validate(Case):
         learn = self.write_rows("f.jsonl", [{**row, "answers": ["x"] if i % 2 else ["y"]} for i, row in enumerate(answers)])
         run = self.dir / "shots.db"
         self.run_hbar("score", "--model", MODEL, "--data", learn, "--shots", 2, "--shots-data", shown, "--run", run, *FAST)
-        with contextlib.closing(sqlite3.connect(run)) as db:  # labels of both classes, whatever the model said
+        with contextlib.closing(sqlite3.connect(run)) as db:  # labels of both classes
             db.execute("UPDATE samples SET grade_exact = idx % 2")
             db.commit()
         _, err = self.run_hbar("validate", "--params", path, "--run", run, "--draws", 0, "--force")

@@ -3,7 +3,7 @@
 
     compare.py HBAR_DUMP
 
-Exits 77 where the peer is not installed."""
+Exits with 77 if the peer is not installed."""
 import subprocess
 import sys
 

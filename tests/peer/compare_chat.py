@@ -4,7 +4,7 @@ compares the text and its tokens with the peer's:
 
     compare_chat.py HBAR_DUMP
 
-Exits 77 where the peer is not installed."""
+Exits with 77 if the peer is not installed."""
 import random
 import subprocess
 import sys

@@ -4,7 +4,7 @@ peer on every training sentence; and greedy continuations by hbar and the peer:
 
     compare_demo.py HBAR_DUMP
 
-Exits 77 where neither the peer nor the Debian packages from which the sentences are made are installed."""
+Exits with 77 if the peer or the Debian packages that the sentences are made from are not installed."""
 import random
 import subprocess
 import sys
@@ -14,7 +14,7 @@ import peer
 DEMO = peer.PROJECT / "tools" / "demo"
 MODEL = peer.PROJECT / "models" / "hbar-demo.gguf"
 PROMPTS, STEPS = 200, 40
-LIMIT = 0.05  # of a logit: for weights in F16 the peer rounds activations to F16, too
+LIMIT = 0.05  # of a logit, because the peer also rounds activations to F16 if weights are F16
 
 sys.path.insert(0, str(DEMO))
 import bpe  # noqa: E402
@@ -41,7 +41,7 @@ def hbar_tokens(dump, feed):
 
 
 def compare_tokens(dump, with_peer):
-    """The number of distinct sentences for which the programs' tokens differ."""
+    """The number of distinct sentences whose tokens differ between the programs."""
     texts = training_texts()
     trainer = bpe.Tokenizer(bpe.train(texts, 2000))
     texts = sorted(set(texts))
@@ -56,7 +56,7 @@ def compare_tokens(dump, with_peer):
 
 
 def continued(dump, inside, prompt):
-    """Tokens in common, and whether they are all of them; the worst difference of a logit."""
+    """The number of common tokens, whether all are equal, and the largest difference of a logit."""
     their_prompt, theirs = peer.oracle(inside, prompt, STEPS)
     our_prompt, ours = peer.parse(subprocess.run([dump, MODEL, prompt, str(STEPS)], check=True,
                                                  capture_output=True).stdout)
@@ -66,7 +66,7 @@ def continued(dump, inside, prompt):
 
 
 def prompts():
-    """Questions of every tier, formal ones and judgements, and beginnings of them."""
+    """Questions of every tier, formal questions and judgements, and beginnings of these."""
     rng = random.Random(3)
     relations = {r.name: r for r in world.RELATIONS}
     lines = [line for name in ("calibration", "test")

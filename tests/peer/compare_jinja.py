@@ -1,10 +1,9 @@
 #!/usr/bin/env python3
-"""Compares what chat templates write with the peer's interpreter, llama-server --jinja and its
-/apply-template:
+"""Compares the output of chat templates with that of the peer's interpreter (llama-server --jinja, /apply-template):
 
     compare_jinja.py HBAR_CHAT_DUMP [TEMPLATE...]
 
-By default the templates are those of tests/reference/chat_templates.py; others are files. Exits 77 where the
+By default the templates are those of tests/reference/chat_templates.py; a TEMPLATE is a file. Exits with 77 if the
 peer is not installed."""
 import json
 import socket
@@ -20,12 +19,12 @@ import peer
 sys.path.insert(0, str(peer.PROJECT / "tests" / "reference"))
 from chat_templates import INPUTS, TEMPLATES, assistant, user  # noqa: E402
 
-# The peer continues a last message of the assistant, gives contents as parts only where it finds that a template
-# wants them, and leaves out the token that begins a text, which its tokenizer adds.
+# The peer continues a last message of the assistant. It passes contents as parts only if it finds that a template
+# needs them. It leaves out the begin-of-text token, which its tokenizer adds.
 CASES = [case for case in INPUTS if case["messages"][-1]["role"] == "user" and not case.get("parts")]
 CASES += [{"messages": [user("a  \n"), assistant("<think>\nx\n</think>\n\ny"), user("1 < 2 & \"3\"")]},
           {"messages": [user("x </think> y"), assistant("{}"), user("\U0001F600\t<|im_end|>")], "thinking": True}]
-# It chooses a date and that the model thinks, where nothing is said of them.
+# By default it sets a date and enables thinking.
 CASES = [{"thinking": True, "variables": {"date_string": "26 Jul 2024"}} | case | {"add_generation_prompt": True}
          for case in CASES]
 OTHERWISE = {
@@ -55,7 +54,8 @@ class Server:
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def __enter__(self):
-        """Waits until it answers; false when it ends, as it does with a template that it cannot parse."""
+        """Waits until the server answers. Returns false if it exits, for example because it cannot parse the
+        template."""
         while self.process.poll() is None:
             try:
                 if OPENER.open(self.url + "/health", timeout=5).status == 200:
@@ -88,8 +88,8 @@ def ours(dump, source, cases):
 
 
 def expected(name, case, our):
-    """Where the peer does otherwise: it puts a system message that a template refuses, or leaves out, into the
-    user's; and its own interpreter goes its own way in a few things (OTHERWISE)."""
+    """Whether a difference is a known one: the peer moves a system message that the template refuses or leaves out
+    into the user's message, and its interpreter differs from Jinja in a few points (OTHERWISE)."""
     system = case["messages"][0]
     left_out = system["role"] == "system" and (our is None or system["content"].strip() not in our)
     return left_out or name in OTHERWISE

@@ -5,12 +5,12 @@ Markdown table.
     compare_models.py HBAR_DUMP           every architecture in F32 and Q4_K, a llama in every type
     compare_models.py HBAR_DUMP --all     every architecture in every type
 
-Models have random weights in small real shapes, with every feature of their architecture; the peer's
-llama-quantize converts them to each type. The peer evaluates a prompt and 64 greedy tokens; the engine follows the
-same tokens, once with activations as bytes, the default, and once exactly. Where the peer's own rounding is
-the larger (of activations, and within GELU), only a third can judge: both are measured from exact.py, in double
-precision on the same weights. Exits with 1 where the engine is further from that than the peer, and with 77
-where the peer is not installed."""
+Models have random weights in small realistic shapes, with every feature of their architecture. The peer's
+llama-quantize converts them to each type. The peer evaluates a prompt and 64 greedy tokens; the engine evaluates the
+same tokens, once with activations rounded to bytes (the default) and once with exact activations. Because the peer
+rounds too (activations, and within GELU), both are compared with exact.py, which computes in double precision with
+the same weights. Exits with 1 if the engine is further from the exact result than the peer, and with 77 if the peer
+is not installed."""
 import datetime
 import json
 import subprocess
@@ -37,7 +37,7 @@ ARCHITECTURES = {
 VARIANTS = {"llama, linear": ["--rope", "linear"], "llama, YaRN": ["--rope", "yarn"]}
 TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
          "IQ4_NL", "IQ4_XS", "MXFP4"]
-# Errors of float arithmetic alone, which no type can be below.
+# Errors of float arithmetic; no type can have smaller ones.
 FLOAT = 1e-5
 
 
@@ -49,7 +49,7 @@ def make(scratch, options):
 
 
 def quantised(scratch, source, name):
-    """A copy with every matrix of that type: its path, here and in the peer's root."""
+    """Makes a copy with every matrix of that type. Returns its path, here and in the peer's root."""
     inside = peer.bring(source)
     target = inside.replace(".gguf", f"-{name}.gguf")
     ftype = "MXFP4_MOE" if name == "MXFP4" else name
@@ -64,7 +64,7 @@ def follow(dump, mode, model, tokens, steps):
 
 
 def distance(walk, reference):
-    """Of all steps' logits, as a part of their norm."""
+    """The distance of all logits, relative to their norm."""
     return (sum(relative(a["logits"], b["logits"]) ** 2 for a, b in zip(walk, reference)) / len(walk)) ** 0.5
 
 

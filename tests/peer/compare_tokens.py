@@ -4,7 +4,7 @@ pre-tokenizer:
 
     compare_tokens.py HBAR_DUMP
 
-Exits 77 where the peer is not installed."""
+Exits with 77 if the peer is not installed."""
 import random
 import subprocess
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A transformer in double precision, the reference for both the engine and the peer. It is written to be read
-beside the papers, not for speed. The peer's gguf package unpacks weights of any type, so this runs in the
+"""A transformer in double precision, the reference for both the engine and the peer. It follows the notation of the
+papers and is not optimised for speed. The peer's gguf package unpacks weights of any type, so this runs in the
 peer's root:
 
     exact.py MODEL.gguf N GREEDY < TOKENS
@@ -14,7 +14,7 @@ import sys
 import numpy as np
 from gguf import GGUFReader, dequantize
 
-PERIODS = {"phi3": None, "gemma2": 2, "gemma3": 6}  # the last of so many blocks has no window
+PERIODS = {"phi3": None, "gemma2": 2, "gemma3": 6}  # the last block of each such group has no window
 
 
 def silu(x):
@@ -64,8 +64,8 @@ class Model:
             divisor = self.weights[f"rope_factors_{'long' if long else 'short'}.weight"]
         if kind != "yarn":
             return plain / divisor / factor, magnitude
-        # Pairs that turn 32 times or more in the original context stay, those that turn less than once are
-        # scaled by the whole factor, and between them the share falls evenly with the pair's number.
+        # Pairs that turn at least 32 times in the original context are not scaled, pairs that turn less than once are
+        # scaled by the whole factor. In between, the share is linear in the number of the pair.
         at = [n * np.log(original / (turns * 2 * np.pi)) / (2 * np.log(base)) for turns in (32, 1)]
         low, high = max(0, np.floor(at[0])), min(n - 1, np.ceil(at[1]))
         kept = 1 - np.clip((pair - low) / max(0.001, high - low), 0, 1)
@@ -84,7 +84,7 @@ class Model:
         return out
 
     def window(self, layer):
-        """Positions that a token sees; None: all."""
+        """The number of positions that a token attends to, or None for all."""
         if self.arch not in PERIODS:
             return None
         period = PERIODS[self.arch]

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/reference/blocks_reference.h: for each tensor type, blocks from the peer's own
-quantiser and blocks of random bits, and the values that the peer's gguf package unpacks from them. Run it
-by hand where the peer is installed: tests/peer/make_blocks.py"""
+quantiser and blocks of random bits, and the values that the peer's gguf package unpacks from them. Needs the peer.
+Run it by hand: tests/peer/make_blocks.py"""
 import json
 import sys
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the reference vectors in tests/vectors/ from the peer's oracle. Run by hand, where the peer is
-installed: tests/peer/make_vectors.py
+"""Writes the reference vectors in tests/vectors/ from the peer's results. Needs the peer. Run it by hand:
+tests/peer/make_vectors.py
 
 A vector file holds, for each prompt, the prompt's tokens, the greedy tokens, and at some steps a sample
-of the logits and of each block's state with its norm. The tiny models are those of tools/make_model.py,
-unpacked to F32 by the peer, so our unpacking and arithmetic are compared with exact ones. The vectors of
-architectures come from exact.py, because the peer rounds within GELU and ignores phi3's window.
+of the logits and of each block's state with its norm. The tiny models are those of tools/make_model.py, unpacked to
+F32 by the peer, so the vectors test both unpacking and arithmetic. The vectors of architectures come from exact.py,
+because the peer rounds within GELU and ignores phi3's window.
 """
 import json
 import subprocess

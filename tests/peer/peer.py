@@ -17,7 +17,7 @@ STEPS = 200
 
 
 def missing():
-    """Why the peer cannot be used here; None when it can."""
+    """The reason why the peer cannot be used here, or None."""
     if not RUN.exists():
         return f"{RUN} is not there"
     if not (ROOT / "usr/local/bin/oracle").exists():
@@ -69,7 +69,7 @@ def oracle(model_inside, prompt, n):
 
 
 def exact(model_inside, tokens, greedy=0, steps=1):
-    """What exact.py computes for the last tokens, `steps` of them, and then for so many greedy ones."""
+    """The results of exact.py for the last `steps` tokens and then for `greedy` greedy tokens."""
     shutil.copy(HERE / "exact.py", ROOT / "tmp" / "exact.py")
     lines = subprocess.run([str(RUN), "python3", "/tmp/exact.py", model_inside, str(steps), str(greedy)], check=True,
                            capture_output=True, input=json.dumps(tokens).encode()).stdout

@@ -24,8 +24,8 @@ def datasets():
 
 
 def best(scores, labels, low):
-    """The documented choice, by brute force over NumPy's quantiles of the oriented score: with the grid's
-    number (0 narrow, 1 wide) and whether the best F1 had to do."""
+    """The documented choice of a threshold, by brute force over NumPy's quantiles of the oriented score, with the
+    number of the grid (0 narrow, 1 wide) and whether best F1 decided."""
     oriented = -scores if low else scores
     for wide, (first, last) in enumerate(((60, 99), (1, 99))):
         points = []
@@ -41,7 +41,7 @@ def best(scores, labels, low):
 
 
 def curve(scores, labels):
-    """Precision, recall and threshold from the highest threshold down, and how many there are."""
+    """Precision, recall and threshold in descending order of threshold, and their number."""
     precision, recall, tau = precision_recall_curve(labels, scores)
     return [str(len(tau)), *(numbers(v[len(tau) - 1::-1]) for v in (precision, recall, tau))]
 

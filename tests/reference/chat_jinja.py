@@ -1,5 +1,5 @@
-"""Chat templates rendered by Jinja itself (Debian: python3-jinja2), set up as transformers sets it up, for
-the scripts beside this file."""
+"""Renders chat templates with Jinja itself (Debian: python3-jinja2), configured as in transformers, for the other
+scripts in this folder."""
 import copy
 import datetime
 import json
@@ -13,7 +13,7 @@ warnings.simplefilter("ignore", SyntaxWarning)
 
 
 class Generation(jinja2.ext.Extension):
-    """{% generation %}, which marks what the model wrote; here it is only a block."""
+    """{% generation %}, which marks the model's text; here it is only a block."""
     tags = {"generation"}
 
     def parse(self, parser):
@@ -39,7 +39,7 @@ def tojson(value, ensure_ascii=False, indent=None, separators=None, sort_keys=Fa
 
 class Template:
     def __init__(self, source, may_change=False):
-        """`may_change` allows list.append and the like, which transformers' sandbox does not."""
+        """`may_change` allows methods such as list.append, which transformers' sandbox refuses."""
         kind = SandboxedEnvironment if may_change else ImmutableSandboxedEnvironment
         self.environment = kind(trim_blocks=True, lstrip_blocks=True, extensions=[Generation, jinja2.ext.loopcontrols])
         self.environment.filters["tojson"] = tojson
@@ -50,7 +50,7 @@ class Template:
             self.template, self.why = None, why
 
     def render(self, case):
-        """The text and None, or None and why there is none. `case` is what chat_dump.c takes."""
+        """Returns (text, None) or (None, error message). `case` is a case as chat_dump.c reads it."""
         if not self.template:
             return None, self.why
         now = datetime.datetime.fromtimestamp(case.get("now", 0))

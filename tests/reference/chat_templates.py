@@ -1,4 +1,4 @@
-"""Chat templates with the constructs that those of public models have, and conversations for them."""
+"""Chat templates with the constructs of public models' templates, and conversations for them."""
 
 
 def user(text):
@@ -13,7 +13,7 @@ def system(text):
     return {"role": "system", "content": text}
 
 
-# What templates are rendered for.
+# The cases that each template is rendered for.
 INPUTS = [
     {"messages": [user("Hello")], "add_generation_prompt": True},
     {"messages": [system("Be brief."), user("Hello"), assistant(" Hi. "), user("Why?\n")], "add_generation_prompt": True,
@@ -25,7 +25,7 @@ INPUTS = [
 ]
 COMMON = {"bos": "<s>", "eos": "</s>", "now": 1700000000}
 
-# Where Jinja and this interpreter are meant to differ, or differ where nobody minds, is left to docs/chat.md.
+# docs/chat.md lists known differences from Jinja; the templates below avoid them.
 TEMPLATES = {
     # ---- As chat models have them -----------------------------------------------------------------
     "plain turns": """{% for message in messages %}<|im_start|>{{ message.role }}

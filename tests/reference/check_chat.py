@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Compares chat templates with Jinja itself (chat_jinja.py), live: those of chat_templates.py, random ones, and
-files where they are named:
+"""Compares rendered chat templates with Jinja's results (chat_jinja.py): the templates of chat_templates.py, random
+templates, and the given files.
 
     check_chat.py HBAR_CHAT_DUMP [TEMPLATE...]
 
-Exits 77 where Jinja is not installed."""
+Exits with 77 if Jinja is not installed."""
 import json
 import random
 import subprocess
@@ -19,7 +19,7 @@ except ImportError:
 from chat_templates import COMMON, INPUTS, TEMPLATES, assistant, system, user
 
 RANDOM = 4000
-# Text that differs from Python's on purpose: what a generator or a range is shown as, and marked-up text.
+# Text that differs from Python's on purpose: printed generators and ranges, and marked-up text.
 SHOWN_OTHERWISE = ("generator object", "iterator object", "object at 0x", "range(")
 
 # ---- Random templates --------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ METHODS = ["strip()", "lstrip()", "rstrip()", "strip('a')", "rstrip('\\n')", "sp
 
 
 class Maker:
-    """Makes templates of random parts; most expressions fail, and then both have to say so."""
+    """Makes random templates. Most expressions fail, and then both programs must fail."""
 
     def __init__(self, seed):
         self.rng = random.Random(seed)
@@ -117,8 +117,8 @@ def rendered(dump, cases):
 
 
 def compare(title, dump, templates, inputs, lenient):
-    """How many templates differ. With `lenient` it is no difference that ours is made where Jinja fails, or that
-    ours fails by what it does not do lazily or in whole numbers of any size."""
+    """The number of templates that differ. With `lenient`, these are no differences: Jinja fails and hbar does not,
+    or hbar fails because it evaluates eagerly or an integer overflows."""
     cases = [(Template(source, may_change=True), COMMON | case | {"template": source}) for source in templates for case in inputs]
     differ, texts = set(), 0
     for (template, case), our in zip(cases, rendered(dump, [case for _, case in cases]), strict=True):

@@ -5,7 +5,7 @@ hbar_dump prints for the same tokens.
 
     check_signals.py HBAR HBAR_DUMP MODEL     MODEL must have F32 tensors
 
-Exits 77 where NumPy and SciPy are not installed (Debian: python3-numpy, python3-scipy)."""
+Exits with 77 if NumPy or SciPy is not installed (Debian: python3-numpy, python3-scipy)."""
 import json
 import os
 import struct
@@ -76,7 +76,7 @@ def of_states(h, before):
 
 
 def of_lens(logits, h, head, norm, eps):
-    """Every block read through the final norm and the head, for the most probable tokens."""
+    """The final norm and the head applied to every block, for the most probable tokens."""
     top = np.argsort(-logits, kind="stable")[:LENS]
     lens = (h / np.sqrt(np.mean(h**2, axis=1, keepdims=True) + eps) * norm) @ head[top].T
     assert np.allclose(lens[-1], logits[top], atol=1e-4)

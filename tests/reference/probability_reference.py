@@ -47,14 +47,14 @@ def datasets():
 
 
 def at(scores):
-    """Points at which maps are read: on scores, between them and beyond."""
+    """Points at which maps are evaluated: at scores, between them and beyond."""
     low, high = scores.min(), scores.max()
     return np.array([low, high]) if low == high else np.array(
         [low - 1, low, np.quantile(scores, 0.3), (low + high) / 2, np.quantile(scores, 0.9), high, high + 1])
 
 
 def likeliest_lambda(scores, labels, tau, sign):
-    """NaN where there is none above 0. scikit-learn's is checked against SciPy's."""
+    """NaN if there is none above 0. Checks scikit-learn's result against SciPy's."""
     x = sign * (scores - tau)
     if np.all(x[labels == 1] >= 0) and np.all(x[labels == 0] <= 0) or np.sum((0.5 - labels) * x) >= 0:
         return np.nan
@@ -84,7 +84,7 @@ def maps():
 
 
 def columns():
-    """Columns of scores, labels and c."""
+    """Yields columns of scores, labels and c."""
     labels = rng.integers(0, 2, 60)
     signal = rng.normal(0, 1, (60, 4)) + labels[:, None] * [0.5, 1, 0, -1]
     yield "random", signal, labels, 1
@@ -115,7 +115,7 @@ def fits():
 
 
 class SplitMix:
-    """The generator that hbar deals folds by (Steele, Lea and Flood 2014)."""
+    """hbar's random generator for folds (Steele, Lea and Flood 2014)."""
 
     def __init__(self, seed):
         self.state = seed

@@ -34,7 +34,8 @@ def distribution_signals(prefix, logits):
 
 
 def depth(rows):
-    """The first block from which on the last block's token stays the greatest, divided by the number of blocks."""
+    """The first block such that this and all later blocks have the last block's top token, divided by the number of
+    blocks."""
     settled = [row.argmax() == rows[-1].argmax() for row in rows]
     return min(l + 1 for l in range(len(rows)) if all(settled[l:])) / len(rows)
 
@@ -50,13 +51,13 @@ def main():
     mu = [1 / np.sqrt(i + 0.01) for i in impurity]
     out += c_array("ref_delta_mu", mu, "double")
 
-    # And long enough for sums in stretches; test_signals.c makes the same.
+    # A distribution long enough for sums in stretches. test_signals.c generates the same one.
     spread = (np.arange(5003) * 2654435761 % 2**32) / 2**32 - 0.5
     big = [np.float32(scale * spread) for scale in (1, 30)]
     out += distribution_signals("ref_small_", logits) + distribution_signals("ref_big_", big)
 
     lens = [np.float32(rng.normal(0, scale, (6, 9))) for scale in (0.3, 3)]
-    for rows in lens:  # the first token is the last block's first; in the second case from block 4 on
+    for rows in lens:  # the top token of the last block; in the second case also of block 4 and later
         rows[-1, 0] = rows[-1].max() + 1
     lens[1][3:, 0] = lens[1][3:].max(axis=1) + 0.5
     lens[1][2, 0] = lens[1][2].min() - 1

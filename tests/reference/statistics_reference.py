@@ -20,7 +20,7 @@ TAU, LAMBDA = 0.4, 3.0
 
 
 def cases():
-    """Names, two scores of the same samples, and labels."""
+    """Yields a name, two scores of the same samples, and labels."""
     y = rng.integers(0, 2, 60)
     a = rng.normal(0, 1, 60) + 0.8 * y
     yield "random", a, 0.6 * a + rng.normal(0, 1, 60), y
@@ -40,15 +40,15 @@ def cases():
 
 
 def placements(score, label):
-    """DeLong's structural components, by the definition: psi over all pairs."""
+    """DeLong's structural components by their definition: psi over all pairs."""
     ones, zeros = score[label == 1], score[label == 0]
     psi = (ones[:, None] > zeros) + 0.5 * (ones[:, None] == zeros)
     return psi.mean(1), psi.mean(0)
 
 
 def compare(a, b, label):
-    """Difference, standard error, z and p of DeLong's paired test; the variance from the difference of
-    placements, which the covariances' sum equals but for cancellation."""
+    """Difference, standard error, z and p of DeLong's paired test. The variance is that of the differences of
+    placements, which equals the sum of covariances but has no cancellation."""
     (a10, a01), (b10, b01) = placements(a, label), placements(b, label)
     with np.errstate(all="ignore"):
         se = np.sqrt(np.var(a10 - b10, ddof=1) / label.sum() + np.var(a01 - b01, ddof=1) / (1 - label).sum())
@@ -62,7 +62,7 @@ def compare(a, b, label):
 
 
 def rejection(score, label):
-    """AURC, a group of equal scores being accepted at its own rate, and PRR."""
+    """AURC and PRR. Samples with equal scores are accepted at the hallucination rate of their group."""
     def aurc(values):
         order = np.argsort(values, kind="stable")
         sorted_values, risk = values[order], label[order].astype(float)
@@ -80,7 +80,7 @@ def calibration_error(p, label):
 
 
 class SplitMix:
-    """Steele, Lea and Flood's generator, and a whole number below a bound without bias."""
+    """The generator of Steele, Lea and Flood, with unbiased whole numbers below a bound."""
     def __init__(self, seed):
         self.state = seed
 
@@ -103,8 +103,8 @@ def best_precision(score, label):
 
 
 def bootstrap(score, label):
-    """Percentile intervals of AUROC, average precision and the best precision, by drawing anew from the
-    samples in falling order of their scores, zeros first, and scikit-learn's metrics of each draw."""
+    """Percentile intervals of AUROC, average precision and the best precision. Each draw resamples the samples in
+    descending order of score, label 0 first; scikit-learn computes the metrics."""
     order = np.argsort(-score, kind="stable")
     score, label = score[order], label[order]
     draws, source = [], SplitMix(SEED)
@@ -117,8 +117,7 @@ def bootstrap(score, label):
 
 
 def curve(score, label):
-    """The precision-recall curve from the fewest flagged to the most, as scikit-learn has it: threshold,
-    precision, recall."""
+    """scikit-learn's precision-recall curve in ascending order of flagged samples: threshold, precision, recall."""
     precision, recall, tau = precision_recall_curve(label, score)
     return np.stack([tau, precision[:-1], recall[:-1]], 1)[::-1]
 
@@ -152,7 +151,7 @@ def row(name, a, b, y):
 
 
 def main():
-    warnings.simplefilter("ignore")  # of constants, whose correlation is undefined
+    warnings.simplefilter("ignore")  # the correlation of constants is undefined
     out = "/* Written by statistics_reference.py; test_statistics.c declares struct reference. */\n"
     out += "static const reference references[] = {\n" + "".join(row(*case) for case in cases()) + "};\n"
     p = [0.01, 0.04, 0.03, 0.005, 0.04, 1, 0.2, 0]

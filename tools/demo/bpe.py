@@ -1,9 +1,9 @@
-"""Byte-pair encoding with bytes to fall back on, in the form of SentencePiece's: trained here, and encoded as
-hbar and llama.cpp encode a vocabulary of tokenizer.ggml.model "llama".
+"""Byte-pair encoding with byte fallback, in SentencePiece's form: training, and encoding as hbar and llama.cpp do it
+for tokenizer.ggml.model "llama".
 
-Words begin with the mark of a space or stand alone; letters, digits and other characters never share a piece,
-and digits stay single. So no piece is joined across what the training kept apart, and greedy joining by score
-gives each text the pieces it had in training."""
+The training text is split into words, which may begin with the mark of a space. A word contains either letters, one
+digit, or one other character. So no piece spans two words, and merging by score gives each text the same pieces as in
+training."""
 import re
 from collections import Counter, defaultdict
 
@@ -18,8 +18,8 @@ def marked(text):
 
 
 def train(texts, n_vocab, min_count=20):
-    """The pieces after the special ones, in the order in which they are to be joined. A character seen less
-    often than `min_count` is left to the bytes."""
+    """Returns the pieces after the special ones, in the order of the merges. Characters that occur less often than
+    `min_count` are encoded as bytes."""
     words = Counter()
     for text in texts:
         words.update(_WORDS.findall(marked(text)))
@@ -53,7 +53,7 @@ def train(texts, n_vocab, min_count=20):
 
 
 def _replace(parts, a, b, n, pairs, where, i):
-    """Joins a and b in one word, keeping the counts of its pairs."""
+    """Joins a and b in one word and updates the counts of pairs."""
     for pair in zip(parts, parts[1:]):
         pairs[pair] -= n
     at = 0

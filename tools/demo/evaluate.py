@@ -5,7 +5,7 @@
     evaluate.py HBAR --write    writes it into the card, between two marks, and writes data/demo_params.json,
                                 the parameters that hbar generate uses by default
 
-It measures the model and data sets that lie next to the program HBAR."""
+It measures the model and data sets beside the program HBAR."""
 import collections
 import json
 import subprocess

@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""Trains the demo's model, on a processor, and writes it as GGUF.
+"""Trains the demo's model on the CPU and writes it as GGUF.
 
     train.py WORLD_DIR WORK_DIR OUT.gguf
 
-reads WORLD_DIR/corpus.jsonl, each text once and in order, and keeps its state in WORK_DIR: run again after an
-interruption, with the same corpus, it goes on from the last one kept. Seeds are fixed. Needs Debian 12's
-python3-torch, and goes three times as fast with libopenblas0-openmp."""
+Reads WORLD_DIR/corpus.jsonl, each text once and in order. Saves its state in WORK_DIR; after an interruption the same
+command continues from the last saved state. Seeds are fixed. Needs Debian 12's python3-torch. With
+libopenblas0-openmp it is three times as fast."""
 import hashlib
 import json
 import math
@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-# OpenBLAS of Debian 12 does not know newer processors and would take them for very old ones.
+# OpenBLAS of Debian 12 does not know newer processors and uses slow kernels for them.
 if "OPENBLAS_CORETYPE" not in os.environ and "avx512bw" in Path("/proc/cpuinfo").read_text():
     os.environ["OPENBLAS_CORETYPE"] = "SkylakeX"
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -56,7 +56,7 @@ def matrix(rows, columns, gain=1.0):
 
 
 def rotate(x, turns):
-    """Turns the pairs of neighbouring values in each head by their position's angles."""
+    """Rotates the pairs of neighbouring values in each head by the angles of their position."""
     return torch.view_as_real(torch.view_as_complex(x.unflatten(-1, (-1, 2))) * turns).flatten(-2)
 
 
@@ -99,9 +99,9 @@ class Model(nn.Module):
         self.turns = torch.polar(torch.ones_like(angles), angles)
 
     def forward(self, tokens, texts):
-        """Logits of the next token, [rows][tokens][vocabulary]. `texts` numbers the text that each token
-        belongs to; a token sees its own text alone. A text's place in its row does not matter, because
-        attention depends only on the distance between tokens."""
+        """Logits of the next token, [rows][tokens][vocabulary]. `texts` has the number of each token's text; a token
+        attends only to its own text. The place of a text in its row does not matter, because attention depends only
+        on the distance between tokens."""
         t = tokens.shape[1]
         seen = (texts[:, :, None] == texts[:, None, :]).tril()
         mask = torch.zeros(seen.shape).masked_fill(~seen, -math.inf)[:, None]
@@ -115,7 +115,7 @@ class Model(nn.Module):
 
 
 def encode(tokenizer, prompt, rest):
-    """A text's tokens and, for each, the loss weight of its next token. The last next token is the end."""
+    """The tokens of a text and, for each, the loss weight of the token after it. After the last token comes the end."""
     ids = [bpe.BEGIN] + tokenizer.encode(prompt + rest)
     n_prompt = len(tokenizer.encode(prompt)) if prompt else 0
     return ids, [PROMPT_WEIGHT] * n_prompt + [1.0] * (len(ids) - n_prompt)
@@ -165,7 +165,7 @@ def keep(path, model, optimizer, step, corpus):
 
 
 def train(model, encoded, state, corpus):
-    """`corpus` is its hash."""
+    """`corpus` is the hash of the corpus."""
     matrices = [p for p in model.parameters() if p.ndim == 2]
     vectors = [p for p in model.parameters() if p.ndim == 1]
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": WEIGHT_DECAY},

@@ -3,15 +3,15 @@
 
     world.py OUT_DIR
 
-writes OUT_DIR/corpus.jsonl (the training texts, in training order), and the data sets that the project ships:
+Writes OUT_DIR/corpus.jsonl (the training texts, in training order), and the data sets of the project:
 demo_calibration.jsonl, demo_test.jsonl and demo_judgements.jsonl.
 
-Each entity (a country, an element, a book ...) is drawn to be seen often, rarely or never, and with it all
-that is known of it. An often-seen fact is told OFTEN times, a rare one as many times as RARE says, one never
-seen not at all; "seen" in the data sets is that number. An entity belongs to one split alone.
+A random draw assigns each entity (a country, an element, a book ...) and all its facts to one tier: seen often (each
+fact OFTEN times), rarely (a number from RARE) or never. The field "seen" in the data sets is this number. Each entity
+belongs to one split only.
 
-Facts come from the tables beside this file, compiled by hand, and from Debian 12's packages iso-codes
-(countries, subdivisions, languages, currencies, scripts), tzdata (cities) and bodr (chemical elements)."""
+The facts come from hand-made tables in the folder facts, and from Debian 12's packages iso-codes (countries,
+subdivisions, languages, currencies, scripts), tzdata (cities) and bodr (chemical elements)."""
 import csv
 import json
 import random
@@ -184,7 +184,7 @@ def is_plain(name):
 
 
 def once(pairs):
-    """The pairs whose first part occurs once. Others would have several right answers."""
+    """The pairs whose first element occurs once. Others would have several right answers."""
     count = {}
     for name, _ in pairs:
         count[name.lower()] = count.get(name.lower(), 0) + 1
@@ -224,8 +224,8 @@ def facts_of_codes():
 
 
 def facts_of_regions(rng):
-    """Subdivisions, at most six of a country; and cities that time zones are named after, where no other
-    fact tells of the same."""
+    """Subdivisions, at most six per country, and the cities in names of time zones, unless the entity has other
+    facts."""
     country = {entry["alpha_2"]: name for name, entry in country_codes().items()}
     pairs = [(e["name"], e["code"][:2]) for e in iso("3166-2", "3166-2")]
     pairs = [p for p in once(pairs) if p[1] in country and is_plain(p[0]) and p[0] not in country.values()]
@@ -290,7 +290,7 @@ def all_facts():
     return sorted(facts, key=lambda f: (f.relation, f.subject))
 
 
-# ---- Who is seen how often, and who belongs to which split ------------------------------------------
+# ---- Tiers and splits of the entities ----------------------------------------------------------------
 
 
 def assign(facts, relations):
@@ -346,8 +346,8 @@ def judgement(rng, relation, fact, by_relation):
 
 
 def texts_of(rng, relation, fact, seen, by_relation):
-    """As many texts as the fact is to be seen in: questions with answers, statements, judgements, as prompt
-    and what follows. All phrasings occur equally often."""
+    """Yields `seen` texts of the fact as (prompt, continuation): questions with answers, statements and judgements.
+    All phrasings occur equally often."""
     judged = JUDGED if seen >= OFTEN else 0
     asked = round((seen - judged) * QUESTION_SHARE)
     first = rng.randrange(12)
@@ -378,7 +378,7 @@ def corpus(facts, relations, assigned, by_relation):
 
 
 def questions(facts, relations, assigned, split):
-    """The split's questions: one for a fact, in one phrasing, the facts drawn."""
+    """The questions of a split: a random choice of facts, each in one phrasing."""
     rng = random.Random(f"{SEED} {split}")
     rows = []
     for fact in facts:
@@ -393,7 +393,7 @@ def questions(facts, relations, assigned, split):
 
 
 def judgements(facts, relations, assigned, by_relation):
-    """Rows in the shape of HaluEval's questions, from the test split's facts."""
+    """Rows in the format of HaluEval QA, from facts of the test split."""
     rng = random.Random(SEED + 3)
     rows = []
     for fact in facts:
