@@ -574,18 +574,12 @@ static void test_short_rows_to_join(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answered),
-        cmocka_unit_test(test_judged),
-        cmocka_unit_test(test_given),
-        cmocka_unit_test(test_reading),
-        cmocka_unit_test(test_unlabelled),
-        cmocka_unit_test(test_known_spans),
-        cmocka_unit_test(test_ragtruth),
-        cmocka_unit_test(test_short_rows_to_join),
-        cmocka_unit_test(test_conversations),
-        cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_answered),      cmocka_unit_test(test_judged),
+        cmocka_unit_test(test_given),         cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_unlabelled),    cmocka_unit_test(test_known_spans),
+        cmocka_unit_test(test_ragtruth),      cmocka_unit_test(test_short_rows_to_join),
+        cmocka_unit_test(test_conversations), cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_hostile),       cmocka_unit_test(test_shared),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }
