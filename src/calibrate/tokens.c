@@ -194,11 +194,14 @@ static hb_status gather(void *user, const hb_run_tokens *tokens)
 
 /* ---- The report ---------------------------------------------------------------------------------- */
 
+/* The direction in which a signal's values are risky: as calibrated, else by its definition, else high.
+ */
 static hb_direction direction_of(const hb_signal *signal, const hb_calibrated_score *scores, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         if (strcmp(scores[i].name, hb_signal_name(signal)) == 0) return scores[i].direction;
-    return HB_DIRECTION_HIGH;
+    hb_direction risky = hb_signal_risky(signal);
+    return risky == HB_DIRECTION_AUTO ? HB_DIRECTION_HIGH : risky;
 }
 
 /* Evaluates signal number k. Both numbers are NaN when a class is missing. */
