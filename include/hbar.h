@@ -1609,7 +1609,7 @@ typedef struct hb_calibrated_score {
 /* How well a signal tells the hallucinated tokens of given responses from the others. */
 typedef struct hb_token_score {
     const hb_signal *signal;
-    hb_direction direction; /* of the signal's calibrated score; HIGH for a signal that has none */
+    hb_direction direction; /* of the signal's calibrated score, else as hb_signal_risky, else HIGH */
     double auroc, average_precision; /* of the tokens of all responses; NaN when a class is missing */
 } hb_token_score;
 
@@ -1769,7 +1769,7 @@ typedef struct hb_validation_result {
     hb_token_report tokens; /* as in hb_calibration_result */
     size_t n;               /* samples */
     size_t n_shared;        /* set if knows_shared: samples whose prompts the calibration had, too */
-    bool knows_shared;      /* false for a table, and if the parameters have no prompts */
+    bool knows_shared;      /* false for a table, and if the parameters or the run have no prompts */
 } hb_validation_result;
 
 /* Lists the scores that a validation reads. First come the scores of the joint model or, without one,

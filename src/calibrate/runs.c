@@ -245,7 +245,8 @@ static hb_status name_judged(const hb_params *p, const hb_run *run, reading *r, 
 static size_t count_shared(const hb_params *p, const hb_score_table *t)
 {
     size_t shared = 0;
-    for (size_t i = 0; i < t->n; i++) shared += hb_hashes_have(p->prompts, p->n_prompts, t->prompts[i]);
+    for (size_t i = 0; i < t->n && t->prompts; i++)
+        shared += hb_hashes_have(p->prompts, p->n_prompts, t->prompts[i]);
     return shared;
 }
 
@@ -271,7 +272,7 @@ hb_status hb_validate_run(const hb_params *p, hb_run *run, const hb_grading *gra
         hb_validation_result_free(&v);
     } else {
         v.n_shared = count_shared(p, &r.table);
-        v.knows_shared = p->n_prompts > 0;
+        v.knows_shared = p->n_prompts > 0 && r.table.prompts;
         *result = v;
     }
     free_reading(&r);

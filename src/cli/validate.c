@@ -254,7 +254,7 @@ static void report_shared(const validating *v, const hb_validation_result *r)
     else if (v->run && !r->knows_shared && !v->pass1.quiet)
         cli_message("%s has no hashes of prompts, so hbar cannot tell whether the calibration had the "
                     "same samples",
-                    v->params_path);
+                    v->params->n_prompts ? v->source.scores : v->params_path);
 }
 
 static int print_result(const validating *v, const hb_validation_result *r)

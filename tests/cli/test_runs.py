@@ -56,6 +56,19 @@ class Prompts(Runs):
         self.assertEqual(judged["shared_prompts"], 20)
 
 
+    def test_run_without_hashes(self):
+        """A run from before there were hashes is validated; nothing is said about the calibration's samples."""
+        run = self.dir / "r.db"
+        common = "--model", MODEL, "--data", LABELLED, "-n", 0, *FAST
+        calibrated = self.run_json("calibrate", *common, "--run", run, "-o", self.dir / "o")
+        with contextlib.closing(sqlite3.connect(run)) as db:
+            db.execute("PRAGMA user_version = 6")
+        command = "validate", "--params", calibrated["parameters"], "--run", run, "--draws", 0
+        self.assertIsNone(self.run_json(*command, "--min-recall", 0.5)["shared_prompts"])
+        _, err = self.run_hbar(*command)
+        self.assertIn(f"{run} has no hashes of prompts", err)
+
+
 class Sizes(Runs):
     """Draws of other sizes with the same seed. With the portable kernels, results do not depend on the batch."""
 
