@@ -26,7 +26,7 @@ static bool extend(hb_rendered *r, const char *bytes, size_t n, bool parse_speci
 {
     char *text = realloc(r->text, r->length + n + 1);
     if (text) r->text = text;
-    hb_text_span *spans = realloc(r->spans, (r->n_spans + 1) * sizeof *spans);
+    hb_text_span *spans = reallocarray(r->spans, r->n_spans + 1, sizeof *spans);
     if (spans) r->spans = spans;
     if (!text || !spans) return false;
     if (n) memcpy(text + r->length, bytes, n);

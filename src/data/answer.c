@@ -3,9 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-/* How models mark their reasoning: from `open`, at the beginning of a line before the answer, to
- * `close`.
- */
+/* Markers of reasoning. A block begins with `open` at the beginning of a line before the answer, and
+ * ends with `close`. */
 typedef struct hb_answer_block {
     const char *open, *close;
 } hb_answer_block;
@@ -30,7 +29,7 @@ static const hb_answer_block blocks[] = {
 };
 #define N_BLOCKS (sizeof blocks / sizeof *blocks)
 
-/* Markers around the answer itself: what stands before it, and what ends it. */
+/* Markers of the answer itself: before it, and after it. */
 static const char *const begins[] = {"<answer>",
                                      "<final_answer>",
                                      "<response>",
@@ -46,7 +45,7 @@ static const char *const ends[] = {
 
 /* ---- Lead-in lines ------------------------------------------------------------------------------ */
 
-/* Words that announce an answer, on a line of their own or before a colon; ASCII in small letters. */
+/* Words that announce an answer, on a line of their own or before a colon, in lower-case ASCII. */
 static const char *const labels[] = {"answer",
                                      "the answer",
                                      "the answer is",
@@ -76,7 +75,7 @@ static const char *const labels[] = {"answer",
                                      "답"};
 #define N_LABELS (sizeof labels / sizeof *labels)
 
-/* Lines that say nothing yet. */
+/* Lines without content. */
 static const char *const openings[] = {
     "sure",           "sure thing",    "certainly",   "of course",  "okay",     "ok",
     "great question", "good question", "natürlich",   "gerne",      "bien sûr", "claro",
@@ -84,7 +83,7 @@ static const char *const openings[] = {
     "好的",           "もちろんです",  "물론입니다",  "물론이죠"};
 #define N_OPENINGS (sizeof openings / sizeof *openings)
 
-/* Marks that only dress up a text. */
+/* Marks that only format a text. */
 static bool is_dress(char c)
 {
     return c && strchr(" \t\r\f\v*_#>`\"'~", c);
@@ -97,7 +96,7 @@ static size_t skip_dress(const char *text, size_t length)
     return i;
 }
 
-/* Whether a line is one of such marks alone: a rule, a fence around code. */
+/* Whether a line consists only of such marks: a rule, a fence around code. */
 static bool is_decoration(const char *line, size_t length)
 {
     size_t i = 0;
@@ -105,14 +104,14 @@ static bool is_decoration(const char *line, size_t length)
     return i == length;
 }
 
-/* The length of the colon that text begins with; 0 for none. */
+/* The length of a colon at the beginning of text; 0 for none. */
 static size_t colon(const char *text, size_t length)
 {
     if (length && *text == ':') return 1;
     return length >= 3 && memcmp(text, "：", 3) == 0 ? 3 : 0; /* full width */
 }
 
-/* Whether the text is one of the words of a list. */
+/* Whether the text is in a list of words. */
 static bool is_among(const char *text, size_t length, const char *const *list, size_t n)
 {
     for (size_t i = 0; i < n; i++)
@@ -126,7 +125,8 @@ static bool ends_with_colon(const char *text, size_t length)
     return length >= 3 && colon(text + length - 3, 3) == 3;
 }
 
-/* Whether a line, from its first byte that is not blank, announces an answer that comes on another. */
+/* Whether a line announces an answer on a later line. `text` begins at the line's first byte that is
+ * not blank. */
 static bool is_lead_in(const char *line, size_t length)
 {
     if (length >= 3 && memcmp(line, "```", 3) == 0) return true;
@@ -140,7 +140,7 @@ static bool is_lead_in(const char *line, size_t length)
            is_among(line + begin, length - begin, openings, N_OPENINGS);
 }
 
-/* Bytes of a label like "**Answer:** " that an answer begins with. */
+/* The number of bytes of a label like "**Answer:** " at the beginning of an answer. */
 static size_t label_length(const char *text, size_t length)
 {
     size_t begin = skip_dress(text, length);
@@ -163,14 +163,14 @@ void hb_answer_scan_start(hb_answer_scan *scan, int32_t lines)
     *scan = (hb_answer_scan){.lines = lines ? lines : 1};
 }
 
-/* Whether the last bytes taken spell the marker. */
+/* Whether the last bytes of the text spell the marker. */
 static bool ends_with(const hb_answer_scan *s, const char *marker)
 {
     size_t n = strlen(marker);
     return n <= s->at && strncasecmp(s->tail + HB_ANSWER_MARKER - n, marker, n) == 0;
 }
 
-/* Whether the line in hand is the marker. */
+/* Whether the current line is the marker. */
 static bool line_is(const hb_answer_scan *s, const char *marker)
 {
     return s->line_length == strlen(marker) && strncasecmp(s->line, marker, s->line_length) == 0;
@@ -187,7 +187,7 @@ static void end_answer(hb_answer_scan *s, size_t end)
     s->end = end;
 }
 
-/* The line in hand, whole: whether the answer is in it. */
+/* Whether the answer is in the current line, which is complete. */
 static bool is_answer_line(const hb_answer_scan *s)
 {
     size_t length = s->line_length < HB_ANSWER_LINE ? s->line_length : HB_ANSWER_LINE;
@@ -195,7 +195,7 @@ static bool is_answer_line(const hb_answer_scan *s)
     return !is_decoration(s->line, length) && !is_lead_in(s->line, length);
 }
 
-/* Closes the line in hand, which ended before `end`. */
+/* Ends the current line, which ends before `end`. */
 static void end_line(hb_answer_scan *s, size_t end)
 {
     if (is_answer_line(s)) {
@@ -208,7 +208,8 @@ static void end_line(hb_answer_scan *s, size_t end)
     begin_line(s);
 }
 
-/* What the byte just taken completes before an answer: the beginning of a block or of the answer. */
+/* Handles a marker that the last byte completes before the answer: the beginning of a block or of the
+ * answer. */
 static void find_begin(hb_answer_scan *s)
 {
     for (size_t i = 0; i < N_BLOCKS; i++)
@@ -292,7 +293,7 @@ bool hb_answer_is_marker(const char *piece, size_t length)
 
 /* ---- Whole texts -------------------------------------------------------------------------------- */
 
-/* Behind the first marker that closes a block which the text did not open; 0 without one. */
+/* The place after the first marker that closes a block which the text did not open; 0 without one. */
 static size_t find_close(const char *text, size_t length)
 {
     size_t first = 0;
@@ -306,15 +307,15 @@ static size_t find_close(const char *text, size_t length)
     return first;
 }
 
-/* Whether markers of blocks are made of it: <plan>, <|plan|>, [PLAN]. */
+/* Whether the character occurs in markers of blocks: <plan>, <|plan|>, [PLAN]. */
 static bool is_of_marker(char c, bool angle)
 {
     bool small = c >= 'a' && c <= 'z', large = c >= 'A' && c <= 'Z';
     return large || c == '_' || (angle && (small || c == '|' || c == '-' || c == ':'));
 }
 
-/* Whether the text begins with a marker that no block is known by. Tags of HTML that models write
- * around an answer are none. */
+/* Whether the text begins with the marker of an unknown block. HTML tags that models write around an
+ * answer do not count. */
 static bool begins_unknown(const char *text, size_t length)
 {
     static const char html[] =
@@ -333,7 +334,7 @@ static bool begins_unknown(const char *text, size_t length)
     return false;
 }
 
-/* Ends the scan of a whole text. Where every line was skipped, these lines are the answer. */
+/* Ends the scan of a whole text. If every line was skipped, these lines are the answer. */
 static void finish(hb_answer_scan *s)
 {
     if (s->ended || s->in) return;

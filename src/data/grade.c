@@ -1,4 +1,4 @@
-/* Labels from a model's own answer: is it one of those that are right? */
+/* Grades a model's own answer against the right answers. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +104,7 @@ static void free_words(text_words *text)
     free(text->sorted);
 }
 
-/* Whether one is a number alone and the other the same with its unit: 50 and 50 %. */
+/* Whether one text is only a number and the other is the same number with a unit: 50 and 50 %. */
 static bool is_unit_apart(const hb_words *a, const hb_words *b)
 {
     const hb_words *longer = a->n > b->n ? a : b;
@@ -119,7 +119,7 @@ static bool is_equal(const hb_words *a, const hb_words *b)
     return true;
 }
 
-/* Harmonic mean of precision and recall of the words, counted as often as they come (Rajpurkar et al.,
+/* Harmonic mean of precision and recall of the words; repeated words count each time (Rajpurkar et al.,
  * SQuAD, 2016). */
 static double f1(const text_words *a, const text_words *b)
 {
@@ -134,7 +134,7 @@ static double f1(const text_words *a, const text_words *b)
     return 2.0 * (double)common / (double)(a->words.n + b->words.n);
 }
 
-/* The number of words, each as often as it comes, that another text has. */
+/* The number of words that both texts have; repeated words count each time. */
 static size_t count_in(const text_words *words, const text_words *other)
 {
     size_t n = 0;
@@ -148,7 +148,8 @@ static size_t count_in(const text_words *words, const text_words *other)
     return n;
 }
 
-/* Whether a text is nothing but "a", "an" and "the", which would match any article that is kept. */
+/* Whether a text consists only of "a", "an" and "the". Such a text would match any article that is
+ * kept. */
 static bool has_only_articles(const hb_words *words)
 {
     static const char *const articles[] = {"a", "an", "the"};
@@ -191,7 +192,7 @@ static hb_status compare_read(const hb_characters *given, const char *const *ans
     return status;
 }
 
-/* Compares in every reading. */
+/* Compares the texts in every reading; the best result counts. */
 static hb_status compare_all(const hb_characters *given, const char *const *answers, size_t n,
                              hb_grade *grade, hb_error *err)
 {
@@ -203,7 +204,7 @@ static hb_status compare_all(const hb_characters *given, const char *const *answ
 
 /* ---- Numbers ------------------------------------------------------------------------------------ */
 
-/* Behind the last mark of a final answer, GSM8K's or TeX's; 0 without one. */
+/* The place after the last mark of a final answer, GSM8K's or TeX's; 0 without one. */
 static size_t find_final(const char *text, size_t length)
 {
     static const char *const marks[] = {"####", "\\boxed{"};
@@ -218,7 +219,7 @@ static size_t find_final(const char *text, size_t length)
     return last;
 }
 
-/* Reads the words of a text, and the first or the last number among them; NULL for none. */
+/* Reads the words of a text. Returns the first or the last number among them; NULL for none. */
 static hb_status read_number(const char *text, size_t length, bool first, hb_words *words,
                              const hb_word **number, hb_error *err)
 {
@@ -233,7 +234,7 @@ static hb_status read_number(const char *text, size_t length, bool first, hb_wor
     return status;
 }
 
-/* The number that a text answers with: behind its mark, or else its last one. */
+/* The number that a text gives as its answer: the one after a mark, or else the last one. */
 static hb_status find_number(const char *text, size_t length, hb_words *words, const hb_word **number,
                              hb_error *err)
 {
@@ -276,8 +277,9 @@ static hb_status grade_number(const char *text, size_t length, const char *const
 
 /* ---- Choices ------------------------------------------------------------------------------------ */
 
-/* The letters that are right, as bits from 'A' on: where an answer is a letter alone, only such ones,
- * as MMLU's answers are the letter and the text behind it, which may have letters of its own. */
+/* The right letters, as bits from 'A' on. If one of the right answers is only a letter, the others do
+ * not count: MMLU's right answers are the letter and the text of the choice, which may begin with
+ * another letter. */
 static hb_status right_choices(const char *const *answers, size_t n, unsigned *letters, hb_error *err)
 {
     unsigned alone = 0, any = 0;
@@ -319,7 +321,7 @@ static hb_status abstains(const hb_characters *text, const hb_abstain_list *list
     return status;
 }
 
-/* Whether one of the right answers is an abstention: "unanswerable", "I have no comment". */
+/* Whether one of the right answers is an abstention, such as "unanswerable" or "I have no comment". */
 static hb_status abstaining_is_right(const char *const *answers, size_t n, const hb_abstain_list *list,
                                      bool *right, hb_error *err)
 {
@@ -335,7 +337,8 @@ static hb_status abstaining_is_right(const char *const *answers, size_t n, const
     return status;
 }
 
-/* `whole` is the answer with its lead-in lines, which may be what abstains; empty without any. */
+/* `whole` is the answer with its lead-in lines, which may contain the abstention; empty if there are
+ * none. */
 static hb_status grade_abstention(const hb_characters *given, const hb_characters *whole,
                                   const char *const *answers, size_t n, const hb_abstain_list *list,
                                   hb_grade *grade, hb_error *err)
@@ -353,7 +356,7 @@ static hb_status grade_abstention(const hb_characters *given, const hb_character
 
 /* ---- All rules ---------------------------------------------------------------------------------- */
 
-/* Grades what stands at a place of a text. */
+/* Grades a part of a text. */
 static hb_status grade_place(const char *text, hb_answer place, const char *const *answers, size_t n,
                              const hb_abstain_list *list, hb_grade *grade, hb_error *err)
 {

@@ -1,21 +1,22 @@
-/* Answers that say that there is none: lists of phrases, and whether an answer has one. */
+/* Abstentions: reads lists of phrases and finds them in answers. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/memory.h"
 #include "base/utf8.h"
 #include "data/grade.h"
 
-#define BEGINNING 200 /* words of an answer that are looked at; who abstains does so at once */
+#define BEGINNING 200 /* only these first words of an answer are searched; abstentions come early */
 
-/* The files of data/abstain one after the other, which the build embeds. */
+/* The concatenated files of data/abstain, which the build embeds. */
 extern const unsigned char hb_abstain_text[];
 extern const size_t hb_abstain_text_length;
 
 typedef enum phrase_kind {
-    ANYWHERE, /* comes in an abstention */
-    WHOLE,    /* is one: "=" before it */
-    NOT       /* comes in no abstention, whatever else does: "!" before it */
+    ANYWHERE, /* an answer with this phrase is an abstention */
+    WHOLE,    /* an answer of this phrase alone is an abstention; marked "=" */
+    NOT       /* an answer with this phrase is not an abstention; marked "!" */
 } phrase_kind;
 
 typedef struct phrase {
@@ -34,13 +35,9 @@ static hb_status add_phrase(hb_abstain_list *list, phrase_kind kind, const char 
                             hb_error *err)
 {
     hb_characters characters;
-    if (list->n == list->room) {
-        size_t room = list->room ? 2 * list->room : 256;
-        phrase *phrases = realloc(list->phrases, room * sizeof *phrases);
-        if (!phrases) return hb_fail_memory(err);
-        list->phrases = phrases;
-        list->room = room;
-    }
+    phrase *phrases = hb_grown(list->phrases, list->n, sizeof *phrases, &list->room);
+    if (!phrases) return hb_fail_memory(err);
+    list->phrases = phrases;
     hb_status status = hb_characters_read(text, length, &characters, err);
     if (status) return status;
     phrase *p = &list->phrases[list->n];
@@ -56,7 +53,7 @@ static hb_status add_phrase(hb_abstain_list *list, phrase_kind kind, const char 
     return hb_fail(err, HB_ERR_FORMAT, "the phrase has no word");
 }
 
-/* A line: blank, a comment after #, or a phrase with its mark. */
+/* Reads a line: it is blank, or a comment after #, or a phrase with its mark. */
 static hb_status add_line(hb_abstain_list *list, const char *line, size_t length, hb_error *err)
 {
     while (length && strchr(" \t\r", *line)) line++, length--;

@@ -1,5 +1,5 @@
-/* The letter that an answer to a multiple-choice question chooses: "B", "(B)", "B) Paris", "The answer
- * is B." Only A to J count. */
+/* Finds the letter chosen by an answer to a multiple-choice question: "B", "(B)", "B) Paris", "The
+ * answer is B." Only A to J count. */
 #include <string.h>
 #include "data/grade.h"
 
@@ -14,7 +14,7 @@ static size_t skip_blanks(const hb_characters *text, size_t i)
     return i;
 }
 
-/* Whether the characters at i are these, in small letters, and end a word. */
+/* Whether the characters at i are this text, in lower case, and a word ends after them. */
 static bool is_word(const hb_characters *text, size_t i, const char *word)
 {
     for (; *word; word++, i++)
@@ -22,7 +22,7 @@ static bool is_word(const hb_characters *text, size_t i, const char *word)
     return !hb_is_word_at(text, i);
 }
 
-/* The letter that stands at i by itself and behind no "not", in upper case; 0 for none. */
+/* The letter at i, in upper case, if it stands by itself and not after "not"; else 0. */
 static int letter_at(const hb_characters *text, size_t i)
 {
     int32_t c = at(text, i), upper = c >= 'a' && c <= 'j' ? c - 'a' + 'A' : c, next = at(text, i + 1);
@@ -35,16 +35,16 @@ static int letter_at(const hb_characters *text, size_t i)
     return behind && (at(text, i - 1) == '\'' || at(text, i - 1) == '.') ? 0 : upper;
 }
 
-/* Whether the letter at i is a capital, and neither the article "A" nor the pronoun "I". */
+/* Whether the letter at i is a capital letter, but not the article "A" or the pronoun "I". */
 static bool is_choice_at(const hb_characters *text, size_t i)
 {
-    static const char *const behind[] = {"is", "and", "or", "because"}; /* no article is before these */
+    static const char *const not_after_article[] = {"is", "and", "or", "because"};
     int letter = letter_at(text, i);
     if (!letter || at(text, i) != letter) return false;
     if (letter != 'A' && letter != 'I') return true;
     size_t next = skip_blanks(text, i + 1);
-    for (size_t k = 0; letter == 'A' && k < sizeof behind / sizeof *behind; k++)
-        if (is_word(text, next, behind[k])) return true;
+    for (size_t k = 0; letter == 'A' && k < sizeof not_after_article / sizeof *not_after_article; k++)
+        if (is_word(text, next, not_after_article[k])) return true;
     return next == i + 1 || !hb_is_word_at(text, next);
 }
 
@@ -59,7 +59,7 @@ static bool is_one_of_several(const hb_characters *text, size_t i)
 
 /* ---- Where the letter stands -------------------------------------------------------------------- */
 
-/* Where the text's first word begins. */
+/* The beginning of the text's first word. */
 static size_t first_word(const hb_characters *text)
 {
     size_t i = 0;
@@ -67,7 +67,8 @@ static size_t first_word(const hb_characters *text)
     return i;
 }
 
-/* The letter that the text is, or that it begins with as an option's label: "B", "(b)", "B) Paris". */
+/* The letter of a text that is only a letter or begins with the label of an option: "B", "(b)", "B)
+ * Paris". */
 static int find_label(const hb_characters *text, bool *alone)
 {
     size_t i = first_word(text), next = i + 1;
@@ -80,14 +81,15 @@ static int find_label(const hb_characters *text, bool *alone)
     return mark > ' ' && mark < 0x80 && strchr(").:]*,-", (int)mark) ? letter : 0;
 }
 
-/* The letter that the text begins with, however it goes on. */
+/* The letter at the beginning of the text, regardless of what follows. */
 static int find_first(const hb_characters *text)
 {
     size_t i = first_word(text);
     return is_choice_at(text, i) && !is_one_of_several(text, i) ? letter_at(text, i) : 0;
 }
 
-/* Whether a word of the list, in small letters with '|' around each, begins at i; *length is its. */
+/* Whether a word of the list begins at i. The list has lower-case words with '|' around each. *length
+ * becomes the length of the word. */
 static bool is_cue(const hb_characters *text, size_t i, const char *list, size_t *length)
 {
     char word[16] = "|";
@@ -100,7 +102,8 @@ static bool is_cue(const hb_characters *text, size_t i, const char *list, size_t
     return n > 1 && strstr(list, word);
 }
 
-/* Whether the letter at i is what a cue before it announces; a small one only where the phrase ends. */
+/* Whether a cue before i refers to the letter at i. A small letter counts only at the end of a phrase.
+ */
 static bool is_announced(const hb_characters *text, size_t i)
 {
     if (!letter_at(text, i)) return false;
@@ -108,7 +111,7 @@ static bool is_announced(const hb_characters *text, size_t i)
     return is_choice_at(text, i) || next == 0 || next == ')' || next == ']' || next == '.';
 }
 
-/* The letter behind the last cue that has one in its sentence; 0 for none. */
+/* The letter after the last cue that has one in its sentence; 0 for none. */
 static int find_behind(const hb_characters *text, const char *cues)
 {
     int found = 0;
@@ -133,7 +136,7 @@ static int find_answer(const hb_characters *text)
                              "risposta|resposta|");
 }
 
-/* The only letter that stands by itself, however often; 0 for none or several. */
+/* The only letter that stands by itself, once or repeatedly; 0 for none or for different letters. */
 static int find_only(const hb_characters *text)
 {
     int found = 0;

@@ -1,9 +1,9 @@
-/* Dates: the months' names, and dates in digits. */
+/* Dates: names of months, and dates in digits. */
 #include <string.h>
 #include "data/grade_number.h"
 
 /* Names and abbreviations, case folded and without accents: English ones, then German, French, Spanish,
- * Italian, Portuguese, Dutch and Russian ones, then those that mean something else as well. */
+ * Italian, Portuguese, Dutch and Russian ones, then those that also have another meaning. */
 static const char *const months[12] = {
     "january jan|januar janner janvier janv enero ene gennaio janeiro januari января январь янв|",
     "february feb|februar fevrier fevr febrero febbraio fevereiro februari февраля февраль фев|",
@@ -40,7 +40,7 @@ const char *hb_month_name(int month)
     return names[month - 1];
 }
 
-/* A whole number of one to four digits at *i, which moves behind it; -1 for none. */
+/* Reads a whole number of one to four digits at *i and moves *i past it; -1 for none. */
 static int read_part(const int32_t *c, size_t n, size_t *i, size_t *n_digits)
 {
     int value = 0;
@@ -56,9 +56,9 @@ static bool is_day(int day, int month)
     return day >= 1 && day <= 31 && month >= 1 && month <= 12;
 }
 
-/* Orders three parts, written with `mark` between them and these numbers of digits. Points are written
- * where the day comes first; with other marks the day is clear when it is above 12, or the month's own
- * number. */
+/* Finds the order of the three numbers of a date, which have these numbers of digits and `mark` between
+ * them. After a year come month and day. Before a year, points mean that the day comes first; with
+ * other marks the order is clear only if one number is above 12, or if both are equal. */
 static bool order(const int part[3], const size_t digits[3], int32_t mark, hb_date *date)
 {
     if (digits[0] == 4 && digits[1] <= 2 && digits[2] <= 2) {

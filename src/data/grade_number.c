@@ -5,19 +5,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_EXPONENT_DIGITS 6  /* nobody means a number with a longer one */
-#define DOUBLE_DIGITS       40 /* more of them change no double */
-#define MAX_GROUPS          64 /* so that groups that come to nothing cost little */
+#define MAX_EXPONENT_DIGITS 6  /* a longer exponent is not part of a number */
+#define DOUBLE_DIGITS       40 /* more digits do not change a double */
+#define MAX_GROUPS          64 /* limits the work for digit groups that turn out invalid */
 
-/* A number as it is written. */
+/* The parts of a written number. */
 typedef struct number {
     const int32_t *c;
     size_t n;
     size_t whole;        /* characters of the whole part, digit groups included */
-    size_t decimals;     /* digits behind the point, */
-    size_t end;          /* and where they end */
-    long exponent;       /* the power of ten written behind */
-    int32_t group;       /* what parts digit groups; 0: nothing */
+    size_t decimals;     /* digits after the point */
+    size_t end;          /* end of these digits */
+    long exponent;       /* the power of ten after the digits */
+    int32_t group;       /* separator of digit groups; 0: none */
     size_t whole_digits; /* in its first group */
 } number;
 
@@ -41,8 +41,9 @@ static bool is_minus(int32_t c)
 
 /* ---- Digit groups, decimals --------------------------------------------------------------------- */
 
-/* How many characters the whole part takes when `mark` parts its groups: up to three digits and then
- * threes, or after a comma India's twos before the last three. 0 when it is not grouped so. */
+/* The number of characters of the whole part if `mark` separates its digit groups: up to three digits
+ * and then groups of three or, with commas, India's groups of two before the last three. 0 if the
+ * digits are not grouped like this. */
 static size_t grouped(const number *x, int32_t mark, size_t *n_groups)
 {
     size_t i = x->whole_digits;
@@ -60,8 +61,8 @@ static size_t grouped(const number *x, int32_t mark, size_t *n_groups)
     return *n_groups ? i : 0;
 }
 
-/* Finds the whole part. One point before three digits is a decimal point, except in front of a decimal
- * comma and for lenient readers. */
+/* Finds the whole part. A single point before three digits is a decimal point, unless a decimal comma
+ * follows or the reading is lenient. */
 static void read_whole(number *x, bool lenient)
 {
     static const int32_t marks[] = {',', '\'', '.', ' '};
@@ -78,7 +79,8 @@ static void read_whole(number *x, bool lenient)
     }
 }
 
-/* Whether the comma behind the whole part, before n digits, is a decimal one and parts no list. */
+/* Whether the comma after the whole part, before n digits, is a decimal comma and does not separate a
+ * list. */
 static bool is_decimal_comma(const number *x, size_t n)
 {
     if (x->group == ',' || n == 0) return false;
@@ -88,7 +90,7 @@ static bool is_decimal_comma(const number *x, size_t n)
     return n < 3 || x->whole_digits <= 2;
 }
 
-/* False where what begins like a number is something else: a version (1.0.3), a code (007). */
+/* False if the text only begins like a number: a version (1.0.3), a code (007). */
 static bool read_decimals(number *x)
 {
     size_t n = digits_at(x, x->whole + 1);
@@ -105,7 +107,7 @@ static bool read_decimals(number *x)
 
 /* ---- Powers of ten ------------------------------------------------------------------------------ */
 
-/* The whole number with its sign at i, and how many characters it takes; 0 for none. */
+/* Reads a whole number with its sign at i. Returns the number of characters; 0 for none. */
 static size_t read_exponent(const number *x, size_t i, long *exponent)
 {
     size_t sign = is_minus(at(x, i)) || at(x, i) == '+', n = digits_at(x, i + sign);
@@ -121,7 +123,7 @@ static bool is_times(int32_t c)
     return c == 0xD7 || c == 'x' || c == 'X' || c == '*' || c == 0xB7 || c == 0x22C5;
 }
 
-/* "x 10^6" at i: how many characters it takes, 0 for none. */
+/* The number of characters of "x 10^6" at i; 0 for none. */
 static size_t read_power(const number *x, size_t i, long *exponent)
 {
     size_t k = i;
@@ -133,14 +135,15 @@ static size_t read_power(const number *x, size_t i, long *exponent)
     return n ? k + 3 + n - i : 0;
 }
 
-/* What multiplies the digits, and takes them in where they are the 10 of a power of ten. */
+/* Reads a power of ten after the digits. If the digits are the 10 of a power such as 10^6, they become
+ * part of it. */
 static void read_scale(number *x)
 {
     size_t n = 0;
     bool ten = x->whole == 2 && !x->decimals && x->c[0] == '1' && x->c[1] == '0';
     if (ten && at(x, 2) == '^') {
         n = read_exponent(x, 3, &x->exponent);
-        if (n) x->exponent--; /* the 10 itself has one zero */
+        if (n) x->exponent--; /* the 10 itself is one power of ten */
         x->end += n ? n + 1 : 0;
     } else if (at(x, x->end) == 'e' || at(x, x->end) == 'E') {
         n = read_exponent(x, x->end + 1, &x->exponent);
@@ -152,7 +155,7 @@ static void read_scale(number *x)
 
 /* ---- Words -------------------------------------------------------------------------------------- */
 
-/* Appends the digits between i and end, what parts them left out. */
+/* Appends the digits between i and end, without separators. */
 static bool add_digits(const number *x, size_t i, size_t end, hb_buffer *out)
 {
     for (; i < end; i++)
@@ -179,7 +182,8 @@ void hb_number_write(int value, char word[HB_NUMBER_MAX])
     snprintf(word, HB_NUMBER_MAX, "%de%d", value, zeros);
 }
 
-/* "3/4" behind whole digits: how many characters it takes, 0 for none. Appends it as it is. */
+/* Reads a fraction such as "3/4" whose numerator was read. Appends it unchanged. Returns its number of
+ * characters; 0 for none. */
 static size_t read_fraction(const number *x, bool minus, hb_buffer *word, bool *ok)
 {
     size_t i = x->whole, n = digits_at(x, i + 1);
@@ -208,7 +212,7 @@ size_t hb_number_read(const int32_t *c, size_t n, hb_digits how, hb_buffer *word
     return x.end;
 }
 
-/* The power of ten of a word, behind its e; 0 where it has none. */
+/* The power of ten of a word, which follows its e; 0 without one. */
 static long exponent_of(const char *e, const char *end)
 {
     char text[HB_NUMBER_MAX] = "";

@@ -1,11 +1,11 @@
-/* Numbers with the words beside them: 5 million, minus 5, 5 dollars, 14 July 1789. */
+/* Joins numbers with the words beside them: 5 million, minus 5, 5 dollars, 14 July 1789. */
 #include <math.h>
 #include <string.h>
 #include "data/grade_number.h"
 #include "data/grade_words.h"
 
-/* The list while it is rewritten: words from i on are to be read, those before n_done are written. What
- * is written is never longer than what was read. */
+/* The list while it is rewritten. Words from i on are not read yet, words before n_done are written.
+ * The written words are never more than the read ones. */
 typedef struct joiner {
     hb_words *words;
     size_t i, n_done;
@@ -22,7 +22,7 @@ static bool is_kind(const hb_words *words, size_t i, hb_word_kind kind)
     return i < words->n && words->list[i].kind == kind;
 }
 
-/* Whether word i is one of a list, parted by blanks. */
+/* Whether word i is in a list of words separated by spaces. */
 static bool is_among(const hb_words *words, size_t i, const char *list)
 {
     if (!is_kind(words, i, HB_WORD_PLAIN)) return false;
@@ -38,7 +38,7 @@ static void write_word(joiner *j, hb_word word)
     j->words->list[j->n_done++] = word;
 }
 
-/* Writes the word of the bytes that the text has from `at` on. */
+/* Writes a word with the bytes of the text from `at` on. */
 static void write_new(joiner *j, size_t at, hb_word_kind kind)
 {
     write_word(j, (hb_word){.at = at, .length = j->words->text.length - at, .kind = kind});
@@ -53,7 +53,7 @@ static void write_text(joiner *j, const char *text, hb_word_kind kind)
 
 /* ---- Dates -------------------------------------------------------------------------------------- */
 
-/* The whole number that word i is, within [first, last]; 0 for others. */
+/* The value of word i if it is a whole number within [first, last]; else 0. */
 static int whole_at(const hb_words *words, size_t i, int first, int last)
 {
     if (!is_kind(words, i, HB_WORD_NUMBER)) return 0;
@@ -61,7 +61,7 @@ static int whole_at(const hb_words *words, size_t i, int first, int last)
     return value >= first && value <= last && floor(value) == value ? (int)value : 0;
 }
 
-/* The day that word i is: 14, 14th, 07; 0 for others. */
+/* The day of the month that word i means (14, 14th, 07); 0 for other words. */
 static int day_at(const hb_words *words, size_t i)
 {
     int day = whole_at(words, i, 1, 31);
@@ -85,14 +85,14 @@ static int month_at(const hb_words *words, size_t i, hb_month_kind *kind)
     return hb_month_find(bytes_of(words, i), words->list[i].length, kind);
 }
 
-/* The place behind i, and behind an "of" there. */
+/* The index after word i and an "of" after it. */
 static size_t after(const hb_words *words, size_t i)
 {
     return i + 1 + is_among(words, i + 1, "of de del di");
 }
 
-/* 14 July 1789, July 14 1789, July 1789, with or without the year: how many words it takes, 0 for none.
- */
+/* Reads a date such as 14 July 1789, July 14 1789 or July 1789, with or without the year. Returns its
+ * number of words; 0 for none. */
 static size_t find_date(const hb_words *words, size_t i, hb_date *date)
 {
     hb_month_kind kind;
@@ -113,7 +113,7 @@ static size_t find_date(const hb_words *words, size_t i, hb_date *date)
     return last + 1 - i;
 }
 
-/* The same in Chinese, Japanese and Korean: year, month and day with their characters. */
+/* The same for Chinese, Japanese and Korean dates, where characters mark year, month and day. */
 static size_t find_date_cjk(const hb_words *words, size_t i, hb_date *date)
 {
     size_t k = i;
@@ -147,7 +147,7 @@ static bool join_date(joiner *j)
 
 /* ---- Quantities --------------------------------------------------------------------------------- */
 
-/* The power of ten that word i stands for; 0 for others. */
+/* The power of ten that word i means; 0 for other words. */
 static int power_at(const hb_words *words, size_t i)
 {
     if (is_among(words, i, "hundred")) return 2;
@@ -157,7 +157,7 @@ static int power_at(const hb_words *words, size_t i)
     return is_among(words, i, "trillion trillions") ? 12 : 0;
 }
 
-/* The unit that word i is, and how many words it takes; NULL for none. */
+/* The unit that begins with word i, and its number of words; NULL for none. */
 static const char *unit_at(const hb_words *words, size_t i, size_t *n)
 {
     static const char *const units[][2] = {
@@ -180,7 +180,7 @@ static const char *unit_at(const hb_words *words, size_t i, size_t *n)
     return percent ? "percent" : NULL;
 }
 
-/* Writes number i, its sign turned and multiplied by a power of ten where these are asked for. */
+/* Writes number i, multiplied by a power of ten and negated with `minus`. */
 static void write_number(joiner *j, size_t i, bool minus, int power)
 {
     const hb_words *w = j->words;
@@ -196,7 +196,7 @@ static void write_number(joiner *j, size_t i, bool minus, int power)
     if (j->ok) write_new(j, at, HB_WORD_NUMBER);
 }
 
-/* The unit of the number behind word i, if that is a currency's code; NULL for others. */
+/* If word i is the code of a currency before a number, the unit; else NULL. */
 static const char *unit_before(const hb_words *words, size_t i)
 {
     size_t n;
@@ -204,7 +204,7 @@ static const char *unit_before(const hb_words *words, size_t i)
     return is_among(words, i, "usd eur gbp jpy inr krw rub") ? unit_at(words, i, &n) : NULL;
 }
 
-/* Whether word i makes the number behind it negative. */
+/* Whether word i makes the number after it negative. */
 static bool is_minus(const joiner *j, size_t i)
 {
     const hb_words *w = j->words;
@@ -212,8 +212,8 @@ static bool is_minus(const joiner *j, size_t i)
            *bytes_of(w, i + 1) != '-' && !(j->n_done && is_kind(w, j->n_done - 1, HB_WORD_NUMBER));
 }
 
-/* A number, which may have "minus" or a currency's code before it, with its powers of ten and its unit
- * behind it. */
+/* Reads a number with an optional "minus" or currency code before it, and powers of ten and a unit
+ * after it. */
 static bool join_number(joiner *j)
 {
     const hb_words *w = j->words;

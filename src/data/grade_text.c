@@ -1,4 +1,4 @@
-/* Characters of a text, as grading reads them: what to keep apart before NFKC, Unicode's categories and
+/* The characters of a text for grading: characters that NFKC must not join, Unicode's categories and
  * scripts, case and accents. */
 #include "data/grade_text.h"
 
@@ -8,7 +8,8 @@
 #include "base/buffer.h"
 #include "base/utf8.h"
 
-#define MAX_MARKS 30 /* on one letter, as in Unicode's stream-safe text (UAX 15) */
+#define MAX_MARKS                                                                                      \
+    30 /* maximum number of marks on one letter, as in Unicode's stream-safe text (UAX 15) */
 
 /* ---- Before NFKC -------------------------------------------------------------------------------- */
 
@@ -37,14 +38,14 @@ static bool is_one_of(int32_t c, const int32_t *list, size_t n)
 #define IS_ONE_OF(c, ...)                                                                              \
     is_one_of(c, (const int32_t[]){__VA_ARGS__}, sizeof(int32_t[]){__VA_ARGS__} / sizeof(int32_t))
 
-/* Quotation marks and letters that people type for an apostrophe. */
+/* Quotation marks and letters that are used as an apostrophe. */
 static bool is_apostrophe(int32_t c)
 {
     return IS_ONE_OF(c, '\'', '`', 0xB4, 0x2BB, 0x2BC, 0x2BD, 0x55A, 0x2018, 0x2019, 0x201B, 0x2032,
                      0xFF07);
 }
 
-/* Blanks that do not break lines: between digits they group them. */
+/* Spaces that do not break lines. Between digits they separate groups. */
 static bool is_group_blank(int32_t c)
 {
     return IS_ONE_OF(c, 0xA0, 0x2006, 0x2007, 0x2008, 0x2009, 0x200A, 0x202F);
@@ -61,8 +62,8 @@ static digit_kind kind_of_digit(int32_t c)
     return category == UTF8PROC_CATEGORY_NO ? OTHER : NO_DIGIT;
 }
 
-/* A decimal digit of any script as ASCII: the ten of a script stand in order, and no other digit comes
- * before them. Mathematical digits, of which several tens stand side by side, are left to NFKC. */
+/* A decimal digit of any script as ASCII. The ten digits of a script are consecutive, and no other
+ * digit precedes them. Mathematical digits have several consecutive sets of ten; NFKC converts them. */
 static int32_t plain_digit(int32_t c)
 {
     if (c < 0x80 || (c >= 0x1D7CE && c <= 0x1D7FF)) return c;
@@ -71,7 +72,7 @@ static int32_t plain_digit(int32_t c)
     return '0' + value;
 }
 
-/* The decimals of a fraction that is one character, where they end; NULL for other characters. */
+/* The decimals of a fraction that is one character, if they are finite; NULL for other characters. */
 static const char *decimals_of(int32_t c)
 {
     static const struct {
@@ -84,7 +85,8 @@ static const char *decimals_of(int32_t c)
     return NULL;
 }
 
-/* A digit, or a character that NFKC turns into digits, kept apart from those before it. */
+/* Writes a digit, or a character that NFKC turns into digits, so that NFKC does not join it with digits
+ * before it. */
 static void spell_digit(speller *s, int32_t c, digit_kind kind)
 {
     const char *decimals = s->previous == PLAIN ? decimals_of(c) : NULL;
@@ -97,16 +99,16 @@ static void spell_digit(speller *s, int32_t c, digit_kind kind)
     s->previous = kind;
 }
 
-/* Whether NFKC is not to see the character. */
+/* Whether the character is removed before NFKC. */
 static bool is_left_out(speller *s, int32_t c)
 {
     const utf8proc_property_t *property = utf8proc_get_property(c);
     if (property->ignorable) return true;
     s->marks = property->combining_class ? s->marks + 1 : 0;
     if (s->marks > MAX_MARKS) return true;
-    if (c == 0x2122 || c == 0x2120) return true;             /* TM and SM, raised */
-    if (c == 0x20E3) return true;                            /* the key around an emoji's digit */
-    return s->previous == PLAIN && (c == 0xAA || c == 0xBA); /* ordinals: a raised a or o */
+    if (c == 0x2122 || c == 0x2120) return true;             /* raised TM and SM */
+    if (c == 0x20E3) return true;                            /* the frame of an emoji's digit */
+    return s->previous == PLAIN && (c == 0xAA || c == 0xBA); /* ordinal signs, a raised a or o */
 }
 
 static void spell(speller *s, int32_t c, int32_t next)
@@ -124,9 +126,9 @@ static void spell(speller *s, int32_t c, int32_t next)
     } else if (is_apostrophe(c) ||
                (is_group_blank(c) && previous == PLAIN && kind_of_digit(next) == PLAIN)) {
         put(s, '\'');
-    } else if (c == 0x66B) { /* the Arabic decimal point, */
+    } else if (c == 0x66B) { /* the Arabic decimal point */
         put(s, '.');
-    } else if (c == 0x66C) { /* and digit group */
+    } else if (c == 0x66C) { /* the Arabic separator of digit groups */
         put(s, ',');
     } else {
         put(s, c);
@@ -142,7 +144,7 @@ static int32_t character_at(const hb_buffer *text, size_t at, size_t *length)
     return n > 0 ? c : 0;
 }
 
-/* The text with digits kept apart, well-formed. */
+/* Copies the text as well-formed UTF-8 and keeps digits apart. */
 static bool spell_text(const char *text, size_t length, hb_buffer *out)
 {
     hb_buffer clean = {0};
@@ -159,9 +161,9 @@ static bool spell_text(const char *text, size_t length, hb_buffer *out)
 
 /* ---- Classes ------------------------------------------------------------------------------------ */
 
-/* Scripts without blanks between words, by Unicode's property Script (UAX 24), blocks being taken
- * whole: Bopomofo, Thai, Lao, Myanmar, Hangul, Khmer, Han, Hiragana, Katakana. NFKC leaves no
- * half-width and no squared forms of them. */
+/* Blocks of scripts without spaces between words, by Unicode's property Script (UAX 24): Bopomofo,
+ * Thai, Lao, Myanmar, Hangul, Khmer, Han, Hiragana, Katakana. NFKC has removed their half-width and
+ * squared forms. */
 static bool find_script(int32_t c, hb_class *class)
 {
     static const struct {
@@ -205,7 +207,7 @@ static hb_class class_of(int32_t c)
 
 /* ---- NFKC --------------------------------------------------------------------------------------- */
 
-/* The text's characters in NFKC; NULL without memory. */
+/* The text's characters in NFKC; NULL when memory runs out. */
 static int32_t *compose(const hb_buffer *text, size_t *n)
 {
     const utf8proc_option_t options =
@@ -257,8 +259,8 @@ static bool is_cyrillic(int32_t c)
     return c >= 0x400 && c < 0x530;
 }
 
-/* Whether a mark says nothing that tells one word from another: an accent on a Latin or Greek letter,
- * stress on a Cyrillic one, a vowel point in Hebrew or Arabic. Elsewhere marks are letters. */
+/* Whether a mark is ignored: an accent on a Latin or Greek letter, stress on a Cyrillic letter, a vowel
+ * point in Hebrew or Arabic. In other scripts marks count like letters. */
 static bool is_idle_mark(int32_t mark, int32_t base)
 {
     if (base && is_latin_or_greek(base)) return true;
@@ -266,7 +268,8 @@ static bool is_idle_mark(int32_t mark, int32_t base)
     return (mark >= 0x591 && mark <= 0x5C7) || (mark >= 0x64B && mark <= 0x652) || mark == 0x670;
 }
 
-/* Letters with a stroke or joined, which Unicode does not decompose; NULL for others. */
+/* The replacement of letters with a stroke and of ligatures, which Unicode does not decompose; NULL for
+ * others. */
 static const char *plain_letters(int32_t c)
 {
     static const struct {
@@ -279,17 +282,17 @@ static const char *plain_letters(int32_t c)
     return NULL;
 }
 
-/* Adds a character that case folding gave. */
+/* Adds a case-folded character. */
 static void add_folded(int32_t c, int32_t *folded, size_t *n)
 {
     const char *letters = plain_letters(c);
-    if (c == 0x451) c = 0x435; /* Cyrillic io, which most texts write as ie */
+    if (c == 0x451) c = 0x435; /* Cyrillic io; most texts write ie instead */
     if (!letters) folded[(*n)++] = c;
     else
         while (*letters) folded[(*n)++] = *letters++;
 }
 
-/* Whether neither case folding nor decomposition changes it. */
+/* Whether case folding and decomposition leave the character unchanged. */
 static bool is_folded(int32_t c)
 {
     return !is_latin_or_greek(c) && c != 0x451 &&

@@ -1,16 +1,16 @@
-/* Characters of a text, as grading reads them. */
+/* The characters of a text for grading. */
 #ifndef HB_DATA_GRADE_TEXT_H
 #define HB_DATA_GRADE_TEXT_H
 
 #include "base/error.h"
 
 typedef enum hb_class {
-    HB_CLASS_GAP,         /* white space and control characters */
-    HB_CLASS_LETTER,      /* and what else words are made of */
-    HB_CLASS_MARK,        /* combining: an accent, a vowel sign */
-    HB_CLASS_DIGIT,       /* 0 to 9 */
-    HB_CLASS_CHARACTER,   /* of a script without blanks between words: a word by itself */
-    HB_CLASS_HANGUL,      /* a syllable: the same, but blanks are there and particles follow words */
+    HB_CLASS_GAP,       /* white space and control characters */
+    HB_CLASS_LETTER,    /* other characters of words */
+    HB_CLASS_MARK,      /* combining: an accent, a vowel sign */
+    HB_CLASS_DIGIT,     /* 0 to 9 */
+    HB_CLASS_CHARACTER, /* of a script without spaces between words; each is a word */
+    HB_CLASS_HANGUL, /* a syllable; each is a word, but Korean has spaces, and particles follow words */
     HB_CLASS_APOSTROPHE,  /* U+0027 */
     HB_CLASS_CURRENCY,    /* a sign like $ */
     HB_CLASS_PUNCTUATION, /* of Unicode's categories P */
@@ -23,10 +23,10 @@ typedef struct hb_characters {
     size_t n;
 } hb_characters;
 
-/* The characters of any bytes, malformed ones as U+FFFD. What NFKC would run together is kept apart
- * first: 10^6 is written for ten with a superscript 6, 2.5 for two and a half. All apostrophes become
- * U+0027, digits of all scripts ASCII. Invisible characters are left out, and so are marks beyond 30 on
- * one letter, which would make the sorting of marks quadratic. */
+/* Reads the characters of any bytes; malformed bytes become U+FFFD. Digits that NFKC would join are
+ * separated first: ten with a superscript 6 becomes 10^6, two with a character for a half becomes 2.5.
+ * All apostrophes become U+0027, digits of all scripts ASCII. Invisible characters are removed, and so
+ * are more than 30 marks on one letter, because sorting marks takes quadratic time. */
 hb_status hb_characters_read(const char *text, size_t length, hb_characters *out, hb_error *err);
 void hb_characters_free(hb_characters *characters);
 
@@ -45,7 +45,7 @@ static inline bool hb_is_digit(int32_t c)
     return c >= '0' && c <= '9';
 }
 
-/* Whether words are made of it. */
+/* Whether it is part of words. */
 static inline bool hb_is_wordlike(hb_class class)
 {
     return class == HB_CLASS_LETTER || class == HB_CLASS_MARK || class == HB_CLASS_DIGIT;
@@ -55,9 +55,9 @@ static inline bool hb_is_word_at(const hb_characters *text, size_t i)
     return hb_is_wordlike(hb_class_at(text, i));
 }
 
-/* Writes what comparison knows of a letter or mark, case folded and, in Latin and Greek letters,
- * without accents; `base` is the letter that a mark belongs to, else 0. Returns how many characters, at
- * most HB_FOLD_MAX; a mark that does not count gives none. */
+/* Writes a letter or mark in the form that is compared: case folded and, for Latin and Greek letters,
+ * without accents. `base` is the letter of a mark, else 0. Returns the number of characters, at most
+ * HB_FOLD_MAX; 0 for a mark that is ignored. */
 #define HB_FOLD_MAX 16
 size_t hb_fold(int32_t c, int32_t base, int32_t folded[HB_FOLD_MAX]);
 

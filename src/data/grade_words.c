@@ -1,9 +1,10 @@
-/* The reader of texts: cuts characters into words. */
+/* Divides the characters of a text into words. */
 #include "data/grade_words.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
+#include "base/memory.h"
 #include "data/grade_number.h"
 
 typedef struct reader {
@@ -22,17 +23,13 @@ hb_reading hb_reading_at(int i)
 
 /* ---- The list ----------------------------------------------------------------------------------- */
 
-/* Adds a word of the bytes that the text has from `begin` on. */
+/* Adds a word with the bytes of the text from `begin` on. */
 static bool add(reader *r, size_t begin, hb_word_kind kind)
 {
     hb_words *words = r->out;
-    if (words->n == words->room) {
-        size_t room = words->room ? 2 * words->room : 16;
-        hb_word *list = realloc(words->list, room * sizeof *list);
-        if (!list) return false;
-        words->list = list;
-        words->room = room;
-    }
+    hb_word *list = hb_grown(words->list, words->n, sizeof *list, &words->room);
+    if (!list) return false;
+    words->list = list;
     words->list[words->n++] =
         (hb_word){.at = begin, .length = words->text.length - begin, .kind = kind};
     return true;
@@ -66,7 +63,8 @@ bool hb_words_same(const hb_words *a, size_t i, const hb_words *b, size_t j)
 /* Knuth, Morris and Pratt, Fast Pattern Matching in Strings, 1977. */
 hb_status hb_words_find(const hb_words *whole, const hb_words *part, bool *found, hb_error *err)
 {
-    size_t *border = calloc(part->n + 1, sizeof *border); /* the longest of the first i words */
+    size_t *border =
+        calloc(part->n + 1, sizeof *border); /* length of the longest border of the first i words */
     if (!border) return hb_fail_memory(err);
     for (size_t i = 1, k = 0; i < part->n; i++) {
         while (k && !hb_words_same(part, i, part, k)) k = border[k];
@@ -106,7 +104,7 @@ static bool is_letter_at(const reader *r, size_t i)
     return class == HB_CLASS_LETTER || class == HB_CLASS_MARK;
 }
 
-/* Appends a character as it is compared. */
+/* Appends a character in the form that is compared. */
 static void put(reader *r, int32_t c, int32_t base)
 {
     int32_t folded[HB_FOLD_MAX];
@@ -118,7 +116,7 @@ static void put(reader *r, int32_t c, int32_t base)
     }
 }
 
-/* A character of a script without blanks, and its marks, as a word. */
+/* Adds a character of a script without spaces, with its marks, as a word. */
 static void read_character(reader *r)
 {
     size_t begin = r->out->text.length;
@@ -133,7 +131,7 @@ static void read_character(reader *r)
 
 /* ---- Words -------------------------------------------------------------------------------------- */
 
-/* Whether the apostrophe at i ends an elided article or preposition, as in l'Italia: the word behind it
+/* Whether the apostrophe at i ends an elided article or preposition, as in l'Italia: the next word
  * begins with a vowel or h. */
 static bool is_elision(const reader *r, size_t begin, size_t i)
 {
@@ -170,8 +168,8 @@ static bool binds_digits(const reader *r, size_t begin, size_t i)
            hb_is_digit(at(r, i + 1));
 }
 
-/* Behind the punctuation at i where a joined word goes on; i itself where it ends. Initials may have
- * blanks behind their points: J. R. R. */
+/* If a joined word continues after the punctuation at i, the place where it continues; else i. Initials
+ * may have spaces after their points: J. R. R. */
 static size_t joined_next(const reader *r, size_t begin, size_t i)
 {
     size_t k = i;
@@ -184,8 +182,8 @@ static size_t joined_next(const reader *r, size_t begin, size_t i)
     return is_letter_at(r, k + 1) && at(r, k + 2) == '.' ? k + 1 : i;
 }
 
-/* Whether the "a" at i is an article: small or at the beginning of a sentence, and with a blank and
- * something else behind it. */
+/* Whether the "a" at i is an article: it is small or begins a sentence, and a space and more text
+ * follow. */
 static bool is_real_a(const reader *r, size_t i)
 {
     size_t before = i, after = i + 1;
@@ -199,7 +197,7 @@ static bool is_real_a(const reader *r, size_t i)
     return true;
 }
 
-/* Whether the characters from i to the reader's place are an article, which has no accents. */
+/* Whether the characters from i to the current place are an article, without accents. */
 static bool is_article(const reader *r, size_t i)
 {
     static const char *const articles[] = {"a", "an", "the"};
@@ -210,14 +208,14 @@ static bool is_article(const reader *r, size_t i)
     return n > 1 || is_real_a(r, i);
 }
 
-/* Ends the word whose characters began at i and whose bytes began at `begin`. */
+/* Ends the word whose characters begin at i and whose bytes begin at `begin`. */
 static void end_word(reader *r, size_t i, size_t begin)
 {
     if (r->ok && r->out->text.length > begin)
         r->ok = add(r, begin, is_article(r, i) ? HB_WORD_ARTICLE : HB_WORD_PLAIN);
 }
 
-/* How the word goes on at the reader's place: takes one character, or returns false at its end. */
+/* Takes one more character of a word, or returns false at its end. */
 static bool read_on(reader *r, size_t first, size_t begin, int32_t *base)
 {
     size_t i = r->i;
@@ -256,7 +254,7 @@ static bool is_minus(int32_t c)
     return c == '-' || c == 0x2212 || (c >= 0x2010 && c <= 0x2013);
 }
 
-/* Whether the minus at i is a sign: nothing that it could subtract from or join to stands before it. */
+/* Whether the minus at i is a sign: no word or number stands right before it. */
 static bool is_sign(const reader *r, size_t i)
 {
     size_t before = i;
@@ -268,7 +266,7 @@ static bool is_sign(const reader *r, size_t i)
                            class == HB_CLASS_HANGUL || at(r, i - 1) == ')' || at(r, i - 1) == '%');
 }
 
-/* The unit that a sign stands for; NULL for other characters. */
+/* The unit of a sign such as $; NULL for other characters. */
 static const char *unit_of(int32_t c)
 {
     static const struct {
@@ -282,14 +280,14 @@ static const char *unit_of(int32_t c)
     return NULL;
 }
 
-/* What stands before the digits of a number. */
+/* The signs before the digits of a number. */
 typedef struct prefix {
-    size_t digits; /* where they begin */
+    size_t digits; /* where the digits begin */
     bool minus;
     const char *unit; /* NULL: none */
 } prefix;
 
-/* Whether a number begins at the reader's place: digits, perhaps behind signs, a point or a currency.
+/* Whether a number begins at the current place: digits, optionally after signs, a point or a currency.
  */
 static bool read_prefix(const reader *r, prefix *p)
 {
@@ -308,7 +306,7 @@ static bool read_prefix(const reader *r, prefix *p)
     return at(r, i) == '.' && hb_is_digit(at(r, i + 1)) && !(i && is_word_at(r, i - 1));
 }
 
-/* Whether letters at i are a unit that is often written without a blank behind its number. */
+/* Whether letters at i are a unit that is often written without a space after its number. */
 static bool is_glued_unit(const reader *r, size_t i)
 {
     static const char units[] =
@@ -333,13 +331,13 @@ static bool ends_number(const reader *r, size_t i)
     return !is_letter_at(r, i + 1);
 }
 
-/* The unit's sign behind a number, perhaps after a blank. */
+/* The sign of a unit after a number and an optional space. */
 static void read_suffix(reader *r, const char **unit)
 {
     size_t i = r->i + (at(r, r->i) == ' ');
     if (*unit || !unit_of(at(r, i))) return;
     if (class_at(r, i) == HB_CLASS_CURRENCY && hb_is_digit(at(r, i + 1)))
-        return; /* the next number's */
+        return; /* it belongs to the next number */
     *unit = unit_of(at(r, i));
     r->i = i + 1;
 }
@@ -359,7 +357,7 @@ static bool read_date(reader *r)
     return true;
 }
 
-/* The power of ten that letters at i stand for behind an amount of money, as in $5M; NULL for none. */
+/* The power of ten of letters at i after an amount of money, as in $5M; NULL for none. */
 static const char *scale_at(const reader *r, size_t i, size_t *length)
 {
     static const char *const scales[][2] = {{"k", "thousand"}, {"m", "million"},  {"mn", "million"},
@@ -374,7 +372,7 @@ static const char *scale_at(const reader *r, size_t i, size_t *length)
     return NULL;
 }
 
-/* Reads a number, if one begins here that is no part of a longer word. */
+/* Reads a number, if one begins here and is not part of a longer word. */
 static bool read_number(reader *r)
 {
     prefix p;
@@ -392,13 +390,13 @@ static bool read_number(reader *r)
     read_suffix(r, &p.unit);
     if (p.unit) r->ok = r->ok && add_text(r, p.unit, HB_WORD_UNIT);
     if (scale) r->i += n_scale;
-    if (scale) r->ok = r->ok && add_text(r, scale, HB_WORD_PLAIN); /* joined to the number later */
+    if (scale) r->ok = r->ok && add_text(r, scale, HB_WORD_PLAIN); /* is joined with the number later */
     return true;
 }
 
 /* ---- Texts -------------------------------------------------------------------------------------- */
 
-/* Reads an ampersand between blanks as "and", where punctuation is not deleted. */
+/* Reads an ampersand between spaces as "and", unless punctuation is deleted. */
 static bool read_ampersand(reader *r)
 {
     size_t i = r->i;
@@ -409,7 +407,7 @@ static bool read_ampersand(reader *r)
     return true;
 }
 
-/* Skips a command of TeX that only sets what stands in its braces: \boxed{42}, \text{Paris}. */
+/* Skips a TeX command that only formats the text in its braces: \boxed{42}, \text{Paris}. */
 static bool skip_command(reader *r)
 {
     static const char *const commands[] = {"boxed",  "fbox",   "text",   "textbf", "textit",
@@ -438,7 +436,7 @@ static void read_next(reader *r)
     else r->i++;
 }
 
-/* A text without words, such as one of signs or emoji: each of these is a word. */
+/* In a text without words, such as one of signs or emoji, each of these is a word. */
 static void read_symbols(reader *r)
 {
     for (r->i = 0; r->i < r->text->n && r->ok; r->i++) {
