@@ -24,10 +24,10 @@ static hb_status gather(void *user, const hb_run_sample *sample)
     int label = hb_run_label(sample, &g->grading);
     if (label == HB_LABEL_NONE) return HB_OK;
     if (t->prompts) t->prompts[t->n] = hb_hash_of_sha256(sample->prompt_sha256);
-    t->ids[t->n] = strdup(sample->id);
-    g->failed =
-        !t->ids[t->n] || !(sample->group ? hb_texts_add(&g->keys, sample->group, strlen(sample->group))
-                                         : hb_groups_add_id(&g->keys, sample->id));
+    bool ok = sample->group ? hb_texts_add(&g->keys, sample->group, strlen(sample->group))
+                            : hb_groups_add_id(&g->keys, sample->id);
+    t->ids[t->n] = ok ? strdup(sample->id) : NULL;
+    g->failed = !t->ids[t->n];
     if (g->failed) return HB_ERR_MEMORY;
     for (size_t k = 0; k < t->n_scores; k++) {
         t->scores[k * g->room + t->n] = hb_scores_at(sample->scores, g->high[k]);
