@@ -1719,6 +1719,7 @@ typedef struct hb_params {
     uint64_t *prompts; /* [n_prompts], as in hb_calibration_result; n_prompts is 0 if the calibration
                           used a table or the file is of an earlier version */
     size_t n_prompts;
+    char *read_as; /* how responses of the data were used, as hb_read_as_name has it; NULL: unknown */
 } hb_params;
 
 /* Reads a parameters file of at most HB_PARAMS_BYTES from a regular file or a pipe. HB_ERR_FORMAT names

@@ -35,6 +35,7 @@ static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pa
     if (code) return code;
     pass2->demo = pass1->own_model_path != NULL;
     pass2->chat_template = pass1->chat.template_given;
+    if (pass1->data.read_as) pass2->read_as = hb_read_as_name((hb_read_as)pass1->data.read_as);
     code = cli_scores_of_run(command, list, pass1->run, &scores, NULL);
     if (!code) code = calibrate_run(pass1, pass2, &scores);
     hb_texts_free(&scores);

@@ -383,6 +383,9 @@ typedef struct cli_pass1 {
     /* Called before anything is created or generated, when `model`, `chat` and `name` are known. Any
      * exit code except CLI_DONE ends pass 1. May be NULL. */
     int (*check)(void *user);
+    /* Called before anything is created or generated, when the data are open. Any other status than
+     * HB_OK ends pass 1. May be NULL. */
+    hb_status (*check_data)(void *user, const hb_dataset_info *info, hb_error *err);
     void *user;
 } cli_pass1;
 
@@ -403,6 +406,7 @@ typedef struct cli_pass2 {
     hb_calibrate_options options;
     bool demo;                 /* the model is the demo model */
     const char *chat_template; /* as given to pass 1; NULL: none */
+    const char *read_as;       /* as given by --as; NULL: not given */
 } cli_pass2;
 
 void cli_pass2_add(cli_options *options, cli_pass2 *pass);

@@ -95,6 +95,7 @@ int cli_print_next(const hb_run_settings *run, const cli_pass2 *pass, const char
     write_command(&w, "generate", run, pass, params);
     hb_write(&w, " \"%s\"\n", pass->demo ? "What is the capital of France?" : "Who wrote Faust?");
     write_command(&w, "validate", run, pass, params);
+    if (pass->read_as) write_option(&w, "as", pass->read_as);
     hb_write(&w, "%s\n", pass->demo ? "" : " --data FILE");
     if (hb_writer_finish(&w, &text, &err)) return cli_fail(&err);
     cli_write(text, strlen(text));

@@ -178,9 +178,10 @@ static uint64_t cache_limit(const cli_pass1 *p)
 static hb_status open_data(cli_pass1 *p, hb_error *err)
 {
     hb_status status = cli_data_open(&p->data, p->n_samples, p->seed, p->quiet, &p->dataset, err);
-    if (status || !p->grading.rule_given) return status;
+    if (status) return status;
     const hb_dataset_info *info = hb_dataset_get_info(p->dataset);
-    if (info->is_graded) return HB_OK;
+    if (p->check_data) status = p->check_data(p->user, info, err);
+    if (status || !p->grading.rule_given || info->is_graded) return status;
     return hb_fail(err, HB_ERR_ARGUMENT, "%s: --grade: the data have labels, not answers to grade",
                    info->path);
 }

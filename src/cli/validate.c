@@ -102,6 +102,37 @@ static int check_before(void *user)
                         v->pass1.chat.system);
 }
 
+/* What was measured, by how responses were used. */
+static const char *kind_of(const char *read_as)
+{
+    if (strcmp(read_as, hb_read_as_name(HB_READ_RESPONSE)) == 0) return "given responses";
+    return strcmp(read_as, hb_read_as_name(HB_READ_JUDGEMENT)) == 0 ? "judgements"
+                                                                    : "generated answers";
+}
+
+/* Whether the parameters were calibrated on responses that were used in another way. */
+static bool is_read_otherwise(const validating *v, const char *read_as)
+{
+    return v->params->read_as && strcmp(v->params->read_as, read_as) != 0;
+}
+
+/* Runs before pass 1, when it is known how the responses of the data are used. */
+static hb_status check_reading(void *user, const hb_dataset_info *info, hb_error *err)
+{
+    const validating *v = user;
+    const char *then = v->params->read_as, *now = hb_read_as_name(info->read_as);
+    char why[128];
+    if (!is_read_otherwise(v, now)) return HB_OK;
+    snprintf(why, sizeof why, "on %s, not on %s", kind_of(then), kind_of(now));
+    if (v->force) {
+        refuse(v, why);
+        return HB_OK;
+    }
+    return hb_fail(err, HB_ERR_MISMATCH, "%s was calibrated %s; %s%s%s--force accepts it",
+                   v->params_path, why, *then && *now ? "--as " : "", *then && *now ? then : "",
+                   *then && *now ? " reads the data so, and " : "");
+}
+
 /* Scores depend on the number of tokens they cover, so a different limit needs a warning. */
 static void check_tokens(const validating *v)
 {
@@ -142,7 +173,11 @@ static int open_run(validating *v)
     const hb_run_settings *s = hb_run_get_settings(v->run);
     const hb_model_info model = {
         .name = s->model_name, .architecture = s->model_architecture, .file_size = s->model_size};
-    return check_params(v, &model, s->chat, s->system);
+    int code = check_params(v, &model, s->chat, s->system);
+    if (code || !is_read_otherwise(v, s->read_as)) return code;
+    char why[128];
+    snprintf(why, sizeof why, "on %s, not on %s", kind_of(v->params->read_as), kind_of(s->read_as));
+    return refuse(v, why);
 }
 
 /* Opens the split: an existing run, or one that pass 1 creates. */
@@ -153,6 +188,7 @@ static int open_split(const cli_command *command, validating *v)
     v->source = (hb_validation_source){.params = v->params_path, .scores = v->scores_path};
     if (v->scores_path) return CLI_DONE;
     v->pass1.check = check_before;
+    v->pass1.check_data = check_reading;
     v->pass1.user = v;
     if (v->pass1.run_path && !v->pass1.model_path) {
         code = open_run(v);

@@ -54,6 +54,7 @@ static void add_run_settings(hb_json *j, const hb_run_settings *run)
     hb_json_number(j, "alpha", run->alpha);
     hb_json_text_or_null(j, "chat", run->chat);
     hb_json_text_or_null(j, "system", run->system);
+    hb_json_text_or_null(j, "read_as", run->read_as);
 }
 
 static void add_settings(hb_json *j, const hb_params_source *source, const hb_sweep_options *sweep)

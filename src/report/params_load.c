@@ -281,7 +281,9 @@ static hb_status load_settings(const loading *l, const json_t *settings, hb_para
     if (isnan(p->alpha)) p->alpha = hb_monitor_defaults().alpha;
     if (!(p->alpha >= 0)) return bad_field(l, "settings", "alpha", "at least 0");
     if (!hash_text(text_of(settings, "system"), p->system_sha256)) return hb_fail_memory(l->err);
-    return load_text(l, settings, "settings", "chat", &p->chat);
+    hb_status status = load_text(l, settings, "settings", "chat", &p->chat);
+    if (status || !json_object_get(settings, "read_as")) return status;
+    return load_text(l, settings, "settings", "read_as", &p->read_as);
 }
 
 static hb_status load_model(const loading *l, const json_t *model, hb_params *p)
@@ -528,6 +530,7 @@ void hb_params_free(hb_params *params)
     free(params->model_name);
     free(params->model_architecture);
     free(params->chat);
+    free(params->read_as);
     hb_map_free(&params->map);
     hb_joint_free(&params->joint);
     free(params);

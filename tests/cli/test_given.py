@@ -77,6 +77,31 @@ class Responses(GivenCase):
         samples, _ = self.score("--data", felm)
         self.assertEqual([(s["label"], s["finish"]) for s in samples], [(1, "end of given text"), (0, "end of given text")])
 
+    def test_parameters_say_how_responses_were_used(self):
+        """A threshold of given answers is not for judgements."""
+        data = self.write_rows("qa.jsonl", HALUEVAL)
+        common = "--model", MODEL, "--data", data, "--draws", 0, "--max-tokens", 2
+        out, _ = self.run_hbar("calibrate", *common, "--as", "response", "-o", self.dir / "o")
+        self.assertRegex(out, "validate .* --as response --data FILE")
+        params = next((self.dir / "o").glob("*.json"))
+        self.assertEqual(self.read(params)["settings"]["read_as"], "response")
+        validate = "validate", "--params", params, "-o", self.dir / "v", *common
+        says = f"{params} was calibrated on given responses, not on judgements"
+        self.fails(*validate, says=f"{says}; --as response reads the data so, and --force accepts it")
+        self.assertFalse((self.dir / "v").exists())
+        self.run_hbar(*validate, "--as", "response")
+        _, err = self.run_hbar(*validate, "--force")
+        self.assertIn(f"warning: {says}", err)
+        plain = self.write_rows("p.jsonl", [{"prompt": f"p{i}", "label": i % 2} for i in range(20)])
+        self.fails("validate", "--params", params, "--model", MODEL, "--data", plain, "-o", self.dir / "v",
+                   says="on given responses, not on generated answers; --force accepts it")
+        judged = self.dir / "judged.db"
+        self.run_hbar("score", *common[:4], "--max-tokens", 2, "--run", judged)
+        self.fails("validate", "--params", params, "--run", judged, says=says)
+        old = {**self.read(params)}
+        del old["settings"]["read_as"]
+        self.run_hbar("validate", "--params", self.write("old.json", json.dumps(old)), "--run", judged, "--draws", 0)
+
     def test_spans(self):
         """Spans are evaluated by tokens, when a threshold is calibrated and when it is validated."""
         def row(i, label):
