@@ -883,7 +883,7 @@ typedef struct hb_dataset_options {
     /* Paths of a row's fields; NULL: the format's. With the paths of prompt and answers, or of prompt
      * and label, any rows can be read. */
     const char *prompt, *answers, *id, *label, *response, *context, *spans;
-    const char *group; /* path of the field that rows which belong together share; NULL: none */
+    const char *group; /* path of the field that is the same in rows that belong together; NULL: none */
     const char *answers_separator; /* separator between answers in one string; NULL: the format's */
     const char *prompt_template; /* text with placeholders such as {question}; {prompt} is the format's
                                     prompt, and {{ is a brace; NULL: the format's */
@@ -1164,8 +1164,8 @@ typedef struct hb_score_table {
     char **ids;        /* [n], the ids of a run's samples; NULL for a table from a file */
     uint64_t *prompts; /* [n], the first 64 bits of the SHA-256 of their prompts; NULL likewise */
     uint32_t *groups; /* [n], numbers below n. Samples with the same number belong together, such as the
-                         right and the hallucinated answer to one question: they are not independent, so
-                         they are resampled together and share a fold. NULL: each is for itself */
+                         right and the hallucinated answer to one question. They are not independent, so
+                         they are resampled together and share a fold. NULL: all are independent */
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
@@ -1194,8 +1194,8 @@ typedef struct hb_table_options {
     const char *const *score_columns; /* [n_scores] */
     size_t n_scores;                  /* 0: one, "score", else "hbar_s" */
     const char *label_column;         /* NULL: "label" */
-    const char *group_column; /* column that rows which belong together share; NULL: the ids tell, in
-                                 the column "id" if there is one */
+    const char *group_column; /* column that is the same in rows that belong together; NULL: the ids
+                                 in the column "id", if there is one, determine the groups */
     bool label_is_correct;    /* 1, true and yes mean that the answer is right */
     const char
         *positive; /* the label that means hallucinated; all others mean faithful; NULL: known words */

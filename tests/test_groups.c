@@ -1,4 +1,4 @@
-/* Samples that belong together: which do, and what that does to intervals, tests and folds. */
+/* Samples that belong together: how they are found, and their effect on intervals, tests and folds. */
 #include "check.h"
 
 #include <math.h>
@@ -35,7 +35,7 @@ static void test_keys(void **state)
 
 /* ---- Data ---------------------------------------------------------------------------------------- */
 
-/* Two scores of samples in groups of one to four, whose scores have a part in common. */
+/* Two scores of samples in groups of one to four. Scores within a group are correlated. */
 typedef struct samples {
     double a[N], b[N];
     uint8_t labels[N];
@@ -133,8 +133,8 @@ static doubled twice(const samples *s)
     return d;
 }
 
-/* Copies in the group of the original tell nothing: intervals and tests are those of the originals. As
- * samples of their own they would seem to. */
+/* Copies in the group of the original add no information: intervals and tests do not change. As
+ * separate samples they would make intervals narrower. */
 static void test_copies_tell_nothing(void **state)
 {
     (void)state;
@@ -168,8 +168,8 @@ static void test_copies_tell_nothing(void **state)
     assert_near(of_d.precision_at_recall.upper, of_s.precision_at_recall.upper, 1e-12);
 }
 
-/* Over many sets of pairs of a right and a wrong answer, whose scores have much in common, AUROC varies
- * as the standard error of groups says. DeLong's says more. */
+/* Many sets of pairs of a right and a wrong answer with correlated scores: the standard error for
+ * groups equals the deviation of AUROC. DeLong's is larger. */
 static void test_pairs(void **state)
 {
     (void)state;
@@ -258,8 +258,8 @@ static void test_folds(void **state)
     }
 }
 
-/* A model can learn labels that are random by heart, and knows them again in a copy. With the copies in
- * one fold, the log-odds out of fold tell nothing. */
+/* A model can memorise random labels and recognise a copy. With all copies in one fold, the log-odds
+ * out of fold contain no information. */
 static void test_joint_models(void **state)
 {
     (void)state;

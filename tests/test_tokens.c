@@ -10,7 +10,7 @@
 enum { SAMPLES = 40, TOKENS = 24, SPANS = 4, SIGNALS = 3 };
 static const char list[] = "hbar_s,surprise,entropy";
 
-/* A response's tokens, in memory of their own. */
+/* A response's tokens, which own their arrays. */
 typedef struct made {
     hb_response_span characters[TOKENS], spans[SPANS];
     float values[TOKENS * SIGNALS];
@@ -315,7 +315,7 @@ static void test_evaluation(void **state)
     hb_run_close(run);
 }
 
-/* Without tokens, hallucinated tokens or a signal that the run has, there is less to say. */
+/* Reports without tokens, without hallucinated tokens, and without a signal of the run. */
 static void test_little(void **state)
 {
     hb_error err;

@@ -10,7 +10,7 @@
 #define TO_GGUF        "convert the model's folder to GGUF with llama.cpp's convert_hf_to_gguf.py"
 #define TO_TEXT        "save it as UTF-8"
 
-/* A kind, told by the bytes at a place. */
+/* A kind of file, recognised by the bytes at a place. */
 typedef struct signature {
     size_t at, length;
     const char *bytes;

@@ -48,7 +48,7 @@ static bool is_format(const char *name)
     return false;
 }
 
-/* What --chat-template names: a format, or else a file, which is read into `text`. */
+/* Resolves --chat-template: the name of a format, or a file, which is read into `text`. */
 static hb_status read_choice(const char *given, hb_chat_options *o, hb_buffer *text, hb_error *err)
 {
     hb_error why;
@@ -69,7 +69,7 @@ static hb_status read_choice(const char *given, hb_chat_options *o, hb_buffer *t
     return HB_OK;
 }
 
-/* Opens the chat, and tries whether it takes the system message. */
+/* Opens the chat and checks that its template accepts the system message. */
 static hb_status open_chat(cli_chat *chat, const hb_model *model, const hb_chat_options *o,
                            hb_error *err)
 {

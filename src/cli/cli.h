@@ -217,13 +217,13 @@ void cli_grading_add(cli_options *options, cli_grading *grading);
 void cli_grading_add_reading(cli_options *options, cli_grading *grading);
 /* Fills grading->grading. False, with *code, for bad usage. */
 bool cli_grading_check(const cli_command *command, cli_grading *grading, int *code);
-/* Takes over what is not given from a calibration's grading. */
+/* Takes the options that are not given from a calibration's grading. */
 void cli_grading_take(cli_grading *grading, const hb_grading *calibrated);
 /* Opens the phrases of abstentions for pass 1. Returns an exit code. */
 int cli_grading_open(cli_grading *grading);
 void cli_grading_close(cli_grading *grading);
-/* Says what stands out in the grades of a run: that no answer is right by the rule, though some are by
- * others; and unless `quiet`, that answers abstain, or that texts end while the model still reasons. */
+/* Prints notes about the grades of a run: no answer is right by the rule, but some are by other rules;
+ * unless `quiet`, answers abstain, or texts end while the model still reasons. */
 void cli_grading_advise(hb_run *run, const char *run_path, const hb_grading *grading, bool quiet);
 /* Sets *used to the grading that labels a run's samples, or to NULL if the samples have given labels.
  * --grade is then an error. Returns an exit code. */
@@ -263,7 +263,7 @@ typedef struct cli_monitor {
     char *own_params_path;           /* owns the path of the demo's parameters */
     hb_params *params;               /* read from params_path */
     hb_score_id score;               /* the calibrated score, unless it is a joint model */
-    const hb_signal *watched_signal; /* named by --watch */
+    const hb_signal *watched_signal; /* the signal of --watch */
     hb_monitor monitor;
 } cli_monitor;
 void cli_monitor_add(cli_options *options, cli_monitor *watch); /* sets the defaults in *watch */
@@ -303,7 +303,7 @@ void cli_labels_add(cli_options *options, cli_labels *labels);
 int cli_labels_check(const cli_command *command, const cli_labels *labels, const char *label,
                      const char *option);
 
-/* For hooks that report what is most likely a mistake. */
+/* For hooks that report likely mistakes. */
 void cli_show_warning(void *unused, const char *message);
 
 /* Which data are read, and how (data.c). */
@@ -318,7 +318,7 @@ typedef struct cli_data {
     char *own_template;
 } cli_data;
 void cli_data_add(cli_options *options, cli_data *data);
-/* --as, which says what becomes of responses. */
+/* --as: whether responses are evaluated or judged. */
 void cli_data_add_as(cli_options *options, cli_data *data);
 /* Turns the options given into data->options. Returns an exit code. */
 int cli_data_check(const cli_command *command, cli_data *data);

@@ -1,4 +1,4 @@
-/* The options that say what data are read and how, and the dataset that they open. */
+/* The options for data, and opening the dataset. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,7 +80,7 @@ static int take_field(const cli_command *command, cli_data *d, const char *text)
                      text);
 }
 
-/* A template as it is typed, in which \n is a line end and \t a tab. */
+/* Decodes a template from the command line, where \n is a line end and \t a tab. */
 static int take_typed(cli_data *d)
 {
     char *out = d->own_template = malloc(strlen(d->template) + 1);
@@ -94,7 +94,7 @@ static int take_typed(cli_data *d)
     return CLI_DONE;
 }
 
-/* A template in a file, without its last line end. */
+/* Reads a template from a file, without its last line end. */
 static int take_file(cli_data *d)
 {
     hb_buffer text = {0};

@@ -1,4 +1,4 @@
-/* How answers are graded: options that several commands have, and what their results say. */
+/* Grading: the options that several commands share, and notes about their results. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,7 +38,7 @@ void cli_grading_add_reading(cli_options *options, cli_grading *g)
                  "more phrases like \"I don't know\", one per line");
 }
 
-/* The number of lines asked for. False when the text is no such number. */
+/* Reads a number of lines. False if the text is not one. */
 static bool read_lines(const char *text, int32_t *lines)
 {
     char *end;
@@ -112,14 +112,14 @@ int cli_grading_use(const cli_grading *g, const char *run_path, const hb_run_cou
 
 typedef struct summary {
     hb_grading grading;
-    int32_t lines;                   /* that the run was graded by */
+    int32_t lines;                   /* the grading of the run */
     size_t n, abstained, cut;        /* cut: ended by the limit of tokens */
-    size_t blocks, unended, unknown; /* how the texts begin */
-    size_t right[HB_N_GRADE_RULES];  /* abstentions apart */
+    size_t blocks, unended, unknown; /* beginnings of the texts */
+    size_t right[HB_N_GRADE_RULES];  /* without abstentions */
     char marker[32];                 /* of the first unknown block */
 } summary;
 
-/* Keeps the marker in brackets that a text begins with. */
+/* Copies the marker in brackets at the beginning of a text. */
 static void keep_marker(summary *s, const char *text)
 {
     size_t n = strcspn(text, ">]");
@@ -143,7 +143,7 @@ static hb_status summarise(void *user, const hb_run_sample *sample)
     return HB_OK;
 }
 
-/* Says that most texts begin with reasoning. */
+/* Prints a note if most texts begin with reasoning. */
 static void advise_blocks(const summary *s, const char *run_path)
 {
     if (s->unended > s->n / 2)
@@ -161,8 +161,8 @@ static void advise_blocks(const summary *s, const char *run_path)
                     run_path, s->blocks, s->n);
 }
 
-/* Names the other rules that find answers right: "9 by contains, 10 by f1"; NULL for none, or without
- * memory. Released with free(). */
+/* Lists the other rules by which answers are right: "9 by contains, 10 by f1". NULL for none and when
+ * memory runs out. Released with free(). */
 static char *other_rules(const summary *s)
 {
     hb_buffer text = {0};
@@ -176,7 +176,7 @@ static char *other_rules(const summary *s)
     return text.data;
 }
 
-/* Says by which rules answers are right when none is by the one asked for. */
+/* If no answer is right by the rule, prints by which other rules answers are right. */
 static void advise_rule(const summary *s, const char *run_path)
 {
     const char *rule = hb_grade_rule_name(s->grading.rule);
@@ -195,7 +195,7 @@ static void advise_rule(const summary *s, const char *run_path)
     free(others);
 }
 
-/* Says how many labels are neither the data's nor grades. */
+/* Prints how many labels were set by hbar label. */
 static void note_labels(hb_run *run, const char *run_path)
 {
     hb_run_counts c;

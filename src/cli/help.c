@@ -83,7 +83,7 @@ static const char *default_text(const cli_option *o, char *number, size_t size)
     return NULL;
 }
 
-/* What the option does, its choices and its default. */
+/* The description of the option, its choices and its default. */
 static void describe_option(const cli_option *o, char *text, size_t size)
 {
     char number[32];

@@ -3,7 +3,7 @@
 #include "base/writer.h"
 #include "cli/cli.h"
 
-/* The columns of the text output where --signals is not given. */
+/* The columns of the text output without --signals. */
 #define FEW_SIGNALS "hbar_s,pri,surprise,entropy"
 
 typedef struct judging {
@@ -17,7 +17,7 @@ typedef struct judging {
     hb_signal_set *signals; /* to measure */
     hb_model *model;
     hb_session *session;
-    hb_dataset *dataset; /* of --data; NULL: one answer is given */
+    hb_dataset *dataset; /* of --data; NULL: one answer from the command line */
     size_t n_done;
     bool failed; /* an answer of the data could not be judged */
 } judging;
@@ -197,8 +197,8 @@ static int print_json(const judging *j, const answer *a, const hb_given *given, 
 
 /* ---- Judging ------------------------------------------------------------------------------------- */
 
-/* Reports that an answer cannot be judged. Other answers of the data still can, unless the reason
- * concerns them, too. */
+/* Reports that an answer cannot be judged. The other answers of the data are still judged, unless the
+ * reason also applies to them. */
 static int pass_over(judging *j, const answer *a, const hb_error *err)
 {
     bool own = err->status == HB_ERR_ARGUMENT || err->status == HB_ERR_CONTEXT ||

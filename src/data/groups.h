@@ -9,9 +9,9 @@
  * hb_dataset_next gives to the two samples of a row. False when memory runs out. */
 bool hb_groups_add_id(hb_texts *keys, const char *id);
 
-/* Numbers the groups of samples by their keys [keys->n]: samples with equal keys share a number, which
- * is the place of the first of them. A key that is empty belongs to no group. *groups becomes NULL if
- * no two samples share one. Release with free(). */
+/* Numbers the groups of samples by their keys [keys->n]. Samples with equal keys get the same number,
+ * the place of the first of them. A sample with an empty key is in no group. *groups becomes NULL if no
+ * two samples share a key. Release with free(). */
 hb_status hb_groups_number(const hb_texts *keys, uint32_t **groups, hb_error *err);
 
 /* The suffixes of the ids of a row's two samples. */

@@ -71,7 +71,7 @@ hb_status hb_record_reason(hb_scorer *s, const hb_scoring *sample, hb_sample_sta
     return HB_OK;
 }
 
-/* The sample's text: the given response, or what was generated as valid UTF-8. NULL when memory runs
+/* The sample's text: the given response, or the generated text as valid UTF-8. NULL when memory runs
  * out. */
 static const char *text_of(hb_scorer *s, const hb_scoring *sample)
 {
@@ -82,8 +82,8 @@ static const char *text_of(hb_scorer *s, const hb_scoring *sample)
     return ok ? s->text.data : NULL;
 }
 
-/* The overlap of the answer with its context. The answer is that which is graded or, of a sample with a
- * label, all of the text after a block of reasoning. */
+/* The overlap of the answer with its context. The answer is the graded part of the text or, for a
+ * sample with a label, all of the text after reasoning. */
 static hb_status find_overlap(const hb_scoring *sample, const char *text, int32_t lines,
                               double *overlap, hb_error *err)
 {

@@ -57,7 +57,7 @@ static hb_status add_request(hb_scorer *s, hb_scoring *sample, const hb_given *g
 {
     const hb_generate_options o = hb_generate_defaults();
     const int32_t lines = s->settings->answer_lines ? s->settings->answer_lines : 1;
-    bool ends = sample->answers && !sample->response; /* where the answer does */
+    bool ends = sample->answers && !sample->response; /* at the end of the answer */
     const char *block = ends ? hb_prompt_opened_block(s->model, given->tokens, given->n_prompt) : NULL;
     uint64_t number;
     if (block && !hb_buffer_add_text(&sample->raw, block)) return hb_fail_memory(err);
@@ -81,7 +81,7 @@ static hb_status add_request(hb_scorer *s, hb_scoring *sample, const hb_given *g
     return hb_scheduler_add(s->scheduler, &r, &number, err);
 }
 
-/* The tokens of a prompt and, where the sample has one, of the given response. */
+/* The tokens of a prompt and, if the sample has one, of the given response. */
 static hb_status tokenize(hb_scorer *s, const hb_scoring *sample, const char *prompt, hb_given *given,
                           hb_error *err)
 {

@@ -1,6 +1,6 @@
-/* Sets labels that come later than the samples, from a judge or a person. The labels become a temporary
- * table, and the rest is SQL: so memory does not grow with the run, and one transaction changes all of
- * it or nothing. */
+/* Sets labels from a judge or a person in an existing run. The labels become a temporary table, and SQL
+ * does the rest. So memory does not grow with the run, and one transaction changes everything or
+ * nothing. */
 #include <inttypes.h>
 #include <string.h>
 #include "base/text.h"
@@ -161,7 +161,7 @@ static hb_status count_missing(setting *s, hb_error *err)
     return HB_OK;
 }
 
-/* Labels without any sample are most likely those of another run. */
+/* If no id has a sample, the labels probably belong to another run. */
 static hb_status check_any(const setting *s, hb_error *err)
 {
     sqlite3_stmt *q;
@@ -198,7 +198,7 @@ static hb_status update(const setting *s, hb_error *err)
     return status;
 }
 
-/* The whole change, within a transaction that the caller's hb_run_close ends if it fails. */
+/* Makes the whole change in a transaction. If it fails, the caller's hb_run_close rolls it back. */
 static hb_status set_all(setting *s, hb_error *err)
 {
     bool dry = s->options.dry_run;

@@ -1,5 +1,5 @@
-/* Runs of earlier schemas, read as if they were of today's. Temporary views with the names of the
- * tables stand in front of them, so that no query has to know what a run lacks. */
+/* Reads runs of earlier schemas as if they had today's. Temporary views with the names of the tables
+ * hide the tables, so queries need not handle missing columns. */
 #include <stdlib.h>
 #include <string.h>
 #include "store/store.h"

@@ -164,8 +164,8 @@ static hb_status create_run(hb_run *run, const hb_run_settings *settings, hb_err
     return status ? status : hb_run_execute(run, "COMMIT;", err);
 }
 
-/* Turns to another number of samples. A larger draw with the same seed holds the smaller one. So a run
- * of fewer samples is extended, and of a run of more samples only those drawn are used. */
+/* Changes the number of samples. A larger draw with the same seed contains the smaller one. So a run of
+ * fewer samples is extended; of a run of more samples only those drawn are used. */
 static hb_status change_draw(hb_run *run, uint64_t n_samples, hb_error *err)
 {
     uint64_t before = run->settings.n_samples;

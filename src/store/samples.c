@@ -365,7 +365,7 @@ static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_
         .group = text_of(q, 22),
         .overlap = real_or_nan(q, 23),
     };
-    /* A text that cannot be read for lack of memory is NULL, too. */
+    /* SQLite also returns NULL for a text when memory runs out. */
     if (sqlite3_errcode(run->db) == SQLITE_NOMEM) return hb_fail_memory(err);
     if (sqlite3_column_type(q, 2) == SQLITE_NULL) s->label = HB_LABEL_BY_GRADE;
     bool texts = is_valid(s->id) && is_valid(s->reason) && is_valid(s->text) && is_valid(s->answers) &&

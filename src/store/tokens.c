@@ -1,5 +1,5 @@
-/* What a run keeps of the tokens of a given response whose hallucinated spans are known: one row of
- * blobs for each such sample. Numbers in blobs are little-endian and have four bytes. */
+/* The tokens of given responses whose hallucinated spans are known. A run has one row of blobs for each
+ * such sample. Numbers in blobs are little-endian and have four bytes. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,7 +87,7 @@ hb_status hb_run_add_tokens(hb_run *run, const hb_run_tokens *t, hb_error *err)
 
 /* ---- Reading ------------------------------------------------------------------------------------- */
 
-/* A blob of the row in hand. */
+/* A blob of the current row. */
 typedef struct blob {
     const uint8_t *bytes;
     size_t n;    /* numbers in it */
@@ -123,7 +123,7 @@ static bool read_values(const blob *b, float *values)
     return sound;
 }
 
-/* The row in hand, in arrays of its own. */
+/* The current row, copied to arrays. */
 typedef struct row {
     hb_response_span *spans, *characters;
     float *values;
