@@ -337,8 +337,8 @@ static void test_as_generated(void **state)
         "Question: What is the capital of Cuba?\nAnswer:",
         "Question: On which continent is Nigeria?\nAnswer:",
         "The capital of Italy is",
-        "Context: Nigeria is part of Africa.\n\nQuestion: On which continent is Nigeria?\n\n"
-        "Proposed answer: Asia\n\nIs this answer faithful to the context? Answer 'Yes' or 'No':",
+        ("Context: Nigeria is part of Africa.\n\nQuestion: On which continent is Nigeria?\n\n"
+         "Proposed answer: Asia\n\nIs this answer faithful to the context? Answer 'Yes' or 'No':"),
     };
     int ended = 0;
     (void)state;

@@ -106,7 +106,8 @@ static const char *text(const json_t *root, const char *key)
     return json_string_value(value);
 }
 
-static const hb_params_source source = {.run = &run, .counts = {12, 10, 1, 1, 0}};
+static const hb_params_source source = {
+    .run = &run, .counts = {.total = 12, .scored = 10, .skipped = 1, .failed = 1}};
 
 static char *json_of(const hb_params_source *from, const hb_calibration_result *r)
 {
