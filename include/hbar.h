@@ -1021,6 +1021,10 @@ typedef struct hb_run_settings {
  * ones, too. */
 #define HB_RUN_SCHEMA 10
 
+/* The score of a judgement: P(Yes) / (P(Yes) + P(No)) at its first token (docs/signals.md). A run whose
+ * settings read responses as judgements has it beside those of signals. */
+#define HB_SCORE_P_YES "p_yes"
+
 /* A run: one SQLite file with the settings and one row per finished sample. */
 typedef struct hb_run hb_run;
 

@@ -462,6 +462,7 @@ static outcomes run_rows(const fixture *f, const char *dir, const char *rows, in
                                .data_sha256 = d->sha256,
                                .n_samples = d->n_selected,
                                .max_tokens = max_tokens,
+                               .read_as = hb_read_as_name(d->read_as),
                                .n_ctx = 64,
                                .alpha = 0.1};
     assert_ok(hb_run_create(path, &s, &run, &err));
@@ -566,6 +567,82 @@ static void test_tokens_are_kept(void **state)
     n_checked = 0;
     assert_ok(hb_run_each_tokens(run, check_tokens, &f, &err));
     assert_int_equal(n_checked, 2);
+    hb_run_close(run);
+    close_fixture(&f);
+}
+
+/* Whether a token is a word, alone or after a space, in small letters, capitals or with one capital. */
+static bool is_word(const hb_model *model, int32_t token, const char *word)
+{
+    size_t n, length = strlen(word);
+    const char *bytes = hb_token_bytes(model, token, &n);
+    if (n && bytes[0] == ' ') bytes++, n--;
+    if (n != length || strncasecmp(bytes, word, n) != 0) return false;
+    bool rest_is_small = true, rest_is_capital = true;
+    for (size_t i = 1; i < n; i++) {
+        rest_is_small = rest_is_small && bytes[i] >= 'a';
+        rest_is_capital = rest_is_capital && bytes[i] < 'a';
+    }
+    return rest_is_small || (rest_is_capital && bytes[0] < 'a');
+}
+
+/* P(Yes) from the logits after a prompt and every token of the vocabulary that is one of the words. */
+static double p_yes_after(const fixture *f, const char *prompt)
+{
+    hb_error err;
+    int32_t *tokens, n_vocab = hb_model_get_info(f->model)->n_vocab;
+    size_t n;
+    double yes = 0, no = 0;
+    assert_ok(hb_chat_prompt(f->model, NULL, NULL, prompt, strlen(prompt), &tokens, &n, &err));
+    float *logits = malloc((size_t)n_vocab * sizeof *logits);
+    const int32_t last = (int32_t)n - 1;
+    const hb_tap tap = {.rows = &last, .n_rows = 1, .logits = logits};
+    hb_session_reset(f->session);
+    assert_ok(hb_eval(f->session, tokens, (int32_t)n, &tap, &err));
+    for (int32_t t = 0; t < n_vocab; t++) {
+        if (is_word(f->model, t, "Yes")) yes += exp(logits[t]);
+        if (is_word(f->model, t, "No")) no += exp(logits[t]);
+    }
+    free(tokens);
+    free(logits);
+    return yes / (yes + no);
+}
+
+/* What check_judgement compares. */
+static const fixture *judging;
+
+static hb_status check_judgement(void *user, const hb_run_sample *s)
+{
+    double p = hb_scores_value(s->scores, HB_SCORE_P_YES);
+    ++*(int *)user;
+    assert_near(p, p_yes_after(judging, s->prompt), 1e-12);
+    assert_true(p > 0 && p < 1 && p != 0.5);
+    return HB_OK;
+}
+
+/* A run of judgements has P(Yes) beside the scores of signals. */
+static void test_judgements(void **state)
+{
+    char path[160];
+    hb_error err;
+    hb_run *run;
+    int n = 0;
+    fixture f = open_demo(64);
+    judging = &f;
+    run_pass(&f, *state,
+             "{\"knowledge\":\"Nigeria is part of Africa.\",\"question\":\"On which continent is "
+             "Nigeria?\",\"right_answer\":\"Africa\",\"hallucinated_answer\":\"Asia\"}\n",
+             2);
+    snprintf(path, sizeof path, "%s/%d.db", (char *)*state, n_passes);
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_string_equal(hb_run_get_settings(run)->read_as, "judgement");
+    assert_ok(hb_run_each(run, check_judgement, &n, &err));
+    assert_int_equal(n, 2);
+    hb_run_close(run);
+    run_pass(&f, *state, "{\"prompt\":\"P:\",\"label\":0}\n", 2);
+    snprintf(path, sizeof path, "%s/%d.db", (char *)*state, n_passes);
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_false(hb_run_has_score(run, HB_SCORE_P_YES));
     hb_run_close(run);
     close_fixture(&f);
 }
@@ -678,6 +755,7 @@ int main(void)
         cmocka_unit_test(test_as_generated),
         cmocka_unit_test(test_alarm),
         cmocka_unit_test_setup_teardown(test_pass_1_as_generated, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_judgements, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_tokens_are_kept, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_pass_1_of_others, make_scratch, remove_scratch),
         cmocka_unit_test(test_refused),

@@ -4,6 +4,7 @@
 #include <math.h>
 #include "reference/signals_reference.h"
 #include "signals/aggregate.h"
+#include "signals/p_yes.h"
 #include "signals/scores.h"
 #include "signals/set.h"
 #include "signals/signal.h"
@@ -513,6 +514,40 @@ static void test_scores(void **state)
     hb_scores_free(NULL);
 }
 
+/* P(Yes) is that of the first step, by the tokens of two words. */
+static void test_p_yes(void **state)
+{
+    (void)state;
+    const float first[] = {1, -700, 0.5f, 3, -699}, second[] = {0, 0, 0, 0, 0};
+    static const struct {
+        hb_word_tokens yes, no;
+        double value;
+    } cases[] = {
+        {{{0, 2}, 2}, {{3}, 1}, 0},
+        {{{3}, 1}, {{0, 2}, 2}, 0},
+        {{{1}, 1}, {{4}, 1}, 0.26894142136999510}, /* 1 / (1 + e), far below the other tokens */
+        {{{3}, 1}, {{1}, 1}, 1},
+        {{{3}, 1}, {{0}, 0}, 0.5},
+        {{{0}, 0}, {{3}, 1}, 0.5},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_p_yes p;
+        char memory[64] = {0};
+        hb_p_yes_init(&p, &cases[i].yes, &cases[i].no);
+        assert_string_equal(hb_signal_name(&p.signal), "p_yes");
+        assert_int_equal(hb_signal_risky(&p.signal), HB_DIRECTION_LOW);
+        assert_in_range(p.signal.state_bytes, 1, sizeof memory);
+        hb_reading reading = {.logits = first};
+        hb_measuring m = {.n_vocab = 5, .reading = &reading};
+        double value = p.signal.measure(&p.signal, &m, memory), yes = 0, no = 0;
+        for (int k = 0; k < cases[i].yes.n; k++) yes += exp(first[cases[i].yes.list[k]]);
+        for (int k = 0; k < cases[i].no.n; k++) no += exp(first[cases[i].no.list[k]]);
+        assert_near(value, i < 2 ? yes / (yes + no) : cases[i].value, 1e-12);
+        reading.logits = second;
+        assert_near(p.signal.measure(&p.signal, &m, memory), value, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -535,6 +570,7 @@ int main(void)
         cmocka_unit_test(test_instances),
         cmocka_unit_test(test_needs),
         cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_p_yes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

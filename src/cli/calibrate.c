@@ -30,6 +30,7 @@ static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pa
     hb_texts scores;
     int code = cli_scores_of_run(command, list, NULL, &scores, &pass1->needed);
     if (!code) code = cli_pass2_check_scores(command, pass2, &scores);
+    pass1->needs_p_yes = hb_texts_has(&scores, HB_SCORE_P_YES);
     hb_texts_free(&scores);
     if (!code) code = cli_pass1_run(command, pass1);
     if (code) return code;

@@ -361,6 +361,7 @@ typedef struct cli_pass1 {
     const char *demo_data;  /* the demo file used when no data are given */
     hb_signal_set *signals; /* named by signal_list */
     hb_signal_set *needed;  /* signals that the command requires; NULL: none */
+    bool needs_p_yes;       /* whether it requires P(Yes), which only judgements have */
     uint64_t n_samples, seed, kv_mem;
     int32_t max_tokens, n_ctx, n_threads, n_sequences;
     bool strict, no_prompts, quiet, json;

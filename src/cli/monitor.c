@@ -1,5 +1,6 @@
 /* How an answer is watched: the options, the parameters, and the results as JSON. */
 #include <stdlib.h>
+#include <string.h>
 #include "cli/cli.h"
 
 /* ---- Options ------------------------------------------------------------------------------------- */
@@ -83,8 +84,9 @@ static int take_params(cli_monitor *w, const hb_model_info *model, const cli_cha
     const hb_params *p = w->params;
     hb_score_find("hbar_s", &w->score);
     if (!p->joint.n_features && !hb_score_find(p->score, &w->score)) {
-        cli_message("%s: calibrated on the score '%s', which hbar does not measure", w->params_path,
-                    p->score);
+        bool judged = strcmp(p->score, HB_SCORE_P_YES) == 0;
+        cli_message("%s: calibrated on the score '%s', which %s", w->params_path, p->score,
+                    judged ? "only judgements of responses have" : "hbar does not measure");
         return CLI_FAILED;
     }
     if (!quiet) check_params(w, model, chat);

@@ -181,6 +181,9 @@ static hb_status open_data(cli_pass1 *p, hb_error *err)
     if (status) return status;
     const hb_dataset_info *info = hb_dataset_get_info(p->dataset);
     if (p->check_data) status = p->check_data(p->user, info, err);
+    if (!status && p->needs_p_yes && info->read_as != HB_READ_JUDGEMENT)
+        status = hb_fail(err, HB_ERR_ARGUMENT,
+                         "%s: only judgements of responses have the score " HB_SCORE_P_YES, info->path);
     if (status || !p->grading.rule_given || info->is_graded) return status;
     return hb_fail(err, HB_ERR_ARGUMENT, "%s: --grade: the data have labels, not answers to grade",
                    info->path);

@@ -46,15 +46,28 @@ static bool add_scores(const char *item, size_t length, const hb_run *run, hb_te
     return ok;
 }
 
-/* Adds the run's score of that name if it is not the score of a signal. */
+/* Adds the run's score of that name if it is not the score of a signal; before there is a run, P(Yes).
+ */
 static bool add_other(const char *item, size_t length, const hb_run *run, hb_texts *scores,
                       size_t *found)
 {
     char *name = strndup(item, length);
     bool ok = name != NULL;
-    if (ok && run && !*found && hb_run_has_score(run, name))
+    if (ok && !*found && (run ? hb_run_has_score(run, name) : strcmp(name, HB_SCORE_P_YES) == 0))
         ++*found, ok = hb_texts_add_once(scores, name);
     free(name);
+    return ok;
+}
+
+/* For "all", adds the run's scores that are not the scores of signals. */
+static bool add_others(const char *item, size_t length, const hb_run *run, hb_texts *scores)
+{
+    hb_score_id id;
+    const char *name;
+    bool ok = true;
+    if (!run || length != 3 || !is_all(item, length)) return true;
+    for (size_t i = 0; ok && (name = hb_run_score_name(run, i)) != NULL; i++)
+        if (!hb_score_find(name, &id)) ok = hb_texts_add_once(scores, name);
     return ok;
 }
 
@@ -67,7 +80,7 @@ int cli_scores_of_run(const cli_command *command, const char *list, const hb_run
     for (const char *item = list;;) {
         size_t length = strcspn(item, ","), found = 0;
         bool ok = add_scores(item, length, run, scores, named ? *named : NULL, &found) &&
-                  add_other(item, length, run, scores, &found);
+                  add_other(item, length, run, scores, &found) && add_others(item, length, run, scores);
         if (!ok) return cli_fail_memory();
         if (!found) return cli_usage(command, "--score: there is no score '%.*s'", (int)length, item);
         if (!item[length]) return CLI_DONE;
@@ -104,6 +117,8 @@ static bool add_columns(const char *item, size_t length, const hb_texts *columns
             ok = known && (!holds(columns, id, known) || hb_texts_add_once(scores, known));
             free(known);
         }
+        if (ok && length == strlen("all") && hb_texts_has(columns, HB_SCORE_P_YES))
+            ok = hb_texts_add_once(scores, HB_SCORE_P_YES);
     }
     free(name);
     return ok;

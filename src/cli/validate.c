@@ -180,6 +180,15 @@ static int open_run(validating *v)
     return refuse(v, why);
 }
 
+/* Whether the calibrated score is P(Yes), or a joint model with it. */
+static bool needs_p_yes(const hb_params *p)
+{
+    bool needs = strcmp(p->score, HB_SCORE_P_YES) == 0;
+    for (size_t i = 0; i < p->joint.n_features; i++)
+        needs = needs || strcmp(p->joint.features[i].score, HB_SCORE_P_YES) == 0;
+    return needs;
+}
+
 /* Opens the split: an existing run, or one that pass 1 creates. */
 static int open_split(const cli_command *command, validating *v)
 {
@@ -189,6 +198,7 @@ static int open_split(const cli_command *command, validating *v)
     if (v->scores_path) return CLI_DONE;
     v->pass1.check = check_before;
     v->pass1.check_data = check_reading;
+    v->pass1.needs_p_yes = needs_p_yes(v->params);
     v->pass1.user = v;
     if (v->pass1.run_path && !v->pass1.model_path) {
         code = open_run(v);

@@ -72,7 +72,7 @@ static hb_status add_request(hb_scorer *s, hb_scoring *sample, const hb_given *g
                     .user = sample};
     r.monitor.watched = NULL; /* nothing halts */
     r.monitor.alpha = s->settings->alpha;
-    r.monitor.signals = s->settings->signals;
+    r.monitor.signals = s->with_p_yes ? s->with_p_yes : s->settings->signals;
     if (sample->response) {
         r.given = given->tokens + given->n_prompt;
         r.n_given = given->n_answer;
@@ -200,6 +200,15 @@ static hb_status find_chat(hb_scorer *s, hb_chat **own, hb_error *err)
     return status;
 }
 
+/* Adds P(Yes) to the signals to measure if the run keeps it. */
+static hb_status add_p_yes(hb_scorer *s, hb_error *err)
+{
+    if (!hb_run_has_score(s->run, HB_SCORE_P_YES)) return HB_OK;
+    hb_status status = hb_p_yes_open(s->model, &s->p_yes, err);
+    if (!status) status = hb_signal_set_copy(s->settings->signals, &s->with_p_yes, err);
+    return status ? status : hb_signal_set_add(s->with_p_yes, &s->p_yes.signal, err);
+}
+
 hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                    const hb_score_options *options, hb_error *err)
 {
@@ -217,6 +226,7 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                    .options = options ? options : &defaults};
     hb_chat *own = NULL;
     hb_status status = find_chat(&s, &own, err);
+    if (!status) status = add_p_yes(&s, err);
     if (!status) status = hb_scheduler_open(session, &s.scheduler, err);
     if (!status) {
         status = score_all(&s, err);
@@ -225,6 +235,7 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
         hb_scheduler_close(s.scheduler);
     }
     hb_chat_close(own);
+    hb_signal_set_free(s.with_p_yes);
     hb_buffer_free(&s.text);
     return status;
 }

@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "decode/decode.h"
+#include "signals/p_yes.h"
 #include "store/run.h"
 
 typedef struct hb_scorer {
@@ -15,6 +16,8 @@ typedef struct hb_scorer {
     const hb_score_options *options;
     hb_scheduler *scheduler;
     const hb_chat *chat; /* that wraps prompts; NULL: none */
+    hb_p_yes p_yes;
+    hb_signal_set *with_p_yes; /* the run's signals and p_yes; NULL: it has no P(Yes) */
     hb_run_counts counts;
     uint64_t done;    /* number of samples that this call has recorded */
     uint64_t literal; /* number of prompts that spell a control token and were taken literally */
@@ -54,5 +57,8 @@ hb_sink hb_record_event;
 /* Records a sample that has no scores. */
 hb_status hb_record_reason(hb_scorer *scorer, const hb_scoring *sample, hb_sample_status status,
                            const char *reason, hb_error *err);
+
+/* Makes the signal of P(Yes) for a model (judgement.c). */
+hb_status hb_p_yes_open(const hb_model *model, hb_p_yes *p_yes, hb_error *err);
 
 #endif

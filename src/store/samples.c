@@ -57,6 +57,8 @@ hb_status hb_run_create_scores(hb_run *run, hb_error *err)
     for (size_t i = 0; i < hb_scores_count(scores) && ok; i++)
         ok = hb_buffer_add_text(&sql, ",") && hb_run_quote(&sql, hb_scores_name(scores, i)) &&
              hb_buffer_add_text(&sql, " REAL");
+    if (ok && strcmp(run->settings.read_as, hb_read_as_name(HB_READ_JUDGEMENT)) == 0)
+        ok = hb_buffer_add_text(&sql, ",\"" HB_SCORE_P_YES "\" REAL");
     ok = ok && hb_buffer_add_text(&sql, ")");
     status = ok ? hb_run_execute(run, sql.data, err) : hb_fail_memory(err);
     hb_buffer_free(&sql);

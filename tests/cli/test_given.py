@@ -77,6 +77,34 @@ class Responses(GivenCase):
         samples, _ = self.score("--data", felm)
         self.assertEqual([(s["label"], s["finish"]) for s in samples], [(1, "end of given text"), (0, "end of given text")])
 
+    def test_p_yes(self):
+        """P(Yes) is a score of judgements: stored, exported, ranked, calibrated and validated."""
+        data = self.write_rows("qa.jsonl", HALUEVAL)
+        run = self.dir / "judged.db"
+        common = "--model", MODEL, "--data", data, "--draws", 0, "--max-tokens", 2
+        result = self.run_json("calibrate", *common, "--run", run, "--score", "p_yes", "-o", self.dir / "o")
+        self.assertEqual(result["score"]["name"], "p_yes")
+        self.assertNotIn("halting", result)
+        out, _ = self.run_hbar("export", "--run", run, "--format", "jsonl")
+        values = [json.loads(line)["p_yes"] for line in out.splitlines()]
+        self.assertEqual((min(values), max(values)), (result["score"]["min"], result["score"]["max"]))
+        self.assertTrue(0 < min(values) < max(values) < 1)
+        ranked = self.run_json("sweep", "--run", run, "--score", "all", "--draws", 0)["ranking"]
+        self.assertIn("p_yes", [row["name"] for row in ranked])
+        table = self.dir / "t.csv"
+        table.write_text(self.run_hbar("export", "--run", run)[0])
+        again = self.run_json("sweep", "--data", table, "--score", "all", "--draws", 0)["ranking"]
+        self.assertEqual({row["name"]: row["auroc"] for row in again}, {row["name"]: row["auroc"] for row in ranked})
+        for more in ("--run", run), ("--scores", table):
+            judged = self.run_json("validate", "--params", result["parameters"], *more, "--draws", 0)
+            self.assertAlmostEqual(judged["scores"]["p_yes"]["auroc"], result["auroc"])
+        only = "only judgements of responses have the score p_yes"
+        self.fails("calibrate", *common, "--as", "response", "--score", "p_yes", "-o", self.dir / "n", says=only)
+        self.fails("validate", "--params", result["parameters"], *common, "--as", "response", "--force",
+                   "-o", self.dir / "n", says=only)
+        self.assertEqual(list((self.dir / "n").glob("*")), [])
+        self.fails("generate", "--model", MODEL, "--params", result["parameters"], "a", says="calibrated on the score 'p_yes', which only judgements of responses have")
+
     def test_parameters_say_how_responses_were_used(self):
         """A threshold of given answers is not for judgements."""
         data = self.write_rows("qa.jsonl", HALUEVAL)
