@@ -157,6 +157,13 @@ static json_t *load(const char *text, size_t n, json_error_t *error)
     return value;
 }
 
+/* The length of Jansson's message. It ends before advice that only a program can follow. */
+static size_t message_length(const char *message)
+{
+    const char *advice = strstr(message, " without JSON_ALLOW_NUL");
+    return advice ? (size_t)(advice - message) : strlen(message);
+}
+
 /* Parses the text that was read. Sets the record's object or its reason. */
 static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
 {
@@ -173,7 +180,7 @@ static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
     if (!records->object) {
         record->reason = records->reason;
         if (!hb_find_malformed(records, text->data, text->length, "record"))
-            hb_printable(records->reason, sizeof records->reason, at.text, strlen(at.text));
+            hb_printable(records->reason, sizeof records->reason, at.text, message_length(at.text));
     } else if (!json_is_object(records->object)) {
         record->reason = "the record is not an object";
     } else {
