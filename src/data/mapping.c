@@ -92,7 +92,9 @@ static hb_status choose_reading(const hb_dataset_options *o, hb_mapping *m, hb_e
         o->read_as == HB_READ_JUDGEMENT || (o->read_as == HB_READ_USUAL && (p->judged || shows));
     m->evaluates = o->read_as == HB_READ_RESPONSE || (o->read_as == HB_READ_USUAL && has && !m->judges);
     if (m->evaluates && !has)
-        return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s have no responses to evaluate",
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "data of format %s have no responses to evaluate; map them: --field "
+                       "response=PATH",
                        p->name);
     if (m->judges && !p->judge && !shows)
         return hb_fail(err, HB_ERR_ARGUMENT, "data of format %s have no responses to judge", p->name);

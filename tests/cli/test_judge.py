@@ -142,7 +142,7 @@ class Data(Case):
         got, err = self.judge("--data", talk, code=FAILED)
         self.assertEqual((got, err), ([], "hbar: messages_0: has no response\n"))
         answers = self.write_rows("a.jsonl", [{"prompt": "p", "answers": ["a"]}])
-        self.fails("judge", "--model", DEMO, "--data", answers, says="have no responses to evaluate")
+        self.fails("judge", "--model", DEMO, "--data", answers, says="have no responses to evaluate; map them: --field response=PATH")
 
     def test_pass_1_needs_labels(self):
         data = self.write_rows("d.jsonl", self.ROWS)
