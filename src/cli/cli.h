@@ -165,6 +165,8 @@ typedef struct cli_broken {
     uint64_t shown;
 } cli_broken;
 void cli_show_broken(void *broken, const char *message);
+/* Prints the numbers of rows, if any is broken. */
+void cli_report_broken(const char *path, uint64_t n_broken, uint64_t n_good);
 
 /* Prints the model's warnings (hb_model_warning), also with --quiet. */
 void cli_show_warnings(const hb_model *model);
@@ -305,6 +307,11 @@ int cli_labels_check(const cli_command *command, const cli_labels *labels, const
 
 /* For hooks that report likely mistakes. */
 void cli_show_warning(void *unused, const char *message);
+/* hb_table_scores with the labels' column and meaning, which reports skipped rows. `label` is the name
+ * of the column unless --correct names it. */
+hb_status cli_read_table(hb_table *file, const char *path, hb_table_options options,
+                         const cli_labels *labels, const char *label, hb_score_table *table,
+                         hb_error *err);
 
 /* Which data are read, and how (data.c). */
 typedef struct cli_data {

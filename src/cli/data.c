@@ -173,9 +173,7 @@ hb_status cli_data_open(cli_data *d, uint64_t n_samples, uint64_t seed, bool qui
     hb_status status = hb_dataset_open_files(d->paths.texts, d->paths.n, &o, dataset, err);
     if (status) return status;
     const hb_dataset_info *info = hb_dataset_get_info(*dataset);
-    if (info->n_broken)
-        cli_message("%s: %llu rows are broken and skipped, %llu are good", info->path,
-                    (unsigned long long)info->n_broken, (unsigned long long)info->n_rows);
+    cli_report_broken(info->path, info->n_broken, info->n_rows);
     if (info->n_left_out && !quiet)
         cli_message("%s: %llu rows are left out, %llu are used", info->path,
                     (unsigned long long)info->n_left_out, (unsigned long long)info->n_rows);
@@ -192,4 +190,20 @@ void cli_data_free(cli_data *d)
     free(d->paths.texts);
     free(d->fields.texts);
     free(d->own_template);
+}
+
+hb_status cli_read_table(hb_table *file, const char *path, hb_table_options options,
+                         const cli_labels *labels, const char *label, hb_score_table *table,
+                         hb_error *err)
+{
+    cli_broken broken = {0};
+    options.label_column = labels->correct ? labels->correct : label;
+    options.label_is_correct = labels->correct != NULL;
+    options.positive = labels->positive;
+    options.on_broken = cli_show_broken;
+    options.on_warning = cli_show_warning;
+    options.user = &broken;
+    hb_status status = hb_table_scores(file, &options, table, err);
+    if (!status) cli_report_broken(path, table->n_broken, table->n);
+    return status;
 }

@@ -62,9 +62,7 @@ static void report(const labelling *l)
 {
     const hb_set_labels_counts *c = &l->counts;
     const char *path = l->labels.path;
-    if (l->labels.n_broken)
-        cli_message("%s: %zu rows are broken and skipped, %zu are good", path, l->labels.n_broken,
-                    l->labels.n + l->labels.n_empty);
+    cli_report_broken(path, l->labels.n_broken, l->labels.n + l->labels.n_empty);
     if (l->quiet) return;
     if (l->labels.n_empty)
         cli_message("%s: %zu rows have no label and are skipped", path, l->labels.n_empty);

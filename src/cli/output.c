@@ -58,6 +58,13 @@ void cli_show_broken(void *broken, const char *message)
     if (b->shown == 11) cli_message("more rows are broken; only their number will be shown");
 }
 
+void cli_report_broken(const char *path, uint64_t n_broken, uint64_t n_good)
+{
+    if (n_broken)
+        cli_message("%s: %llu rows are broken and skipped, %llu are good", path,
+                    (unsigned long long)n_broken, (unsigned long long)n_good);
+}
+
 void cli_show_warnings(const hb_model *model)
 {
     const char *warning;

@@ -104,28 +104,6 @@ static int sweep_run(const cli_command *command, const sweep_options *o)
 
 /* ---- A table ------------------------------------------------------------------------------------ */
 
-static int read_table(const sweep_options *o, const hb_texts *scores, hb_table *file,
-                      hb_score_table *table)
-{
-    hb_error err;
-    cli_broken broken = {0};
-    hb_table_options options = {.score_columns = (const char *const *)scores->list,
-                                .n_scores = scores->n,
-                                .label_column = o->labels.correct ? o->labels.correct : o->label,
-                                .label_is_correct = o->labels.correct != NULL,
-                                .positive = o->labels.positive,
-                                .group_column = o->group,
-                                .strict = o->strict,
-                                .on_broken = cli_show_broken,
-                                .on_warning = cli_show_warning,
-                                .user = &broken};
-    if (hb_table_scores(file, &options, table, &err)) return cli_fail(&err);
-    if (table->n_broken)
-        cli_message("%s: %zu rows are broken and skipped, %zu are good", o->data_path, table->n_broken,
-                    table->n);
-    return CLI_DONE;
-}
-
 /* Without a list of scores, reads the table's usual column and names it "score" in every case. */
 static int sweep_table(const sweep_options *o, const hb_texts *scores, hb_table *file)
 {
@@ -133,8 +111,13 @@ static int sweep_table(const sweep_options *o, const hb_texts *scores, hb_table 
     hb_error err;
     hb_score_table table;
     hb_calibration_result result;
-    int code = read_table(o, scores, file, &table);
-    if (code) return code;
+    int code = CLI_DONE;
+    const hb_table_options options = {.score_columns = (const char *const *)scores->list,
+                                      .n_scores = scores->n,
+                                      .group_column = o->group,
+                                      .strict = o->strict};
+    if (cli_read_table(file, o->data_path, options, &o->labels, o->label, &table, &err))
+        return cli_fail(&err);
     const hb_params_source source = {
         .data_path = o->data_path, .data_sha256 = hb_table_sha256(file), .n_broken = table.n_broken};
     const char *const *names = scores->n ? (const char *const *)scores->list : usual;

@@ -230,23 +230,10 @@ static hb_bootstrap_options bootstrap(const validating *v)
 static hb_status read_table(const validating *v, hb_table *file, const char *const *names, size_t n,
                             hb_score_table *table, hb_error *err)
 {
-    cli_broken broken = {0};
-    const cli_labels *labels = &v->pass1.data.labels;
-    const hb_table_options o = {.score_columns = names,
-                                .n_scores = n,
-                                .label_column = labels->correct ? labels->correct : v->label,
-                                .label_is_correct = labels->correct != NULL,
-                                .positive = labels->positive,
-                                .group_column = v->pass1.data.group,
-                                .strict = v->pass1.strict,
-                                .on_broken = cli_show_broken,
-                                .on_warning = cli_show_warning,
-                                .user = &broken};
-    hb_status status = hb_table_scores(file, &o, table, err);
-    if (!status && table->n_broken)
-        cli_message("%s: %zu rows are broken and skipped, %zu are good", v->scores_path,
-                    table->n_broken, table->n);
-    return status;
+    const cli_data *data = &v->pass1.data;
+    const hb_table_options o = {
+        .score_columns = names, .n_scores = n, .group_column = data->group, .strict = v->pass1.strict};
+    return cli_read_table(file, v->scores_path, o, &data->labels, v->label, table, err);
 }
 
 static hb_status judge_table(const validating *v, hb_validation_result *result, hb_error *err)

@@ -134,7 +134,7 @@ static double f1(const text_words *a, const text_words *b)
     return 2.0 * (double)common / (double)(a->words.n + b->words.n);
 }
 
-/* The number of words that both texts have; repeated words count each time. */
+/* The number of words of the first text that occur in the other; repeated words count each time. */
 static size_t count_in(const text_words *words, const text_words *other)
 {
     size_t n = 0;

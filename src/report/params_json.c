@@ -113,14 +113,7 @@ static void add_uncertainty(hb_json *j, const hb_uncertainty *u)
 
 static void add_guarantee(hb_json *j, const hb_guarantee *g)
 {
-    if (g->kind == HB_GUARANTEE_NONE) {
-        hb_json_null(j, "guarantee");
-        return;
-    }
-    hb_json_object(j, "guarantee");
-    hb_json_text(j, "kind", hb_guarantee_kind_name(g->kind));
-    hb_json_number(j, "target", g->target);
-    hb_json_number(j, "delta", g->delta);
+    if (!hb_json_guarantee(j, g)) return;
     hb_json_number(j, "level", g->level);
     hb_json_whole(j, "n", (int64_t)g->n);
     hb_json_whole(j, "k", (int64_t)g->k);

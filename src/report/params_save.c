@@ -90,13 +90,19 @@ static hb_status give_name(const char *temporary, const char *dir, const char *n
     return hb_fail(err, HB_ERR_IO, "%s: no free file name for '%s'", dir, name);
 }
 
+/* Checks the name, creates the folder if it is missing, and a temporary file in it. */
+static hb_status begin(const char *dir, const char *name, char **temporary, int *fd, hb_error *err)
+{
+    hb_status status = check_name(name, err);
+    if (!status) status = hb_make_directory(dir, err);
+    return status ? status : create_temporary(dir, name, temporary, fd, err);
+}
+
 hb_status hb_params_try(const char *dir, const char *name, hb_error *err)
 {
     char *temporary;
     int fd;
-    hb_status status = check_name(name, err);
-    if (!status) status = hb_make_directory(dir, err);
-    if (!status) status = create_temporary(dir, name, &temporary, &fd, err);
+    hb_status status = begin(dir, name, &temporary, &fd, err);
     if (status) return status;
     close(fd);
     unlink(temporary);
@@ -109,9 +115,7 @@ hb_status hb_params_save(const char *dir, const char *name, uint64_t n_samples, 
 {
     char *temporary;
     int fd;
-    hb_status status = check_name(name, err);
-    if (!status) status = hb_make_directory(dir, err);
-    if (!status) status = create_temporary(dir, name, &temporary, &fd, err);
+    hb_status status = begin(dir, name, &temporary, &fd, err);
     if (status) return status;
     bool ok = write_all(fd, json);
     int reason = errno;

@@ -24,16 +24,8 @@ static void add_risks(hb_json *j, const hb_validation *v)
 
 static void add_guarantee(hb_json *j, const hb_validation *v)
 {
-    const hb_guarantee *asked = &v->options.guarantee;
     const hb_guarantee_check *c = &v->guarantee;
-    if (asked->kind == HB_GUARANTEE_NONE) {
-        hb_json_null(j, "guarantee");
-        return;
-    }
-    hb_json_object(j, "guarantee");
-    hb_json_text(j, "kind", hb_guarantee_kind_name(asked->kind));
-    hb_json_number(j, "target", asked->target);
-    hb_json_number(j, "delta", asked->delta);
+    if (!hb_json_guarantee(j, &v->options.guarantee)) return;
     hb_json_whole(j, "n", (int64_t)c->n);
     hb_json_whole(j, "k", (int64_t)c->k);
     hb_json_number(j, "value", c->value);

@@ -42,6 +42,19 @@ void hb_json_point(hb_json *json, const char *key, const hb_sweep_point *point)
     hb_json_end(json);
 }
 
+bool hb_json_guarantee(hb_json *j, const hb_guarantee *g)
+{
+    if (g->kind == HB_GUARANTEE_NONE) {
+        hb_json_null(j, "guarantee");
+        return false;
+    }
+    hb_json_object(j, "guarantee");
+    hb_json_text(j, "kind", hb_guarantee_kind_name(g->kind));
+    hb_json_number(j, "target", g->target);
+    hb_json_number(j, "delta", g->delta);
+    return true;
+}
+
 void hb_json_class(hb_json *json, const char *key, const hb_class_summary *c)
 {
     hb_json_row(json, key);

@@ -19,6 +19,10 @@ void hb_json_point_members(hb_json *json, const hb_sweep_point *point);
 /* The same as an object on one line. */
 void hb_json_point(hb_json *json, const char *key, const hb_sweep_point *point);
 
+/* Opens the object "guarantee" and adds "kind", "target" and "delta". Without a guarantee adds null and
+ * returns false. */
+bool hb_json_guarantee(hb_json *json, const hb_guarantee *guarantee);
+
 /* {"n", "mean", "sd"}. */
 void hb_json_class(hb_json *json, const char *key, const hb_class_summary *summary);
 

@@ -111,16 +111,19 @@ class Validate(Case):
     def rows(self, run):
         return [json.loads(line) for line in self.run_hbar("export", "--run", run, "--format", "jsonl")[0].splitlines()]
 
-    def test_graded_answers(self):
-        """For every second question a word of the model's own text is the right answer: right by "contains", wrong by
-        "exact"."""
-        learn, run = self.dir / "learn.db", self.dir / "r.db"
+    def questions(self):
+        """Questions. For every second one a word of the model's own text is the right answer: right by "contains",
+        wrong by "exact"."""
+        learn = self.dir / "learn.db"
         prompts = [f"{i} is" for i in range(40)]
         data = self.write_rows("d.jsonl", [{"prompt": p, "label": 0} for p in prompts])
         self.run_hbar("score", "--model", MODEL, "--data", data, "--run", learn, *FAST)
         words = [re.findall("[a-z]{2,}", r["text"].split("\n")[0]) for r in self.rows(learn)]
-        data = self.write_rows("e.jsonl", [{"prompt": p, "answers": [w[0] if len(w) > 1 and i % 2 else "never this"]}
-                                           for i, (p, w) in enumerate(zip(prompts, words))])
+        return self.write_rows("e.jsonl", [{"prompt": p, "answers": [w[0] if len(w) > 1 and i % 2 else "never this"]}
+                                         for i, (p, w) in enumerate(zip(prompts, words))])
+
+    def test_graded_answers(self):
+        data, run = self.questions(), self.dir / "r.db"
         self.run_hbar("score", "--model", MODEL, "--data", data, "--run", run, *FAST)
         params = self.params([("hbar_s", 2, ">=")], model=self.model_of(run))
         rates = []
@@ -137,13 +140,7 @@ class Validate(Case):
 
     def test_grades_as_calibrated(self):
         """The parameters store the rule by which answers were graded."""
-        learn = self.dir / "learn.db"
-        prompts = [f"{i} is" for i in range(40)]
-        data = self.write_rows("d.jsonl", [{"prompt": p, "label": 0} for p in prompts])
-        self.run_hbar("score", "--model", MODEL, "--data", data, "--run", learn, *FAST)
-        words = [re.findall("[a-z]{2,}", r["text"].split("\n")[0]) for r in self.rows(learn)]
-        data = self.write_rows("e.jsonl", [{"prompt": p, "answers": [w[0] if len(w) > 1 and i % 2 else "never this"]}
-                                           for i, (p, w) in enumerate(zip(prompts, words))])
+        data = self.questions()
         for rule in (["--grade", "contains"], ["--grade", "f1", "--min-f1", 0.2]):
             calibrated = self.run_json("calibrate", "--model", MODEL, "--data", data, "-o", self.dir / "o", "-n", 0,
                                        "--draws", 0, *FAST, *rule)
