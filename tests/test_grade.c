@@ -4,7 +4,7 @@
 #include <math.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include "data/answer.h"
+#include "base/answer.h"
 
 /* The phrases of abstentions, prepared once. */
 static hb_abstain_list *phrases;

@@ -3,9 +3,9 @@
 
 #include <malloc.h>
 #include <math.h>
+#include "base/answer.h"
 #include "base/buffer.h"
 #include "base/utf8.h"
-#include "data/answer.h"
 #include "decode/decode.h"
 
 static const char prompt[] = "What is the capital city of the country?";

@@ -3,10 +3,10 @@
 #ifndef HB_DECODE_DECODER_H
 #define HB_DECODE_DECODER_H
 
-#include "data/answer.h"
+#include "base/answer.h"
 #include "decode/decode.h"
-#include "decode/stops.h"
 #include "decode/sampler.h"
+#include "decode/stops.h"
 #include "monitor/watch.h"
 
 /* A request, shared by its samples. */

@@ -1,7 +1,7 @@
 /* Finds where the answer begins and ends in a model's text, while the text grows. Generation asks after
  * each token whether the answer has ended; grading asks at the end where the answer is. */
-#ifndef HB_DATA_ANSWER_H
-#define HB_DATA_ANSWER_H
+#ifndef HB_BASE_ANSWER_H
+#define HB_BASE_ANSWER_H
 
 #include "base/error.h"
 

@@ -1,4 +1,4 @@
-#include "data/answer.h"
+#include "base/answer.h"
 
 #include <string.h>
 #include <strings.h>
