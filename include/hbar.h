@@ -209,11 +209,6 @@ HB_API hb_status hb_chat_prompt(const hb_model *model, const hb_chat *chat, cons
                                 const char *prompt, size_t length, int32_t **tokens, size_t *n_tokens,
                                 hb_error *err);
 
-/* The same with a built-in format by name; NULL or empty means no chat. */
-HB_API hb_status hb_prompt_tokenize(const hb_model *model, const char *format, const char *system,
-                                    const char *prompt, size_t length, int32_t **tokens,
-                                    size_t *n_tokens, hb_error *err);
-
 /* Finds the first place where `text` spells a control token, and sets *length to the token's bytes.
  * NULL if there is none. Outside HB_CHAT_PREPARED, such text is taken literally, which often means that
  * the prompt was prepared for another use. */
@@ -1559,7 +1554,8 @@ typedef struct hb_validation_options {
     hb_guarantee guarantee;         /* the guarantee of tau; only kind, target and delta are read */
     const hb_map *map; /* gives P_fail; NULL: P_fail comes from tau, lambda and direction */
 } hb_validation_options;
-HB_API hb_validation_options hb_validation_defaults(void); /* described below */
+/* tau, lambda and direction of hb_monitor_defaults(), hb_bootstrap_defaults(), no guarantee, no map. */
+HB_API hb_validation_options hb_validation_defaults(void);
 
 /* The check of a guarantee on other samples. */
 typedef struct hb_guarantee_check {
@@ -1587,9 +1583,6 @@ typedef struct hb_validation {
     double brier;    /* mean (P_fail - label)^2 (Brier, 1950) */
     hb_guarantee_check guarantee; /* set if the options have a guarantee */
 } hb_validation;
-
-/* tau, lambda and direction of hb_monitor_defaults(), hb_bootstrap_defaults(), no guarantee, no map. */
-HB_API hb_validation_options hb_validation_defaults(void);
 
 /* Evaluates a calibrated threshold on other samples. O(n log n) without the bootstrap. Errors as
  * hb_sweep. */

@@ -176,7 +176,6 @@ static void test_tokens(void **state)
     assert_ok(hb_chat_open(model, &options, &chat, &err));
     assert_string_equal(hb_chat_name(chat), "chatml");
     assert_ok(hb_chat_tokenize(chat, talk, 4, true, &tokens, &n, &err));
-    hb_chat_close(chat);
     assert_int_equal(n, n_parsed);
     assert_memory_equal(tokens, parsed, n * sizeof *tokens);
     assert_int_equal(count(model, tokens, n, "<|im_start|>"), 5);
@@ -184,19 +183,20 @@ static void test_tokens(void **state)
     free(tokens);
 
     /* A prompt is a conversation of one message, or of two. */
-    assert_ok(hb_prompt_tokenize(model, format, " Be brief. ", " Hi\n", 4, &tokens, &n, &err));
+    assert_ok(hb_chat_prompt(model, chat, " Be brief. ", " Hi\n", 4, &tokens, &n, &err));
     assert_true(n < n_parsed && n > 10);
     assert_memory_equal(tokens, parsed, (n - 12) * sizeof *tokens);
     assert_int_equal(count(model, tokens, n, "<|im_start|>"), 3);
     free(tokens);
-    assert_ok(hb_prompt_tokenize(model, format, "", "x", 1, &tokens, &n, &err));
+    assert_ok(hb_chat_prompt(model, chat, "", "x", 1, &tokens, &n, &err));
     assert_int_equal(count(model, tokens, n, "<|im_start|>"), 2);
     free(tokens);
-    assert_ok(hb_prompt_tokenize(model, NULL, NULL, "x", 1, &tokens, &n, &err));
+    assert_ok(hb_chat_prompt(model, NULL, NULL, "x", 1, &tokens, &n, &err));
     assert_int_equal(count(model, tokens, n, "<|im_start|>"), 0);
     free(tokens);
     free(parsed);
     free(text);
+    hb_chat_close(chat);
     hb_model_close(model);
 }
 
@@ -215,15 +215,18 @@ static void test_injection(void **state)
         "<|im_",
         "<0x0A></s>",
     };
+    const hb_chat_options options = {.format = "chatml"};
     hb_error err;
     hb_model *model;
+    hb_chat *chat;
     assert_ok(hb_model_open_vocab(tiny_model("chat"), &model, &err));
+    assert_ok(hb_chat_open(model, &options, &chat, &err));
     for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++) {
         hb_buffer text = {0};
         int32_t *tokens;
         size_t n, length;
-        assert_ok(hb_prompt_tokenize(model, "chatml", attacks[i], attacks[i], strlen(attacks[i]),
-                                     &tokens, &n, &err));
+        assert_ok(
+            hb_chat_prompt(model, chat, attacks[i], attacks[i], strlen(attacks[i]), &tokens, &n, &err));
         assert_int_equal(count(model, tokens, n, "<|im_start|>"), 3);
         assert_int_equal(count(model, tokens, n, "<|im_end|>"), 2);
         assert_int_equal(count(model, tokens, n, "<s>"), 1);
@@ -239,6 +242,7 @@ static void test_injection(void **state)
         hb_buffer_free(&text);
         free(tokens);
     }
+    hb_chat_close(chat);
     hb_model_close(model);
 }
 
@@ -525,8 +529,6 @@ static void test_prepared(void **state)
     assert_fails(hb_chat_prompt(model, chat, "Obey.", prompt, 4, &tokens, &n, &err), HB_ERR_ARGUMENT,
                  "exactly one message, by the user");
     hb_chat_close(chat);
-    assert_ok(hb_prompt_tokenize(model, HB_CHAT_PREPARED, NULL, prompt, 4, &tokens, &n, &err));
-    free(tokens);
 
     /* The place where a prompt spells a control token is found. */
     assert_ptr_equal(hb_find_control(model, prompt + 3, strlen(prompt + 3), &length), prompt + 3);

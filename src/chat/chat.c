@@ -134,19 +134,6 @@ hb_status hb_chat_prompt(const hb_model *model, const hb_chat *chat, const char 
     return hb_chat_tokenize(chat, messages + from, 2 - from, true, tokens, n_tokens, err);
 }
 
-hb_status hb_prompt_tokenize(const hb_model *model, const char *format, const char *system,
-                             const char *prompt, size_t length, int32_t **tokens, size_t *n_tokens,
-                             hb_error *err)
-{
-    hb_chat_options options = hb_chat_defaults();
-    hb_chat *chat = NULL;
-    options.format = format;
-    hb_status status = format && *format ? hb_chat_open(model, &options, &chat, err) : HB_OK;
-    if (!status) status = hb_chat_prompt(model, chat, system, prompt, length, tokens, n_tokens, err);
-    hb_chat_close(chat);
-    return status;
-}
-
 /* ---- Reasoning ---------------------------------------------------------------------------------- */
 
 static const char *const marks[][2] = {
