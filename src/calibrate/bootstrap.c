@@ -104,7 +104,7 @@ static hb_status run(draws *d, const hb_bootstrap_options *o, hb_bootstrap *out,
     for (size_t draw = 0; draw < o->n_draws; draw++) {
         if (!draw_once(d, &rng))
             return hb_fail(err, HB_ERR_DATA,
-                           "the samples of one label are in too few of the %zu groups to draw groups",
+                           "cannot resample groups: one label is in too few of the %zu groups",
                            d->n_groups);
         measure(d, o->min_recall, draw);
     }

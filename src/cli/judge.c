@@ -45,15 +45,15 @@ static void add_options(cli_options *options, judging *j)
     cli_data_add(options, &j->data);
     cli_explain(
         options, "data",
-        "instead: rows with a prompt and a response, and a label or none: JSON, CSV or TSV, also "
-        "as .gz; - is standard input",
+        "judge rows with a prompt and a response instead; a label is optional. JSON, CSV or TSV, "
+        "also as .gz; - is standard input",
         "none");
     cli_begin_group(options, CLI_GROUP_SCORES);
     cli_add_text(options, "signals", 0, "LIST", &j->signal_list,
                  "signals to measure, separated by commas")
         ->standard = FEW_SIGNALS "; with --json, all";
     cli_monitor_add(options, &j->watch);
-    cli_explain(options, "cutoff", "tell the first token whose P_fail reaches P", NULL);
+    cli_explain(options, "cutoff", "report the first token whose P_fail reaches P", NULL);
     cli_add_session(options, &j->n_ctx, &j->n_threads);
     cli_add_common(options, &j->quiet, &j->json);
     cli_explain(options, "json", "print each answer as a JSON object; with --data, one on each line",

@@ -19,9 +19,10 @@ static void add_data_options(cli_options *options, cli_pass1 *p)
 {
     cli_begin_group(options, CLI_GROUP_DATA);
     cli_data_add(options, &p->data);
-    cli_add_text(options, "group", 0, "FIELD", &p->data.group,
-                 "field that rows which belong together share; they are resampled together and share a "
-                 "fold")
+    cli_add_text(
+        options, "group", 0, "FIELD", &p->data.group,
+        "field that is the same in rows that belong together; these are resampled together and "
+        "share a fold")
         ->standard = "none; the two samples of a row belong together";
     cli_data_add_as(options, &p->data);
     cli_add_count(options, "n-samples", 'n', "N", &p->n_samples, 0, 1e15,
@@ -232,7 +233,7 @@ static void report(const cli_pass1 *p)
         cli_message("the run had %llu of these samples, and %llu were added", (unsigned long long)there,
                     (unsigned long long)p->done_now);
     if (c->not_drawn)
-        cli_message("%s: has %llu more samples, which -n %llu leaves out here", p->run_path,
+        cli_message("%s: the run has %llu more samples; -n %llu leaves them out", p->run_path,
                     (unsigned long long)c->not_drawn, (unsigned long long)c->total);
     if (p->work.tokens_evaluated)
         cli_message("%llu tokens evaluated, %llu shared", (unsigned long long)p->work.tokens_evaluated,

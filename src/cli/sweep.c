@@ -20,11 +20,10 @@ static void add_options(cli_options *options, sweep_options *o)
     cli_add_text(options, "label", 'l', "NAME", &o->label, "column of labels in --data")->standard =
         "label";
     cli_labels_add(options, &o->labels);
-    cli_add_text(
-        options, "group", 0, "NAME", &o->group,
-        "column in --data that rows which belong together share: they are resampled together, and "
-        "share a fold")
-        ->standard = "the ids tell, in a column id";
+    cli_add_text(options, "group", 0, "NAME", &o->group,
+                 "column of --data that is the same in rows that belong together; these are resampled "
+                 "together and share a fold")
+        ->standard = "groups by the column id, if there is one";
     cli_add_flag(options, "strict", 0, &o->strict, "stop at the first broken row of the data");
     cli_begin_group(options, CLI_GROUP_SCORES);
     cli_add_text(options, "score", 's', "LIST", &o->score,

@@ -281,8 +281,8 @@ static void report_unjudged(const validating *v, const hb_validation_result *r)
 static void report_shared(const validating *v, const hb_validation_result *r)
 {
     if (r->n_shared)
-        cli_message("warning: %zu of %zu samples have prompts that the calibration had, too: these "
-                    "samples cannot serve as a test",
+        cli_message("warning: %zu of %zu samples have prompts of the calibration and cannot "
+                    "serve as a test",
                     r->n_shared, r->n);
     else if (v->run && !r->knows_shared && !v->pass1.quiet)
         cli_message("%s has no hashes of prompts, so hbar cannot tell whether the calibration had the "
@@ -339,9 +339,9 @@ static int check_usage(const cli_command *command, validating *v)
 {
     int code;
     bool model = v->pass1.model_path, data = v->pass1.data.paths.n > 0, run = v->pass1.run_path;
-    if (v->label && !v->scores_path) return cli_usage(command, "--label goes with --scores");
+    if (v->label && !v->scores_path) return cli_usage(command, "--label needs --scores");
     if (v->scores_path && v->pass1.grading.rule_given)
-        return cli_usage(command, "--grade is not for --scores, whose labels are given");
+        return cli_usage(command, "--grade cannot be used with --scores, which has labels");
     if ((run && model != data) || (v->scores_path && (model || data || run)))
         return cli_usage(command, "give --model and --data, or --run, or --scores");
     if (!cli_draws_check(command, v->n_draws, &code) ||

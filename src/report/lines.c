@@ -70,8 +70,8 @@ static void write_alarms(hb_writer *w, const char *when, double threshold, const
 {
     hb_write(w, "  %s %-10.6g in %zu of %zu spans (%.1f %%)", when, threshold, a->n_alarmed, n_spans,
              percent(a->n_alarmed, n_spans));
-    if (a->n_alarmed) hb_write(w, ", %g tokens after their beginning in the median", a->median_delay);
-    hb_write(w, "; at %.1f %% of the tokens elsewhere\n", percent(a->n_false, a->n_outside));
+    if (a->n_alarmed) hb_write(w, ", after %g tokens (median)", a->median_delay);
+    hb_write(w, "; at %.1f %% of the other tokens\n", percent(a->n_false, a->n_outside));
 }
 
 void hb_write_tokens(hb_writer *w, const hb_token_report *r)

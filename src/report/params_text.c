@@ -33,7 +33,7 @@ static void write_ranking(hb_writer *w, const hb_comparison *c, bool drawn)
     hb_write(w,
              "precision: %s\np: of no difference from the first's AUROC (DeLong's paired test, Holm's "
              "correction)\n",
-             drawn ? "the highest at the recall asked for" : "at the threshold chosen");
+             drawn ? "the highest at the requested recall" : "at the chosen threshold");
 }
 
 static void write_comparison(hb_writer *w, const hb_calibration_result *r)
@@ -128,8 +128,8 @@ static void write_curves(hb_writer *w, const hb_params_source *source, const hb_
     hb_write(w, "\n");
     if (s->within_noise)
         hb_write(w,
-                 "  warning: this AUROC is within %.4f of 0.5, where a score that tells nothing can "
-                 "be by chance\n",
+                 "  warning: this AUROC is within %.4f of 0.5, so the score may contain no "
+                 "information\n",
                  1.96 * s->auroc_null_se);
     write_contradiction(w, source, r);
 }

@@ -76,7 +76,7 @@ static void write_guarantee(hb_writer *w, const hb_validation *v)
     hb_write(w, ": %s, %zu of %zu", c->held ? "kept" : "not kept",
              g->kind == HB_GUARANTEE_RISK ? c->k : c->n - c->k, c->n);
     if (c->n) hb_write(w, " are, %.4f", c->value);
-    if (!c->held) hb_write(w, "; as bad by chance with probability %.4f", c->p);
+    if (!c->held) hb_write(w, "; a value this bad has probability %.4f by chance", c->p);
     hb_write(w, "\n");
 }
 

@@ -217,7 +217,7 @@ static hb_status check_source(const char *source, hb_error *err)
 {
     size_t length = strlen(source);
     if (length >= 1 && length <= HB_SOURCE_BYTES && hb_utf8_valid(source, length)) return HB_OK;
-    return hb_fail(err, HB_ERR_ARGUMENT, "the labels' source is not 1 to %d bytes of UTF-8",
+    return hb_fail(err, HB_ERR_ARGUMENT, "the source of the labels must be 1 to %d bytes of UTF-8",
                    HB_SOURCE_BYTES);
 }
 

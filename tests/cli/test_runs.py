@@ -125,7 +125,7 @@ class Sizes(Runs):
         before = self.results(self.dir / "r.db")
         out, err = self.score(14, "r.db")
         self.assertIn("14 of 14 samples scored", err)
-        self.assertIn("has 26 more samples, which -n 14 leaves out here", err)
+        self.assertIn("the run has 26 more samples; -n 14 leaves them out", err)
         self.assertNotIn("tokens evaluated", err)
         self.assertEqual(out, self.score(14, "few.db")[0])
         self.assertEqual(self.results(self.dir / "r.db"), before)

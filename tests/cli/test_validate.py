@@ -67,7 +67,7 @@ class Validate(Case):
         self.assertAlmostEqual(result["scores"]["hbar_s"]["auroc"], calibrated["auroc"])
         self.assertIn("entropy", result["scores"])
         out, err = self.run_hbar(*arguments)
-        self.assertIn("60 of 60 samples have prompts that the calibration had", err)
+        self.assertIn("60 of 60 samples have prompts of the calibration", err)
         self.assertIn("AURC", out)
         other = json.loads(Path(calibrated["parameters"]).read_text())
         other["model"]["name"] = "other"
@@ -196,7 +196,7 @@ class Validate(Case):
         params = self.params([("hbar_s", 2, ">=")], model=self.model_of(run))
         self.fails("validate", "--params", params, "--run", run, "--grade", "f1",
                    says="r.db: --grade: the run has labels, not answers")
-        self.fails("validate", "--params", params, "--scores", run, "--grade", "f1", code=USAGE, says="--grade is not for")
+        self.fails("validate", "--params", params, "--scores", run, "--grade", "f1", code=USAGE, says="--grade cannot be used with --scores")
 
     def test_a_split_is_scored_as_calibrated(self):
         """The default token limit is that of the calibration."""
@@ -222,7 +222,7 @@ class Validate(Case):
         first = rows("a.jsonl", range(30), "q")
         path = self.run_json("calibrate", "--model", MODEL, "--data", first, "-o", self.dir, *FAST)["parameters"]
         arguments = ["validate", "--params", path, "--model", MODEL, "-o", self.dir, "--draws", 0, "--data"]
-        warning = "warning: {} of {} samples have prompts that the calibration had"
+        warning = "warning: {} of {} samples have prompts of the calibration"
         for data, n, shared in [(rows("b.jsonl", range(100, 130), "q"), 30, 0), (rows("c.jsonl", range(30), "t"), 30, 30),
                                 (rows("d.jsonl", range(15, 55), "q"), 40, 15)]:
             _, err = self.run_hbar(*arguments, data)
