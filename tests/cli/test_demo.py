@@ -197,7 +197,7 @@ class Demo(unittest.TestCase):
                               (["calibrate", "--grade", "fuzzy"], "--grade"),
                               (["sweep", "--data", "x.csv", "--grade", "f1"], "--grade goes with --run"),
                               (["validate", "--params", "p", "--run", "r", "--min-f1", "1"], "--min-f1 needs"),
-                              (["validate", "--params", "p", "--scores", "s", "--grade", "f1"], "--grade is not for --scores"),
+                              (["validate", "--params", "p", "--scores", "s", "--grade", "f1"], "--grade cannot be used with --scores"),
                               (["export", "--run", "r", "--min-f1", "0.3"], "--min-f1 needs --grade f1")]:
             result = self.hbar(*args)
             self.assertEqual(result.returncode, 2)
