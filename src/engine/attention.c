@@ -72,15 +72,12 @@ static void attend(const void *context, int32_t item, int32_t thread)
     size_t dim = (size_t)c->head_dim;
     int32_t group = a->batch->group, from[HB_QUERY_ROWS], to[HB_QUERY_ROWS];
     int32_t window = m->layers[a->layer].window, first = span->position + block->first / group;
-    float max[HB_QUERY_ROWS], sum[HB_QUERY_ROWS];
+    float max[HB_QUERY_ROWS], sum[HB_QUERY_ROWS] = {0};
     float *q = a->w->thread_heads + (size_t)thread * 2 * HB_QUERY_ROWS * c->padded;
     float *acc = q + HB_QUERY_ROWS * c->padded;
     size_t at[HB_QUERY_ROWS];
     gather_queries(a, block, head, q, at);
-    for (int32_t r = 0; r < block->n; r++) {
-        max[r] = -INFINITY;
-        sum[r] = 0;
-    }
+    for (int32_t r = 0; r < block->n; r++) max[r] = -INFINITY;
     memset(acc, 0, (size_t)block->n * c->padded * sizeof *acc);
     hb_attend job = {.q = q,
                      .n_queries = block->n,
