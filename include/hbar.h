@@ -54,7 +54,7 @@ typedef enum hb_status {
     HB_ERR_CALLBACK     /* a visitor function of the caller failed */
 } hb_status;
 
-/* The status in a few words: "ok", "bad argument" ...; "unknown" for a number that is no status. */
+/* The status in a few words: "ok", "bad argument" ...; "unknown" for any other number. */
 HB_API const char *hb_status_name(hb_status status);
 
 typedef struct hb_error {
@@ -493,7 +493,7 @@ typedef enum hb_aggregation {
 HB_API size_t hb_aggregation_count(void); /* aggregations are numbered from 0 */
 /* Whether samples have a value of this aggregation. False for tail5, which stands for another one. */
 HB_API bool hb_aggregation_is_measured(hb_aggregation aggregation);
-/* "tail5", "top5", "mean" ...; "unknown" for a number that is no aggregation. */
+/* "tail5", "top5", "mean" ...; "unknown" for any other number. */
 HB_API const char *hb_aggregation_name(hb_aggregation aggregation);
 HB_API bool hb_aggregation_find(const char *name, hb_aggregation *aggregation);
 
@@ -892,8 +892,8 @@ typedef struct hb_dataset_options {
     bool unlabelled;        /* also read rows of a prompt and a response without a label, for hb_judge;
                                hb_score needs labels */
     size_t shots;           /* examples shown before each prompt, at most HB_SHOTS_MAX */
-    const char *shots_path; /* file from which the examples are drawn; NULL: the data. A prompt never
-                               shows itself */
+    const char *shots_path; /* file from which the examples are drawn; NULL: the data. A row is never an
+                               example in its own prompt */
     uint64_t n_samples;     /* number of samples to draw; 0: all */
     uint64_t seed;          /* seed of the draws, which are the same on every platform */
     bool strict;            /* a broken row is an error */
@@ -963,15 +963,15 @@ typedef struct hb_given {
                                      of; empty for a token that has none */
 } hb_given;
 
-/* Tokenizes a prompt as hb_chat_prompt does, and an answer as the model would have continued it. The
- * answer never becomes control tokens, whatever it spells.
+/* Tokenizes a prompt as hb_chat_prompt does, and a given answer as the model would have generated it.
+ * Text of the answer never becomes a control token.
  *
- * Without a chat, and in HB_CHAT_PREPARED, one space goes between them if both lack white space there
- * and the answer begins neither with closing punctuation nor in a script without spaces. With a chat,
- * what its template writes there goes there: white space, unless the answer begins with some, becomes
- * part of the answer, other text part of the prompt. A block of reasoning that the template opens is
- * closed, unless the answer closes it. The answer's last token is the one by which the template ends
- * the turn, if it is one that ends a turn (hb_token_is_end); without a chat there is no such token.
+ * Without a chat, and in HB_CHAT_PREPARED, one space is inserted between them if neither has white
+ * space there and the answer begins neither with closing punctuation nor in a script without spaces.
+ * With a chat, the template's text is inserted: its white space becomes part of the answer, unless the
+ * answer begins with white space, and other text part of the prompt. If the template opens a block of
+ * reasoning, it is closed, unless the answer closes it. If the template ends a turn with a token that
+ * ends a turn (hb_token_is_end), this is the answer's last token; without a chat there is none.
  *
  * HB_ERR_ARGUMENT for an answer without a token; else as hb_chat_prompt. Release with hb_given_free. */
 HB_API hb_status hb_given_tokenize(const hb_model *model, const hb_chat *chat, const char *system,
@@ -1036,12 +1036,11 @@ typedef struct hb_run_counts {
 } hb_run_counts;
 
 /* Creates the run, or opens an existing run to continue it. A larger n_samples extends the run:
- * hb_score then generates what is missing, and the run becomes the one of that many samples. With a
- * smaller one, hb_score, hb_run_count and all that reads this hb_run regard only the samples that
- * hb_score has met in its dataset; the file keeps the others. HB_ERR_MISMATCH when the run was created
- * with different settings; the message says which. HB_ERR_BUSY when this or another process has it open
- * for writing. HB_ERR_FORMAT when the file is not a run. While the run is open, a lock file PATH-lock
- * exists beside it. */
+ * hb_score then generates the missing samples. With a smaller one, hb_score, hb_run_count and
+ * everything that reads this hb_run use only the samples that hb_score has found in its dataset; the
+ * file keeps the others. HB_ERR_MISMATCH when the run was created with different settings; the message
+ * says which. HB_ERR_BUSY when this or another process has it open for writing. HB_ERR_FORMAT when the
+ * file is not a run. While the run is open, a lock file PATH-lock exists beside it. */
 HB_API hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run,
                                hb_error *err);
 /* Opens an existing run for reading. The run may still be written to by another process, and its folder
@@ -1052,8 +1051,8 @@ HB_API void hb_run_close(hb_run *run);
 HB_API const hb_run_settings *hb_run_get_settings(const hb_run *run);
 /* The name of the run's score number i, from 0; NULL beyond the last. */
 HB_API const char *hb_run_score_name(const hb_run *run, size_t i);
-/* Whether the run has a score of that name. A score with tail5 ("entropy", "entropy:tail5") needs those
- * with top5 and bottom5, so a run from before schema 8, which has no bottom5, lacks it. */
+/* Whether the run has a score of that name. A score with tail5 ("entropy", "entropy:tail5") needs the
+ * scores with top5 and bottom5. Runs before schema 8 have no bottom5, so they do not have it. */
 HB_API bool hb_run_has_score(const hb_run *run, const char *name);
 HB_API hb_status hb_run_count(hb_run *run, hb_run_counts *counts, hb_error *err);
 
@@ -1133,15 +1132,15 @@ typedef struct hb_score_options {
     bool (*cancelled)(void *user);
     void *user;
     hb_score_work *work; /* filled in at the end; may be NULL */
-    const hb_chat *chat; /* that the run's settings name; NULL: the format of that name, or none */
+    const hb_chat *chat; /* the chat of the run's settings; NULL: the format of that name, or none */
     const hb_abstain_list
-        *abstains; /* for grading, as the run's settings say; NULL: the built-in list */
+        *abstains; /* for grading, as in the run's settings; NULL: the built-in list */
 } hb_score_options;
 HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 
-/* Pass 1: for each sample missing from the run, evaluates its given response (hb_given_tokenize) or,
- * where it has none, generates one greedy answer, without halting. Given responses are evaluated whole,
- * whatever max_tokens. Each sample's scores are stored at the end of the evaluation in which it
+/* Pass 1: for each sample that the run lacks, evaluates the given response (hb_given_tokenize) or,
+ * without one, generates one greedy answer, without halting. Given responses are evaluated whole,
+ * regardless of max_tokens. Each sample's scores are stored at the end of the evaluation in which it
  * finishes. When the label comes from grading the answer, generation stops at the end of the answer's
  * line. Samples are evaluated in batches, limited by the session's number of sequences and its cache;
  * tokens that prompts share are evaluated once. The results equal those of evaluating each sample
@@ -1205,24 +1204,24 @@ typedef struct hb_table_options {
 } hb_table_options;
 HB_API hb_table_options hb_table_defaults(void); /* those named above, not strict, no hook */
 
-/* A file of scores and labels: CSV with a header line, divided by commas, semicolons or tabs, or JSON,
- * and all else as hb_dataset_open takes it. */
+/* A file of scores and labels: CSV with a header line and commas, semicolons or tabs, or JSON, in all
+ * variants that hb_dataset_open reads. */
 typedef struct hb_table hb_table;
 
-/* Opens it for its columns. Errors as hb_dataset_open. */
+/* Opens a table and reads its columns' names. Errors as hb_dataset_open. */
 HB_API hb_status hb_table_open(const char *path, hb_table **table, hb_error *err);
 HB_API void hb_table_close(hb_table *table);
 
-/* The columns' names [*n], of JSON those of the first 100 objects that have any. Valid as long as the
- * table. */
+/* The names of the columns [*n]; for JSON, those of the first 100 objects that have any. Valid as long
+ * as the table. */
 HB_API const char *const *hb_table_columns(const hb_table *table, size_t *n);
 
-/* Reads scores and labels. Of columns' names, letter case matters only where two differ by nothing
- * else. A score with tail5 ("entropy") is the column of that name or, if there is none, the columns of
- * the scores with top5 and bottom5. A label is 0 or 1, true or false, yes or no, or a word that says of
- * itself what it means: hallucinated, faithful, pass, fail, correct, wrong ... A score is a finite
- * number. An empty score marks a sample that was not scored and is passed over as broken, too. Of
- * several scores a row needs all, so that they are of the same samples. */
+/* Reads scores and labels. The case of letters in columns' names matters only if two names differ in
+ * nothing else. A score with tail5 ("entropy") is the column of that name or, if there is none, the
+ * columns of the scores with top5 and bottom5. A label is 0 or 1, true or false, yes or no, or an
+ * unambiguous word: hallucinated, faithful, pass, fail, correct, wrong ... A score is a finite number.
+ * A row with an empty score, which marks a sample that was not scored, is skipped as broken. A row
+ * needs all of several scores, so that they belong to the same samples. */
 HB_API hb_status hb_table_scores(hb_table *table, const hb_table_options *options,
                                  hb_score_table *scores, hb_error *err);
 
@@ -1261,9 +1260,9 @@ typedef struct hb_label_options {
 } hb_label_options;
 HB_API hb_label_options hb_label_defaults(void); /* those named above, not strict, no hook */
 
-/* Reads labels of samples from a table. Ids are read as hb_dataset_open reads them, labels as
- * hb_table_scores does. A row whose label is empty is passed over. HB_ERR_DATA when no row has a label;
- * other errors as for hb_table_scores. Release with hb_labels_free. */
+/* Reads labels of samples from a table. Ids are read as by hb_dataset_open, labels as by
+ * hb_table_scores. A row with an empty label is skipped. HB_ERR_DATA when no row has a label; other
+ * errors as for hb_table_scores. Release with hb_labels_free. */
 HB_API hb_status hb_table_labels(hb_table *table, const hb_label_options *options, hb_labels *labels,
                                  hb_error *err);
 
@@ -1283,15 +1282,14 @@ typedef struct hb_set_labels_counts {
     char unknown[64];  /* one of the unknown ids, as one line; empty if there is none */
 } hb_set_labels_counts;
 
-/* Sets the labels of a run's finished samples, all or none. A label set stands before the label that
- * the data or the grade gives, which the run keeps. HB_ERR_DATA, and nothing is changed, when an id has
- * two different labels, when several samples have an id that is given, or when no sample has any id
- * that is given. HB_ERR_BUSY when this or another process has the run open for writing. `options` may
- * be NULL. */
+/* Sets labels of a run's finished samples, all or none. A label that is set replaces the label of the
+ * data or of the grade, which the run keeps. HB_ERR_DATA, and nothing is changed, when an id has two
+ * different labels, when several samples have one of the given ids, or when no sample has any of them.
+ * HB_ERR_BUSY when this or another process has the run open for writing. `options` may be NULL. */
 HB_API hb_status hb_run_set_labels(const char *path, const hb_labels *labels,
                                    const hb_set_labels_options *options, hb_set_labels_counts *counts,
                                    hb_error *err);
-/* Takes all labels set back; *n is their number. Errors as hb_run_set_labels. */
+/* Removes all labels that were set; *n is their number. Errors as hb_run_set_labels. */
 HB_API hb_status hb_run_clear_labels(const char *path, uint64_t *n, hb_error *err);
 
 /* ---- Calibrate: pass 2 ------------------------------------------------------------------------- */
@@ -1595,15 +1593,15 @@ HB_API void hb_validation_free(hb_validation *validation);
 /* The calibration of one score. */
 typedef struct hb_calibrated_score {
     char *name;
-    char *tail; /* the measured score that it is in its direction: for "hbar_s", a tail5, the name of
-                   the one with top5 or bottom5; the same as `name` for other scores */
+    char *tail; /* the measured score in its direction: for a tail5 such as "hbar_s", the name of the
+                   score with top5 or bottom5; for other scores the same as `name` */
     double tau;
     hb_direction direction;
     double auroc, pr_auc, precision, recall, f1; /* NaN when a parameters file lacks them */
     hb_class_summary by_label[2];
 } hb_calibrated_score;
 
-/* How well a signal tells the hallucinated tokens of given responses from the others. */
+/* How well a signal separates the hallucinated tokens of given responses from the others. */
 typedef struct hb_token_score {
     const hb_signal *signal;
     hb_direction direction; /* of the signal's calibrated score, else as hb_signal_risky, else HIGH */
@@ -1658,9 +1656,8 @@ typedef struct hb_calibration_result {
     hb_sweep_result sweep; /* for the calibrated score, like the next four fields */
     hb_uncertainty uncertainty;
     hb_map map;
-    bool contradicts_signal;  /* the score's signal (hb_signal_risky) ranks these labels the other way
-                                 round, beyond chance, and options->sweep did not ask for that direction
-                               */
+    bool contradicts_signal;  /* these labels contradict the score's signal (hb_signal_risky), beyond
+                                 chance, and options->sweep did not ask for their direction */
     double brier;             /* mean (P_fail - label)^2 on these samples, with P_fail from the map */
     hb_halting halting;       /* set if has_halting: halting on the run by the score's signal */
     bool has_halting;         /* false for a table or a joint model */
@@ -1766,8 +1763,8 @@ typedef struct hb_validation_result {
     bool has_quadrants, has_halting;
     hb_token_report tokens; /* as in hb_calibration_result */
     size_t n;               /* samples */
-    size_t n_shared;        /* set if knows_shared: samples whose prompts the calibration had, too */
-    bool knows_shared;      /* false for a table, and if the parameters or the run have no prompts */
+    size_t n_shared;   /* set if knows_shared: samples whose prompts were also in the calibration */
+    bool knows_shared; /* false for a table, and if the parameters or the run have no prompts */
 } hb_validation_result;
 
 /* Lists the scores that a validation reads. First come the scores of the joint model or, without one,
@@ -1787,8 +1784,8 @@ HB_API hb_status hb_validate_scores(const hb_params *params, const hb_score_tabl
                                     hb_validation_result *result, hb_error *err);
 
 /* Like hb_validate_scores, for a run. Reads the run once. Also adds the effect of halting and the
- * number of samples whose prompts the calibration had. Prompts are compared by the first 64 bits of
- * their SHA-256, without examples. `grading` as for hb_run_table. */
+ * number of samples whose prompts were also in the calibration. Prompts are compared by the first 64
+ * bits of their SHA-256, without examples. `grading` as for hb_run_table. */
 HB_API hb_status hb_validate_run(const hb_params *params, hb_run *run, const hb_grading *grading,
                                  const hb_bootstrap_options *bootstrap, hb_validation_result *result,
                                  hb_error *err);

@@ -17,25 +17,26 @@
 #include "data/records.h"
 #include "hbar.h"
 
-/* ---- Help: files, and what was told of broken rows --------------------------------------------- */
+/* ---- Help: files, and messages of broken rows ---------------------------------------------------- */
 
 static char dir[] = "/tmp/hbar_test_data_XXXXXX";
-static char path[64];    /* the file under test */
-static char told[65536]; /* messages of on_broken, each ending in a newline, without the directory */
+static char path[64]; /* the file under test */
+static char
+    messages[65536]; /* messages of on_broken, each ending in a newline, without the directory */
 static unsigned n_told;
 
 static void forget(void)
 {
-    told[0] = '\0';
+    messages[0] = '\0';
     n_told = 0;
 }
 
 static void on_broken(void *user, const char *message)
 {
-    assert_ptr_equal(user, told);
+    assert_ptr_equal(user, messages);
     assert_memory_equal(message, dir, strlen(dir));
-    size_t used = strlen(told);
-    snprintf(told + used, sizeof told - used, "%s\n", message + strlen(dir) + 1);
+    size_t used = strlen(messages);
+    snprintf(messages + used, sizeof messages - used, "%s\n", message + strlen(dir) + 1);
     n_told++;
 }
 
@@ -87,7 +88,7 @@ static hb_dataset_options asking(uint64_t n_samples, uint64_t seed)
 {
     forget();
     return (hb_dataset_options){
-        .n_samples = n_samples, .seed = seed, .on_broken = on_broken, .user = told};
+        .n_samples = n_samples, .seed = seed, .on_broken = on_broken, .user = messages};
 }
 
 static hb_dataset *open_with(hb_dataset_options options)
@@ -236,7 +237,7 @@ static void test_general(void **state)
         "{\"ID\":\"3\",\"user_query\":\"Q\",\"chatgpt_response\":\"B\",\"hallucination\":\"maybe\"}\n");
     hb_dataset *dataset = open_all();
     assert_string_equal(hb_dataset_get_info(dataset)->format, "halueval_general");
-    assert_string_equal(told, "f:3: label 'maybe' is neither 0 nor 1\n");
+    assert_string_equal(messages, "f:3: label 'maybe' is neither 0 nor 1\n");
     next_is(dataset, 0, "general_0", 0,
             "Question: Q\n\nProposed answer: A\n\nIs this answer truthful? Answer 'Yes' or 'No':");
     next_is(dataset, 1, "general_1", 1,
@@ -281,7 +282,7 @@ static void test_forced_format(void **state)
     options.format = "generic";
     hb_dataset *dataset = open_with(options);
     assert_string_equal(hb_dataset_get_info(dataset)->format, "generic");
-    assert_string_equal(told, "f:1: field 'label' is missing\n");
+    assert_string_equal(messages, "f:1: field 'label' is missing\n");
     next_is(dataset, 0, "a", 1, "p");
     hb_dataset_close(dataset);
 
@@ -301,7 +302,7 @@ static void test_detection(void **state)
     assert_string_equal(hb_dataset_get_info(dataset)->format, "generic");
     assert_int_equal(hb_dataset_get_info(dataset)->n_broken, 3);
     assert_int_equal(n_told, 3);
-    assert_memory_equal(told, "f:1: field 'label' is missing\nf:2: ", 35);
+    assert_memory_equal(messages, "f:1: field 'label' is missing\nf:2: ", 35);
     assert_string_equal(ids(dataset), "x ");
 
     put("{\"first\":1,\"se\\ncond\":2}\n{\"third\":3}\n");
@@ -387,7 +388,7 @@ static void test_ids_count_broken_rows(void **state)
     at_end(dataset);
     hb_dataset_close(dataset);
     assert_int_equal(n_told, 1);
-    assert_memory_equal(told, "f:3: ", 5);
+    assert_memory_equal(messages, "f:3: ", 5);
 }
 
 static const struct {
@@ -433,10 +434,10 @@ static void test_broken_rows(void **state)
             hb_dataset *dataset = open_all();
             assert_int_equal(hb_dataset_get_info(dataset)->n_rows, 2);
             assert_int_equal(hb_dataset_get_info(dataset)->n_broken, 1);
-            assert_int_equal(strncmp(told, "f:3: ", 5), 0);
-            if (!strstr(told, broken_rows[i].reason))
-                fail_msg("\"%s\" lacks \"%s\"", told, broken_rows[i].reason);
-            assert_null(strstr(told, "JSON_")); /* Jansson's flags mean nothing to a user */
+            assert_int_equal(strncmp(messages, "f:3: ", 5), 0);
+            if (!strstr(messages, broken_rows[i].reason))
+                fail_msg("\"%s\" lacks \"%s\"", messages, broken_rows[i].reason);
+            assert_null(strstr(messages, "JSON_")); /* Jansson's flags mean nothing to a user */
             assert_string_equal(ids(dataset), "a b ");
             assert_int_equal(n_told, 1); /* not again in the second pass */
 
@@ -458,7 +459,7 @@ static void test_broken_halueval(void **state)
         "{\"document\":\"D\",\"hallucinated_summary\":\"H\"}\n"
         "{\"document\":\"E\",\"right_summary\":\"R\",\"hallucinated_summary\":\"H\"}\n");
     hb_dataset *dataset = open_all();
-    assert_string_equal(told,
+    assert_string_equal(messages,
                         "f:2: field 'hallucinated_summary' is an object: name a field of it, like "
                         "'hallucinated_summary.x'\n"
                         "f:3: field 'right_summary' is missing\n");
@@ -478,8 +479,8 @@ static void test_nul_byte(void **state)
     put_bytes(rows, sizeof rows - 1);
     assert_string_equal(ids(open_all()), "a c ");
     assert_int_equal(n_told, 2);
-    assert_memory_equal(told, "f:2: ", 5);
-    assert_non_null(strstr(told, "\nf:3: "));
+    assert_memory_equal(messages, "f:2: ", 5);
+    assert_non_null(strstr(messages, "\nf:3: "));
     put_bytes("\0\0\0\0", 4);
     refused(asking(0, 0), HB_ERR_FORMAT, "f:1: is neither text nor JSON: it has zero bytes");
 }
@@ -514,10 +515,10 @@ static void test_array_resynchronises(void **state)
     put("[,\n" GOOD("a") ",\n,{\"id\":\"raw\nnewline\"},{\"x\":[[[},\n" GOOD("b") ",\n]");
     assert_string_equal(ids(open_all()), "a b ");
     assert_int_equal(n_told, 5);
-    assert_memory_equal(told,
+    assert_memory_equal(messages,
                         "f:1: a comma without a record\nf:3: a comma without a record\nf:3: ", 65);
-    assert_non_null(strstr(told, "\nf:4: "));
-    assert_non_null(strstr(told, "\nf:6: a comma without a record\n"));
+    assert_non_null(strstr(messages, "\nf:4: "));
+    assert_non_null(strstr(messages, "\nf:6: a comma without a record\n"));
 }
 
 static void test_truncated_line(void **state)
@@ -526,7 +527,7 @@ static void test_truncated_line(void **state)
     put(GOOD("a") "\n{\"id\":\"b\",\"prom");
     assert_string_equal(ids(open_all()), "a ");
     assert_int_equal(n_told, 1);
-    assert_memory_equal(told, "f:2: ", 5);
+    assert_memory_equal(messages, "f:2: ", 5);
 }
 
 static void test_nothing_usable(void **state)
@@ -608,7 +609,7 @@ static void test_not_utf8(void **state)
             "f:1: not UTF-8: byte 0xF9 at byte 13 of the record; if it is Latin-1");
     put(GOOD("a") "\n{\"prompt\":\"caf\xE9\",\"label\":1}\n");
     assert_string_equal(ids(open_all()), "a ");
-    assert_memory_equal(told, "f:2: not UTF-8: byte 0xE9 at byte 15", 36);
+    assert_memory_equal(messages, "f:2: not UTF-8: byte 0xE9 at byte 15", 36);
 }
 
 static void test_unreadable(void **state)
@@ -636,7 +637,7 @@ static void test_deep_nesting(void **state)
                 close, GOOD("b"));
         fclose(file);
         assert_string_equal(ids(open_all()), "a b ");
-        assert_int_equal(strncmp(told, "f:2: maximum parsing depth reached", 34), 0);
+        assert_int_equal(strncmp(messages, "f:2: maximum parsing depth reached", 34), 0);
         assert_int_equal(n_told, 1);
     }
     free(open);
@@ -659,7 +660,7 @@ static void test_huge_record(void **state)
                     GOOD("a"), prompt, GOOD("b"));
             fclose(file);
             assert_string_equal(ids(open_all()), over ? "a b " : "a big b ");
-            assert_string_equal(told, over ? "f:2: the record is larger than 16 MiB\n" : "");
+            assert_string_equal(messages, over ? "f:2: the record is larger than 16 MiB\n" : "");
         }
         free(prompt);
     }
@@ -890,7 +891,7 @@ static hb_table_options columns(const char *score, const char *label)
                               .n_scores = score != NULL,
                               .label_column = label,
                               .on_broken = on_broken,
-                              .user = told};
+                              .user = messages};
 }
 
 static hb_score_table read_table(hb_table_options options)
@@ -915,7 +916,7 @@ static void table_refused(hb_table_options options, hb_status status, const char
 static void holds_two(hb_table_options options)
 {
     hb_score_table table = read_table(options);
-    assert_string_equal(told, "");
+    assert_string_equal(messages, "");
     assert_int_equal(table.n, 2);
     assert_int_equal(table.n_broken, 0);
     assert_true(table.scores[0] == 0.5 && table.scores[1] == -2.25);
@@ -1067,8 +1068,8 @@ static void test_table_of_several_scores(void **state)
         options.score_columns = names;
         options.n_scores = 2;
         hb_score_table table = read_table(options);
-        assert_string_equal(told, i ? "f:3: a is empty: the sample was not scored\n"
-                                    : "f:4: a is empty: the sample was not scored\n");
+        assert_string_equal(messages, i ? "f:3: a is empty: the sample was not scored\n"
+                                        : "f:4: a is empty: the sample was not scored\n");
         assert_int_equal(table.n, 3);
         assert_int_equal(table.n_scores, 2);
         assert_int_equal(table.n_broken, 1);
@@ -1117,8 +1118,8 @@ static void broken_in_table(const char *format, const char *row, const char *rea
     hb_score_table_free(&table);
     assert_int_equal(n_told, 1);
     snprintf(expected, sizeof expected, "f:4: %s", reason);
-    if (strncmp(told, expected, strlen(expected)) != 0)
-        fail_msg("\"%s\" is not \"%s\"", told, expected);
+    if (strncmp(messages, expected, strlen(expected)) != 0)
+        fail_msg("\"%s\" is not \"%s\"", messages, expected);
 
     hb_table_options options = columns(NULL, NULL);
     options.strict = true;
@@ -1205,7 +1206,7 @@ static void test_table_unscored_first(void **state)
     hb_score_table table = read_table(columns(NULL, NULL));
     assert_int_equal(table.n, 1);
     assert_int_equal(table.n_broken, 1);
-    assert_string_equal(told, "f:1: field 'hbar_s' is missing\n");
+    assert_string_equal(messages, "f:1: field 'hbar_s' is missing\n");
     hb_score_table_free(&table);
 }
 
@@ -1243,7 +1244,7 @@ static void test_table_of_empty_objects(void **state)
     hb_score_table table = read_table(columns(NULL, NULL));
     assert_int_equal(table.n, 2);
     assert_int_equal(table.n_broken, 150);
-    assert_memory_equal(told, "f:1: field 'score' is missing\n", 30);
+    assert_memory_equal(messages, "f:1: field 'score' is missing\n", 30);
     hb_score_table_free(&table);
 }
 
@@ -1312,7 +1313,7 @@ static void test_table_many(void **state)
     hb_score_table table = read_table(columns(NULL, NULL));
     char expected[80];
     snprintf(expected, sizeof expected, "f:%d: score 'y' is not a finite number\n", 2 + 2 * N);
-    assert_string_equal(told, expected);
+    assert_string_equal(messages, expected);
     assert_int_equal(table.n, N);
     for (int i = 0; i < N; i++) {
         assert_true(table.scores[i] == i + 0.25);

@@ -87,7 +87,7 @@ static void test_bare_prompts(void **state)
     hb_model_close(model);
 }
 
-/* In byte-level vocabularies, a word is split off before it is merged. */
+/* In byte-level vocabularies, texts are divided into words before merging. */
 static void test_byte_level(void **state)
 {
     char text[128];
@@ -142,7 +142,7 @@ static void test_formats(void **state)
 #define TURNS "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 #define ASKS  "{% if add_generation_prompt %}<|im_start|>assistant\n"
 
-/* What a template writes about reasoning before an answer belongs to the prompt. */
+/* Text of a template about reasoning before an answer belongs to the prompt. */
 static void test_reasoning(void **state)
 {
     static const char thinks[] = "{% for m in messages %}<|im_start|>{{ m.role }}\n"
@@ -159,7 +159,7 @@ static void test_reasoning(void **state)
         {thinks, "a", "[/][t][h][i][n][k][>][<0x0A>][<0x0A>]", "[a][<|im_end|>]"},
         {thinks, "<think>b</think>a", "[a][n][t][<0x0A>]",
          "[<][t][h][i][n][k][>][b][<][/][t][h][i][n][k][>][a][<|im_end|>]"},
-        /* a template that takes no answers, and one whose turns nothing ends */
+        /* a template that accepts no answers, and one without ends of turns */
         {"{% if messages|length > 1 %}{{ raise_exception('no') }}{% endif %}{{ messages[0].content }}=",
          "a", "[=]", "[a]"},
         {"{% for m in messages %}{{ m.content }}:{% endfor %}", "a", "[:]", "[a]"},
@@ -182,7 +182,8 @@ static void test_reasoning(void **state)
     hb_model_close(model);
 }
 
-/* A prompt that carries its markers is joined like a bare one; after a control token comes no space. */
+/* A prompt that contains its markers is joined like a bare one; no space is inserted after a control
+ * token. */
 static void test_prepared(void **state)
 {
     static const struct {
@@ -225,7 +226,7 @@ static void test_characters(void **state)
 {
     (void)state;
     hb_model *model = open_vocab(tiny_model("f32"));
-    check_characters(model, "it", "the sun", "0-3 3-7 "); /* the space between is none of them */
+    check_characters(model, "it", "the sun", "0-3 3-7 "); /* without the space between */
     check_characters(model, "it", " the sun", "0-4 4-8 ");
     check_characters(model, "it", "\xC3\xA9 a", "0-0 0-1 0-1 1-3 ");
     check_characters(model, "it\n", "\xF0\x9F\x98\x80!", "0-1 0-1 0-1 0-1 1-2 ");
@@ -349,8 +350,8 @@ static void test_as_generated(void **state)
     close_fixture(&f);
 }
 
-/* A given answer goes on where a generation halts, and tells of that step. Its scores are those of all
- * steps, also where only scores are kept. */
+/* A given answer continues where a generation halts, and reports that step. Its scores are over all
+ * steps, also with scores only. */
 static void test_alarm(void **state)
 {
     static const char prompt[] = "Question: What is the capital of Cuba?\nAnswer:";
@@ -401,7 +402,7 @@ static void test_alarm(void **state)
 
 enum { N_ROWS = 6 };
 
-/* What a run holds of each sample. */
+/* The contents of a run for each sample. */
 typedef struct outcome {
     char id[16], text[256], reason[256];
     hb_sample_status status;
@@ -437,8 +438,8 @@ static hb_status take_sample(void *user, const hb_run_sample *s)
 
 static int n_passes, n_checked;
 
-/* Runs pass 1 on a text of rows, with two sequences, and returns what the run holds. Expects a failure
- * that says so, unless `says` is NULL. */
+/* Runs pass 1 on a text of rows, with two sequences, and returns the run's contents. Expects a failure
+ * with this message, unless `says` is NULL. */
 static outcomes run_rows(const fixture *f, const char *dir, const char *rows, int32_t max_tokens,
                          const char *says)
 {
@@ -507,7 +508,7 @@ static outcomes run_pass(const fixture *f, const char *dir, const char *rows, in
     return run_rows(f, dir, rows, max_tokens, NULL);
 }
 
-/* Pass 1 on what it generated itself gives the same scores, bit for bit. */
+/* Pass 1 on its own generated answers gives the same scores, bit for bit. */
 static void test_pass_1_as_generated(void **state)
 {
     static const char *const prompts[N_ROWS] = {
@@ -608,7 +609,7 @@ static double p_yes_after(const fixture *f, const char *prompt)
     return yes / (yes + no);
 }
 
-/* What check_judgement compares. */
+/* The fixture of check_judgement. */
 static const fixture *judging;
 
 static hb_status check_judgement(void *user, const hb_run_sample *s)
@@ -647,8 +648,8 @@ static void test_judgements(void **state)
     close_fixture(&f);
 }
 
-/* A response without a label is graded, whole. One that does not fit is skipped, and where there is
- * none, one is generated. */
+/* A whole response without a label is graded. A response that does not fit is skipped. Without a
+ * response, one is generated. */
 static void test_pass_1_of_others(void **state)
 {
     char rows[4096];

@@ -170,7 +170,7 @@ static void expect_refused(const char *at)
     assert_int_equal(status, 0);
 }
 
-/* The reason is told where a run cannot be written. */
+/* If a run cannot be written, the message gives the reason. */
 static void test_places(void **state)
 {
     hb_error err;

@@ -1,4 +1,4 @@
-/* What a file is, for messages about files of the wrong kind. */
+/* Kinds of files, for messages about files of the wrong kind. */
 #ifndef HB_BASE_KIND_H
 #define HB_BASE_KIND_H
 

@@ -1,4 +1,4 @@
-/* The tokens of a given answer: what the model would have generated if it had written this answer. */
+/* The tokens of a given answer: those that the model would have generated for this answer. */
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -70,8 +70,8 @@ static bool is_blank(const char *bytes, size_t n)
     return i == n;
 }
 
-/* Adds what the chat writes before an answer, of which `lead` [n] comes after the prompt. An answer
- * that has its reasoning with it begins right after the prompt. */
+/* Adds the chat's text before an answer. Its part `lead` [n] comes after the prompt. An answer that
+ * contains its reasoning begins right after the prompt. */
 static bool add_lead(joining *j, const char *lead, size_t n, const char *answer, size_t n_answer)
 {
     hb_reasoning r = hb_chat_reasoning(j->chat);
@@ -117,9 +117,9 @@ static hb_status find_end(const hb_model *model, const hb_rendered *r, int32_t *
     return HB_OK;
 }
 
-/* Looks at what the chat makes of a short conversation: what it writes between the prompt and the
- * answer, in *asked and *answered, and the token that ends the answer. A template that refuses it, or
- * writes a prompt that is not the beginning of the conversation, tells nothing. */
+/* Renders a short conversation to find the chat's text between prompt and answer, and the token that
+ * ends the answer. Finds nothing if the template refuses the conversation, or if its prompt is not the
+ * beginning of its conversation. */
 static hb_status look_at(joining *j, hb_rendered *answered, size_t *lead, size_t *n_lead, hb_error *err)
 {
     static const hb_message talk[] = {{HB_ROLE_USER, "Hello", 5}, {HB_ROLE_ASSISTANT, "x", 1}};

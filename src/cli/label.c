@@ -135,7 +135,7 @@ static int clear_labels(const labelling *l)
     uint64_t n;
     if (hb_run_clear_labels(l->run_path, &n, &err)) return cli_fail(&err);
     if (l->json) return print_json(l, n);
-    cli_print("%llu labels taken back\n", (unsigned long long)n);
+    cli_print("%llu labels removed\n", (unsigned long long)n);
     return CLI_DONE;
 }
 

@@ -102,7 +102,7 @@ static int check_before(void *user)
                         v->pass1.chat.system);
 }
 
-/* What was measured, by how responses were used. */
+/* The kind of measured texts, for messages. */
 static const char *kind_of(const char *read_as)
 {
     if (strcmp(read_as, hb_read_as_name(HB_READ_RESPONSE)) == 0) return "given responses";

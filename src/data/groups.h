@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/texts.h"
 
-/* Appends what the ids of a row's samples have in common: the id without the "_cor" or "_hal" that
- * hb_dataset_next gives to the two samples of a row. False when memory runs out. */
+/* Appends the common part of the ids of a row's samples: the id without "_cor" or "_hal", which
+ * hb_dataset_next appends for the two samples of a row. False when memory runs out. */
 bool hb_groups_add_id(hb_texts *keys, const char *id);
 
 /* Numbers the groups of samples by their keys [keys->n]. Samples with equal keys get the same number,

@@ -93,8 +93,8 @@ static hb_status emit(const hb_decoder *d, hb_event_kind kind, const char *bytes
     return d->task->request.sink(d->task->request.user, &event, err);
 }
 
-/* What a token adds to the text: its bytes, or the spelling of a control token that marks reasoning,
- * without which the text would run together what the model thought and what it says. */
+/* The bytes that a token adds to the text. For a control token that marks reasoning they are its
+ * spelling, so that reasoning stays separate from the answer. */
 static const char *bytes_of(const hb_model *model, int32_t token, size_t *length)
 {
     size_t n_piece;

@@ -269,7 +269,7 @@ static hb_status read_tensors(hb_gguf *g, reader *r)
     return sort_tensors(g, r->err);
 }
 
-/* Says what the file is instead, where its first bytes show that. */
+/* Fails with the kind of the file, if its first bytes show it. */
 static hb_status not_gguf(const hb_gguf *g, hb_error *err)
 {
     static const hb_kind json = {"JSON text", NULL, "pass data with --data"};
@@ -346,7 +346,7 @@ static hb_status open_part(const char *path, hb_gguf **gguf, hb_error *err)
 
 /* ---- Split models -------------------------------------------------------------------------------- */
 
-/* What a part says about the whole model. */
+/* The metadata of a part about the whole model. */
 typedef struct split {
     int64_t no, count, n_tensors;
 } split;

@@ -104,7 +104,7 @@ static hb_status add_labels(setting *s, hb_error *err)
 
 /* ---- Checks and counts --------------------------------------------------------------------------- */
 
-/* An id that several samples have says nothing about any of them. */
+/* An id of several samples does not identify any of them. */
 static hb_status check_ambiguous(const setting *s, hb_error *err)
 {
     sqlite3_stmt *q;

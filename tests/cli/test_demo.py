@@ -94,12 +94,12 @@ class Demo(unittest.TestCase):
     def check_card(self, judged, accuracy):
         """The card's figures equal what hbar measures, up to the rounding of other kernels."""
         card = (DATA.parent / "models" / "README.md").read_text(encoding="utf-8")
-        told = {name: (float(auroc), risky) for name, auroc, risky in
-                re.findall(r"\| `(\w+)` \| ([0-9.]+) \|[^|]*\| (low|high) \|", card)}
-        self.assertEqual(set(told), set(judged["scores"]))
+        figures = {name: (float(auroc), risky) for name, auroc, risky in
+                   re.findall(r"\| `(\w+)` \| ([0-9.]+) \|[^|]*\| (low|high) \|", card)}
+        self.assertEqual(set(figures), set(judged["scores"]))
         for name, score in judged["scores"].items():
-            self.assertAlmostEqual(told[name][0], score["auroc"], delta=0.01, msg=name)
-            self.assertEqual(told[name][1], {"<=": "low", ">=": "high"}[score["direction"]], name)
+            self.assertAlmostEqual(figures[name][0], score["auroc"], delta=0.01, msg=name)
+            self.assertEqual(figures[name][1], {"<=": "low", ">=": "high"}[score["direction"]], name)
         wrong = re.search(r"hallucinations: ([0-9.]+) % of the test split and ([0-9.]+) % of the calibration", card)
         rate = judged["scores"]["hbar_s"]["hallucination_rate"]
         self.assertAlmostEqual(float(wrong[1]), 100 * rate, delta=0.5)
@@ -110,9 +110,9 @@ class Demo(unittest.TestCase):
         self.assertEqual(shown.returncode, 0, shown.stderr)
         self.assertRegex(shown.stdout, r"flags \d+ of the \d+ hallucinated and \d+ of the \d+ faithful samples")
         self.assertRegex(shown.stdout, r"Halting at the first token whose P_fail reaches 0.85 would stop\n")
-        told = re.findall(r"^  (\S+ (?:generate|validate) .*)$", shown.stdout, re.MULTILINE)
-        self.assertEqual(len(told), 2)
-        for line in told:
+        commands = re.findall(r"^  (\S+ (?:generate|validate) .*)$", shown.stdout, re.MULTILINE)
+        self.assertEqual(len(commands), 2)
+        for line in commands:
             program, *arguments = shlex.split(line)
             self.assertEqual(program, HBAR)
             done = self.hbar(*arguments)
@@ -151,8 +151,8 @@ class Demo(unittest.TestCase):
         at = judged["scores"]["hbar_s"]["at_tau"]
         self.assertEqual(sum(at[k] for k in ("tp", "fp", "tn", "fn")), len(rows("demo_test.jsonl")))
 
-        told = self.hbar("generate", "--params", out["parameters"], "What is the capital of France?")
-        self.assertEqual(told.stdout.strip(), "Paris")
+        generated = self.hbar("generate", "--params", out["parameters"], "What is the capital of France?")
+        self.assertEqual(generated.stdout.strip(), "Paris")
         halted = self.json("generate", "--params", out["parameters"], "What is the capital of Cuba?")
         self.assertTrue(halted["halted"])
         shipped = json.loads((DATA / "demo_params.json").read_text(encoding="utf-8"))
@@ -162,10 +162,10 @@ class Demo(unittest.TestCase):
 
     def test_generates_by_the_shipped_parameters(self):
         shipped = json.loads((DATA / "demo_params.json").read_text(encoding="utf-8"))
-        told = self.hbar("generate", "What is the capital of France?")
-        self.assertEqual(told.stdout.strip(), "Paris")
-        self.assertIn("no --params given: using the demo's", told.stderr)
-        self.assertNotIn("warning", told.stderr)
+        generated = self.hbar("generate", "What is the capital of France?")
+        self.assertEqual(generated.stdout.strip(), "Paris")
+        self.assertIn("no --params given: using the demo's", generated.stderr)
+        self.assertNotIn("warning", generated.stderr)
         halted = self.json("generate", "What is the capital of Cuba?")
         self.assertTrue(halted["halted"])
         self.assertEqual(halted["monitor"]["tau"], shipped["threshold"]["tau"])

@@ -9,14 +9,14 @@ GPT_2 = SHARED / "models" / "ggml-vocab-gpt-2.gguf"
 class Inspect(Case):
     def test_for_people(self):
         out, err = self.run_hbar("inspect", CHAT_MODEL, "--ctx-size", 200)
-        told = self.run_json("inspect", CHAT_MODEL, "--ctx-size", 200)
+        result = self.run_json("inspect", CHAT_MODEL, "--ctx-size", 200)
         self.assertEqual(err, "")
         self.assertIn("Runs          yes\n", out)
         self.assertIn("for a context of 200: the file, mapped, ", out)
         self.assertIn('  general.architecture = "llama" (string)\n', out)
         self.assertRegex(out, r'  tokenizer\.ggml\.tokens = \["<unk>", .*, \.\.\.\] \(\d+ of string\)\n')
         self.assertRegex(out, r"\n  blk\.0\.attn_k\.weight +F32 +32 x 32 +4\.00 KiB\n")
-        self.assertIn(f"  F32 {told['types']['F32']['tensors']:10} tensors, {told['parameters']} weights, ", out)
+        self.assertIn(f"  F32 {result['types']['F32']['tensors']:10} tensors, {result['parameters']} weights, ", out)
         self.assertIn("Chat          the file's template, similar to chatml\n", out)
         self.assertIn('Chat sample   "<|im_start|>system Be brief.<|im_end|><|im_start|>user Hello<|im_end|>', out)
         self.assertIn("Chat          no template\n", self.run_hbar("inspect", MODEL)[0])
@@ -26,9 +26,9 @@ class Inspect(Case):
         self.assertEqual(self.run_json("inspect", shy)["chat_sample"], {"text": "Hello Hi. How are you?", "error": None})
         bad = self.make_model("bad.gguf", "--chat-template", "{{ 1 + }}")
         self.assertIn('Chat error    "chat template: line 1: unexpected \'}}\'"\n', self.run_hbar("inspect", bad)[0])
-        self.assertEqual(told["memory"]["context"], 200)
-        self.assertEqual(len(told["tensors"]), told["types"]["F32"]["tensors"])
-        self.assertIn("<|im_end|>", told["metadata"]["tokenizer.chat_template"]["value"])
+        self.assertEqual(result["memory"]["context"], 200)
+        self.assertEqual(len(result["tensors"]), result["types"]["F32"]["tensors"])
+        self.assertIn("<|im_end|>", result["metadata"]["tokenizer.chat_template"]["value"])
 
     def test_texts_are_cut_and_escaped(self):
         raw = MODEL.read_bytes().replace(b"random-llama", b"\x1b[2J\xc2\x9b\xff\x7f\"\\\n\0")
@@ -54,15 +54,15 @@ class Inspect(Case):
 
     @unittest.skipUnless(GPT_2.exists(), "needs ../shared")
     def test_a_vocabulary(self):
-        told = self.run_json("inspect", GPT_2)
-        self.assertEqual((told["runs"], told["tensors"], told["memory"]), (False, [], None))
-        self.assertIn("holds no tensors", told["why_not"])
-        self.assertEqual(told["metadata"]["tokenizer.ggml.merges"]["count"], 50000)
+        result = self.run_json("inspect", GPT_2)
+        self.assertEqual((result["runs"], result["tensors"], result["memory"]), (False, [], None))
+        self.assertIn("holds no tensors", result["why_not"])
+        self.assertEqual(result["metadata"]["tokenizer.ggml.merges"]["count"], 50000)
 
     def test_parts(self):
         first = MODELS / "parts-00001-of-00003.gguf"
-        told = self.run_json("inspect", first)
-        self.assertEqual((told["parts"], told["runs"], {t["part"] for t in told["tensors"]}), (3, True, {1, 2, 3}))
+        result = self.run_json("inspect", first)
+        self.assertEqual((result["parts"], result["runs"], {t["part"] for t in result["tensors"]}), (3, True, {1, 2, 3}))
         self.assertIn(" in 3 parts\n", self.run_hbar("inspect", first)[0])
         generate = ["generate", "--cutoff", 1.1, "--max-tokens", 5, "the city", "--model"]
         self.assertEqual(self.run_hbar(*generate, first), self.run_hbar(*generate, MODEL))

@@ -154,7 +154,7 @@ class Label(Case):
         before = self.take("labelled")
         self.label(self.write("l.csv", f"id,label\n{before[4]['id']},{1 - before[4]['label']}\n"))
         self.assertNotEqual(self.rows(), before)
-        self.assertEqual(self.run_hbar("label", "--run", self.run_path, "--clear")[0], "1 labels taken back\n")
+        self.assertEqual(self.run_hbar("label", "--run", self.run_path, "--clear")[0], "1 labels removed\n")
         self.assertEqual(self.rows(), before)
         self.assertEqual(self.run_json("label", "--run", self.run_path, "--clear")["cleared"], 0)
 

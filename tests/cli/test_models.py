@@ -12,17 +12,17 @@ class Models(Case):
         """A model name is not a path: the part after its last dot or slash belongs to it."""
         for name, shown in (b"Llama 3.2 1B", "llama_3.2_1b"), (b"org/Model.v2", "org_model.v2"):
             model = self.write("model.gguf", MODEL.read_bytes().replace(b"random-llama", name))
-            told = self.run_json("score", "--quiet", "--model", model, "--data", LABELLED, "-n", 2, "--max-tokens", 1,
+            result = self.run_json("score", "--quiet", "--model", model, "--data", LABELLED, "-n", 2, "--max-tokens", 1,
                                  "--output-dir", self.dir)
-            self.assertRegex(told["run"], rf"/{shown}_run_[0-9a-f]{{8}}\.db$")
+            self.assertRegex(result["run"], rf"/{shown}_run_[0-9a-f]{{8}}\.db$")
 
     def test_long_names(self):
         model = self.dir / "long.gguf"
         subprocess.run([sys.executable, PROJECT / "tools" / "make_model.py", model, "--type", "f32", "--embd", "32",
                         "--ff", "32", "--heads", "2", "--name", "n" * 200], check=True)
-        told = self.run_json("score", "--quiet", "--model", model, "--data", LABELLED, "-n", 2, "--max-tokens", 1,
+        result = self.run_json("score", "--quiet", "--model", model, "--data", LABELLED, "-n", 2, "--max-tokens", 1,
                              "--output-dir", self.dir)
-        self.assertRegex(told["run"], r"/n{128}_run_[0-9a-f]{8}\.db$")
+        self.assertRegex(result["run"], r"/n{128}_run_[0-9a-f]{8}\.db$")
 
     def test_a_missing_pretokenizer_is_told(self):
         """Every command that opens the model warns, also with --quiet."""
@@ -43,9 +43,9 @@ class Models(Case):
         out, _ = self.run_hbar("inspect", old)
         self.assertIn("\nWarning       ", out)
         self.assertIn("'tokenizer.ggml.pre' is missing", out)
-        told = self.run_json("inspect", old)
-        self.assertEqual((told["runs"], len(told["warnings"])), (True, 1))
-        self.assertIn(str(old), told["warnings"][0])
+        result = self.run_json("inspect", old)
+        self.assertEqual((result["runs"], len(result["warnings"])), (True, 1))
+        self.assertIn(str(old), result["warnings"][0])
         self.assertEqual(self.run_json("inspect", BYTE_MODEL)["warnings"], [])
 
     def test_unknown_kernels(self):

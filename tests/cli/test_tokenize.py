@@ -16,9 +16,9 @@ class Tokenize(Case):
         ids = ",".join(i for i, _ in lines)
         text, _ = self.run_hbar("tokenize", "--model", MODEL, "--decode", f"[{ids}]")
         self.assertEqual(text, " the city \u00e9\n")
-        told = json.loads(self.run_hbar("tokenize", "--model", MODEL, "--json", "the city \u00e9\n")[0])
-        self.assertEqual([str(t) for t in told["tokens"]], ids.split(","))
-        self.assertEqual(told["n_tokens"], len(lines))
+        result = json.loads(self.run_hbar("tokenize", "--model", MODEL, "--json", "the city \u00e9\n")[0])
+        self.assertEqual([str(t) for t in result["tokens"]], ids.split(","))
+        self.assertEqual(result["n_tokens"], len(lines))
         bare, _ = self.run_hbar("tokenize", "--model", MODEL, "--no-special", "the city \u00e9\n")
         self.assertEqual(bare.splitlines(), out.splitlines()[1:])
 
@@ -37,10 +37,10 @@ class Tokenize(Case):
     @unittest.skipUnless(GPT_2.exists(), "needs ../shared")
     def test_a_vocabulary_without_weights(self):
         """A byte-level vocabulary, and a long word of one letter, which takes linear time."""
-        told = json.loads(self.run_hbar("tokenize", "--model", GPT_2, "--json", "Hello world")[0])
-        self.assertEqual((told["tokens"], told["pieces"]), ([15496, 995], ["Hello", " world"]))
-        told = json.loads(self.run_hbar("tokenize", "--model", GPT_2, "--json", "-", stdin=b"a" * 200_000)[0])
-        self.assertEqual("".join(told["pieces"]), "a" * 200_000)
+        result = json.loads(self.run_hbar("tokenize", "--model", GPT_2, "--json", "Hello world")[0])
+        self.assertEqual((result["tokens"], result["pieces"]), ([15496, 995], ["Hello", " world"]))
+        result = json.loads(self.run_hbar("tokenize", "--model", GPT_2, "--json", "-", stdin=b"a" * 200_000)[0])
+        self.assertEqual("".join(result["pieces"]), "a" * 200_000)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ PKG_CONFIG_PATH=$(dirname "$pc")
 LD_LIBRARY_PATH=$(dirname "$PKG_CONFIG_PATH")
 export PKG_CONFIG_PATH LD_LIBRARY_PATH
 
-# The file names the prefix of the build; the installed one is told by hand.
+# The file has the prefix of the build, so the test sets that of the installation.
 flags="--define-variable=prefix=$root"
 strict="-std=c11 -Wall -Wextra -Wpedantic -Werror"
 # shellcheck disable=SC2046,SC2086

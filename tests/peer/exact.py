@@ -28,21 +28,21 @@ def gelu(x):
 class Model:
     def __init__(self, path):
         file = GGUFReader(path)
-        self.tell = {name: field.contents() for name, field in file.fields.items()}
-        self.arch = self.tell["general.architecture"]
+        self.fields = {name: field.contents() for name, field in file.fields.items()}
+        self.arch = self.fields["general.architecture"]
         self.weights = {t.name: dequantize(t.data, t.tensor_type).astype(np.float64).reshape(t.shape[::-1])
                         for t in file.tensors}
-        self.n_layers, self.n_embd = self.told("block_count"), self.told("embedding_length")
-        self.heads = self.told("attention.head_count")
-        self.kv_heads = self.told("attention.head_count_kv", self.heads)
-        self.head = self.told("attention.key_length", self.n_embd // self.heads)
+        self.n_layers, self.n_embd = self.metadata("block_count"), self.metadata("embedding_length")
+        self.heads = self.metadata("attention.head_count")
+        self.kv_heads = self.metadata("attention.head_count_kv", self.heads)
+        self.head = self.metadata("attention.key_length", self.n_embd // self.heads)
         self.gemma = self.arch.startswith("gemma")
 
-    def told(self, name, default=None):
-        return self.tell.get(f"{self.arch}.{name}", default)
+    def metadata(self, name, default=None):
+        return self.fields.get(f"{self.arch}.{name}", default)
 
     def norm(self, x, name):
-        eps = self.told("attention.layer_norm_rms_epsilon")
+        eps = self.metadata("attention.layer_norm_rms_epsilon")
         return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * self.weights[name + ".weight"]
 
     def linear(self, x, name):
@@ -50,17 +50,18 @@ class Model:
 
     def frequencies(self, windowed):
         """Radians per position for each pair, and the factor of cosines and sines."""
-        n = self.told("rope.dimension_count", self.head)
+        n = self.metadata("rope.dimension_count", self.head)
         pair = np.arange(n // 2)
-        magnitude = self.told("rope.scaling.attn_factor", 1.0)
+        magnitude = self.metadata("rope.scaling.attn_factor", 1.0)
         if windowed and self.arch == "gemma3":
             return 10000.0 ** (-2 * pair / n), magnitude
-        base, kind = self.told("rope.freq_base", 10000.0), self.told("rope.scaling.type")
-        factor, original = self.told("rope.scaling.factor", 1.0), self.told("rope.scaling.original_context_length")
+        base, kind = self.metadata("rope.freq_base", 10000.0), self.metadata("rope.scaling.type")
+        factor = self.metadata("rope.scaling.factor", 1.0)
+        original = self.metadata("rope.scaling.original_context_length")
         plain = base ** (-2 * pair / n)
         divisor = self.weights.get("rope_freqs.weight", 1.0)
         if kind == "longrope":
-            long = self.told("context_length") > original
+            long = self.metadata("context_length") > original
             divisor = self.weights[f"rope_factors_{'long' if long else 'short'}.weight"]
         if kind != "yarn":
             return plain / divisor / factor, magnitude
@@ -89,7 +90,7 @@ class Model:
             return None
         period = PERIODS[self.arch]
         full = period and layer % period == period - 1
-        return None if full else self.told("attention.sliding_window") or None
+        return None if full else self.metadata("attention.sliding_window") or None
 
     def attention(self, x, layer):
         b, n, window = f"blk.{layer}.", len(x), self.window(layer)
@@ -105,7 +106,7 @@ class Model:
         k, v = (each.repeat(self.heads // self.kv_heads, axis=1) for each in (k, v))
         scores = np.einsum("ihd,jhd->hij", q, k) / np.sqrt(self.head)
         if self.arch == "gemma2":
-            cap = self.told("attn_logit_softcapping", 50.0)
+            cap = self.metadata("attn_logit_softcapping", 50.0)
             scores = cap * np.tanh(scores / cap)
         behind = np.arange(n)[:, None] - np.arange(n)[None, :]
         scores[:, (behind < 0) | (behind >= (window or n))] = -np.inf
@@ -132,7 +133,7 @@ class Model:
             states.append(x)
         head = self.weights.get("output.weight", self.weights["token_embd.weight"])
         logits = self.norm(x, "output_norm") @ head.T
-        cap = self.told("final_logit_softcapping", 30.0 if self.arch == "gemma2" else None)
+        cap = self.metadata("final_logit_softcapping", 30.0 if self.arch == "gemma2" else None)
         return cap * np.tanh(logits / cap) if cap else logits, np.stack(states, axis=1)
 
 

@@ -47,8 +47,8 @@ def differences(title, cases, ours, theirs):
 
 
 def version():
-    told = subprocess.run([str(RUN), "llama-bench", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    lines = told.stdout.decode().splitlines()
+    shown = subprocess.run([str(RUN), "llama-bench", "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    lines = shown.stdout.decode().splitlines()
     return "llama.cpp " + next(line for line in lines if line.startswith("version:")).split()[1]
 
 
