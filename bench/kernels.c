@@ -23,7 +23,7 @@ typedef struct options {
     int rows, columns, tokens, rounds;
 } options;
 
-/* Everything that one measurement reads and writes. */
+/* The data of one measurement. */
 typedef struct work {
     const hb_kernels *k;
     hb_type type;

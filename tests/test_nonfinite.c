@@ -1,5 +1,5 @@
-/* NaN or infinity in any tensor of a model makes its logits not finite, whatever the type and the
- * kernels: a model like that is refused, and never scored. */
+/* NaN or infinity in any tensor of a model makes its logits not finite, for every type and all kernels.
+ * Such a model fails and never gets scores. */
 #include "check.h"
 
 #include <dirent.h>
@@ -9,7 +9,7 @@
 static const char *const sets[] = {"portable", "avx2", "avxvnni", "avx512", "avx512vnni", "neon"};
 #define N_SETS 6
 
-/* Where a block of a quantised type has its scale, a half; -1 for other types. */
+/* The offset of the half-precision scale in a block of a quantised type; -1 for other types. */
 static int scale_place(uint32_t type)
 {
     switch (type) {
@@ -19,7 +19,7 @@ static int scale_place(uint32_t type)
         return 108;
     case HB_TYPE_Q6_K:
         return 208;
-    case HB_TYPE_MXFP4: /* its scale is a byte that cannot be NaN */
+    case HB_TYPE_MXFP4: /* the scale is a byte and cannot be NaN */
     case HB_TYPE_F32:
     case HB_TYPE_F16:
     case HB_TYPE_BF16:
@@ -29,7 +29,8 @@ static int scale_place(uint32_t type)
     }
 }
 
-/* Makes the first weight of a row, or its scale, NaN or infinite. False for a type that has neither. */
+/* Makes the first weight of a row, or its scale, NaN or infinite. False if the type cannot hold such a
+ * value. */
 static bool spoil(uint8_t *row, uint32_t type, bool infinite)
 {
     const float single = infinite ? INFINITY : NAN;
@@ -74,7 +75,8 @@ static void check_model(const char *path, const char *spoiled, bool infinite)
         if (!infinite) setenv("HBAR_KERNELS", sets[s], 1);
         const hb_session_options o = {.n_ctx = MANY, .n_threads = 1};
         hb_session *session;
-        if (hb_session_open(model, &o, &session, &err)) continue; /* not of this processor */
+        if (hb_session_open(model, &o, &session, &err))
+            continue; /* this processor does not have them */
         hb_session_close(session);
         if (!shows(model, 1)) fail_msg("%s: one token hides it (%s)", spoiled, sets[s]);
         if (!shows(model, MANY)) fail_msg("%s: many tokens hide it (%s)", spoiled, sets[s]);
@@ -99,7 +101,7 @@ static bool begins(hb_text name, const char *with)
     return name.length >= strlen(with) && memcmp(name.bytes, with, strlen(with)) == 0;
 }
 
-/* Spoils the tensors outside blocks and those of the first block, one after the other. */
+/* Damages the tensors outside blocks and those of the first block, one after the other. */
 static void check_tensors(const char *path, const char *dir, bool infinite)
 {
     hb_error err;

@@ -1,4 +1,4 @@
-/* Runs that somebody made to do harm, and paths that SQLite takes for something else than a file. */
+/* Hostile runs, and paths that SQLite does not read as a file. */
 #include "check.h"
 
 #include <sqlite3.h>
@@ -44,7 +44,7 @@ static void add_skipped(hb_run *run, uint64_t index)
     assert_ok(hb_run_add(run, &s, &err));
 }
 
-/* A run of one skipped sample, changed by these statements. */
+/* Makes a run of one skipped sample and changes it with these statements. */
 static void make_run(void **state, const char *sql)
 {
     hb_error err;
@@ -66,7 +66,7 @@ static hb_status ignore(void *user, const hb_run_sample *sample)
     return HB_OK;
 }
 
-/* Opens the run and reads it: either fails. */
+/* Opens and reads the run. One of the two must fail. */
 static hb_status read_run(hb_error *err)
 {
     hb_run *run;
@@ -79,7 +79,7 @@ static hb_status read_run(hb_error *err)
     return status;
 }
 
-/* A view in a table's place could compute for ever, or fill the memory. */
+/* A view instead of a table could run forever or fill the memory. */
 static void test_views(void **state)
 {
     hb_error err;
@@ -100,7 +100,7 @@ static void test_views(void **state)
     assert_fails(read_run(&err), HB_ERR_FORMAT, "no table 'scores'");
 }
 
-/* A view that another program has left beside the tables does not matter. */
+/* Other views beside the tables are ignored. */
 static void test_own_views(void **state)
 {
     hb_error err;
@@ -108,7 +108,7 @@ static void test_own_views(void **state)
     assert_ok(read_run(&err));
 }
 
-/* A computed column makes a value as large as it likes. */
+/* A computed column can have values of any size. */
 static void test_huge_values(void **state)
 {
     hb_error err;
@@ -117,7 +117,7 @@ static void test_huge_values(void **state)
     assert_fails(read_run(&err), HB_ERR_IO, "too big");
 }
 
-/* A trigger of the file's does not run when the run is continued. */
+/* A trigger in the file does not run when the run is continued. */
 static void test_triggers(void **state)
 {
     hb_error err;
@@ -149,7 +149,8 @@ static void test_malformed_texts(void **state)
     assert_fails(read_run(&err), HB_ERR_FORMAT, "name of a score is not UTF-8");
 }
 
-/* Tries, as a user who owns nothing, to write a run; ends the process with 0 if it is refused so. */
+/* As an unprivileged user, tries to write a run. Ends the process with 0 if it is refused with this
+ * message. */
 static void create_as_stranger(const char *at)
 {
     hb_error err;
@@ -194,7 +195,7 @@ static void test_places(void **state)
     assert_fails(hb_run_create(other, &s, &run, &err), HB_ERR_IO, "no/run.db: No such file");
 }
 
-/* What SQLite keeps in memory, or calls a URI, is a path like others. */
+/* Names that SQLite reads as memory or a URI are paths like others. */
 static void test_names_of_sqlite(void **state)
 {
     hb_error err;
@@ -220,7 +221,7 @@ static void test_names_of_sqlite(void **state)
     assert_fails(hb_run_create("/dev/null", &s, &run, &err), HB_ERR_IO, "is a device, not a regular");
 }
 
-/* A reader may come just before the writer has made the tables. */
+/* A reader may open the run before the writer has made the tables. */
 static void test_empty(void **state)
 {
     hb_error err;
@@ -229,7 +230,7 @@ static void test_empty(void **state)
     assert_fails(read_run(&err), HB_ERR_FORMAT, "is empty: the run is just being created");
 }
 
-/* Samples are not written to a file that has no name any more. */
+/* Samples are not written to a deleted file. */
 static void test_removed(void **state)
 {
     hb_error err;

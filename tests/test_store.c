@@ -151,8 +151,8 @@ static hb_status read_run(size_t *n_texts, hb_error *err)
     return status;
 }
 
-/* A reader that runs out of memory says so. It reports no damage, and no text goes missing. Texts
- * stored as blobs are converted when they are read, which takes memory of its own. */
+/* A reader that runs out of memory reports that, not damage, and no text is lost. Texts stored as blobs
+ * are converted when they are read, which needs memory. */
 static void test_reading_without_memory(void **state)
 {
     make_run(state);
@@ -173,7 +173,7 @@ static void test_reading_without_memory(void **state)
     }
 }
 
-/* A writer that runs out of memory says so. What it wrote is a run, or nothing. */
+/* A writer that runs out of memory reports that. It leaves a valid run or nothing. */
 static void test_writing_without_memory(void **state)
 {
     hb_scores *scores = make_scores();
@@ -215,7 +215,7 @@ static size_t labels_set(void)
     return n;
 }
 
-/* Labels that cannot be set for lack of memory are none: the run is as it was. */
+/* If memory runs out while labels are set, the run does not change. */
 static void test_labelling_without_memory(void **state)
 {
     static hb_given_label list[] = {{"0", 1, 2}, {"2", 0, 3}, {"0", 1, 4}, {"7", 0, 5}};

@@ -1,11 +1,10 @@
-/* Pass 2 on scores with tail5, which have other values for each direction. */
+/* Pass 2 on scores with tail5, which have different values for each direction. */
 #include "check.h"
 
 enum { N = 40 };
 
-/* Samples of which every second is hallucinated. The low tail of the first score tells them apart, its
- * high tail hardly does. The second score's high tail tells them apart, and its low tail is constant.
- */
+/* Every second sample is hallucinated. The low tail of the first score separates them well, its high
+ * tail hardly. The second score's high tail separates them, and its low tail is constant. */
 typedef struct samples {
     double high[2 * N], low[2 * N];
     uint8_t labels[N];
@@ -37,8 +36,7 @@ static hb_calibration_result calibrate(const samples *s, hb_calibrate_options o)
     return r;
 }
 
-/* Each direction is judged by its own tail, and threshold and statistics are those of the chosen one.
- */
+/* Each direction is judged by its own tail. Threshold and statistics belong to the chosen tail. */
 static void test_directions(void **state)
 {
     (void)state;
@@ -73,8 +71,7 @@ static void test_directions(void **state)
     hb_calibration_result_free(&r);
 }
 
-/* A direction in which all values are equal is never found, even if its AUROC of 0.5 is the higher one.
- */
+/* A direction with all values equal is never chosen, even if its AUROC of 0.5 is the higher one. */
 static void test_constant_tail(void **state)
 {
     (void)state;
@@ -132,14 +129,14 @@ static void test_joint(void **state)
     assert_int_equal(r.joint.n_features, 4);
     for (size_t j = 0; j < 4; j++) assert_string_equal(r.joint.features[j].score, wanted[j]);
     hb_calibration_result_free(&r);
-    s.table.low = s.high; /* as where every answer has one token */
+    s.table.low = s.high; /* as with answers of one token */
     r = calibrate(&s, o);
     assert_int_equal(r.joint.n_features, 2);
     assert_string_equal(r.joint.features[1].score, "pri");
     hb_calibration_result_free(&r);
 }
 
-/* Parameters for hbar_s with the given direction, as loading gives them. */
+/* Parameters for hbar_s with the given direction, as after loading. */
 static hb_params params_of(hb_calibrated_score *s, hb_direction direction)
 {
     *s = (hb_calibrated_score){
@@ -168,8 +165,8 @@ static double validated(const hb_params *p, const hb_score_table *t, const char 
     return auroc;
 }
 
-/* A validation reads the tail of the calibrated direction: of both tails, or where there is only that
- * one. A column with the signal's name alone is taken as it is. */
+/* A validation reads the tail of the calibrated direction, whether the table has both tails or only
+ * this one. A column with only the signal's name is used as it is. */
 static void test_validation(void **state)
 {
     (void)state;
@@ -201,7 +198,7 @@ static void test_validation(void **state)
     assert_string_equal(wanted[0], "hbar_s");
     free(wanted);
     assert_ok(hb_params_columns(&low, columns, 1, &wanted, &n, &err));
-    assert_string_equal(wanted[0], "hbar_s"); /* to be missed by its name */
+    assert_string_equal(wanted[0], "hbar_s"); /* must be missing by its name */
     free(wanted);
 }
 
