@@ -1149,6 +1149,14 @@ HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
 
+/* Controls: properties of a sample that may tell hallucinations apart without any score. */
+typedef enum hb_control_column {
+    HB_CONTROL_ANSWER_LENGTH, /* tokens of the answer */
+    HB_CONTROL_PROMPT_LENGTH, /* tokens of the prompt */
+    HB_CONTROL_OVERLAP,       /* hb_word_overlap of the answer with its context */
+    HB_N_CONTROLS
+} hb_control_column;
+
 /* Scores and labels, the input of pass 2. A score with tail5 has two values for each sample, because
  * its direction may not be known yet: one for each direction. */
 typedef struct hb_score_table {
@@ -1164,6 +1172,7 @@ typedef struct hb_score_table {
     uint32_t *groups; /* [n], numbers below n. Samples with the same number belong together, such as the
                          right and the hallucinated answer to one question. They are not independent, so
                          they are resampled together and share a fold. NULL: all are independent */
+    double *controls; /* [HB_N_CONTROLS][n]; NaN where a sample has none; NULL: none has any */
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
@@ -1647,6 +1656,45 @@ typedef struct hb_calibrate_options {
 } hb_calibrate_options;
 HB_API hb_calibrate_options hb_calibrate_defaults(void);
 
+/* A baseline that every ranking shows beside its scores: what a control tells of the labels. The last
+ * one is "shuffled_labels": what the choice of a score finds where there is nothing to find, which must
+ * be 0.5. */
+typedef struct hb_control {
+    const char *name; /* "answer_length", "prompt_length", "overlap", "shuffled_labels" */
+    size_t n;         /* samples that have the control; of shuffled labels: the number of shuffles */
+    hb_direction direction;         /* the better one on these samples; not set for shuffled labels */
+    double auroc;                   /* in that direction; of shuffled labels: the mean */
+    hb_interval interval;           /* DeLong's; of shuffled labels: the middle 95 % of the shuffles */
+    hb_auroc_difference difference; /* the calibrated score's AUROC minus this one, on the same samples;
+                                       NaN for shuffled labels */
+} hb_control;
+
+/* The choice of the best score, repeated within cross-validation (Varma and Simon, Bias in Error
+ * Estimation when Using Cross-validation for Model Selection, 2006). In each fold, the score and its
+ * direction are those with the highest AUROC on the other folds. So the choice does not flatter this
+ * AUROC, which is the mean of the folds' AUROCs, weighted by their numbers of pairs. */
+typedef struct hb_nested {
+    size_t n_folds; /* 5; 0: too few samples or groups, and nothing else is set */
+    uint64_t seed;
+    size_t *winners; /* [n_folds], the score chosen for each fold; in a calibration's result its index
+                        in comparison.scores, or 0 for a single score */
+    bool changes;    /* the folds choose different scores */
+    double auroc;
+    hb_interval interval; /* from the folds' standard errors */
+    size_t n_shuffles;    /* the same with labels that are shuffled, 10 to 100 times */
+    double shuffled_auroc;
+    hb_interval shuffled;
+} hb_nested;
+
+/* Another score of the run that ranks better than the calibrated one. */
+typedef struct hb_better_score {
+    char *name;
+    double auroc; /* in its own direction */
+    hb_auroc_difference
+        difference; /* its AUROC minus the calibrated score's, by DeLong's paired test */
+    double p_holm;  /* its p, adjusted for the tests of all the run's other signals */
+} hb_better_score;
+
 /* All results of pass 2. Reports are written from this struct and compute nothing. */
 typedef struct hb_calibration_result {
     hb_calibrate_options options;
@@ -1663,9 +1711,15 @@ typedef struct hb_calibration_result {
     bool has_halting;         /* false for a table or a joint model */
     hb_token_report tokens;   /* of a run with tokens, with alarms of the score's signal and the map */
     hb_comparison comparison; /* n is 0 for a single score and for a joint model */
-    hb_joint joint;           /* n_features is 0 if there is none */
-    uint64_t *prompts;        /* [n_prompts], the first 64 bits of the SHA-256 of the samples' prompts,
-                                 ascending, each once; n_prompts is 0 for a table */
+    hb_nested nested;         /* n_folds is 0 for a joint model */
+    hb_control *controls;     /* [n_controls] */
+    size_t n_controls;
+    hb_better_score better; /* for a single score of a run: the signal with the highest AUROC among
+                               those whose usual score ranks significantly better (p_holm < 0.05); name
+                               is NULL if there is none */
+    hb_joint joint;         /* n_features is 0 if there is none */
+    uint64_t *prompts;      /* [n_prompts], the first 64 bits of the SHA-256 of the samples' prompts,
+                               ascending, each once; n_prompts is 0 for a table */
     size_t n_prompts;
 } hb_calibration_result;
 
@@ -1762,7 +1816,9 @@ typedef struct hb_validation_result {
     hb_halting halting; /* set if has_halting: halting on the run by the first score's signal and map */
     bool has_quadrants, has_halting;
     hb_token_report tokens; /* as in hb_calibration_result */
-    size_t n;               /* samples */
+    hb_control *controls;   /* [n_controls], on these samples, compared with the first score */
+    size_t n_controls;
+    size_t n;          /* samples */
     size_t n_shared;   /* set if knows_shared: samples whose prompts were also in the calibration */
     bool knows_shared; /* false for a table, and if the parameters or the run have no prompts */
 } hb_validation_result;

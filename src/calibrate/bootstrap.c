@@ -11,9 +11,6 @@
 #include "calibrate/folds.h"
 #include "calibrate/metrics.h"
 
-/* 95 % of a normal distribution lie within this many standard deviations. */
-#define NORMAL_95 1.959963984540054
-
 typedef struct draws {
     const hb_scored *ranked;
     size_t n, n_class[2];
@@ -55,7 +52,7 @@ static int compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static hb_interval percentiles(double *values, size_t n)
+hb_interval hb_percentiles(double *values, size_t n)
 {
     qsort(values, n, sizeof *values, compare);
     return (hb_interval){hb_quantile(values, n, 0.025), hb_quantile(values, n, 0.975)};
@@ -111,9 +108,9 @@ static hb_status run(draws *d, const hb_bootstrap_options *o, hb_bootstrap *out,
     for (size_t i = 0; i < d->n; i++) d->weights[i] = 1;
     measure(d, o->min_recall, o->n_draws);
     out->precision = d->values[2][o->n_draws];
-    out->auroc = percentiles(d->values[0], o->n_draws);
-    out->pr_auc = percentiles(d->values[1], o->n_draws);
-    out->precision_at_recall = percentiles(d->values[2], o->n_draws);
+    out->auroc = hb_percentiles(d->values[0], o->n_draws);
+    out->pr_auc = hb_percentiles(d->values[1], o->n_draws);
+    out->precision_at_recall = hb_percentiles(d->values[2], o->n_draws);
     return HB_OK;
 }
 
@@ -207,10 +204,7 @@ hb_status hb_find_uncertainty(const double *scores, const uint8_t *labels, size_
         status = hb_bootstrap_intervals(oriented, labels, n, options, &u.bootstrap, err);
     free(oriented);
     if (status) return status;
-    double reach = NORMAL_95 * u.auroc_se;
-    u.auroc_delong = (hb_interval){auroc - reach, auroc + reach};
-    if (u.auroc_delong.lower < 0) u.auroc_delong.lower = 0;
-    if (u.auroc_delong.upper > 1) u.auroc_delong.upper = 1;
+    u.auroc_delong = hb_auroc_interval(auroc, u.auroc_se);
     *out = u;
     return HB_OK;
 }

@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/texts.h"
+#include "calibrate/controls.h"
 #include "calibrate/metrics.h"
+#include "calibrate/nested.h"
 #include "signals/scores.h"
 
 hb_calibrate_options hb_calibrate_defaults(void)
@@ -200,6 +202,16 @@ static hb_status list_scores(const chosen *c, hb_calibration_result *r, hb_error
     return status;
 }
 
+/* Turns the winners' places in the table into places in the comparison. */
+static void rank_winners(hb_calibration_result *r)
+{
+    for (size_t f = 0; f < r->nested.n_folds; f++) {
+        size_t k = 0;
+        while (k < r->comparison.n && r->comparison.scores[k].place != r->nested.winners[f]) k++;
+        r->nested.winners[f] = k < r->comparison.n ? k : 0;
+    }
+}
+
 static hb_status calibrate(const hb_score_table *t, const char *const *names, hb_calibration_result *r,
                            hb_error *err)
 {
@@ -214,6 +226,12 @@ static hb_status calibrate(const hb_score_table *t, const char *const *names, hb
     if (!status) r->brier = brier(t, values, &r->map);
     if (!status) r->contradicts_signal = contradicts(c.name, r->options.sweep.direction, &r->sweep);
     if (!status) status = list_scores(&c, r, err);
+    if (!status && !r->options.joint)
+        status = hb_choose_nested(t, r->options.sweep.direction, &r->nested, err);
+    if (!status) rank_winners(r);
+    if (!status)
+        status = hb_measure_controls(t, values, r->sweep.direction, &r->nested, &r->controls,
+                                     &r->n_controls, err);
     free(c.own);
     return status;
 }
@@ -250,5 +268,8 @@ void hb_calibration_result_free(hb_calibration_result *result)
     hb_joint_free(&result->joint);
     hb_comparison_free(&result->comparison);
     hb_token_report_free(&result->tokens);
+    hb_nested_free(&result->nested);
+    free(result->controls);
+    free(result->better.name);
     *result = (hb_calibration_result){0};
 }

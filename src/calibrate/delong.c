@@ -93,6 +93,14 @@ static hb_status variance(const double *placed, const uint8_t *labels, const uin
     return HB_OK;
 }
 
+hb_interval hb_auroc_interval(double auroc, double se)
+{
+    /* 95 % of a normal distribution lie within this many standard deviations. */
+    double reach = 1.959963984540054 * se;
+    if (isnan(reach)) return (hb_interval){NAN, NAN};
+    return (hb_interval){fmax(auroc - reach, 0), fmin(auroc + reach, 1)};
+}
+
 hb_status hb_delong(const double *scores, const uint8_t *labels, size_t n, double *auroc, double *se,
                     hb_error *err)
 {

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "base/names.h"
 #include "calibrate/columns.h"
+#include "calibrate/controls.h"
 #include "calibrate/metrics.h"
 
 /* ---- Which scores -------------------------------------------------------------------------------- */
@@ -193,6 +194,9 @@ static hb_status judge_all(judging *j)
     for (size_t i = 0; i < p->n_scores && !status; i++) status = judge(j, &p->scores[i]);
     if (!status) status = compare(j);
     if (!status) divide(j);
+    if (!status)
+        status = hb_measure_controls(j->table, j->values[0], r->scores[0].calibrated->direction, NULL,
+                                     &r->controls, &r->n_controls, j->err);
     return status;
 }
 
@@ -224,6 +228,7 @@ void hb_validation_result_free(hb_validation_result *result)
     for (size_t i = 0; i < result->n_unjudged; i++) free(result->unjudged[i].reason);
     free(result->scores);
     free(result->unjudged);
+    free(result->controls);
     free(result->correlations);
     hb_token_report_free(&result->tokens);
     *result = (hb_validation_result){0};

@@ -54,6 +54,12 @@ hb_status hb_delong_compare_grouped(const double *scores, size_t n_scores, const
                                     const uint32_t *groups, size_t n, hb_auroc_difference *out,
                                     double *p_holm, hb_error *err);
 
+/* The 95 % interval of an AUROC with this standard error, within [0, 1] (delong.c). */
+hb_interval hb_auroc_interval(double auroc, double se);
+
+/* The 2.5 and 97.5 % quantiles of values [n], n >= 1, which it sorts (bootstrap.c). */
+hb_interval hb_percentiles(double *values, size_t n);
+
 /* Metrics of ranked samples. `null_se` may be NULL. */
 double hb_ranked_auroc(const hb_scored *ranked, size_t n, double *null_se);
 double hb_ranked_average_precision(const hb_scored *ranked, size_t n);

@@ -5,6 +5,7 @@
 #include "base/names.h"
 #include "base/texts.h"
 #include "calibrate/calibrate.h"
+#include "calibrate/columns.h"
 #include "calibrate/halting.h"
 #include "calibrate/metrics.h"
 #include "signals/scores.h"
@@ -183,6 +184,37 @@ static hb_status add_others(const hb_run *run, const reading *r, hb_calibration_
     return status;
 }
 
+/* Finds the signal that ranks best among those that rank significantly better than the calibrated
+ * score: c->scores has the calibrated one first, then the others. */
+static hb_status find_better(const reading *r, hb_calibration_result *c, hb_error *err)
+{
+    size_t n = c->n_scores, best = 0;
+    hb_column *columns = calloc(n, sizeof *columns);
+    hb_auroc_difference *tests = calloc(n, sizeof *tests);
+    double *p_holm = calloc(n, sizeof *p_holm);
+    hb_status status = columns && tests && p_holm ? HB_OK : hb_fail_memory(err);
+    for (size_t k = 0; k < n && !status; k++) {
+        hb_direction direction = c->scores[k].direction;
+        columns[k] = (hb_column){hb_tail(column(r, c->scores[k].name), direction), direction};
+    }
+    if (!status)
+        status = hb_test_columns(columns, n, r->table.labels, r->table.groups, r->table.n, tests,
+                                 p_holm, err);
+    for (size_t k = 1; k < n && !status; k++)
+        if (tests[k].difference > 0 && p_holm[k] < 0.05 &&
+            (!best || c->scores[k].auroc > c->scores[best].auroc))
+            best = k;
+    if (!status && best) {
+        c->better = (hb_better_score){strdup(c->scores[best].name), c->scores[best].auroc, tests[best],
+                                      p_holm[best]};
+        if (!c->better.name) status = hb_fail_memory(err);
+    }
+    free(columns);
+    free(tests);
+    free(p_holm);
+    return status;
+}
+
 hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scores,
                            const hb_grading *grading, const hb_calibrate_options *options,
                            hb_calibration_result *result, hb_error *err)
@@ -198,6 +230,7 @@ hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scor
         status = hb_calibrate(&t, (const char *const *)r.names.list, options, &c, err);
     }
     if (!status) status = add_others(run, &r, &c, err);
+    if (!status && !joint && c.comparison.n == 0) status = find_better(&r, &c, err);
     if (!status && !joint)
         status = count_halting(&r, c.scores[0].name, &c.map, c.options.cutoff, &c.halting,
                                &c.has_halting, err);

@@ -22,6 +22,9 @@ typedef struct reading {
     const char *
         *names; /* [n_columns + 1], the file's names of the columns of the scores and of the label */
     size_t n_columns;
+    const char *controls[HB_N_CONTROLS]; /* columns of the controls; NULL: none */
+    double *control_values;              /* [n][HB_N_CONTROLS], NaN where a row has none */
+    size_t controls_room;
     const char *group, *id; /* columns that tell which samples belong together; NULL: none */
     hb_texts keys;          /* of the samples' groups; empty without such columns */
     size_t *high,
@@ -170,6 +173,25 @@ static hb_status choose_groups(reading *r, const hb_table_options *o, size_t *n_
     return HB_OK;
 }
 
+/* Finds the columns of the controls, by the names that an exported run gives them. They come last. */
+static void choose_controls(reading *r, size_t *n_names)
+{
+    static const char *const columns[HB_N_CONTROLS] = {[HB_CONTROL_ANSWER_LENGTH] = "n_tokens",
+                                                       [HB_CONTROL_PROMPT_LENGTH] = "n_prompt",
+                                                       [HB_CONTROL_OVERLAP] = "overlap"};
+    for (size_t k = 0; k < HB_N_CONTROLS && (r->table->csv || r->table->n_objects); k++) {
+        r->controls[k] = hb_table_column(r->table, columns[k]);
+        if (r->controls[k]) r->names[(*n_names)++] = r->controls[k];
+    }
+}
+
+static bool has_controls(const reading *r)
+{
+    bool has = false;
+    for (size_t k = 0; k < HB_N_CONTROLS; k++) has = has || r->controls[k];
+    return has;
+}
+
 /* ---- Rows ---------------------------------------------------------------------------------------- */
 
 static bool grow(reading *r)
@@ -243,6 +265,23 @@ static bool add_key(reading *r, const json_t *object)
     return ok && hb_texts_add(&r->keys, "", 0);
 }
 
+/* Adds a sample's controls. What is not a number counts as missing. False when memory runs out. */
+static bool add_controls(reading *r, const json_t *object)
+{
+    size_t n = r->scores.n;
+    double *values = hb_grown(r->control_values, n, HB_N_CONTROLS * sizeof *values, &r->controls_room);
+    if (!values) return false;
+    r->control_values = values;
+    for (size_t k = 0; k < HB_N_CONTROLS; k++) {
+        const json_t *value = r->controls[k] ? json_object_get(object, r->controls[k]) : NULL;
+        const char *text = json_string_value(value);
+        double *out = &values[n * HB_N_CONTROLS + k];
+        *out = json_is_number(value) ? json_number_value(value) : NAN;
+        if (text && !hb_number_of(&r->rule, text, r->table->comma, out)) *out = NAN;
+    }
+    return true;
+}
+
 static hb_status add_row(void *user, const hb_record *record)
 {
     reading *r = user;
@@ -259,6 +298,7 @@ static hb_status add_row(void *user, const hb_record *record)
     if (why.status)
         return hb_breakage(&r->breakages, r->table->input.path, record->line, why.message, r->err);
     if ((r->group || r->id) && !add_key(r, record->object)) return hb_fail_memory(r->err);
+    if (has_controls(r) && !add_controls(r, record->object)) return hb_fail_memory(r->err);
     scores->labels[scores->n++] = (uint8_t)label;
     return HB_OK;
 }
@@ -272,6 +312,19 @@ static double *turned(const reading *r, const size_t *columns)
         for (size_t i = 0; i < n; i++)
             scores[k * n + i] = r->scores.scores[i * r->n_columns + columns[k]];
     return scores;
+}
+
+/* Transposes the controls. */
+static hb_status turn_controls(reading *r)
+{
+    size_t n = r->scores.n;
+    if (!r->control_values) return HB_OK;
+    r->scores.controls = calloc(n * HB_N_CONTROLS + 1, sizeof *r->scores.controls);
+    if (!r->scores.controls) return hb_fail_memory(r->err);
+    for (size_t k = 0; k < HB_N_CONTROLS; k++)
+        for (size_t i = 0; i < n; i++)
+            r->scores.controls[k * n + i] = r->control_values[i * HB_N_CONTROLS + k];
+    return HB_OK;
 }
 
 /* Transposes the scores from [n][n_columns] to [n_scores][n]. */
@@ -372,15 +425,18 @@ const char *hb_table_sha256(const hb_table *table)
 static hb_status read_scores(reading *r, const hb_table_options *o)
 {
     size_t n_names = 0;
-    r->names = calloc(2 * r->n_scores + 3, sizeof *r->names);
+    r->names = calloc(2 * r->n_scores + 3 + HB_N_CONTROLS, sizeof *r->names);
     r->high = calloc(2 * r->n_scores, sizeof *r->high);
     r->low = r->high ? r->high + r->n_scores : NULL;
     hb_status status = r->names && r->high ? choose_columns(r, o) : hb_fail_memory(r->err);
     if (status == HB_OK) status = choose_groups(r, o, &n_names);
+    if (status == HB_OK) choose_controls(r, &n_names);
     if (status == HB_OK)
         status = hb_label_rule_open(o->positive, o->label_is_correct, &r->rule, r->err);
     if (status == HB_OK) status = hb_table_each(r->table, r->names, n_names, add_row, r, r->err);
     if (status == HB_OK) status = turn(r);
+    if (status == HB_OK) status = turn_controls(r);
+    free(r->control_values);
     if (status == HB_OK && r->keys.n) status = hb_groups_number(&r->keys, &r->scores.groups, r->err);
     hb_texts_free(&r->keys);
     hb_label_rule_close(&r->rule);
@@ -430,6 +486,7 @@ void hb_score_table_free(hb_score_table *table)
     free(table->scores);
     free(table->low);
     free(table->groups);
+    free(table->controls);
     free(table->labels);
     *table = (hb_score_table){0};
 }

@@ -1,6 +1,7 @@
 #include "report/lines.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <string.h>
 #include "base/text.h"
 
@@ -92,6 +93,39 @@ void hb_write_tokens(hb_writer *w, const hb_token_report *r)
     hb_write(w, "Alarms of %s\n", hb_signal_name(r->watched));
     write_alarms(w, "at tau       ", r->tau, &r->at_tau, r->n_spans);
     write_alarms(w, "at P_fail >=", r->cutoff, &r->at_cutoff, r->n_spans);
+}
+
+/* Words for a control, and for what is risky by direction. */
+static const struct {
+    const char *name, *shown, *risky[2];
+} controls_shown[] = {
+    {"answer_length", "answer length", {"long answers are risky", "short answers are risky"}},
+    {"prompt_length", "prompt length", {"long prompts are risky", "short prompts are risky"}},
+    {"overlap", "overlap with context", {"high overlap is risky", "low overlap is risky"}},
+    {"shuffled_labels", "shuffled labels", {"must be 0.5", ""}}};
+
+static void write_control(hb_writer *w, const hb_control *c)
+{
+    size_t i = 0;
+    while (strcmp(controls_shown[i].name, c->name) != 0) i++;
+    hb_write(w, "  %-22s   %.3f", controls_shown[i].shown, c->auroc);
+    if (isfinite(c->interval.lower)) hb_write_interval(w, &c->interval, 3);
+    else hb_write(w, "%15s", "");
+    if (isnan(c->difference.p)) hb_write(w, "  %-8s", "");
+    else hb_write(w, "  %-8.2g", c->difference.p);
+    hb_write(w, "  %s\n", controls_shown[i].risky[c->direction == HB_DIRECTION_LOW]);
+}
+
+void hb_write_controls(hb_writer *w, const hb_control *controls, size_t n)
+{
+    bool tested = false;
+    if (!n) return;
+    hb_write(w, "%-27s%-20s  p\n", "Controls [95 %]", "AUROC");
+    for (size_t k = 0; k < n; k++) {
+        write_control(w, &controls[k]);
+        tested = tested || !isnan(controls[k].difference.p);
+    }
+    if (tested) hb_write(w, "p: of no difference from the score's AUROC (DeLong's paired test)\n");
 }
 
 void hb_write_correlations(hb_writer *w, const char *(*name)(const void *, size_t), const void *user,

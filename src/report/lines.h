@@ -23,6 +23,9 @@ void hb_write_halting(hb_writer *w, const hb_halting *halting);
 /* Writes the evaluation of tokens; nothing without tokens. */
 void hb_write_tokens(hb_writer *w, const hb_token_report *report);
 
+/* Writes the controls: their AUROCs, and how the score's AUROC differs from them. */
+void hb_write_controls(hb_writer *w, const hb_control *controls, size_t n);
+
 /* Writes rank correlations [n][n], one line per score. name(user, i) returns the i-th score's name. */
 void hb_write_correlations(hb_writer *w, const char *(*name)(const void *, size_t), const void *user,
                            const double *correlations, size_t n);

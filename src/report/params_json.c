@@ -240,6 +240,38 @@ static void add_compared(hb_json *j, const hb_compared_score *s)
     hb_json_end(j);
 }
 
+/* Adds the choice within folds. */
+static void add_nested(hb_json *j, const hb_calibration_result *r)
+{
+    const hb_nested *n = &r->nested;
+    if (!n->n_folds || !r->comparison.n) return;
+    hb_json_object(j, "nested");
+    hb_json_whole(j, "folds", (int64_t)n->n_folds);
+    hb_json_whole(j, "seed", (int64_t)n->seed);
+    hb_json_number(j, "auroc", n->auroc);
+    hb_json_interval(j, "interval", &n->interval);
+    hb_json_list(j, "winners");
+    for (size_t f = 0; f < n->n_folds; f++)
+        hb_json_text(j, NULL, r->comparison.scores[n->winners[f]].name);
+    hb_json_end(j);
+    hb_json_bool(j, "changes", n->changes);
+    hb_json_end(j);
+}
+
+static void add_better(hb_json *j, const hb_better_score *b)
+{
+    if (!b->name) {
+        hb_json_null(j, "better");
+        return;
+    }
+    hb_json_object(j, "better");
+    hb_json_text(j, "name", b->name);
+    hb_json_number(j, "auroc", b->auroc);
+    hb_json_number(j, "p_difference", b->difference.p);
+    hb_json_number(j, "p_difference_holm", b->p_holm);
+    hb_json_end(j);
+}
+
 /* Adds the ranking of the compared scores and their correlations. */
 static void add_comparison(hb_json *j, const hb_comparison *c)
 {
@@ -306,6 +338,9 @@ hb_status hb_params_json(const hb_params_source *source, const hb_calibration_re
     if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
     if (r->tokens.n_tokens) hb_json_tokens(&j, "tokens", &r->tokens);
     if (r->comparison.n) add_comparison(&j, &r->comparison);
+    add_nested(&j, r);
+    add_better(&j, &r->better);
+    hb_json_controls(&j, "controls", r->controls, r->n_controls);
     if (r->n_prompts) add_prompts(&j, r);
     add_sweep(&j, r);
     hb_json_end(&j);

@@ -36,17 +36,48 @@ static void write_ranking(hb_writer *w, const hb_comparison *c, bool drawn)
              drawn ? "the highest at the requested recall" : "at the chosen threshold");
 }
 
+/* Writes how often each score was chosen: "a in 3, b in 2". */
+static void write_winners(hb_writer *w, const hb_calibration_result *r)
+{
+    const hb_nested *n = &r->nested;
+    const char *between = "";
+    for (size_t k = 0; k < r->comparison.n; k++) {
+        size_t folds = 0;
+        for (size_t f = 0; f < n->n_folds; f++) folds += n->winners[f] == k;
+        if (!folds) continue;
+        hb_write(w, "%s", between);
+        hb_write_printable(w, r->comparison.scores[k].name, strlen(r->comparison.scores[k].name));
+        hb_write(w, " in %zu", folds);
+        between = ", ";
+    }
+}
+
+static void write_nested(hb_writer *w, const hb_calibration_result *r)
+{
+    const hb_nested *n = &r->nested;
+    hb_write(
+        w,
+        "The first is the best of %zu on these data, so its numbers flatter it; hbar validate judges "
+        "it on other data\n",
+        r->comparison.n);
+    if (!n->n_folds) return;
+    hb_write(w, "Chosen on %zu of %zu folds and judged on the other, in turn: AUROC %.4f",
+             n->n_folds - 1, n->n_folds, n->auroc);
+    if (isfinite(n->interval.lower)) hb_write_interval(w, &n->interval, 4);
+    hb_write(w, "\n");
+    if (!n->changes) return;
+    hb_write(w, "  warning: the folds choose different scores: ");
+    write_winners(w, r);
+    hb_write(w, "\n");
+}
+
 static void write_comparison(hb_writer *w, const hb_calibration_result *r)
 {
     const hb_comparison *c = &r->comparison;
     if (!c->n) return;
     write_ranking(w, c, r->options.bootstrap.n_draws > 0);
     hb_write_correlations(w, hb_compared_name, c, c->correlations, c->n);
-    hb_write(
-        w,
-        "The first is the best of %zu on these data, so its numbers flatter it; hbar validate judges "
-        "it on other data\n",
-        c->n);
+    write_nested(w, r);
 }
 
 static void write_joint(hb_writer *w, const hb_joint *joint)
@@ -101,6 +132,15 @@ static void write_contradiction(hb_writer *w, const hb_params_source *source,
              hb_direction_name(risky), name,
              hb_direction_name(risky == HB_DIRECTION_HIGH ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH), name,
              source->grading ? "" : ": do labels of 1 mean that the answer is right (--correct)?");
+}
+
+static void write_better(hb_writer *w, const hb_calibration_result *r)
+{
+    const hb_better_score *b = &r->better;
+    if (!b->name) return;
+    hb_write(
+        w, "%s ranks better: AUROC %.4f against %.4f (paired test, p %.2g); --score %s calibrates it\n",
+        b->name, b->auroc, r->sweep.auroc, b->p_holm, b->name);
 }
 
 static void write_curves(hb_writer *w, const hb_params_source *source, const hb_calibration_result *r)
@@ -192,6 +232,8 @@ hb_status hb_params_text(const hb_params_source *source, const hb_calibration_re
     write_joint(&w, &r->joint);
     write_score(&w, source, r);
     write_curves(&w, source, r);
+    write_better(&w, r);
+    hb_write_controls(&w, r->controls, r->n_controls);
     write_threshold(&w, r);
     write_map(&w, r);
     if (r->has_halting) hb_write_halting(&w, &r->halting);

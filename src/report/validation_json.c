@@ -120,6 +120,7 @@ hb_status hb_validation_json(const hb_validation_source *source, const hb_valida
     for (size_t i = 0; i < r->n_scores; i++) add_score(&j, &r->scores[i]);
     hb_json_end(&j);
     hb_json_correlations(&j, "correlations", hb_judged_name, r, r->correlations, r->n_scores);
+    hb_json_controls(&j, "controls", r->controls, r->n_controls);
     if (r->has_quadrants) add_quadrants(&j, &r->quadrants);
     else hb_json_null(&j, "quadrants");
     if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);

@@ -127,6 +127,7 @@ hb_status hb_validation_text(const hb_validation_source *source, const hb_valida
         write_table(&w, r);
         hb_write_correlations(&w, hb_judged_name, r, r->correlations, r->n_scores);
     }
+    hb_write_controls(&w, r->controls, r->n_controls);
     if (r->has_quadrants) write_quadrants(&w, &r->quadrants);
     return hb_writer_finish(&w, text, err);
 }

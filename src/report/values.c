@@ -1,5 +1,7 @@
 #include "report/values.h"
 
+#include <string.h>
+
 const char *hb_compared_name(const void *comparison, size_t i)
 {
     return ((const hb_comparison *)comparison)->scores[i].name;
@@ -105,6 +107,24 @@ void hb_json_grading(hb_json *j, const hb_grading *g)
     if (g->rule == HB_GRADE_F1) hb_json_number(j, "min_f1", g->min_f1);
     if (g->rule == HB_GRADE_NUMBER) hb_json_number(j, "tolerance", g->tolerance);
     hb_json_text(j, "abstain_as", hb_abstain_as_name(g->abstain_as));
+}
+
+void hb_json_controls(hb_json *json, const char *key, const hb_control *controls, size_t n)
+{
+    hb_json_array(json, key);
+    for (size_t k = 0; k < n; k++) {
+        const hb_control *c = &controls[k];
+        bool shuffled = strcmp(c->name, "shuffled_labels") == 0;
+        hb_json_row(json, NULL);
+        hb_json_text(json, "name", c->name);
+        hb_json_whole(json, "n", (int64_t)c->n);
+        if (!shuffled) hb_json_text(json, "direction", hb_direction_sign(c->direction));
+        hb_json_number(json, "auroc", c->auroc);
+        hb_json_interval(json, "interval", &c->interval);
+        if (!shuffled) hb_json_number(json, "p_difference", c->difference.p);
+        hb_json_end(json);
+    }
+    hb_json_end(json);
 }
 
 void hb_json_halting(hb_json *json, const char *key, const hb_halting *h)

@@ -39,6 +39,10 @@ void hb_json_correlations(hb_json *json, const char *key, const char *(*name)(co
  * "tolerance" where it has one, "abstain_as". */
 void hb_json_grading(hb_json *json, const hb_grading *grading);
 
+/* [{"name", "n", "direction", "auroc", "interval", "p_difference"}]; of shuffled labels without
+ * direction and p. */
+void hb_json_controls(hb_json *json, const char *key, const hb_control *controls, size_t n);
+
 /* {"cutoff", "hallucinated", "hallucinated_halted", "faithful", "faithful_halted"}. */
 void hb_json_halting(hb_json *json, const char *key, const hb_halting *halting);
 

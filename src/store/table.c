@@ -33,6 +33,8 @@ static hb_status gather(void *user, const hb_run_sample *sample)
         t->scores[k * g->room + t->n] = hb_scores_at(sample->scores, g->high[k]);
         if (t->low) t->low[k * g->room + t->n] = hb_scores_at(sample->scores, g->low[k]);
     }
+    const double controls[HB_N_CONTROLS] = {sample->n_tokens, sample->n_prompt, sample->overlap};
+    for (size_t k = 0; k < HB_N_CONTROLS; k++) t->controls[k * g->room + t->n] = controls[k];
     t->labels[t->n++] = (uint8_t)label;
     return HB_OK;
 }
@@ -105,13 +107,15 @@ static hb_status make_table(hb_run *run, size_t n_scores, gathering *g, hb_error
     *g->table = (hb_score_table){.scores = calloc(g->room * n_scores + 1, sizeof(double)),
                                  .labels = calloc(g->room + 1, 1),
                                  .ids = calloc(g->room + 1, sizeof(char *)),
+                                 .controls = calloc(g->room * HB_N_CONTROLS + 1, sizeof(double)),
                                  .n_scores = n_scores};
     hb_score_table *t = g->table;
     bool tails = false, hashed = run->schema >= HB_RUN_WITH_PROMPTS;
     for (size_t k = 0; k < n_scores; k++) tails = tails || g->low[k] != g->high[k];
     if (tails) t->low = calloc(g->room * n_scores + 1, sizeof *t->low);
     if (hashed) t->prompts = calloc(g->room + 1, sizeof *t->prompts);
-    bool ok = t->scores && t->labels && t->ids && (t->low || !tails) && (t->prompts || !hashed);
+    bool ok = t->scores && t->labels && t->ids && t->controls && (t->low || !tails) &&
+              (t->prompts || !hashed);
     return ok ? HB_OK : hb_fail_memory(err);
 }
 
@@ -125,14 +129,12 @@ static hb_status find_scores(const hb_run *run, const char *const *scores, size_
     return HB_OK;
 }
 
-/* Moves the scores together where fewer samples came than there was room for. */
-static void close_gaps(const gathering *g)
+/* Moves columns [n_columns][g->room] together where fewer samples came than there was room for. */
+static void close_gaps(const gathering *g, double *columns, size_t n_columns)
 {
-    hb_score_table *t = g->table;
-    for (size_t k = 1; k < t->n_scores && t->n < g->room; k++) {
-        memmove(t->scores + k * t->n, t->scores + k * g->room, t->n * sizeof *t->scores);
-        if (t->low) memmove(t->low + k * t->n, t->low + k * g->room, t->n * sizeof *t->low);
-    }
+    size_t n = g->table->n;
+    for (size_t k = 1; columns && k < n_columns && n < g->room; k++)
+        memmove(columns + k * n, columns + k * g->room, n * sizeof *columns);
 }
 
 hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
@@ -147,7 +149,11 @@ hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
     if (!status) status = make_table(run, n_scores, &g, err);
     if (!status) status = hb_run_each(run, gather, &g, err);
     if (g.failed) status = hb_fail_memory(err);
-    if (!status) close_gaps(&g);
+    if (!status) {
+        close_gaps(&g, t.scores, n_scores);
+        close_gaps(&g, t.low, n_scores);
+        close_gaps(&g, t.controls, HB_N_CONTROLS);
+    }
     if (!status) status = hb_groups_number(&g.keys, &t.groups, err);
     hb_texts_free(&g.keys);
     free(g.high);
