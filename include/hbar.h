@@ -229,8 +229,8 @@ typedef struct hb_session_options {
                             forked sequences count once; 0: n_ctx per sequence */
     int64_t cache_bytes; /* upper limit on the size of the cache, which always has room for one
                             sequence; 0: no limit */
-    bool exact; /* multiply quantised weights by unrounded activations instead of 8-bit ones: slower but
-                   more exact */
+    bool exact; /* multiply quantised weights by unrounded activations instead of 8-bit ones: slower,
+                   but as float32 arithmetic on the same weights has it (docs/signals.md) */
     bool claim; /* commit all memory when the session opens, so that a long job cannot run out later and
                    peak memory does not depend on the workload; false: commit memory when it is first
                    used */
@@ -261,6 +261,7 @@ HB_API void hb_session_reset(hb_session *session); /* empties every sequence */
 HB_API const hb_model *hb_session_model(const hb_session *session);
 HB_API int32_t hb_session_n_ctx(const hb_session *session);
 HB_API int32_t hb_session_n_sequences(const hb_session *session);
+HB_API bool hb_session_is_exact(const hb_session *session);  /* as in hb_session_options */
 HB_API int32_t hb_session_n_past(const hb_session *session); /* positions in sequence 0 */
 
 /* Free positions in the cache. Sequences allocate them in pages of hb_session_page positions. */
@@ -336,6 +337,7 @@ typedef struct hb_distribution {
     double x;            /* sum x_i; this sum uses HB_DISTRIBUTION_MASKED as the floor */
     double x_exps;       /* sum x_i e^x_i */
     double roots;        /* sum e^(x_i / 2) */
+    double quarters;     /* sum e^(x_i / 4) */
     double three_halves; /* sum e^(3 x_i / 2) */
     double squares;      /* sum e^(2 x_i) */
 } hb_distribution;
@@ -369,6 +371,12 @@ HB_API double hb_tsallis_divergence(const hb_distribution *d);
 /* Fisher-Rao distance from the uniform distribution, (2 / pi) arccos(sum sqrt(p_i / n)), in [0, 1)
  * (Rao, 1945; scaled as by Darrin et al., RAINPROOF, 2023). */
 HB_API double hb_fisher_rao_distance(const hb_distribution *d);
+
+/* Both with the parameters of Darrin et al. (RAINPROOF, 2023): temperature 2 and order 1/2. With q =
+ * softmax(logits / 2): -2 ln(sum sqrt(q_i / n)) nats, at least 0, and (2 / pi) arccos(sum sqrt(q_i /
+ * n)), in [0, 1). */
+HB_API double hb_rainproof_renyi(const hb_distribution *d);
+HB_API double hb_rainproof_fisher_rao(const hb_distribution *d);
 
 /* The largest probability, in [1 / n, 1] (Hendrycks and Gimpel, 2017). */
 HB_API double hb_max_probability(const hb_distribution *d);
@@ -1010,11 +1018,12 @@ typedef struct hb_run_settings {
     int32_t no_prompts;         /* 1: the run keeps the prompts' hashes only; 0: their texts, too */
     const char *read_as; /* how responses of the data are used, as hb_read_as_name has it; NULL or "":
                             the data have none */
+    int32_t exact;       /* 1: the session is exact (hb_session_options) */
 } hb_run_settings;
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
  * ones, too. */
-#define HB_RUN_SCHEMA 10
+#define HB_RUN_SCHEMA 11
 
 /* The score of a judgement: P(Yes) / (P(Yes) + P(No)) at its first token (docs/signals.md). A run whose
  * settings read responses as judgements has it beside those of signals. */
@@ -1768,6 +1777,7 @@ typedef struct hb_params {
                           used a table or the file is of an earlier version */
     size_t n_prompts;
     char *read_as; /* how responses of the data were used, as hb_read_as_name has it; NULL: unknown */
+    bool exact, knows_exact; /* whether the sessions were exact; set if knows_exact */
 } hb_params;
 
 /* Reads a parameters file of at most HB_PARAMS_BYTES from a regular file or a pipe. HB_ERR_FORMAT names

@@ -122,6 +122,8 @@ static void check_signals(const hb_model_info *m, const hb_step *s, const float 
     assert_near(value(s, "renyi"), hb_renyi_divergence(&p), 1e-9);
     assert_near(value(s, "tsallis"), hb_tsallis_divergence(&p), 1e-9);
     assert_near(value(s, "fisher_rao"), hb_fisher_rao_distance(&p), 1e-9);
+    assert_near(value(s, "rainproof_renyi"), hb_rainproof_renyi(&p), 1e-9);
+    assert_near(value(s, "rainproof_fisher_rao"), hb_rainproof_fisher_rao(&p), 1e-9);
     assert_near(value(s, "max_prob"), hb_max_probability(&p), 1e-9);
     assert_near(value(s, "margin"), hb_margin(&p), 1e-9);
     assert_near(value(s, "self_certainty"), hb_self_certainty(&p), 1e-9);

@@ -9,7 +9,7 @@
 #include "signals/scores.h"
 #include "store/run.h"
 
-enum { MEASURED = 8, N_SCORES = 17 * MEASURED }; /* scores of a signal, and of all */
+enum { MEASURED = 8, N_SCORES = 19 * MEASURED }; /* scores of a signal, and of all */
 
 static char path[128];
 
@@ -346,7 +346,7 @@ static void make_old(void)
                   " decode_seconds FROM samples;"
                   "DROP TABLE samples; ALTER TABLE old RENAME TO samples;"
                   "DELETE FROM settings WHERE key IN ('answer_lines', 'abstain_sha256', 'no_prompts',"
-                  " 'read_as'); DROP TABLE tokens;"
+                  " 'read_as', 'exact'); DROP TABLE tokens;"
                   "PRAGMA user_version = 4");
 }
 
@@ -385,7 +385,7 @@ static void test_old_runs(void **state)
     o.sweep.direction = HB_DIRECTION_HIGH; /* the low side is not needed */
     assert_ok(hb_calibrate_run(run, names, 1, NULL, &o, &r, &err));
     assert_string_equal(r.scores[0].name, "pri:top5");
-    assert_int_equal(r.n_scores, 17);
+    assert_int_equal(r.n_scores, 19);
     assert_int_equal(r.n_prompts, 0);
     hb_calibration_result_free(&r);
     hb_run_close(run);
@@ -452,6 +452,8 @@ static void test_other_settings_are_refused(void **state)
     s = settings(), s.no_prompts = 1;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "no_prompts is 0, not 1");
+    s = settings(), s.exact = 1;
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "exact is 0, not 1");
     s = settings(), s.seed = 1, s.max_tokens = 21;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "max_tokens is 20, not 21");
@@ -1330,10 +1332,14 @@ static void test_wrong_session(void **state)
 {
     hb_error err;
     job j = open_job(state);
-    const hb_session_options so = {.n_ctx = 65, .n_threads = 1};
-    hb_session_close(j.session);
-    assert_ok(hb_session_open(j.model, &so, &j.session, &err));
-    assert_fails(score(&j, &err), HB_ERR_ARGUMENT, "differs from the run's settings");
+    const hb_session_options so[] = {{.n_ctx = 65, .n_threads = 1},
+                                     {.n_ctx = 64, .n_threads = 1, .exact = true}};
+    for (int i = 0; i < 2; i++) {
+        hb_session_close(j.session);
+        assert_ok(hb_session_open(j.model, &so[i], &j.session, &err));
+        assert_int_equal(hb_session_is_exact(j.session), i);
+        assert_fails(score(&j, &err), HB_ERR_ARGUMENT, "differs from the run's settings");
+    }
     close_job(&j);
 }
 

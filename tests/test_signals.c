@@ -12,7 +12,8 @@
 enum { N_LOGITS = 4, VOCAB = 17, N_STATES = 3, LAYERS = 5, WIDTH = 11 };
 
 typedef struct distribution_case {
-    const double *entropy, *renyi, *tsallis, *fisher_rao, *max_prob, *margin, *self_certainty;
+    const double *entropy, *renyi, *tsallis, *fisher_rao, *rainproof_renyi, *rainproof_fisher_rao,
+        *max_prob, *margin, *self_certainty;
 } distribution_case;
 
 static void check_distribution(const float *logits, size_t n, const distribution_case *c, int i)
@@ -28,17 +29,22 @@ static void check_distribution(const float *logits, size_t n, const distribution
     /* Near the uniform distribution the arc cosine amplifies rounding errors to their square root, so
      * this compares cosines. */
     assert_near(cos(acos(0) * hb_fisher_rao_distance(&d)), cos(acos(0) * c->fisher_rao[i]), 1e-6);
+    assert_near(cos(acos(0) * hb_rainproof_fisher_rao(&d)), cos(acos(0) * c->rainproof_fisher_rao[i]),
+                1e-6);
+    assert_near(hb_rainproof_renyi(&d), c->rainproof_renyi[i], 2e-6);
 }
 
 static void test_distribution_signals(void **state)
 {
     (void)state;
-    const distribution_case small = {ref_small_entropy,       ref_small_renyi,    ref_small_tsallis,
-                                     ref_small_fisher_rao,    ref_small_max_prob, ref_small_margin,
-                                     ref_small_self_certainty};
-    const distribution_case big = {ref_big_entropy,       ref_big_renyi,    ref_big_tsallis,
-                                   ref_big_fisher_rao,    ref_big_max_prob, ref_big_margin,
-                                   ref_big_self_certainty};
+    const distribution_case small = {
+        ref_small_entropy,    ref_small_renyi,           ref_small_tsallis,
+        ref_small_fisher_rao, ref_small_rainproof_renyi, ref_small_rainproof_fisher_rao,
+        ref_small_max_prob,   ref_small_margin,          ref_small_self_certainty};
+    const distribution_case big = {
+        ref_big_entropy,    ref_big_renyi,           ref_big_tsallis,
+        ref_big_fisher_rao, ref_big_rainproof_renyi, ref_big_rainproof_fisher_rao,
+        ref_big_max_prob,   ref_big_margin,          ref_big_self_certainty};
     for (int i = 0; i < N_LOGITS; i++) {
         const float *logits = ref_logits + i * VOCAB;
         float p[VOCAB];
@@ -119,6 +125,8 @@ static void test_distribution_limits(void **state)
     assert_near(hb_renyi_divergence(&d), log(3), 1e-15);
     assert_near(hb_tsallis_divergence(&d), 2 * (sqrt(3) - 1), 1e-15);
     assert_near(hb_fisher_rao_distance(&d), acos(sqrt(1.0 / 3)) / acos(0), 1e-15);
+    assert_near(hb_rainproof_fisher_rao(&d), acos(sqrt(1.0 / 3)) / acos(0), 1e-8);
+    assert_near(hb_rainproof_renyi(&d), log(3), 1e-7);
     assert_near(hb_max_probability(&d), 1, 1e-15);
     assert_near(hb_margin(&d), 1, 1e-15);
     assert_near(hb_self_certainty(&d), -2 * HB_DISTRIBUTION_MASKED / 3 - log(3), 1e-9);
@@ -128,6 +136,8 @@ static void test_distribution_limits(void **state)
     assert_near(hb_renyi_divergence(&d), 0, 1e-15);
     assert_near(hb_tsallis_divergence(&d), 0, 1e-15);
     assert_near(hb_fisher_rao_distance(&d), 0, 1e-15);
+    assert_near(hb_rainproof_fisher_rao(&d), 0, 1e-15);
+    assert_near(hb_rainproof_renyi(&d), 0, 1e-15);
     assert_near(hb_max_probability(&d), 0.25, 1e-15);
     assert_near(hb_margin(&d), 0, 1e-15);
     assert_near(hb_self_certainty(&d), 0, 1e-15);
@@ -265,7 +275,7 @@ static void test_registry(void **state)
         assert_ptr_equal(hb_signal_find(hb_signal_name(signal)), signal);
         assert_true(*hb_signal_about(signal) && hb_signal_unit(signal));
     }
-    assert_int_equal(n, 17);
+    assert_int_equal(n, 19);
     assert_string_equal(hb_signal_unit(hb_signal_find("entropy")), "nats");
     assert_int_equal(hb_signal_usual(hb_signal_find("perplexity")), HB_AGGREGATION_LAST);
     assert_int_equal(hb_signal_risky(hb_signal_find("entropy")), HB_DIRECTION_HIGH);
@@ -287,6 +297,8 @@ static void test_risky_values(void **state)
         {"renyi", hb_renyi_divergence},
         {"tsallis", hb_tsallis_divergence},
         {"fisher_rao", hb_fisher_rao_distance},
+        {"rainproof_renyi", hb_rainproof_renyi},
+        {"rainproof_fisher_rao", hb_rainproof_fisher_rao},
         {"max_prob", hb_max_probability},
         {"margin", hb_margin},
         {"self_certainty", hb_self_certainty},
@@ -314,7 +326,7 @@ static void test_score_names(void **state)
         assert_int_equal(found.aggregation, id.aggregation);
         for (size_t j = 0; j < n; j++) assert_string_not_equal(seen[n], seen[j]);
     }
-    assert_int_equal(n, 17 * 9);
+    assert_int_equal(n, 19 * 9);
     for (size_t i = 0; i < n; i++) free(seen[i]);
     assert_true(hb_score_find("pri", &id));
     assert_int_equal(id.aggregation, HB_AGGREGATION_TAIL5);

@@ -107,8 +107,8 @@ void cli_explain(cli_options *options, const char *name, const char *help, const
 #define CLI_TEXT_OF(x)       CLI_TEXT_OF_(x)
 #define CLI_CONTEXT_STANDARD "the model's, at most " CLI_TEXT_OF(HB_DEFAULT_CTX)
 
-/* --ctx-size and --threads of a session. */
-void cli_add_session(cli_options *options, int32_t *n_ctx, int32_t *n_threads);
+/* The options of a session: --ctx-size, --threads and --exact. */
+void cli_add_session(cli_options *options, hb_session_options *session);
 /* --quiet and --json, which every command has. */
 void cli_add_common(cli_options *options, bool *quiet, bool *json);
 
@@ -275,8 +275,10 @@ bool cli_monitor_check(const cli_command *command, cli_monitor *watch, int *code
  * owns the model's path. Returns an exit code. */
 int cli_monitor_embedded(const cli_command *command, cli_monitor *watch, bool quiet,
                          const char **model_path, char **own);
-/* Reads the parameters and sets watch->monitor. Returns an exit code. */
-int cli_monitor_open(cli_monitor *watch, const hb_model_info *model, const cli_chat *chat, bool quiet);
+/* Reads the parameters and sets watch->monitor. Warns if they were calibrated on something else or, by
+ * `exact`, with another session. Returns an exit code. */
+int cli_monitor_open(cli_monitor *watch, const hb_model *model, const cli_chat *chat, bool exact,
+                     bool quiet);
 void cli_monitor_close(cli_monitor *watch);
 const char *cli_watched_name(const hb_monitor *monitor); /* the signal, or "joint" */
 
@@ -370,7 +372,8 @@ typedef struct cli_pass1 {
     hb_signal_set *needed;  /* signals that the command requires; NULL: none */
     bool needs_p_yes;       /* whether it requires P(Yes), which only judgements have */
     uint64_t n_samples, seed, kv_mem;
-    int32_t max_tokens, n_ctx, n_threads, n_sequences;
+    int32_t max_tokens, n_sequences;
+    hb_session_options resources; /* as given */
     bool strict, no_prompts, quiet, json;
 
     hb_model *model;

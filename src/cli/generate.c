@@ -13,7 +13,7 @@
 
 typedef struct generate_options {
     const char *model_path, *trajectory_path;
-    int32_t n_ctx, n_threads;
+    hb_session_options resources;
     bool quiet, json;
     cli_list stops;
     cli_chat chat;
@@ -57,7 +57,7 @@ static void add_options(cli_options *options, generate_options *o)
     cli_add_int(options, "check-every", 'k', "K", &o->watch.monitor.check_every, 1, 1 << 24,
                 "check every K-th token only");
     add_generation_options(options, o);
-    cli_add_session(options, &o->n_ctx, &o->n_threads);
+    cli_add_session(options, &o->resources);
     cli_begin_group(options, CLI_GROUP_OUTPUT);
     cli_add_text(options, "trajectory", 0, "FILE", &o->trajectory_path,
                  "write each checked step to FILE as JSON Lines");
@@ -263,15 +263,14 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     hb_model *model = NULL;
     hb_session *session = NULL;
     hb_error err;
-    hb_session_options so = {.n_ctx = o->n_ctx, .n_threads = o->n_threads};
     FILE *trajectory = NULL;
     int code = CLI_DONE;
     if (hb_model_open(o->model_path, &model, &err)) return cli_fail(&err);
     cli_show_warnings(model);
     if (cli_chat_find(&o->chat, model, &err)) code = cli_fail(&err);
     else if (!o->quiet) cli_chat_warn(&o->chat, model, prompt);
-    if (!code) code = cli_monitor_open(&o->watch, hb_model_get_info(model), &o->chat, o->quiet);
-    if (!code && hb_session_open(model, &so, &session, &err)) code = cli_fail(&err);
+    if (!code) code = cli_monitor_open(&o->watch, model, &o->chat, o->resources.exact, o->quiet);
+    if (!code && hb_session_open(model, &o->resources, &session, &err)) code = cli_fail(&err);
     if (!code && o->trajectory_path && !(trajectory = open_trajectory(o))) code = CLI_FAILED;
     if (!code) code = generate(o, session, prompt, trajectory);
     hb_session_close(session);

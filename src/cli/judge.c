@@ -8,7 +8,7 @@
 
 typedef struct judging {
     const char *model_path, *prompt, *response, *signal_list;
-    int32_t n_ctx, n_threads;
+    hb_session_options resources;
     bool quiet, json;
     cli_chat chat;
     cli_monitor watch;
@@ -54,7 +54,7 @@ static void add_options(cli_options *options, judging *j)
         ->standard = FEW_SIGNALS "; with --json, all";
     cli_monitor_add(options, &j->watch);
     cli_explain(options, "cutoff", "report the first token whose P_fail reaches P", NULL);
-    cli_add_session(options, &j->n_ctx, &j->n_threads);
+    cli_add_session(options, &j->resources);
     cli_add_common(options, &j->quiet, &j->json);
     cli_explain(options, "json", "print each answer as a JSON object; with --data, one on each line",
                 NULL);
@@ -295,18 +295,17 @@ static int check_usage(const cli_command *command, judging *j)
 static int open_all(judging *j)
 {
     hb_error err;
-    const hb_session_options so = {.n_ctx = j->n_ctx, .n_threads = j->n_threads};
     if (hb_model_open(j->model_path, &j->model, &err)) return cli_fail(&err);
     cli_show_warnings(j->model);
     if (cli_chat_find(&j->chat, j->model, &err)) return cli_fail(&err);
-    int code = cli_monitor_open(&j->watch, hb_model_get_info(j->model), &j->chat, j->quiet);
+    int code = cli_monitor_open(&j->watch, j->model, &j->chat, j->resources.exact, j->quiet);
     if (code) return code;
     j->engine.monitor = j->watch.monitor;
     j->engine.monitor.signals = j->signals;
     j->engine.cancelled = cli_interrupted;
     if (j->data.paths.n && cli_data_open(&j->data, 0, 0, j->quiet, &j->dataset, &err))
         return cli_fail(&err);
-    return hb_session_open(j->model, &so, &j->session, &err) ? cli_fail(&err) : CLI_DONE;
+    return hb_session_open(j->model, &j->resources, &j->session, &err) ? cli_fail(&err) : CLI_DONE;
 }
 
 static int run(const cli_command *command, int argc, char **argv)

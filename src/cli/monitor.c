@@ -61,7 +61,8 @@ int cli_monitor_embedded(const cli_command *command, cli_monitor *w, bool quiet,
 /* ---- Parameters ---------------------------------------------------------------------------------- */
 
 /* Warns if the parameters were calibrated on something else. */
-static void check_params(const cli_monitor *w, const hb_model_info *model, const cli_chat *chat)
+static void check_params(const cli_monitor *w, const hb_model_info *model, const cli_chat *chat,
+                         bool exact)
 {
     const hb_params *p = w->params;
     if (!hb_params_same_model(p, model))
@@ -72,11 +73,15 @@ static void check_params(const cli_monitor *w, const hb_model_info *model, const
     if (!hb_params_same_chat(p, chat->format, chat->system))
         cli_message("warning: %s was calibrated with another chat format or system message (%s)",
                     w->params_path, *p->chat ? p->chat : "without --chat");
+    if (p->knows_exact && p->exact != exact)
+        cli_message("warning: %s was calibrated %s --exact", w->params_path,
+                    p->exact ? "with" : "without");
 }
 
 /* Takes tau, lambda, alpha, direction and map from the file. The map is not used with options that
  * override the file, because it was fitted to another signal or threshold. */
-static int take_params(cli_monitor *w, const hb_model_info *model, const cli_chat *chat, bool quiet)
+static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *chat, bool exact,
+                       bool quiet)
 {
     hb_error err;
     hb_monitor *m = &w->monitor;
@@ -89,7 +94,7 @@ static int take_params(cli_monitor *w, const hb_model_info *model, const cli_cha
                     judged ? "only judgements of responses have" : "hbar does not measure");
         return CLI_FAILED;
     }
-    if (!quiet) check_params(w, model, chat);
+    if (!quiet) check_params(w, hb_model_get_info(model), chat, exact);
     m->watched = w->score.signal;
     if (p->joint.n_features && !w->watched) m->joint = &p->joint;
     m->tau = p->tau;
@@ -100,9 +105,10 @@ static int take_params(cli_monitor *w, const hb_model_info *model, const cli_cha
     return CLI_DONE;
 }
 
-int cli_monitor_open(cli_monitor *w, const hb_model_info *model, const cli_chat *chat, bool quiet)
+int cli_monitor_open(cli_monitor *w, const hb_model *model, const cli_chat *chat, bool exact,
+                     bool quiet)
 {
-    int code = w->params_path ? take_params(w, model, chat, quiet) : CLI_DONE;
+    int code = w->params_path ? take_params(w, model, chat, exact, quiet) : CLI_DONE;
     if (w->watched) w->monitor.watched = w->watched_signal;
     if (w->tau_given) w->monitor.tau = w->tau;
     if (w->lambda_given) w->monitor.lambda = w->lambda;

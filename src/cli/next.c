@@ -74,7 +74,7 @@ static void write_chat(hb_writer *w, const hb_run_settings *run, const char *giv
     if (run->system && *run->system) write_option(w, "system", run->system);
 }
 
-/* Writes the common beginning of both commands: the model and its chat options. */
+/* Writes the common beginning of both commands: the model and its options. */
 static void write_command(hb_writer *w, const char *command, const hb_run_settings *run,
                           const cli_pass2 *pass, const char *params)
 {
@@ -83,6 +83,7 @@ static void write_command(hb_writer *w, const char *command, const hb_run_settin
     hb_write(w, " %s", command);
     if (!pass->demo) write_option(w, "model", run->model_path);
     write_chat(w, run, pass->chat_template);
+    if (run->exact) hb_write(w, " --exact");
     write_option(w, "params", params);
 }
 

@@ -92,13 +92,15 @@ void cli_explain(cli_options *options, const char *name, const char *help, const
     }
 }
 
-void cli_add_session(cli_options *options, int32_t *n_ctx, int32_t *n_threads)
+void cli_add_session(cli_options *options, hb_session_options *session)
 {
     cli_begin_group(options, CLI_GROUP_RESOURCES);
-    cli_add_int(options, "ctx-size", 0, "N", n_ctx, 1, 1 << 24, "context size in tokens")->standard =
-        CLI_CONTEXT_STANDARD;
-    cli_add_int(options, "threads", 't', "N", n_threads, 1, 1024, "threads to compute with")->standard =
-        "one per processor";
+    cli_add_int(options, "ctx-size", 0, "N", &session->n_ctx, 1, 1 << 24, "context size in tokens")
+        ->standard = CLI_CONTEXT_STANDARD;
+    cli_add_int(options, "threads", 't', "N", &session->n_threads, 1, 1024, "threads to compute with")
+        ->standard = "one per processor";
+    cli_add_flag(options, "exact", 0, &session->exact,
+                 "do not round activations to 8 bits: slower, and comparable with other programs");
 }
 
 void cli_add_common(cli_options *options, bool *quiet, bool *json)

@@ -40,7 +40,7 @@ static void add_data_options(cli_options *options, cli_pass1 *p)
 
 static void add_resource_options(cli_options *options, cli_pass1 *p)
 {
-    cli_add_session(options, &p->n_ctx, &p->n_threads);
+    cli_add_session(options, &p->resources);
     cli_add_bytes(options, "kv-mem", 0, "BYTES", &p->kv_mem, 1, 1e15,
                   "memory for keys and values, such as 2G")
         ->standard = "the model's size, at least 240M, at most half of the free memory";
@@ -84,11 +84,11 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
-    int length = signals ? asprintf(&identity, "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %s",
+    int length = signals ? asprintf(&identity, "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %s",
                                     HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
                                     (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha,
                                     signals, s->chat ? s->chat : "", s->answer_lines, s->abstain_sha256,
-                                    s->no_prompts, s->system ? s->system : "")
+                                    s->no_prompts, s->exact, s->system ? s->system : "")
                          : -1;
     free(signals);
     if (length < 0) return NULL;
@@ -131,7 +131,8 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .answer_lines = p->grading.grading.answer_lines,
                          .abstain_sha256 = p->grading.abstain_sha256,
                          .read_as = hb_read_as_name(d->read_as),
-                         .no_prompts = p->no_prompts};
+                         .no_prompts = p->no_prompts,
+                         .exact = p->resources.exact};
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
         if (status) return status;
@@ -192,12 +193,11 @@ static hb_status open_data(cli_pass1 *p, hb_error *err)
 
 static hb_status open_all(cli_pass1 *p, hb_error *err)
 {
-    hb_session_options o = {.n_ctx = p->n_ctx,
-                            .n_threads = p->n_threads,
-                            .n_sequences = p->n_sequences,
-                            .claim = true,
-                            .cache_bytes = (int64_t)cache_limit(p)};
-    if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > p->n_ctx ? USEFUL_POSITIONS : p->n_ctx;
+    hb_session_options o = p->resources;
+    o.n_sequences = p->n_sequences;
+    o.claim = true;
+    o.cache_bytes = (int64_t)cache_limit(p);
+    if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > o.n_ctx ? USEFUL_POSITIONS : o.n_ctx;
     p->data.strict = p->strict;
     hb_status status = open_data(p, err);
     if (!status) status = hb_session_open(p->model, &o, &p->session, err);

@@ -36,6 +36,8 @@ static void add_options(cli_options *options, validating *v)
     cli_explain(options, "answer-lines",
                 "for data with answers, how many lines of the generated text are the answer",
                 "as calibrated");
+    cli_explain(options, "exact",
+                "do not round activations to 8 bits; parameters calibrated so require it", NULL);
     cli_explain(options, "run", "a run to validate; with --model and --data, where to keep samples",
                 "DIR/NAME_run_HASH.db");
     cli_begin_group(options, CLI_GROUP_DATA);
@@ -142,6 +144,14 @@ static void check_tokens(const validating *v)
                     here, there);
 }
 
+static void check_exact(const validating *v)
+{
+    bool here = hb_run_get_settings(v->run)->exact != 0;
+    if (v->params->knows_exact && here != v->params->exact)
+        cli_message("warning: samples were measured %s --exact, but those of the calibration %s",
+                    here ? "with" : "without", here ? "without" : "with");
+}
+
 /* A different grading rule gives different labels. */
 static void check_grading(const validating *v)
 {
@@ -161,6 +171,7 @@ static void take_settings(validating *v)
 {
     if (!v->pass1.max_tokens) v->pass1.max_tokens = v->params->max_tokens;
     if (!v->pass1.max_tokens) v->pass1.max_tokens = CLI_MAX_TOKENS;
+    if (v->params->exact) v->pass1.resources.exact = true;
     if (v->params->is_graded) cli_grading_take(&v->pass1.grading, &v->params->grading);
 }
 
@@ -212,6 +223,7 @@ static int open_split(const cli_command *command, validating *v)
     if (code) return code;
     v->source.n_abstained = v->pass1.counts.abstained;
     check_tokens(v);
+    check_exact(v);
     check_grading(v);
     cli_grading_advise(v->run, v->source.scores, v->source.grading, v->pass1.quiet);
     return CLI_DONE;

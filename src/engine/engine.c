@@ -192,6 +192,7 @@ hb_status hb_session_open(const hb_model *model, const hb_session_options *optio
     s->engine = model->engine;
     s->model = model;
     s->pool = pool;
+    s->exact = o.exact;
     *session = s;
     return HB_OK;
 }
@@ -225,6 +226,11 @@ int32_t hb_session_n_ctx(const hb_session *session)
 int32_t hb_session_n_sequences(const hb_session *session)
 {
     return session->n_sequences;
+}
+
+bool hb_session_is_exact(const hb_session *session)
+{
+    return session->exact;
 }
 
 int32_t hb_session_page(const hb_session *session)

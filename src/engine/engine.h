@@ -37,6 +37,7 @@ struct hb_session {
     int32_t n_sequences; /* number of sequences; they are numbered from 0 */
     int32_t n_batch;     /* maximum number of tokens evaluated together; longer calls are split */
     int32_t page;        /* positions in a page; sequences get their positions in whole pages */
+    bool exact;          /* as in hb_session_options */
     const char *kernels; /* name of the kernels that do the arithmetic, for messages */
 };
 

@@ -55,6 +55,7 @@ static void add_run_settings(hb_json *j, const hb_run_settings *run)
     hb_json_text_or_null(j, "chat", run->chat);
     hb_json_text_or_null(j, "system", run->system);
     hb_json_text_or_null(j, "read_as", run->read_as);
+    hb_json_bool(j, "exact", run->exact);
 }
 
 static void add_settings(hb_json *j, const hb_params_source *source, const hb_sweep_options *sweep)

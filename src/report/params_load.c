@@ -280,6 +280,9 @@ static hb_status load_settings(const loading *l, const json_t *settings, hb_para
     p->alpha = number_or_nan(settings, "alpha");
     if (isnan(p->alpha)) p->alpha = hb_monitor_defaults().alpha;
     if (!(p->alpha >= 0)) return bad_field(l, "settings", "alpha", "at least 0");
+    const json_t *exact = json_object_get(settings, "exact");
+    p->knows_exact = json_is_boolean(exact);
+    p->exact = json_is_true(exact);
     if (!hash_text(text_of(settings, "system"), p->system_sha256)) return hb_fail_memory(l->err);
     hb_status status = load_text(l, settings, "settings", "chat", &p->chat);
     if (status || !json_object_get(settings, "read_as")) return status;

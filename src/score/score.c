@@ -215,10 +215,11 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
     const hb_score_options defaults = hb_score_defaults();
     const hb_run_settings *settings = hb_run_get_settings(run);
     if (hb_session_n_ctx(session) != settings->n_ctx ||
+        hb_session_is_exact(session) != (settings->exact != 0) ||
         hb_dataset_get_info(dataset)->n_selected != settings->n_samples)
-        return hb_fail(
-            err, HB_ERR_ARGUMENT,
-            "the session's context or the dataset's number of samples differs from the run's settings");
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "the session's context or exactness or the dataset's number of samples differs "
+                       "from the run's settings");
     hb_scorer s = {.model = hb_session_model(session),
                    .dataset = dataset,
                    .run = run,

@@ -81,15 +81,17 @@ WIDE static bool two_greatest(const float *logits, size_t n, float *first, float
 /* Adds n logits to the sums; n is at most STRETCH. */
 WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t n)
 {
-    float max = (float)d->max, exps = 0, xs = 0, x_exps = 0, roots = 0, three_halves = 0, squares = 0;
-#pragma omp simd reduction(+ : exps, xs, x_exps, roots, three_halves, squares)
+    float max = (float)d->max, exps = 0, xs = 0, x_exps = 0, quarters = 0, roots = 0, three_halves = 0,
+          squares = 0;
+#pragma omp simd reduction(+ : exps, xs, x_exps, quarters, roots, three_halves, squares)
     for (size_t i = 0; i < n; i++) {
         float below = logits[i] - max, x = below < FLOOR ? FLOOR : below;
-        float root = exp_below(0.5f * x), e = root * root;
+        float quarter = exp_below(0.25f * x), root = quarter * quarter, e = root * root;
         float seen = e < 1e-12f ? 0 : e; /* avoids powers that are subnormal floats, which are slow */
         exps += e;
         xs += below < MASKED ? MASKED : below;
         x_exps += x * e;
+        quarters += quarter;
         roots += root;
         three_halves += seen * root;
         squares += seen * seen;
@@ -97,6 +99,7 @@ WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t n)
     d->exps += exps;
     d->x += xs;
     d->x_exps += x_exps;
+    d->quarters += quarters;
     d->roots += roots;
     d->three_halves += three_halves;
     d->squares += squares;
@@ -149,6 +152,23 @@ double hb_fisher_rao_distance(const hb_distribution *d)
 {
     double affinity = d->roots / sqrt(d->exps * (double)d->n);
     return acos(affinity > 1 ? 1 : affinity) / acos(0);
+}
+
+/* The affinity sum sqrt(q_i / n) of q = softmax(logits / 2) and the uniform distribution. */
+static double rainproof_affinity(const hb_distribution *d)
+{
+    double affinity = d->quarters / sqrt(d->roots * (double)d->n);
+    return affinity > 1 ? 1 : affinity;
+}
+
+double hb_rainproof_renyi(const hb_distribution *d)
+{
+    return 0 - 2 * log(rainproof_affinity(d));
+}
+
+double hb_rainproof_fisher_rao(const hb_distribution *d)
+{
+    return acos(rainproof_affinity(d)) / acos(0);
 }
 
 double hb_max_probability(const hb_distribution *d)

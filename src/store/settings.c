@@ -44,6 +44,7 @@ static const field fields[] = {
     FIELD(abstain_sha256, KIND_TEXT, true),
     FIELD(no_prompts, KIND_I32, true),
     FIELD(read_as, KIND_TEXT, true),
+    FIELD(exact, KIND_I32, true),
 };
 #undef FIELD
 #define N_FIELDS (sizeof fields / sizeof *fields)

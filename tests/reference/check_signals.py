@@ -60,12 +60,15 @@ def read_model(path):
                    .astype(np.float64) for name, shape, kind, offset in infos if kind == 0}
 
 
-def of_distribution(p):
+def of_distribution(logits):
     """Signals of a next-token distribution alone."""
+    p = softmax(logits)
     u, best = np.full_like(p, 1 / len(p)), np.sort(p)[::-1]
+    affinity = np.sum(np.sqrt(softmax(logits / 2) * u))
     return {"delta_mu": 1 / np.sqrt(1 - np.sum(p**2) + 0.01), "entropy": entropy(p),
             "renyi": np.log(np.sum(p**2 / u)), "tsallis": (np.sum(p**1.5 * u**-0.5) - 1) / 0.5,
             "fisher_rao": 2 / np.pi * np.arccos(min(1, np.sum(np.sqrt(p * u)))), "max_prob": best[0],
+            "rainproof_renyi": -2 * np.log(affinity), "rainproof_fisher_rao": 2 / np.pi * np.arccos(affinity),
             "margin": best[0] - best[1], "self_certainty": entropy(u, p)}
 
 
@@ -91,7 +94,7 @@ def expected_steps(steps, pairs, tensors):
     eps, before, surprises = pairs["llama.attention.layer_norm_rms_epsilon"], None, []
     for step in steps:
         logits, h = np.float64(step["logits"]), np.float64(step["blocks"])
-        s = {**of_distribution(softmax(logits)), **of_states(h, before), **of_lens(logits, h, head, norm, eps)}
+        s = {**of_distribution(logits), **of_states(h, before), **of_lens(logits, h, head, norm, eps)}
         s["hbar_s"] = np.sqrt(s["delta_mu"] * s["delta_sigma"])
         s["surprise"] = -log_softmax(logits)[step["token"]]
         s["pri"] = s["surprise"] * (1 + ALPHA * s["delta_h"])
@@ -116,7 +119,7 @@ def main():
     trajectory = watched["trajectory"]
     assert [s["token"] for s in trajectory] == [s["token"] for s in steps][:len(trajectory)], "other tokens"
     expected = list(expected_steps(steps[:len(trajectory)], *read_model(model)))
-    assert len(expected) >= 8 and len(expected[0]) == 17
+    assert len(expected) >= 8 and len(expected[0]) == 19
     failed = 0
     for name in sorted(expected[0]):
         wanted = [e[name] for e in expected]
@@ -127,7 +130,7 @@ def main():
             score = max(score, abs(known - value) / max(1, abs(value)))
         ok = worst < 2e-5 and score < 2e-5
         failed += not ok
-        print(f"{name:18} worst difference {worst:.1e}, of the score {score:.1e}{'' if ok else '  FAILED'}")
+        print(f"{name:20} worst difference {worst:.1e}, of the score {score:.1e}{'' if ok else '  FAILED'}")
     sys.exit(1 if failed else 0)
 
 

@@ -42,6 +42,10 @@ static const double ref_small_tsallis[] = {5.0021648351883385e-05, 1.35182051331
                                            4.0422778886871598, 6.2462112401185568};
 static const double ref_small_fisher_rao[] = {0.0025979883243134471, 0.37527702627521292,
                                               0.75607481882710093, 0.84403689753601041};
+static const double ref_small_rainproof_renyi[] = {4.1597333299807577e-06, 0.090390413219551144,
+                                                   1.3397638232419111, 2.8198121101916866};
+static const double ref_small_rainproof_fisher_rao[] = {0.0012984125884022656, 0.18996131011537185,
+                                                        0.65798072789943085, 0.84297149664795756};
 static const double ref_small_max_prob[] = {0.059736821772170115, 0.40222082035341256,
                                             0.67351445630131246, 0.99999999910124493};
 static const double ref_small_margin[] = {0.00011529594803880161, 0.23971583434106877,
@@ -52,6 +56,8 @@ static const double ref_big_entropy[] = {8.4771405526428936, 6.116679739782807};
 static const double ref_big_renyi[] = {0.078790578042206114, 2.7078541343472726};
 static const double ref_big_tsallis[] = {0.061044162942647251, 5.3024657884358808};
 static const double ref_big_fisher_rao[] = {0.091072039888881545, 0.76203209600825639};
+static const double ref_big_rainproof_renyi[] = {0.0051895302638742249, 1.3228559753663358};
+static const double ref_big_rainproof_fisher_rao[] = {0.0458412356871883, 0.65475630795895901};
 static const double ref_big_max_prob[] = {0.00031617345245343024, 0.0059782691881590296};
 static const double ref_big_margin[] = {8.7524795587589146e-08, 4.9452838287857709e-05};
 static const double ref_big_self_certainty[] = {0.041325632946762586, 11.598802959385727};

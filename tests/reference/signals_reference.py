@@ -21,15 +21,17 @@ def c_array(name, values, kind="float"):
 
 def distribution_signals(prefix, logits):
     """Each signal's values, from p alone."""
-    names = ("entropy", "renyi", "tsallis", "fisher_rao", "max_prob", "margin", "self_certainty")
+    names = ("entropy", "renyi", "tsallis", "fisher_rao", "rainproof_renyi", "rainproof_fisher_rao", "max_prob", "margin",
+             "self_certainty")
     rows = []
     for x in logits:
         p = softmax(x.astype(np.float64))
         u = np.full_like(p, 1 / len(p))
+        affinity = min(1, np.sum(np.sqrt(softmax(x.astype(np.float64) / 2) * u)))
         best = np.sort(p)[::-1]
         rows.append([entropy(p), np.log(np.sum(p**2 / u)), (np.sum(p**1.5 * u**-0.5) - 1) / 0.5,
-                     2 / np.pi * np.arccos(min(1, np.sum(np.sqrt(p * u)))), best[0], best[0] - best[1],
-                     entropy(u, p)])
+                     2 / np.pi * np.arccos(min(1, np.sum(np.sqrt(p * u)))), -2 * np.log(affinity),
+                     2 / np.pi * np.arccos(affinity), best[0], best[0] - best[1], entropy(u, p)])
     return "".join(c_array(prefix + name, column, "double") for name, column in zip(names, np.transpose(rows)))
 
 
