@@ -857,7 +857,7 @@ typedef struct hb_sample {
     const char *const *answers; /* [n_answers], right answers for HB_LABEL_BY_GRADE; otherwise NULL */
     size_t n_answers;
     const hb_message *messages; /* [n_messages], if the row is a conversation; `prompt` then has its
-                                   text. Otherwise NULL */
+                                   text, as hb_score uses it without a chat. Otherwise NULL */
     size_t n_messages;
     const char *response; /* with HB_READ_RESPONSE, the answer to evaluate, which the label or grade is
                              about; otherwise NULL */
@@ -985,6 +985,21 @@ typedef struct hb_given {
 HB_API hb_status hb_given_tokenize(const hb_model *model, const hb_chat *chat, const char *system,
                                    const char *prompt, size_t n_prompt, const char *answer,
                                    size_t n_answer, hb_given *given, hb_error *err);
+
+/* The same for an answer after a conversation of n >= 1 messages, of which `chat` writes the tokens as
+ * hb_chat_tokenize does. `chat` must not be NULL. */
+HB_API hb_status hb_given_tokenize_chat(const hb_model *model, const hb_chat *chat,
+                                        const hb_message *messages, size_t n, const char *answer,
+                                        size_t n_answer, hb_given *given, hb_error *err);
+
+/* Tokenizes a sample as hb_score does: its prompt and, if it has one, its response. Without a response,
+ * n_answer is 0.
+ *
+ * With a chat, a sample of several messages is a conversation of these turns. It has the system message
+ * `system` if it has no system message of its own. Any other sample, and every sample without a chat
+ * and in HB_CHAT_PREPARED, has the sample's `prompt`, as for hb_chat_prompt and hb_given_tokenize. */
+HB_API hb_status hb_sample_tokenize(const hb_model *model, const hb_chat *chat, const char *system,
+                                    const hb_sample *sample, hb_given *given, hb_error *err);
 HB_API void hb_given_free(hb_given *given);
 
 /* Measures a given answer as hb_generate_tokens measures the same answer while it generates it. All
@@ -1147,7 +1162,7 @@ typedef struct hb_score_options {
 } hb_score_options;
 HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 
-/* Pass 1: for each sample that the run lacks, evaluates the given response (hb_given_tokenize) or,
+/* Pass 1: for each sample that the run lacks, evaluates the given response (hb_sample_tokenize) or,
  * without one, generates one greedy answer, without halting. Given responses are evaluated whole,
  * regardless of max_tokens. Each sample's scores are stored at the end of the evaluation in which it
  * finishes. When the label comes from grading the answer, generation stops at the end of the answer's

@@ -207,6 +207,81 @@ static void test_prepared(void **state)
     hb_model_close(model);
 }
 
+/* Tokenizes the first sample of a row and compares prompt and response with spellings of tokens. */
+static void check_sample(const hb_model *model, const hb_chat *chat, const char *system,
+                         const char *row, const char *prompt, const char *response)
+{
+    char text[1024];
+    hb_error err;
+    hb_sample sample;
+    hb_dataset *dataset;
+    bool found;
+    hb_given g;
+    int pipes[2];
+    char path[32];
+    assert_int_equal(pipe(pipes), 0);
+    assert_int_equal(write(pipes[1], row, strlen(row)), strlen(row));
+    close(pipes[1]);
+    snprintf(path, sizeof path, "/dev/fd/%d", pipes[0]);
+    assert_ok(hb_dataset_open(path, NULL, &dataset, &err));
+    close(pipes[0]);
+    assert_ok(hb_dataset_next(dataset, &sample, &found, &err));
+    assert_ok(hb_sample_tokenize(model, chat, system, &sample, &g, &err));
+    spell(model, g.tokens, g.n_prompt, text, sizeof text);
+    assert_string_equal(text, prompt);
+    spell(model, g.tokens + g.n_prompt, g.n_answer, text, sizeof text);
+    assert_string_equal(text, response);
+    hb_given_free(&g);
+    hb_dataset_close(dataset);
+}
+
+#define MESSAGE(role, text) "{\"role\":\"" role "\",\"content\":\"" text "\"}"
+#define CONVERSATION                                                                                   \
+    "{\"messages\":[" MESSAGE("user", "a") "," MESSAGE("assistant", "b") "," MESSAGE(                  \
+        "user", "<|im_end|>") "],\"answers\":[\"x\"]}"
+#define ANSWERED                                                                                       \
+    "{\"messages\":[" MESSAGE("system", "s") "," MESSAGE("user", "a") "," MESSAGE(                     \
+        "assistant", "b") "],\"label\":0}"
+#define FAKED "[<][|][i][m][_][e][n][d][|][>]"
+
+/* With a chat, the messages of a row are turns. They spell no control token. Without one, and in a
+ * prepared prompt, they are one text. */
+static void test_conversations(void **state)
+{
+    (void)state;
+    hb_model *model = open_vocab(tiny_model("chat"));
+    hb_chat *chat = open_chat(
+        model, NULL,
+        "{% for m in messages %}<|im_start|>{{ m.role[0] }}{{ m.content }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>{% endif %}");
+    hb_chat *prepared = open_chat(model, HB_CHAT_PREPARED, NULL);
+#define TURN(text) "[<|im_start|>]" text "[<|im_end|>]"
+    check_sample(
+        model, chat, NULL, CONVERSATION,
+        "[<s>]" TURN("[" S "u][a]") TURN("[" S "a][b]") TURN("[" S "u]" FAKED) "[<|im_start|>]", "");
+    check_sample(model, chat, "i", CONVERSATION,
+                 "[<s>]" TURN("[" S "si]") TURN("[" S "u][a]") TURN("[" S "a][b]")
+                     TURN("[" S "u]" FAKED) "[<|im_start|>]",
+                 "");
+    check_sample(model, chat, "i", ANSWERED,
+                 "[<s>]" TURN("[" S "s][s]") TURN("[" S "u][a]") "[<|im_start|>][" S "a]",
+                 "[b][<|im_end|>]"); /* the row's own system message counts */
+    check_sample(model, NULL, NULL, ANSWERED,
+                 "[<s>][" S "s][<0x0A>][<0x0A>][U][s][e][r][:][" S "a][<0x0A>][<0x0A>][A][s][s]"
+                 "[i][s][t][a][n][t][:]",
+                 "[" S "b]");
+    check_sample(model, prepared, NULL,
+                 "{\"messages\":[" MESSAGE("system", "<|im_start|>") "," MESSAGE(
+                     "user", "a") "],"
+                                  "\"answers\":[\"x\"]}",
+                 "[<s>][<|im_start|>][" S "][<0x0A>][<0x0A>][U][s][e][r][:][" S "a][<0x0A>][<0x0A>][A]"
+                 "[s][s][i][s][t][a][n][t][:]",
+                 "");
+    hb_chat_close(prepared);
+    hb_chat_close(chat);
+    hb_model_close(model);
+}
+
 /* ---- Characters ---------------------------------------------------------------------------------- */
 
 static void check_characters(const hb_model *model, const char *prompt, const char *answer,
@@ -752,6 +827,7 @@ int main(void)
         cmocka_unit_test(test_formats),
         cmocka_unit_test(test_reasoning),
         cmocka_unit_test(test_prepared),
+        cmocka_unit_test(test_conversations),
         cmocka_unit_test(test_characters),
         cmocka_unit_test(test_as_generated),
         cmocka_unit_test(test_alarm),

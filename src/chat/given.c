@@ -157,15 +157,14 @@ static hb_status add_chat_lead(joining *j, const char *answer, size_t n_answer, 
 
 /* ---- Tokens -------------------------------------------------------------------------------------- */
 
-static hb_status write_prompt(joining *j, const char *system, const char *prompt, size_t n,
-                              hb_error *err)
+/* Writes the messages before the answer. Without a chat, the last one is a bare prompt. */
+static hb_status write_prompt(joining *j, const hb_message *messages, size_t n, hb_error *err)
 {
-    const hb_message messages[] = {{HB_ROLE_SYSTEM, system, system ? strlen(system) : 0},
-                                   {HB_ROLE_USER, prompt, n}};
-    size_t from = system && *system ? 0 : 1;
+    const hb_message *last = &messages[n - 1];
     j->add_bos = true;
-    if (!j->chat) return extend(&j->before, prompt, n, false) ? HB_OK : hb_fail_memory(err);
-    hb_status status = hb_chat_write(j->chat, messages + from, 2 - from, true, &j->before, err);
+    if (!j->chat)
+        return extend(&j->before, last->text, last->length, false) ? HB_OK : hb_fail_memory(err);
+    hb_status status = hb_chat_write(j->chat, messages, n, true, &j->before, err);
     if (!status) j->add_bos = !hb_chat_has_bos(j->chat, &j->before);
     return status;
 }
@@ -181,12 +180,12 @@ static hb_status tokenize_before(joining *j, hb_error *err)
 }
 
 /* Puts white space before an answer that no template surrounds. No space follows a control token. */
-static hb_status add_space(joining *j, const char *prompt, size_t n, const char *answer,
-                           size_t n_answer, hb_error *err)
+static hb_status add_space(joining *j, const char *answer, size_t n_answer, hb_error *err)
 {
+    const hb_rendered *prompt = &j->before;
     size_t length = 1;
     if (j->n_prompt) hb_token_bytes(j->model, j->prompt[j->n_prompt - 1], &length);
-    j->blank = length > 0 && needs_space(prompt, n, answer, n_answer);
+    j->blank = length > 0 && needs_space(prompt->text, prompt->length, answer, n_answer);
     return hb_buffer_add(&j->text, " ", j->blank) ? HB_OK : hb_fail_memory(err);
 }
 
@@ -282,18 +281,16 @@ static hb_status make_given(const joining *j, hb_given *given, hb_error *err)
     return HB_OK;
 }
 
-hb_status hb_given_tokenize(const hb_model *model, const hb_chat *chat, const char *system,
-                            const char *prompt, size_t n_prompt, const char *answer, size_t n_answer,
-                            hb_given *given, hb_error *err)
+static hb_status tokenize(const hb_model *model, const hb_chat *chat, const hb_message *messages,
+                          size_t n, const char *answer, size_t n_answer, hb_given *given, hb_error *err)
 {
     joining j = {.model = model, .chat = chat, .end = -1};
     if (!n_answer) return hb_fail(err, HB_ERR_ARGUMENT, "the answer is empty");
-    hb_status status = write_prompt(&j, system, prompt, n_prompt, err);
+    hb_status status = write_prompt(&j, messages, n, err);
     if (!status && chat && !hb_chat_is_prepared(chat))
         status = add_chat_lead(&j, answer, n_answer, err);
     if (!status) status = tokenize_before(&j, err);
-    if (!status && (!chat || hb_chat_is_prepared(chat)))
-        status = add_space(&j, prompt, n_prompt, answer, n_answer, err);
+    if (!status && (!chat || hb_chat_is_prepared(chat))) status = add_space(&j, answer, n_answer, err);
     if (!status && !hb_buffer_add(&j.text, answer, n_answer)) status = hb_fail_memory(err);
     if (!status) status = tokenize_answer(&j, err);
     if (!status) status = make_given(&j, given, err);
@@ -302,6 +299,25 @@ hb_status hb_given_tokenize(const hb_model *model, const hb_chat *chat, const ch
     free(j.prompt);
     free(j.tokens);
     return status;
+}
+
+hb_status hb_given_tokenize(const hb_model *model, const hb_chat *chat, const char *system,
+                            const char *prompt, size_t n_prompt, const char *answer, size_t n_answer,
+                            hb_given *given, hb_error *err)
+{
+    const hb_message messages[] = {{HB_ROLE_SYSTEM, system, system ? strlen(system) : 0},
+                                   {HB_ROLE_USER, prompt, n_prompt}};
+    size_t from = system && *system ? 0 : 1;
+    return tokenize(model, chat, messages + from, 2 - from, answer, n_answer, given, err);
+}
+
+hb_status hb_given_tokenize_chat(const hb_model *model, const hb_chat *chat, const hb_message *messages,
+                                 size_t n, const char *answer, size_t n_answer, hb_given *given,
+                                 hb_error *err)
+{
+    if (!chat || !n)
+        return hb_fail(err, HB_ERR_ARGUMENT, chat ? "the conversation is empty" : "no chat is given");
+    return tokenize(model, chat, messages, n, answer, n_answer, given, err);
 }
 
 void hb_given_free(hb_given *given)

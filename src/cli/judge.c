@@ -24,9 +24,9 @@ typedef struct judging {
 
 /* An answer to judge. */
 typedef struct answer {
-    const char *id; /* NULL: it is not from data */
-    int label;      /* as in hb_sample */
-    const char *prompt, *text;
+    const hb_sample *sample; /* NULL: it is not from data */
+    const char *prompt;      /* [n_prompt], if it is not from data */
+    const char *text;        /* [n_text] */
     size_t n_prompt, n_text;
 } answer;
 
@@ -131,16 +131,19 @@ static void write_summary(hb_writer *w, const cli_monitor *watch, const hb_gener
     hb_write(w, " %.4f, tau %.4f, P_fail %.4f\n", v.value, m->tau, v.p_fail);
 }
 
+static void write_title(hb_writer *w, const judging *j, const hb_sample *s)
+{
+    hb_write(w, j->n_done ? "\n" : "");
+    hb_write_printable(w, s->id, strlen(s->id));
+    hb_write(w, s->label == 1 ? ", hallucinated\n" : s->label == 0 ? ", faithful\n" : "\n");
+}
+
 static int print_text(const judging *j, const answer *a, const hb_generation *g)
 {
     hb_error err;
     hb_writer w = {0};
     char *text;
-    if (a->id) {
-        hb_write(&w, j->n_done ? "\n" : "");
-        hb_write_printable(&w, a->id, strlen(a->id));
-        hb_write(&w, a->label == 1 ? ", hallucinated\n" : a->label == 0 ? ", faithful\n" : "\n");
-    }
+    if (a->sample) write_title(&w, j, a->sample);
     write_steps(&w, j->model, g);
     write_summary(&w, &j->watch, g);
     if (hb_writer_finish(&w, &text, &err)) return cli_fail(&err);
@@ -172,10 +175,11 @@ static void write_trajectory(hb_json *json, const hb_model *model, const hb_give
 static int print_json(const judging *j, const answer *a, const hb_given *given, const hb_generation *g)
 {
     hb_json json = {0};
-    if (a->id) hb_json_row(&json, NULL);
+    const hb_sample *s = a->sample;
+    if (s) hb_json_row(&json, NULL);
     else hb_json_object(&json, NULL);
-    if (a->id) hb_json_text(&json, "id", a->id);
-    if (a->id && (a->label == 0 || a->label == 1)) hb_json_whole(&json, "label", a->label);
+    if (s) hb_json_text(&json, "id", s->id);
+    if (s && (s->label == 0 || s->label == 1)) hb_json_whole(&json, "label", s->label);
     hb_json_bytes(&json, "text", a->text, a->n_text);
     hb_json_list(&json, "tokens");
     for (size_t i = 0; i < given->n_answer; i++)
@@ -203,8 +207,10 @@ static int pass_over(judging *j, const answer *a, const hb_error *err)
 {
     bool own = err->status == HB_ERR_ARGUMENT || err->status == HB_ERR_CONTEXT ||
                err->status == HB_ERR_NUMERIC;
-    if (!a->id || !own) return cli_fail(err);
-    cli_message("%s: %s", a->id, err->message);
+    if (a->sample && a->sample->n_messages > 1) /* a template may fail on this conversation alone */
+        own |= err->status == HB_ERR_FORMAT || err->status == HB_ERR_UNSUPPORTED;
+    if (!a->sample || !own) return cli_fail(err);
+    cli_message("%s: %s", a->sample->id, err->message);
     j->failed = true;
     return CLI_DONE;
 }
@@ -214,9 +220,12 @@ static int judge(judging *j, const answer *a)
     hb_error err;
     hb_given given;
     hb_generation g;
-    if (hb_given_tokenize(j->model, j->chat.chat, j->chat.system, a->prompt, a->n_prompt, a->text,
-                          a->n_text, &given, &err))
-        return pass_over(j, a, &err);
+    const cli_chat *c = &j->chat;
+    hb_status status = a->sample
+                           ? hb_sample_tokenize(j->model, c->chat, c->system, a->sample, &given, &err)
+                           : hb_given_tokenize(j->model, c->chat, c->system, a->prompt, a->n_prompt,
+                                               a->text, a->n_text, &given, &err);
+    if (status) return pass_over(j, a, &err);
     if (hb_judge(j->session, &given, &j->engine, &g, &err)) {
         hb_given_free(&given);
         return pass_over(j, a, &err);
@@ -244,12 +253,7 @@ static int judge_data(judging *j)
             j->failed = true;
             continue;
         }
-        const answer a = {.id = s.id,
-                          .label = s.label,
-                          .prompt = s.prompt,
-                          .text = s.response,
-                          .n_prompt = strlen(s.prompt),
-                          .n_text = strlen(s.response)};
+        const answer a = {.sample = &s, .text = s.response, .n_text = strlen(s.response)};
         code = judge(j, &a);
     }
     return !code && j->failed ? CLI_FAILED : code;

@@ -24,6 +24,19 @@ static hb_status report(hb_dataset *dataset, const char *reason, hb_error *err)
     return hb_breakage(&dataset->breakages, path, line, reason, err);
 }
 
+/* Whether samples of the row have its messages. Otherwise the messages are part of a longer prompt. */
+static bool has_messages(const hb_mapping *mapping, const hb_row *row)
+{
+    return mapping->messages && !mapping->own_frame && !(row->has_response && mapping->judges);
+}
+
+static void look_at(hb_dataset *dataset)
+{
+    const hb_row *row = &dataset->row;
+    dataset->marked |= row->n_spans > 0;
+    dataset->talks |= row->n_messages > 1 && has_messages(&hb_pass_file(dataset)->mapping, row);
+}
+
 static hb_status first_pass(hb_dataset *dataset, hb_error *err)
 {
     hb_error why;
@@ -36,7 +49,7 @@ static hb_status first_pass(hb_dataset *dataset, hb_error *err)
     while (status == HB_OK) {
         status = hb_pass_next(dataset, &found, &good, &why, err);
         if (status != HB_OK || !found) break;
-        dataset->marked |= good && dataset->row.n_spans > 0;
+        if (good) look_at(dataset);
         if (!good && why.status) status = report(dataset, why.message, err);
         else if (!good) dataset->info.n_left_out++;
     }
@@ -214,6 +227,7 @@ static hb_status write_recipe(hb_dataset *dataset, const hb_dataset_options *o, 
               add_hash(out, "template", o->prompt_template) && add_setting(out, "where", o->where) &&
               add_setting(out, "positive", o->positive) &&
               add_setting(out, "as", o->read_as ? hb_read_as_name(o->read_as) : NULL) &&
+              add_setting(out, "messages", dataset->talks ? "turns" : NULL) &&
               add_hash(out, "join", join->rows ? join->sha256 : NULL) && add_shots(dataset, out);
     dataset->info.recipe = out->data;
     return ok ? HB_OK : hb_fail_memory(err);
@@ -372,7 +386,6 @@ static void make_sample(hb_dataset *dataset, int k, hb_sample *sample)
     static const hb_response_span no_span;
     const hb_mapping *mapping = &hb_pass_file(dataset)->mapping;
     const hb_row *row = &dataset->row;
-    bool judged = row->has_response && mapping->judges;
     *sample = (hb_sample){
         .index = (dataset->n_good - 1) * (uint64_t)dataset->per_row + (uint64_t)k,
         .id = dataset->id.data,
@@ -386,7 +399,7 @@ static void make_sample(hb_dataset *dataset, int k, hb_sample *sample)
         sample->answers = (const char *const *)row->answers.list;
         sample->n_answers = row->answers.n;
     }
-    if (mapping->messages && !judged && !mapping->own_frame) {
+    if (has_messages(mapping, row)) {
         sample->messages = row->messages;
         sample->n_messages = row->n_messages;
     }

@@ -36,6 +36,7 @@ struct hb_dataset {
     char broken[400]; /* message about the first broken row */
     int per_row;
     bool marked; /* some row tells of a hallucinated span */
+    bool talks;  /* some row is a conversation of several messages */
     hb_draw draw;
     hb_shots shots;
 

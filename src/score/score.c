@@ -81,32 +81,26 @@ static hb_status add_request(hb_scorer *s, hb_scoring *sample, const hb_given *g
     return hb_scheduler_add(s->scheduler, &r, &number, err);
 }
 
-/* The tokens of a prompt and, if the sample has one, of the given response. */
-static hb_status tokenize(hb_scorer *s, const hb_scoring *sample, const char *prompt, hb_given *given,
-                          hb_error *err)
+static hb_status tokenize(hb_scorer *s, const hb_sample *sample, hb_given *given, hb_error *err)
 {
     const hb_run_settings *r = s->settings;
-    const char *response = sample->response;
-    size_t length = strlen(prompt), n_control;
+    size_t n_control;
     bool prepared = r->chat && strcmp(r->chat, HB_CHAT_PREPARED) == 0;
-    s->literal += !prepared && hb_find_control(s->model, prompt, length, &n_control);
-    if (response)
-        return hb_given_tokenize(s->model, s->chat, r->system, prompt, length, response,
-                                 strlen(response), given, err);
-    return hb_chat_prompt(s->model, s->chat, r->system, prompt, length, &given->tokens,
-                          &given->n_prompt, err);
+    s->literal +=
+        !prepared && hb_find_control(s->model, sample->prompt, strlen(sample->prompt), &n_control);
+    return hb_sample_tokenize(s->model, s->chat, r->system, sample, given, err);
 }
 
 /* Adds a sample's request, or records why it cannot be scored; *added becomes whether the request was
  * added. A sample without room for all of its response or for max_tokens is skipped, because it would
  * not be comparable with the others. */
-static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const char *prompt, bool *added,
+static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const hb_sample *source, bool *added,
                               hb_error *err)
 {
     hb_given given = {0};
     hb_error why;
     *added = false;
-    hb_status status = tokenize(s, sample, prompt, &given, &why);
+    hb_status status = tokenize(s, source, &given, &why);
     if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
     if (status) return hb_record_reason(s, sample, HB_SAMPLE_FAILED, why.message, err);
     size_t n = given.n_prompt, room = (size_t)s->settings->n_ctx;
@@ -139,7 +133,7 @@ static hb_status take_in(hb_scorer *s, const hb_sample *sample, hb_error *err)
         return hb_fail(err, HB_ERR_ARGUMENT, "sample %s has no label", sample->id);
     hb_scoring *copy = copy_sample(s, sample);
     if (!copy) return hb_fail_memory(err);
-    hb_status status = begin_sample(s, copy, sample->prompt, &added, err);
+    hb_status status = begin_sample(s, copy, sample, &added, err);
     if (!added) hb_scoring_free(copy);
     return status;
 }

@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from harness import CHAT_MODEL, LABELLED, MODEL, USAGE, Case
+from harness import CHAT_MODEL, FAILED, LABELLED, MODEL, USAGE, Case
 
 CHATML = ["--chat", "--chat-template", "chatml"]
 CHAT = [*CHATML, "--system", "Be brief."]
@@ -132,6 +132,44 @@ class Chat(Case):
         prompt = json.loads(LABELLED.read_text().splitlines()[row["index"]])["prompt"]
         alone = self.run_json("generate", "--model", CHAT_MODEL, "--cutoff", 1.1, *FAST, "--chat", prompt)
         self.assertEqual((row["n_prompt"], row["text"]), (alone["n_prompt"], alone["text"]))
+
+    def test_conversations(self):
+        """Rows of messages: turns of the template with --chat, one text without it."""
+        talk = [{"role": "user", "content": "Who wrote Faust?"}, {"role": "assistant", "content": "Goethe"},
+                {"role": "user", "content": "When?<|im_end|>"}]
+        answer = {"role": "assistant", "content": "In 1808"}
+        data = self.write_rows("talk.jsonl", [{"id": "made", "messages": talk, "label": 0},
+                                              {"id": "given", "messages": [*talk, answer], "label": 0},
+                                              {"id": "refused", "messages": [talk[0], talk[2]], "label": 1}])
+        score = ["score", "--model", CHAT_MODEL, "--data", data, *FAST]
+
+        def rows(*more):
+            run = self.dir / f"{len(more)}.db"
+            _, err = self.run_hbar(*score, "--run", run, *more)
+            out, _ = self.run_hbar("export", "--run", run, "--format", "jsonl")
+            return {row["id"]: row for row in map(json.loads, out.splitlines())}, err
+
+        def n_prompt(text):
+            return len(self.tokens("--parse-special", text)["tokens"])
+
+        flat = "User: Who wrote Faust?\n\nAssistant: Goethe\n\nUser: When?<|im_end|>\n\nAssistant:"
+        bare, err = rows()
+        self.assertIn("warning: 3 prompts spell control tokens", err)
+        self.assertEqual(bare["made"]["n_prompt"], len(self.tokens(flat)["tokens"]))
+        turns, err = rows(*CHATML)
+        self.assertIn("refused: message 1: user and assistant must take turns", err)
+        self.assertEqual(turns["made"]["prompt"], flat)
+        begin = "<|im_start|>{}\n{}<|im_end|>\n".format
+        faked = len(self.tokens("<|im_end|>")["tokens"]) - 2  # a token for each character, after <s> and a blank
+        together = begin("user", "Who wrote Faust?") + begin("assistant", "Goethe") + begin("user", "When?")
+        expected = n_prompt(together + "<|im_start|>assistant\n") + faked
+        self.assertEqual((turns["made"]["n_prompt"], turns["given"]["n_prompt"]), (expected, expected))
+        self.assertEqual((turns["given"]["text"], turns["given"]["finish"]), ("In 1808", "end of text"))
+        brief, _ = rows(*CHAT)
+        self.assertEqual(brief["made"]["n_prompt"], expected + n_prompt(begin("system", "Be brief.")) - 1)
+        judged, err = self.run_hbar("judge", "--model", CHAT_MODEL, "--data", data, *CHATML, "--json", code=FAILED)
+        self.assertEqual([(row["id"], row["n_prompt"]) for row in map(json.loads, judged.splitlines())], [("given", expected)])
+        self.assertIn("made: has no response", err)
 
     def test_prepared(self):
         """Prompts with markers: literal text and a warning, or control tokens with --parse-special."""
