@@ -1793,6 +1793,8 @@ typedef struct hb_params {
     size_t n_prompts;
     char *read_as; /* how responses of the data were used, as hb_read_as_name has it; NULL: unknown */
     bool exact, knows_exact; /* whether the sessions were exact; set if knows_exact */
+    char
+        *abstain_sha256; /* of the file that added phrases of abstentions; empty: none; NULL: unknown */
 } hb_params;
 
 /* Reads a parameters file of at most HB_PARAMS_BYTES from a regular file or a pipe. HB_ERR_FORMAT names

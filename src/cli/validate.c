@@ -118,12 +118,36 @@ static bool is_read_otherwise(const validating *v, const char *read_as)
     return v->params->read_as && strcmp(v->params->read_as, read_as) != 0;
 }
 
+/* Whether the calibration recognised abstentions by other phrases. Then answers have other labels. */
+static bool abstains_otherwise(const validating *v, const char *sha256)
+{
+    const char *then = v->params->abstain_sha256;
+    return v->params->is_graded && then && strcmp(then, sha256) != 0;
+}
+
+static const char *abstain_difference(const validating *v)
+{
+    return *v->params->abstain_sha256 ? "with the phrases of another file (--abstain)"
+                                      : "without more phrases of abstentions (--abstain)";
+}
+
+static hb_status refuse_before(const validating *v, const char *why, hb_error *err)
+{
+    if (!v->force)
+        return hb_fail(err, HB_ERR_MISMATCH, "%s was calibrated %s; --force accepts it", v->params_path,
+                       why);
+    refuse(v, why);
+    return HB_OK;
+}
+
 /* Runs before pass 1, when it is known how the responses of the data are used. */
-static hb_status check_reading(void *user, const hb_dataset_info *info, hb_error *err)
+static hb_status check_data(void *user, const hb_dataset_info *info, hb_error *err)
 {
     const validating *v = user;
     const char *then = v->params->read_as, *now = hb_read_as_name(info->read_as);
     char why[128];
+    if (info->is_graded && abstains_otherwise(v, v->pass1.grading.abstain_sha256))
+        return refuse_before(v, abstain_difference(v), err);
     if (!is_read_otherwise(v, now)) return HB_OK;
     snprintf(why, sizeof why, "on %s, not on %s", kind_of(then), kind_of(now));
     if (v->force) {
@@ -152,15 +176,32 @@ static void check_exact(const validating *v)
                     here ? "with" : "without", here ? "without" : "with");
 }
 
+/* Writes a rule with its limit and the treatment of abstentions, where these are not the defaults. */
+static void describe(const hb_grading *g, char *text, size_t size)
+{
+    const hb_grading usual = hb_grading_defaults();
+    char limit[32] = "", treatment[32] = "";
+    if (g->rule == HB_GRADE_F1 && g->min_f1 != usual.min_f1)
+        snprintf(limit, sizeof limit, " from %g", g->min_f1);
+    if (g->rule == HB_GRADE_NUMBER && g->tolerance != usual.tolerance)
+        snprintf(limit, sizeof limit, " within %g", g->tolerance);
+    if (g->abstain_as != usual.abstain_as)
+        snprintf(treatment, sizeof treatment, ", abstentions as %s", hb_abstain_as_name(g->abstain_as));
+    snprintf(text, size, "%s%s%s", hb_grade_rule_name(g->rule), limit, treatment);
+}
+
 /* A different grading rule gives different labels. */
 static void check_grading(const validating *v)
 {
     const hb_grading *here = v->source.grading, *there = &v->params->grading;
     if (!here || !v->params->is_graded) return;
-    if (!hb_grading_same(here, there))
-        cli_message("warning: answers are graded by %s, but those of the calibration by %s",
-                    hb_grade_rule_name(here->rule), hb_grade_rule_name(there->rule));
-    else if (!v->pass1.grading.rule_given && !v->pass1.quiet)
+    if (!hb_grading_same(here, there)) {
+        char texts[2][96];
+        describe(here, texts[0], sizeof texts[0]);
+        describe(there, texts[1], sizeof texts[1]);
+        cli_message("warning: answers are graded by %s, but those of the calibration by %s", texts[0],
+                    texts[1]);
+    } else if (!v->pass1.grading.rule_given && !v->pass1.quiet)
         cli_message("answers are graded by %s, as in the calibration", hb_grade_rule_name(here->rule));
 }
 
@@ -185,6 +226,8 @@ static int open_run(validating *v)
     const hb_model_info model = {
         .name = s->model_name, .architecture = s->model_architecture, .file_size = s->model_size};
     int code = check_params(v, &model, s->chat, s->system);
+    if (!code && v->pass1.counts.graded && abstains_otherwise(v, s->abstain_sha256))
+        code = refuse(v, abstain_difference(v));
     if (code || !is_read_otherwise(v, s->read_as)) return code;
     char why[128];
     snprintf(why, sizeof why, "on %s, not on %s", kind_of(v->params->read_as), kind_of(s->read_as));
@@ -208,7 +251,7 @@ static int open_split(const cli_command *command, validating *v)
     v->source = (hb_validation_source){.params = v->params_path, .scores = v->scores_path};
     if (v->scores_path) return CLI_DONE;
     v->pass1.check = check_before;
-    v->pass1.check_data = check_reading;
+    v->pass1.check_data = check_data;
     v->pass1.needs_p_yes = needs_p_yes(v->params);
     v->pass1.user = v;
     if (v->pass1.run_path && !v->pass1.model_path) {

@@ -72,7 +72,10 @@ static void add_settings(hb_json *j, const hb_params_source *source, const hb_sw
     }
     if (source->run) add_run_settings(j, source->run);
     if (g) hb_json_grading(j, g);
-    if (g && source->run) hb_json_whole(j, "answer_lines", source->run->answer_lines);
+    if (g && source->run) {
+        hb_json_whole(j, "answer_lines", source->run->answer_lines);
+        hb_json_text_or_null(j, "abstain_sha256", source->run->abstain_sha256);
+    }
     hb_json_end(j);
 }
 

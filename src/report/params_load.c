@@ -464,7 +464,9 @@ static hb_status load_grading(const loading *l, const json_t *settings, hb_param
         return bad_field(l, "settings", "answer_lines", "from -1 to 16777216");
     g->rule = (hb_grade_rule)rule;
     g->answer_lines = (int32_t)n_lines;
-    return load_limit(l, settings, g);
+    hb_status status = load_limit(l, settings, g);
+    if (status || !json_object_get(settings, "abstain_sha256")) return status;
+    return load_text(l, settings, "settings", "abstain_sha256", &p->abstain_sha256);
 }
 
 static hb_status load_calibration_settings(const loading *l, const json_t *settings, hb_params *p)
@@ -534,6 +536,7 @@ void hb_params_free(hb_params *params)
     free(params->model_architecture);
     free(params->chat);
     free(params->read_as);
+    free(params->abstain_sha256);
     hb_map_free(&params->map);
     hb_joint_free(&params->joint);
     free(params);

@@ -1,5 +1,6 @@
 """hbar validate: the numbers of a published run, and a calibration validated on another split."""
 import contextlib
+import hashlib
 import json
 import re
 import sqlite3
@@ -157,7 +158,37 @@ class Validate(Case):
                 self.assertEqual((result["grade"], result.get("min_f1")), (rule[1], rule[3] if rule[3:] else None))
             other = ["--grade", "f1", "--min-f1", 0.25] if rule[1] == "f1" else ["--grade", "f1", "--min-f1", 0.2]
             _, err = self.run_hbar(*arguments, "--run", run, *other)
-            self.assertIn(f"warning: answers are graded by f1, but those of the calibration by {rule[1]}", err)
+            limit = " from 0.2" if rule[1] == "f1" else ""
+            self.assertIn(f"by f1 from {other[3]}, but those of the calibration by {rule[1]}{limit}\n", err)
+            _, err = self.run_hbar(*arguments, "--run", run, "--abstain-as", "wrong")
+            self.assertIn(f"by {rule[1]}{limit}, abstentions as wrong, but those of the calibration by {rule[1]}{limit}\n",
+                          err)
+
+    def test_abstentions_as_calibrated(self):
+        """Parameters keep the hash of the file with phrases of abstentions; another file is refused."""
+        phrases, others = self.write("a.txt", "= no such answer\n"), self.write("b.txt", "= another\n")
+        data, runs = self.questions(), self.dir / "runs"
+        calibrate = ["calibrate", "--model", MODEL, "--data", data, "-n", 0, "--draws", 0, "--grade", "contains", *FAST]
+        with_phrases = self.run_json(*calibrate, "-o", self.dir / "a", "--abstain", phrases)
+        without = self.run_json(*calibrate, "-o", self.dir / "b")
+        self.assertEqual(with_phrases["settings"]["abstain_sha256"], hashlib.sha256(phrases.read_bytes()).hexdigest())
+        self.assertIsNone(without["settings"]["abstain_sha256"])
+        split = ["--model", MODEL, "--data", data, "-o", runs, "--draws", 0]
+        for params, good, bad, says in ((with_phrases, ["--abstain", phrases], ["--abstain", others], "of another file"),
+                                        (without, [], ["--abstain", others], "without more phrases")):
+            validate = ["validate", "--params", params["parameters"], *split]
+            before = len(list(runs.glob("*.db")))
+            self.fails(*validate, *bad, "-q", says=says)
+            self.assertEqual(len(list(runs.glob("*.db"))), before)  # refused before pass 1
+            self.assertNotIn("was calibrated", self.run_hbar(*validate, *good)[1])
+            self.assertIn("warning: ", self.run_hbar(*validate, *bad, "--force")[1])
+        (run,) = (self.dir / "b").glob("*.db")
+        by_run = ["validate", "--draws", 0, "--run", run, "--params"]
+        self.run_hbar(*by_run, without["parameters"])
+        self.fails(*by_run, with_phrases["parameters"], says="with the phrases of another file (--abstain); --force accepts it")
+        unknown = json.loads(Path(with_phrases["parameters"]).read_text())
+        del unknown["settings"]["abstain_sha256"]  # as in earlier versions
+        self.run_hbar(*by_run, self.write("old.json", json.dumps(unknown)))
 
     def test_misfits_are_refused_before_generating(self):
         """With another model, chat format or system message no run is started, unless --force is given."""
