@@ -423,7 +423,7 @@ static void test_contradictions(void **state)
         {{.prompt = "q.text", .label = "y", .shots = 65}, HB_ERR_ARGUMENT, "65 examples are too many"},
         {{.prompt = "q.text", .label = "y", .shots = 1},
          HB_ERR_DATA,
-         "has only 0 rows with different prompts"},
+         "rows of format generic have labels but no answers, so they cannot be examples"},
         {{.prompt = "q.text", .label = "y", .read_as = HB_READ_RESPONSE},
          HB_ERR_ARGUMENT,
          "no responses"},
@@ -535,6 +535,42 @@ static void test_shots(void **state)
     hb_dataset_close(dataset);
     o.shots = 5;
     assert_fails(hb_dataset_open(own, &o, &dataset, &err), HB_ERR_DATA, "has only 4 rows");
+}
+
+/* Of given responses only faithful ones are examples, also where most are hallucinated. Conversations
+ * have no examples, in whichever file they are. */
+static void test_shots_of_responses(void **state)
+{
+    enum { N = 400 };
+    static char rows[N * 80];
+    hb_dataset_options o = data_options();
+    hb_dataset *dataset;
+    hb_sample s;
+    hb_error err;
+    bool found;
+    size_t used = 0;
+    for (int i = 0; i < N; i++)
+        used += (size_t)snprintf(rows + used, sizeof rows - used,
+                                 "{\"prompt\":\"Q%d\",\"response\":\"%s\",\"label\":%d}\n", i,
+                                 i % 20 ? "false" : "true", i % 20 != 0);
+    o.shots = 3;
+    assert_ok(hb_dataset_open(put_text(*state, "given", rows), &o, &dataset, &err));
+    assert_ok(hb_dataset_next(dataset, &s, &found, &err));
+    assert_null(strstr(s.prompt, "false"));
+    for (int i = 0; i < 3; i++) assert_non_null(s.prompt = strstr(s.prompt + 1, "true"));
+    hb_dataset_close(dataset);
+    o.shots = 20;
+    assert_fails(hb_dataset_open(put_text(*state, "given", rows), &o, &dataset, &err), HB_ERR_DATA,
+                 "has only 20 rows with different prompts and a response that is not hallucinated");
+    char one[256], other[256];
+    snprintf(one, sizeof one, "%s", put_questions(*state, "one", 12));
+    snprintf(other, sizeof other, "%s",
+             put_text(*state, "talk",
+                      "{\"messages\":[{\"role\":\"user\",\"content\":\"a\"}],\"answers\":[\"b\"]}\n"));
+    const char *const both[] = {one, other};
+    o.shots = 3;
+    assert_fails(hb_dataset_open_files(both, 2, &o, &dataset, &err), HB_ERR_ARGUMENT,
+                 "talk: examples cannot be shown before conversations");
 }
 
 /* Rows name their group by a field, which is part of the recipe. A row without it is broken. */
@@ -663,6 +699,7 @@ int main(void)
         cmocka_unit_test(test_contradictions),
         cmocka_unit_test(test_several_files),
         cmocka_unit_test(test_shots),
+        cmocka_unit_test(test_shots_of_responses),
         cmocka_unit_test(test_groups),
         cmocka_unit_test(test_shots_and_seeds),
         cmocka_unit_test(test_shots_of_judgements),

@@ -272,8 +272,10 @@ static hb_status open_dataset(hb_dataset *dataset, const char *const *paths, siz
     if (status == HB_OK) status = first_pass(dataset, err);
     if (status != HB_OK) return status;
     if (!dataset->info.n_rows) return fail_unusable(dataset, err);
-    if (options->shots && dataset->files[0].mapping.messages)
-        return hb_fail(err, HB_ERR_ARGUMENT, "examples cannot be shown before conversations");
+    for (size_t i = 0; i < n && options->shots; i++)
+        if (dataset->files[i].mapping.messages)
+            return hb_fail(err, HB_ERR_ARGUMENT, "%s: examples cannot be shown before conversations",
+                           dataset->files[i].input.path);
     if (options->shots) status = hb_shots_draw(dataset, options, &dataset->shots, err);
     if (status == HB_OK) status = write_recipe(dataset, options, err);
     if (status != HB_OK) return status;

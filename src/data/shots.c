@@ -9,6 +9,9 @@
 /* Rows drawn for each wanted example. More than one, because rows may have the same prompt. */
 #define SPARE 4
 
+/* The same where only the faithful ones of the given responses can be shown. */
+#define SPARE_OF_LABELLED 64
+
 /* Makes the draw of examples independent of the draw of samples. */
 #define OTHER_SEED 0x73686F7473u
 
@@ -38,6 +41,26 @@ static bool add_shot(hb_shots *shots, const char *prompt, const char *answer)
     }
     shots->list[shots->n++] = shot;
     return true;
+}
+
+/* Whether the answer that an example shows is a response with a label. */
+static bool shows_faithful(const hb_mapping *m)
+{
+    return m->preset->label_by != HB_BY_GRADE && m->evaluates;
+}
+
+static hb_status fail_too_few(const hb_dataset *from, size_t n, size_t wanted, hb_error *err)
+{
+    const hb_mapping *m = &from->files[0].mapping;
+    if (m->preset->label_by != HB_BY_GRADE && !m->evaluates && !m->judges)
+        return hb_fail(err, HB_ERR_DATA,
+                       "%s: rows of format %s have labels but no answers, so they cannot be examples; "
+                       "draw the examples from other data",
+                       from->info.path, m->preset->name);
+    return hb_fail(err, HB_ERR_DATA,
+                   "%s: has only %zu rows with different prompts and %s, too few for %zu examples",
+                   from->info.path, n,
+                   shows_faithful(m) ? "a response that is not hallucinated" : "an answer", wanted);
 }
 
 /* Collects the drawn examples. If rows make two samples, rows give their first and second one by turns.
@@ -79,8 +102,11 @@ static void shuffle(hb_shots *shots, uint64_t seed, size_t n)
 static hb_status draw(hb_dataset *from, const hb_dataset_options *options, hb_shots *shots,
                       hb_error *err)
 {
-    size_t wanted = options->shots + 1, room = wanted * SPARE;
+    size_t wanted = options->shots + 1;
+    size_t room = wanted * (shows_faithful(&from->files[0].mapping) ? SPARE_OF_LABELLED : SPARE);
     uint64_t seed = options->seed ^ OTHER_SEED;
+    const hb_dataset_options o = {.seed = seed, .n_samples = room * (uint64_t)from->per_row};
+    hb_dataset_plan(from, &o);
     shots->shown = options->shots;
     shots->list = calloc(room, sizeof *shots->list);
     if (!shots->list) return hb_fail_memory(err);
@@ -89,10 +115,7 @@ static hb_status draw(hb_dataset *from, const hb_dataset_options *options, hb_sh
     shuffle(shots, seed, wanted);
     /* A sample never shows itself, so examples from the same data need one more. */
     if (shots->n >= (options->shots_path ? options->shots : wanted)) return HB_OK;
-    return hb_fail(
-        err, HB_ERR_DATA,
-        "%s: has only %zu rows with different prompts and an answer, too few for %zu examples",
-        from->info.path, shots->n, options->shots);
+    return fail_too_few(from, shots->n, options->shots, err);
 }
 
 hb_status hb_shots_draw(hb_dataset *dataset, const hb_dataset_options *options, hb_shots *shots,
@@ -104,8 +127,6 @@ hb_status hb_shots_draw(hb_dataset *dataset, const hb_dataset_options *options, 
     o.strict = false;
     o.on_broken = NULL;
     o.on_warning = NULL;
-    o.seed ^= OTHER_SEED;
-    o.n_samples = (options->shots + 1) * SPARE * (uint64_t)dataset->per_row;
     if (options->shots_path) {
         hb_dataset *other;
         hb_status status = hb_dataset_open(options->shots_path, &o, &other, err);
@@ -119,7 +140,6 @@ hb_status hb_shots_draw(hb_dataset *dataset, const hb_dataset_options *options, 
                        .n_files = dataset->n_files,
                        .borrowed = true,
                        .per_row = dataset->per_row};
-    hb_dataset_plan(&same, &o);
     hb_status status = draw(&same, options, shots, err);
     hb_dataset_release(&same);
     return status;
