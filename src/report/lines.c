@@ -89,7 +89,11 @@ void hb_write_tokens(hb_writer *w, const hb_token_report *r)
         hb_write(w, " %.4f  %.4f  (%s values are risky)\n", s->auroc, s->average_precision,
                  hb_direction_name(s->direction));
     }
-    if (!r->watched) return;
+    if (!r->watched) {
+        hb_write(
+            w, "No alarms: a run keeps the calibrated score of whole answers, not of single tokens\n");
+        return;
+    }
     hb_write(w, "Alarms of %s\n", hb_signal_name(r->watched));
     write_alarms(w, "at tau       ", r->tau, &r->at_tau, r->n_spans);
     write_alarms(w, "at P_fail >=", r->cutoff, &r->at_cutoff, r->n_spans);

@@ -158,6 +158,9 @@ class Responses(GivenCase):
         self.assertEqual(judged["tokens"], tokens)
         joint = self.run_json("sweep", "--run", run, "--joint", "--draws", 0)
         self.assertIsNone(joint["tokens"]["alarms"])
+        says = "No alarms: a run keeps the calibrated score of whole answers, not of single tokens\n"
+        self.assertIn(says, self.run_hbar("sweep", "--run", run, "--joint", "--draws", 0)[0])
+        self.assertNotIn(says, self.run_hbar("sweep", "--run", run, "--score", "surprise", "--draws", 0)[0])
         plain = self.write_rows("plain.jsonl", OWN * 2)
         result = self.run_json("calibrate", "--model", MODEL, "--data", plain, "-o", self.dir, "--draws", 0)
         self.assertNotIn("tokens", result)
