@@ -1795,6 +1795,8 @@ typedef struct hb_params {
     bool exact, knows_exact; /* whether the sessions were exact; set if knows_exact */
     char
         *abstain_sha256; /* of the file that added phrases of abstentions; empty: none; NULL: unknown */
+    char model_sha256[65]; /* empty when unknown */
+    char created[32];      /* the time in UTC, such as 2026-01-31T12:00:00Z; empty when unknown */
 } hb_params;
 
 /* Reads a parameters file of at most HB_PARAMS_BYTES from a regular file or a pipe. HB_ERR_FORMAT names
@@ -1802,6 +1804,15 @@ typedef struct hb_params {
 HB_API hb_status hb_params_load(const char *path, hb_params **params, hb_error *err);
 HB_API void hb_params_free(hb_params *params);
 #define HB_PARAMS_BYTES ((size_t)1 << 30)
+
+/* Finds the parameters of a model in a folder: the files NAME.json whose model has the same SHA-256 and
+ * whose score hbar measures. Of several it takes those with this chat format and this system message
+ * (as hb_params_same_chat), then the newest by their time of creation, then the last by name. Files
+ * that cannot be loaded are passed over. *path is NULL if there are none or there is no such folder;
+ * release it with free(). Reads the whole model file if parameters have its name and size. HB_ERR_IO
+ * when the folder or the model cannot be read. */
+HB_API hb_status hb_params_find(const char *dir, const hb_model *model, const char *chat,
+                                const char *system, char **path, hb_error *err);
 
 /* Whether the parameters were calibrated on this model. Compares name, architecture and file size. */
 HB_API bool hb_params_same_model(const hb_params *params, const hb_model_info *model);

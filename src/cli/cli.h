@@ -262,7 +262,8 @@ typedef struct cli_monitor {
     bool tau_given, lambda_given, direction_given;
     double tau, lambda;
     int direction;
-    char *own_params_path;           /* owns the path of the demo's parameters */
+    char *own_params_path;           /* owns the path of parameters that were not named */
+    bool demo;                       /* the model is the demo's, which was not named */
     hb_params *params;               /* read from params_path */
     hb_score_id score;               /* the calibrated score, unless it is a joint model */
     const hb_signal *watched_signal; /* the signal of --watch */
@@ -271,14 +272,14 @@ typedef struct cli_monitor {
 void cli_monitor_add(cli_options *options, cli_monitor *watch); /* sets the defaults in *watch */
 /* False, with *code, for bad usage. */
 bool cli_monitor_check(const cli_command *command, cli_monitor *watch, int *code);
-/* Without a model, uses the demo model, and its parameters unless an option says what to watch. *own
- * owns the model's path. Returns an exit code. */
+/* Without a model, uses the demo model. *own owns the model's path. Returns an exit code. */
 int cli_monitor_embedded(const cli_command *command, cli_monitor *watch, bool quiet,
                          const char **model_path, char **own);
-/* Reads the parameters and sets watch->monitor. Warns if they were calibrated on something else or, by
- * `exact`, with another session. Returns an exit code. */
-int cli_monitor_open(cli_monitor *watch, const hb_model *model, const cli_chat *chat, bool exact,
-                     bool quiet);
+/* Reads the parameters and sets watch->monitor. Without --params, unless an option says what to watch,
+ * they are the newest of CLI_PARAMS_DIR that match the model, or else the demo model's own. Warns if
+ * they were calibrated on something else or, by `exact`, with another session. Returns an exit code. */
+int cli_monitor_open(const cli_command *command, cli_monitor *watch, const hb_model *model,
+                     const cli_chat *chat, bool exact, bool quiet);
 void cli_monitor_close(cli_monitor *watch);
 const char *cli_watched_name(const hb_monitor *monitor); /* the signal, or "joint" */
 
@@ -362,7 +363,8 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
 
-#define CLI_MAX_TOKENS 20 /* default number of tokens generated per sample */
+#define CLI_PARAMS_DIR "calibrated_params" /* the folder that calibrate writes to by default */
+#define CLI_MAX_TOKENS 20                  /* default number of tokens generated per sample */
 
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {

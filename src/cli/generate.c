@@ -258,7 +258,7 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     return code;
 }
 
-static int open_and_generate(generate_options *o, const hb_buffer *prompt)
+static int open_and_generate(const cli_command *command, generate_options *o, const hb_buffer *prompt)
 {
     hb_model *model = NULL;
     hb_session *session = NULL;
@@ -269,7 +269,8 @@ static int open_and_generate(generate_options *o, const hb_buffer *prompt)
     cli_show_warnings(model);
     if (cli_chat_find(&o->chat, model, &err)) code = cli_fail(&err);
     else if (!o->quiet) cli_chat_warn(&o->chat, model, prompt);
-    if (!code) code = cli_monitor_open(&o->watch, model, &o->chat, o->resources.exact, o->quiet);
+    if (!code)
+        code = cli_monitor_open(command, &o->watch, model, &o->chat, o->resources.exact, o->quiet);
     if (!code && hb_session_open(model, &o->resources, &session, &err)) code = cli_fail(&err);
     if (!code && o->trajectory_path && !(trajectory = open_trajectory(o))) code = CLI_FAILED;
     if (!code) code = generate(o, session, prompt, trajectory);
@@ -305,7 +306,7 @@ static int run(const cli_command *command, int argc, char **argv)
     if (ready && !code)
         code = cli_monitor_embedded(command, &o.watch, o.quiet, &o.model_path, &own_model);
     if (ready && !code) code = cli_read_operand(operand, &prompt);
-    if (ready && !code) code = open_and_generate(&o, &prompt);
+    if (ready && !code) code = open_and_generate(command, &o, &prompt);
     hb_buffer_free(&prompt);
     free(own_model);
     free(o.stops.texts);

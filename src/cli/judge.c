@@ -296,13 +296,13 @@ static int check_usage(const cli_command *command, judging *j)
     return cli_data_check(command, &j->data);
 }
 
-static int open_all(judging *j)
+static int open_all(const cli_command *command, judging *j)
 {
     hb_error err;
     if (hb_model_open(j->model_path, &j->model, &err)) return cli_fail(&err);
     cli_show_warnings(j->model);
     if (cli_chat_find(&j->chat, j->model, &err)) return cli_fail(&err);
-    int code = cli_monitor_open(&j->watch, j->model, &j->chat, j->resources.exact, j->quiet);
+    int code = cli_monitor_open(command, &j->watch, j->model, &j->chat, j->resources.exact, j->quiet);
     if (code) return code;
     j->engine.monitor = j->watch.monitor;
     j->engine.monitor.signals = j->signals;
@@ -324,7 +324,7 @@ static int run(const cli_command *command, int argc, char **argv)
     if (ready) code = check_usage(command, &j);
     if (ready && !code)
         code = cli_monitor_embedded(command, &j.watch, j.quiet, &j.model_path, &own_model);
-    if (ready && !code) code = open_all(&j);
+    if (ready && !code) code = open_all(command, &j);
     if (ready && !code) {
         cli_catch_interrupts();
         code = j.dataset ? judge_data(&j) : judge_one(&j);

@@ -15,7 +15,8 @@ void cli_monitor_add(cli_options *options, cli_monitor *w)
     cli_begin_group(options, CLI_GROUP_THRESHOLD);
     cli_add_text(options, "params", 'p', "FILE", &w->params_path,
                  "parameters from hbar calibrate: signal, tau, direction, lambda and map")
-        ->standard = "none; with the demo model, its own";
+        ->standard =
+        "the newest in " CLI_PARAMS_DIR " that match the model; else the demo model has its own";
     cli_add_text(options, "watch", 0, "SIGNAL", &w->watched,
                  "signal to compare with tau; overrides --params")
         ->standard = hb_signal_name(m->watched);
@@ -51,11 +52,8 @@ bool cli_monitor_check(const cli_command *command, cli_monitor *w, int *code)
 int cli_monitor_embedded(const cli_command *command, cli_monitor *w, bool quiet,
                          const char **model_path, char **own)
 {
-    bool told = *model_path || w->watched || w->tau_given || w->lambda_given || w->direction_given;
-    int code = cli_embedded(command, "--model", CLI_DEMO_MODEL, quiet, model_path, own);
-    if (code || told) return code;
-    return cli_embedded(command, "--params", CLI_DEMO_PARAMS, quiet, &w->params_path,
-                        &w->own_params_path);
+    w->demo = !*model_path;
+    return cli_embedded(command, "--model", CLI_DEMO_MODEL, quiet, model_path, own);
 }
 
 /* ---- Parameters ---------------------------------------------------------------------------------- */
@@ -105,10 +103,27 @@ static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *ch
     return CLI_DONE;
 }
 
-int cli_monitor_open(cli_monitor *w, const hb_model *model, const cli_chat *chat, bool exact,
-                     bool quiet)
+/* Finds parameters when none are named. */
+static int find_params(const cli_command *command, cli_monitor *w, const hb_model *model,
+                       const cli_chat *chat, bool quiet)
 {
-    int code = w->params_path ? take_params(w, model, chat, exact, quiet) : CLI_DONE;
+    hb_error err;
+    if (hb_params_find(CLI_PARAMS_DIR, model, chat->format, chat->system, &w->own_params_path, &err))
+        return cli_fail(&err);
+    w->params_path = w->own_params_path;
+    if (w->params_path && !quiet)
+        cli_message("no --params given: using the newest that match the model, %s", w->params_path);
+    if (w->params_path || !w->demo) return CLI_DONE;
+    return cli_embedded(command, "--params", CLI_DEMO_PARAMS, quiet, &w->params_path,
+                        &w->own_params_path);
+}
+
+int cli_monitor_open(const cli_command *command, cli_monitor *w, const hb_model *model,
+                     const cli_chat *chat, bool exact, bool quiet)
+{
+    bool told = w->watched || w->tau_given || w->lambda_given || w->direction_given;
+    int code = w->params_path || told ? CLI_DONE : find_params(command, w, model, chat, quiet);
+    if (!code && w->params_path) code = take_params(w, model, chat, exact, quiet);
     if (w->watched) w->monitor.watched = w->watched_signal;
     if (w->tau_given) w->monitor.tau = w->tau;
     if (w->lambda_given) w->monitor.lambda = w->lambda;

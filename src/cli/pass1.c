@@ -54,7 +54,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
                      .seed = 42,
                      .max_tokens = CLI_MAX_TOKENS,
                      .n_sequences = 128,
-                     .output_dir = "calibrated_params",
+                     .output_dir = CLI_PARAMS_DIR,
                      .demo_data = CLI_DEMO_DATA,
                      .signal_list = "all"};
     cli_begin_group(options, CLI_GROUP_MODEL);

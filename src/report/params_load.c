@@ -293,6 +293,7 @@ static hb_status load_model(const loading *l, const json_t *model, hb_params *p)
 {
     json_int_t size = json_integer_value(json_object_get(model, "file_size"));
     p->model_size = size > 0 ? (uint64_t)size : 0;
+    load_hash(model, "sha256", p->model_sha256);
     hb_status status = load_text(l, model, "model", "name", &p->model_name);
     return status ? status : load_text(l, model, "model", "architecture", &p->model_architecture);
 }
@@ -309,6 +310,8 @@ static hb_status load_fields(loading *l, const json_t *root, hb_params *p)
     if (!status) status = load_map(l, json_object_get(root, "map"), p, &p->map);
     if (!status) status = load_score(l, root, p);
     if (!status) status = load_settings(l, json_object_get(root, "settings"), p);
+    if (strlen(text_of(root, "created")) < sizeof p->created)
+        strcpy(p->created, text_of(root, "created"));
     return status ? status : load_model(l, json_object_get(root, "model"), p);
 }
 
