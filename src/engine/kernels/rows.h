@@ -28,6 +28,12 @@ INLINE void ask_ahead(const void *blocks, size_t bytes)
     EACH(i, (int)(bytes + 63) / 64) __builtin_prefetch((const char *)blocks + AHEAD + 64 * i);
 }
 
+/* Makes the compiler store the scales. */
+INLINE void keep_in_memory(float (*s)[16])
+{
+    __asm__ volatile("" : : "r"(s) : "memory");
+}
+
 /* v in its first n lanes, else 0. */
 INLINE vf first_lanes(vf v, int n)
 {
@@ -65,9 +71,9 @@ INLINE void add_unit(ROW_PARAMETERS, const int T, const void *b, const hb_bytes 
         if (offset != NOTHING) low[t] += less;
         vf_store(s[t] + v * HB_LANES, scale);
     }
-    EACH(j, UNIT / (int)STEP)
+    if (HB_LANES < 16) keep_in_memory(s); /* lanes are loaded, which is faster than moving them */
+    EACH(j, UNIT / (int)STEP) if (j * (int)STEP < n)
     {
-        if (j * (int)STEP >= n) break;
         vb u = part(b, j);
         EACH(t, T)
         {
