@@ -97,17 +97,18 @@ static void multiply_panels(const work *w)
             const uint8_t *rows = w->weights + (size_t)r * w->row_bytes;
             w->k->fill[w->type](rows + at / type->block * type->block_bytes, w->row_bytes,
                                 w->k->panel_rows, depth, w->u, w->pd, w->pm);
+            size_t from = at * (size_t)w->tokens, kind = type->group / 32;
             const hb_panel panel = {.depth = depth,
                                     .group = type->group,
-                                    .wide = type->offset > 64,
+                                    .bits = type->bits,
                                     .u = w->u,
                                     .d = w->pd,
                                     .m = type->offset ? NULL : w->pm,
                                     .n = w->tokens,
-                                    .q = w->q,
-                                    .dx = w->d[type->group / 32],
-                                    .scaled = w->scaled[type->group / 32],
-                                    .start = w->start,
+                                    .q = w->q + from,
+                                    .dx = w->d[kind] + from / type->group,
+                                    .scaled = w->scaled[kind] + from / type->group,
+                                    .start = w->start + from / type->group,
                                     .acc = w->acc,
                                     .add = at > 0};
             if (w->tokens) w->k->panel(&panel);

@@ -67,12 +67,6 @@ static void describe_groups(const hb_byte_space *b, size_t from, size_t n)
     }
 }
 
-/* Whether unpacked weights exceed 127. */
-static bool is_wide(const hb_type_info *type)
-{
-    return type->offset > 64;
-}
-
 /* For weights with an offset: sets the value that each group's sum starts from, so that the offset
  * cancels. */
 static void undo_offset(const hb_kernels *k, const hb_type_info *type, const hb_byte_space *b,
@@ -80,7 +74,7 @@ static void undo_offset(const hb_kernels *k, const hb_type_info *type, const hb_
 {
     const size_t group = type->group;
     if (!group) return;
-    const int32_t offset = k->wide_is_signed && is_wide(type) ? 0 : type->offset;
+    const int32_t offset = k->wide_is_signed && type->bits == 8 ? 0 : type->offset;
     const int32_t *sums = b->sums[group / 32] + from / group;
     for (size_t g = 0; g < n / group; g++) start[from / group + g] = -offset * sums[g];
 }
@@ -171,7 +165,7 @@ static void panel_bytes(const call *c, int number, size_t first, size_t count, s
                         space->m);
     const hb_panel panel = {.depth = width,
                             .group = group,
-                            .wide = is_wide(type),
+                            .bits = type->bits,
                             .u = (const uint8_t *)space->panel,
                             .d = space->d,
                             .m = type->offset ? NULL : space->m,

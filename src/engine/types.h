@@ -30,6 +30,7 @@ typedef struct hb_type_info {
     uint32_t block;       /* number of weights in a block */
     uint32_t block_bytes; /* 0: only the name is known, and the type is not supported */
     uint32_t group;       /* quantised types: number of weights that share a scale, 16 or 32; else 0 */
+    uint32_t bits;        /* quantised types: u, as unpacked, is below 2^bits; else 0 */
     int32_t offset; /* quantised types whose groups have no minima: a weight is scale * (u - offset);
                        else 0 */
 } hb_type_info;

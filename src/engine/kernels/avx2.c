@@ -5,12 +5,13 @@
 #define TILE_ROWS    6
 #define TILE_VECTORS 2
 #define BYTE_VECTORS 2
-#define BYTE_TOKENS  3
+#define BYTE_TOKENS  4
 
 #include "engine/kernels/float.h"
 
 #ifdef HB_VNNI
 #define WIDE_IS_SIGNED 0
+#define SUMS_IN_PAIRS  0
 
 static inline vi dot4(vi sums, vb u, vb q, bool wide)
 {
@@ -19,16 +20,28 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
 }
 #else
 #define WIDE_IS_SIGNED 1
+#define SUMS_IN_PAIRS  1
 
-/* Pairs of products are added in 16 bits, which can hold the sum of two products of 128 * 127. Signed
- * weights pass their signs to the activations. */
-static inline vi dot4(vi sums, vb w, vb q, bool wide)
+/* Signed weights pass their signs to the activations. 16 bits can hold the sum of two products of 128 *
+ * 127. */
+static inline vi pairs4(vi pairs, vb w, vb q, bool wide)
 {
     __m256i u = (__m256i)w, x = (__m256i)q;
     if (wide) x = _mm256_sign_epi8(x, u);
     if (wide) u = _mm256_abs_epi8(u);
-    __m256i pairs = _mm256_maddubs_epi16(u, x);
-    return sums + (vi)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    pairs = (vi)_mm256_add_epi16((__m256i)pairs, _mm256_maddubs_epi16(u, x));
+    __asm__("" : "+v"(pairs)); /* in another order, the compiler would need more registers */
+    return pairs;
+}
+
+static inline vi add_pairs(vi sums, vi pairs)
+{
+    return sums + (vi)_mm256_madd_epi16((__m256i)pairs, _mm256_set1_epi16(1));
+}
+
+static inline vi dot4(vi sums, vb w, vb q, bool wide)
+{
+    return add_pairs(sums, pairs4((vi){0}, w, q, wide));
 }
 #endif
 

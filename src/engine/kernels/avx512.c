@@ -11,29 +11,40 @@
 #include "engine/kernels/float.h"
 
 #ifdef HB_VNNI
+#define WIDE_IS_SIGNED 0
+#define SUMS_IN_PAIRS  0
+
 static inline vi dot4(vi sums, vb u, vb q, bool wide)
 {
     (void)wide;
     return (vi)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)u, (__m512i)q);
 }
 #else
-/* Pairs of products are added in 16 bits, which can hold the sum of two products of 128 * 127. */
-static inline __m512i dot4_narrow(__m512i sums, __m512i u, __m512i q)
+#define WIDE_IS_SIGNED 1
+#define SUMS_IN_PAIRS  1
+
+/* Signed weights pass their signs to the activations. 16 bits can hold the sum of two products of 128 *
+ * 127. */
+static inline vi pairs4(vi pairs, vb w, vb q, bool wide)
 {
-    __m512i pairs = _mm512_maddubs_epi16(u, q);
-    return _mm512_add_epi32(sums, _mm512_madd_epi16(pairs, _mm512_set1_epi16(1)));
+    __m512i u = (__m512i)w, x = (__m512i)q;
+    if (wide) x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(u), _mm512_setzero_si512(), x);
+    if (wide) u = _mm512_abs_epi8(u);
+    pairs = (vi)_mm512_add_epi16((__m512i)pairs, _mm512_maddubs_epi16(u, x));
+    __asm__("" : "+v"(pairs)); /* in another order, the compiler would need more registers */
+    return pairs;
 }
 
-static inline vi dot4(vi sums, vb u, vb q, bool wide)
+static inline vi add_pairs(vi sums, vi pairs)
 {
-    if (!wide) return (vi)dot4_narrow((__m512i)sums, (__m512i)u, (__m512i)q);
-    const __m512i low = _mm512_set1_epi8(0x7F);
-    __m512i s = dot4_narrow((__m512i)sums, _mm512_and_si512((__m512i)u, low), (__m512i)q);
-    return (vi)dot4_narrow(s, _mm512_andnot_si512(low, (__m512i)u), (__m512i)q);
+    return sums + (vi)_mm512_madd_epi16((__m512i)pairs, _mm512_set1_epi16(1));
+}
+
+static inline vi dot4(vi sums, vb w, vb q, bool wide)
+{
+    return add_pairs(sums, pairs4((vi){0}, w, q, wide));
 }
 #endif
-
-#define WIDE_IS_SIGNED 0
 
 static inline vf load_groups(const float *from, size_t group)
 {

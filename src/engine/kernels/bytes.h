@@ -4,6 +4,9 @@
  *
  *   vi dot4(vi sums, vb u, vb q, bool wide)
  *       adds u[4i] q[4i] + ... + u[4i+3] q[4i+3] to lane i; u is at most 127 unless `wide`
+ *   SUMS_IN_PAIRS; vi pairs4(vi pairs, vb u, vb q, bool wide); vi add_pairs(vi sums, vi pairs)
+ *       whether products are first added in 16 bits, two sums to a lane, and the two steps of it;
+ *       otherwise pairs4 is dot4
  *   WIDE_IS_SIGNED
  *       whether wide weights are bytes from -128 to 127 instead, for which 128 was subtracted from u
  *   BYTE_VECTORS, BYTE_TOKENS
@@ -76,6 +79,11 @@ static void quantise(const float *x, size_t n, int8_t *q, float *d, int32_t *sum
 }
 
 #ifdef BYTE_TOKENS
+#if !SUMS_IN_PAIRS
+#define pairs4                    dot4
+#define add_pairs(sums, sums_too) (sums_too)
+#endif
+
 /* ---- Many tokens: weights are in panels --------------------------------------------------------- */
 
 /* The four bytes at `from` in every lane. */
@@ -86,71 +94,88 @@ static inline vb vb_four(const int8_t *from)
     return (vb)(four - (vi){0});
 }
 
-/* Multiplies a panel's V vectors of rows by T tokens from `first` on. T, V and `group` are constants
- * where this is inlined. Each group's sum starts from the value that cancels the weights' offset. */
-INLINE void panel_tile(const int T, const int V, const size_t group, const bool wide, const bool minima,
-                       const hb_panel *p, int first)
+/* How many products of u with activations, u being below 2^bits, 16 bits can add up. */
+INLINE int pairs_that_fit(const uint32_t bits)
 {
-    const size_t width = (size_t)V * HB_LANES, each = HB_PANEL_DEPTH / group;
-    const int8_t *q = p->q + (size_t)first * HB_PANEL_DEPTH;
-    const float *dx = p->dx + (size_t)first * each, *sums = p->scaled + (size_t)first * each;
-    const int32_t *start = p->start + (size_t)first * each;
-    const float *d = p->d, *m = p->m;
-    float *out = p->acc + (size_t)first * width;
-    vf acc[BYTE_TOKENS][BYTE_VECTORS];
+    return bits <= 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1;
+}
+
+/* Sets `sum` to the products of a group of a panel's V vectors of rows with T tokens. Each sum starts
+ * from the value that cancels the weights' offset. */
+INLINE void panel_group(const int T, const int V, const size_t group, const uint32_t bits,
+                        const uint8_t *u, const int8_t *q, const int32_t *start,
+                        vi (*sum)[BYTE_VECTORS])
+{
+    const int quads = (int)group / 4, fit = pairs_that_fit(bits);
+    const int each = !SUMS_IN_PAIRS || fit > quads ? quads : fit;
     EACH(t, T)
-    EACH(v, V) acc[t][v] = p->add ? vf_load(out + (size_t)t * width + v * HB_LANES) : vf_all(0);
-    const uint8_t *u = p->u;
-    for (size_t g = p->depth / group; g > 0; g--) {
-        vi sum[BYTE_TOKENS][BYTE_VECTORS];
-        EACH(t, T) EACH(v, V) sum[t][v] = start[(size_t)t * each] - (vi){0};
-        for (size_t k = 0; k < group; k += 4, u += 4 * width, q += 4) {
+    EACH(v, V) sum[t][v] = start[(size_t)t * (HB_PANEL_DEPTH / group)] - (vi){0};
+    for (int k = 0; k < quads; k += each) {
+        vi part[BYTE_TOKENS][BYTE_VECTORS];
+        EACH(t, T) EACH(v, V) part[t][v] = SUMS_IN_PAIRS ? (vi){0} : sum[t][v];
+        for (int i = 0; i < each; i++, u += (size_t)V * STEP, q += 4) {
             vb uv[BYTE_VECTORS];
             EACH(v, V) uv[v] = vb_load(u + (size_t)v * STEP);
             EACH(t, T)
             {
                 vb four = vb_four(q + (size_t)t * HB_PANEL_DEPTH);
-                EACH(v, V) sum[t][v] = dot4(sum[t][v], uv[v], four, wide);
+                EACH(v, V) part[t][v] = pairs4(part[t][v], uv[v], four, bits == 8);
             }
         }
+        EACH(t, T) EACH(v, V) sum[t][v] = SUMS_IN_PAIRS ? add_pairs(sum[t][v], part[t][v]) : part[t][v];
+    }
+}
+
+/* Multiplies a panel's V vectors of rows by T tokens from `first` on. T, V, `group`, `bits` and
+ * `minima` are constants where this is inlined. */
+INLINE void panel_tile(const int T, const int V, const size_t group, const uint32_t bits,
+                       const bool minima, const hb_panel *p, int first)
+{
+    const size_t width = (size_t)V * HB_LANES, each = HB_PANEL_DEPTH / group;
+    const size_t from = (size_t)first * each;
+    float *out = p->acc + (size_t)first * width;
+    vf acc[BYTE_TOKENS][BYTE_VECTORS];
+    EACH(t, T)
+    EACH(v, V) acc[t][v] = p->add ? vf_load(out + (size_t)t * width + v * HB_LANES) : vf_all(0);
+    for (size_t g = 0; g < p->depth / group; g++) {
+        const float *d = p->d + g * width, *m = p->m + g * width;
+        const float *dx = p->dx + from + g, *sums = p->scaled + from + g;
+        vi sum[BYTE_TOKENS][BYTE_VECTORS];
+        panel_group(T, V, group, bits, p->u + g * group * width,
+                    p->q + (size_t)first * HB_PANEL_DEPTH + g * group, p->start + from + g, sum);
         EACH(v, V)
         {
             vf dv = vf_load(d + v * HB_LANES);
             EACH(t, T)
             acc[t][v] += __builtin_convertvector(sum[t][v], vf) * (dv * dx[(size_t)t * each]);
+            vf mv = minima ? vf_load(m + v * HB_LANES) : vf_all(0);
+            EACH(t, T) if (minima) acc[t][v] -= mv * sums[(size_t)t * each];
         }
-        if (minima) {
-            EACH(v, V)
-            {
-                vf mv = vf_load(m + v * HB_LANES);
-                EACH(t, T) acc[t][v] -= mv * sums[(size_t)t * each];
-            }
-            m += width;
-        }
-        d += width;
-        dx++;
-        sums++;
-        start++;
     }
     EACH(t, T) EACH(v, V) vf_store(out + (size_t)t * width + v * HB_LANES, acc[t][v]);
 }
 
-INLINE void panel_tokens(const size_t group, const bool wide, const bool minima, const hb_panel *p)
+INLINE void panel_tokens(const size_t group, const uint32_t bits, const bool minima, const hb_panel *p)
 {
     int t = 0;
     for (; t + BYTE_TOKENS <= p->n; t += BYTE_TOKENS)
-        panel_tile(BYTE_TOKENS, BYTE_VECTORS, group, wide, minima, p, t);
-    for (; t + 2 <= p->n; t += 2) panel_tile(2, BYTE_VECTORS, group, wide, minima, p, t);
-    for (; t < p->n; t++) panel_tile(1, BYTE_VECTORS, group, wide, minima, p, t);
+        panel_tile(BYTE_TOKENS, BYTE_VECTORS, group, bits, minima, p, t);
+    for (; t + 2 <= p->n; t += 2) panel_tile(2, BYTE_VECTORS, group, bits, minima, p, t);
+    for (; t < p->n; t++) panel_tile(1, BYTE_VECTORS, group, bits, minima, p, t);
 }
 
+/* Where sums have 32 bits from the start, narrow weights need no distinction. */
 static void panel_product(const hb_panel *p)
 {
-    if (p->group == 16 && p->m) panel_tokens(16, false, true, p);
-    else if (p->group == 16) panel_tokens(16, false, false, p);
-    else if (p->m) panel_tokens(32, false, true, p);
-    else if (p->wide) panel_tokens(32, true, false, p);
-    else panel_tokens(32, false, false, p);
+    const uint32_t bits = SUMS_IN_PAIRS || p->bits == 8 ? p->bits : 4;
+    if (p->group == 16 && p->m) panel_tokens(16, 4, true, p);
+    else if (p->group == 16 && bits <= 4) panel_tokens(16, 4, false, p);
+    else if (p->group == 16) panel_tokens(16, 6, false, p);
+    else if (p->m && bits <= 4) panel_tokens(32, 4, true, p);
+    else if (p->m) panel_tokens(32, 5, true, p);
+    else if (bits == 8) panel_tokens(32, 8, false, p);
+    else if (bits > 4) panel_tokens(32, 5, false, p);
+    else panel_tokens(32, 4, false, p);
 }
 #endif /* BYTE_TOKENS */
 

@@ -65,7 +65,7 @@ typedef void hb_dot(const void *rows, size_t row_bytes, int count, const hb_byte
  * adjacent columns of a row lie beside each other. */
 typedef struct hb_panel {
     size_t depth, group;  /* columns, a multiple of 32, at most HB_PANEL_DEPTH; weights in a group */
-    bool wide;            /* whether u exceeds 127; then u may be signed, see hb_kernels */
+    uint32_t bits;        /* u is below 2^bits; if it has 8 bits, it may be signed, see hb_kernels */
     const uint8_t *u;     /* [depth / 4][panel_rows][4] */
     const float *d, *m;   /* [depth / group][panel_rows]; m: NULL for types with an offset */
     int n;                /* tokens */
@@ -104,7 +104,7 @@ typedef struct hb_kernels {
      * [depth][width]. `fill` is NULL for types that are not quantised. */
     int panel_rows, direct, direct_floats;
     hb_fill *fill[HB_TYPE_COUNT];
-    bool wide_is_signed; /* in panels, weights of wide types are u - 128 */
+    bool wide_is_signed; /* in panels, weights of 8 bits are u - 128 */
     void (*transpose)(const void *from, size_t stride, size_t n, void *to);
     void (*panel)(const hb_panel *panel);
     void (*outer)(const float *a, size_t lda, int rows, const float *b, size_t ldb, size_t depth,

@@ -10,6 +10,7 @@
 #include "engine/kernels/float.h"
 
 #define WIDE_IS_SIGNED 1 /* as the instruction treats both sides */
+#define SUMS_IN_PAIRS  0
 
 static inline vi dot4(vi sums, vb u, vb q, bool wide)
 {

@@ -121,18 +121,18 @@ INLINE vb q8_0_part(const void *block, int j)
     const block_q8_0 *b = (const block_q8_0 *)block + 2 * j;
     __m512i first = _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *)(const void *)b[0].qs));
     __m256i second = _mm256_loadu_si256((const __m256i *)(const void *)b[1].qs);
-    return (vb)_mm512_xor_si512(_mm512_inserti64x4(first, second, 1), (__m512i)all(-128));
+    return as_wide((vb)_mm512_inserti64x4(first, second, 1) ^ all(-128));
 }
 
 INLINE vb iq4_nl_part(const void *block, int j)
 {
-    return chosen_by(repeat16(iq4_values), q4_0_part(block, j));
+    return chosen_by(as_wide(repeat16(iq4_values)), q4_0_part(block, j));
 }
 
 INLINE vb iq4_xs_part(const void *block, const int j)
 {
     const block_iq4_xs *b = block;
-    return chosen_by(repeat16(iq4_values), (vb)nibbles64(b->qs + 32 * j, b->qs + 32 * j + 16));
+    return chosen_by(as_wide(repeat16(iq4_values)), (vb)nibbles64(b->qs + 32 * j, b->qs + 32 * j + 16));
 }
 
 INLINE vb mxfp4_part(const void *block, int j)
