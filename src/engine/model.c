@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
-#include "base/sha256.h"
+#include "base/file_hashes.h"
 #include "base/utf8.h"
 
 /* ---- Weights ------------------------------------------------------------------------------------ */
@@ -263,12 +263,11 @@ void hb_native_close(hb_model *model)
 hb_status hb_native_sha256(const hb_model *model, char hex[65], hb_error *err)
 {
     const hb_gguf *g = hb_native(model)->gguf;
-    hb_sha256 hash;
-    hb_status status = HB_OK;
-    if (!hb_sha256_init(&hash)) return hb_fail_memory(err);
-    for (uint32_t i = 0; i < hb_gguf_n_parts(g) && !status; i++)
-        status = hb_sha256_add_file(&hash, hb_gguf_part_path(g, i), err);
-    if (status) hb_sha256_free(&hash);
-    else hb_sha256_finish(&hash, hex);
+    uint32_t n = hb_gguf_n_parts(g);
+    const char **paths = calloc(n, sizeof *paths);
+    if (!paths) return hb_fail_memory(err);
+    for (uint32_t i = 0; i < n; i++) paths[i] = hb_gguf_part_path(g, i);
+    hb_status status = hb_files_sha256(paths, n, hex, err);
+    free(paths);
     return status;
 }
