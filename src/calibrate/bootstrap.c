@@ -196,6 +196,8 @@ hb_status hb_find_uncertainty(const double *scores, const uint8_t *labels, size_
     if (!options) options = &defaults;
     hb_uncertainty u = {.options = *options};
     u.options.groups = NULL; /* they belong to the caller */
+    if (direction != HB_DIRECTION_HIGH && direction != HB_DIRECTION_LOW)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the direction must be high or low");
     double *oriented = hb_oriented(scores, n, direction), auroc;
     if (!oriented) return hb_fail_memory(err);
     hb_status status =

@@ -202,8 +202,8 @@ hb_status hb_map_fit(const double *scores, const uint8_t *labels, size_t n, hb_m
                      double tau, hb_direction direction, hb_map *map, hb_error *err)
 {
     hb_map m = {.kind = kind, .tau = tau, .lambda = HB_DEFAULT_LAMBDA, .direction = direction};
-    if (kind > HB_MAP_ISOTONIC) return hb_fail(err, HB_ERR_ARGUMENT, "unknown kind of map");
-    if (!isfinite(tau) || direction > HB_DIRECTION_LOW)
+    if ((unsigned)kind > HB_MAP_ISOTONIC) return hb_fail(err, HB_ERR_ARGUMENT, "unknown kind of map");
+    if (!isfinite(tau) || (unsigned)direction > HB_DIRECTION_LOW)
         return hb_fail(err, HB_ERR_ARGUMENT,
                        "tau %g is not a number, or the direction neither high "
                        "nor low",

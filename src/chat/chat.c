@@ -244,6 +244,8 @@ hb_status hb_chat_open(const hb_model *model, const hb_chat_options *options, hb
 {
     const hb_chat_options o = options ? *options : hb_chat_defaults();
     hb_status status = HB_OK;
+    if ((unsigned)o.thinking > HB_THINKING_OFF)
+        return hb_fail(err, HB_ERR_ARGUMENT, "unknown choice of thinking %d", (int)o.thinking);
     hb_chat *c = calloc(1, sizeof *c);
     if (!c) return hb_fail_memory(err);
     c->model = model;

@@ -190,11 +190,18 @@ static collector collector_of(const hb_generate_options *options, size_t n_promp
     return (collector){.options = options, .out = {.n_prompt = (int32_t)n_prompt, .alarm = -1}};
 }
 
+static hb_status check_mode(hb_mode mode, hb_error *err)
+{
+    if (mode == HB_MODE_FULL || mode == HB_MODE_SCORE_ONLY) return HB_OK;
+    return hb_fail(err, HB_ERR_ARGUMENT, "unknown mode %d", (int)mode);
+}
+
 static hb_status generate(hb_scheduler *scheduler, const hb_request *request, collector *c,
                           hb_generation *generation, hb_error *err)
 {
     double start = hb_seconds();
-    hb_status status = run(scheduler, request, c, err);
+    hb_status status = check_mode(c->options->mode, err);
+    if (!status) status = run(scheduler, request, c, err);
     c->out.decode_seconds = hb_seconds() - start - c->out.prompt_seconds;
     hb_scheduler_close(scheduler);
     if (!status && c->status) status = hb_fail(err, c->status, "%s", c->error.message);

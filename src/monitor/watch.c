@@ -46,6 +46,8 @@ static hb_status check_monitor(const hb_monitor *m, hb_error *err)
         return hb_fail(err, HB_ERR_ARGUMENT, "alpha %g is negative", m->alpha);
     if (m->direction != HB_DIRECTION_HIGH && m->direction != HB_DIRECTION_LOW)
         return hb_fail(err, HB_ERR_ARGUMENT, "the monitor's direction must be high or low");
+    if (m->map && (unsigned)m->map->kind > HB_MAP_ISOTONIC)
+        return hb_fail(err, HB_ERR_ARGUMENT, "unknown kind of map %d", (int)m->map->kind);
     if (m->check_every < 1)
         return hb_fail(err, HB_ERR_ARGUMENT, "check-every %d is less than 1", m->check_every);
     if (m->joint && !m->joint->n_features)
