@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Checks that a shared library exports the functions of hbar.h and nothing else.
-usage: exports.py NM LIBRARY HEADER"""
+"""Checks that a shared library exports the functions of hbar.h, each with this version, and nothing else.
+usage: exports.py NM LIBRARY HEADER VERSION"""
 import re
 import subprocess
 import sys
 
-nm, library, header = sys.argv[1:]
+nm, library, header, version = sys.argv[1:]
 text = re.sub(r"/\*.*?\*/", "", open(header, encoding="utf-8").read(), flags=re.DOTALL)
-declared = set(re.findall(r"^HB_API\s[^;(]*?\b(\w+)\s*\(", text, flags=re.MULTILINE))
+declared = {f"{name}@@{version}" for name in re.findall(r"^HB_API\s[^;(]*?\b(\w+)\s*\(", text, flags=re.MULTILINE)}
 listing = subprocess.run([nm, "-D", "--defined-only", library], check=True, capture_output=True, text=True).stdout
-exported = {line.split()[-1] for line in listing.splitlines()}
+exported = {line.split()[-1] for line in listing.splitlines()} - {version, f"{version}@@{version}"}
 for name in sorted(exported - declared):
     print(f"{library} exports {name}, which hbar.h does not declare")
 for name in sorted(declared - exported):
