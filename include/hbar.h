@@ -839,6 +839,51 @@ HB_API hb_answer hb_answer_find(const char *text, size_t length, int32_t lines);
  * not ended. */
 HB_API size_t hb_answer_length(const char *text, size_t length, int32_t lines);
 
+/* ---- Measures: scores of several samples of one prompt ------------------------------------------ */
+
+/* An answer to a prompt. */
+typedef struct hb_sampled {
+    const char *text; /* the answer alone (hb_answer_find), zero-terminated UTF-8 */
+    double log_prob;  /* sum of the log-probabilities of its tokens, at temperature 1 */
+    int32_t n_tokens; /* tokens in this sum, at least 1; with an end-of-text token */
+} hb_sampled;
+
+/* How alike two answers are, in [0, 1]. Identical texts have 1. docs/signals.md has the formulas. */
+typedef enum hb_similarity {
+    HB_SIMILARITY_MATCH,      /* 1 if they are equal as grading compares them, else 0 */
+    HB_SIMILARITY_ROUGE_L,    /* F1 of the longest common subsequence of words */
+    HB_SIMILARITY_JACCARD,    /* common words divided by all words */
+    HB_SIMILARITY_ENTAILMENT, /* the probability that one follows from the other, as a model judges it
+                               */
+    HB_N_SIMILARITIES
+} hb_similarity;
+HB_API const char *hb_similarity_name(hb_similarity similarity); /* "match", "rouge", "jaccard" ... */
+
+/* Measures by number, from 0: "n_distinct", "semantic_entropy", "eigv:rouge" ...; NULL beyond the last.
+ * A name with a similarity after the colon is the same measure with another similarity. */
+HB_API const char *hb_measure_name(size_t i);
+HB_API const char *hb_measure_about(size_t i); /* a short description */
+/* Which values are risky by the measure's definition. */
+HB_API hb_direction hb_measure_risky(size_t i);
+/* Whether the measure needs the similarity HB_SIMILARITY_ENTAILMENT. */
+HB_API bool hb_measure_needs_entailment(size_t i);
+HB_API bool hb_measure_find(const char *name, size_t *i);
+
+/* Computes every measure of an answer and n >= 1 samples: `answers` [1 + n], of which the first is the
+ * answer. `entailment` [1 + n][1 + n] has in row i and column j how far answer i entails answer j;
+ * NULL: the measures that need it are left out. All values are finite. Release with hb_scores_free.
+ * HB_ERR_MEMORY; HB_ERR_ARGUMENT for no samples or a log-probability that is not finite. */
+HB_API hb_status hb_measure_samples(const hb_sampled *answers, size_t n, const double *entailment,
+                                    hb_scores **scores, hb_error *err);
+HB_API void hb_scores_free(hb_scores *scores);
+
+/* Divides the samples into clusters of one meaning, by HB_SIMILARITY_MATCH or by `entailment`, in both
+ * directions. cluster[1 + k] becomes the number of sample k's cluster, from 0 in the order of the first
+ * samples, and cluster[0] the number of the cluster that the answer would join, or *n_clusters for
+ * none. HB_ERR_MEMORY. */
+HB_API hb_status hb_cluster_samples(const hb_sampled *answers, size_t n, const double *entailment,
+                                    size_t *cluster, size_t *n_clusters, hb_error *err);
+
 /* ---- Data: labelled prompts -------------------------------------------------------------------- */
 
 #define HB_LABEL_BY_GRADE (-1) /* instead of a label: the model's answer is graded */

@@ -104,21 +104,6 @@ static void free_words(text_words *text)
     free(text->sorted);
 }
 
-/* Whether one text is only a number and the other is the same number with a unit: 50 and 50 %. */
-static bool is_unit_apart(const hb_words *a, const hb_words *b)
-{
-    const hb_words *longer = a->n > b->n ? a : b;
-    return a->n + b->n == 3 && longer->list[1].kind == HB_WORD_UNIT && hb_words_same(a, 0, b, 0);
-}
-
-static bool is_equal(const hb_words *a, const hb_words *b)
-{
-    if (a->n != b->n) return a->n && b->n && is_unit_apart(a, b);
-    for (size_t i = 0; i < a->n; i++)
-        if (!hb_words_same(a, i, b, i)) return false;
-    return true;
-}
-
 /* Harmonic mean of precision and recall of the words; repeated words count each time (Rajpurkar et al.,
  * SQuAD, 2016). */
 static double f1(const text_words *a, const text_words *b)
@@ -168,7 +153,7 @@ static hb_status compare(const text_words *given, const text_words *right, hb_re
     if (reading.articles ? has_only_articles(&right->words) : !right->words.n) return HB_OK;
     hb_status status = hb_words_find(&given->words, &right->words, &found, err);
     double score = f1(given, right);
-    if (is_equal(&given->words, &right->words)) grade->exact = true;
+    if (hb_words_equal(&given->words, &right->words)) grade->exact = true;
     if (found || grade->exact) grade->contains = true;
     if (score > grade->f1 && !reading.articles) grade->f1 = score;
     return status;

@@ -60,6 +60,21 @@ bool hb_words_same(const hb_words *a, size_t i, const hb_words *b, size_t j)
            hb_words_compare(a->text.data, &a->list[i], b->text.data, &b->list[j]) == 0;
 }
 
+/* Whether one text is only a number and the other is the same number with a unit: 50 and 50 %. */
+static bool is_unit_apart(const hb_words *a, const hb_words *b)
+{
+    const hb_words *longer = a->n > b->n ? a : b;
+    return a->n + b->n == 3 && longer->list[1].kind == HB_WORD_UNIT && hb_words_same(a, 0, b, 0);
+}
+
+bool hb_words_equal(const hb_words *a, const hb_words *b)
+{
+    if (a->n != b->n) return a->n && b->n && is_unit_apart(a, b);
+    for (size_t i = 0; i < a->n; i++)
+        if (!hb_words_same(a, i, b, i)) return false;
+    return true;
+}
+
 /* Knuth, Morris and Pratt, Fast Pattern Matching in Strings, 1977. */
 hb_status hb_words_find(const hb_words *whole, const hb_words *part, bool *found, hb_error *err)
 {

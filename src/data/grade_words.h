@@ -40,6 +40,8 @@ void hb_words_free(hb_words *words);
 int hb_words_compare(const char *text_a, const hb_word *a, const char *text_b, const hb_word *b);
 /* Whether word i of one list is word j of the other. */
 bool hb_words_same(const hb_words *a, size_t i, const hb_words *b, size_t j);
+/* Whether two texts have the same words. A number also equals the same number with a unit. */
+bool hb_words_equal(const hb_words *a, const hb_words *b);
 /* Whether `whole` contains the words of `part`, at least one, side by side. The match must not begin
  * inside a Korean word. O(n). HB_ERR_MEMORY. */
 hb_status hb_words_find(const hb_words *whole, const hb_words *part, bool *found, hb_error *err);
