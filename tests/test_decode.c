@@ -19,6 +19,7 @@ typedef struct record {
     size_t n_steps;
     hb_buffer text;
     int n_finish;
+    int32_t n_shared;
     hb_finish finish;
     hb_status status;
     char message[480];
@@ -97,6 +98,7 @@ static void take_step(record *r, const hb_step *step)
 static void take_finish(record *r, const hb_outcome *o)
 {
     r->n_finish++;
+    r->n_shared = o->n_shared;
     r->finish = o->finish;
     r->seconds[0] = o->prompt_seconds;
     r->seconds[1] = o->decode_seconds;
@@ -1067,6 +1069,226 @@ static void test_nothing_waits_for_ever(void **state)
     close_fixture(&f);
 }
 
+/* ---- A server's scheduler ------------------------------------------------------------------------ */
+
+/* Requests have the results that they have alone, also with a prefix cache that holds answers. */
+static void test_serving_as_alone(void **state)
+{
+    static const hb_serving cases[] = {{1, 1}, {2, 7}, {4, 64}, {16, 512}};
+    (void)state;
+    fixture alone = open_alone(tiny_model("f32"));
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        fixture f = open_tiny(256, 12, 1024);
+        hb_scheduler_serve(f.scheduler, cases[c]);
+        mixture *m = make_mixture();
+        hb_error err;
+        for (int next = 0; next < MOST || hb_scheduler_is_busy(f.scheduler);) {
+            if (next < MOST) add(&m->all[next++], f.scheduler);
+            assert_ok(hb_scheduler_step(f.scheduler, &err));
+            assert_in_range(hb_scheduler_n_running(f.scheduler), 0, cases[c].n_running);
+        }
+        for (int i = 0; i < MOST; i++) check_alone(alone.session, &m->all[i]);
+        free_mixture(m);
+        close_fixture(&f);
+    }
+    close_fixture(&alone);
+}
+
+/* A prompt that continues a finished conversation takes over its answer, too. Without a server the
+ * prompt alone is kept. */
+static void test_answers_are_kept(void **state)
+{
+    enum { LENGTH = 70, ANSWER = 10 };
+    (void)state;
+    for (int serves = 0; serves < 2; serves++) {
+        int32_t prompt[LENGTH + ANSWER + 5];
+        fixture f = open_tiny(256, 4, 0);
+        if (serves) hb_scheduler_serve(f.scheduler, (hb_serving){2, 32});
+        fill_prompt(prompt, LENGTH, 0, LENGTH, 0);
+        asked first = {.request = plain_request(prompt, LENGTH, ANSWER)};
+        add(&first, f.scheduler);
+        run(f.scheduler);
+        assert_int_equal(first.records[0].n_tokens, ANSWER);
+        memcpy(prompt + LENGTH, first.records[0].tokens, ANSWER * sizeof *prompt);
+        for (int32_t i = 0; i < 5; i++) prompt[LENGTH + ANSWER + i] = 9 + i;
+        asked second = {.request = plain_request(prompt, LENGTH + ANSWER + 5, 3)};
+        add(&second, f.scheduler);
+        run(f.scheduler);
+        int32_t shared = serves ? LENGTH + ANSWER - 1 : LENGTH; /* the last token is not evaluated */
+        assert_int_equal(hb_scheduler_get_work(f.scheduler).shared, shared);
+        assert_int_equal(second.records[0].n_shared, shared);
+        free_asked(&first);
+        free_asked(&second);
+        close_fixture(&f);
+    }
+}
+
+/* The conversation that was used least recently is dropped. */
+static void test_least_recently_used(void **state)
+{
+    enum { LENGTH = 100 };
+    static const struct {
+        int family;
+        int32_t shared;
+    } rounds[] = {{0, 0}, {1, 0}, {0, LENGTH - 1}, {2, 0}, {3, 0}, {0, LENGTH - 1}, {1, 0}};
+    int32_t prompt[LENGTH];
+    (void)state;
+    fixture f = open_tiny(256, 4, 0);
+    hb_scheduler_serve(f.scheduler, (hb_serving){1, 32});
+    for (size_t i = 0; i < sizeof rounds / sizeof *rounds; i++) {
+        fill_prompt(prompt, LENGTH, rounds[i].family, LENGTH, 0);
+        prompt[0] = 1 + rounds[i].family;
+        asked a = {.request = plain_request(prompt, LENGTH, 3)};
+        add(&a, f.scheduler);
+        run(f.scheduler);
+        assert_int_equal(a.records[0].n_shared, rounds[i].shared);
+        free_asked(&a);
+    }
+    close_fixture(&f);
+}
+
+/* While a long prompt is evaluated, a sample that decodes gets a token in each evaluation, and a short
+ * prompt is not kept waiting. */
+static void test_long_prompts_share(void **state)
+{
+    enum { LONG = 1500, SHORT = 20, PREFILL = 64 };
+    int32_t longest[LONG], shorter[SHORT], other[SHORT];
+    hb_error err;
+    (void)state;
+    fixture f = open_tiny(2048, 4, 0);
+    hb_scheduler_serve(f.scheduler, (hb_serving){4, PREFILL});
+    fill_prompt(longest, LONG, 0, LONG, 0);
+    fill_prompt(shorter, SHORT, 1, SHORT, 0);
+    fill_prompt(other, SHORT, 2, SHORT, 0);
+    asked l = {.request = plain_request(longest, LONG, 2)},
+          d = {.request = plain_request(other, SHORT, 100)},
+          s = {.request = plain_request(shorter, SHORT, 5)};
+    add(&d, f.scheduler);
+    assert_ok(hb_scheduler_step(f.scheduler, &err));
+    assert_int_equal(d.records[0].n_tokens, 1);
+    add(&l, f.scheduler);
+    add(&s, f.scheduler);
+    for (int32_t i = 0; !l.records[0].n_tokens; i++) {
+        uint64_t before = hb_scheduler_get_work(f.scheduler).evaluated;
+        assert_ok(hb_scheduler_step(f.scheduler, &err));
+        assert_in_range(hb_scheduler_get_work(f.scheduler).evaluated - before, 1, PREFILL + 2);
+        assert_int_equal(d.records[0].n_tokens, 2 + i);
+        assert_int_equal(s.records[0].n_tokens, i < 5 ? 1 + i : 5);
+    }
+    run(f.scheduler);
+    free_asked(&l);
+    free_asked(&d);
+    free_asked(&s);
+    close_fixture(&f);
+}
+
+/* ---- Biases, penalties and log-probabilities ----------------------------------------------------- */
+
+static void test_biases(void **state)
+{
+    static const hb_bias forced[] = {{40, 100}}, bad_token[] = {{-1, 1}}, bad_bias[] = {{1, 101}};
+    const int32_t prompt[] = {1, 5, 6};
+    (void)state;
+    fixture f = open_tiny(256, 2, 0);
+    asked a = {.request = plain_request(prompt, 3, 6)};
+    a.request.adjustment = (hb_adjustment){.biases = forced, .n_biases = 1};
+    add(&a, f.scheduler);
+    run(f.scheduler);
+    for (int32_t i = 0; i < 6; i++) assert_int_equal(a.records[0].tokens[i], 40);
+    assert_true(a.records[0].surprise[0] > 1); /* measured without the bias */
+    free_asked(&a);
+    a.request.adjustment.presence_penalty = 2; /* too small to outweigh the bias */
+    add(&a, f.scheduler);
+    run(f.scheduler);
+    assert_int_equal(a.records[0].tokens[5], 40);
+    free_asked(&a);
+    const hb_adjustment bad[] = {{.biases = bad_token, .n_biases = 1},
+                                 {.biases = bad_bias, .n_biases = 1},
+                                 {.frequency_penalty = 2.5},
+                                 {.presence_penalty = NAN}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        hb_error err;
+        uint64_t number;
+        a.request.adjustment = bad[i];
+        assert_int_equal(hb_scheduler_add(f.scheduler, &a.request, &number, &err), HB_ERR_ARGUMENT);
+        assert_non_null(strstr(err.message, i < 2 ? "logit_bias" : "penalty"));
+    }
+    close_fixture(&f);
+}
+
+/* The penalties of OpenAI's interface: count times frequency, plus presence once. */
+static void test_penalties(void **state)
+{
+    enum { N = 6 };
+    static const hb_bias biases[] = {{2, 1.5f}};
+    static const int32_t generated[] = {3, 2, 3, 3};
+    const float logits[N] = {0, 1, 2, 3, 4, 5}, expected[N] = {0, 1, 3.5f - 0.75f, 3 - 1.25f, 4, 5};
+    const hb_adjustment a = {biases, 1, .frequency_penalty = 0.25, .presence_penalty = 0.5}, none = {0};
+    hb_adjuster s;
+    hb_error err;
+    (void)state;
+    assert_ok(hb_adjuster_open(&s, &a, N, &err));
+    for (size_t i = 0; i < 4; i++) assert_ok(hb_adjuster_count(&s, generated[i], &err));
+    for (int i = 0; i < 2; i++)
+        assert_memory_equal(hb_adjuster_apply(&s, logits), expected, sizeof expected);
+    hb_adjuster_close(&s);
+    assert_ok(hb_adjuster_open(&s, &none, N, &err));
+    assert_ok(hb_adjuster_count(&s, 3, &err));
+    assert_ptr_equal(hb_adjuster_apply(&s, logits), logits);
+    hb_adjuster_close(&s);
+    fixture f = open_tiny(256, 2, 0);
+    const int32_t prompt[] = {1, 5, 6};
+    static const hb_bias even[] = {{40, 100}, {41, 100}};
+    asked r = {.request = plain_request(prompt, 3, 40)};
+    r.request.adjustment = (hb_adjustment){even, 2, .frequency_penalty = 2};
+    add(&r, f.scheduler);
+    run(f.scheduler);
+    int32_t n = 0;
+    for (int32_t i = 0; i < 40; i++) n += r.records[0].tokens[i] == 40;
+    assert_in_range(n, 15, 25); /* without the penalty, it is nearly always the same one */
+    free_asked(&r);
+    close_fixture(&f);
+}
+
+typedef struct logprob_check {
+    int n;
+} logprob_check;
+
+static hb_status check_logprobs(void *user, const hb_event *event, hb_error *err)
+{
+    logprob_check *c = user;
+    (void)err;
+    if (event->kind != HB_EVENT_TOKEN) return HB_OK;
+    double surprise = step_value(event->step, "surprise");
+    assert_true(fabs(event->logprob + surprise) < 1e-4 * (1 + surprise));
+    assert_int_equal(event->top[0].token, event->token); /* greedy */
+    assert_true(event->top[0].logprob == event->logprob);
+    for (int i = 1; i < 5; i++) assert_true(event->top[i].logprob <= event->top[i - 1].logprob);
+    c->n++;
+    return HB_OK;
+}
+
+static void test_logprobs(void **state)
+{
+    const int32_t prompt[] = {1, 5, 6};
+    logprob_check c = {0};
+    uint64_t number;
+    hb_error err;
+    (void)state;
+    fixture f = open_tiny(256, 2, 0);
+    hb_request r = plain_request(prompt, 3, 6);
+    r.logprobs = true;
+    r.n_top = 5;
+    r.sink = check_logprobs;
+    r.user = &c;
+    assert_ok(hb_scheduler_add(f.scheduler, &r, &number, &err));
+    run(f.scheduler);
+    assert_int_equal(c.n, 6);
+    r.n_top = HB_MAX_LOGPROBS + 1;
+    assert_int_equal(hb_scheduler_add(f.scheduler, &r, &number, &err), HB_ERR_ARGUMENT);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1091,6 +1313,13 @@ int main(void)
         cmocka_unit_test(test_generation_without_memory),
         cmocka_unit_test(test_kept_prompts),
         cmocka_unit_test(test_nothing_waits_for_ever),
+        cmocka_unit_test(test_serving_as_alone),
+        cmocka_unit_test(test_answers_are_kept),
+        cmocka_unit_test(test_least_recently_used),
+        cmocka_unit_test(test_long_prompts_share),
+        cmocka_unit_test(test_biases),
+        cmocka_unit_test(test_penalties),
+        cmocka_unit_test(test_logprobs),
     };
     setenv("HBAR_KERNELS", "portable",
            1); /* results are bit-identical, whatever other tokens are evaluated */

@@ -8,6 +8,7 @@
 #define HB_DECODE_DECODE_H
 
 #include "base/error.h"
+#include "decode/adjust.h"
 
 typedef struct hb_scheduler hb_scheduler;
 
@@ -17,6 +18,14 @@ typedef enum hb_event_kind {
     HB_EVENT_FINISH /* the sample ended; this is its last event */
 } hb_event_kind;
 
+/* A token and its log-probability. */
+typedef struct hb_logprob {
+    int32_t token;
+    double logprob;
+} hb_logprob;
+
+#define HB_MAX_LOGPROBS 20 /* maximum number of tokens that an event lists */
+
 /* How a sample ended. */
 typedef struct hb_outcome {
     const hb_error *error;        /* why it failed; NULL if it did not */
@@ -25,7 +34,8 @@ typedef struct hb_outcome {
     hb_scores *scores; /* scores over the checked steps; all NaN when no step was checked. A sink that
                           keeps them sets this to NULL and frees them itself. */
     int32_t n_prompt, n_tokens;
-    size_t n_steps; /* checked */
+    int32_t n_shared; /* tokens of the prompt that were taken from another sample */
+    size_t n_steps;   /* checked */
     /* The time of an evaluation is divided evenly among its tokens. */
     double prompt_seconds, decode_seconds;
 } hb_outcome;
@@ -33,12 +43,15 @@ typedef struct hb_outcome {
 /* Pointers are valid only during the call of the sink. */
 typedef struct hb_event {
     hb_event_kind kind;
-    uint64_t request;    /* number from hb_scheduler_add */
-    int32_t sample;      /* 0 to n_samples - 1 */
-    int32_t token;       /* token of the step, or the appended token */
-    const hb_step *step; /* HB_EVENT_STEP, _TOKEN: the latest checked step; _FINISH: the same, or NULL
-                            if the sample failed or no step was checked */
-    const char *bytes;   /* [length], text to append; a character may be split between events */
+    uint64_t request;      /* number from hb_scheduler_add */
+    int32_t sample;        /* 0 to n_samples - 1 */
+    int32_t token;         /* token of the step, or the appended token */
+    const hb_step *step;   /* HB_EVENT_STEP, _TOKEN: the latest checked step; _FINISH: the same, or NULL
+                              if the sample failed or no step was checked */
+    double logprob;        /* HB_EVENT_STEP, _TOKEN: the token's log-probability, set if the request's
+                              `logprobs` is true */
+    const hb_logprob *top; /* [n_top] as in the request, the most probable tokens in descending order */
+    const char *bytes;     /* [length], text to append; a character may be split between events */
     size_t length;       /* may be 0: bytes are held back while they may be the start of a stop text */
     hb_outcome *outcome; /* HB_EVENT_FINISH only */
 } hb_event;
@@ -55,6 +68,9 @@ typedef struct hb_request {
                              NULL: the model chooses */
     size_t n_given;
     hb_monitor monitor;       /* reaching its cutoff halts (above 1: never); its check_every is used */
+    hb_adjustment adjustment; /* of the logits that tokens are chosen from */
+    bool logprobs;            /* whether events have log-probabilities, at temperature 1 */
+    int32_t n_top;            /* number of tokens in an event's `top`, at most HB_MAX_LOGPROBS */
     hb_sampling sampling;     /* sample 0 uses `seed`, sample k a seed derived from `seed` and k */
     int32_t n_samples;        /* number of samples for the prompt; 1 for a given continuation */
     int32_t max_tokens;       /* maximum for each sample */
@@ -69,6 +85,19 @@ typedef struct hb_request {
 /* Opens a scheduler and resets the session. The session must outlive the scheduler, and nothing else
  * may use it in the meantime. */
 hb_status hb_scheduler_open(hb_session *session, hb_scheduler **scheduler, hb_error *err);
+
+/* How a server's scheduler differs from the usual one, which serves a fixed list of requests. */
+typedef struct hb_serving {
+    int32_t n_running; /* maximum number of samples that run at once; further sequences of the session
+                          keep what finished samples have evaluated, with their answers, for prompts
+                          that continue it. The sequence that was used least recently is dropped first
+                          (LRU). */
+    int32_t
+        prefill; /* maximum number of prompt tokens in an evaluation in which other samples decode */
+} hb_serving;
+
+/* To be called before the first request. Both numbers are at least 1. */
+void hb_scheduler_serve(hb_scheduler *scheduler, hb_serving serving);
 
 /* Cancels unfinished samples first, so every sample has had its HB_EVENT_FINISH. */
 void hb_scheduler_close(hb_scheduler *scheduler);
@@ -93,6 +122,9 @@ bool hb_scheduler_is_busy(const hb_scheduler *scheduler);
 
 /* The number of requests with samples that have not begun. */
 size_t hb_scheduler_n_waiting(const hb_scheduler *scheduler);
+
+/* The number of samples that are running. */
+int32_t hb_scheduler_n_running(const hb_scheduler *scheduler);
 
 /* The maximum number of positions of a sample: its prompt and all its tokens except the last. It is the
  * context or, if smaller, the whole cache. A sample that needs more ends with HB_FINISH_CONTEXT. */

@@ -1,6 +1,10 @@
 #include "decode/decoder.h"
 
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#include "base/greatest.h"
+#include "base/memory.h"
 #include "engine/engine.h"
 #include "signals/scores.h"
 
@@ -44,12 +48,17 @@ hb_status hb_decoder_open(hb_decoder *d, const hb_task *task, int32_t sample, hb
         r->answer_lines ? hb_prompt_opened_block(task->model, r->prompt, r->n_prompt) : NULL;
     hb_answer_scan_start(&d->answer, r->answer_lines);
     if (block) hb_answer_scan_add(&d->answer, block, strlen(block));
-    return hb_watch_open(task->model, &r->monitor, &d->watch, err);
+    hb_status status = hb_adjuster_open(&d->adjuster, &r->adjustment, task->model->info.n_vocab, err);
+    if (!status) status = hb_watch_open(task->model, &r->monitor, &d->watch, err);
+    if (status) hb_adjuster_close(&d->adjuster);
+    return status;
 }
 
 void hb_decoder_close(hb_decoder *d)
 {
     hb_watch_close(d->watch);
+    hb_adjuster_close(&d->adjuster);
+    free(d->tokens);
     hb_buffer_free(&d->stops.held);
     *d = (hb_decoder){0};
 }
@@ -63,19 +72,35 @@ bool hb_decoder_checks(const hb_decoder *d, int32_t n)
     return n > 0 && (since == 0 || every - since < n);
 }
 
+/* Sets the log-probabilities of the chosen token and of the most probable ones. */
+static void set_logprobs(hb_decoder *d, const float *logits, int32_t n_vocab)
+{
+    int32_t best[HB_MAX_LOGPROBS], n_top = d->task->request.n_top;
+    if (n_top > n_vocab) n_top = n_vocab;
+    double sum = 0, max = logits[0];
+    for (int32_t i = 1; i < n_vocab; i++) max = fmax(max, logits[i]);
+    for (int32_t i = 0; i < n_vocab; i++) sum += exp(logits[i] - max);
+    double total = max + log(sum);
+    d->logprob = logits[d->token] - total;
+    if (n_top) hb_greatest(logits, n_vocab, best, n_top);
+    for (int32_t i = 0; i < n_top; i++) d->top[i] = (hb_logprob){best[i], logits[best[i]] - total};
+}
+
 void hb_decoder_choose(hb_decoder *d, hb_candidate *candidates, const hb_tap *tap, int32_t row)
 {
     const hb_task *t = d->task;
     const hb_request *r = &t->request;
     const hb_reading reading = hb_watch_reading(d->watch, tap, row);
-    int32_t step = d->n_tokens;
+    int32_t step = d->n_tokens, n_vocab = t->model->info.n_vocab;
     d->token = r->given
                    ? r->given[step]
-                   : hb_sampler_choose(&d->sampler, reading.logits, t->model->info.n_vocab, candidates);
+                   : hb_sampler_choose(&d->sampler, hb_adjuster_apply(&d->adjuster, reading.logits),
+                                       n_vocab, candidates);
     d->checked = hb_decoder_checks(d, 1);
     if (d->checked)
         d->failed = hb_watch_step(d->watch, step, d->token, &reading, &d->step, &d->halts, &d->why);
     else d->failed = hb_check_logits(t->model, step, reading.logits, &d->why);
+    if (r->logprobs && !d->failed) set_logprobs(d, reading.logits, n_vocab);
 }
 
 /* ---- Going on ----------------------------------------------------------------------------------- */
@@ -88,6 +113,8 @@ static hb_status emit(const hb_decoder *d, hb_event_kind kind, const char *bytes
                             .sample = d->sample,
                             .token = d->token,
                             .step = &d->step,
+                            .logprob = d->logprob,
+                            .top = d->top,
                             .bytes = bytes,
                             .length = length};
     return d->task->request.sink(d->task->request.user, &event, err);
@@ -105,15 +132,30 @@ static const char *bytes_of(const hb_model *model, int32_t token, size_t *length
     return piece;
 }
 
+/* Keeps and counts the appended token, where that is wanted. */
+static hb_status remember(hb_decoder *d, hb_error *err)
+{
+    size_t n = (size_t)d->n_tokens;
+    if (d->task->keeps_tokens) {
+        int32_t *tokens = hb_grown(d->tokens, n, sizeof *tokens, &d->token_room);
+        if (!tokens) return hb_fail_memory(err);
+        d->tokens = tokens;
+        tokens[n] = d->token;
+    }
+    d->n_tokens++;
+    return hb_adjuster_count(&d->adjuster, d->token, err);
+}
+
 static hb_status append(hb_decoder *d, hb_error *err)
 {
     size_t length;
     const char *bytes = bytes_of(d->task->model, d->token, &length);
-    d->n_tokens++;
+    hb_status status = remember(d, err);
+    if (status) return status;
     if (d->task->request.answer_lines) hb_answer_scan_add(&d->answer, bytes, length);
     if (!d->stops.n) return emit(d, HB_EVENT_TOKEN, bytes, length, err);
     if (!hb_stops_add(&d->stops, bytes, length, &length)) return hb_fail_memory(err);
-    hb_status status = emit(d, HB_EVENT_TOKEN, d->stops.held.data, length, err);
+    status = emit(d, HB_EVENT_TOKEN, d->stops.held.data, length, err);
     hb_stops_release(&d->stops, length);
     return status;
 }
@@ -152,7 +194,7 @@ hb_status hb_decoder_advance(hb_decoder *d, hb_error *err)
     return status;
 }
 
-void hb_decoder_finish(hb_decoder *d, const hb_error *error, double prompt_seconds,
+void hb_decoder_finish(hb_decoder *d, const hb_error *error, int32_t n_shared, double prompt_seconds,
                        double decode_seconds)
 {
     const hb_request *r = &d->task->request;
@@ -166,6 +208,7 @@ void hb_decoder_finish(hb_decoder *d, const hb_error *error, double prompt_secon
                           .scores = scores,
                           .n_prompt = (int32_t)r->n_prompt,
                           .n_tokens = d->n_tokens,
+                          .n_shared = n_shared,
                           .n_steps = d->n_steps,
                           .prompt_seconds = prompt_seconds,
                           .decode_seconds = decode_seconds};

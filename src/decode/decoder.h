@@ -16,23 +16,29 @@ typedef struct hb_task {
     uint64_t number;
     int32_t limit;      /* maximum number of tokens of a sample */
     hb_finish at_limit; /* why a sample ends at this limit */
+    bool keeps_tokens;  /* whether decoders keep the tokens that they append */
 } hb_task;
 
 typedef struct hb_decoder {
     const hb_task *task;
     int32_t sample;
     hb_sampler sampler;
+    hb_adjuster adjuster;
     hb_watch *watch;
     hb_stops stops;
     hb_answer_scan answer; /* looks for the end of the answer, if that ends the sample */
     int32_t n_tokens;      /* number of appended tokens */
-    int32_t token;         /* the token chosen last */
-    bool checked;          /* whether that step was checked */
-    bool halts;            /* whether it reached the cutoff */
-    hb_status failed;      /* status of checking it */
-    hb_error why;          /* set if `failed` */
-    hb_step step;          /* the latest checked step */
-    size_t n_steps;        /* number of checked steps */
+    int32_t *tokens;       /* [n_tokens] if the task keeps them, else NULL */
+    size_t token_room;
+    int32_t token;    /* the token chosen last */
+    bool checked;     /* whether that step was checked */
+    bool halts;       /* whether it reached the cutoff */
+    hb_status failed; /* status of checking it */
+    hb_error why;     /* set if `failed` */
+    hb_step step;     /* the latest checked step */
+    double logprob;   /* of the token chosen last, if the request asks for it */
+    hb_logprob top[HB_MAX_LOGPROBS];
+    size_t n_steps; /* number of checked steps */
     bool ended;
     hb_finish finish; /* set if `ended` */
 } hb_decoder;
@@ -54,7 +60,7 @@ bool hb_decoder_checks(const hb_decoder *decoder, int32_t n);
 hb_status hb_decoder_advance(hb_decoder *decoder, hb_error *err);
 
 /* Sends HB_EVENT_FINISH with `error` or, if it is NULL, with decoder->finish. */
-void hb_decoder_finish(hb_decoder *decoder, const hb_error *error, double prompt_seconds,
-                       double decode_seconds);
+void hb_decoder_finish(hb_decoder *decoder, const hb_error *error, int32_t n_shared,
+                       double prompt_seconds, double decode_seconds);
 
 #endif

@@ -35,18 +35,31 @@ static size_t find_place(const hb_prompts *p, const hb_prompt *prompt)
     return low;
 }
 
-bool hb_prompts_add(hb_prompts *p, hb_prompt *prompt)
+/* Inserts a prompt into a list that has room for it. */
+static void insert(hb_prompts *p, hb_prompt *prompt)
 {
-    hb_prompt **list = hb_grown(p->list, p->n, sizeof(hb_prompt *), &p->room);
-    if (!list) return false;
-    p->list = list;
     size_t i = find_place(p, prompt);
     memmove(&p->list[i + 1], &p->list[i], (p->n - i) * sizeof prompt);
     p->list[i] = prompt;
     p->n++;
     prompt->shared = i ? common(p->list[i - 1], prompt) : 0;
     if (i + 1 < p->n) p->list[i + 1]->shared = common(prompt, p->list[i + 1]);
+}
+
+bool hb_prompts_add(hb_prompts *p, hb_prompt *prompt)
+{
+    hb_prompt **list = hb_grown(p->list, p->n, sizeof(hb_prompt *), &p->room);
+    if (!list) return false;
+    p->list = list;
+    insert(p, prompt);
     return true;
+}
+
+size_t hb_prompts_find(const hb_prompts *p, const hb_prompt *prompt)
+{
+    size_t i = 0;
+    while (p->list[i] != prompt) i++;
+    return i;
 }
 
 static void shorten(int32_t *length, int32_t most)
@@ -56,11 +69,18 @@ static void shorten(int32_t *length, int32_t most)
 
 void hb_prompts_remove(hb_prompts *p, hb_prompt *prompt)
 {
-    size_t i = 0;
-    while (p->list[i] != prompt) i++;
+    size_t i = hb_prompts_find(p, prompt);
     if (i + 1 < p->n) shorten(&p->list[i + 1]->shared, prompt->shared);
     p->n--;
     memmove(&p->list[i], &p->list[i + 1], (p->n - i) * sizeof prompt);
+}
+
+void hb_prompts_replace(hb_prompts *p, hb_prompt *prompt, const int32_t *tokens, int32_t n)
+{
+    hb_prompts_remove(p, prompt);
+    prompt->tokens = tokens;
+    prompt->n = n;
+    insert(p, prompt);
 }
 
 void hb_prompts_free(hb_prompts *p)

@@ -41,6 +41,12 @@ int32_t hb_common_prefix(const int32_t *a, int32_t n_a, const int32_t *b, int32_
  * memory runs out. */
 bool hb_prompts_add(hb_prompts *prompts, hb_prompt *prompt);
 void hb_prompts_remove(hb_prompts *prompts, hb_prompt *prompt);
+
+/* The place of a prompt of the list. */
+size_t hb_prompts_find(const hb_prompts *prompts, const hb_prompt *prompt);
+
+/* Gives a prompt of the list other tokens, and moves it to its new place. */
+void hb_prompts_replace(hb_prompts *prompts, hb_prompt *prompt, const int32_t *tokens, int32_t n);
 void hb_prompts_free(hb_prompts *prompts);
 
 /* Sets the offer of each waiting prompt. Takes time linear in the length of the list. */

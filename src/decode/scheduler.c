@@ -81,11 +81,17 @@ hb_status hb_scheduler_open(hb_session *session, hb_scheduler **scheduler, hb_er
 
 /* ---- Requests ------------------------------------------------------------------------------------ */
 
+void hb_scheduler_serve(hb_scheduler *s, hb_serving serving)
+{
+    s->serving = serving;
+}
+
 void hb_job_free(hb_job *job)
 {
     for (size_t i = 0; job->stops && i < job->task.request.n_stops; i++) free(job->stops[i]);
     free(job->stops);
     free(job->tokens);
+    free(job->biases);
     free(job);
 }
 
@@ -103,12 +109,16 @@ static hb_status check_settings(const hb_request *r, hb_error *err)
     if (r->given && r->n_samples > 1)
         return hb_fail(err, HB_ERR_ARGUMENT, "a given continuation has one sample, not %d",
                        r->n_samples);
+    if (r->n_top < 0 || r->n_top > HB_MAX_LOGPROBS)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the number of log-probabilities is %d, not from 0 to %d",
+                       r->n_top, HB_MAX_LOGPROBS);
     return hb_sampling_check(&r->sampling, err);
 }
 
 static hb_status check_request(const hb_scheduler *s, const hb_request *r, hb_error *err)
 {
     hb_status status = check_settings(r, err);
+    if (!status) status = hb_adjustment_check(&r->adjustment, s->model->info.n_vocab, err);
     if (status) return status;
     if (r->n_prompt < 1) return hb_fail(err, HB_ERR_ARGUMENT, "the prompt is empty");
     if (r->n_prompt > (size_t)s->positions)
@@ -143,10 +153,11 @@ static void set_limit(const hb_scheduler *s, hb_job *job)
 static hb_status copy_arrays(hb_job *job, hb_error *err)
 {
     hb_request *r = &job->task.request;
-    size_t n_given = r->given ? r->n_given : 0;
+    size_t n_given = r->given ? r->n_given : 0, n_biases = r->adjustment.n_biases;
     job->tokens = malloc((r->n_prompt + n_given) * sizeof *job->tokens);
     job->stops = calloc(r->n_stops + 1, sizeof *job->stops);
-    bool ok = job->tokens && job->stops;
+    job->biases = calloc(n_biases + 1, sizeof *job->biases);
+    bool ok = job->tokens && job->stops && job->biases;
     for (size_t i = 0; ok && i < r->n_stops; i++) ok = (job->stops[i] = strdup(r->stops[i])) != NULL;
     if (!ok) return hb_fail_memory(err);
     memcpy(job->tokens, r->prompt, r->n_prompt * sizeof *job->tokens);
@@ -154,6 +165,8 @@ static hb_status copy_arrays(hb_job *job, hb_error *err)
     r->prompt = job->tokens;
     r->given = n_given ? job->tokens + r->n_prompt : NULL;
     r->stops = (const char *const *)job->stops;
+    if (n_biases) memcpy(job->biases, r->adjustment.biases, n_biases * sizeof *job->biases);
+    r->adjustment.biases = job->biases;
     return HB_OK;
 }
 
@@ -191,7 +204,10 @@ hb_status hb_scheduler_add(hb_scheduler *s, const hb_request *request, uint64_t 
     if (status) return status;
     hb_job *job = calloc(1, sizeof *job);
     if (!job) return hb_fail_memory(err);
-    job->task = (hb_task){.model = s->model, .request = *request, .number = s->next_number};
+    job->task = (hb_task){.model = s->model,
+                          .request = *request,
+                          .number = s->next_number,
+                          .keeps_tokens = s->serving.n_running > 0};
     job->begun_then = s->n_begun;
     status = set_up(s, job, err);
     if (status) {
@@ -260,13 +276,13 @@ static int32_t known_end(const hb_slot *q)
     return job->task.request.given ? job->positions : job->prompt.n + q->decoder.n_tokens;
 }
 
-/* Adds the slot's next tokens to the batch, as far as there is room. Taps each token from the prompt's
- * last token on. */
-static void put(hb_scheduler *s, hb_slot *q)
+/* Adds up to `most` of the slot's next tokens to the batch, as far as there is room. Taps each token
+ * from the prompt's last token on. */
+static void put(hb_scheduler *s, hb_slot *q, int32_t most)
 {
     const hb_job *job = q->job;
     int32_t last = job->prompt.n - 1, from = q->past;
-    int32_t to = least(known_end(q), (int64_t)from + s->session->n_batch - s->n_tokens);
+    int32_t to = least(known_end(q), (int64_t)from + most);
     to = least(to, (int64_t)(from > last ? from : last) + s->max_rows - s->n_rows);
     q->n_rows = to - from;
     q->first_tap = s->n_rows;
@@ -278,14 +294,61 @@ static void put(hb_scheduler *s, hb_slot *q)
     q->n_taps = s->n_rows - q->first_tap;
 }
 
+/* The number of prompt tokens that the batch may take. In a server, samples that decode must not wait
+ * for a whole batch of them. */
+static int32_t prefill_room(const hb_scheduler *s)
+{
+    int32_t room = s->session->n_batch - s->n_tokens;
+    return s->serving.n_running && s->n_tokens ? least(room, s->serving.prefill) : room;
+}
+
+/* The slot that has not been given its part of the batch and has the fewest prompt tokens left; NULL:
+ * none. */
+static hb_slot *shortest_prefill(const hb_scheduler *s)
+{
+    hb_slot *best = NULL;
+    for (int32_t k = 0; k < s->n_slots; k++) {
+        hb_slot *q = &s->slots[k];
+        if (q->state != HB_SLOT_RUNNING || decodes(q) || q->n_rows >= 0) continue;
+        if (!best || known_end(q) - q->past < known_end(best) - best->past) best = q;
+    }
+    return best;
+}
+
+/* Divides `room` evenly among n prompts, so that none waits for a longer one. */
+static void fill_evenly(hb_scheduler *s, int32_t n, int32_t room)
+{
+    for (hb_slot *q; (q = shortest_prefill(s)) != NULL; n--) {
+        put(s, q, room / n);
+        room -= q->n_rows;
+    }
+}
+
+/* Takes one prompt after the other, which is faster for all of them together. */
+static void fill_in_turn(hb_scheduler *s, int32_t room)
+{
+    for (int32_t k = 0; k < s->n_slots; k++) {
+        hb_slot *q = &s->slots[k];
+        if (q->state != HB_SLOT_RUNNING || decodes(q)) continue;
+        put(s, q, room);
+        room -= q->n_rows;
+    }
+}
+
+/* Decode tokens come first; prompts share the rest of the batch. */
 static void fill(hb_scheduler *s)
 {
+    int32_t n_prefills = 0;
     s->n_tokens = s->n_rows = 0;
-    for (int pass = 0; pass < 2; pass++)
-        for (int32_t k = 0; k < s->n_slots; k++) {
-            hb_slot *q = &s->slots[k];
-            if (q->state == HB_SLOT_RUNNING && decodes(q) == (pass == 0)) put(s, q);
-        }
+    for (int32_t k = 0; k < s->n_slots; k++) {
+        hb_slot *q = &s->slots[k];
+        if (q->state != HB_SLOT_RUNNING) continue;
+        q->n_rows = -1;
+        if (decodes(q)) put(s, q, 1);
+        else n_prefills++;
+    }
+    if (s->serving.n_running) fill_evenly(s, n_prefills, prefill_room(s));
+    else fill_in_turn(s, prefill_room(s));
 }
 
 /* Updates a slot after the evaluation. `seconds` is the time per token. */
@@ -394,6 +457,11 @@ hb_status hb_scheduler_step(hb_scheduler *s, hb_error *err)
 bool hb_scheduler_is_busy(const hb_scheduler *s)
 {
     return s->n_unfinished > 0;
+}
+
+int32_t hb_scheduler_n_running(const hb_scheduler *s)
+{
+    return s->n_in[HB_SLOT_RUNNING];
 }
 
 size_t hb_scheduler_n_waiting(const hb_scheduler *s)

@@ -15,6 +15,7 @@ typedef struct hb_job {
     int32_t *tokens; /* the prompt, then the given continuation; request.prompt and request.given point
                         here */
     char **stops;    /* [request.n_stops]; request.stops points here */
+    hb_bias *biases; /* [request.adjustment.n_biases]; request.adjustment.biases points here */
     int32_t positions;   /* maximum number of positions that a sample needs in the cache */
     int32_t n_begun;     /* number of samples that have begun */
     int32_t n_ended;     /* number of samples that have ended */
@@ -35,12 +36,13 @@ typedef struct hb_slot {
     hb_job *job;
     hb_decoder decoder;
     int32_t past;              /* positions evaluated */
+    int32_t shared;            /* those of them that were taken from another slot at its beginning */
     int32_t n_rows;            /* number of its tokens in the current batch */
     int32_t first_tap, n_taps; /* its rows of the tap */
     int64_t reserved;          /* positions of the cache that are reserved for it and not yet used */
     double prompt_seconds, decode_seconds;
-    uint64_t ended; /* kept slot: when it ended; higher is later */
-    bool of_use;    /* kept slot: a waiting prompt has its longest common prefix with it */
+    uint64_t used; /* kept slot: when it ended or was last forked; higher is later */
+    bool of_use;   /* kept slot: a waiting prompt has its longest common prefix with it */
 } hb_slot;
 
 struct hb_scheduler {
@@ -48,7 +50,8 @@ struct hb_scheduler {
     const hb_model *model;
     int32_t positions;  /* see hb_scheduler_positions */
     hb_prompts prompts; /* prompts of all jobs */
-    uint64_t next_number, n_begun, n_ended;
+    hb_serving serving; /* n_running 0: not a server's */
+    uint64_t next_number, n_begun, n_uses;
     size_t n_waiting, n_unfinished; /* number of waiting jobs; number of samples that have not ended */
     bool any_cancelled, closing;
     hb_slot *slots; /* [n_slots] */

@@ -4,6 +4,9 @@
  * runs out of room. */
 #include "decode/scheduler.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 /* A request begins next when this many samples per slot have begun since it was added. */
 #define PATIENCE 4
 
@@ -62,22 +65,68 @@ static void count_end(hb_scheduler *s, hb_job *job)
     s->n_unfinished--;
 }
 
+/* Makes what the slot has evaluated, its answer included, the tokens of its job's prompt, so that
+ * prompts which continue the conversation find it. All samples of the job have ended. */
+static bool add_answer(hb_scheduler *s, hb_slot *q, const int32_t *answer)
+{
+    hb_job *job = q->job;
+    hb_prompt *p = &job->prompt;
+    int32_t before = p->n, *tokens = job->tokens;
+    if (q->past == 0) return false;
+    if (q->past > before && !job->task.request.given) {
+        size_t added = (size_t)(q->past - before);
+        tokens = realloc(job->tokens, (size_t)q->past * sizeof *tokens);
+        if (!tokens) return false;
+        memcpy(tokens + before, answer, added * sizeof *tokens);
+        job->tokens = tokens;
+    }
+    hb_prompts_replace(&s->prompts, p, tokens, q->past);
+    p->evaluated = q->past;
+    return true;
+}
+
+/* Of prompt i and the one before it in the list, empties the shorter one's slot if both are kept and
+ * the longer one has all its tokens. */
+static bool drop_if_repeated(hb_scheduler *s, size_t i)
+{
+    if (i == 0 || i >= s->prompts.n) return false;
+    const hb_prompt *shorter = s->prompts.list[i - 1], *longer = s->prompts.list[i];
+    if (!shorter->kept || !longer->kept || longer->shared < shorter->n ||
+        longer->evaluated < shorter->n)
+        return false;
+    empty(s, &s->slots[shorter->slot]);
+    return true;
+}
+
+/* Empties the slot of a prompt that was just kept, or an earlier one, if the other has its tokens. */
+static void drop_repeated(hb_scheduler *s, const hb_prompt *kept)
+{
+    size_t i = hb_prompts_find(&s->prompts, kept);
+    if (!drop_if_repeated(s, i + 1)) drop_if_repeated(s, i);
+}
+
 /* Keeps the slot if it holds the whole prompt and no running slot of the request does. */
 void hb_end_sample(hb_scheduler *s, hb_slot *q, const hb_error *error)
 {
     hb_job *job = q->job;
-    hb_decoder_finish(&q->decoder, error, q->prompt_seconds, q->decode_seconds);
+    int32_t *answer = q->decoder.tokens;
+    q->decoder.tokens = NULL;
+    hb_decoder_finish(&q->decoder, error, q->shared, q->prompt_seconds, q->decode_seconds);
     hb_decoder_close(&q->decoder);
     count_end(s, job);
     q->reserved = 0;
     set_state(s, q, HB_SLOT_KEPT);
-    q->ended = s->n_ended++;
+    q->used = s->n_uses++;
+    bool keeps = false;
     if (job->prompt.slot == number_of(s, q)) {
         const hb_slot *other = find_running(s, job);
         set_holder(s, job, other ? other : q);
-        if (!other && !error) return;
+        keeps = !other && !error;
     }
-    empty(s, q);
+    if (keeps && s->serving.n_running && !job->prompt.waits) keeps = add_answer(s, q, answer);
+    free(answer);
+    if (!keeps) empty(s, q);
+    else if (s->serving.n_running) drop_repeated(s, &job->prompt);
 }
 
 static void count_begin(hb_scheduler *s, hb_job *job)
@@ -95,7 +144,7 @@ void hb_end_waiting_sample(hb_scheduler *s, hb_job *job)
     hb_status status = hb_decoder_open(&d, &job->task, job->n_begun, &why);
     count_begin(s, job);
     d.finish = HB_FINISH_CANCELLED;
-    hb_decoder_finish(&d, status ? &why : NULL, 0, 0);
+    hb_decoder_finish(&d, status ? &why : NULL, 0, 0, 0);
     hb_decoder_close(&d);
     count_end(s, job);
     release(s, job);
@@ -121,8 +170,8 @@ static void mark_of_use(hb_scheduler *s)
     }
 }
 
-/* Empties one kept slot other than `but`: the one that ended first among those of no use or, if there
- * is none and `any` is true, among all. Returns false when no slot can be emptied. */
+/* Empties one kept slot other than `but`: the one that was used least recently among those of no use
+ * or, if there is none and `any` is true, among all. Returns false when no slot can be emptied. */
 static bool give_up_one(hb_scheduler *s, int32_t but, bool any)
 {
     hb_slot *best = NULL;
@@ -131,7 +180,7 @@ static bool give_up_one(hb_scheduler *s, int32_t but, bool any)
     for (int32_t k = 0; k < s->n_slots; k++) {
         hb_slot *q = &s->slots[k];
         if (q->state != HB_SLOT_KEPT || k == but || (q->of_use && !any)) continue;
-        if (!best || q->of_use < best->of_use || (q->of_use == best->of_use && q->ended < best->ended))
+        if (!best || q->of_use < best->of_use || (q->of_use == best->of_use && q->used < best->used))
             best = q;
     }
     if (best) empty(s, best);
@@ -139,10 +188,11 @@ static bool give_up_one(hb_scheduler *s, int32_t but, bool any)
 }
 
 /* Empties kept slots of no use while more requests wait than slots are empty. Their pages are still in
- * the processor's cache, and the next samples write to them. Otherwise such slots are kept for later
- * requests. */
+ * the processor's cache, and the next samples write to them. Otherwise, and always in a server, such
+ * slots are kept for later requests. */
 static void tidy(hb_scheduler *s)
 {
+    if (s->serving.n_running) return;
     while (s->n_waiting > (size_t)s->n_in[HB_SLOT_EMPTY] && give_up_one(s, -1, false)) continue;
 }
 
@@ -161,6 +211,12 @@ static bool make_room(hb_scheduler *s, const hb_job *job, int32_t parent, int32_
 
 /* ---- Beginning ----------------------------------------------------------------------------------- */
 
+static int32_t most_running(const hb_scheduler *s)
+{
+    int32_t most = s->serving.n_running;
+    return most && most < s->n_slots ? most : s->n_slots;
+}
+
 static hb_slot *find_empty(const hb_scheduler *s)
 {
     hb_slot *q = s->slots;
@@ -172,14 +228,16 @@ static hb_slot *find_empty(const hb_scheduler *s)
  * there is no room. A sample that cannot be set up ends at once. */
 static bool begin(hb_scheduler *s, hb_job *job, int32_t parent, int32_t have, hb_slot **begun)
 {
+    if (s->n_in[HB_SLOT_RUNNING] == most_running(s)) return false;
     int64_t shared_pages = have / s->session->page * s->session->page;
     int64_t needed = hb_session_paged(s->session, job->positions) - shared_pages;
     if (!make_room(s, job, parent, have, needed)) return false;
     hb_slot *q = find_empty(s);
     hb_error why;
-    *q = (hb_slot){.job = job, .past = have};
+    *q = (hb_slot){.job = job, .past = have, .shared = have};
     hb_status status = hb_decoder_open(&q->decoder, &job->task, job->n_begun, &why);
     if (!status && have) status = hb_sequence_fork(s->session, parent, have, number_of(s, q), &why);
+    if (have) s->slots[parent].used = s->n_uses++;
     count_begin(s, job);
     set_state(s, q, HB_SLOT_RUNNING);
     q->reserved = needed - (hb_session_paged(s->session, have) - shared_pages);
@@ -236,7 +294,7 @@ void hb_begin_samples(hb_scheduler *s)
     hb_job *job;
     hb_slot *begun;
     tidy(s);
-    while (s->n_waiting && s->n_in[HB_SLOT_RUNNING] < s->n_slots && (job = choose(s))) {
+    while (s->n_waiting && s->n_in[HB_SLOT_RUNNING] < most_running(s) && (job = choose(s))) {
         hb_offer offer = job->prompt.offer;
         if (begin(s, job, offer.parent, offer.have, &begun)) continue;
         if (s->n_in[HB_SLOT_RUNNING] || !offer.have) return;
