@@ -312,7 +312,7 @@ static void test_detection(void **state)
     refused(asking(0, 0), HB_ERR_FORMAT,
             "nearest is halueval_summarization, which needs 'hallucinated_summary'");
     put("{\"question\":\"q\",\"reply\":\"r\"}\n");
-    refused(asking(0, 0), HB_ERR_FORMAT, "nearest is triviaqa, which needs 'answer.value'");
+    refused(asking(0, 0), HB_ERR_FORMAT, "nearest is qa, which needs 'answer|answers'");
     assert_int_equal(n_told, 0);
 }
 

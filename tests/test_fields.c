@@ -573,6 +573,36 @@ static void test_shots_of_responses(void **state)
                  "talk: examples cannot be shown before conversations");
 }
 
+/* A mapped field that no row has, and a positive word that no label is, give a warning. */
+static void test_absent_fields(void **state)
+{
+    static const char rows[] =
+        "{\"n\":1,\"prompt\":\"a\",\"response\":\"b\",\"label\":\"bad\",\"c\":\"d\"}\n"
+        "{\"prompt\":\"a\",\"response\":\"b\",\"label\":\"good\",\"s\":[[0,1]]}\n";
+    const struct {
+        hb_dataset_options own;
+        const char *warning;
+    } cases[] = {
+        {{.id = "n", .context = "c", .spans = "s", .positive = "bad"}, ""},
+        {{.id = "N.x", .positive = "bad"}, "f: no row has the field 'N.x' for id\n"},
+        {{.context = "cc", .positive = "bad"}, "f: no row has the field 'cc' for context\n"},
+        {{.spans = "span", .positive = "bad"}, "f: no row has the field 'span' for spans\n"},
+        {{.positive = "baad"}, "f: no label is 'baad', so all samples count as faithful\n"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_dataset_options o = data_options();
+        hb_dataset *dataset;
+        hb_error err;
+        o.id = cases[i].own.id;
+        o.context = cases[i].own.context;
+        o.spans = cases[i].own.spans;
+        o.positive = cases[i].own.positive;
+        assert_ok(hb_dataset_open(put_text(*state, "f", rows), &o, &dataset, &err));
+        assert_string_equal(hooked, cases[i].warning);
+        hb_dataset_close(dataset);
+    }
+}
+
 /* Rows name their group by a field, which is part of the recipe. A row without it is broken. */
 static void test_groups(void **state)
 {
@@ -701,6 +731,7 @@ int main(void)
         cmocka_unit_test(test_shots),
         cmocka_unit_test(test_shots_of_responses),
         cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_absent_fields),
         cmocka_unit_test(test_shots_and_seeds),
         cmocka_unit_test(test_shots_of_judgements),
         cmocka_unit_test(test_recipe),

@@ -104,8 +104,9 @@ static const published answered[] = {
      "4=-1" QA("When?") "1781|1782|true;"},
     {"messages_answers",
      "{\"messages\":[{\"role\":\"system\",\"content\":\"Be brief.\"},{\"role\":\"user\",\"content\":["
-     "{\"type\":\"text\",\"text\":\"Who?\"},{\"type\":\"image_url\"}]}],\"answers\":[\"Ann\"]}",
-     "messages_0=-1<Be brief.\n\nUser: Who?\n\nAssistant:>Ann;"},
+     "{\"type\":\"text\",\"text\":\"Who\"},{\"type\":\"input_text\",\"text\":\"is it?\"}]}],"
+     "\"answers\":[\"Ann\"]}",
+     "messages_0=-1<Be brief.\n\nUser: Who\nis it?\n\nAssistant:>Ann;"},
     {"messages_reply",
      "{\"messages\":[{\"role\":\"user\",\"content\":\"Who?\"},{\"role\":\"assistant\",\"content\":"
      "\"Ann\"}]}",
@@ -301,6 +302,9 @@ static void test_reading(void **state)
                  HB_ERR_ARGUMENT, "data of format given_answers have no responses to judge");
 }
 
+#define ASKED    "{\"role\":\"user\",\"content\":\"Who?\"}"
+#define ANSWERED "{\"role\":\"assistant\",\"content\":\"Ann\"}"
+
 /* If no labels are needed, rows without labels are read. */
 static void test_unlabelled(void **state)
 {
@@ -326,6 +330,39 @@ static void test_unlabelled(void **state)
     o.prompt = o.response = NULL;
     path = put_text(*state, "f", "{\"prompt\":\"P\",\"response\":\"A\",\"label\":1}\n");
     assert_string_equal(samples_of(path, &o, "given"), "sample_0=1<P>~A;");
+    path = put_text(*state, "f", "{\"messages\":[" ASKED "," ANSWERED "]}\n");
+    assert_string_equal(samples_of(path, &o, "messages_responses"), "messages_0=-2<Who?>~Ann;");
+    o.unlabelled = false;
+    assert_string_equal(samples_of(path, &o, "messages_reply"), "messages_0=-1<Who?>Ann;");
+}
+
+/* With --as response, a conversation's reply is graded instead of an answer of the model's own. Parts
+ * of messages that are no texts are refused. */
+static void test_messages(void **state)
+{
+    static const char *const broken[][2] = {
+        {"[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image_url\"}]",
+         "(type 'image_url') is no text"},
+        {"null", "(type '') is no text"},
+        {"[7]", "(type '') is no text"},
+        {"[{\"type\":8,\"text\":null}]", "(type '') is no text"}};
+    hb_dataset_options o = data_options();
+    hb_dataset *dataset;
+    hb_error err;
+    const char *path =
+        put_text(*state, "f", "{\"messages\":[" ASKED "," ANSWERED "],\"answers\":[\"Bob\"]}\n");
+    assert_string_equal(samples_of(path, &o, "messages_answers"), "messages_0=-1<Who?>Bob;");
+    o.read_as = HB_READ_RESPONSE;
+    assert_string_equal(samples_of(path, &o, "messages_answers"), "messages_0=-1<Who?>Bob~Ann;");
+    o.read_as = HB_READ_USUAL;
+    o.format = "messages";
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        char text[256];
+        snprintf(text, sizeof text, "{\"messages\":[{\"role\":\"user\",\"content\":%s}],\"label\":0}\n",
+                 broken[i][0]);
+        assert_fails(hb_dataset_open(put_text(*state, "f", text), &o, &dataset, &err), HB_ERR_DATA,
+                     broken[i][1]);
+    }
 }
 
 /* Spans are known if the row has them. For right responses they are known if another row has any. */
@@ -574,12 +611,19 @@ static void test_short_rows_to_join(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answered),      cmocka_unit_test(test_judged),
-        cmocka_unit_test(test_given),         cmocka_unit_test(test_reading),
-        cmocka_unit_test(test_unlabelled),    cmocka_unit_test(test_known_spans),
-        cmocka_unit_test(test_ragtruth),      cmocka_unit_test(test_short_rows_to_join),
-        cmocka_unit_test(test_conversations), cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_hostile),       cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_answered),
+        cmocka_unit_test(test_judged),
+        cmocka_unit_test(test_given),
+        cmocka_unit_test(test_reading),
+        cmocka_unit_test(test_unlabelled),
+        cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_known_spans),
+        cmocka_unit_test(test_ragtruth),
+        cmocka_unit_test(test_short_rows_to_join),
+        cmocka_unit_test(test_conversations),
+        cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_shared),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -94,7 +94,7 @@ hb_status cli_chat_find(cli_chat *chat, const hb_model *model, hb_error *err)
     else status = read_choice(chat->template_given, &o, &text, err);
     if (!status) {
         status = open_chat(chat, model, &o, &why);
-        bool own = !o.format && !o.template_text;
+        bool own = !o.format && !o.template_text && !o.thinking;
         if (status)
             hb_fail(err, status,
                     own ? "%s; name a format with --chat-template, or leave out --chat to use "

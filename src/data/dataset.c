@@ -33,6 +33,11 @@ static bool has_messages(const hb_mapping *mapping, const hb_row *row)
 static void look_at(hb_dataset *dataset)
 {
     const hb_row *row = &dataset->row;
+    hb_seen *seen = &dataset->seen;
+    seen->id |= row->has_id;
+    seen->context |= row->has_context;
+    seen->spans |= row->has_spans;
+    seen->hallucinated |= row->labels[0] == 1;
     dataset->marked |= row->n_spans > 0;
     dataset->talks |= row->n_messages > 1 && has_messages(&hb_pass_file(dataset)->mapping, row);
 }
@@ -262,6 +267,30 @@ static hb_status check_options(const hb_dataset_options *o, size_t n, hb_error *
     return HB_OK;
 }
 
+/* Warns of a mapped field that no row has, and of a positive word that no label is: probably a spelling
+ * mistake. Missing fields that rows need make the rows broken. */
+static void warn_of_absent(const hb_dataset *dataset, const hb_dataset_options *o)
+{
+    const hb_seen *seen = &dataset->seen;
+    const struct {
+        const char *path, *role;
+        bool seen;
+    } fields[] = {{o->id, "id", seen->id},
+                  {o->context, "context", seen->context},
+                  {o->spans, "spans", seen->spans}};
+    char message[256];
+    for (size_t i = 0; i < sizeof fields / sizeof *fields && o->on_warning; i++) {
+        if (!fields[i].path || fields[i].seen) continue;
+        snprintf(message, sizeof message, "%.100s: no row has the field '%.60s' for %s",
+                 dataset->info.path, fields[i].path, fields[i].role);
+        o->on_warning(o->user, message);
+    }
+    if (!o->on_warning || !o->positive || seen->hallucinated) return;
+    snprintf(message, sizeof message, "%.100s: no label is '%.60s', so all samples count as faithful",
+             dataset->info.path, o->positive);
+    o->on_warning(o->user, message);
+}
+
 static hb_status open_dataset(hb_dataset *dataset, const char *const *paths, size_t n,
                               const hb_dataset_options *options, hb_error *err)
 {
@@ -279,6 +308,7 @@ static hb_status open_dataset(hb_dataset *dataset, const char *const *paths, siz
     if (options->shots) status = hb_shots_draw(dataset, options, &dataset->shots, err);
     if (status == HB_OK) status = write_recipe(dataset, options, err);
     if (status != HB_OK) return status;
+    warn_of_absent(dataset, options);
     if (!options->label_is_correct && !options->positive)
         hb_warn_of_label(dataset->info.path, options->label, options->on_warning, options->user);
     hb_pass_begin(dataset);

@@ -26,6 +26,11 @@ typedef struct hb_shots {
     size_t n, shown;
 } hb_shots;
 
+/* Whether any row has an optional field, and whether any label means hallucinated. */
+typedef struct hb_seen {
+    bool id, context, spans, hallucinated;
+} hb_seen;
+
 struct hb_dataset {
     hb_dataset_info info;
     hb_data_file *files; /* [n_files] */
@@ -37,6 +42,7 @@ struct hb_dataset {
     int per_row;
     bool marked; /* some row tells of a hallucinated span */
     bool talks;  /* some row is a conversation of several messages */
+    hb_seen seen;
     hb_draw draw;
     hb_shots shots;
 

@@ -182,7 +182,8 @@ static hb_status find_without_header(const looking *l, hb_detected *detected)
 
 /* ---- Failing ------------------------------------------------------------------------------------- */
 
-/* Finds the preset of whose fields the first object lacks the smallest share, at most half. */
+/* Finds the preset of whose fields the first object lacks the smallest share, at most half. Of equal
+ * published ones the last, because the general ones come last. */
 static hb_status find_nearest(const looking *l, const hb_preset **nearest, char *missing, size_t size)
 {
     double least = 0.51;
@@ -194,7 +195,8 @@ static hb_status find_nearest(const looking *l, const hb_preset **nearest, char 
                                           &n_missing, &n_needs, l->err);
         if (status != HB_OK) return status;
         double part = (double)n_missing / (double)n_needs;
-        if (part >= least || !is_allowed(l, &hb_presets[i])) continue;
+        if (part > least || (part == least && i >= hb_own_presets) || !is_allowed(l, &hb_presets[i]))
+            continue;
         least = part;
         *nearest = &hb_presets[i];
         snprintf(missing, size, "%s", one);

@@ -85,7 +85,9 @@ const char *hb_read_as_name(hb_read_as read_as)
 static hb_status choose_reading(const hb_dataset_options *o, hb_mapping *m, hb_error *err)
 {
     const hb_preset *p = m->preset;
-    bool has = p->judge || p->response;
+    bool asked = p->messages && p->label_by == HB_BY_GRADE && p->answers &&
+                 o->read_as == HB_READ_RESPONSE; /* to grade the reply instead of an own answer */
+    bool has = p->judge || p->response || (p->messages && p->label_by == HB_BY_NOTHING) || asked;
     bool shows = has && o->prompt_template && strstr(o->prompt_template, "{response}");
     m->per_row = p->label_by == HB_BY_PAIR ? 2 : 1;
     m->judges =

@@ -24,33 +24,44 @@ static bool role_of(const char *name, hb_role *role)
     return false;
 }
 
-/* Adds a message's text: a string, or a list of parts, of which only parts with text count. */
+static bool refuse(const char *what, const json_t *name, hb_error *why)
+{
+    char shown[40];
+    const char *text = json_is_string(name) ? json_string_value(name) : "";
+    hb_fail(why, HB_ERR_FORMAT, what, hb_printable(shown, sizeof shown, text, strlen(text)));
+    return false;
+}
+
+/* Appends a part of a message: a text, or an object with a text. Without an image the message would be
+ * another one, so any other part is refused. */
+static bool add_part(hb_buffer *text, const json_t *part, hb_error *why)
+{
+    const json_t *own = json_is_string(part) ? part : json_object_get(part, "text");
+    if (!json_is_string(own))
+        return refuse("a part of a message (type '%s') is no text", json_object_get(part, "type"), why);
+    return ((!text->length || hb_buffer_add_text(text, "\n")) && hb_value_text(text, own)) ||
+           hb_row_no_memory(why);
+}
+
+/* Adds a message's text: a string, or a list of parts. */
 static bool add_content(hb_texts *contents, const json_t *content, hb_error *why)
 {
     hb_buffer text = {0};
-    bool ok = hb_buffer_add_text(&text, "");
-    if (json_is_string(content)) ok = ok && hb_value_text(&text, content);
-    for (size_t i = 0; i < json_array_size(content) && ok; i++) {
-        const json_t *part = json_array_get(content, i), *own = json_object_get(part, "text");
-        if (json_is_string(part)) own = part;
-        if (json_is_string(own))
-            ok = (!text.length || hb_buffer_add_text(&text, "\n")) && hb_value_text(&text, own);
-    }
-    ok = ok && hb_texts_add(contents, text.data, text.length);
+    bool ok = hb_buffer_add_text(&text, "") || hb_row_no_memory(why);
+    if (ok && !json_is_array(content)) ok = add_part(&text, content, why);
+    for (size_t i = 0; i < json_array_size(content) && ok; i++)
+        ok = add_part(&text, json_array_get(content, i), why);
+    if (ok) ok = hb_texts_add(contents, text.data, text.length) || hb_row_no_memory(why);
     hb_buffer_free(&text);
-    return ok || hb_row_no_memory(why);
+    return ok;
 }
 
 static bool add_message(hb_row *row, const json_t *message, hb_error *why)
 {
     hb_role role;
-    char shown[40];
-    const char *name = json_string_value(json_object_get(message, "role"));
-    if (!role_of(name, &role)) {
-        hb_fail(why, HB_ERR_FORMAT, "a message's role '%s' is not system, user or assistant",
-                hb_printable(shown, sizeof shown, name ? name : "", name ? strlen(name) : 0));
-        return false;
-    }
+    const json_t *name = json_object_get(message, "role");
+    if (!role_of(json_string_value(name), &role))
+        return refuse("a message's role '%s' is not system, user or assistant", name, why);
     hb_message *messages =
         hb_grown(row->messages, row->n_messages, sizeof *messages, &row->messages_room);
     if (!messages) return hb_row_no_memory(why);

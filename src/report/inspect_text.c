@@ -6,7 +6,7 @@
 #include "base/writer.h"
 #include "report/inspect.h"
 
-enum { SHOWN_TEXT = 160 }; /* maximum bytes shown of a text */
+enum { SHOWN_TEXT = 160, SHOWN_CHAT = 4096 }; /* maximum bytes shown of a text */
 
 /* ---- Values -------------------------------------------------------------------------------------- */
 
@@ -22,9 +22,9 @@ static void write_size(hb_writer *w, int64_t bytes)
 }
 
 /* Writes a text in quotes. Long text is cut between two characters. */
-static void write_text(hb_writer *w, hb_text text)
+static void write_text(hb_writer *w, hb_text text, size_t most)
 {
-    size_t length = text.length, shown = length < SHOWN_TEXT ? length : SHOWN_TEXT;
+    size_t length = text.length, shown = length < most ? length : most;
     while (shown < length && shown > 0 && ((unsigned char)text.bytes[shown] & 0xC0) == 0x80) shown--;
     hb_write_quoted(w, text.bytes, shown);
     if (shown < length) hb_write(w, "... (%zu bytes)", length);
@@ -37,7 +37,7 @@ static void write_string(hb_writer *w, const char *text)
 
 static void write_value(hb_writer *w, const hb_file_value *v)
 {
-    if (v->kind == HB_FILE_TEXT) write_text(w, v->text);
+    if (v->kind == HB_FILE_TEXT) write_text(w, v->text, SHOWN_TEXT);
     else if (v->kind == HB_FILE_INTEGER) hb_write(w, "%lld", (long long)v->integer);
     else if (v->kind == HB_FILE_BOOLEAN) hb_write(w, v->boolean ? "true" : "false");
     else if (isfinite(v->real)) hb_write(w, "%.9g", v->real);
@@ -68,11 +68,11 @@ static void write_file(hb_writer *w, const hb_file_description *f)
     write_size(w, (int64_t)f->size);
     if (f->n_parts > 1) hb_write(w, " in %u parts", f->n_parts);
     hb_write(w, "\nArchitecture  ");
-    if (f->architecture.bytes) write_text(w, f->architecture);
+    if (f->architecture.bytes) write_text(w, f->architecture, SHOWN_TEXT);
     else hb_write(w, "not given");
     if (f->name.bytes) {
         hb_write(w, ", name ");
-        write_text(w, f->name);
+        write_text(w, f->name, SHOWN_TEXT);
     }
     hb_write(w, "\nParameters    %lld in %zu tensors\n", (long long)f->n_weights, f->n_tensors);
 }
@@ -100,7 +100,7 @@ static void write_chat(hb_writer *w, const hb_inspection *in)
     hb_write(w, "\n");
     if (!shown) return;
     hb_write(w, in->chat_sample ? "Chat sample   " : "Chat error    ");
-    write_text(w, (hb_text){shown, strlen(shown)});
+    write_text(w, (hb_text){shown, strlen(shown)}, SHOWN_CHAT);
     hb_write(w, "\n");
 }
 

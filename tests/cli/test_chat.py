@@ -82,7 +82,8 @@ class Chat(Case):
             self.fails(command, "--model", MODEL, "--chat", "--chat-template", "mine", "x",
                        says="'mine' is neither a file nor a format")
             self.fails(command, "--model", MODEL, "--chat", "--chat-template", self.dir, "x", says="--chat-template: ")
-            self.fails(command, "--model", CHAT_MODEL, "--chat", "--thinking", "on", "x", says="no thinking option")
+            self.fails(command, "--model", CHAT_MODEL, "--chat", "--thinking", "on", "x",
+                       says="chat template: it has no thinking option\n")
         self.fails("score", "--model", MODEL, "--data", LABELLED, "--chat", says="name a format with --chat-template")
         self.fails("tokenize", "--model", CHAT_MODEL, "--chat", "--no-special", "x", code=USAGE, says="--chat excludes --no-special")
 

@@ -24,6 +24,8 @@ class Inspect(Case):
         shy = self.make_model("shy.gguf", "--chat-template", "{% if messages[0].role == 'system' %}{{ raise_exception('no') }}"
                               "{% endif %}{{ messages | map(attribute='content') | join(' ') }}")
         self.assertEqual(self.run_json("inspect", shy)["chat_sample"], {"text": "Hello Hi. How are you?", "error": None})
+        long = self.make_model("long.gguf", "--chat-template", "{{ messages[-1].content }} " + 200 * "word " + "end")
+        self.assertIn(f'Chat sample   "How are you? {200 * "word "}end"\n', self.run_hbar("inspect", long)[0])  # not cut
         bad = self.make_model("bad.gguf", "--chat-template", "{{ 1 + }}")
         self.assertIn('Chat error    "chat template: line 1: unexpected \'}}\'"\n', self.run_hbar("inspect", bad)[0])
         self.assertEqual(result["memory"]["context"], 200)
