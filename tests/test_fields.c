@@ -104,13 +104,32 @@ static void test_bad_paths(void **state)
 static void test_spelled_lists(void **state)
 {
     (void)state;
-    static const char *const none[] = {"",     "a",       "[",          "[a]",     "['a",
-                                       "['a'", "['a'] b", "[\"a\", b]", "['\xFF']"};
+    static const char *const none[] = {"",
+                                       "a",
+                                       "[",
+                                       "[a]",
+                                       "['a",
+                                       "['a'",
+                                       "['a'] b",
+                                       "[\"a\", b]",
+                                       "['\xFF']",
+                                       "['\\x4']",
+                                       "['\\xg1']",
+                                       "['\\x00']",
+                                       "['\\ud800']",
+                                       "['\\U00110000']",
+                                       "['\\UFFFFFFFF']",
+                                       "['\\u12",
+                                       "['\\"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) assert_null(hb_spelled_list(none[i]));
     json_t *list = hb_spelled_list(" ['a\\'b\\n', 'c\"d',\n 'e'] ");
     assert_int_equal(json_array_size(list), 3);
     assert_string_equal(json_string_value(json_array_get(list, 0)), "a'b\n");
     assert_string_equal(json_string_value(json_array_get(list, 1)), "c\"d");
+    json_decref(list);
+    list = hb_spelled_list("['5\\xa0km', \"\\u20ac\\U0001F600\\r\"]"); /* as Python's repr escapes */
+    assert_string_equal(json_string_value(json_array_get(list, 0)), "5\xC2\xA0km");
+    assert_string_equal(json_string_value(json_array_get(list, 1)), "\xE2\x82\xAC\xF0\x9F\x98\x80\r");
     json_decref(list);
     char deep[20001];
     memset(deep, '[', 20000);

@@ -363,6 +363,13 @@ static void test_messages(void **state)
         assert_fails(hb_dataset_open(put_text(*state, "f", text), &o, &dataset, &err), HB_ERR_DATA,
                      broken[i][1]);
     }
+    static const char *const no_lists[] = {"[]", "\"a\"", "{}", "7"};
+    for (size_t i = 0; i < sizeof no_lists / sizeof *no_lists; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "{\"messages\":%s,\"label\":0}\n", no_lists[i]);
+        assert_fails(hb_dataset_open(put_text(*state, "f", text), &o, &dataset, &err), HB_ERR_DATA,
+                     "field 'messages' is no list of messages");
+    }
 }
 
 /* Spans are known if the row has them. For right responses they are known if another row has any. */
@@ -481,7 +488,7 @@ static void test_conversations(void **state)
                         "f:2: the last message is not the assistant's, and there are no answers\n"
                         "f:3: a message's role 'tool' is not system, user or assistant\n"
                         "f:4: the last message before an answer is not the user's\n"
-                        "f:5: the last message before an answer is not the user's\n");
+                        "f:5: field 'messages' is no list of messages\n");
     hb_dataset_options shots = data_options();
     shots.shots = 1;
     assert_fails(hb_dataset_open(put_text(*state, "f", text), &shots, &dataset, &err), HB_ERR_ARGUMENT,

@@ -75,7 +75,7 @@ static hb_status fail_unusable(const hb_dataset *dataset, hb_error *err)
     if (preset->join && !file->join.rows)
         return hb_fail(err, HB_ERR_DATA,
                        "%s: data of format %s need the file %s for their prompts; put it beside the "
-                       "data or name it",
+                       "data or name it with --join",
                        info->path, preset->name, preset->join);
     if (info->n_broken)
         return hb_fail(err, HB_ERR_DATA,

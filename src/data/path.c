@@ -1,9 +1,11 @@
 #include "data/path.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <utf8proc.h>
 #include "base/memory.h"
 
 #define MAX_STEPS        8
@@ -134,6 +136,35 @@ const char *hb_path_text(const hb_path *path)
 
 /* ---- Lists spelled in strings -------------------------------------------------------------------- */
 
+/* Appends the character that n hexadecimal digits name. */
+static bool add_codepoint(hb_buffer *out, const char *digits, size_t n)
+{
+    utf8proc_uint8_t bytes[4];
+    utf8proc_int32_t c = 0;
+    for (size_t i = 0; i < n; i++) {
+        const char *all = "0123456789abcdef";
+        const char *digit = digits[i] ? strchr(all, tolower((unsigned char)digits[i])) : NULL;
+        if (!digit || c > 0x10FFFF) return false;
+        c = c * 16 + (utf8proc_int32_t)(digit - all);
+    }
+    if (!c || !utf8proc_codepoint_valid(c)) return false;
+    return hb_buffer_add(out, bytes, (size_t)utf8proc_encode_char(c, bytes));
+}
+
+/* Appends what an escape of Python stands for, and moves *at from its backslash to its last byte. */
+static bool add_escape(hb_buffer *out, const char **at)
+{
+    char c = *++*at;
+    size_t n = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+    if (n) {
+        if (!add_codepoint(out, *at + 1, n)) return false;
+        *at += n;
+        return true;
+    }
+    c = c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c;
+    return hb_buffer_add(out, &c, 1);
+}
+
 /* Parses a Python string that starts at its quote, and moves *text past it. NULL if it is invalid. */
 static json_t *python_string(const char **text)
 {
@@ -141,17 +172,11 @@ static json_t *python_string(const char **text)
     hb_buffer value = {0};
     bool ok = hb_buffer_add_text(&value, "");
     const char *at = *text + 1;
-    for (; *at && *at != quote && ok; at++) {
-        char c = *at;
-        if (c == '\\' && at[1]) {
-            c = *++at;
-            c = c == 'n' ? '\n' : c == 't' ? '\t' : c;
-        }
-        ok = hb_buffer_add(&value, &c, 1);
-    }
+    for (; ok && *at && *at != quote; at += ok)
+        ok = *at == '\\' && at[1] ? add_escape(&value, &at) : hb_buffer_add(&value, at, 1);
     json_t *string = ok && *at ? json_stringn(value.data, value.length) : NULL;
     hb_buffer_free(&value);
-    *text = *at ? at + 1 : at;
+    *text = string ? at + 1 : *text;
     return string;
 }
 

@@ -93,6 +93,10 @@ bool hb_row_read_messages(const hb_mapping *m, hb_row *row, hb_error *why)
     bool ok = hb_row_find(m->messages, row, &values, why);
     const json_t *list = ok && values.n ? values.list[0] : NULL;
     hb_values_free(&values);
+    if (ok && !json_array_size(list)) {
+        hb_fail(why, HB_ERR_FORMAT, "field '%.80s' is no list of messages", hb_path_text(m->messages));
+        return false;
+    }
     if (ok && json_array_size(list) > MAX_MESSAGES) {
         hb_fail(why, HB_ERR_FORMAT, "it has more than %d messages", MAX_MESSAGES);
         return false;
