@@ -9,8 +9,9 @@
  *    versions have sensible values. NULL where options are expected means these defaults.
  *  - Text is UTF-8. Sizes are bytes unless said otherwise. Logarithms are natural, so information is
  *    in nats.
- *  - Nothing here exits the process, prints, or keeps global state. A model may be shared by threads;
- *    a session, dataset or run is used by one thread at a time.
+ *  - Nothing here exits the process, prints, or keeps global state, except that the first JSON that is
+ *    read makes Jansson's allocation function note failures. A model may be shared by threads; a
+ * session, dataset or run is used by one thread at a time.
  */
 #ifndef HBAR_H
 #define HBAR_H

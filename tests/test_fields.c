@@ -121,20 +121,26 @@ static void test_spelled_lists(void **state)
                                        "['\\UFFFFFFFF']",
                                        "['\\u12",
                                        "['\\"};
-    for (size_t i = 0; i < sizeof none / sizeof *none; i++) assert_null(hb_spelled_list(none[i]));
-    json_t *list = hb_spelled_list(" ['a\\'b\\n', 'c\"d',\n 'e'] ");
+    json_t *list;
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_true(hb_spelled_list(none[i], &list));
+        assert_null(list);
+    }
+    assert_true(hb_spelled_list(" ['a\\'b\\n', 'c\"d',\n 'e'] ", &list));
     assert_int_equal(json_array_size(list), 3);
     assert_string_equal(json_string_value(json_array_get(list, 0)), "a'b\n");
     assert_string_equal(json_string_value(json_array_get(list, 1)), "c\"d");
     json_decref(list);
-    list = hb_spelled_list("['5\\xa0km', \"\\u20ac\\U0001F600\\r\"]"); /* as Python's repr escapes */
+    assert_true(hb_spelled_list("['5\\xa0km', \"\\u20ac\\U0001F600\\r\"]",
+                                &list)); /* as Python's repr escapes */
     assert_string_equal(json_string_value(json_array_get(list, 0)), "5\xC2\xA0km");
     assert_string_equal(json_string_value(json_array_get(list, 1)), "\xE2\x82\xAC\xF0\x9F\x98\x80\r");
     json_decref(list);
     char deep[20001];
     memset(deep, '[', 20000);
     deep[20000] = '\0';
-    assert_null(hb_spelled_list(deep));
+    assert_true(hb_spelled_list(deep, &list));
+    assert_null(list);
 }
 
 /* ---- Templates ----------------------------------------------------------------------------------- */

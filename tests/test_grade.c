@@ -603,6 +603,7 @@ static void test_lists_of_ones_own(void **state)
     assert_fails(open_list(*state, "fine\n= ...\n", &list, &err), HB_ERR_FORMAT, "phrases.txt:2: ");
     assert_fails(open_list(*state, "caf\xE9\n", &list, &err), HB_ERR_FORMAT, "phrases.txt:1: ");
     assert_fails(hb_abstain_list_open("/nowhere/at all", &list, &err), HB_ERR_IO, "/nowhere/at all");
+    assert_fails(hb_abstain_list_open("/dev/zero", &list, &err), HB_ERR_IO, "is a device");
     assert_null(list);
     hb_abstain_list_free(NULL);
 }

@@ -1,14 +1,23 @@
 #include "base/sha256.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/file.h"
 
+/* OpenSSL 3 crashes in its first use if memory runs out while it sets up its default context. This sets
+ * it up and says whether that succeeded. */
+static bool has_openssl(void)
+{
+    return OSSL_LIB_CTX_get0_global_default();
+}
+
 bool hb_sha256_init(hb_sha256 *hash)
 {
+    if (!has_openssl()) return false;
     hash->context = EVP_MD_CTX_new();
     if (!hash->context) return false;
     if (EVP_DigestInit_ex(hash->context, EVP_sha256(), NULL) == 1) return true;

@@ -81,6 +81,16 @@ static void add_row(rows *r, const units *u, uint8_t label)
     r->x[r->n++] = nodes;
 }
 
+/* Whether the memory that liblinear will need can be allocated. It ends the process if it cannot. */
+static bool has_memory(const rows *r)
+{
+    enum { A_ROW = 128, A_FEATURE = 256, REST = 1 << 16 };
+    void *volatile memory = malloc(r->n * A_ROW + (r->d + 1) * A_FEATURE + REST);
+    bool has = memory;
+    free(memory);
+    return has;
+}
+
 /* Minimises |w|^2 / 2 + c sum of log-losses. liblinear treats the bias as one more feature and
  * penalises its weight like the others, but the intercept should be free. The bias feature is therefore
  * so large, and its weight so small, that the penalty changes the intercept by a relative 1e-8 only. */
@@ -90,6 +100,7 @@ static hb_status fit(rows *r, double c, double *weights, double *intercept, hb_e
     struct problem problem = {.l = (int)r->n, .n = (int)r->d + 1, .y = r->y, .x = r->x, .bias = -1};
     double bias = 1e4 / sqrt(c * (double)r->n);
     for (size_t i = 0; i < r->n; i++) r->x[i][r->d].value = bias;
+    if (!has_memory(r)) return hb_fail_memory(err);
     set_print_string_function(print_nothing);
     struct model *model = train(&problem, &parameter);
     if (!model) return hb_fail_memory(err);

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/json_read.h"
 #include "chat/eval.h"
 #include "chat/parser.h"
 
@@ -209,10 +210,11 @@ static size_t input_size(const hb_template_input *input)
 static hb_status read_variables(const char *text, json_t **variables, hb_error *err)
 {
     json_error_t why;
-    *variables = text ? json_loads(text, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why) : json_object();
-    if (json_is_object(*variables)) return HB_OK;
+    if (!text) return (*variables = json_object()) ? HB_OK : hb_fail_memory(err);
+    hb_status status =
+        hb_json_load(text, strlen(text), JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, variables, &why, err);
+    if (status || json_is_object(*variables)) return status;
     json_decref(*variables);
-    if (!text) return hb_fail_memory(err);
     return hb_fail(err, HB_ERR_ARGUMENT, "the variables are not a JSON object");
 }
 

@@ -158,6 +158,7 @@ static bool is_same_file(const char *a, const char *b)
  * a pipe without waiting for its reader. Refuses to replace what is read. */
 static FILE *open_trajectory(const generate_options *o)
 {
+    static char buffer[BUFSIZ]; /* as for standard output (main.c) */
     const char *path = o->trajectory_path;
     if (is_same_file(path, o->model_path) || is_same_file(path, o->watch.params_path)) {
         cli_message("--trajectory: %s: is read by this command, and would be replaced", path);
@@ -165,7 +166,7 @@ static FILE *open_trajectory(const generate_options *o)
     }
     int fd = hb_open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0666);
     FILE *file = fd < 0 || fcntl(fd, F_SETFL, 0) != 0 ? NULL : fdopen(fd, "wb");
-    if (file) return file;
+    if (file && setvbuf(file, buffer, _IOFBF, sizeof buffer) == 0) return file;
     cli_message("%s: %s", path, errno == ENXIO ? "is a pipe without a reader" : strerror(errno));
     if (fd >= 0) close(fd);
     return NULL;

@@ -38,9 +38,18 @@ static bool occupy_standard_descriptors(void)
     return true;
 }
 
+/* The usual buffer of standard output is allocated at the first write, and glibc loses text when that
+ * fails. */
+static void give_output_a_buffer(void)
+{
+    static char buffer[BUFSIZ];
+    setvbuf(stdout, buffer, isatty(STDOUT_FILENO) ? _IOLBF : _IOFBF, sizeof buffer);
+}
+
 int main(int argc, char **argv)
 {
     if (!occupy_standard_descriptors()) return CLI_FAILED;
+    give_output_a_buffer();
     cli_catch_faults();
     if (argc > 0) cli_program = argv[0];
     if (argc < 2) {

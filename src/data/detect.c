@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/error.h"
+#include "base/json_read.h"
 #include "data/rows.h"
 
 #define LIMIT 100 /* number of records that are examined */
@@ -73,15 +74,17 @@ static hb_status find_preset(const looking *l, const json_t *record, const hb_pr
 }
 
 /* Keeps what an error message may need. */
-static void note(looking *l, const hb_record *record)
+static hb_status note(looking *l, const hb_record *record)
 {
     if (record->object && l->n_objects++ == 0) {
         hb_field_names(l->fields, sizeof l->fields, record->object);
-        l->first = json_copy((json_t *)record->object);
+        l->first = hb_json_copy(record->object);
+        if (!l->first) return hb_fail_memory(l->err);
     }
-    if (record->object || l->broken_line) return;
+    if (record->object || l->broken_line) return HB_OK;
     l->broken_line = record->line;
     snprintf(l->broken, sizeof l->broken, "%s", record->reason);
+    return HB_OK;
 }
 
 /* Broken records are not reported here, because the whole file is read again later. */
@@ -96,8 +99,8 @@ static hb_status look(looking *l, const hb_preset **preset)
     while (!*preset && l->n_objects < LIMIT && status == HB_OK) {
         status = hb_records_next(records, &record, &found, l->err);
         if (status != HB_OK || !found) break;
-        note(l, &record);
-        if (record.object) status = find_preset(l, record.object, preset);
+        status = note(l, &record);
+        if (status == HB_OK && record.object) status = find_preset(l, record.object, preset);
     }
     hb_records_close(records);
     return status;

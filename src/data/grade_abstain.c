@@ -1,13 +1,14 @@
 /* Abstentions: reads lists of phrases and finds them in answers. */
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/utf8.h"
 #include "data/grade.h"
 
 #define BEGINNING 200 /* only these first words of an answer are searched; abstentions come early */
+
+#define FILE_BYTES ((size_t)64 << 20) /* the most bytes of a file of phrases */
 
 /* The concatenated files of data/abstain, which the build embeds. */
 extern const unsigned char hb_abstain_text[];
@@ -93,21 +94,6 @@ static hb_status add_text(hb_abstain_list *list, const char *name, const char *t
     return status;
 }
 
-static hb_status read_file(const char *path, hb_buffer *text, hb_error *err)
-{
-    char block[4096];
-    size_t n;
-    FILE *file = fopen(path, "rb");
-    bool ok = hb_buffer_add(text, "", 0);
-    while (file && ok && (n = fread(block, 1, sizeof block, file)) > 0)
-        ok = hb_buffer_add(text, block, n);
-    bool failed = !file || ferror(file);
-    int why = errno;
-    if (file) fclose(file);
-    if (!ok) return hb_fail_memory(err);
-    return failed ? hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(why)) : HB_OK;
-}
-
 hb_status hb_abstain_list_open(const char *path, hb_abstain_list **list, hb_error *err)
 {
     hb_buffer text = {0};
@@ -115,7 +101,7 @@ hb_status hb_abstain_list_open(const char *path, hb_abstain_list **list, hb_erro
     if (!l) return hb_fail_memory(err);
     hb_status status =
         add_text(l, "data/abstain", (const char *)hb_abstain_text, hb_abstain_text_length, err);
-    if (!status && path) status = read_file(path, &text, err);
+    if (!status && path) status = hb_read_file(path, FILE_BYTES, &text, err);
     if (!status && path) status = add_text(l, path, text.data, text.length, err);
     hb_buffer_free(&text);
     if (status) hb_abstain_list_free(l);

@@ -1,16 +1,25 @@
 #include "data/join.h"
 
 #include <stdlib.h>
+#include "base/json_read.h"
 #include "data/path.h"
 #include "data/records.h"
 
-/* Sets the text of a record's key. False when it has none. */
-static bool key_of(const char *key, const json_t *record, hb_buffer *text)
+/* Sets the text of a record's key. *has becomes whether it has one. False when memory runs out. */
+static bool key_of(const char *key, const json_t *record, hb_buffer *text, bool *has)
 {
     const json_t *value = json_object_get(record, key);
     hb_buffer_clear(text);
-    if (!json_is_string(value) && !json_is_number(value)) return false;
-    return hb_value_text(text, value);
+    *has = json_is_string(value) || json_is_number(value);
+    return !*has || hb_value_text(text, value);
+}
+
+/* Keeps a row by its key. False when memory runs out. */
+static bool add_row(hb_join *join, const json_t *row, hb_buffer *text)
+{
+    bool has;
+    if (!key_of(join->key, row, text, &has)) return false;
+    return !has || json_object_set_new_nocheck(join->rows, text->data, hb_json_copy(row)) == 0;
 }
 
 static hb_status read_rows(hb_records *records, const char *path, hb_join *join, hb_error *err)
@@ -27,9 +36,7 @@ static hb_status read_rows(hb_records *records, const char *path, hb_join *join,
         if (total > HB_JOIN_MAX)
             status = hb_fail(err, HB_ERR_UNSUPPORTED,
                              "%s: has more than 512 MiB of text and rows, too much to join", path);
-        else if (record.object && key_of(join->key, record.object, &text) &&
-                 json_object_set_new_nocheck(join->rows, text.data, json_copy((json_t *)record.object)))
-            status = hb_fail_memory(err);
+        else if (record.object && !add_row(join, record.object, &text)) status = hb_fail_memory(err);
     }
     hb_buffer_free(&text);
     return status;
@@ -64,13 +71,13 @@ hb_status hb_join_open(const char *path, const char *key, hb_join *join, hb_erro
     return status;
 }
 
-const json_t *hb_join_find(const hb_join *join, const json_t *record)
+bool hb_join_find(const hb_join *join, const json_t *record, const json_t **row)
 {
     hb_buffer text = {0};
-    const json_t *row = NULL;
-    if (join->rows && key_of(join->key, record, &text)) row = json_object_get(join->rows, text.data);
+    bool has = false, ok = !join->rows || key_of(join->key, record, &text, &has);
+    *row = ok && has ? json_object_get(join->rows, text.data) : NULL;
     hb_buffer_free(&text);
-    return row;
+    return ok;
 }
 
 void hb_join_close(hb_join *join)

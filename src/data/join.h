@@ -21,8 +21,10 @@ typedef struct hb_join {
 /* Reads the whole file. */
 hb_status hb_join_open(const char *path, const char *key, hb_join *join, hb_error *err);
 
-/* The row that matches a record. NULL when there is none, and when memory runs out. */
-const json_t *hb_join_find(const hb_join *join, const json_t *record);
+/* Finds the row that matches a record; *row becomes NULL when there is none. False when memory runs
+ * out.
+ */
+bool hb_join_find(const hb_join *join, const json_t *record, const json_t **row);
 
 void hb_join_close(hb_join *join);
 

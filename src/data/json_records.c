@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 #include "base/error.h"
+#include "base/json_read.h"
 #include "base/text.h"
 #include "data/readers.h"
 
@@ -145,16 +146,17 @@ static bool rewrite(hb_buffer *out, const char *text, size_t n, bool *changed)
     return ok;
 }
 
-static json_t *load(const char *text, size_t n, json_error_t *error)
+static hb_status load(const char *text, size_t n, json_t **value, json_error_t *why, hb_error *err)
 {
     const size_t flags = JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
     hb_buffer rewritten = {0};
     bool changed;
-    json_t *value = json_loadb(text, n, flags, error);
-    if (!value && rewrite(&rewritten, text, n, &changed) && changed)
-        value = json_loadb(rewritten.data, rewritten.length, flags, error);
+    hb_status status = hb_json_load(text, n, flags, value, why, err);
+    if (status || *value) return status;
+    if (!rewrite(&rewritten, text, n, &changed)) status = hb_fail_memory(err);
+    else if (changed) status = hb_json_load(rewritten.data, rewritten.length, flags, value, why, err);
     hb_buffer_free(&rewritten);
-    return value;
+    return status;
 }
 
 /* The length of Jansson's message. It ends before advice that only a program can follow. */
@@ -174,9 +176,8 @@ static hb_status parse(hb_records *records, hb_record *record, hb_error *err)
         record->reason = "the record is larger than 16 MiB";
         return HB_OK;
     }
-    records->object = load(text->data, text->length, &at);
-    if (!records->object && !at.text[0])
-        return hb_fail_memory(err); /* Jansson leaves the text empty when memory runs out */
+    hb_status status = load(text->data, text->length, &records->object, &at, err);
+    if (status) return status;
     if (!records->object) {
         record->reason = records->reason;
         if (!hb_find_malformed(records, text->data, text->length, "record"))
@@ -225,23 +226,28 @@ static bool is_lone_brace(const char *bytes, size_t n)
 
 /* The layout of a file that begins with an object. It is JSON Lines unless the first object spans
  * several lines or another object follows it on its line. */
-static hb_json_place layout_of(const char *bytes, size_t n)
+static hb_status layout_of(const char *bytes, size_t n, hb_json_place *layout, hb_error *err)
 {
     scanner s = scanner_for('{');
-    json_error_t error;
+    json_error_t why;
+    json_t *object = NULL;
     bool ended = false, newline = false;
     size_t length = scan_element(&s, bytes, n, &ended);
-    json_t *object = ended ? load(bytes, length, &error) : NULL;
-    if (!object) return is_lone_brace(bytes, n) ? HB_JSON_OBJECTS : HB_JSON_LINES;
+    hb_status status = ended ? load(bytes, length, &object, &why, err) : HB_OK;
+    if (!object) {
+        *layout = is_lone_brace(bytes, n) ? HB_JSON_OBJECTS : HB_JSON_LINES;
+        return status;
+    }
     json_decref(object);
     scan_line(bytes, length, &newline);
     size_t next = skip_blanks(bytes, n, length);
     bool beside = next < n && bytes[next] == '{' && !memchr(bytes + length, '\n', next - length);
-    return newline || beside ? HB_JSON_OBJECTS : HB_JSON_LINES;
+    *layout = newline || beside ? HB_JSON_OBJECTS : HB_JSON_LINES;
+    return HB_OK;
 }
 
 /* Detects the layout of the file and moves past its opening bracket. */
-static void begin(hb_records *records, int first)
+static hb_status begin(hb_records *records, int first, hb_error *err)
 {
     hb_source *source = records->source;
     const char *bytes = source->block + source->at;
@@ -252,8 +258,9 @@ static void begin(hb_records *records, int first)
         hb_source_take(source, length);
         records->place = HB_JSON_OPEN;
     } else if (first == '{') {
-        records->place = layout_of(bytes, n);
+        return layout_of(bytes, n, &records->place, err);
     }
+    return HB_OK;
 }
 
 /* ---- Records ------------------------------------------------------------------------------------- */
@@ -297,7 +304,8 @@ static hb_status find_record(hb_records *records, bool *found, bool *missing, hb
     hb_source *source = records->source;
     int c = hb_source_skip_blanks(source);
     if (records->place == HB_JSON_START) {
-        begin(records, c);
+        hb_status status = begin(records, c, err);
+        if (status) return status;
         c = hb_source_skip_blanks(source);
     }
     while (records->place == HB_JSON_OBJECTS && c == ',') {

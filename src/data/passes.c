@@ -81,7 +81,8 @@ hb_status hb_pass_next(hb_dataset *dataset, bool *found, bool *good, hb_error *w
         const hb_data_file *file = hb_pass_file(dataset);
         const json_t *object = dataset->record.object;
         dataset->rows = (hb_rows){.mapping = &file->mapping, .record = object};
-        if (object && file->join.rows) dataset->rows.outer = hb_join_find(&file->join, object);
+        if (object && !hb_join_find(&file->join, object, &dataset->rows.outer))
+            return hb_fail_memory(err);
         if (object) continue;
         hb_fail(why, HB_ERR_FORMAT, "%s", dataset->record.reason);
         dataset->n_places++;

@@ -6,7 +6,9 @@
 #include <string.h>
 #include <strings.h>
 #include <utf8proc.h>
+#include "base/json_read.h"
 #include "base/memory.h"
+#include "base/utf8.h"
 
 #define MAX_STEPS        8
 #define MAX_ALTERNATIVES 4
@@ -136,71 +138,82 @@ const char *hb_path_text(const hb_path *path)
 
 /* ---- Lists spelled in strings -------------------------------------------------------------------- */
 
-/* Appends the character that n hexadecimal digits name. */
-static bool add_codepoint(hb_buffer *out, const char *digits, size_t n)
+/* Appends the character that n hexadecimal digits name, if it is *valid. False when memory runs out. */
+static bool add_codepoint(hb_buffer *out, const char *digits, size_t n, bool *valid)
 {
     utf8proc_uint8_t bytes[4];
     utf8proc_int32_t c = 0;
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n && *valid; i++) {
         const char *all = "0123456789abcdef";
         const char *digit = digits[i] ? strchr(all, tolower((unsigned char)digits[i])) : NULL;
-        if (!digit || c > 0x10FFFF) return false;
-        c = c * 16 + (utf8proc_int32_t)(digit - all);
+        *valid = digit && c <= 0x10FFFF;
+        if (*valid) c = c * 16 + (utf8proc_int32_t)(digit - all);
     }
-    if (!c || !utf8proc_codepoint_valid(c)) return false;
-    return hb_buffer_add(out, bytes, (size_t)utf8proc_encode_char(c, bytes));
+    *valid = *valid && c && utf8proc_codepoint_valid(c);
+    return !*valid || hb_buffer_add(out, bytes, (size_t)utf8proc_encode_char(c, bytes));
 }
 
-/* Appends what an escape of Python stands for, and moves *at from its backslash to its last byte. */
-static bool add_escape(hb_buffer *out, const char **at)
+/* Appends what an escape of Python stands for, and moves *at from its backslash to its last byte.
+ * *valid becomes whether it is one. False when memory runs out. */
+static bool add_escape(hb_buffer *out, const char **at, bool *valid)
 {
     char c = *++*at;
     size_t n = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
     if (n) {
-        if (!add_codepoint(out, *at + 1, n)) return false;
-        *at += n;
-        return true;
+        const char *digits = *at + 1;
+        bool ok = add_codepoint(out, digits, n, valid);
+        if (*valid) *at += n;
+        return ok;
     }
     c = c == 'n' ? '\n' : c == 't' ? '\t' : c == 'r' ? '\r' : c;
     return hb_buffer_add(out, &c, 1);
 }
 
-/* Parses a Python string that starts at its quote, and moves *text past it. NULL if it is invalid. */
-static json_t *python_string(const char **text)
+/* Adds the Python string that starts at the quote *text, and moves *text past it. *valid becomes
+ * whether it is UTF-8 and ends. False when memory runs out. */
+static bool add_python_string(json_t *list, const char **text, bool *valid)
 {
     char quote = **text;
     hb_buffer value = {0};
     bool ok = hb_buffer_add_text(&value, "");
     const char *at = *text + 1;
-    for (; ok && *at && *at != quote; at += ok)
-        ok = *at == '\\' && at[1] ? add_escape(&value, &at) : hb_buffer_add(&value, at, 1);
-    json_t *string = ok && *at ? json_stringn(value.data, value.length) : NULL;
+    *valid = true;
+    for (; *at && *at != quote && ok && *valid; at += *valid)
+        ok = *at == '\\' && at[1] ? add_escape(&value, &at, valid) : hb_buffer_add(&value, at, 1);
+    *valid = *valid && *at && hb_utf8_valid(value.data, value.length);
+    ok =
+        ok && (!*valid || !json_array_append_new(list, json_stringn_nocheck(value.data, value.length)));
     hb_buffer_free(&value);
-    *text = string ? at + 1 : *text;
-    return string;
+    *text = *at ? at + 1 : at;
+    return ok;
 }
 
-/* Parses ['a', "b"], also without commas, as NumPy prints it. */
-static json_t *python_list(const char *text)
+/* Parses ['a', "b"], also without commas, as NumPy prints it. *list becomes NULL if it is none. False
+ * when memory runs out. */
+static bool python_list(const char *text, json_t **list)
 {
-    json_t *list = json_array();
-    bool ok = list != NULL;
-    for (text++; ok;) {
+    *list = json_array();
+    bool ok = *list != NULL, valid = true;
+    for (text++; ok && valid;) {
         text += strspn(text, " \t\r\n,");
         if (*text == ']') break;
-        ok = (*text == '\'' || *text == '"') && json_array_append_new(list, python_string(&text)) == 0;
+        valid = *text == '\'' || *text == '"';
+        ok = !valid || add_python_string(*list, &text, &valid);
     }
-    if (ok && !text[1 + strspn(text + 1, " \t\r\n")]) return list;
-    json_decref(list);
-    return NULL;
+    if (ok && valid && !text[1 + strspn(text + 1, " \t\r\n")]) return true;
+    json_decref(*list);
+    *list = NULL;
+    return ok;
 }
 
-json_t *hb_spelled_list(const char *text)
+bool hb_spelled_list(const char *text, json_t **list)
 {
+    json_error_t why;
     text += strspn(text, " \t\r\n");
-    if (*text != '[') return NULL;
-    json_t *list = json_loads(text, 0, NULL);
-    return list ? list : python_list(text);
+    *list = NULL;
+    if (*text != '[') return true;
+    if (hb_json_load(text, strlen(text), 0, list, &why, NULL)) return false;
+    return *list || python_list(text, list);
 }
 
 /* ---- Finding ------------------------------------------------------------------------------------- */
@@ -251,7 +264,8 @@ static void follow(finding *f, const json_t *value, size_t k);
 static const json_t *list_of(finding *f, const json_t *value)
 {
     if (!json_is_string(value)) return value;
-    json_t *list = hb_spelled_list(json_string_value(value));
+    json_t *list;
+    f->ok = hb_spelled_list(json_string_value(value), &list);
     if (!list) return value;
     if (!f->scope->made) f->scope->made = json_array();
     f->ok = json_array_append_new(f->scope->made, list) == 0;

@@ -43,9 +43,9 @@ void hb_values_free(hb_values *values);
  * null counts as missing. False when memory runs out. */
 bool hb_path_find(const hb_path *path, hb_scope *scope, hb_values *values, bool *found);
 
-/* Parses a string that spells a list, in JSON or as Python prints a list of strings. NULL if it does
- * not. */
-json_t *hb_spelled_list(const char *text);
+/* Parses a string that spells a list, in JSON or as Python prints a list of strings. *list becomes NULL
+ * if it does not. False when memory runs out. */
+bool hb_spelled_list(const char *text, json_t **list);
 
 /* Appends a value as text: a string unchanged, 3.0 as 3, a list with one element per line, an object as
  * JSON. False when memory runs out. */

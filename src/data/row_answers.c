@@ -37,7 +37,9 @@ static bool add_answers(const hb_mapping *m, hb_row *row, const char *text, hb_e
 /* Adds the answers of a value: a text, a list of texts, or a string that spells a list. */
 static bool add_answer_value(const hb_mapping *m, hb_row *row, const json_t *value, hb_error *why)
 {
-    json_t *spelled = json_is_string(value) ? hb_spelled_list(json_string_value(value)) : NULL;
+    json_t *spelled = NULL;
+    if (json_is_string(value) && !hb_spelled_list(json_string_value(value), &spelled))
+        return hb_row_no_memory(why);
     const json_t *list = spelled ? spelled : value;
     hb_buffer text = {0};
     bool ok = true;

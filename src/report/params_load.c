@@ -6,6 +6,7 @@
 #include <string.h>
 #include "base/file.h"
 #include "base/hashes.h"
+#include "base/json_read.h"
 #include "base/sha256.h"
 #include "calibrate/guarantee.h"
 #include "calibrate/names.h"
@@ -503,10 +504,9 @@ static hb_status read_root(const char *path, json_t **root, hb_error *err)
     json_error_t why;
     hb_status status = hb_read_file(path, HB_PARAMS_BYTES, &text, err);
     if (status) return status;
-    *root = json_loadb(text.data, text.length, JSON_REJECT_DUPLICATES, &why);
+    status = hb_json_load(text.data, text.length, JSON_REJECT_DUPLICATES, root, &why, err);
     hb_buffer_free(&text);
-    if (*root) return HB_OK;
-    if (json_error_code(&why) == json_error_out_of_memory) return hb_fail_memory(err);
+    if (status || *root) return status;
     return hb_fail(err, HB_ERR_FORMAT, "%s:%d: %s", path, why.line, why.text);
 }
 
