@@ -132,6 +132,20 @@ static void test_answered(void **state)
     check_all(*state, answered, sizeof answered / sizeof *answered, HB_READ_USUAL);
 }
 
+/* A first row whose list is empty does not tell what the list's elements are. */
+static void test_empty_lists_first(void **state)
+{
+    const hb_dataset_options o = data_options();
+    const char *path = put_text(*state, "f",
+                                "{\"question\":\"Who?\",\"answer\":[]}\n"
+                                "{\"question\":\"Who?\",\"answer\":[\"Ann\"]}\n");
+    assert_string_equal(samples_of(path, &o, "qa"), "qa_row_1=-1" QA("Who?") "Ann;");
+    path = put_text(*state, "f",
+                    "{\"utterances\":[],\"messages\":[]}\n"
+                    "{\"messages\":[{\"role\":\"user\",\"content\":\"Who?\"}],\"answers\":\"Ann\"}\n");
+    assert_string_equal(samples_of(path, &o, "messages_answers"), "messages_1=-1<Who?>Ann;");
+}
+
 /* ---- Rows with responses ------------------------------------------------------------------------- */
 
 #define HALUEVAL_QA                                                                                    \
@@ -618,19 +632,13 @@ static void test_short_rows_to_join(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answered),
-        cmocka_unit_test(test_judged),
-        cmocka_unit_test(test_given),
-        cmocka_unit_test(test_reading),
-        cmocka_unit_test(test_unlabelled),
-        cmocka_unit_test(test_messages),
-        cmocka_unit_test(test_known_spans),
-        cmocka_unit_test(test_ragtruth),
-        cmocka_unit_test(test_short_rows_to_join),
-        cmocka_unit_test(test_conversations),
-        cmocka_unit_test(test_broken),
-        cmocka_unit_test(test_hostile),
-        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_answered),      cmocka_unit_test(test_empty_lists_first),
+        cmocka_unit_test(test_judged),        cmocka_unit_test(test_given),
+        cmocka_unit_test(test_reading),       cmocka_unit_test(test_unlabelled),
+        cmocka_unit_test(test_messages),      cmocka_unit_test(test_known_spans),
+        cmocka_unit_test(test_ragtruth),      cmocka_unit_test(test_short_rows_to_join),
+        cmocka_unit_test(test_conversations), cmocka_unit_test(test_broken),
+        cmocka_unit_test(test_hostile),       cmocka_unit_test(test_shared),
     };
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

@@ -100,6 +100,16 @@ static void test_quotes_and_tabs(void **state)
     assert_string_equal(hooked, "f:2: a quote is out of place\n");
 }
 
+/* A zero byte in a table makes a row broken, as in JSON. */
+static void test_zero_bytes(void **state)
+{
+    static const char table[] = "prompt,label\na\0b,0\nc,1\n";
+    const hb_dataset_options o = data_options();
+    const char *path = put_file(*state, "f", table, sizeof table - 1);
+    assert_string_equal(samples_of(path, &o, NULL), "sample_1=1<c>;");
+    assert_string_equal(hooked, "f:2: a field has a zero byte\n");
+}
+
 static void test_csv_header(void **state)
 {
     hb_dataset *dataset;
@@ -378,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_csv_lines),
         cmocka_unit_test(test_quotes_and_tabs),
         cmocka_unit_test(test_csv_header),
+        cmocka_unit_test(test_zero_bytes),
         cmocka_unit_test(test_python_json),
         cmocka_unit_test(test_utf16),
         cmocka_unit_test(test_other_encodings),

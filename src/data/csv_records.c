@@ -71,8 +71,8 @@ static hb_status end_header(hb_csv *csv)
 
 /* ---- Fields and rows, as libcsv finds them ------------------------------------------------------- */
 
-/* Puts a field into the row's object. Zero bytes become '?', because they would hide the rest of the
- * text. */
+/* Puts a field into the row's object. A zero byte would hide the rest of the text, so it is refused, as
+ * in JSON. */
 static void add_field(hb_csv *csv, char *text, size_t length)
 {
     hb_records *records = csv->records;
@@ -81,7 +81,10 @@ static void add_field(hb_csv *csv, char *text, size_t length)
     csv->size += length;
     csv->too_large = csv->size > HB_RECORD_MAX;
     if (csv->too_large) return;
-    for (char *zero; (zero = memchr(text, '\0', length));) *zero = '?';
+    if (memchr(text, '\0', length)) {
+        csv->reason = "a field has a zero byte";
+        return;
+    }
     if (hb_find_malformed(records, text, length, "field")) {
         csv->reason = records->reason;
         return;

@@ -201,6 +201,7 @@ static hb_status has(const char *need, const hb_dataset_options *o, bool own, hb
     hb_status status = hb_path_parse(mapped_path, &path, err);
     if (status) return status;
     bool ok = hb_path_find(path, scope, &values, found);
+    *found &= values.n > 0; /* an empty list does not tell whether its elements have the field */
     if (*found && text) {
         const char *string = values.n == 1 ? json_string_value(values.list[0]) : NULL;
         *found = string && strstr(string, text + 1);
