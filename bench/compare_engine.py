@@ -9,6 +9,9 @@ the other; the result is the median of the rounds. Prints a table: tokens per se
 hbar's share of the machine's int8 peak (prefill: two operations per weight and token) or of its read
 bandwidth (decode: the file's bytes per token). The peer has no program that decodes many sequences in one
 batch, so this script compiles and runs peer_batched.c.
+
+With --behind N, compares instead the prefill of N tokens and the decode of one sequence that has N tokens. The
+peer uses flash attention then.
 """
 import argparse
 import json
@@ -28,7 +31,7 @@ def lines(command):
 
 def ours(args, path):
     out = lines([args.engine, path, "--prompt", str(args.prompt), "--decode", str(args.decode), "--sequences",
-                 str(args.sequences), "--threads", str(args.threads), "--repeat", "1"])
+                 str(1 if args.behind else args.sequences), "--behind", str(args.behind), "--threads", str(args.threads), "--repeat", "1"])
     return {line["measure"]: line for line in map(json.loads, out.splitlines())}
 
 
@@ -41,10 +44,12 @@ def compile_batched(args):
 def theirs(args, name):
     """Tokens per second of each measurement."""
     rates = {}
-    for measure, prompt, decode in (("prefill", args.prompt, 0), ("decode", 0, args.decode)):
+    for measure, prompt, decode, depth in (("prefill", args.prompt, 0, 0), ("decode", 0, args.decode, args.behind)):
         out = lines([args.peer, "llama-bench", "-m", name, "-p", str(prompt), "-n", str(decode), "-t",
-                     str(args.threads), "-r", "1", "-o", "json"])
+                     str(args.threads), "-r", "1", "-o", "json", *(("-fa", "1", "-d", str(depth)) if args.behind else ())])
         rates[measure] = json.loads(out)[0]["avg_ts"]
+    if args.behind:
+        return rates
     rates["decode_together"] = float(lines([args.peer, BATCHED, name, str(args.sequences), str(args.decode),
                                             str(args.threads)]))
     return rates
@@ -54,7 +59,7 @@ def compare(args, name, peaks):
     path = args.peer_root + name
     rounds = [(ours(args, path), theirs(args, name)) for _ in range(args.rounds)]
     weights, size = rounds[0][0]["start"]["weights_per_token"], os.path.getsize(path)
-    for measure in ("prefill", "decode", "decode_together"):
+    for measure in rounds[0][1]:
         mine = statistics.median(o[measure]["per_second"] for o, _ in rounds)
         peer = statistics.median(t[measure] for _, t in rounds)
         row = f"{os.path.basename(name):24} {measure:16} {mine:9.1f} {peer:9.1f} {mine / peer:6.2f}"
@@ -76,10 +81,12 @@ def main():
     for program in ("engine", "peaks", "peer"):
         parser.add_argument("--" + program, required=True)
     parser.add_argument("--peer-root", default="")
-    for name, usual in (("prompt", 512), ("decode", 32), ("sequences", 16), ("threads", 2), ("rounds", 3)):
+    for name, usual in (("prompt", 512), ("decode", 32), ("behind", 0), ("sequences", 16), ("threads", 2), ("rounds", 3)):
         parser.add_argument("--" + name, type=int, default=usual)
     args = parser.parse_args()
-    compile_batched(args)
+    args.prompt = args.behind or args.prompt
+    if not args.behind:
+        compile_batched(args)
     peaks = json.loads(lines([args.peaks, "--threads", str(args.threads)]))
     print(json.dumps(peaks))
     print(f"{'tokens a second':41} {'hbar':>9} {'llama.cpp':>9}  ratio")

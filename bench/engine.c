@@ -1,11 +1,12 @@
 /* Measures prefill, decode of one sequence, decode of several sequences together, and start-up. Prints
  * one JSON object per line.
  *
- *   engine MODEL.gguf [--prompt 512] [--decode 32] [--sequences 16] [--repeat 3] [--threads N]
+ *   engine MODEL.gguf [--prompt 512] [--decode 32] [--behind 0] [--sequences 16] [--repeat 3]
+ *          [--threads N]
  *
- * 0 skips a measurement. As in llama-bench, tokens are random, each measurement starts with an empty
- * cache after one warm-up run, and logits are computed for the last token of a prefill and for each
- * decoded token. */
+ * 0 skips a measurement. With --behind, the one sequence has that many tokens before it is decoded. As
+ * in llama-bench, tokens are random, each measurement starts with an empty cache after one warm-up run,
+ * and logits are computed for the last token of a prefill and for each decoded token. */
 #include "bench.h"
 
 #include <getopt.h>
@@ -19,7 +20,7 @@
 
 typedef struct engine {
     const char *path;
-    int32_t n_prompt, n_decode, n_sequences, repeat, n_threads;
+    int32_t n_prompt, n_decode, n_behind, n_sequences, repeat, n_threads;
     hb_model *model;
     hb_session *session;
     int32_t *tokens, *sequences, *rows; /* [maximum number of tokens in a call] */
@@ -28,20 +29,25 @@ typedef struct engine {
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: engine MODEL.gguf [--prompt N] [--decode N] [--sequences N] [--repeat N]"
-                    " [--threads N]\n");
+    fprintf(stderr, "usage: engine MODEL.gguf [--prompt N] [--decode N] [--behind N] [--sequences N]"
+                    " [--repeat N] [--threads N]\n");
     exit(2);
 }
 
 static void parse(engine *e, int argc, char **argv)
 {
-    static const struct option longs[] = {{"prompt", 1, 0, 'p'},    {"decode", 1, 0, 'n'},
-                                          {"sequences", 1, 0, 's'}, {"repeat", 1, 0, 'r'},
-                                          {"threads", 1, 0, 't'},   {0}};
+    static const struct option longs[] = {{"prompt", 1, 0, 'p'},
+                                          {"decode", 1, 0, 'n'},
+                                          {"sequences", 1, 0, 's'},
+                                          {"repeat", 1, 0, 'r'},
+                                          {"threads", 1, 0, 't'},
+                                          {"behind", 1, 0, 'b'},
+                                          {0}};
     int c;
-    while ((c = getopt_long(argc, argv, "p:n:s:r:t:", longs, NULL)) != -1) {
+    while ((c = getopt_long(argc, argv, "p:n:s:r:t:b:", longs, NULL)) != -1) {
         if (c == 'p') e->n_prompt = bench_number("prompt", optarg, 0);
         else if (c == 'n') e->n_decode = bench_number("decode", optarg, 0);
+        else if (c == 'b') e->n_behind = bench_number("behind", optarg, 0);
         else if (c == 's') e->n_sequences = bench_number("sequences", optarg, 0);
         else if (c == 'r') e->repeat = bench_number("repeat", optarg, 1);
         else if (c == 't') e->n_threads = bench_number("threads", optarg, 0);
@@ -64,6 +70,7 @@ static void make_room(engine *e)
 {
     int32_t many = e->n_sequences > 1 ? e->n_sequences : 1;
     int32_t most = many > e->n_prompt ? many : e->n_prompt;
+    if (most < e->n_behind) most = e->n_behind;
     e->tokens = bench_need(calloc((size_t)most, sizeof *e->tokens));
     e->sequences = bench_need(calloc((size_t)most, sizeof *e->sequences));
     e->rows = bench_need(calloc((size_t)most, sizeof *e->rows));
@@ -101,6 +108,7 @@ static double decode(engine *e, int32_t n, int32_t n_sequences)
     hb_error err;
     const hb_tap tap = {.rows = e->rows, .n_rows = n_sequences, .logits = e->logits};
     hb_session_reset(e->session);
+    if (n_sequences == 1 && e->n_behind) prefill(e, e->n_behind);
     double start = hb_seconds();
     for (int32_t i = 0; i < n; i++) {
         draw_tokens(e, n_sequences);
@@ -133,7 +141,7 @@ static void measure_decode(engine *e, int32_t n_sequences)
 {
     double rates[MAX_REPEAT];
     if (!e->n_decode || !n_sequences) return;
-    decode(e, 1, n_sequences);
+    if (n_sequences > 1 || !e->n_behind) decode(e, 1, n_sequences);
     for (int i = 0; i < e->repeat; i++) rates[i] = decode(e, e->n_decode, n_sequences);
     report(e, n_sequences == 1 ? "decode" : "decode_together", e->n_decode, n_sequences, rates);
 }
@@ -188,7 +196,8 @@ int main(int argc, char **argv)
     engine e = {.n_prompt = 512, .n_decode = 32, .n_sequences = 16, .repeat = 3};
     parse(&e, argc, argv);
     measure_start(&e);
-    open_session(&e, e.n_prompt > e.n_decode ? e.n_prompt : e.n_decode + 1, e.n_sequences);
+    int32_t longest = e.n_behind + e.n_decode + 1;
+    open_session(&e, e.n_prompt > longest ? e.n_prompt : longest, e.n_sequences);
     measure_prefill(&e);
     measure_decode(&e, 1);
     if (e.n_sequences > 1) measure_decode(&e, e.n_sequences);
