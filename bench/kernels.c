@@ -91,12 +91,12 @@ static void multiply_rows(const work *w)
 static void multiply_panels(const work *w)
 {
     const hb_type_info *type = hb_type_get_info(w->type);
-    size_t depth = HB_PANEL_DEPTH;
+    size_t depth = HB_PANEL_DEPTH, bytes = depth / type->block * type->block_bytes;
     for (int r = 0; r + w->k->panel_rows <= w->rows; r += w->k->panel_rows)
         for (size_t at = 0; at + depth <= (size_t)w->columns; at += depth) {
-            const uint8_t *rows = w->weights + (size_t)r * w->row_bytes;
-            w->k->fill[w->type](rows + at / type->block * type->block_bytes, w->row_bytes,
-                                w->k->panel_rows, depth, w->u, w->pd, w->pm);
+            const uint8_t *stored = w->weights + (size_t)r * w->row_bytes + at / depth * bytes;
+            bool last = at + depth >= (size_t)w->columns;
+            w->k->fill[w->type](stored, w->row_bytes, w->k->panel_rows, depth, w->u, w->pd, w->pm);
             size_t from = at * (size_t)w->tokens, kind = type->group / 32;
             const hb_panel panel = {.depth = depth,
                                     .group = type->group,
@@ -110,7 +110,12 @@ static void multiply_panels(const work *w)
                                     .scaled = w->scaled[kind] + from / type->group,
                                     .start = w->start + from / type->group,
                                     .acc = w->acc,
-                                    .add = at > 0};
+                                    .add = at > 0,
+                                    .next = last ? stored + (size_t)w->k->panel_rows * w->row_bytes -
+                                                       at / depth * bytes
+                                                 : stored + bytes,
+                                    .next_stride = w->row_bytes,
+                                    .next_bytes = bytes};
             if (w->tokens) w->k->panel(&panel);
         }
 }

@@ -151,6 +151,15 @@ static size_t row_offset(const hb_matrix *w, size_t at)
     return at / type->block * type->block_bytes;
 }
 
+/* What the thread is likely to unpack after this panel: the next columns of the same rows, or the first
+ * columns of the next rows. */
+static const uint8_t *next_weights(const call *c, const hb_matrix *w, size_t first, size_t at)
+{
+    bool same = at + c->depth < c->cols;
+    size_t row = same ? first : first + c->rows_each;
+    return w->data + row * w->row_bytes + row_offset(w, same ? at + c->depth : 0);
+}
+
 /* Multiplies columns [at, at + width) of up to panel_rows rows by all tokens and adds the results to
  * space->acc. */
 static void panel_bytes(const call *c, int number, size_t first, size_t count, size_t at, size_t width,
@@ -175,7 +184,10 @@ static void panel_bytes(const call *c, int number, size_t first, size_t count, s
                             .scaled = b->scaled[group / 32] + from / group,
                             .start = b->start[number] + from / group,
                             .acc = space->acc,
-                            .add = at > 0};
+                            .add = at > 0,
+                            .next = next_weights(c, w, first, at),
+                            .next_stride = w->row_bytes,
+                            .next_bytes = row_offset(w, c->depth)};
     c->k->panel(&panel);
 }
 

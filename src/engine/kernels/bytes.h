@@ -126,6 +126,14 @@ INLINE void panel_group(const int T, const int V, const size_t group, const uint
     }
 }
 
+/* Prefetches one row of what the next panel is filled from. The fill reads many rows at once, and few
+ * bytes of each, so the processor's own prefetching comes too late for it. */
+INLINE void ask_for_row(const hb_panel *p, size_t row)
+{
+    const char *from = (const char *)p->next + row * p->next_stride, *end = from + p->next_bytes;
+    for (from -= (uintptr_t)from % 64; from < end; from += 64) __builtin_prefetch(from, 0, 2);
+}
+
 /* Multiplies a panel's V vectors of rows by T tokens from `first` on. T, V, `group`, `bits` and
  * `minima` are constants where this is inlined. */
 INLINE void panel_tile(const int T, const int V, const size_t group, const uint32_t bits,
@@ -137,7 +145,9 @@ INLINE void panel_tile(const int T, const int V, const size_t group, const uint3
     vf acc[BYTE_TOKENS][BYTE_VECTORS];
     EACH(t, T)
     EACH(v, V) acc[t][v] = p->add ? vf_load(out + (size_t)t * width + v * HB_LANES) : vf_all(0);
-    for (size_t g = 0; g < p->depth / group; g++) {
+    const size_t groups = p->depth / group, before = (size_t)(first / T) * groups;
+    for (size_t g = 0; g < groups; g++) {
+        if (before + g < width) ask_for_row(p, before + g);
         const float *d = p->d + g * width, *m = p->m + g * width;
         const float *dx = p->dx + from + g, *sums = p->scaled + from + g;
         vi sum[BYTE_TOKENS][BYTE_VECTORS];

@@ -75,6 +75,10 @@ typedef struct hb_panel {
     const int32_t *start; /* [n][HB_PANEL_DEPTH / group], what each group's sum starts from */
     float *acc; /* [n][panel_rows]; the result is added if `add`, else it replaces the contents */
     bool add;
+    /* What the next panel is filled from: next_bytes of each of panel_rows rows, next_stride apart. The
+     * product prefetches it. No bytes: nothing. The address need not be valid. */
+    const uint8_t *next;
+    size_t next_stride, next_bytes;
 } hb_panel;
 
 /* Fills u, d and, for types without an offset, m of a panel (see hb_panel) from n columns of `count`
