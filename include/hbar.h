@@ -1992,6 +1992,66 @@ HB_API hb_status hb_rate_text(size_t n, double hallucination_rate, const hb_grad
 HB_API hb_status hb_inspect(const char *path, int32_t n_ctx, char **json, hb_error *err);
 HB_API hb_status hb_inspect_text(const char *path, int32_t n_ctx, char **text, hb_error *err);
 
+/* ---- Server -------------------------------------------------------------------------------------- */
+
+/* An HTTP server with OpenAI's interface that says how risky its answers are (docs/server.md). */
+typedef struct hb_server hb_server;
+
+typedef struct hb_server_options {
+    const char *host; /* the address to listen on, or "localhost"; "127.0.0.1" */
+    int32_t port;     /* 8080; 0: any free port */
+    /* Keys, one of which a request must have as its bearer token. NULL: none is needed. */
+    const char *const *api_keys; /* [n_api_keys] */
+    size_t n_api_keys;
+    bool insecure; /* allow an address beyond loopback without keys; false */
+    const char
+        *cors_origin;       /* the origin of web pages that may call the server; "*": any; NULL: none */
+    int32_t n_connections;  /* maximum number of connections; 512 */
+    int32_t n_queue;        /* maximum number of requests that wait; 64 */
+    uint64_t max_body;      /* maximum size of a request's body in bytes; 8 MiB */
+    double request_seconds; /* time for a whole request to arrive; 30 */
+    double idle_seconds;    /* time without traffic after which a connection is closed; 60 */
+    double ping_seconds;    /* a stream without output gets a comment after this time; 15 */
+    double drain_seconds;   /* time for running requests after `stopped` becomes true; 30 */
+    bool log_prompts;       /* whether the log has request bodies; false */
+    /* Receives the log, one JSON object without a line end at a time. Called by one thread at a time.
+     * NULL: no log. */
+    void (*log)(void *user, const char *line, size_t length);
+    /* Asked several times a second; returning true ends hb_server_run. May be NULL. */
+    bool (*stopped)(void *user);
+    void *user;
+} hb_server_options;
+HB_API hb_server_options hb_server_defaults(void); /* those named above */
+
+/* What a server answers with. */
+typedef struct hb_server_model {
+    /* Used by hb_server_run alone. Has at least n_parallel sequences; further ones keep finished
+     * conversations, for later requests that continue them. */
+    hb_session *session;
+    const hb_chat *chat; /* NULL: the messages of a chat are joined by line breaks */
+    const char *name;    /* the model's name in answers; NULL: its own */
+    hb_monitor monitor;
+    const hb_params *params; /* from which the monitor was set; NULL: the answers are not calibrated */
+    const char *params_name; /* their name in answers; NULL: null */
+    bool watch_given;        /* the monitor watches another signal than the parameters' */
+    hb_sampling sampling;    /* where a request says nothing; a seed is then drawn */
+    int32_t max_tokens;      /* where a request says nothing; -1: as many as fit the context */
+    int32_t n_parallel;      /* maximum number of answers that are generated at once; 4 */
+    int32_t prefill; /* maximum number of prompt tokens in an evaluation while others generate; 64 */
+} hb_server_model;
+HB_API hb_server_model hb_server_model_defaults(void); /* those named above; no session */
+
+/* Opens a server that listens. Until hb_server_run, it answers that it is loading. HB_ERR_ARGUMENT for
+ * bad options, and for an address beyond loopback without keys; HB_ERR_IO when it cannot listen. */
+HB_API hb_status hb_server_open(const hb_server_options *options, hb_server **server, hb_error *err);
+HB_API int32_t hb_server_port(const hb_server *server);
+
+/* Serves until `stopped` returns true; then takes no more requests, and finishes the running ones or,
+ * after drain_seconds, cancels them. To be called once; the calling thread evaluates the model. What
+ * `model` points to must outlive the server. HB_ERR_ARGUMENT for bad settings. */
+HB_API hb_status hb_server_run(hb_server *server, const hb_server_model *model, hb_error *err);
+HB_API void hb_server_close(hb_server *server);
+
 #ifdef __cplusplus
 }
 #endif

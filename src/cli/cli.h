@@ -37,6 +37,7 @@ typedef enum cli_group {
     CLI_GROUP_SCORES,
     CLI_GROUP_THRESHOLD,
     CLI_GROUP_GENERATION,
+    CLI_GROUP_SERVER,
     CLI_GROUP_RESOURCES,
     CLI_GROUP_OUTPUT,
     CLI_N_GROUPS
@@ -445,6 +446,6 @@ const char *const *cli_directions(bool automatic);
 /* ---- The commands ------------------------------------------------------------------------------- */
 
 extern const cli_command cli_calibrate, cli_export, cli_generate, cli_inspect, cli_judge, cli_label,
-    cli_score, cli_sweep, cli_tokenize, cli_validate;
+    cli_score, cli_serve, cli_sweep, cli_tokenize, cli_validate;
 
 #endif

@@ -11,7 +11,8 @@ static const char *const headings[CLI_N_GROUPS] = {
     [CLI_GROUP_MODEL] = "Model",         [CLI_GROUP_CHAT] = "Chat",
     [CLI_GROUP_DATA] = "Data",           [CLI_GROUP_SCORES] = "Scores",
     [CLI_GROUP_THRESHOLD] = "Threshold", [CLI_GROUP_GENERATION] = "Generation",
-    [CLI_GROUP_RESOURCES] = "Resources", [CLI_GROUP_OUTPUT] = "Output",
+    [CLI_GROUP_SERVER] = "Server",       [CLI_GROUP_RESOURCES] = "Resources",
+    [CLI_GROUP_OUTPUT] = "Output",
 };
 
 /* Prints text from `column` on, breaking lines between words; lines after the first begin at `indent`.
