@@ -37,6 +37,7 @@ class Server:
     def read_log(self):
         for line in self.process.stderr:
             self.log.append(line.rstrip("\n"))
+            del self.log[:-10000]
 
     def events(self, name=None):
         """The log's objects of an event; lines that are no JSON are messages."""
