@@ -176,14 +176,14 @@ static const char *base_of(const char *path)
     return slash ? slash + 1 : path;
 }
 
-static int open_all(serving *v)
+static int open_all(const cli_command *command, serving *v)
 {
     hb_error err;
     hb_server_model *m = &v->served;
     if (hb_model_open(v->model_path, &v->model, &err)) return cli_fail(&err);
     cli_show_warnings(v->model);
     if (find_chat(v, &err)) return cli_fail(&err);
-    int code = cli_monitor_open(&v->watch, v->model, &v->chat, v->resources.exact, v->quiet);
+    int code = cli_monitor_open(command, &v->watch, v->model, &v->chat, v->resources.exact, v->quiet);
     if (code) return code;
     if (open_session(v, &err)) return cli_fail(&err);
     m->session = v->session;
@@ -215,7 +215,7 @@ static int print_address(const serving *v, const hb_server *server)
     return code;
 }
 
-static int serve(serving *v)
+static int serve(const cli_command *command, serving *v)
 {
     hb_server *server;
     hb_error err;
@@ -226,7 +226,7 @@ static int serve(serving *v)
     cli_catch_interrupts();
     if (hb_server_open(&v->server, &server, &err)) return cli_fail(&err);
     code = print_address(v, server);
-    if (!code) code = open_all(v);
+    if (!code) code = open_all(command, v);
     if (!code && hb_server_run(server, &v->served, &err)) code = cli_fail(&err);
     hb_server_close(server);
     return code;
@@ -244,7 +244,7 @@ static int run(const cli_command *command, int argc, char **argv)
     if (ready) cli_monitor_check(command, &v.watch, &code);
     if (ready && !code)
         code = cli_monitor_embedded(command, &v.watch, v.quiet, &v.model_path, &own_model);
-    if (ready && !code) code = serve(&v);
+    if (ready && !code) code = serve(command, &v);
     hb_session_close(v.session);
     cli_chat_close(&v.chat);
     hb_model_close(v.model);
