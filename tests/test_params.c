@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <math.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -144,7 +145,7 @@ static void test_document(void **state)
     const hb_sweep_result *r = &result.sweep;
     json_t *root = json_load_file(path, 0, NULL);
     assert_string_equal(text(root, "schema"), "hbar-params");
-    assert_near(real(root, "schema_version"), 4, 0);
+    assert_near(real(root, "schema_version"), 5, 0);
     const json_t *model = json_object_get(root, "model"), *data = json_object_get(root, "data");
     assert_string_equal(text(model, "name"), "Tiny 1");
     assert_string_equal(text(model, "path"), "models/\xEF\xBF\xBDodd.gguf");
@@ -573,7 +574,7 @@ static void test_table_source(void **state)
 /* ---- What is refused ----------------------------------------------------------------------------- */
 
 static const char whole[] =
-    "{\"schema\":\"hbar-params\",\"schema_version\":4,\"threshold\":{\"tau\":2.5},"
+    "{\"schema\":\"hbar-params\",\"schema_version\":5,\"threshold\":{\"tau\":2.5},"
     "\"lambda\":5,\"direction\":\">=\",\"score\":{\"name\":\"hbar_s\"}}";
 
 /* An alarm ends the test instead of waiting forever. */
@@ -665,9 +666,9 @@ static void test_bad_files(void **state)
         {"", "", HB_OK, ""},
         {"{\"schema\"", "{{\"schema\"", HB_ERR_FORMAT, ":1:"},
         {"hbar-params", "other", HB_ERR_FORMAT, "not a parameters file"},
-        {"\"schema_version\":4", "\"schema_version\":5", HB_ERR_UNSUPPORTED, "schema_version 5"},
-        {"\"schema_version\":4", "\"schema_version\":0", HB_ERR_UNSUPPORTED, "schema_version 0"},
-        {"\"schema_version\":4", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
+        {"\"schema_version\":5", "\"schema_version\":6", HB_ERR_UNSUPPORTED, "schema_version 6"},
+        {"\"schema_version\":5", "\"schema_version\":0", HB_ERR_UNSUPPORTED, "schema_version 0"},
+        {"\"schema_version\":5", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
         {"\"tau\"", "\"tua\"", HB_ERR_FORMAT, "threshold.tau"},
         {"2.5", "\"2.5\"", HB_ERR_FORMAT, "threshold.tau"},
         {"\"lambda\":5", "\"lambda\":0", HB_ERR_FORMAT, "lambda"},
@@ -688,6 +689,82 @@ static void test_bad_files(void **state)
         assert_fails(hb_params_load(path, &p, &err), cases[i].status, cases[i].part);
         if (cases[i].status) assert_non_null(strstr(err.message, path));
         else hb_params_free(p);
+    }
+}
+
+/* A halt is saved and loaded with all that a monitor and a validation need. */
+static void test_halt_round_trip(void **state)
+{
+    static const hb_halt_rule rules[] = {
+        {.kind = HB_HALT_TOKEN},
+        {.kind = HB_HALT_WINDOW, .window = 16},
+        {.kind = HB_HALT_EWMA, .weight = 1.0 / 3},
+        {.kind = HB_HALT_CUSUM, .mean = {0.1, 2.0 / 3}, .sd = 0.7},
+    };
+    hb_calibration_result r = calibrate(NULL);
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        hb_error err;
+        hb_params *p;
+        r.halt = (hb_halt_calibration){
+            .halt = {rules[i], i % 2 ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH, 1.0 / 7},
+            .guarantee = {HB_GUARANTEE_FALSE_HALTS, 0.05, 0.1, 0.05, 300, 7, 0.01},
+            .report = {.printed = {NAN, NAN}}};
+        char *path = save_result(*state, "halt", &r);
+        assert_ok(hb_params_load(path, &p, &err));
+        assert_int_equal(p->halt.rule.kind, rules[i].kind);
+        assert_int_equal(p->halt.rule.window, rules[i].window);
+        assert_near(p->halt.rule.weight, rules[i].weight, 0);
+        assert_near(p->halt.rule.mean[1], rules[i].mean[1], 0);
+        assert_near(p->halt.rule.sd, rules[i].sd, 0);
+        assert_near(p->halt.tau, 1.0 / 7, 0);
+        assert_int_equal(p->halt.direction, i % 2 ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH);
+        assert_int_equal(p->halt_guarantee.kind, HB_GUARANTEE_FALSE_HALTS);
+        assert_near(p->halt_guarantee.target, 0.05, 0);
+        assert_int_equal(p->halt_guarantee.n, 300);
+        hb_params_free(p);
+        free(path);
+    }
+    hb_calibration_result_free(&r);
+}
+
+#define HALT_GUARANTEE                                                                                 \
+    "\"guarantee\":{\"kind\":\"halts\",\"target\":0.9,\"delta\":0.05,\"level\":0.05,"                  \
+    "\"n\":50,\"k\":1,\"p\":0.03}"
+
+static void test_bad_halts(void **state)
+{
+    static const struct {
+        const char *halt, *part; /* NULL: it is good */
+    } cases[] = {
+        {"null", NULL},
+        {"{\"rule\":\"ewma:0.5\",\"direction\":\"<=\",\"tau\":1," HALT_GUARANTEE "}", NULL},
+        {"{\"rule\":\"none\",\"direction\":\"<=\",\"tau\":1," HALT_GUARANTEE "}", "halt.rule"},
+        {"{\"rule\":\"window:0\",\"direction\":\"<=\",\"tau\":1," HALT_GUARANTEE "}", "halt.rule"},
+        {"{\"rule\":\"cusum\",\"direction\":\"<=\",\"tau\":1," HALT_GUARANTEE "}", "halt.mean_0"},
+        {"{\"rule\":\"cusum\",\"mean_0\":0,\"mean_1\":1,\"sd\":0,\"direction\":\"<=\",\"tau\":"
+         "1," HALT_GUARANTEE "}",
+         "halt.sd"},
+        {"{\"rule\":\"token\",\"direction\":\"<\",\"tau\":1," HALT_GUARANTEE "}", "halt.direction"},
+        {"{\"rule\":\"token\",\"direction\":\"<=\"," HALT_GUARANTEE "}", "halt.tau"},
+        {"{\"rule\":\"token\",\"direction\":\"<=\",\"tau\":1}", "halt.guarantee"},
+        {"{\"rule\":\"token\",\"direction\":\"<=\",\"tau\":1,\"guarantee\":{\"kind\":\"recall\"}}",
+         "halt.guarantee.kind"},
+        {"3", "halt.rule"},
+    };
+    char path[128], document[512];
+    snprintf(path, sizeof path, "%s/h.json", (char *)*state);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_error err;
+        hb_params *p;
+        snprintf(document, sizeof document, "%.*s,\"halt\":%s}", (int)strlen(whole) - 1, whole,
+                 cases[i].halt);
+        write_text(path, document);
+        if (cases[i].part) {
+            assert_fails(hb_params_load(path, &p, &err), HB_ERR_FORMAT, cases[i].part);
+            continue;
+        }
+        assert_ok(hb_params_load(path, &p, &err));
+        hb_params_free(p);
     }
 }
 
@@ -823,6 +900,8 @@ int main(void)
         WITH_SCRATCH(test_odd_files),
         WITH_SCRATCH(test_versions),
         WITH_SCRATCH(test_bad_files),
+        WITH_SCRATCH(test_halt_round_trip),
+        WITH_SCRATCH(test_bad_halts),
         WITH_SCRATCH(test_calibration),
         WITH_SCRATCH(test_names_by_version),
         WITH_SCRATCH(test_bad_calibrations),

@@ -14,7 +14,8 @@ hb_calibrate_options hb_calibrate_defaults(void)
     return (hb_calibrate_options){.sweep = hb_sweep_defaults(),
                                   .bootstrap = hb_bootstrap_defaults(),
                                   .joint_options = hb_joint_defaults(),
-                                  .cutoff = hb_monitor_defaults().cutoff};
+                                  .cutoff = hb_monitor_defaults().cutoff,
+                                  .halt = hb_halt_defaults()};
 }
 
 static hb_status check_names(const char *const *names, size_t n, hb_error *err)
@@ -271,5 +272,6 @@ void hb_calibration_result_free(hb_calibration_result *result)
     hb_nested_free(&result->nested);
     free(result->controls);
     free(result->better.name);
+    free(result->no_halt);
     *result = (hb_calibration_result){0};
 }

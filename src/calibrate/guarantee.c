@@ -36,12 +36,12 @@
 
 hb_status hb_check_guarantee(const hb_guarantee *asked, hb_error *err)
 {
-    if (asked->kind > HB_GUARANTEE_RECALL)
+    if (asked->kind > HB_GUARANTEE_HALTS)
         return hb_fail(err, HB_ERR_ARGUMENT, "unknown kind of guarantee");
     if (asked->kind == HB_GUARANTEE_NONE) return HB_OK;
     if (!(asked->target >= 1e-6 && asked->target <= 1 - 1e-6))
         return hb_fail(err, HB_ERR_ARGUMENT, "a guaranteed %s of %g is not between 0 and 1",
-                       asked->kind == HB_GUARANTEE_RISK ? "risk" : "recall", asked->target);
+                       hb_guarantee_kind_name(asked->kind), asked->target);
     if (!(asked->delta >= 1e-6 && asked->delta <= 0.5))
         return hb_fail(err, HB_ERR_ARGUMENT, "delta %g is not from 1e-6 to 0.5", asked->delta);
     return HB_OK;
@@ -159,14 +159,12 @@ static hb_status find_risk(const hb_scored *ranked, size_t n, hb_guarantee *p, d
 
 /* ---- Recall -------------------------------------------------------------------------------------- */
 
-/* The largest number of misses among m hallucinated samples that still proves the recall. The caller
- * must know that zero misses prove it. */
-static size_t most_missed(size_t m, const hb_guarantee *p)
+size_t hb_most_failures(size_t n, double rate, double level)
 {
-    size_t low = 0, high = m;
+    size_t low = 0, high = n;
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
-        if (hb_binomial_at_most(middle, m, 1 - p->target) <= p->level) low = middle;
+        if (hb_binomial_at_most(middle, n, rate) <= level) low = middle;
         else high = middle;
     }
     return low;
@@ -182,7 +180,7 @@ static hb_status find_recall(const hb_scored *ranked, size_t n, hb_guarantee *p,
                        "a recall of at least %g with delta %g needs %zu hallucinated samples, about "
                        "%.0f samples at the rate of these data; there are %zu hallucinated of %zu",
                        p->target, p->delta, fewest, ceil((double)fewest * (double)n / (double)m), m, n);
-    size_t allowed = most_missed(m, p), at = n;
+    size_t allowed = hb_most_failures(m, 1 - p->target, p->level), at = n;
     for (size_t seen = 0; seen <= allowed;) seen += ranked[--at].label;
     *tau = ranked[at].score;
     for (size_t i = n; ranked[i - 1].score < *tau; i--) missed += ranked[i - 1].label;

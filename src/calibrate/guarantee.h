@@ -16,4 +16,8 @@ hb_status hb_find_guaranteed(const hb_scored *ranked, size_t n, hb_guarantee *gu
  * rate of at most `rate`. */
 size_t hb_fewest_without(double rate, double level);
 
+/* The largest number of failures among n samples that still proves, at this level, a rate of at most
+ * `rate`. The caller must know that zero failures prove it. */
+size_t hb_most_failures(size_t n, double rate, double level);
+
 #endif

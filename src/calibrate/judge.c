@@ -204,7 +204,7 @@ hb_status hb_validate_scores(const hb_params *params, const hb_score_table *tabl
                              const char *const *names, const hb_bootstrap_options *bootstrap,
                              hb_validation_result *result, hb_error *err)
 {
-    hb_validation_result r = {0};
+    hb_validation_result r = {.params = params};
     judging j = {.params = params,
                  .table = table,
                  .names = names,
@@ -229,6 +229,7 @@ void hb_validation_result_free(hb_validation_result *result)
     free(result->scores);
     free(result->unjudged);
     free(result->controls);
+    free(result->no_halt);
     free(result->correlations);
     hb_token_report_free(&result->tokens);
     *result = (hb_validation_result){0};

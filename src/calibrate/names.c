@@ -7,7 +7,7 @@ static const char *const directions[] = {"high", "low", "auto"};
 static const char *const signs[] = {">=", "<="};
 static const char *const map_kinds[] = {"lambda", "fit-lambda", "platt", "isotonic"};
 static const char *const grids[] = {"quantiles", "range", "exact"};
-static const char *const guarantee_kinds[] = {"none", "risk", "recall"};
+static const char *const guarantee_kinds[] = {"none", "risk", "recall", "false-halts", "halts"};
 static const char *const selections[] = {"precision at recall", "best F1", "guarantee"};
 
 const char *hb_direction_name(hb_direction direction)

@@ -7,6 +7,7 @@
 #include "calibrate/calibrate.h"
 #include "calibrate/columns.h"
 #include "calibrate/halting.h"
+#include "calibrate/halts.h"
 #include "calibrate/metrics.h"
 #include "signals/scores.h"
 
@@ -114,6 +115,25 @@ static hb_status count_halting(const reading *r, const char *score, const hb_map
     return ok ? HB_OK : hb_fail_memory(err);
 }
 
+/* The name of the score that holds the riskiest value of a score's signal. NULL when memory runs out.
+ */
+static char *name_riskiest(const hb_signal *signal, hb_direction direction)
+{
+    return hb_score_name(
+        (hb_score_id){signal, direction == HB_DIRECTION_LOW ? HB_AGGREGATION_MIN : HB_AGGREGATION_MAX});
+}
+
+/* Reads the values of a signal at each step of the samples. */
+static hb_status read_steps(hb_run *run, const reading *r, const hb_signal *signal,
+                            hb_direction direction, hb_series *series, hb_error *err)
+{
+    char *name = name_riskiest(signal, direction);
+    if (!name) return hb_fail_memory(err);
+    hb_status status = hb_read_series(run, signal, &r->table, column(r, name).high, series, err);
+    free(name);
+    return status;
+}
+
 /* Evaluates the run's tokens, with alarms of the calibrated score's signal. */
 static hb_status report_tokens(hb_run *run, const char *score, const hb_map *map, double cutoff,
                                const hb_calibrated_score *scores, size_t n_scores,
@@ -184,6 +204,47 @@ static hb_status add_others(const hb_run *run, const reading *r, hb_calibration_
     return status;
 }
 
+/* The number of scores and directions among which the calibrated ones were chosen. */
+static size_t n_choices(const reading *r, const hb_calibration_result *c)
+{
+    return r->n_asked * (c->options.sweep.direction == HB_DIRECTION_AUTO ? 2 : 1);
+}
+
+/* Calibrates the halt by the calibrated score's signal. */
+static hb_status calibrate_halt(hb_run *run, const reading *r, hb_calibration_result *c, hb_error *err)
+{
+    hb_halt_options o = c->options.halt;
+    hb_score_id id;
+    hb_series series;
+    if (c->options.joint)
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "the halt of a joint model cannot be guaranteed: the model "
+                       "was fitted to the same answers");
+    if (!hb_score_find(c->scores[0].name, &id))
+        return hb_fail(err, HB_ERR_ARGUMENT, "the score '%s' has no value at each step",
+                       c->scores[0].name);
+    o.direction = c->sweep.direction;
+    o.n_choices = n_choices(r, c);
+    hb_status status = read_steps(run, r, id.signal, o.direction, &series, err);
+    if (status) return status;
+    status = hb_calibrate_halt(&series, &o, &c->halt, err);
+    hb_series_free(&series);
+    return status;
+}
+
+/* Adds the halt, or the reason why there is none. */
+static hb_status add_halt(hb_run *run, const reading *r, hb_calibration_result *c, hb_error *err)
+{
+    hb_error why;
+    if (c->options.halt.rule.kind == HB_HALT_NONE) return HB_OK;
+    hb_status status = calibrate_halt(run, r, c, &why);
+    if (!status) return HB_OK;
+    if (c->options.needs_halt || (status != HB_ERR_DATA && status != HB_ERR_ARGUMENT))
+        return hb_fail(err, status, "%s", why.message);
+    c->no_halt = strdup(why.message);
+    return c->no_halt ? HB_OK : hb_fail_memory(err);
+}
+
 /* Finds the signal that ranks best among those that rank significantly better than the calibrated
  * score: c->scores has the calibrated one first, then the others. */
 static hb_status find_better(const reading *r, hb_calibration_result *c, hb_error *err)
@@ -234,6 +295,7 @@ hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scor
     if (!status && !joint)
         status = count_halting(&r, c.scores[0].name, &c.map, c.options.cutoff, &c.halting,
                                &c.has_halting, err);
+    if (!status) status = add_halt(run, &r, &c, err);
     if (!status)
         status = report_tokens(run, c.scores[0].name, &c.map, c.options.cutoff, c.scores, c.n_scores,
                                &c.tokens, err);
@@ -274,6 +336,37 @@ static hb_status name_judged(const hb_params *p, const hb_run *run, reading *r, 
     return status;
 }
 
+/* Validates the parameters' halt on the run's answers. */
+static hb_status judge_halt(const hb_params *p, hb_run *run, const reading *r, hb_validation_result *v,
+                            hb_error *err)
+{
+    hb_score_id id;
+    hb_series series;
+    if (!hb_score_find(p->score, &id))
+        return hb_fail(err, HB_ERR_ARGUMENT, "the score '%s' has no value at each step", p->score);
+    hb_status status = read_steps(run, r, id.signal, p->halt.direction, &series, err);
+    if (status) return status;
+    status = hb_validate_halt(&series, &p->halt, hb_halt_defaults().seed, &v->halt, err);
+    hb_series_free(&series);
+    if (!status) v->halt_guarantee = hb_check_halt(&p->halt_guarantee, &v->halt);
+    v->has_halt = !status;
+    return status;
+}
+
+/* Adds the halt's validation, or the reason why there is none. */
+static hb_status add_judged_halt(const hb_params *p, hb_run *run, const reading *r,
+                                 hb_validation_result *v, hb_error *err)
+{
+    hb_error why;
+    if (p->halt.rule.kind == HB_HALT_NONE) return HB_OK;
+    hb_status status = judge_halt(p, run, r, v, &why);
+    if (!status) return HB_OK;
+    if (status != HB_ERR_DATA && status != HB_ERR_ARGUMENT)
+        return hb_fail(err, status, "%s", why.message);
+    v->no_halt = strdup(why.message);
+    return v->no_halt ? HB_OK : hb_fail_memory(err);
+}
+
 /* Counts the samples whose prompts the calibration had. */
 static size_t count_shared(const hb_params *p, const hb_score_table *t)
 {
@@ -298,6 +391,7 @@ hb_status hb_validate_run(const hb_params *p, hb_run *run, const hb_grading *gra
     if (!status && !p->joint.n_features)
         status = count_halting(&r, p->score, &p->map, hb_monitor_defaults().cutoff, &v.halting,
                                &v.has_halting, err);
+    if (!status) status = add_judged_halt(p, run, &r, &v, err);
     if (!status)
         status = report_tokens(run, p->score, &p->map, hb_monitor_defaults().cutoff, p->scores,
                                p->n_scores, &v.tokens, err);

@@ -22,6 +22,9 @@ static hb_status check_options(const hb_sweep_options *o, hb_error *err)
     if (o->direction > HB_DIRECTION_AUTO) return hb_fail(err, HB_ERR_ARGUMENT, "unknown direction");
     if (o->grid > HB_GRID_EXACT) return hb_fail(err, HB_ERR_ARGUMENT, "unknown grid of tau");
     hb_status status = hb_check_guarantee(&o->guarantee, err);
+    if (!status && o->guarantee.kind > HB_GUARANTEE_RECALL)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a threshold of whole answers cannot guarantee %s",
+                       hb_guarantee_kind_name(o->guarantee.kind));
     if (status || o->grid != HB_GRID_RANGE) return status;
     if (!isfinite(o->start) || !isfinite(o->stop) || !(o->step > 0 && isfinite(o->step)))
         return hb_fail(err, HB_ERR_ARGUMENT,

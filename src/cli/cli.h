@@ -263,7 +263,8 @@ typedef struct cli_monitor {
     bool tau_given, lambda_given, direction_given;
     double tau, lambda;
     int direction;
-    char *own_params_path;           /* owns the path of parameters that were not named */
+    char *own_params_path; /* owns the path of parameters that were not named */
+    bool cutoff_given;
     bool demo;                       /* the model is the demo's, which was not named */
     hb_params *params;               /* read from params_path */
     hb_score_id score;               /* the calibrated score, unless it is a joint model */
@@ -282,6 +283,8 @@ int cli_monitor_embedded(const cli_command *command, cli_monitor *watch, bool qu
 int cli_monitor_open(const cli_command *command, cli_monitor *watch, const hb_model *model,
                      const cli_chat *chat, bool exact, bool quiet);
 void cli_monitor_close(cli_monitor *watch);
+/* Why the generation halted at this step, in words. */
+void cli_monitor_why(const cli_monitor *watch, const hb_step *step, char *text, size_t size);
 const char *cli_watched_name(const hb_monitor *monitor); /* the signal, or "joint" */
 
 /* The judgement of a whole answer by the parameters. */
@@ -295,7 +298,7 @@ bool cli_monitor_judge(const cli_monitor *watch, const hb_generation *generation
 /* Members of JSON objects: a step's values; "halt", the step that reached the cutoff; "answer", the
  * verdict; "scores", each signal's score by its usual aggregation; "monitor". */
 void cli_write_step(hb_json *json, const hb_step *step);
-void cli_write_halt(hb_json *json, const hb_generation *generation);
+void cli_write_halt(hb_json *json, const cli_monitor *watch, const hb_generation *generation);
 void cli_write_verdict(hb_json *json, const cli_monitor *watch, const hb_generation *generation);
 void cli_write_scores(hb_json *json, const hb_generation *generation);
 void cli_write_monitor(hb_json *json, const cli_monitor *watch);
@@ -377,7 +380,7 @@ typedef struct cli_pass1 {
     uint64_t n_samples, seed, kv_mem;
     int32_t max_tokens, n_sequences;
     hb_session_options resources; /* as given */
-    bool strict, no_prompts, quiet, json;
+    bool strict, no_prompts, no_steps, quiet, json;
 
     hb_model *model;
     hb_session *session;
@@ -415,7 +418,7 @@ typedef struct cli_pass2 {
     double start, stop, step, min_recall;
     bool start_given, stop_given, step_given, recall_given, map_given, joint;
     int grid, direction, map;
-    const char *guarantee;
+    const char *guarantee, *halt, *false_halts, *halts;
     uint64_t n_draws;
     hb_calibrate_options options;
     bool demo;                 /* the model is the demo model */

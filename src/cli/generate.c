@@ -12,7 +12,9 @@
 #include "cli/cli.h"
 
 typedef struct generate_options {
-    const char *model_path, *trajectory_path;
+    const char *model_path, *trajectory_path, *on_halt;
+    int32_t halt_exit; /* exit code after a halt */
+    bool halt_exit_given;
     hb_session_options resources;
     bool quiet, json;
     cli_list stops;
@@ -24,6 +26,7 @@ typedef struct generate_options {
 /* State of printing text while it is generated. */
 typedef struct stream {
     bool coloured, begun;
+    char last;                /* last byte printed; 0: none */
     hb_buffer pending, clean; /* bytes of an incomplete character; text ready to print */
     double cutoff;
 } stream;
@@ -56,6 +59,10 @@ static void add_options(cli_options *options, generate_options *o)
     cli_monitor_add(options, &o->watch);
     cli_add_int(options, "check-every", 'k', "K", &o->watch.monitor.check_every, 1, 1 << 24,
                 "check every K-th token only");
+    cli_add_int(options, "halt-exit", 0, "N", &o->halt_exit, 0, 255, "exit with code N after a halt")
+        ->given = &o->halt_exit_given;
+    cli_add_text(options, "on-halt", 0, "TEXT", &o->on_halt,
+                 "print TEXT in place of the rest after a halt");
     add_generation_options(options, o);
     cli_add_session(options, &o->resources);
     cli_begin_group(options, CLI_GROUP_OUTPUT);
@@ -83,6 +90,7 @@ static void print_pending(stream *s, bool final, double p_fail)
     s->pending.length = left;
     if (!s->clean.length) return;
     s->begun = true;
+    s->last = s->clean.data[s->clean.length - 1];
     if (s->coloured) cli_write(colour_of(s, p_fail), 5);
     cli_write_text(s->clean.data, s->clean.length);
     if (s->coloured) cli_write("\033[0m", 4);
@@ -93,6 +101,13 @@ static void on_token(void *user, const hb_step *step, const char *bytes, size_t 
 {
     stream *s = user;
     if (hb_buffer_add(&s->pending, bytes, length)) print_pending(s, false, step->p_fail);
+}
+
+/* Prints the text that stands in place of the rest. A space separates it from a word before it. */
+static void print_on_halt(const stream *s, const char *text)
+{
+    if (s->last && !strchr(" \t\n", s->last)) cli_write(" ", 1);
+    cli_write_text(text, strlen(text));
 }
 
 /* ---- Results ------------------------------------------------------------------------------------- */
@@ -116,7 +131,8 @@ static int print_result(const generate_options *o, const hb_generation *g)
     hb_json_whole(&json, "n_prompt", g->n_prompt);
     hb_json_bool(&json, "halted", g->finish == HB_FINISH_HALTED);
     hb_json_text(&json, "reason", hb_finish_name(g->finish));
-    cli_write_halt(&json, g);
+    cli_write_halt(&json, &o->watch, g);
+    hb_json_text(&json, "on_halt", g->finish == HB_FINISH_HALTED ? o->on_halt : NULL);
     cli_write_verdict(&json, &o->watch, g);
     cli_write_scores(&json, g);
     cli_write_monitor(&json, &o->watch);
@@ -135,12 +151,14 @@ static void print_summary(const generate_options *o, const hb_generation *g)
     const hb_score_id usual = {m->watched, hb_signal_usual(m->watched)};
     double whole = hb_scores_get(g->scores, hb_score_tail(usual, m->direction));
     cli_verdict v;
+    bool halted = g->finish == HB_FINISH_HALTED;
+    if (halted && (!o->quiet || !o->halt_exit_given)) {
+        char why[256];
+        cli_monitor_why(&o->watch, &g->last, why, sizeof why);
+        cli_message("halted at step %d: %s", g->last.step, why);
+    }
     if (o->quiet) return;
-    if (g->finish == HB_FINISH_HALTED)
-        cli_message("halted at step %d: P_fail %.4f reached the cutoff %g (%s %.4f, tau %.4f)",
-                    g->last.step, g->last.p_fail, g->cutoff, cli_watched_name(m), g->last.watched,
-                    m->tau);
-    else
+    if (!halted)
         cli_message("%s: %d tokens, %s %.4f", hb_finish_name(g->finish), g->n_tokens,
                     cli_watched_name(m), m->joint ? g->last.watched : whole);
     if (cli_monitor_judge(&o->watch, g, &v))
@@ -242,6 +260,8 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     cli_catch_interrupts();
     hb_status status = generate_from(o, session, prompt, &g, &err);
     print_pending(&s, true, 0);
+    if (!o->json && !status && g.finish == HB_FINISH_HALTED && o->on_halt)
+        print_on_halt(&s, o->on_halt);
     bool line_ended = !status && g.finish == HB_FINISH_LINE;
     if (!o->json && (s.begun || !status) && !line_ended) cli_write("\n", 1);
     cli_flush();
@@ -255,6 +275,7 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     print_summary(o, &g);
     if (trajectory && write_trajectory(trajectory, o->trajectory_path, &g)) code = CLI_FAILED;
     if (!code && g.finish == HB_FINISH_CANCELLED) code = CLI_INTERRUPTED;
+    if (!code && g.finish == HB_FINISH_HALTED) code = o->halt_exit;
     hb_generation_free(&g);
     return code;
 }
@@ -319,7 +340,9 @@ const cli_command cli_generate = {
     .operand = "PROMPT",
     .summary = "generate text, and halt before a likely hallucination",
     .details = "Continues PROMPT (- reads it from standard input), measures the model's uncertainty at "
-               "each token, and halts before a risky one. On a terminal, P_fail colours the tokens "
+               "each token, and halts before a risky one: by the halt of the parameters or, without "
+               "one, by --cutoff. Why it halted is printed even with --quiet, unless --halt-exit tells "
+               "it by the exit code. On a terminal, P_fail colours the tokens "
                "green, yellow or red; NO_COLOR=1 switches that off. --json prints the text, tokens, "
                "reason for ending, scores and trajectory.",
     .run = run,

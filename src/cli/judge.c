@@ -113,14 +113,24 @@ static double usual_score(const hb_monitor *m, const hb_generation *g, const hb_
                          hb_score_tail((hb_score_id){signal, hb_signal_usual(signal)}, risky));
 }
 
+static void write_alarm(hb_writer *w, const cli_monitor *watch, const hb_generation *g)
+{
+    char why[256];
+    size_t i = 0;
+    while (g->trajectory[i].step != g->alarm) i++;
+    cli_monitor_why(watch, &g->trajectory[i], why, sizeof why);
+    hb_write(w, "generate would halt at step %d: %s\n", g->alarm, why);
+}
+
 static void write_summary(hb_writer *w, const cli_monitor *watch, const hb_generation *g)
 {
     const hb_monitor *m = &watch->monitor;
     const hb_signal *signal;
     cli_verdict v;
     hb_write(w, "%zu tokens; ", g->n_steps);
-    if (g->alarm < 0) hb_write(w, "no P_fail reaches the cutoff %g\n", g->cutoff);
-    else hb_write(w, "generate would halt at step %d, where P_fail reaches %g\n", g->alarm, g->cutoff);
+    if (g->alarm < 0 && m->halt) hb_write(w, "generate would not halt\n");
+    else if (g->alarm < 0) hb_write(w, "no P_fail reaches the cutoff %g\n", g->cutoff);
+    else write_alarm(w, watch, g);
     for (size_t i = 0; (signal = hb_signal_set_at(g->signals, i)) != NULL; i++)
         hb_write(w, "%s%s %.6g", i ? ", " : "scores: ", hb_signal_name(signal),
                  usual_score(m, g, signal));
@@ -188,7 +198,7 @@ static int print_json(const judging *j, const answer *a, const hb_given *given, 
     hb_json_whole(&json, "n_tokens", (int64_t)given->n_answer);
     hb_json_whole(&json, "n_prompt", (int64_t)given->n_prompt);
     hb_json_text(&json, "reason", hb_finish_name(g->finish));
-    cli_write_halt(&json, g);
+    cli_write_halt(&json, &j->watch, g);
     cli_write_verdict(&json, &j->watch, g);
     cli_write_scores(&json, g);
     cli_write_monitor(&json, &j->watch);

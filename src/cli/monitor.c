@@ -1,4 +1,5 @@
 /* How an answer is watched: the options, the parameters, and the results as JSON. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
@@ -29,8 +30,11 @@ void cli_monitor_add(cli_options *options, cli_monitor *w)
     cli_add_real(options, "lambda", 0, "L", &w->lambda, 1e-300, 1e300,
                  "steepness of P_fail around tau; overrides --params")
         ->given = &w->lambda_given;
-    cli_add_real(options, "cutoff", 0, "P", &m->cutoff, 1e-300, 1e300,
-                 "halt before a token whose P_fail reaches P; above 1, never halt");
+    cli_add_real(
+        options, "cutoff", 0, "P", &m->cutoff, 1e-300, 1e300,
+        "halt before a token whose P_fail reaches P; above 1, never halt; overrides the halt of "
+        "--params")
+        ->given = &w->cutoff_given;
 }
 
 /* Finds the signal that --watch names. */
@@ -76,6 +80,24 @@ static void check_params(const cli_monitor *w, const hb_model_info *model, const
                     p->exact ? "with" : "without");
 }
 
+/* Takes the halt, unless an option overrides it. */
+static void take_halt(cli_monitor *w, bool quiet)
+{
+    const hb_params *p = w->params;
+    bool told = w->watched || w->tau_given || w->direction_given || w->cutoff_given;
+    if (told) return;
+    if (p->halt.rule.kind != HB_HALT_NONE) w->monitor.halt = &p->halt;
+    else if (!quiet)
+        cli_message("warning: %s has no calibrated halt: generation halts where P_fail reaches %g, "
+                    "which no guarantee covers",
+                    w->params_path, w->monitor.cutoff);
+    if (w->monitor.halt && w->monitor.check_every > 1 && !quiet)
+        cli_message(
+            "warning: --check-every %d leaves out tokens, so the guarantee of the halt does not "
+            "hold",
+            w->monitor.check_every);
+}
+
 /* Takes tau, lambda, alpha, direction and map from the file. The map is not used with options that
  * override the file, because it was fitted to another signal or threshold. */
 static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *chat, bool exact,
@@ -100,6 +122,7 @@ static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *ch
     m->alpha = p->alpha;
     m->direction = p->direction;
     if (!w->watched && !w->tau_given && !w->lambda_given && !w->direction_given) m->map = &p->map;
+    take_halt(w, quiet);
     return CLI_DONE;
 }
 
@@ -153,6 +176,21 @@ bool cli_monitor_judge(const cli_monitor *w, const hb_generation *g, cli_verdict
     return true;
 }
 
+void cli_monitor_why(const cli_monitor *w, const hb_step *s, char *text, size_t size)
+{
+    const hb_monitor *m = &w->monitor;
+    char rule[HB_HALT_RULE_BYTES];
+    if (m->halt) {
+        hb_halt_rule_text(&m->halt->rule, rule);
+        bool token = m->halt->rule.kind == HB_HALT_TOKEN;
+        snprintf(text, size, "%s%s%s %.4f reached %.4f", token ? "" : rule, token ? "" : " of ",
+                 cli_watched_name(m), s->halt, m->halt->tau);
+    } else {
+        snprintf(text, size, "P_fail %.4f reached the cutoff %g (%s %.4f, tau %.4f)", s->p_fail,
+                 m->cutoff, cli_watched_name(m), s->watched, m->tau);
+    }
+}
+
 /* ---- JSON ---------------------------------------------------------------------------------------- */
 
 void cli_write_step(hb_json *json, const hb_step *s)
@@ -163,12 +201,14 @@ void cli_write_step(hb_json *json, const hb_step *s)
     hb_json_number(json, "impurity", s->impurity);
     hb_json_number(json, "watched", s->watched);
     hb_json_number(json, "p_fail", s->p_fail);
+    hb_json_number(json, "halt", s->halt);
     for (size_t i = 0; (signal = hb_signal_set_at(s->signals, i)) != NULL; i++)
         hb_json_number(json, hb_signal_name(signal), s->values[i]);
 }
 
-void cli_write_halt(hb_json *json, const hb_generation *g)
+void cli_write_halt(hb_json *json, const cli_monitor *w, const hb_generation *g)
 {
+    const hb_halt *halt = w->monitor.halt;
     size_t i = 0;
     while (i < g->n_steps && g->trajectory[i].step != g->alarm) i++;
     if (i == g->n_steps) {
@@ -178,7 +218,9 @@ void cli_write_halt(hb_json *json, const hb_generation *g)
     hb_json_row(json, "halt");
     hb_json_whole(json, "step", g->alarm);
     hb_json_number(json, "p_fail", g->trajectory[i].p_fail);
-    hb_json_number(json, "cutoff", g->cutoff);
+    if (halt) hb_json_number(json, "statistic", g->trajectory[i].halt);
+    if (halt) hb_json_number(json, "tau", halt->tau);
+    else hb_json_number(json, "cutoff", g->cutoff);
     hb_json_end(json);
 }
 
@@ -215,6 +257,21 @@ void cli_write_scores(hb_json *json, const hb_generation *g)
     hb_json_end(json);
 }
 
+static void write_rule(hb_json *json, const hb_halt *halt)
+{
+    char rule[HB_HALT_RULE_BYTES];
+    if (!halt) {
+        hb_json_null(json, "halt");
+        return;
+    }
+    hb_halt_rule_text(&halt->rule, rule);
+    hb_json_row(json, "halt");
+    hb_json_text(json, "rule", rule);
+    hb_json_text(json, "direction", hb_direction_sign(halt->direction));
+    hb_json_number(json, "tau", halt->tau);
+    hb_json_end(json);
+}
+
 void cli_write_monitor(hb_json *json, const cli_monitor *w)
 {
     const hb_monitor *m = &w->monitor;
@@ -227,5 +284,6 @@ void cli_write_monitor(hb_json *json, const cli_monitor *w)
     hb_json_number(json, "alpha", m->alpha);
     hb_json_text(json, "direction", hb_direction_sign(m->direction));
     hb_json_whole(json, "check_every", m->check_every);
+    write_rule(json, m->halt);
     hb_json_end(json);
 }

@@ -33,6 +33,8 @@ static void add_data_options(cli_options *options, cli_pass1 *p)
     cli_add_flag(options, "strict", 0, &p->strict, "stop at the first broken row of the data");
     cli_add_flag(options, "no-prompts", 0, &p->no_prompts,
                  "keep only the prompts' SHA-256 in the run, not their texts");
+    cli_add_flag(options, "no-steps", 0, &p->no_steps,
+                 "do not keep the signals' values at each token in the run, which halts need");
     cli_add_text(options, "run", 'r', "FILE", &p->run_path,
                  "file that keeps the samples; an interrupted run continues from it")
         ->standard = "DIR/NAME_run_HASH.db";
@@ -84,11 +86,11 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
-    int length = signals ? asprintf(&identity, "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %s",
+    int length = signals ? asprintf(&identity, "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %d %s",
                                     HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
                                     (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha,
                                     signals, s->chat ? s->chat : "", s->answer_lines, s->abstain_sha256,
-                                    s->no_prompts, s->exact, s->system ? s->system : "")
+                                    s->no_prompts, s->no_steps, s->exact, s->system ? s->system : "")
                          : -1;
     free(signals);
     if (length < 0) return NULL;
@@ -132,6 +134,7 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .abstain_sha256 = p->grading.abstain_sha256,
                          .read_as = hb_read_as_name(d->read_as),
                          .no_prompts = p->no_prompts,
+                         .no_steps = p->no_steps,
                          .exact = p->resources.exact};
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);

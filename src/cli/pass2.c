@@ -69,6 +69,16 @@ void cli_pass2_add(cli_options *options, cli_pass2 *p)
                  "choose tau so that, with probability 1 - D, at most R of the accepted answers are "
                  "hallucinated (risk=R), or at least R of the hallucinated ones are flagged "
                  "(recall=R)");
+    cli_add_text(options, "halt", 0, "RULE", &p->halt,
+                 "the statistic that halts: token, window:K, ewma:A, cusum, or none; over the score's "
+                 "signal at each token")
+        ->standard = "token";
+    cli_add_text(options, "false-halts", 0, "R", &p->false_halts,
+                 "choose the halt so that, with probability 0.95, it stops at most the share R of the "
+                 "right answers; R,delta=D: with probability 1 - D")
+        ->standard = "0.05";
+    cli_add_text(options, "halts", 0, "R", &p->halts,
+                 "instead: so that it stops at least the share R of the hallucinated answers");
     cli_add_choice(options, "direction", 0, NULL, &p->direction, cli_directions(true),
                    "which scores are risky; auto finds it from the data");
     cli_add_choice(options, "tau-grid", 0, NULL, &p->grid, c->grids,
@@ -87,17 +97,50 @@ void cli_pass2_add(cli_options *options, cli_pass2 *p)
 
 /* ---- Checks ------------------------------------------------------------------------------------- */
 
-/* "risk=0.1,delta=0.05" or "recall=..."; without delta it is 0.05. */
-static bool parse_guarantee(const char *text, hb_guarantee *g)
+/* "0.1" or "0.1,delta=0.05"; without delta it is 0.05. */
+static bool parse_target(const char *text, hb_guarantee *g)
 {
     char *end;
-    if (strncmp(text, "risk=", 5) == 0) g->kind = HB_GUARANTEE_RISK;
-    else if (strncmp(text, "recall=", 7) == 0) g->kind = HB_GUARANTEE_RECALL;
-    else return false;
-    g->target = strtod(strchr(text, '=') + 1, &end);
+    g->target = strtod(text, &end);
     g->delta = 0.05;
     if (strncmp(end, ",delta=", 7) == 0) g->delta = strtod(end + 7, &end);
     return !*end && g->target > 0 && g->target < 1 && g->delta >= 1e-6 && g->delta <= 0.5;
+}
+
+/* "risk=0.1,delta=0.05" or "recall=...". */
+static bool parse_guarantee(const char *text, hb_guarantee *g)
+{
+    if (strncmp(text, "risk=", 5) == 0) g->kind = HB_GUARANTEE_RISK;
+    else if (strncmp(text, "recall=", 7) == 0) g->kind = HB_GUARANTEE_RECALL;
+    else return false;
+    return parse_target(strchr(text, '=') + 1, g);
+}
+
+/* What halts. The halt is needed if an option asks for it. */
+static int check_halt(const cli_command *command, cli_pass2 *p)
+{
+    hb_halt_options *o = &p->options.halt;
+    const char *target = p->halts ? p->halts : p->false_halts;
+    if (p->halt && !hb_halt_rule_parse(p->halt, &o->rule))
+        return cli_usage(command,
+                         "--halt: '%s' is not none, token, window:K with K from 1 to %d, ewma:A "
+                         "with A above 0 and at most 1, or cusum",
+                         p->halt, HB_HALT_WINDOW_MAX);
+    if (p->halts && p->false_halts)
+        return cli_usage(command, "--false-halts and --halts exclude each other");
+    if (target && o->rule.kind == HB_HALT_NONE)
+        return cli_usage(command, "--%s: --halt none calibrates no halt",
+                         p->halts ? "halts" : "false-halts");
+    if (target && !parse_target(target, &o->guarantee))
+        return cli_usage(command, "--%s: '%s' is not like 0.05 or 0.05,delta=0.05",
+                         p->halts ? "halts" : "false-halts", target);
+    if (p->halts) o->guarantee.kind = HB_GUARANTEE_HALTS;
+    p->options.needs_halt = target || (p->halt && o->rule.kind != HB_HALT_NONE);
+    if (p->joint && p->options.needs_halt)
+        return cli_usage(command,
+                         "--halt, --false-halts and --halts exclude --joint: a guarantee needs "
+                         "values that were not fitted to the same answers");
+    return CLI_DONE;
 }
 
 static int check_guarantee(const cli_command *command, cli_pass2 *p)
@@ -162,6 +205,7 @@ bool cli_pass2_check(const cli_command *command, cli_pass2 *p, int *code)
     p->options.bootstrap.n_draws = (size_t)p->n_draws;
     if (!cli_draws_check(command, p->n_draws, code)) return false;
     *code = check_guarantee(command, p);
+    if (!*code) *code = check_halt(command, p);
     if (!*code) *code = check_joint(command, p);
     if (!*code) *code = check_range(command, p);
     return *code == CLI_DONE;

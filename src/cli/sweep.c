@@ -156,6 +156,8 @@ static int run(const cli_command *command, int argc, char **argv)
     if (!cli_pass2_check(command, &o.pass2, &code)) return code;
     if (!o.run_path == !o.data_path) return cli_usage(command, "give either --run or --data");
     if (!cli_grading_check(command, &o.grading, &code)) return code;
+    if (o.data_path && o.pass2.options.needs_halt)
+        return cli_usage(command, "--halt, --false-halts and --halts go with --run, which has tokens");
     if (o.data_path && o.grading.rule_given) return cli_usage(command, "--grade goes with --run");
     if (o.run_path && (o.label || o.labels.correct || o.labels.positive || o.group))
         return cli_usage(command, "--label, --correct, --positive and --group go with --data");

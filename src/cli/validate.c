@@ -190,6 +190,16 @@ static void describe(const hb_grading *g, char *text, size_t size)
     snprintf(text, size, "%s%s%s", hb_grade_rule_name(g->rule), limit, treatment);
 }
 
+/* Without a calibrated halt, only the cutoff's effect is counted. */
+static void check_halt(const validating *v)
+{
+    if (v->params->halt.rule.kind == HB_HALT_NONE)
+        cli_message(
+            "warning: %s has no calibrated halt: generation halts where P_fail reaches %g, which "
+            "no guarantee covers",
+            v->params_path, hb_monitor_defaults().cutoff);
+}
+
 /* A different grading rule gives different labels. */
 static void check_grading(const validating *v)
 {
@@ -268,6 +278,7 @@ static int open_split(const cli_command *command, validating *v)
     check_tokens(v);
     check_exact(v);
     check_grading(v);
+    if (!v->pass1.quiet) check_halt(v);
     cli_grading_advise(v->run, v->source.scores, v->source.grading, v->pass1.quiet);
     return CLI_DONE;
 }

@@ -483,6 +483,7 @@ void hb_score_table_free(hb_score_table *table)
     for (size_t i = 0; table->ids && i < table->n; i++) free(table->ids[i]);
     free(table->ids);
     free(table->prompts);
+    free(table->indices);
     free(table->scores);
     free(table->low);
     free(table->groups);

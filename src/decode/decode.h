@@ -67,7 +67,8 @@ typedef struct hb_request {
     const int32_t *given; /* [n_given], a given continuation, measured as if the model had chosen it;
                              NULL: the model chooses */
     size_t n_given;
-    hb_monitor monitor;       /* reaching its cutoff halts (above 1: never); its check_every is used */
+    hb_monitor monitor;       /* a step that reaches its threshold halts; its check_every is used */
+    bool goes_on;             /* such a step does not end the sample */
     hb_adjustment adjustment; /* of the logits that tokens are chosen from */
     bool logprobs;            /* whether events have log-probabilities, at temperature 1 */
     int32_t n_top;            /* number of tokens in an event's `top`, at most HB_MAX_LOGPROBS */

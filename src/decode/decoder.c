@@ -176,7 +176,7 @@ static hb_status go_on(hb_decoder *d, hb_error *err)
         d->n_steps++;
         hb_status status = emit(d, HB_EVENT_STEP, NULL, 0, err);
         if (status) return status;
-        if (d->halts) return end(d, HB_FINISH_HALTED);
+        if (d->halts && !t->request.goes_on) return end(d, HB_FINISH_HALTED);
     }
     if (hb_token_is_end(t->model, d->token)) return end(d, HB_FINISH_END);
     hb_status status = append(d, err);

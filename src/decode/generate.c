@@ -1,5 +1,4 @@
 /* hb_generate and hb_judge: a scheduler with one request, and a sink that collects its events. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
@@ -70,7 +69,7 @@ static hb_status take_step(collector *c, const hb_step *step, hb_error *err)
     hb_status status = c->options->mode == HB_MODE_FULL ? keep_step(c, step, err) : HB_OK;
     if (status) return status;
     c->out.n_steps++;
-    if (c->out.alarm < 0 && step->p_fail >= c->options->monitor.cutoff) c->out.alarm = step->step;
+    if (c->out.alarm < 0 && step->halts) c->out.alarm = step->step;
     return HB_OK;
 }
 
@@ -242,8 +241,6 @@ hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
 
 /* ---- Judging ------------------------------------------------------------------------------------- */
 
-#define NEVER_HALTS 2 /* a cutoff that no P_fail reaches */
-
 hb_status hb_judge(hb_session *session, const hb_given *given, const hb_generate_options *options,
                    hb_generation *generation, hb_error *err)
 {
@@ -267,7 +264,7 @@ hb_status hb_judge(hb_session *session, const hb_given *given, const hb_generate
     r.answer_lines = 0;
     r.n_stops = 0;
     r.sampling = hb_sampling_defaults();
-    if (r.monitor.cutoff > 0 && isfinite(r.monitor.cutoff)) r.monitor.cutoff = NEVER_HALTS;
+    r.goes_on = true;
     return generate(scheduler, &r, &c, generation, err);
 }
 

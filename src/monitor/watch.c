@@ -5,6 +5,7 @@
 #include <string.h>
 #include "engine/engine.h"
 #include "signals/aggregate.h"
+#include "signals/running.h"
 #include "signals/scores.h"
 #include "signals/set.h"
 #include "signals/signal.h"
@@ -30,6 +31,7 @@ struct hb_watch {
     float *previous;   /* [n_embd], the last block's state at the previous step; NULL if not needed */
     feature *features; /* [monitor.joint->n_features] */
     double *joint_values; /* [monitor.joint->n_features], their values */
+    hb_running running;   /* the statistic that halts, if the monitor has a halt */
     size_t n_steps;
 };
 
@@ -50,6 +52,11 @@ static hb_status check_monitor(const hb_monitor *m, hb_error *err)
         return hb_fail(err, HB_ERR_ARGUMENT, "unknown kind of map %d", (int)m->map->kind);
     if (m->check_every < 1)
         return hb_fail(err, HB_ERR_ARGUMENT, "check-every %d is less than 1", m->check_every);
+    if (m->halt && (!isfinite(m->halt->tau) || (m->halt->direction != HB_DIRECTION_HIGH &&
+                                                m->halt->direction != HB_DIRECTION_LOW)))
+        return hb_fail(err, HB_ERR_ARGUMENT, "the halt's tau or direction is bad");
+    if (m->halt && !m->joint && !m->watched)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the halt has no value to watch");
     if (m->joint && !m->joint->n_features)
         return hb_fail(err, HB_ERR_ARGUMENT, "the joint model has no scores");
     return HB_OK;
@@ -132,6 +139,7 @@ hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_wat
     w->monitor = *monitor;
     status = choose_signals(w, err);
     if (!status) status = reserve(w, err);
+    if (!status && monitor->halt) status = hb_running_open(&w->running, &monitor->halt->rule, err);
     if (status) {
         hb_watch_close(w);
         return status;
@@ -154,6 +162,7 @@ void hb_watch_close(hb_watch *w)
     free(w->previous);
     free(w->features);
     free(w->joint_values);
+    hb_running_close(&w->running);
     free(w);
 }
 
@@ -254,6 +263,17 @@ static double deciding_value(hb_watch *w)
     return hb_joint_log_odds(joint, w->joint_values);
 }
 
+/* Fills in P_fail, the statistic that halts, and whether it does. */
+static void judge(hb_watch *w, hb_step *s)
+{
+    const hb_monitor *m = &w->monitor;
+    bool decides = m->joint || m->watched;
+    s->p_fail = decides ? hb_p_fail_by(m->map, s->watched, m->tau, m->lambda, m->direction) : NAN;
+    s->halt = m->halt ? hb_running_add(&w->running, s->watched) : NAN;
+    s->halts =
+        m->halt ? hb_is_flagged(s->halt, m->halt->tau, m->halt->direction) : s->p_fail >= m->cutoff;
+}
+
 hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_reading *reading,
                         hb_step *out, bool *halt, hb_error *err)
 {
@@ -274,11 +294,8 @@ hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_readi
                  .watched = deciding_value(w),
                  .signals = w->signals,
                  .values = w->values};
-    bool decides = monitor->joint || monitor->watched;
-    s.p_fail = decides ? hb_p_fail_by(monitor->map, s.watched, monitor->tau, monitor->lambda,
-                                      monitor->direction)
-                       : NAN;
-    *halt = s.p_fail >= monitor->cutoff;
+    judge(w, &s);
+    *halt = s.halts;
     *out = s;
     return HB_OK;
 }

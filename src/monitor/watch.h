@@ -27,9 +27,9 @@ void hb_watch_request(const hb_watch *watch, hb_tap *tap);
 hb_reading hb_watch_reading(const hb_watch *watch, const hb_tap *tap, int32_t row);
 
 /* Measures the step in which `token` was chosen, adds it to the scores and judges it. `reading` has the
- * outputs from which the token was chosen. *halt becomes whether P_fail reached the cutoff. *out is
- * valid until the next step. HB_ERR_NUMERIC, with the scores unchanged, when logits or states are not
- * finite. */
+ * outputs from which the token was chosen. *halt becomes whether the step reached the threshold. *out
+ * is valid until the next step. HB_ERR_NUMERIC, with the scores unchanged, when logits or states are
+ * not finite. */
 hb_status hb_watch_step(hb_watch *watch, int32_t step, int32_t token, const hb_reading *reading,
                         hb_step *out, bool *halt, hb_error *err);
 

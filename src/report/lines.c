@@ -44,17 +44,61 @@ hb_status hb_rate_text(size_t n, double hallucination_rate, const hb_grading *gr
 
 void hb_write_guarantee(hb_writer *w, const hb_guarantee *g)
 {
-    if (g->kind == HB_GUARANTEE_RISK)
-        hb_write(w, "with probability %g, at most %g of the accepted are hallucinated", 1 - g->delta,
-                 g->target);
-    else
-        hb_write(w, "with probability %g, at least %g of the hallucinated are flagged", 1 - g->delta,
-                 g->target);
+    static const struct {
+        const char *bound, *of;
+    } promises[] = {[HB_GUARANTEE_RISK] = {"most", "the accepted are hallucinated"},
+                    [HB_GUARANTEE_RECALL] = {"least", "the hallucinated are flagged"},
+                    [HB_GUARANTEE_FALSE_HALTS] = {"most", "the right answers are stopped"},
+                    [HB_GUARANTEE_HALTS] = {"least", "the hallucinated answers are stopped"}};
+    hb_write(w, "with probability %g, at %s %g of %s", 1 - g->delta, promises[g->kind].bound, g->target,
+             promises[g->kind].of);
 }
 
 static double percent(size_t part, size_t whole)
 {
     return whole ? 100 * (double)part / (double)whole : 0;
+}
+
+void hb_write_halt(hb_writer *w, const hb_halt *h, const char *value)
+{
+    const hb_halt_rule *r = &h->rule;
+    if (r->kind == HB_HALT_WINDOW) hb_write(w, "the mean of the last %d values of ", r->window);
+    if (r->kind == HB_HALT_EWMA) hb_write(w, "the moving average (weight %g) of ", r->weight);
+    if (r->kind == HB_HALT_CUSUM) hb_write(w, "the cusum of ");
+    hb_write_printable(w, value, strlen(value));
+    hb_write(w, " is at %s %.10g", h->direction == HB_DIRECTION_LOW ? "most" : "least", h->tau);
+}
+
+static void write_stopped(hb_writer *w, const hb_halt_report *r, int label, const char *name)
+{
+    hb_write(w, "%zu of the %zu %s (%.1f %% [%.1f, %.1f])", r->halted[label], r->n[label], name,
+             percent(r->halted[label], r->n[label]), 100 * r->share[label].lower,
+             100 * r->share[label].upper);
+}
+
+static void write_printed(hb_writer *w, const char *name, double value, const hb_interval *i)
+{
+    hb_write(w, "%s %g [%g, ", name, value, i->lower);
+    if (isfinite(i->upper)) hb_write(w, "%g]", i->upper);
+    else hb_write(w, "-]");
+}
+
+void hb_write_halt_report(hb_writer *w, const hb_halt_report *r)
+{
+    hb_write(w, "  stops ");
+    write_stopped(w, r, 1, "hallucinated");
+    hb_write(w, ", and ");
+    write_stopped(w, r, 0, "right");
+    hb_write(w, "\n");
+    if (isfinite(r->printed[0])) {
+        write_printed(w, "  hallucinated answers are stopped after", r->printed[0],
+                      &r->printed_interval[0]);
+        write_printed(w, " tokens (median) and", r->printed[1], &r->printed_interval[1]);
+        hb_write(w, " (90 %%)\n");
+    }
+    if (r->n_left_out)
+        hb_write(w, "  one answer of each label counts in each group; %zu are left out\n",
+                 r->n_left_out);
 }
 
 void hb_write_halting(hb_writer *w, const hb_halting *h)

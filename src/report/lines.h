@@ -18,6 +18,10 @@ void hb_write_rate(hb_writer *w, size_t n, double hallucination_rate, const hb_g
 void hb_write_guarantee(hb_writer *w, const hb_guarantee *guarantee);
 
 /* Writes how many samples halting would have stopped. */
+/* What a halt does to labelled answers, in three lines. */
+void hb_write_halt_report(hb_writer *writer, const hb_halt_report *report);
+/* "the mean of the last 8 values of hbar_s is at most 1.25". `value` is the name of the values. */
+void hb_write_halt(hb_writer *writer, const hb_halt *halt, const char *value);
 void hb_write_halting(hb_writer *w, const hb_halting *halting);
 
 /* Writes the evaluation of tokens; nothing without tokens. */

@@ -3,8 +3,9 @@
 #define HB_REPORT_PARAMS_H
 
 #define HB_PARAMS_SCHEMA "hbar-params"
-/* Until version 3, the name of a signal alone meant its score with top5; now it means tail5. Version 2
- * calls the guarantee "promise". Version 1 has no guarantees, maps or joint models. */
-#define HB_PARAMS_VERSION 4
+/* Until version 4, there is no halt. Until version 3, the name of a signal alone meant its score with
+ * top5; now it means tail5. Version 2 calls the guarantee "promise". Version 1 has no guarantees, maps
+ * or joint models. */
+#define HB_PARAMS_VERSION 5
 
 #endif

@@ -287,6 +287,22 @@ static void add_comparison(hb_json *j, const hb_comparison *c)
 
 /* ---- The document ------------------------------------------------------------------------------- */
 
+/* Adds the halt, which is null if there is none. */
+static void add_halt(hb_json *j, const hb_halt_calibration *c, const char *no_halt)
+{
+    if (c->halt.rule.kind == HB_HALT_NONE) {
+        hb_json_null(j, "halt");
+        if (no_halt) hb_json_text(j, "no_halt", no_halt);
+        return;
+    }
+    hb_json_object(j, "halt");
+    hb_json_halt_members(j, &c->halt);
+    add_guarantee(j, &c->guarantee);
+    if (c->n_fitted) hb_json_whole(j, "fitted", (int64_t)c->n_fitted);
+    hb_json_halt_report(j, "answers", &c->report);
+    hb_json_end(j);
+}
+
 static void add_prompts(hb_json *j, const hb_calibration_result *r)
 {
     char *text = hb_hashes_encode(r->prompts, r->n_prompts);
@@ -340,6 +356,7 @@ hb_status hb_params_json(const hb_params_source *source, const hb_calibration_re
     add_joint(&j, &r->joint);
     add_scores(&j, r);
     if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
+    add_halt(&j, &r->halt, r->no_halt);
     if (r->tokens.n_tokens) hb_json_tokens(&j, "tokens", &r->tokens);
     if (r->comparison.n) add_comparison(&j, &r->comparison);
     add_nested(&j, r);

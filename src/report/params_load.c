@@ -127,13 +127,16 @@ static hb_status check_guarantee(const loading *l, const char *parent, const hb_
     return HB_OK;
 }
 
-/* Loads a guarantee, which may be missing or null. `parent` is its place in the file. */
+/* Loads a guarantee, of halting or of whole answers, which may be missing or null. `parent` is its
+ * place in the file. */
 static hb_status load_guarantee(const loading *l, const json_t *object, const char *parent,
-                                hb_guarantee *g)
+                                bool halting, hb_guarantee *g)
 {
     if (!object || json_is_null(object)) return HB_OK;
-    if (!hb_guarantee_kind_find(text_of(object, "kind"), &g->kind) || g->kind == HB_GUARANTEE_NONE)
-        return bad_field(l, parent, "kind", "\"risk\" or \"recall\"");
+    if (!hb_guarantee_kind_find(text_of(object, "kind"), &g->kind) || g->kind == HB_GUARANTEE_NONE ||
+        halting != (g->kind > HB_GUARANTEE_RECALL))
+        return bad_field(l, parent, "kind",
+                         halting ? "\"false-halts\" or \"halts\"" : "\"risk\" or \"recall\"");
     hb_status status = load_number(l, object, parent, "target", &g->target);
     if (!status) status = load_number(l, object, parent, "delta", &g->delta);
     if (!status) status = load_number(l, object, parent, "level", &g->level);
@@ -143,6 +146,34 @@ static hb_status load_guarantee(const loading *l, const json_t *object, const ch
     return status ? status : check_guarantee(l, parent, g);
 }
 
+/* Loads the rule of a halt. */
+static hb_status load_rule(const loading *l, const json_t *object, hb_halt_rule *rule)
+{
+    if (!hb_halt_rule_parse(text_of(object, "rule"), rule) || rule->kind == HB_HALT_NONE)
+        return bad_field(l, "halt", "rule", "\"token\", \"window:K\", \"ewma:A\" or \"cusum\"");
+    if (rule->kind != HB_HALT_CUSUM) return HB_OK;
+    hb_status status = load_moderate(l, object, "halt", "mean_0", &rule->mean[0]);
+    if (!status) status = load_moderate(l, object, "halt", "mean_1", &rule->mean[1]);
+    if (!status) status = load_moderate(l, object, "halt", "sd", &rule->sd);
+    if (!status && !(rule->sd >= 1e-100)) status = bad_field(l, "halt", "sd", "at least 1e-100");
+    return status;
+}
+
+/* Loads the halt, which may be missing or null. */
+static hb_status load_halt(const loading *l, const json_t *object, hb_params *p)
+{
+    if (!object || json_is_null(object)) return HB_OK;
+    hb_status status = load_rule(l, object, &p->halt.rule);
+    if (!status) status = load_direction(l, object, "halt", &p->halt.direction);
+    if (!status) status = load_number(l, object, "halt", "tau", &p->halt.tau);
+    if (!status)
+        status = load_guarantee(l, json_object_get(object, "guarantee"), "halt.guarantee", true,
+                                &p->halt_guarantee);
+    if (!status && p->halt_guarantee.kind == HB_GUARANTEE_NONE)
+        status = bad_field(l, "halt", "guarantee", "a guarantee");
+    return status;
+}
+
 /* Loads the threshold. Version 2 calls the guarantee a promise; version 1 has none. */
 static hb_status load_threshold(const loading *l, const json_t *root, json_int_t version, hb_params *p)
 {
@@ -150,9 +181,9 @@ static hb_status load_threshold(const loading *l, const json_t *root, json_int_t
     hb_status status = load_number(l, threshold, "threshold", "tau", &p->tau);
     if (status) return status;
     if (version < 3)
-        return load_guarantee(l, json_object_get(threshold, "promise"), "threshold.promise",
+        return load_guarantee(l, json_object_get(threshold, "promise"), "threshold.promise", false,
                               &p->guarantee);
-    return load_guarantee(l, json_object_get(threshold, "guarantee"), "threshold.guarantee",
+    return load_guarantee(l, json_object_get(threshold, "guarantee"), "threshold.guarantee", false,
                           &p->guarantee);
 }
 
@@ -310,6 +341,7 @@ static hb_status load_fields(loading *l, const json_t *root, hb_params *p)
     if (!status) status = load_direction(l, root, NULL, &p->direction);
     if (!status) status = load_map(l, json_object_get(root, "map"), p, &p->map);
     if (!status) status = load_score(l, root, p);
+    if (!status) status = load_halt(l, json_object_get(root, "halt"), p);
     if (!status) status = load_settings(l, json_object_get(root, "settings"), p);
     if (strlen(text_of(root, "created")) < sizeof p->created)
         strcpy(p->created, text_of(root, "created"));

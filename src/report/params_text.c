@@ -212,6 +212,29 @@ static void write_threshold(hb_writer *w, const hb_calibration_result *r)
                     "swept\n");
 }
 
+/* Without a calibrated halt, a cutoff on P_fail halts. */
+static void write_halt(hb_writer *w, const hb_calibration_result *r)
+{
+    const hb_halt_calibration *c = &r->halt;
+    const hb_guarantee *g = &c->guarantee;
+    if (c->halt.rule.kind == HB_HALT_NONE) {
+        if (r->no_halt) hb_write(w, "No halt is guaranteed: %s\n", r->no_halt);
+        if (r->has_halting) hb_write_halting(w, &r->halting);
+        return;
+    }
+    hb_write(w, "Halt: before the token where ");
+    hb_write_halt(w, &c->halt, hb_value_name(r->scores[0].name));
+    hb_write(w, "\n");
+    hb_write_halt_report(w, &c->report);
+    hb_write(w, "  guarantee: ");
+    hb_write_guarantee(w, g);
+    hb_write(w, "; here %zu of %zu (p %.4f, level %.4g)\n",
+             g->kind == HB_GUARANTEE_FALSE_HALTS ? g->k : g->n - g->k, g->n, g->p, g->level);
+    if (c->n_fitted)
+        hb_write(w, "  the cusum is fitted to the other %zu answers: means %.6g and %.6g, sd %.6g\n",
+                 c->n_fitted, c->halt.rule.mean[0], c->halt.rule.mean[1], c->halt.rule.sd);
+}
+
 /* Writes the quality of the map's probabilities on the samples it was fitted to. */
 static void write_map(hb_writer *w, const hb_calibration_result *r)
 {
@@ -236,7 +259,7 @@ hb_status hb_params_text(const hb_params_source *source, const hb_calibration_re
     hb_write_controls(&w, r->controls, r->n_controls);
     write_threshold(&w, r);
     write_map(&w, r);
-    if (r->has_halting) hb_write_halting(&w, &r->halting);
+    write_halt(&w, r);
     hb_write_tokens(&w, &r->tokens);
     return hb_writer_finish(&w, text, err);
 }

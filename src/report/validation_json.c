@@ -22,16 +22,22 @@ static void add_risks(hb_json *j, const hb_validation *v)
     hb_json_end(j);
 }
 
-static void add_guarantee(hb_json *j, const hb_validation *v)
+/* Completes the object of a guarantee. */
+static void add_check(hb_json *j, const hb_guarantee_check *c)
 {
-    const hb_guarantee_check *c = &v->guarantee;
-    if (!hb_json_guarantee(j, &v->options.guarantee)) return;
     hb_json_whole(j, "n", (int64_t)c->n);
     hb_json_whole(j, "k", (int64_t)c->k);
     hb_json_number(j, "value", c->value);
     hb_json_bool(j, "held", c->held);
     hb_json_number(j, "p", c->p);
     hb_json_end(j);
+}
+
+static void add_guarantee(hb_json *j, const hb_validation *v)
+{
+    const hb_guarantee_check *c = &v->guarantee;
+    if (!hb_json_guarantee(j, &v->options.guarantee)) return;
+    add_check(j, c);
 }
 
 static void add_probabilities(hb_json *j, const hb_validation *v)
@@ -97,6 +103,22 @@ static void add_quadrants(hb_json *j, const hb_quadrants *q)
     hb_json_end(j);
 }
 
+/* Adds the halt, which is null if the parameters have none. */
+static void add_halt(hb_json *j, const hb_validation_result *r)
+{
+    const hb_guarantee_check *c = &r->halt_guarantee;
+    if (!r->has_halt) {
+        hb_json_null(j, "halt");
+        return;
+    }
+    hb_json_object(j, "halt");
+    hb_json_halt_members(j, &r->params->halt);
+    hb_json_guarantee(j, &r->params->halt_guarantee);
+    add_check(j, c);
+    hb_json_halt_report(j, "answers", &r->halt);
+    hb_json_end(j);
+}
+
 static void add_source(hb_json *j, const hb_validation_source *source)
 {
     const hb_grading *g = source->grading;
@@ -125,6 +147,7 @@ hb_status hb_validation_json(const hb_validation_source *source, const hb_valida
     else hb_json_null(&j, "quadrants");
     if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
     else hb_json_null(&j, "halting");
+    add_halt(&j, r);
     hb_json_tokens(&j, "tokens", &r->tokens);
     hb_json_end(&j);
     return hb_json_finish(&j, json, err);

@@ -80,6 +80,25 @@ static void write_guarantee(hb_writer *w, const hb_validation *v)
     hb_write(w, "\n");
 }
 
+static void write_halt(hb_writer *w, const hb_validation_result *r)
+{
+    const hb_guarantee_check *c = &r->halt_guarantee;
+    if (!r->has_halt) {
+        if (r->no_halt) hb_write(w, "The halt is not validated: %s\n", r->no_halt);
+        else if (r->has_halting) hb_write_halting(w, &r->halting);
+        return;
+    }
+    hb_write(w, "Halt: before the token where ");
+    hb_write_halt(w, &r->params->halt, hb_value_name(r->params->score));
+    hb_write(w, "\n");
+    hb_write_halt_report(w, &r->halt);
+    hb_write(w, "  guarantee: ");
+    hb_write_guarantee(w, &r->params->halt_guarantee);
+    hb_write(w, ": %s", c->held ? "kept" : "not kept");
+    if (!c->held) hb_write(w, "; a value this bad has probability %.4f by chance", c->p);
+    hb_write(w, "\n");
+}
+
 /* ---- All scores --------------------------------------------------------------------------------- */
 
 static void write_table(hb_writer *w, const hb_validation_result *r)
@@ -121,7 +140,7 @@ hb_status hb_validation_text(const hb_validation_source *source, const hb_valida
     write_drift(&w, first);
     write_risks(&w, &first->validation);
     write_guarantee(&w, &first->validation);
-    if (r->has_halting) hb_write_halting(&w, &r->halting);
+    write_halt(&w, r);
     hb_write_tokens(&w, &r->tokens);
     if (r->n_scores > 1) {
         write_table(&w, r);

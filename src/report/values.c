@@ -127,6 +127,43 @@ void hb_json_controls(hb_json *json, const char *key, const hb_control *controls
     hb_json_end(json);
 }
 
+const char *hb_value_name(const char *score)
+{
+    hb_score_id id;
+    return hb_score_find(score, &id) ? hb_signal_name(id.signal) : score;
+}
+
+void hb_json_halt_members(hb_json *j, const hb_halt *h)
+{
+    char rule[HB_HALT_RULE_BYTES];
+    hb_halt_rule_text(&h->rule, rule);
+    hb_json_text(j, "rule", rule);
+    if (h->rule.kind == HB_HALT_CUSUM) {
+        hb_json_number(j, "mean_0", h->rule.mean[0]);
+        hb_json_number(j, "mean_1", h->rule.mean[1]);
+        hb_json_number(j, "sd", h->rule.sd);
+    }
+    hb_json_text(j, "direction", hb_direction_sign(h->direction));
+    hb_json_number(j, "tau", h->tau);
+}
+
+void hb_json_halt_report(hb_json *j, const char *key, const hb_halt_report *r)
+{
+    hb_json_object(j, key);
+    hb_json_whole(j, "hallucinated", (int64_t)r->n[1]);
+    hb_json_whole(j, "hallucinated_halted", (int64_t)r->halted[1]);
+    hb_json_interval(j, "hallucinated_share", &r->share[1]);
+    hb_json_whole(j, "right", (int64_t)r->n[0]);
+    hb_json_whole(j, "right_halted", (int64_t)r->halted[0]);
+    hb_json_interval(j, "right_share", &r->share[0]);
+    hb_json_whole(j, "left_out", (int64_t)r->n_left_out);
+    hb_json_number(j, "printed_median", r->printed[0]);
+    hb_json_interval(j, "printed_median_interval", &r->printed_interval[0]);
+    hb_json_number(j, "printed_90", r->printed[1]);
+    hb_json_interval(j, "printed_90_interval", &r->printed_interval[1]);
+    hb_json_end(j);
+}
+
 void hb_json_halting(hb_json *json, const char *key, const hb_halting *h)
 {
     hb_json_object(json, key);

@@ -43,6 +43,14 @@ void hb_json_grading(hb_json *json, const hb_grading *grading);
  * direction and p. */
 void hb_json_controls(hb_json *json, const char *key, const hb_control *controls, size_t n);
 
+/* The name of a score's values at each step: its signal. */
+const char *hb_value_name(const char *score);
+
+/* The members of a halt: "rule" with what belongs to it, "direction" and "tau". */
+void hb_json_halt_members(hb_json *json, const hb_halt *halt);
+/* {"hallucinated", "hallucinated_halted", "hallucinated_share" ... "printed_90"}. */
+void hb_json_halt_report(hb_json *json, const char *key, const hb_halt_report *report);
+
 /* {"cutoff", "hallucinated", "hallucinated_halted", "faithful", "faithful_halted"}. */
 void hb_json_halting(hb_json *json, const char *key, const hb_halting *halting);
 

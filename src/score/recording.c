@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "base/utf8.h"
 #include "score/scorer.h"
+#include "signals/running.h"
 
 void hb_scoring_free(hb_scoring *sample)
 {
@@ -92,6 +93,12 @@ static hb_status find_overlap(const hb_scoring *sample, const char *text, int32_
     return hb_word_overlap(text + a.start, a.end - a.start, sample->context, overlap, err);
 }
 
+/* Whether the run keeps the sample's steps. */
+static bool keeps_steps(const hb_scoring *sample)
+{
+    return sample->spans || !sample->scorer->settings->no_steps;
+}
+
 static hb_status add_tokens(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o, hb_error *err)
 {
     hb_run_tokens tokens = sample->tokens;
@@ -123,7 +130,7 @@ static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_
                                  &how, &row.grade, err);
     if (!status && sample->context) status = find_overlap(sample, text, lines, &row.overlap, err);
     if (!status) status = add(s, sample, &row, err);
-    if (!status && sample->spans) status = add_tokens(s, sample, o, err);
+    if (!status && keeps_steps(sample)) status = add_tokens(s, sample, o, err);
     if (status) return status;
     if (sample->answers) s->counts.graded++;
     if (row.grade.abstained) s->counts.abstained++;
@@ -141,13 +148,13 @@ static hb_status record_end(hb_scorer *s, const hb_scoring *sample, const hb_out
     return o->finish == HB_FINISH_CANCELLED ? HB_OK : record_scores(s, sample, o, err);
 }
 
-/* Keeps a step's values for token-level evaluation. */
+/* Keeps a step's values of the run's signals, which come first. */
 static hb_status keep_step(hb_scoring *sample, const hb_step *step, hb_error *err)
 {
-    size_t n = hb_signal_set_count(step->signals);
+    size_t n = hb_signal_set_count(sample->scorer->settings->signals);
     bool ok = true;
     for (size_t i = 0; i < n && ok; i++) {
-        const float value = (float)step->values[i];
+        const float value = hb_running_round(step->values[i]);
         ok = hb_buffer_add(&sample->values, &value, sizeof value);
     }
     return ok ? HB_OK : hb_fail_memory(err);
@@ -158,7 +165,7 @@ hb_status hb_record_event(void *user, const hb_event *event, hb_error *err)
     hb_scoring *sample = user;
     hb_scorer *s = sample->scorer;
     if (event->kind == HB_EVENT_STEP)
-        return sample->spans ? keep_step(sample, event->step, err) : HB_OK;
+        return keeps_steps(sample) ? keep_step(sample, event->step, err) : HB_OK;
     if (event->kind == HB_EVENT_TOKEN)
         return hb_buffer_add(&sample->raw, event->bytes, event->length) ? HB_OK : hb_fail_memory(err);
     if (!s->failed) s->failed = record_end(s, sample, event->outcome, &s->why);

@@ -45,6 +45,7 @@ static const field fields[] = {
     FIELD(no_prompts, KIND_I32, true),
     FIELD(read_as, KIND_TEXT, true),
     FIELD(exact, KIND_I32, true),
+    FIELD(no_steps, KIND_I32, true),
 };
 #undef FIELD
 #define N_FIELDS (sizeof fields / sizeof *fields)

@@ -27,6 +27,7 @@ static hb_status gather(void *user, const hb_run_sample *sample)
     bool ok = sample->group ? hb_texts_add(&g->keys, sample->group, strlen(sample->group))
                             : hb_groups_add_id(&g->keys, sample->id);
     t->ids[t->n] = ok ? strdup(sample->id) : NULL;
+    t->indices[t->n] = sample->index;
     g->failed = !t->ids[t->n];
     if (g->failed) return HB_ERR_MEMORY;
     for (size_t k = 0; k < t->n_scores; k++) {
@@ -107,6 +108,7 @@ static hb_status make_table(hb_run *run, size_t n_scores, gathering *g, hb_error
     *g->table = (hb_score_table){.scores = calloc(g->room * n_scores + 1, sizeof(double)),
                                  .labels = calloc(g->room + 1, 1),
                                  .ids = calloc(g->room + 1, sizeof(char *)),
+                                 .indices = calloc(g->room + 1, sizeof(uint64_t)),
                                  .controls = calloc(g->room * HB_N_CONTROLS + 1, sizeof(double)),
                                  .n_scores = n_scores};
     hb_score_table *t = g->table;
@@ -114,7 +116,7 @@ static hb_status make_table(hb_run *run, size_t n_scores, gathering *g, hb_error
     for (size_t k = 0; k < n_scores; k++) tails = tails || g->low[k] != g->high[k];
     if (tails) t->low = calloc(g->room * n_scores + 1, sizeof *t->low);
     if (hashed) t->prompts = calloc(g->room + 1, sizeof *t->prompts);
-    bool ok = t->scores && t->labels && t->ids && t->controls && (t->low || !tails) &&
+    bool ok = t->scores && t->labels && t->ids && t->indices && t->controls && (t->low || !tails) &&
               (t->prompts || !hashed);
     return ok ? HB_OK : hb_fail_memory(err);
 }

@@ -1,14 +1,16 @@
-/* The tokens of given responses whose hallucinated spans are known. A run has one row of blobs for each
- * such sample. Numbers in blobs are little-endian and have four bytes. */
+/* The steps of samples: the signals' values and, of given responses whose hallucinated spans are known,
+ * the spans and the tokens' characters. A run has one row of blobs for each such sample. Numbers in
+ * blobs are little-endian and have four bytes. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "store/run.h"
 #include "store/store.h"
 
 static const char schema[] =
-    "CREATE TABLE tokens (idx INTEGER PRIMARY KEY, spans BLOB NOT NULL, characters BLOB NOT NULL,"
-    " measured BLOB NOT NULL)";
+    "CREATE TABLE tokens (idx INTEGER PRIMARY KEY, spans BLOB, characters BLOB, measured BLOB NOT NULL,"
+    " CHECK ((spans IS NULL) = (characters IS NULL)))";
 
 hb_status hb_run_create_tokens(hb_run *run, hb_error *err)
 {
@@ -62,7 +64,8 @@ static hb_status insert(hb_run *run, uint64_t index, const hb_buffer blobs[3], h
     sqlite3_bind_int64(q, 1, (int64_t)index);
     int code = SQLITE_OK;
     for (int i = 0; i < 3 && code == SQLITE_OK; i++)
-        code = sqlite3_bind_blob64(q, i + 2, blobs[i].data, blobs[i].length, SQLITE_STATIC);
+        if (blobs[i].data)
+            code = sqlite3_bind_blob64(q, i + 2, blobs[i].data, blobs[i].length, SQLITE_STATIC);
     hb_status status =
         code == SQLITE_OK && sqlite3_step(q) == SQLITE_DONE ? HB_OK : hb_run_sql_error(run, err);
     sqlite3_reset(q);
@@ -77,7 +80,8 @@ hb_status hb_run_add_tokens(hb_run *run, const hb_run_tokens *t, hb_error *err)
     hb_status status = HB_OK;
     if (!run->add_tokens)
         status = hb_run_prepare(run, "INSERT INTO tokens VALUES (?,?,?,?)", &run->add_tokens, err);
-    bool ok = add_spans(&blobs[0], t->spans, t->n_spans) && add_spans(&blobs[1], t->characters, t->n) &&
+    bool ok = (!t->spans || (add_spans(&blobs[0], t->spans, t->n_spans) &&
+                             add_spans(&blobs[1], t->characters, t->n))) &&
               add_values(&blobs[2], t->values, t->n * n_signals);
     if (!status) status = ok ? insert(run, t->index, blobs, err) : hb_fail_memory(err);
     for (int i = 0; i < 3; i++) hb_buffer_free(&blobs[i]);
@@ -138,6 +142,12 @@ static void free_row(row *r)
     *r = (row){0};
 }
 
+/* The number of steps of a row whose values have this blob. */
+static size_t n_steps(const blob *values, size_t n_signals)
+{
+    return n_signals ? values->n / n_signals : 0;
+}
+
 static hb_status read_row(const hb_run *run, sqlite3_stmt *q, row *r, hb_error *err)
 {
     size_t n_signals = hb_signal_set_count(run->settings.signals);
@@ -147,11 +157,12 @@ static hb_status read_row(const hb_run *run, sqlite3_stmt *q, row *r, hb_error *
     r->characters = calloc(characters.n / 2 + 1, sizeof *r->characters);
     r->values = calloc(values.n + 1, sizeof *r->values);
     if (!r->spans || !r->characters || !r->values) return hb_fail_memory(err);
+    bool known = sqlite3_column_type(q, 1) != SQLITE_NULL; /* the spans are */
     r->tokens = (hb_run_tokens){.index = (uint64_t)sqlite3_column_int64(q, 0),
-                                .n = characters.n / 2,
-                                .characters = r->characters,
+                                .n = known ? characters.n / 2 : n_steps(&values, n_signals),
+                                .characters = known ? r->characters : NULL,
                                 .values = r->values,
-                                .spans = r->spans,
+                                .spans = known ? r->spans : NULL,
                                 .n_spans = spans.n / 2};
     bool sound = values.n == r->tokens.n * n_signals && read_spans(&spans, r->spans) &&
                  read_spans(&characters, r->characters) && read_values(&values, r->values);
@@ -179,21 +190,34 @@ static hb_status visit_rows(hb_run *run, sqlite3_stmt *q,
     return !status && code != SQLITE_DONE ? hb_run_sql_error(run, err) : status;
 }
 
-hb_status hb_run_each_tokens(hb_run *run, hb_status (*visit)(void *user, const hb_run_tokens *tokens),
-                             void *user, hb_error *err)
+/* Visits the rows for which `where` holds. */
+static hb_status visit_where(hb_run *run, const char *where,
+                             hb_status (*visit)(void *user, const hb_run_tokens *tokens), void *user,
+                             hb_error *err)
 {
     sqlite3_stmt *q;
+    char sql[160];
     if (run->schema < HB_RUN_WITH_TOKENS) return HB_OK;
     hb_status status = hb_run_check_table(run, "tokens", err);
-    if (!status)
-        status = hb_run_prepare(run,
-                                run->draw ? "SELECT idx, spans, characters, measured FROM tokens"
-                                            " WHERE idx IN temp.drawn ORDER BY idx"
-                                          : "SELECT idx, spans, characters, measured FROM tokens"
-                                            " ORDER BY idx",
-                                &q, err);
+    if (status) return status;
+    snprintf(sql, sizeof sql,
+             "SELECT idx, spans, characters, measured FROM tokens WHERE %s%s ORDER BY idx", where,
+             run->draw ? " AND idx IN temp.drawn" : "");
+    status = hb_run_prepare(run, sql, &q, err);
     if (status) return status;
     status = visit_rows(run, q, visit, user, err);
     sqlite3_finalize(q);
     return status;
+}
+
+hb_status hb_run_each_steps(hb_run *run, hb_status (*visit)(void *user, const hb_run_tokens *steps),
+                            void *user, hb_error *err)
+{
+    return visit_where(run, "1", visit, user, err);
+}
+
+hb_status hb_run_each_tokens(hb_run *run, hb_status (*visit)(void *user, const hb_run_tokens *tokens),
+                             void *user, hb_error *err)
+{
+    return visit_where(run, "spans IS NOT NULL", visit, user, err);
 }

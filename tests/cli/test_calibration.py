@@ -144,7 +144,7 @@ class Calibrate(Runs):
         out, err = self.run_hbar("generate", "--model", MODEL, "--params", result["parameters"], "--json", "Hello")
         monitor = json.loads(out)["monitor"]
         self.assertEqual((monitor["tau"], monitor["direction"]), (result["threshold"]["tau"], result["direction"]))
-        self.assertNotIn("warning", err)
+        self.no_warning(err)
 
     def model_named(self, name):
         """The model with another name of the same length in bytes."""
@@ -247,11 +247,11 @@ class Next(Runs):
         generate, validate = self.shown(out)
         code, _, err = self.paste(generate)
         self.assertEqual(code, DONE, (generate, err))
-        self.assertNotIn("warning", err)
+        self.no_warning(err)
         code, shown, err = self.paste(validate + " --draws 0")
         if "samples have label" not in err:  # all answers right or all wrong: graded, then refused
             self.assertEqual(code, DONE, (validate, err))
-        self.assertNotIn("warning", err)
+        self.no_warning(err)
         return generate, validate
 
     def calibrate_text(self, *more):

@@ -62,7 +62,7 @@ class Chat(Case):
     def test_parameters(self):
         params = self.calibrate(*CHAT)["parameters"]
         generate = ["generate", "--model", CHAT_MODEL, "--params", params, *FAST]
-        self.assertNotIn("warning", self.run_hbar(*generate, *CHAT, "x")[1])
+        self.no_warning(self.run_hbar(*generate, *CHAT, "x")[1])
         for other in ([], CHATML, ["--chat"], ["--parse-special"]):
             self.assertIn("with another chat format or system message (chatml)", self.run_hbar(*generate, *other, "x")[1])
         validate = ["validate", "--params", params, "--model", CHAT_MODEL, "--data", LABELLED, "-o", self.dir / "out",
@@ -122,10 +122,10 @@ class Chat(Case):
         self.assertRegex(name, "^template-[0-9a-f]{8}$")
         params = saved["parameters"]
         generate = ["generate", "--model", CHAT_MODEL, "--params", params, *FAST]
-        self.assertNotIn("warning", self.run_hbar(*generate, "--chat", "x")[1])
+        self.no_warning(self.run_hbar(*generate, "--chat", "x")[1])
         file = self.dir / "own.jinja"
         file.write_text(OWN)
-        self.assertNotIn("warning", self.run_hbar(*generate, "--chat", "--chat-template", file, "x")[1])
+        self.no_warning(self.run_hbar(*generate, "--chat", "--chat-template", file, "x")[1])
         file.write_text(OWN + "!")
         self.assertIn(f"({name})", self.run_hbar(*generate, "--chat", "--chat-template", file, "x")[1])
         out, _ = self.run_hbar("export", "--run", self.dir / "run.db", "--format", "jsonl")

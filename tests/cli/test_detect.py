@@ -30,6 +30,8 @@ class Detect(Case):
         self.assertEqual(out.count("chosen by calibration"), 1)
         for name in ("entropy", "answer length", "prompt length", "shuffled labels", "relation alone"):
             self.assertRegex(out, rf"(?m)^{name} +(0\.\d+ +)?0\.\d")
+        self.assertRegex(out, r"(?m)^hbar_s, token +\d+\.\d +\d+\.\d \[ *\d+\.\d, +\d+\.\d\] +\d+\.\d +\d+\.\d +\d+\.\d$")
+        self.assertIn("\ncusum: too few right answers for the guarantee\n", out)
         again = subprocess.run(call, check=True, capture_output=True, text=True).stdout
         self.assertIn("ms for an answer", out)
         self.assertEqual(again, "".join(line for line in out.splitlines(True) if "ms for an answer" not in line))

@@ -39,7 +39,7 @@ class Outside(Case):
 
     def test_names_of_models(self):
         _, err = self.said("generate", "--model", self.model(), "--params", self.params(), "--max-tokens", 2, "x", code=DONE,
-                           lines=3)
+                           lines=4)
         self.assertIn("was calibrated on another model", err)
         wrong = self.write("w.gguf", MODEL.read_bytes().replace(b"\5\0\0\0\0\0\0\0llama", b"\5\0\0\0\0\0\0\0\x1b[2J\n"))
         self.assertIn("is not supported", self.said("generate", "--model", wrong, "x")[1])

@@ -239,7 +239,7 @@ class Validate(Case):
         run = ["--run", self.dir / "v.db"]
         out, err = self.run_hbar(*arguments, split, *run)
         self.assertIn("61 samples, ", out)
-        self.assertNotIn("warning", err)
+        self.no_warning(err)
         self.assertEqual(self.settings(self.dir / "v.db")["max_tokens"], 3)
         _, err = self.run_hbar(*arguments, split, "-o", self.dir, "--max-tokens", 2)
         self.assertIn("warning: samples have up to 2 tokens, but those of the calibration had up to 3", err)
@@ -278,7 +278,7 @@ class Validate(Case):
         arguments[2] = self.write("old.json", json.dumps(old))
         _, err = self.run_hbar(*arguments, first)
         self.assertIn("old.json has no hashes of prompts, so hbar cannot tell", err)
-        self.assertNotIn("warning", err)
+        self.no_warning(err)
         self.assertIsNone(self.run_json(*arguments, first)["shared_prompts"])
         self.assertNotIn("cannot tell", self.run_hbar(*arguments, first, "-q")[1])
 

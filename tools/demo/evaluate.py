@@ -94,12 +94,12 @@ def judged_by(hbar, score):
 
 
 def halting(hbar):
-    yield ("\nHalting at the first token with P_fail ≥ 0.85, with the parameters calibrated for one signal, would stop "
-           "these shares\nof the test split:\n\n| signal | hallucinated answers | right answers |\n| --- | --- | --- |\n")
+    yield ("\nThe calibrated halt, which stops at most 5 % of the right answers with probability 0.95, stops these "
+           "shares\nof the test split:\n\n| signal | hallucinated answers | right answers |\n| --- | --- | --- |\n")
     for score in HALTING:
-        h = judged_by(hbar, score)["halting"]
+        h = judged_by(hbar, score)["halt"]["answers"]
         yield (f"| `{score}` | {share(h['hallucinated_halted'], h['hallucinated'])} | "
-               f"{share(h['faithful_halted'], h['faithful'])} |\n")
+               f"{share(h['right_halted'], h['right'])} |\n")
 
 
 def signals(hbar):

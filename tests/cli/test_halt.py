@@ -1,0 +1,175 @@
+"""The calibrated halt: what calibrate promises is what generate, judge and validate do."""
+import json
+import math
+
+from harness import LABELLED, MODEL, SCRATCH, USAGE, Case
+
+LONG = SCRATCH / "long.jsonl"
+LONG.write_text("".join(
+    json.dumps({"id": str(i), "prompt": f"Tell me about the number {i}.", "label": int(i % 3 == 0)}) + "\n" for i in range(150)))
+PASS1 = ["--model", MODEL, "--data", LONG, "-n", 0, "--max-tokens", 12]
+
+
+def statistics(rule, values):
+    """The running statistic, by definition."""
+    kind, _, number = rule["rule"].partition(":")
+    out = []
+    for i, x in enumerate(values):
+        if kind == "token":
+            out.append(x)
+        elif kind == "window":
+            last = values[max(0, i + 1 - int(number)):i + 1]
+            out.append(sum(last) / len(last))
+        elif kind == "ewma":
+            out.append(float(number) * x + (1 - float(number)) * out[-1] if out else x)
+        else:
+            low, high, sd = rule["mean_0"], rule["mean_1"], rule["sd"]
+            out.append(max(0, (out[-1] if out else 0) + (high - low) * (x - (low + high) / 2) / sd**2))
+    return out
+
+
+def first_stop(rule, values):
+    """The step at which the rule stops; None if it does not."""
+    beyond = (lambda s: s >= rule["tau"]) if rule["direction"] == ">=" else (lambda s: s <= rule["tau"])
+    return next((i for i, s in enumerate(statistics(rule, values)) if beyond(s)), None)
+
+
+class Halt(Case):
+    def calibrate(self, *arguments, score="entropy", **options):
+        return self.run_json("calibrate", *PASS1, "--score", score, "--draws", 0, *arguments, **options)
+
+    def trajectories(self):
+        """Each answer's steps, generated without a halt."""
+        out = {}
+        for row in map(json.loads, LONG.read_text().splitlines()):
+            g = self.run_json("generate", "--model", MODEL, "--max-tokens", 12, "--cutoff", 1.1, "--tau", 1, row["prompt"])
+            out[row["id"]] = (row["label"], row["prompt"], g["trajectory"])
+        return out
+
+    def test_same_statistic_everywhere(self):
+        """The counts of calibrate and validate, and the halts of generate, follow from the steps' values."""
+        steps = self.trajectories()
+        for rule, score in (("token", "entropy"), ("window:3", "margin"), ("ewma:0.4", "hbar_s"), ("cusum", "surprise")):
+            made = self.calibrate("--halt", rule, "--false-halts", "0.2,delta=0.1", score=score)
+            halt = made["halt"]
+            self.assertEqual(halt["rule"].partition(":")[0], rule.partition(":")[0])
+            series = {i: (label, [s[score] for s in t]) for i, (label, _, t) in steps.items()}
+            stops = {i: first_stop(halt, values) for i, (_, values) in series.items()}
+            judged = self.run_json("validate", "--params", made["parameters"], *PASS1, "--draws", 0)["halt"]
+            for name, label in (("right", 0), ("hallucinated", 1)):
+                of = [stops[i] for i in stops if series[i][0] == label]
+                self.assertEqual(judged["answers"][name], len(of))
+                self.assertEqual(judged["answers"][name + "_halted"], sum(s is not None for s in of))
+            delays = sorted(s for i, s in stops.items() if s is not None and series[i][0] == 1)
+            if delays:
+                self.assertEqual(judged["answers"]["printed_median"],
+                                 (delays[(len(delays) - 1) // 2] + delays[len(delays) // 2]) / 2)
+            if rule != "cusum":
+                self.assertEqual(halt["answers"], judged["answers"])
+                self.assertLessEqual(halt["guarantee"]["k"], 0.2 * halt["guarantee"]["n"])
+            else:
+                self.assertEqual(halt["fitted"] + halt["answers"]["right"] + halt["answers"]["hallucinated"], 150)
+            for i in list(stops)[::10]:
+                g = self.run_json("generate", "--params", made["parameters"], "--model", MODEL, "--max-tokens", 12, steps[i][1])
+                self.assertEqual(g["monitor"]["halt"]["tau"], halt["tau"])
+                self.assertEqual(g["halted"], stops[i] is not None)
+                if stops[i] is not None:
+                    self.assertEqual((g["halt"]["step"], g["n_tokens"]), (stops[i], stops[i]))
+                    self.assertAlmostEqual(g["halt"]["statistic"], statistics(halt, series[i][1])[stops[i]], places=5)
+
+    def test_halts_of_the_hallucinated(self):
+        made = self.calibrate("--halts", 0.5)["halt"]
+        self.assertEqual(made["guarantee"]["kind"], "halts")
+        self.assertGreaterEqual(made["answers"]["hallucinated_halted"], 0.5 * made["answers"]["hallucinated"])
+        self.assertLess(made["answers"]["hallucinated_halted"], made["answers"]["hallucinated"])
+
+    def test_judge_names_the_step(self):
+        made = self.calibrate("--false-halts", 0.5)
+        prompt = json.loads(LONG.read_text().splitlines()[0])["prompt"]
+        full = self.run_json("generate", "--model", MODEL, "--max-tokens", 12, "--cutoff", 1.1, "--tau", 1, prompt)
+        given = ["--model", MODEL, "--params", made["parameters"], "--prompt", prompt, "--response", full["text"]]
+        judged = self.run_json("judge", *given)
+        self.assertEqual(len(judged["trajectory"]), judged["n_tokens"])
+        stop = first_stop(made["halt"], [s["entropy"] for s in judged["trajectory"]])
+        self.assertEqual(judged["halt"] and judged["halt"]["step"], stop)
+        out, _ = self.run_hbar("judge", *given)
+        if stop is None:
+            self.assertIn("generate would not halt", out)
+        else:
+            self.assertRegex(out, rf"generate would halt at step {stop}: entropy [0-9.]+ reached ")
+
+    def halting(self):
+        """Parameters that stop a certain prompt, and their arguments."""
+        made = self.calibrate("--false-halts", 0.5, "--direction", "high")
+        params = self.read(self.dir / made["parameters"])
+        steps = self.run_json("generate", "--model", MODEL, "--max-tokens", 2, "--watch", "entropy", "--cutoff", 1.1,
+                              "Hello there")["trajectory"]
+        tau = 0.999 * sum(s["entropy"] for s in steps) / 2  # above the first value
+        params["halt"].update(rule="window:4", direction=">=", tau=tau)
+        return ["generate", "--model", MODEL, "--params", self.write("stop.json", json.dumps(params))]
+
+    def test_what_a_halt_prints(self):
+        arguments = [*self.halting(), "--max-tokens", 8]
+        out, err = self.run_hbar(*arguments, "--quiet", "Hello there")
+        self.assertRegex(err, r"^hbar: halted at step \d: window:4 of entropy [0-9.]+ reached [0-9.]+\n$")
+        self.assertEqual(self.run_hbar(*arguments, "--quiet", "--halt-exit", 3, "Hello there", code=3), (out, ""))
+        self.assertIn("halted at step", self.run_hbar(*arguments, "--halt-exit", 3, "Hello there", code=3)[1])
+        text = "I don't know."
+        instead, _ = self.run_hbar(*arguments, "--quiet", "--on-halt", text, "Hello there")
+        before = out.rstrip("\n")
+        self.assertEqual(instead, f"{before}{' ' if before and not before[-1].isspace() else ''}{text}\n")
+        result = self.run_json(*arguments, "--on-halt", text, "Hello there")
+        self.assertEqual((result["on_halt"], result["text"]), (text, before))
+        self.run_hbar(*arguments, "--halt-exit", 3, "--cutoff", 1.1, "Hello there")
+        whole, _ = self.run_hbar(*arguments, "--on-halt", text, "--cutoff", 1.1, "Hello there")
+        self.assertNotIn(text, whole)
+
+    def test_warnings(self):
+        arguments = self.halting()
+        params = self.read(arguments[-1])
+        self.assertIn("--check-every 2 leaves out tokens", self.run_hbar(*arguments, "-k", 2, "x")[1])
+        params["halt"] = None
+        without = self.write("without.json", json.dumps(params))
+        says = "has no calibrated halt: generation halts where P_fail reaches 0.85"
+        self.assertIn(says, self.run_hbar("generate", "--model", MODEL, "--params", without, "-n", 2, "x")[1])
+        self.assertIn(says, self.run_hbar("judge", "--model", MODEL, "--params", without, "--prompt", "x", "--response", "y")[1])
+        self.assertIn(says, self.run_hbar("validate", "--params", without, *PASS1, "--draws", 0)[1])
+        self.assertNotIn(says, self.run_hbar("validate", "--params", arguments[-1], *PASS1, "--draws", 0)[1])
+
+    def test_too_few_answers(self):
+        few = ["--model", MODEL, "--data", LABELLED, "-n", 20, "--max-tokens", 3, "--draws", 0]
+        made = self.run_json("calibrate", *few)
+        self.assertIsNone(made["halt"])
+        self.assertIn("needs 72 right answers to choose its threshold; there are ", made["no_halt"])
+        self.assertIn("No halt is guaranteed: ", self.run_hbar("calibrate", *few)[0])
+        for asked in (["--halt", "token"], ["--false-halts", 0.05]):
+            self.run_hbar("calibrate", *few, *asked, code=1)
+        self.assertNotIn("no_halt", self.run_json("calibrate", *few, "--halt", "none"))
+
+    def test_run_without_steps(self):
+        """Only the rule token works, from the extremes, and the delay is unknown."""
+        whole = self.calibrate("--false-halts", 0.2)["halt"]
+        run = self.dir / "small.db"
+        small = self.calibrate("--false-halts", 0.2, "--no-steps", "--run", run)["halt"]
+        self.assertEqual(small["tau"], whole["tau"])
+        for name in ("right_halted", "hallucinated_halted"):
+            self.assertEqual(small["answers"][name], whole["answers"][name])
+        self.assertIsNone(small["answers"]["printed_median"])
+        self.fails("sweep", "--run", run, "--halt", "window:2", "--score", "entropy", "--draws", 0,
+                   says="the values at each step are unknown")
+        self.assertLess(run.stat().st_size, next((self.dir / "calibrated_params").glob("*.db")).stat().st_size)
+
+    def test_choosing_costs_level(self):
+        one, several = (self.calibrate("--false-halts", 0.2, score=s)["halt"]["guarantee"] for s in ("entropy", "entropy,margin"))
+        self.assertTrue(math.isclose(one["level"], 0.025) and math.isclose(several["level"], 0.0125))
+        self.assertLessEqual(several["k"], one["k"])
+
+    def test_bad_use(self):
+        for arguments, says in ((["--halt", "windows:3"], "--halt: 'windows:3' is not"),
+                                (["--false-halts", "2"], "--false-halts: '2' is not like 0.05"),
+                                (["--halts", "0.9", "--false-halts", "0.1"], "exclude each other"),
+                                (["--halts", "0.9", "--halt", "none"], "--halt none calibrates no halt"),
+                                (["--halt", "token", "--joint"], "exclude --joint")):
+            self.fails("calibrate", *PASS1, *arguments, code=USAGE, says=says)
+        table = self.write("t.csv", "score,label\n" + "".join(f"{i},{i % 2}\n" for i in range(30)))
+        self.fails("sweep", "--data", table, "--halt", "token", code=USAGE, says="go with --run")
