@@ -130,7 +130,7 @@ def servers(options):
                 "--threads", threads, "--ctx-size", str(context)]
 
     def peer(port):
-        return [*options.peer.split(), "-m", options.model, "--port", str(port), "-np", slots, "-t", threads, "-tb", threads,
+        return [*options.peer.split(), "-m", options.peer_model or options.model, "--port", str(port), "-np", slots, "-t", threads, "-tb", threads,
                 "-c", str(context * options.slots)]
     rows = [("hbar", hbar, False), ("hbar, signals off", hbar, True)]
     return rows + ([("llama-server", peer, True)] if options.peer else [])
@@ -148,6 +148,7 @@ def main():
     parser.add_argument("--hbar")
     parser.add_argument("--peer", default="")
     parser.add_argument("--model")
+    parser.add_argument("--peer-model", help="the model's path for llama-server, where it differs")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--slots", type=int, default=8)
     parser.add_argument("--context", type=int, default=1024)

@@ -131,7 +131,8 @@ static const struct {
     {"\"hbar\":{\"watch\":\"nothing\"}", "hbar.watch"},
     {"\"hbar\":{\"signals\":\"nothing\"}", "hbar.signals"},
     {"\"hbar\":{\"on_halt\":1}", "hbar.on_halt"},
-    {"\"hbar\":{\"samples\":5}", "hbar.samples"},
+    {"\"hbar\":{\"samples\":65}", "hbar.samples"},
+    {"\"n\":2,\"hbar\":{\"samples\":5}", "hbar.samples"},
 };
 
 static void test_bad_members(void **state)

@@ -210,6 +210,15 @@ static void end_choice(hb_call *c)
     finish_if_ended(c);
 }
 
+/* Ends a choice, whose last chunk or reply can now be written. */
+static void write_last(hb_call *c, hb_choice *choice)
+{
+    if (c->ask.stream && !c->failed) hb_call_write_chunk(c, (size_t)(choice - c->choices), true);
+    end_choice(c);
+}
+
+static void draw(hb_call *c);
+
 static void take_finish(hb_call *c, hb_choice *choice, const hb_event *event)
 {
     hb_outcome *o = event->outcome;
@@ -229,8 +238,37 @@ static void take_finish(hb_call *c, hb_choice *choice, const hb_event *event)
     else if (!add_bytes(choice, event->bytes, event->length, true) || !say_instead(c, choice)) {
         hb_fail_memory(&err);
         fail_error(c, &err);
-    } else if (c->ask.stream && !c->failed) hb_call_write_chunk(c, (size_t)(choice - c->choices), true);
-    end_choice(c);
+    }
+    if (c->ask.n_drawn && !c->failed) draw(c);
+    else write_last(c, choice);
+}
+
+/* ---- Samples after the answer -------------------------------------------------------------------- */
+
+static void end_drawn(hb_call *c, const hb_outcome *o)
+{
+    hb_samples *s = &c->samples;
+    hb_error err;
+    if (o->error) fail_error(c, o->error);
+    else if (o->finish == HB_FINISH_CANCELLED) fail_cancelled(c);
+    if (++s->n_ended < s->n) return;
+    if (!c->failed && hb_samples_measure(s, &err)) fail_error(c, &err);
+    write_last(c, &c->choices[0]);
+}
+
+/* An event of a sample. The end of the last sample is the end of the answer. */
+static hb_status take_drawn(hb_call *c, const hb_event *event, hb_error *err)
+{
+    bool ok = hb_samples_add(&c->samples, 1 + (size_t)event->sample, event);
+    if (event->kind == HB_EVENT_TOKEN) c->n_generated++;
+    if (event->kind != HB_EVENT_FINISH) return ok ? HB_OK : hb_fail_memory(err);
+    if (!ok) {
+        hb_error why;
+        hb_fail_memory(&why);
+        fail_error(c, &why);
+    }
+    end_drawn(c, event->outcome);
+    return HB_OK;
 }
 
 /* ---- Echoed prompts ------------------------------------------------------------------------------ */
@@ -296,7 +334,24 @@ static hb_request request_of(hb_call_part *part)
                     .n_stops = a->n_stops,
                     .sink = hb_call_sink,
                     .user = part};
-    if (!measures(c)) r.monitor.check_every = UNMEASURED;
+    if (c->samples.list) r.logprobs = true; /* of every step */
+    else if (!measures(c)) r.monitor.check_every = UNMEASURED;
+    return r;
+}
+
+/* The samples: like the answer, but at temperature 1, and measured only by their log-probabilities. */
+static hb_request samples_of(hb_call_part *part)
+{
+    hb_call *c = part->call;
+    hb_request r = request_of(&c->parts[0]);
+    r.user = part;
+    r.n_samples = c->ask.n_drawn;
+    r.n_top = 0;
+    r.sampling.temperature = 1;
+    r.sampling.seed = ~r.sampling.seed; /* not the answer's */
+    r.monitor.watched = NULL;
+    r.monitor.joint = NULL;
+    r.monitor.signals = c->server->no_signals;
     return r;
 }
 
@@ -343,6 +398,18 @@ static void add_request(hb_call_part *part, const hb_request *request)
     c->n_ended += (size_t)c->ask.n;
 }
 
+static void draw(hb_call *c)
+{
+    hb_call_part *part = &c->parts[c->n_parts - 1];
+    const hb_request r = samples_of(part);
+    hb_error err;
+    part->draws = true;
+    part->is_added = !hb_scheduler_add(c->server->scheduler, &r, &part->number, &err);
+    if (part->is_added) return;
+    fail_error(c, &err);
+    end_choice(c);
+}
+
 /* Ends the choices of a prompt that was echoed and gets no answer. */
 static void end_part(hb_call_part *part)
 {
@@ -375,12 +442,14 @@ hb_status hb_call_sink(void *user, const hb_event *event, hb_error *err)
 {
     hb_call_part *part = user;
     hb_call *c = part->call;
+    if (part->draws) return take_drawn(c, event, err);
     hb_choice *choice = choice_of(part, event->sample);
     if (part->echoes) {
         if (event->kind != HB_EVENT_FINISH) return take_echo(part, event, err);
         end_echo(part, event);
         return HB_OK;
     }
+    if (c->samples.list && !hb_samples_add(&c->samples, 0, event)) return hb_fail_memory(err);
     if (event->kind == HB_EVENT_STEP) return take_step(c, choice, event, err);
     if (event->kind == HB_EVENT_FINISH) take_finish(c, choice, event);
     else if (c->kind != HB_CALL_JUDGE) return take_token(c, choice, event, err);
@@ -419,6 +488,6 @@ void hb_call_begin(hb_call *c)
 
 void hb_call_cancel(hb_call *c)
 {
-    for (size_t i = 0; i < c->ask.n_prompts; i++)
+    for (size_t i = 0; i < c->n_parts; i++)
         if (c->parts[i].is_added) hb_scheduler_cancel(c->server->scheduler, c->parts[i].number);
 }

@@ -323,8 +323,9 @@ bool hb_ask_parse_risk(hb_ask *ask, const hb_fields *f)
     if (!hbar) return true;
     if (!json_is_object(hbar)) return hb_field_refuse(f, "hbar", "must be an object");
     const hb_fields inner = {hbar, "hbar.", f->problem};
-    if (hb_field(&inner, "samples"))
-        return hb_field_refuse(&inner, "samples", "is not supported; ask for several choices with n");
+    if (!hb_field_int(&inner, "samples", 0, HB_MAX_DRAWN, &ask->n_drawn)) return false;
+    if (ask->n_drawn && (ask->n > 1 || ask->n_prompts > 1))
+        return hb_field_refuse(&inner, "samples", "needs one prompt and n 1");
     if (!hb_field_choice(&inner, "mode", modes, &mode) ||
         !hb_field_real(&inner, "cutoff", 1e-9, 1e9, &ask->cutoff) || !parse_watch(ask, &inner) ||
         !hb_field_text(&inner, "on_halt", &ask->on_halt, NULL) || !parse_signals(ask, &inner))

@@ -5,6 +5,8 @@
 #include "base/texts.h"
 #include "decode/decode.h"
 #include "serve/fields.h"
+#include "serve/samples.h"
+#include "serve/samples.h"
 
 enum { HB_ASK_CHOICES = 128, HB_ASK_STOPS = 16, HB_ASK_BIASES = 8192, HB_ASK_MESSAGES = 65536 };
 
@@ -46,6 +48,7 @@ typedef struct hb_ask {
     double cutoff;          /* NaN: the server's */
     const char *watch;      /* a signal; NULL: the server's */
     hb_signal_set *signals; /* further signals to report for each token; NULL: none */
+    int32_t n_drawn;        /* samples to draw after the answer */
     const char *on_halt;    /* what a halted answer says instead; NULL: nothing */
 } hb_ask;
 

@@ -22,6 +22,7 @@ static void free_call(hb_call *c)
     }
     free(c->choices);
     free(c->parts);
+    hb_samples_close(&c->samples);
     hb_given_free(&c->given);
     hb_ask_free(&c->ask);
     hb_buffer_free(&c->output);
@@ -44,11 +45,13 @@ static void name_call(hb_call *c)
 static bool make_choices(hb_call *c)
 {
     size_t n = c->ask.n_prompts * (size_t)c->ask.n;
-    c->parts = calloc(c->ask.n_prompts, sizeof *c->parts);
+    c->n_parts = c->ask.n_prompts + 1;
+    c->parts = calloc(c->n_parts, sizeof *c->parts);
     c->choices = calloc(n, sizeof *c->choices);
     if (!c->parts || !c->choices) return false;
     c->n_choices = n;
-    for (size_t i = 0; i < c->ask.n_prompts; i++) c->parts[i] = (hb_call_part){.call = c, .index = i};
+    if (c->ask.n_drawn && !hb_samples_open(&c->samples, (size_t)c->ask.n_drawn)) return false;
+    for (size_t i = 0; i < c->n_parts; i++) c->parts[i] = (hb_call_part){.call = c, .index = i};
     for (size_t i = 0; i < n; i++)
         c->choices[i].risk = (hb_risk){.p_fail = NAN, .value = NAN, .step = -1};
     return true;

@@ -4,6 +4,7 @@
 #define HB_SERVE_CALL_H
 
 #include "serve/reply.h"
+#include "serve/samples.h"
 #include "serve/server.h"
 
 /* A token of an answer. */
@@ -44,6 +45,7 @@ typedef struct hb_call_part {
     size_t index;
     uint64_t number; /* of its request in the scheduler */
     bool is_added;   /* whether that request was added */
+    bool draws;      /* it draws the samples after the answer */
     bool echoes;     /* its prompt is being measured, and its answer comes later */
 } hb_call_part;
 
@@ -62,8 +64,10 @@ struct hb_call {
     char id[48];
     int64_t created;
     double arrived;
-    hb_call_part *parts; /* [ask.n_prompts] */
-    hb_choice *choices;  /* [n_choices] */
+    hb_call_part *parts; /* [n_parts]: of each prompt and, last, of the samples */
+    size_t n_parts;
+    hb_samples samples;
+    hb_choice *choices; /* [n_choices] */
     size_t n_choices, n_ended;
     bool beginning; /* its parts are being added */
     bool failed;    /* it ends with an error */

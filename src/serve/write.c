@@ -156,6 +156,7 @@ static void write_logprobs(hb_json *json, const hb_call *c, const hb_choice *cho
 /* The name of the score that judges the answer. */
 static const char *score_name(const hb_call *c)
 {
+    if (!c->monitor.joint && !c->monitor.watched) return NULL;
     const hb_server *s = c->server;
     if (!c->by_watch && s->served.params && !s->served.watch_given) return s->served.params->score;
     return c->monitor.joint ? "joint" : hb_signal_name(c->monitor.watched);
@@ -164,7 +165,7 @@ static const char *score_name(const hb_call *c)
 void hb_write_risk(hb_json *json, const hb_call *c, const hb_choice *choice)
 {
     const hb_risk *r = &choice->risk;
-    if (!c->monitor.watched && !c->monitor.joint) return;
+    if (!c->monitor.watched && !c->monitor.joint && !c->samples.measures) return;
     hb_json_row(json, "hbar");
     hb_json_number(json, "p_fail", r->p_fail);
     hb_json_bool(json, "risky", r->risky);
@@ -175,6 +176,7 @@ void hb_write_risk(hb_json *json, const hb_call *c, const hb_choice *choice)
     hb_json_number(json, "value", r->value);
     hb_json_number(json, "cutoff", c->cutoff);
     hb_json_text(json, "params", c->server->served.params_name);
+    if (c->samples.measures) hb_samples_write(json, &c->samples);
     hb_json_end(json);
 }
 

@@ -155,6 +155,22 @@ class Answers(Shared):
         self.assertEqual(instead["message"]["content"], "I do not know.")
         self.assertEqual(self.server.chat(FRANCE, hbar={"cutoff": 0.1})["choices"][0]["stop_reason"], "hbar_halted")
 
+    def test_drawn_samples(self):
+        """The answer is the same as without samples; clusters and measures describe the samples."""
+        for ask in ({}, {"mode": "off"}):
+            alone = self.server.chat(FRANCE, max_tokens=6, hbar=ask)["choices"][0]
+            choice = self.server.chat(FRANCE, max_tokens=6, seed=3, hbar={**ask, "samples": 6})["choices"][0]
+            self.assertEqual(choice["message"], alone["message"])
+            sure = choice["hbar"]["samples"]
+            sizes = [cluster["n"] for cluster in sure["clusters"]]
+            self.assertEqual((sum(sizes), sizes), (6, sorted(sizes, reverse=True)))
+            self.assertEqual((sure["clusters"][0]["text"], sure["clusters"][0]["answer"]), ("Paris", True))
+        ask = {"max_tokens": 6, "seed": 3, "hbar": {"mode": "flag", "samples": 6}}
+        unsure = self.server.chat(CUBA, **ask)["choices"][0]["hbar"]["samples"]
+        self.assertGreater(unsure["measures"]["semantic_entropy"], sure["measures"]["semantic_entropy"])
+        *_, last, _ = self.server.stream("/v1/chat/completions", {"messages": [{"role": "user", "content": CUBA}], **ask})
+        self.assertEqual(last["choices"][0]["hbar"]["samples"], unsure)
+
     def test_watch(self):
         self.refused("/v1/chat/completions", {"messages": [{"role": "user", "content": "a"}],
                                               "hbar": {"watch": "margin"}}, param="hbar.watch")
