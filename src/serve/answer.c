@@ -98,6 +98,14 @@ static void judge_answer(const hb_call *c, hb_choice *choice, const hb_event *ev
     r->risky = r->halted || hb_is_flagged(r->value, m->tau, m->direction);
 }
 
+/* Whether the step would end the answer in the mode `halt`. */
+static bool raises_alarm(const hb_call *c, const hb_step *step)
+{
+    const hb_halt *halt = c->server->served.monitor.halt;
+    return c->monitor.halt ? hb_is_flagged(step->halt, halt->tau, halt->direction)
+                           : step->p_fail >= c->cutoff;
+}
+
 /* ---- Events -------------------------------------------------------------------------------------- */
 
 static void count_time(hb_call *c, hb_choice *choice)
@@ -134,14 +142,12 @@ static hb_status take_token(hb_call *c, hb_choice *choice, const hb_event *event
 static bool is_last_after_echo(const hb_call *c, const hb_event *event)
 {
     return c->ask.echo && c->ask.logprobs &&
-           (hb_token_is_end(c->server->model, event->token) ||
-            event->step->p_fail >= c->monitor.cutoff);
+           (hb_token_is_end(c->server->model, event->token) || event->step->halts);
 }
 
 static hb_status take_step(hb_call *c, hb_choice *choice, const hb_event *event, hb_error *err)
 {
-    if (choice->risk.step < 0 && event->step->p_fail >= c->cutoff)
-        choice->risk.step = event->step->step;
+    if (choice->risk.step < 0 && raises_alarm(c, event->step)) choice->risk.step = event->step->step;
     bool judged = c->kind == HB_CALL_JUDGE;
     if (!judged && !is_last_after_echo(c, event)) return HB_OK;
     return add_piece(c, choice, event->token, judged ? NAN : event->logprob, event->top, event->step)
@@ -351,6 +357,7 @@ static hb_request samples_of(hb_call_part *part)
     r.sampling.seed = ~r.sampling.seed; /* not the answer's */
     r.monitor.watched = NULL;
     r.monitor.joint = NULL;
+    r.monitor.halt = NULL;
     r.monitor.signals = c->server->no_signals;
     return r;
 }
@@ -383,6 +390,7 @@ static hb_request echo_of(hb_call_part *part)
     r.adjustment = (hb_adjustment){0};
     r.monitor.watched = NULL;
     r.monitor.joint = NULL;
+    r.monitor.halt = NULL;
     r.monitor.signals = part->call->server->no_signals;
     r.monitor.check_every = UNMEASURED;
     return r;

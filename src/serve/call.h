@@ -58,8 +58,9 @@ struct hb_call {
     hb_given given; /* of a judgement */
     const char *response;
     size_t n_response;
-    hb_monitor monitor; /* of its requests; its cutoff is above 1 where nothing halts */
-    double cutoff;      /* of the alarm */
+    hb_monitor monitor; /* of its requests; where nothing halts, its threshold is out of reach */
+    hb_halt halt;       /* the monitor's, if it has one */
+    double cutoff;      /* of the alarm, unless a halt decides about it */
     bool by_watch;      /* the watched signal is the request's choice */
     char id[48];
     int64_t created;

@@ -95,6 +95,21 @@ static void write_scores(hb_json *json, const hb_params *p)
     hb_json_end(json);
 }
 
+static void write_halt(hb_json *json, const hb_halt *halt)
+{
+    char rule[HB_HALT_RULE_BYTES];
+    if (!halt) {
+        hb_json_null(json, "halt");
+        return;
+    }
+    hb_halt_rule_text(&halt->rule, rule);
+    hb_json_row(json, "halt");
+    hb_json_text(json, "rule", rule);
+    hb_json_text(json, "direction", hb_direction_name(halt->direction));
+    hb_json_number(json, "tau", halt->tau);
+    hb_json_end(json);
+}
+
 void hb_answer_params(hb_server *s, const char *body, size_t length, hb_reply *reply)
 {
     const hb_monitor *m = &s->served.monitor;
@@ -112,6 +127,7 @@ void hb_answer_params(hb_server *s, const char *body, size_t length, hb_reply *r
     hb_json_text(&json, "map", hb_map_kind_name(m->map ? m->map->kind : HB_MAP_LAMBDA));
     hb_json_number(&json, "cutoff", m->cutoff);
     hb_json_text(&json, "direction", hb_direction_name(m->direction));
+    write_halt(&json, m->halt);
     if (p) {
         hb_json_text(&json, "model", p->model_name);
         hb_json_bool(&json, "same_model", hb_params_same_model(p, hb_model_get_info(s->model)));

@@ -1,5 +1,6 @@
 #include "serve/prepare.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,7 @@ static bool watch(hb_call *c, const char *name, hb_problem *problem)
         c->monitor.watched = signal;
         c->monitor.joint = NULL;
         c->monitor.map = NULL;
+        c->monitor.halt = NULL;
         c->monitor.tau = score->tau;
         c->monitor.direction = score->direction;
         c->by_watch = true;
@@ -111,17 +113,30 @@ static bool watch(hb_call *c, const char *name, hb_problem *problem)
     return hb_refuse(problem, "hbar.watch", "the server's parameters have no threshold for '%s'", name);
 }
 
+/* Puts the thresholds of halting out of reach. What is measured stays the same. */
+static void never_halt(hb_call *c)
+{
+    c->monitor.cutoff = NEVER_HALTS;
+    if (!c->monitor.halt) return;
+    c->halt = *c->monitor.halt;
+    c->halt.tau = c->halt.direction == HB_DIRECTION_HIGH ? DBL_MAX : -DBL_MAX;
+    c->monitor.halt = &c->halt;
+}
+
 static bool set_monitor(hb_call *c, hb_problem *problem)
 {
     const hb_ask *a = &c->ask;
     c->monitor = c->server->served.monitor;
     if (a->watch && !watch(c, a->watch, problem)) return false;
     c->cutoff = isnan(a->cutoff) ? c->monitor.cutoff : a->cutoff;
-    c->monitor.cutoff = a->mode == HB_RISK_HALT ? c->cutoff : NEVER_HALTS;
+    c->monitor.cutoff = c->cutoff;
+    if (!isnan(a->cutoff)) c->monitor.halt = NULL;
+    if (a->mode != HB_RISK_HALT) never_halt(c);
     c->monitor.signals = a->signals ? a->signals : c->server->no_signals;
     if (a->mode == HB_RISK_OFF) {
         c->monitor.watched = NULL;
         c->monitor.joint = NULL;
+        c->monitor.halt = NULL;
     }
     return true;
 }

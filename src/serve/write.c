@@ -174,7 +174,8 @@ void hb_write_risk(hb_json *json, const hb_call *c, const hb_choice *choice)
     else hb_json_null(json, "step");
     hb_json_text(json, "score", score_name(c));
     hb_json_number(json, "value", r->value);
-    hb_json_number(json, "cutoff", c->cutoff);
+    if (c->monitor.halt) hb_json_null(json, "cutoff");
+    else hb_json_number(json, "cutoff", c->cutoff);
     hb_json_text(json, "params", c->server->served.params_name);
     if (c->samples.measures) hb_samples_write(json, &c->samples);
     hb_json_end(json);
