@@ -992,8 +992,8 @@ typedef struct hb_dataset_options {
     const char
         *positive; /* the label that means hallucinated; all others mean faithful; NULL: known words */
     hb_read_as read_as;
-    bool unlabelled;        /* also read rows of a prompt and a response without a label, for hb_judge;
-                               hb_score needs labels */
+    bool unlabelled;        /* also read rows of a prompt and a response, or of a conversation, without
+                               a label, for hb_judge; hb_score needs labels */
     size_t shots;           /* examples shown before each prompt, at most HB_SHOTS_MAX */
     const char *shots_path; /* file from which the examples are drawn; NULL: the data. A row is never an
                                example in its own prompt */

@@ -344,6 +344,15 @@ static void test_unlabelled(void **state)
     o.prompt = o.response = NULL;
     path = put_text(*state, "f", "{\"prompt\":\"P\",\"response\":\"A\",\"label\":1}\n");
     assert_string_equal(samples_of(path, &o, "given"), "sample_0=1<P>~A;");
+    path = put_text(*state, "f",
+                    "{\"prompt\":\"P\",\"response\":\"A\",\"label\":1}\n"
+                    "{\"prompt\":\"P\",\"response\":\"B\"}\n"
+                    "{\"prompt\":\"P\",\"response\":\"C\",\"label\":null}\n"
+                    "{\"prompt\":\"P\",\"response\":\"D\",\"label\":\"maybe\"}\n");
+    hooked[0] = '\0';
+    assert_string_equal(samples_of(path, &o, "given"),
+                        "sample_0=1<P>~A;sample_1=-2<P>~B;sample_2=-2<P>~C;");
+    assert_string_equal(hooked, "f:4: label 'maybe' is neither 0 nor 1\n");
     path = put_text(*state, "f", "{\"messages\":[" ASKED "," ANSWERED "]}\n");
     assert_string_equal(samples_of(path, &o, "messages_responses"), "messages_0=-2<Who?>~Ann;");
     o.unlabelled = false;

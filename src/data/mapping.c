@@ -141,7 +141,7 @@ static hb_status parse(const hb_dataset_options *o, hb_mapping *m, hb_error *err
 hb_status hb_mapping_open(const hb_preset *preset, const hb_dataset_options *options,
                           hb_mapping *mapping, hb_error *err)
 {
-    *mapping = (hb_mapping){.preset = preset};
+    *mapping = (hb_mapping){.preset = preset, .unlabelled = options->unlabelled};
     hb_status status = parse(options, mapping, err);
     if (status) hb_mapping_close(mapping);
     return status;

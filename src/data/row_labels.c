@@ -72,6 +72,16 @@ static bool read_spans(const hb_mapping *m, hb_row *row, const hb_values *truths
     return ok;
 }
 
+/* Finds out whether the row has no label. False when memory runs out. */
+static bool lacks_label(const hb_mapping *m, hb_row *row, bool *lacks)
+{
+    hb_values values = {0};
+    bool found, ok = hb_path_find(m->label, &row->scope, &values, &found);
+    *lacks = !found;
+    hb_values_free(&values);
+    return ok;
+}
+
 /* Finds a single value. NULL with the reason in `why` if there is not exactly one. */
 static const json_t *single(const hb_path *path, hb_row *row, hb_error *why)
 {
@@ -85,8 +95,13 @@ static const json_t *single(const hb_path *path, hb_row *row, hb_error *why)
     return value;
 }
 
+/* Reads the label. A row that may lack one and does gets none. */
 static bool read_label(const hb_mapping *m, hb_row *row, hb_error *why)
 {
+    bool lacks = false;
+    if (m->unlabelled && !lacks_label(m, row, &lacks)) return hb_row_no_memory(why);
+    row->labels[0] = HB_LABEL_NONE;
+    if (lacks) return true;
     const json_t *value = single(m->label, row, why);
     if (!value) return false;
     row->labels[0] = hb_label_of_json(&m->rule, value);

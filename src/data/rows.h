@@ -18,9 +18,10 @@
 /* A preset with parsed paths and templates. */
 typedef struct hb_mapping {
     const hb_preset *preset;
-    int per_row;    /* samples per row */
-    bool judges;    /* prompts show a response and ask about it */
-    bool evaluates; /* samples have the response, which is evaluated instead of generating one */
+    int per_row;     /* samples per row */
+    bool judges;     /* prompts show a response and ask about it */
+    bool evaluates;  /* samples have the response, which is evaluated instead of generating one */
+    bool unlabelled; /* rows may lack a label */
     hb_prompt_template *task;  /* template of the prompt */
     hb_prompt_template *frame; /* template around it; NULL: none */
     bool own_frame;            /* the frame is the caller's */
