@@ -19,7 +19,7 @@ typedef struct judging {
     hb_session *session;
     hb_dataset *dataset; /* of --data; NULL: one answer from the command line */
     size_t n_done;
-    bool failed; /* an answer of the data could not be judged */
+    bool failed; /* a row of the data could not be judged */
 } judging;
 
 /* An answer to judge. */
@@ -319,6 +319,7 @@ static int open_all(const cli_command *command, judging *j)
     j->engine.cancelled = cli_interrupted;
     if (j->data.paths.n && cli_data_open(&j->data, 0, 0, j->quiet, &j->dataset, &err))
         return cli_fail(&err);
+    if (j->dataset) j->failed = hb_dataset_get_info(j->dataset)->n_broken > 0;
     return hb_session_open(j->model, &j->resources, &j->session, &err) ? cli_fail(&err) : CLI_DONE;
 }
 

@@ -141,8 +141,23 @@ class Data(Case):
         talk = self.write_rows("m.jsonl", [{"messages": [{"role": "user", "content": "Q?"}], "label": 1}])
         got, err = self.judge("--data", talk, code=FAILED)
         self.assertEqual((got, err), ([], "hbar: messages_0: has no response\n"))
+        empty = self.write_rows("e.jsonl", [{**self.ROWS[0], "response": " "}, self.ROWS[1]])
+        got, err = self.judge("--data", empty, code=FAILED)
+        self.assertEqual([row["text"] for row in got], ["Rome"])
+        self.assertIn("e.jsonl:1: the response is empty\n", err)
         answers = self.write_rows("a.jsonl", [{"prompt": "p", "answers": ["a"]}])
         self.fails("judge", "--model", DEMO, "--data", answers, says="have no responses to evaluate; map them: --field response=PATH")
+
+    def test_conversations(self):
+        """The assistant's last message is judged, also beside right answers; labels are optional in each row."""
+        asked, answered = {"role": "user", "content": "Q?"}, {"role": "assistant", "content": "A"}
+        for extra in ({}, {"answers": ["B"]}, {"label": 1}):
+            data = self.write_rows("m.jsonl", [{"messages": [asked, answered, asked, answered], **extra}])
+            got, _ = self.judge("--data", data)
+            self.assertEqual([(row["text"], row.get("label")) for row in got], [("A", extra.get("label"))])
+        mixed = self.write_rows("x.jsonl", [{**self.ROWS[0], "label": 0}, self.ROWS[1]])
+        got, err = self.judge("--data", mixed)
+        self.assertEqual(([row.get("label") for row in got], err), ([0, None], ""))
 
     def test_pass_1_needs_labels(self):
         data = self.write_rows("d.jsonl", self.ROWS)
