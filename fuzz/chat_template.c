@@ -1,13 +1,10 @@
 /* libFuzzer target: the input is a chat template, rendered for a conversation whose messages hold a
  * character that templates do not write. It must never come out where control tokens are parsed.
- *
- *     clang -g -O1 -fsanitize=fuzzer,address,undefined -D_GNU_SOURCE -Iinclude -Isrc
- * fuzz/chat_template.c \ src/chat/[!c]*.c src/chat/c[ao]*.c src/base/{buffer,error,text,utf8}.c
- * -ljansson -lutf8proc -lm
  */
 #include <stdlib.h>
 #include <string.h>
 #include "chat/template.h"
+#include "fuzz.h"
 
 #define FOREIGN "\xF4\x8F\xBF\xBD" /* U+10FFFD, of private use */
 
@@ -29,8 +26,6 @@ static void check(const hb_rendered *r, bool strict)
         from = r->spans[i].end;
     }
 }
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {

@@ -104,6 +104,12 @@ static int32_t no_token(const hb_model *model)
     return -1;
 }
 
+static hb_text not_finite(const hb_model *model)
+{
+    (void)model;
+    return (hb_text){"weights", 7};
+}
+
 static hb_text find_control(const hb_model *model, hb_text text)
 {
     (void)model;
@@ -219,6 +225,7 @@ static const hb_engine counting = {.name = "counting",
                                    .token_bos = no_token,
                                    .token_eos = no_token,
                                    .find_control = find_control,
+                                   .not_finite = not_finite,
                                    .memory = memory,
                                    .open_session = open_session,
                                    .close_session = close_session,
@@ -286,6 +293,7 @@ static void test_tokens(void **state)
     assert_ptr_equal(hb_find_control(f->model, text, 3, &length), text + 2);
     assert_int_equal(length, 1);
     assert_null(hb_find_control(f->model, text, 2, &length));
+    assert_int_equal(hb_model_not_finite(f->model).length, 7);
     assert_ok(hb_tokenize(f->model, "ab|", 3, true, false, &tokens, &n, &err));
     assert_int_equal(n, 2);
     free(tokens);

@@ -1,5 +1,5 @@
 /* NaN or infinity in any tensor of a model makes its logits not finite, for every type and all kernels.
- * Such a model fails and never gets scores. */
+ * Such a model fails, with a message that names the tensor, and never gets scores. */
 #include "check.h"
 
 #include <dirent.h>
@@ -65,8 +65,26 @@ static bool shows(const hb_model *model, int32_t n)
     return !finite;
 }
 
+/* Generation refuses the model and names the tensor. */
+static void check_message(const hb_model *model, const char *spoiled, hb_text tensor)
+{
+    hb_error err;
+    hb_session *session;
+    hb_generation g;
+    const int32_t prompt[] = {TOKEN, TOKEN};
+    char name[128];
+    const hb_session_options o = {.n_ctx = MANY, .n_threads = 1};
+    snprintf(name, sizeof name, "the tensor '%.*s' has NaN or infinity", (int)tensor.length,
+             tensor.bytes);
+    assert_ok(hb_session_open(model, &o, &session, &err));
+    if (hb_generate_tokens(session, prompt, 2, NULL, &g, &err) != HB_ERR_NUMERIC)
+        fail_msg("%s: it generates", spoiled);
+    if (!strstr(err.message, name)) fail_msg("%s: '%s'", spoiled, err.message);
+    hb_session_close(session);
+}
+
 /* NaN is tried with all kernels, infinity with the fastest. */
-static void check_model(const char *path, const char *spoiled, bool infinite)
+static void check_model(const char *path, const char *spoiled, hb_text tensor, bool infinite)
 {
     hb_error err;
     hb_model *model;
@@ -82,6 +100,7 @@ static void check_model(const char *path, const char *spoiled, bool infinite)
         if (!shows(model, MANY)) fail_msg("%s: many tokens hide it (%s)", spoiled, sets[s]);
     }
     unsetenv("HBAR_KERNELS");
+    check_message(model, spoiled, tensor);
     hb_model_close(model);
 }
 
@@ -123,7 +142,7 @@ static void check_tensors(const char *path, const char *dir, bool infinite)
                  (int)t->name.length, t->name.bytes, path);
         save_file(&f, f.size);
         memcpy(at, before, sizeof before);
-        check_model(f.path, name, infinite);
+        check_model(f.path, name, t->name, infinite);
     }
     free(f.data);
     hb_gguf_close(gguf);

@@ -132,6 +132,11 @@ const char *hb_find_control(const hb_model *model, const char *text, size_t n_te
     return found.bytes;
 }
 
+hb_text hb_model_not_finite(const hb_model *model)
+{
+    return model->engine->not_finite(model);
+}
+
 /* ---- Sessions ------------------------------------------------------------------------------------ */
 
 static hb_status check_options(const hb_session_options *o, hb_error *err)

@@ -79,6 +79,10 @@ hb_text hb_model_chat_template(const hb_model *model);
 int32_t hb_model_bos(const hb_model *model);
 int32_t hb_model_eos(const hb_model *model);
 
+/* The name of a tensor that has NaN or infinity; NULL bytes when there is none. The first call may read
+ * the whole model, so it is for error messages. Valid as long as the model. */
+hb_text hb_model_not_finite(const hb_model *model);
+
 /* ---- What a model's file holds ------------------------------------------------------------------ */
 
 /* A metadata value. Texts may hold any bytes; they are valid as long as the description. */
@@ -157,6 +161,7 @@ struct hb_engine {
     int32_t (*token_bos)(const hb_model *model); /* see hb_model_bos */
     int32_t (*token_eos)(const hb_model *model);
     hb_text (*find_control)(const hb_model *model, hb_text text); /* see hb_find_control */
+    hb_text (*not_finite)(const hb_model *model);                 /* see hb_model_not_finite */
 
     /* Sessions. The model is not vocab_only. In the options, n_ctx, n_threads and n_sequences are at
      * least 1; n_positions and cache_bytes may be 0. `pool` has n_threads threads and lives as long as

@@ -2,6 +2,7 @@
 #ifndef HB_ENGINE_MODEL_H
 #define HB_ENGINE_MODEL_H
 
+#include <stdatomic.h>
 #include "engine/architecture.h"
 #include "engine/engine.h"
 #include "engine/gguf.h"
@@ -35,6 +36,7 @@ typedef struct hb_native_model {
     char *warning;                       /* NULL: none */
     const hb_architecture *architecture; /* NULL when opened for the vocabulary only */
     hb_gguf *gguf;
+    atomic_llong not_finite; /* what hb_native_not_finite found; 0: not asked for yet */
     hb_tokenizer *tokenizer;
 
     int32_t head_dim; /* of queries, keys and values */
@@ -67,5 +69,6 @@ hb_status hb_shape_read(hb_native_model *m, hb_error *err);
 hb_status hb_native_open(const char *path, bool vocab_only, hb_model **model, hb_error *err);
 void hb_native_close(hb_model *model);
 hb_status hb_native_sha256(const hb_model *model, char hex[65], hb_error *err);
+hb_text hb_native_not_finite(const hb_model *model); /* finite.c */
 
 #endif

@@ -57,6 +57,7 @@ const hb_engine hb_engine_native = {
     .token_bos = token_bos,
     .token_eos = token_eos,
     .find_control = find_control,
+    .not_finite = hb_native_not_finite,
     .memory = hb_native_memory,
     .open_session = hb_native_open_session,
     .close_session = hb_native_close_session,

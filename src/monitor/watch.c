@@ -206,8 +206,13 @@ hb_monitor hb_monitor_defaults(void)
 
 static hb_status not_finite(const hb_model *model, const char *what, int32_t step, hb_error *err)
 {
-    return hb_fail(err, HB_ERR_NUMERIC, "%s: the %s at step %d are not finite", model->info.path, what,
-                   step);
+    hb_text cause = hb_model_not_finite(model);
+    if (!cause.bytes)
+        return hb_fail(err, HB_ERR_NUMERIC, "%s: the %s at step %d are not finite", model->info.path,
+                       what, step);
+    return hb_fail(err, HB_ERR_NUMERIC,
+                   "%s: the %s at step %d are not finite: the tensor '%.*s' has NaN or infinity",
+                   model->info.path, what, step, (int)cause.length, cause.bytes);
 }
 
 hb_status hb_check_logits(const hb_model *model, int32_t step, const float *logits, hb_error *err)

@@ -80,7 +80,7 @@ COMMANDS = {
 def run(name, **changes):
     """Runs a command with these variables, in a fresh folder `out` unless it continues."""
     environment = {**os.environ, "HBAR_KERNELS": "portable", "ASAN_OPTIONS": "verify_asan_link_order=0", "MALLOC_PERTURB_": "165", **changes}
-    return subprocess.run([HBAR, *map(str, COMMANDS[name][0])], stdin=subprocess.DEVNULL, capture_output=True, timeout=120,
+    return subprocess.run([HBAR, *map(str, COMMANDS[name][0])], stdin=subprocess.DEVNULL, capture_output=True, timeout=300,
                           env=environment)
 
 
@@ -134,7 +134,10 @@ def count(name):
 def check(name, failing, output, files):
     """What is wrong with a run in which allocations fail; None: nothing."""
     clear()
-    done = run(name, HBAR_FAIL_ALLOCATION=failing, LD_PRELOAD=SHIM)
+    try:
+        done = run(name, HBAR_FAIL_ALLOCATION=failing, LD_PRELOAD=SHIM)
+    except subprocess.TimeoutExpired:
+        return "it does not end"
     message = done.stderr.decode(errors="replace").strip().splitlines()
     if done.returncode not in (0, 1, 2):
         return f"exit code {done.returncode}: {message[-30:]}"
