@@ -123,6 +123,55 @@ static void execute(const char *sql)
     sqlite3_close(db);
 }
 
+/* Counts the samples with steps; those with even indices have spans. */
+static hb_status count_steps(void *user, const hb_run_tokens *t)
+{
+    size_t *seen = user;
+    const hb_run_tokens *expected = &responses[t->index].tokens;
+    assert_int_equal(t->index, (*seen)++);
+    assert_int_equal(t->n, expected->n);
+    assert_memory_equal(t->values, expected->values, t->n * SIGNALS * sizeof *t->values);
+    assert_true((t->spans != NULL) == (t->index % 2 == 0));
+    assert_true((t->characters != NULL) == (t->index % 2 == 0));
+    return HB_OK;
+}
+
+static hb_status count(void *user, const hb_run_tokens *t)
+{
+    size_t *seen = user;
+    assert_non_null(t->spans);
+    ++*seen;
+    return HB_OK;
+}
+
+/* Steps of samples without spans are kept, but are not tokens of responses. */
+static void test_steps_without_spans(void **state)
+{
+    hb_error err;
+    size_t steps = 0, tokens = 0;
+    hb_rng rng = {6};
+    hb_run *run = create(state, 0);
+    for (size_t i = 0; i < SAMPLES; i++) {
+        make_response(&rng, i, &responses[i]);
+        hb_run_tokens t = responses[i].tokens;
+        if (i % 2) t.spans = NULL;
+        assert_ok(hb_run_add_tokens(run, &t, &err));
+    }
+    hb_run_close(run);
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_ok(hb_run_each_steps(run, count_steps, &steps, &err));
+    assert_ok(hb_run_each_tokens(run, count, &tokens, &err));
+    assert_int_equal(steps, SAMPLES);
+    assert_int_equal(tokens, SAMPLES / 2);
+    hb_run_close(run);
+    execute("UPDATE tokens SET measured = x'0000000000000000' WHERE idx = 1");
+    assert_ok(hb_run_open(path, &run, &err));
+    steps = 0;
+    assert_fails(hb_run_each_steps(run, count_steps, &steps, &err), HB_ERR_FORMAT,
+                 "the tokens of sample 1 are damaged");
+    hb_run_close(run);
+}
+
 static hb_status report(hb_run *run, const hb_monitor *m, hb_token_report *r, hb_error *err)
 {
     const hb_calibrated_score scores[] = {{.name = (char[]){"entropy"}, .direction = HB_DIRECTION_LOW}};
@@ -371,8 +420,9 @@ static void test_without_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_SCRATCH(test_kept),   WITH_SCRATCH(test_damaged),        WITH_SCRATCH(test_evaluation),
-        WITH_SCRATCH(test_little), WITH_SCRATCH(test_without_memory),
+        WITH_SCRATCH(test_kept),    WITH_SCRATCH(test_steps_without_spans),
+        WITH_SCRATCH(test_damaged), WITH_SCRATCH(test_evaluation),
+        WITH_SCRATCH(test_little),  WITH_SCRATCH(test_without_memory),
     };
     return cmocka_run_group_tests_name("tokens", tests, NULL, NULL);
 }
