@@ -98,7 +98,7 @@ class Harness(unittest.TestCase):
             subprocess.run([sys.executable, "-m", "lm_eval", "--model", "local-completions", "--tasks", "capitals",
                             "--include_path", folder, "--output_path", str(out), "--model_args",
                             f"model=hbar-demo,base_url=http://127.0.0.1:{server.port}/v1/completions,"
-                            "tokenizer_backend=remote,num_concurrent=2"],
+                            "tokenizer_backend=remote,tokenized_requests=True,num_concurrent=2"],
                            check=True, timeout=600)
             result = json.loads(next(out.rglob("*.json")).read_text())
             self.assertEqual(result["results"]["capitals"]["acc,none"], 1.0)

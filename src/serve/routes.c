@@ -42,6 +42,7 @@ static const hb_route routes[] = {
     {"POST", "/v1/chat/completions", false, true, NULL, chat},
     {"POST", "/v1/completions", false, true, NULL, text},
     {"POST", "/v1/hbar/judge", false, true, NULL, hb_call_new_judgement},
+    {"GET", "/tokenizer_info", false, true, hb_answer_tokenizer, NULL},
     {"POST", "/tokenize", false, true, hb_answer_tokenize, NULL},
     {"POST", "/detokenize", false, true, hb_answer_detokenize, NULL},
     {"POST", "/apply-template", false, true, hb_answer_template, NULL},

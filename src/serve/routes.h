@@ -23,6 +23,7 @@ void hb_answer_props(hb_server *server, const char *body, size_t length, hb_repl
 void hb_answer_params(hb_server *server, const char *body, size_t length, hb_reply *reply);
 void hb_answer_metrics(hb_server *server, const char *body, size_t length, hb_reply *reply);
 void hb_answer_tokenize(hb_server *server, const char *body, size_t length, hb_reply *reply);
+void hb_answer_tokenizer(hb_server *server, const char *body, size_t length, hb_reply *reply);
 void hb_answer_detokenize(hb_server *server, const char *body, size_t length, hb_reply *reply);
 void hb_answer_template(hb_server *server, const char *body, size_t length, hb_reply *reply);
 

@@ -1,4 +1,5 @@
-/* Texts to tokens and back, in the forms of llama-server. */
+/* Texts to tokens and back, in the forms of llama-server and, as lm-evaluation-harness needs, of vLLM.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include "engine/engine.h"
@@ -29,6 +30,16 @@ static void write_tokens(hb_json *json, const hb_server *s, const int32_t *token
     hb_json_end(json);
 }
 
+/* vLLM's form has a prompt, in which special tokens are recognised. */
+static bool read_prompt(const hb_fields *f, const char **content, size_t *length, bool *special,
+                        bool *parse)
+{
+    if (!hb_field(f, "prompt")) return hb_field_refuse(f, "content", "is required");
+    *parse = true;
+    return hb_field_text(f, "prompt", content, length) &&
+           hb_field_bool(f, "add_special_tokens", special);
+}
+
 static bool tokenize(hb_server *s, const hb_fields *f, hb_json *json)
 {
     const char *content = NULL;
@@ -39,7 +50,7 @@ static bool tokenize(hb_server *s, const hb_fields *f, hb_json *json)
     if (!hb_field_text(f, "content", &content, &length) || !hb_field_bool(f, "add_special", &special) ||
         !hb_field_bool(f, "parse_special", &parse) || !hb_field_bool(f, "with_pieces", &pieces))
         return false;
-    if (!content) return hb_field_refuse(f, "content", "is required");
+    if (!content && !read_prompt(f, &content, &length, &special, &parse)) return false;
     if (hb_tokenize(s->model, content, length, special, parse, &tokens, &n, &err))
         return hb_refuse_error(f->problem, "content", &err);
     write_tokens(json, s, tokens, n, pieces);
@@ -71,6 +82,7 @@ static bool detokenize(hb_server *s, const hb_fields *f, hb_json *json)
     if (ok) {
         hb_json_row(json, NULL);
         hb_json_bytes(json, "content", text.length ? text.data : "", text.length);
+        hb_json_bytes(json, "prompt", text.length ? text.data : "", text.length);
         hb_json_end(json);
     }
     hb_buffer_free(&text);
@@ -94,6 +106,34 @@ static bool apply_template(hb_server *s, const hb_fields *f, hb_json *json)
     }
     hb_ask_free(&ask);
     return ok;
+}
+
+/* ---- /tokenizer_info ----------------------------------------------------------------------------- */
+
+static void write_special(hb_json *json, const hb_server *s, const char *name, int32_t token)
+{
+    size_t length;
+    if (token < 0) {
+        hb_json_null(json, name);
+        return;
+    }
+    const char *piece = hb_token_piece(s->model, token, &length);
+    hb_json_bytes(json, name, piece, length);
+}
+
+void hb_answer_tokenizer(hb_server *s, const char *body, size_t length, hb_reply *reply)
+{
+    const hb_text template = hb_model_chat_template(s->model);
+    hb_json json = {0};
+    (void)body;
+    (void)length;
+    hb_json_row(&json, NULL);
+    write_special(&json, s, "bos_token", hb_model_bos(s->model));
+    write_special(&json, s, "eos_token", hb_model_eos(s->model));
+    if (template.bytes) hb_json_bytes(&json, "chat_template", template.bytes, template.length);
+    else hb_json_null(&json, "chat_template");
+    hb_json_end(&json);
+    hb_reply_json(reply, 200, &json);
 }
 
 /* ---- All three ----------------------------------------------------------------------------------- */

@@ -58,6 +58,10 @@ class About(Shared):
         _, _, text = self.server.post("/detokenize", {"tokens": ids})
         self.assertEqual(text["content"].lstrip(), FRANCE)
         self.refused("/tokenize", {}, param="content")
+        info = self.server.get("/tokenizer_info")[2]
+        _, _, end = self.server.post("/tokenize", {"prompt": info["eos_token"], "add_special_tokens": False})
+        self.assertEqual(end["count"], 1)  # vLLM's form recognises special tokens
+        self.assertEqual(self.server.post("/detokenize", {"tokens": ids})[2]["prompt"], text["content"])
         self.refused("/tokenize", {"content": "a", "add_special": 1}, param="add_special")
         self.refused("/detokenize", {"tokens": [1 << 40]}, param="tokens")
         self.refused("/detokenize", {"tokens": "1"}, param="tokens")
