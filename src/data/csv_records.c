@@ -152,6 +152,7 @@ static void end_skipped_row(hb_csv *csv)
 {
     csv->skipping = false;
     csv->at_row_start = csv->row_ended = true;
+    if (!csv->has_header) return; /* the file is refused */
     bool one_line = csv->line - csv->row_line <= 1;
     if (csv->separator == '\t' && one_line && csv->raw.length < HB_RECORD_MAX) split_at_tabs(csv);
     else csv->reason = "a quote is out of place";
