@@ -196,6 +196,17 @@ static hb_status check_model(const hb_server_model *m, hb_error *err)
     return HB_OK;
 }
 
+/* The bytes of the longest token. */
+static size_t longest_token(const hb_model *model)
+{
+    size_t longest = 1, length;
+    for (int32_t i = 0; i < hb_model_get_info(model)->n_vocab; i++) {
+        hb_token_piece(model, i, &length);
+        if (length > longest) longest = length;
+    }
+    return longest;
+}
+
 static hb_status set_up(hb_server *s, const hb_server_model *m, hb_error *err)
 {
     hb_status status = hb_scheduler_open(m->session, &s->scheduler, err);
@@ -206,6 +217,7 @@ static hb_status set_up(hb_server *s, const hb_server_model *m, hb_error *err)
     s->served = *m;
     s->name = m->name ? m->name : hb_model_get_info(s->model)->name;
     s->positions = hb_scheduler_positions(s->scheduler);
+    s->most_bytes = longest_token(s->model) * (size_t)s->positions;
     s->created = (int64_t)time(NULL);
     snprintf(s->fingerprint, sizeof s->fingerprint, "hbar-%s", hb_version());
     if (m->params && !m->params->joint.n_features) hb_score_find(m->params->score, &s->score);

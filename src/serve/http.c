@@ -174,6 +174,7 @@ static enum MHD_Result start_call(exchange *x)
 {
     hb_problem problem;
     hb_call *c = x->route->call(x->server, x->body.data, x->body.length, &problem);
+    hb_buffer_free(&x->body);
     if (!c) return send_problem(x, &problem);
     if (!hb_call_submit(c, x->connection, x->client->fd, &problem)) {
         hb_call_release(c);

@@ -68,6 +68,24 @@ static bool check_prompt(const hb_server *s, const hb_ask_prompt *p, const char 
     return false;
 }
 
+/* Refuses a text that cannot fit before it is tokenized, which takes seconds for megabytes and keeps
+ * other connections waiting. */
+static bool check_bytes(const hb_server *s, size_t length, const char *param, hb_problem *problem)
+{
+    if (length <= s->most_bytes) return true;
+    hb_refuse(problem, param, "the prompt's %zu bytes do not fit the context of %d tokens", length,
+              s->positions);
+    problem->code = "context_length_exceeded";
+    return false;
+}
+
+static size_t message_bytes(const hb_ask *a)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < a->n_messages; i++) n += a->messages[i].length;
+    return n;
+}
+
 static bool prepare_prompts(hb_call *c, hb_problem *problem)
 {
     const hb_server *s = c->server;
@@ -75,6 +93,8 @@ static bool prepare_prompts(hb_call *c, hb_problem *problem)
     for (size_t i = 0; i < c->ask.n_prompts; i++) {
         hb_ask_prompt *p = &c->ask.prompts[i];
         hb_error err;
+        size_t length = c->ask.chat ? message_bytes(&c->ask) : p->length;
+        if (!check_bytes(s, length, param, problem)) return false;
         if (c->ask.chat &&
             !hb_prepare_chat(s, c->ask.messages, c->ask.n_messages, &p->tokens, NULL, &p->n, problem))
             return false;
@@ -231,7 +251,9 @@ bool hb_prepare_judgement(hb_call *c, const char *body, size_t length, hb_proble
     a->n_prompts = 1;
     if (!a->signals && hb_signal_set_parse("all", &a->signals, &err))
         return hb_refuse_error(problem, NULL, &err);
-    if (!set_monitor(c, problem)) return false;
+    if (!set_monitor(c, problem) ||
+        !check_bytes(c->server, j.n_prompt + j.n_response, "response", problem))
+        return false;
     if (hb_given_tokenize(c->server->model, j.chat ? c->server->served.chat : NULL, j.system, j.prompt,
                           j.n_prompt, j.response, j.n_response, &c->given, &err))
         return hb_refuse_error(problem, "response", &err);

@@ -39,6 +39,7 @@ struct hb_server {
     hb_server_model served;
     hb_score_id score; /* the calibrated score, unless it is a joint model */
     int32_t positions; /* as hb_scheduler_positions */
+    size_t most_bytes; /* of a prompt that may fit: tokens have at most so many bytes */
     const char *name;  /* of the model */
     char fingerprint[32];
     int64_t created;

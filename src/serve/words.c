@@ -6,6 +6,8 @@
 #include "serve/prepare.h"
 #include "serve/routes.h"
 
+#define TOKENIZE_BYTES (1 << 20) /* more would keep other connections waiting */
+
 /* ---- /tokenize ----------------------------------------------------------------------------------- */
 
 static void write_tokens(hb_json *json, const hb_server *s, const int32_t *tokens, size_t n,
@@ -51,6 +53,8 @@ static bool tokenize(hb_server *s, const hb_fields *f, hb_json *json)
         !hb_field_bool(f, "parse_special", &parse) || !hb_field_bool(f, "with_pieces", &pieces))
         return false;
     if (!content && !read_prompt(f, &content, &length, &special, &parse)) return false;
+    if (length > TOKENIZE_BYTES)
+        return hb_field_refuse(f, "content", "must have at most %d bytes", TOKENIZE_BYTES);
     if (hb_tokenize(s->model, content, length, special, parse, &tokens, &n, &err))
         return hb_refuse_error(f->problem, "content", &err);
     write_tokens(json, s, tokens, n, pieces);

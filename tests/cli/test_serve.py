@@ -299,6 +299,14 @@ class Answers(Shared):
                              says="context")
         self.assertEqual(error["code"], "context_length_exceeded")
         self.refused("/v1/completions", {"prompt": [99999999]}, param="prompt")
+        start = time.monotonic()
+        huge = "word " * 400000  # refused before it is tokenized
+        error = self.refused("/v1/completions", {"prompt": huge}, param="prompt", says="bytes")
+        self.assertEqual(error["code"], "context_length_exceeded")
+        self.refused(chat, {"messages": [{"role": "user", "content": huge}]}, param="messages", says="bytes")
+        self.refused("/v1/hbar/judge", {"prompt": huge, "response": "a"}, param="response", says="bytes")
+        self.refused("/tokenize", {"content": huge}, param="content", says="1048576")
+        self.assertLess(time.monotonic() - start, 5)
         self.refused(chat, {"messages": [{"role": "user", "content": "a"}], "response_format": {"type": "json_schema"}},
                      param="response_format.type")
 
