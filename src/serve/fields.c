@@ -4,12 +4,18 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/json_read.h"
 
 json_t *hb_fields_parse(const char *body, size_t length, hb_problem *problem)
 {
     json_error_t why;
-    json_t *root =
-        json_loadb(length ? body : "", length, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &why);
+    hb_error err;
+    json_t *root;
+    if (hb_json_load(length ? body : "", length, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &root, &why,
+                     &err)) {
+        hb_refuse_error(problem, NULL, &err);
+        return NULL;
+    }
     if (!root) {
         hb_refuse(problem, NULL, "the body is not valid JSON: line %d: %s", why.line, why.text);
         return NULL;

@@ -245,6 +245,7 @@ bool hb_prepare_judgement(hb_call *c, const char *body, size_t length, hb_proble
     *a = (hb_ask){.n = 1, .root = hb_fields_parse(body, length, problem)};
     const hb_fields f = {a->root, "", problem};
     if (!a->root || !read_judged(c, &f, &j) || !hb_ask_parse_risk(a, &f)) return false;
+    if (a->n_drawn) return hb_refuse(problem, "hbar.samples", "hbar.samples needs an answer to draw");
     a->mode = HB_RISK_FLAG;
     a->prompts = calloc(1, sizeof *a->prompts);
     if (!a->prompts) return hb_refuse_as(problem, 500, NULL, "out of memory");

@@ -286,6 +286,7 @@ class Answers(Shared):
                                                                 {"role": "assistant", "content": "Paris"}]})[2]
         self.assertEqual(chat["hbar"], judged["hbar"])
         self.refused("/v1/hbar/judge", {"prompt": "a"}, param="response")
+        self.refused("/v1/hbar/judge", {"prompt": "a", "response": "b", "hbar": {"samples": 2}}, param="hbar.samples")
         self.refused("/v1/hbar/judge", {"response": "a"}, param="prompt")
         self.refused("/v1/hbar/judge", {"prompt": "a", "response": ""}, param="response")
         self.refused("/v1/hbar/judge", {"messages": [{"role": "assistant", "content": "a"}], "response": "b"},
