@@ -187,4 +187,5 @@ def main():
           f"{median['slots'] / median['hbar']:.2f} times that")
 
 
-main()
+if __name__ == "__main__":
+    main()

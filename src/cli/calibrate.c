@@ -28,9 +28,12 @@ static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const hb_text
 static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pass2, const char *list)
 {
     hb_texts scores;
+    size_t place, i = 0;
     int code = cli_scores_of_run(command, list, NULL, &scores, &pass1->needed);
     if (!code) code = cli_pass2_check_scores(command, pass2, &scores);
     pass1->needs_p_yes = hb_texts_has(&scores, HB_SCORE_P_YES);
+    while (i < scores.n && !hb_measure_find(scores.list[i], &place)) i++;
+    if (i < scores.n) pass1->needed_measure = hb_measure_name(place);
     hb_texts_free(&scores);
     if (!code) code = cli_pass1_run(command, pass1);
     if (code) return code;
@@ -53,7 +56,8 @@ static int run(const cli_command *command, int argc, char **argv)
     cli_pass1_add(&options, &pass1);
     cli_begin_group(&options, CLI_GROUP_SCORES);
     cli_add_text(&options, "score", 's', "LIST", &score,
-                 "score to calibrate, SIGNAL or SIGNAL:AGGREGATION; of several, separated by commas, "
+                 "score to calibrate, SIGNAL or SIGNAL:AGGREGATION, or with --samples a measure; of "
+                 "several, separated by commas, "
                  "or all, the one with the highest AUROC")
         ->standard = "hbar_s; with --joint, all";
     cli_pass2_add(&options, &pass2);

@@ -267,6 +267,8 @@ typedef struct cli_monitor {
     bool cutoff_given;
     bool demo;                       /* the model is the demo's, which was not named */
     hb_params *params;               /* read from params_path */
+    bool draws;                      /* samples are drawn beside the answer */
+    const hb_scores *of_samples;     /* the measures over them; NULL: not known */
     hb_score_id score;               /* the calibrated score, unless it is a joint model */
     const hb_signal *watched_signal; /* the signal of --watch */
     hb_monitor monitor;
@@ -370,13 +372,66 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 #define CLI_PARAMS_DIR "calibrated_params" /* the folder that calibrate writes to by default */
 #define CLI_MAX_TOKENS 20                  /* default number of tokens generated per sample */
 
+/* --samples and the options of drawing them; and what is asked about answers (samples.c). */
+typedef struct cli_samples {
+    int32_t n, max_tokens; /* max_tokens 0: as the answer */
+    double temperature, top_p;
+    bool n_given, temperature_given, top_p_given, max_tokens_given;
+
+    /* Only in pass 1: */
+    int entailment; /* 1: a model judges it */
+    const char *judge_path, *ask, *questions_dir;
+    char *asks; /* the questions as hb_run_settings has them; NULL: none */
+    hb_questions *questions;
+    hb_model *judge;
+    hb_session *judge_session;
+    hb_chat *judge_chat;
+    char judge_sha256[65];
+} cli_samples;
+void cli_samples_add(cli_options *options, cli_samples *samples); /* sets the defaults in *samples */
+/* --entailment, --judge, --ask and --prompts. */
+void cli_samples_add_asking(cli_options *options, cli_samples *samples);
+/* Opens what the questions need, if there are any. The session is like `resources`. */
+hb_status cli_samples_open(cli_samples *samples, const hb_session_options *resources, hb_error *err);
+void cli_samples_close(cli_samples *samples);
+/* Refuses options of drawing without --samples. Returns an exit code. */
+int cli_samples_check(const cli_command *command, cli_samples *samples);
+/* Takes the options that are not given from a calibration's samples. */
+void cli_samples_take(cli_samples *samples, const hb_params *params);
+/* Samples beside a generated answer, and how far they agree with it (agreement.c). */
+typedef struct cli_agreement {
+    hb_sampled *answers; /* [1 + n], the first is the answer */
+    size_t *cluster;     /* [1 + n], as hb_cluster_samples has it */
+    size_t n_clusters;
+    int32_t n;
+    hb_scores *scores;
+} cli_agreement;
+/* Draws samples of the prompt of a generation, with its options. */
+hb_status cli_agreement_draw(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                             const hb_generate_options *engine, const cli_samples *samples,
+                             const hb_generation *generation, cli_agreement *agreement, hb_error *err);
+void cli_agreement_free(cli_agreement *agreement);
+/* Print the clusters with their shares: as messages, and as the member "samples". */
+void cli_agreement_print(const cli_agreement *agreement);
+void cli_agreement_write(hb_json *json, const cli_agreement *agreement);
+
+/* The calibrated score, or the first feature of the joint model, that is a measure and, if `asked`,
+ * needs a question to a model; NULL: none. */
+const char *cli_measure_needed(const hb_params *params, bool asked);
+/* Refuses options that do not give a measure what it needs. NULL: no measure is needed. Returns an exit
+ * code. */
+int cli_samples_check_measure(const cli_command *command, const cli_samples *samples,
+                              const char *measure);
+
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
     const char *model_path, *run_path, *output_dir, *name, *signal_list;
-    const char *demo_data;  /* the demo file used when no data are given */
-    hb_signal_set *signals; /* named by signal_list */
-    hb_signal_set *needed;  /* signals that the command requires; NULL: none */
-    bool needs_p_yes;       /* whether it requires P(Yes), which only judgements have */
+    const char *demo_data;      /* the demo file used when no data are given */
+    hb_signal_set *signals;     /* named by signal_list */
+    hb_signal_set *needed;      /* signals that the command requires; NULL: none */
+    bool needs_p_yes;           /* whether it requires P(Yes), which only judgements have */
+    const char *needed_measure; /* a measure that it requires; NULL: none */
+    cli_samples samples;
     uint64_t n_samples, seed, kv_mem;
     int32_t max_tokens, n_sequences;
     hb_session_options resources; /* as given */

@@ -11,6 +11,7 @@ static const char *const formats[] = {"csv", "jsonl", NULL};
 typedef struct exporting {
     const char *run_path;
     int format;
+    bool generations;
     cli_grading grading;
 } exporting;
 
@@ -188,6 +189,20 @@ static bool print_sample(form form, const hb_run *run, const hb_run_sample *s,
     return print_row(&r);
 }
 
+static bool print_generation(form form, const hb_run_generation *g)
+{
+    row r = {.form = form};
+    if (form == FORM_JSON) hb_json_row(&r.json, NULL);
+    put_whole(&r, "index", true, (int64_t)g->index);
+    put_whole(&r, "k", true, g->k);
+    put_text(&r, "text", g->text);
+    put_real(&r, "log_prob", g->log_prob);
+    put_whole(&r, "n_tokens", true, g->n_tokens);
+    put_whole(&r, "n_measured", true, g->n_measured);
+    put_text(&r, "finish", hb_finish_name(g->finish));
+    return print_row(&r);
+}
+
 /* ---- Runs --------------------------------------------------------------------------------------- */
 
 typedef struct writing {
@@ -202,6 +217,23 @@ static hb_status write_sample(void *user, const hb_run_sample *sample)
     writing *w = user;
     w->failed = !print_sample(w->form, w->run, sample, w->grading);
     return w->failed ? HB_ERR_IO : HB_OK;
+}
+
+static hb_status write_generation(void *user, const hb_run_generation *generation)
+{
+    writing *w = user;
+    w->failed = !print_generation(w->form, generation);
+    return w->failed ? HB_ERR_IO : HB_OK;
+}
+
+static int write_generations(const exporting *e, hb_run *run)
+{
+    hb_error err;
+    writing w = {.run = run, .form = e->format == 0 ? FORM_CSV : FORM_JSON};
+    const hb_run_generation none = {.text = ""};
+    if (w.form == FORM_CSV && !print_generation(FORM_HEADER, &none)) return CLI_FAILED;
+    if (!hb_run_each_generation(run, write_generation, &w, &err)) return CLI_DONE;
+    return w.failed ? CLI_FAILED : cli_fail(&err);
 }
 
 static int write_run(const exporting *e, hb_run *run)
@@ -228,11 +260,13 @@ static int run(const cli_command *command, int argc, char **argv)
     int code;
     cli_add_text(&options, "run", 'r', "FILE", &e.run_path, "the run")->required = true;
     cli_add_choice(&options, "format", 0, NULL, &e.format, formats, "format of the output");
+    cli_add_flag(&options, "generations", 0, &e.generations,
+                 "write the samples drawn beside the answers (hbar score --samples) instead");
     cli_grading_add(&options, &e.grading);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!cli_grading_check(command, &e.grading, &code)) return code;
     if (hb_run_open(e.run_path, &run, &err)) return cli_fail(&err);
-    code = write_run(&e, run);
+    code = e.generations ? write_generations(&e, run) : write_run(&e, run);
     hb_run_close(run);
     return code;
 }

@@ -20,6 +20,8 @@ typedef struct generate_options {
     cli_list stops;
     cli_chat chat;
     cli_monitor watch;
+    cli_samples samples;
+    cli_agreement agreement; /* set if samples.n */
     hb_generate_options engine;
 } generate_options;
 
@@ -64,6 +66,7 @@ static void add_options(cli_options *options, generate_options *o)
     cli_add_text(options, "on-halt", 0, "TEXT", &o->on_halt,
                  "print TEXT in place of the rest after a halt");
     add_generation_options(options, o);
+    cli_samples_add(options, &o->samples);
     cli_add_session(options, &o->resources);
     cli_begin_group(options, CLI_GROUP_OUTPUT);
     cli_add_text(options, "trajectory", 0, "FILE", &o->trajectory_path,
@@ -76,7 +79,7 @@ static void add_options(cli_options *options, generate_options *o)
 /* Green, yellow or red, depending on how close P_fail is to the cutoff. */
 static const char *colour_of(const stream *s, double p_fail)
 {
-    double share = p_fail / fmin(s->cutoff, 1);
+    double share = isnan(p_fail) ? 0 : p_fail / fmin(s->cutoff, 1);
     return share < 0.34 ? "\033[32m" : share < 0.67 ? "\033[33m" : "\033[31m";
 }
 
@@ -135,6 +138,7 @@ static int print_result(const generate_options *o, const hb_generation *g)
     hb_json_text(&json, "on_halt", g->finish == HB_FINISH_HALTED ? o->on_halt : NULL);
     cli_write_verdict(&json, &o->watch, g);
     cli_write_scores(&json, g);
+    if (o->agreement.n) cli_agreement_write(&json, &o->agreement);
     cli_write_monitor(&json, &o->watch);
     hb_json_number(&json, "prompt_seconds", g->prompt_seconds);
     hb_json_number(&json, "decode_seconds", g->decode_seconds);
@@ -145,11 +149,16 @@ static int print_result(const generate_options *o, const hb_generation *g)
     return cli_print_json(&json);
 }
 
+/* The watched signal's score by its usual aggregation. */
+static double value_of_watched(const hb_monitor *m, const hb_generation *g)
+{
+    const hb_score_id usual = {m->watched, hb_signal_usual(m->watched)};
+    return hb_scores_get(g->scores, hb_score_tail(usual, m->direction));
+}
+
 static void print_summary(const generate_options *o, const hb_generation *g)
 {
     const hb_monitor *m = &o->watch.monitor;
-    const hb_score_id usual = {m->watched, hb_signal_usual(m->watched)};
-    double whole = hb_scores_get(g->scores, hb_score_tail(usual, m->direction));
     cli_verdict v;
     bool halted = g->finish == HB_FINISH_HALTED;
     if (halted && (!o->quiet || !o->halt_exit_given)) {
@@ -158,9 +167,12 @@ static void print_summary(const generate_options *o, const hb_generation *g)
         cli_message("halted at step %d: %s", g->last.step, why);
     }
     if (o->quiet) return;
-    if (!halted)
+    if (!halted && !m->watched && !m->joint)
+        cli_message("%s: %d tokens", hb_finish_name(g->finish), g->n_tokens);
+    else if (!halted)
         cli_message("%s: %d tokens, %s %.4f", hb_finish_name(g->finish), g->n_tokens,
-                    cli_watched_name(m), m->joint ? g->last.watched : whole);
+                    cli_watched_name(m), m->joint ? g->last.watched : value_of_watched(m, g));
+    if (o->agreement.n) cli_agreement_print(&o->agreement);
     if (cli_monitor_judge(&o->watch, g, &v))
         cli_message("the answer is %srisky: %s %.4f, tau %.4f, P_fail %.4f", v.risky ? "" : "not ",
                     o->watch.params->score, v.value, m->tau, v.p_fail);
@@ -231,7 +243,7 @@ static int write_trajectory(FILE *file, const char *path, const hb_generation *g
 
 /* ---- Running ------------------------------------------------------------------------------------- */
 
-static hb_status generate_from(const generate_options *o, hb_session *session, const hb_buffer *prompt,
+static hb_status generate_from(generate_options *o, hb_session *session, const hb_buffer *prompt,
                                hb_generation *g, hb_error *err)
 {
     int32_t *tokens;
@@ -240,6 +252,11 @@ static hb_status generate_from(const generate_options *o, hb_session *session, c
                                       prompt->data, prompt->length, &tokens, &n, err);
     if (status) return status;
     status = hb_generate_tokens(session, tokens, n, &o->engine, g, err);
+    if (!status && o->samples.n && g->finish != HB_FINISH_CANCELLED && g->n_steps) {
+        status = cli_agreement_draw(session, tokens, n, &o->engine, &o->samples, g, &o->agreement, err);
+        o->watch.of_samples = o->agreement.scores;
+        if (status) hb_generation_free(g);
+    }
     free(tokens);
     return status;
 }
@@ -280,6 +297,9 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     return code;
 }
 
+/* The most samples that are evaluated together. */
+#define MAX_TOGETHER 64
+
 static int open_and_generate(const cli_command *command, generate_options *o, const hb_buffer *prompt)
 {
     hb_model *model = NULL;
@@ -293,9 +313,12 @@ static int open_and_generate(const cli_command *command, generate_options *o, co
     else if (!o->quiet) cli_chat_warn(&o->chat, model, prompt);
     if (!code)
         code = cli_monitor_open(command, &o->watch, model, &o->chat, o->resources.exact, o->quiet);
-    if (!code && hb_session_open(model, &o->resources, &session, &err)) code = cli_fail(&err);
+    hb_session_options resources = o->resources;
+    if (o->samples.n) resources.n_sequences = o->samples.n < MAX_TOGETHER ? o->samples.n : MAX_TOGETHER;
+    if (!code && hb_session_open(model, &resources, &session, &err)) code = cli_fail(&err);
     if (!code && o->trajectory_path && !(trajectory = open_trajectory(o))) code = CLI_FAILED;
     if (!code) code = generate(o, session, prompt, trajectory);
+    cli_agreement_free(&o->agreement);
     hb_session_close(session);
     cli_chat_close(&o->chat);
     hb_model_close(model);
@@ -311,7 +334,8 @@ static int check_usage(const cli_command *command, generate_options *o)
     o->engine.stops = o->stops.texts;
     o->engine.n_stops = o->stops.n;
     if (cli_monitor_check(command, &o->watch, &code)) cli_chat_check(command, &o->chat, &code);
-    return code;
+    o->watch.draws = o->samples.n > 0;
+    return code ? code : cli_samples_check(command, &o->samples);
 }
 
 static int run(const cli_command *command, int argc, char **argv)
@@ -343,7 +367,8 @@ const cli_command cli_generate = {
                "each token, and halts before a risky one: by the halt of the parameters or, without "
                "one, by --cutoff. Why it halted is printed even with --quiet, unless --halt-exit tells "
                "it by the exit code. On a terminal, P_fail colours the tokens "
-               "green, yellow or red; NO_COLOR=1 switches that off. --json prints the text, tokens, "
+               "green, yellow or red; NO_COLOR=1 switches that off. --samples also shows how far "
+               "samples agree with the answer. --json prints the text, tokens, "
                "reason for ending, scores and trajectory.",
     .run = run,
 };

@@ -1,4 +1,5 @@
 /* How an answer is watched: the options, the parameters, and the results as JSON. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,7 +44,15 @@ bool cli_monitor_check(const cli_command *command, cli_monitor *w, int *code)
     hb_error err;
     hb_signal_set *set = NULL;
     *code = CLI_DONE;
+    size_t place;
     if (!w->watched) return true;
+    if (hb_measure_find(w->watched, &place)) {
+        *code = cli_usage(command,
+                          "--watch: %s compares several samples of the whole answer, so it "
+                          "cannot halt",
+                          w->watched);
+        return false;
+    }
     if (hb_signal_set_parse(w->watched, &set, &err))
         *code = cli_usage(command, "--watch: %s", err.message);
     else if (hb_signal_set_count(set) > 1)
@@ -80,6 +89,23 @@ static void check_params(const cli_monitor *w, const hb_model_info *model, const
                     p->exact ? "with" : "without");
 }
 
+/* Refuses parameters of a score that is not known while an answer is generated. */
+static int refuse_score(const cli_monitor *w)
+{
+    const hb_params *p = w->params;
+    const char *measure = cli_measure_needed(p, true), *why = "hbar does not measure";
+    if (measure) {
+        why = "needs a question to a model, which only calibrate, score and validate ask";
+    } else if ((measure = cli_measure_needed(p, false)) != NULL) {
+        why = "compares several samples of the whole answer, so it cannot halt";
+    } else if (strcmp(p->score, HB_SCORE_P_YES) == 0) {
+        why = "only judgements of responses have";
+    }
+    cli_message("%s: calibrated on the score '%s', which %s", w->params_path,
+                measure ? measure : p->score, why);
+    return CLI_FAILED;
+}
+
 /* Takes the halt, unless an option overrides it. */
 static void take_halt(cli_monitor *w, bool quiet)
 {
@@ -108,15 +134,13 @@ static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *ch
     if (hb_params_load(w->params_path, &w->params, &err)) return cli_fail(&err);
     const hb_params *p = w->params;
     hb_score_find("hbar_s", &w->score);
-    if (!p->joint.n_features && !hb_score_find(p->score, &w->score)) {
-        bool judged = strcmp(p->score, HB_SCORE_P_YES) == 0;
-        cli_message("%s: calibrated on the score '%s', which %s", w->params_path, p->score,
-                    judged ? "only judgements of responses have" : "hbar does not measure");
-        return CLI_FAILED;
-    }
+    bool known = p->joint.n_features || hb_score_find(p->score, &w->score);
+    bool by_samples = cli_measure_needed(p, false), asked = cli_measure_needed(p, true);
+    if ((!known && !by_samples) || (by_samples && !w->draws) || asked) return refuse_score(w);
     if (!quiet) check_params(w, hb_model_get_info(model), chat, exact);
     m->watched = w->score.signal;
-    if (p->joint.n_features && !w->watched) m->joint = &p->joint;
+    if (by_samples) m->watched = NULL; /* the score is known only after the answer */
+    else if (p->joint.n_features && !w->watched) m->joint = &p->joint;
     m->tau = p->tau;
     m->lambda = p->lambda;
     m->alpha = p->alpha;
@@ -162,15 +186,38 @@ void cli_monitor_close(cli_monitor *w)
 
 const char *cli_watched_name(const hb_monitor *m)
 {
-    return m->joint ? "joint" : hb_signal_name(m->watched);
+    return m->joint ? "joint" : m->watched ? hb_signal_name(m->watched) : "none";
+}
+
+/* The value of one of the parameters' scores, by the name of its tail. NaN if it is not known. */
+static double value_of(const cli_monitor *w, const hb_generation *g, const char *name)
+{
+    double value = hb_scores_value(g->scores, name);
+    return isnan(value) ? hb_scores_value(w->of_samples, name) : value;
+}
+
+/* The value of a calibrated score that has measures over samples. */
+static double value_by_samples(const cli_monitor *w, const hb_generation *g)
+{
+    const hb_joint *joint = &w->params->joint;
+    double *values, log_odds;
+    if (!joint->n_features) return value_of(w, g, w->params->score);
+    values = calloc(joint->n_features, sizeof *values);
+    if (!values) return NAN;
+    for (size_t i = 0; i < joint->n_features; i++) values[i] = value_of(w, g, joint->features[i].score);
+    log_odds = hb_joint_log_odds(joint, values);
+    free(values);
+    return log_odds;
 }
 
 bool cli_monitor_judge(const cli_monitor *w, const hb_generation *g, cli_verdict *v)
 {
     const hb_monitor *m = &w->monitor;
     if (!w->params || w->watched || g->n_steps == 0) return false;
-    v->value =
-        m->joint ? g->last.watched : hb_scores_get(g->scores, hb_score_tail(w->score, m->direction));
+    if (cli_measure_needed(w->params, false)) v->value = value_by_samples(w, g);
+    else if (m->joint) v->value = g->last.watched;
+    else v->value = hb_scores_get(g->scores, hb_score_tail(w->score, m->direction));
+    if (isnan(v->value)) return false;
     v->p_fail = hb_p_fail_by(m->map, v->value, m->tau, m->lambda, m->direction);
     v->risky = hb_is_flagged(v->value, m->tau, m->direction);
     return true;

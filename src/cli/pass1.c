@@ -72,6 +72,9 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     cli_begin_group(options, CLI_GROUP_GENERATION);
     cli_add_int(options, "max-tokens", 0, "N", &p->max_tokens, 1, 1 << 24,
                 "generate at most N tokens for a sample; given responses are evaluated whole");
+    cli_samples_add(options, &p->samples);
+    cli_samples_add_asking(options, &p->samples);
+    cli_begin_group(options, CLI_GROUP_RESOURCES);
     add_resource_options(options, p);
     cli_begin_group(options, CLI_GROUP_OUTPUT);
     cli_add_text(options, "output-dir", 'o', "DIR", &p->output_dir, "directory to write to");
@@ -86,12 +89,18 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
-    int length = signals ? asprintf(&identity, "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %d %s",
-                                    HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
-                                    (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha,
-                                    signals, s->chat ? s->chat : "", s->answer_lines, s->abstain_sha256,
-                                    s->no_prompts, s->no_steps, s->exact, s->system ? s->system : "")
-                         : -1;
+    int length =
+        signals
+            ? asprintf(
+                  &identity,
+                  "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %d %d %.17g %.17g %d %s %s %s %s",
+                  HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
+                  (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha, signals,
+                  s->chat ? s->chat : "", s->answer_lines, s->abstain_sha256, s->no_prompts,
+                  s->no_steps, s->exact, s->samples, s->sample_temperature, s->sample_top_p,
+                  s->sample_max_tokens, s->asks ? s->asks : "", s->judge_sha256 ? s->judge_sha256 : "",
+                  s->questions_sha256 ? s->questions_sha256 : "", s->system ? s->system : "")
+            : -1;
     free(signals);
     if (length < 0) return NULL;
     hb_sha256 hash;
@@ -103,6 +112,22 @@ static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
     }
     free(identity);
     return ok ? path : NULL;
+}
+
+/* Sets how samples are drawn, and what is asked about them. */
+static void set_samples(const cli_samples *samples, int32_t max_tokens, hb_run_settings *s)
+{
+    if (samples->n) {
+        s->samples = samples->n;
+        s->sample_temperature = samples->temperature;
+        s->sample_top_p = samples->top_p;
+        s->sample_max_tokens = samples->max_tokens ? samples->max_tokens : max_tokens;
+    }
+    if (samples->asks) {
+        s->asks = samples->asks;
+        s->judge_sha256 = samples->judge_sha256;
+        s->questions_sha256 = hb_questions_sha256(samples->questions);
+    }
 }
 
 static hb_status open_run(cli_pass1 *p, hb_error *err)
@@ -136,6 +161,7 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .no_prompts = p->no_prompts,
                          .no_steps = p->no_steps,
                          .exact = p->resources.exact};
+    set_samples(&p->samples, p->max_tokens, &s);
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
         if (status) return status;
@@ -204,6 +230,7 @@ static hb_status open_all(cli_pass1 *p, hb_error *err)
     p->data.strict = p->strict;
     hb_status status = open_data(p, err);
     if (!status) status = hb_session_open(p->model, &o, &p->session, err);
+    if (!status) status = cli_samples_open(&p->samples, &o, err);
     if (!status) status = open_run(p, err);
     return status;
 }
@@ -245,6 +272,10 @@ static void report(const cli_pass1 *p)
         cli_message("warning: %llu prompts spell control tokens, which are taken as plain text; see "
                     "--parse-special",
                     (unsigned long long)p->work.literal);
+    if (p->work.unstated)
+        cli_message("warning: %llu answers to the question for a probability have no number and count "
+                    "as 0.5",
+                    (unsigned long long)p->work.unstated);
     if (c->skipped + c->failed) {
         cli_message("the first sample without scores:");
         hb_run_each(p->run, show_reason, NULL, NULL);
@@ -283,6 +314,8 @@ static int take_embedded(const cli_command *command, cli_pass1 *p)
 int cli_pass1_run(const cli_command *command, cli_pass1 *p)
 {
     int code = check_usage(command, p);
+    if (!code) code = cli_samples_check(command, &p->samples);
+    if (!code) code = cli_samples_check_measure(command, &p->samples, p->needed_measure);
     p->grading.shown = p->data.shots > 0;
     if (!code && !cli_grading_check(command, &p->grading, &code)) return code;
     if (!code && !cli_chat_check(command, &p->chat, &code)) return code;
@@ -299,7 +332,10 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
                           .user = p,
                           .work = &p->work,
                           .chat = p->chat.chat,
-                          .abstains = p->grading.abstains};
+                          .abstains = p->grading.abstains,
+                          .questions = p->samples.questions,
+                          .judge = p->samples.judge_session,
+                          .judge_chat = p->samples.judge_chat};
     cli_catch_interrupts();
     cli_progress_start(&p->progress, p->quiet);
     hb_status status = hb_score(p->session, p->dataset, p->run, &o, &err);
@@ -319,6 +355,7 @@ void cli_pass1_close(cli_pass1 *p)
 {
     cli_grading_close(&p->grading);
     hb_run_close(p->run);
+    cli_samples_close(&p->samples);
     hb_dataset_close(p->dataset);
     hb_session_close(p->session);
     cli_chat_close(&p->chat);

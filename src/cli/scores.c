@@ -46,14 +46,21 @@ static bool add_scores(const char *item, size_t length, const hb_run *run, hb_te
     return ok;
 }
 
-/* Adds the run's score of that name if it is not the score of a signal; before there is a run, P(Yes).
- */
+/* Whether runs may have a score of that name beside those of signals. */
+static bool is_other(const char *name)
+{
+    size_t place;
+    return strcmp(name, HB_SCORE_P_YES) == 0 || hb_measure_find(name, &place);
+}
+
+/* Adds the run's score of that name if it is not the score of a signal; before there is a run, any
+ * score that a run may have. */
 static bool add_other(const char *item, size_t length, const hb_run *run, hb_texts *scores,
                       size_t *found)
 {
     char *name = strndup(item, length);
     bool ok = name != NULL;
-    if (ok && !*found && (run ? hb_run_has_score(run, name) : strcmp(name, HB_SCORE_P_YES) == 0))
+    if (ok && !*found && (run ? hb_run_has_score(run, name) : is_other(name)))
         ++*found, ok = hb_texts_add_once(scores, name);
     free(name);
     return ok;
@@ -117,8 +124,8 @@ static bool add_columns(const char *item, size_t length, const hb_texts *columns
             ok = known && (!holds(columns, id, known) || hb_texts_add_once(scores, known));
             free(known);
         }
-        if (ok && length == strlen("all") && hb_texts_has(columns, HB_SCORE_P_YES))
-            ok = hb_texts_add_once(scores, HB_SCORE_P_YES);
+        for (size_t i = 0; ok && length == strlen("all") && i < columns->n; i++)
+            if (is_other(columns->list[i])) ok = hb_texts_add_once(scores, columns->list[i]);
     }
     free(name);
     return ok;

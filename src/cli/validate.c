@@ -15,6 +15,24 @@ typedef struct validating {
     hb_validation_source source; /* origin of the scores */
 } validating;
 
+/* What is not given is taken from the parameters. */
+static void explain_samples(cli_options *options)
+{
+    cli_explain(options, "samples",
+                "also draw N samples of each prompt, and measure how far they agree with the answer",
+                "as calibrated");
+    cli_explain(options, "sample-temperature", "temperature of these samples", "as calibrated");
+    cli_explain(options, "sample-top-p",
+                "draw them from the fewest tokens whose probabilities reach P together",
+                "as calibrated");
+    cli_explain(options, "sample-max-tokens", "generate at most N tokens for each of them",
+                "as calibrated");
+    cli_explain(options, "ask",
+                "ask the model about its answer: p_true, verbalised and, with --samples, "
+                "self_assessment, selfcheck; or all",
+                "as calibrated");
+}
+
 static void add_options(cli_options *options, validating *v)
 {
     cli_pass1_add(options, &v->pass1);
@@ -38,6 +56,7 @@ static void add_options(cli_options *options, validating *v)
                 "as calibrated");
     cli_explain(options, "exact",
                 "do not round activations to 8 bits; parameters calibrated so require it", NULL);
+    explain_samples(options);
     cli_explain(options, "run", "a run to validate; with --model and --data, where to keep samples",
                 "DIR/NAME_run_HASH.db");
     cli_begin_group(options, CLI_GROUP_DATA);
@@ -176,6 +195,22 @@ static void check_exact(const validating *v)
                     here ? "with" : "without", here ? "without" : "with");
 }
 
+/* Measures over samples depend on their number and on how they are drawn. */
+static void check_samples(const validating *v)
+{
+    const hb_run_settings *here = hb_run_get_settings(v->run);
+    const hb_params *there = v->params;
+    if (!there->samples || !here->samples) return;
+    if (here->samples != there->samples)
+        cli_message("warning: prompts have %d samples each, but those of the calibration had %d",
+                    here->samples, there->samples);
+    else if (here->sample_temperature != there->sample_temperature ||
+             here->sample_top_p != there->sample_top_p ||
+             here->sample_max_tokens != there->sample_max_tokens)
+        cli_message("warning: samples were drawn with another temperature, top-p or limit of tokens "
+                    "than those of the calibration");
+}
+
 /* Writes a rule with its limit and the treatment of abstentions, where these are not the defaults. */
 static void describe(const hb_grading *g, char *text, size_t size)
 {
@@ -223,6 +258,9 @@ static void take_settings(validating *v)
     if (!v->pass1.max_tokens) v->pass1.max_tokens = v->params->max_tokens;
     if (!v->pass1.max_tokens) v->pass1.max_tokens = CLI_MAX_TOKENS;
     if (v->params->exact) v->pass1.resources.exact = true;
+    cli_samples_take(&v->pass1.samples, v->params);
+    v->pass1.needed_measure = cli_measure_needed(v->params, true);
+    if (!v->pass1.needed_measure) v->pass1.needed_measure = cli_measure_needed(v->params, false);
     if (v->params->is_graded) cli_grading_take(&v->pass1.grading, &v->params->grading);
 }
 
@@ -277,6 +315,7 @@ static int open_split(const cli_command *command, validating *v)
     v->source.n_abstained = v->pass1.counts.abstained;
     check_tokens(v);
     check_exact(v);
+    check_samples(v);
     check_grading(v);
     if (!v->pass1.quiet) check_halt(v);
     cli_grading_advise(v->run, v->source.scores, v->source.grading, v->pass1.quiet);

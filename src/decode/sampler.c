@@ -141,6 +141,36 @@ static int32_t cut_first(ranking *r, int32_t n, double top_p, float best, double
     return end;
 }
 
+/* Chooses by the share u of all weights. The sum of all is known within a relative error, so the
+ * ranking is walked until the sum of its weights is certainly above the share. Returns -1 if the error
+ * leaves two tokens possible. */
+static int32_t choose_within(ranking *r, double u, double total, double error, float best, double scale)
+{
+    double sum = 0, low = u * total * (1 - error), high = u * total * (1 + error);
+    for (int32_t i = 0; i < r->n; i++) {
+        sum += weight(ranked(r, i), best, scale);
+        if (sum > high) return ranked(r, i)->id;
+        if (sum >= low) return -1;
+    }
+    return -1;
+}
+
+/* Relative error of the sums of hb_distribution_gather, with much to spare. */
+#define GATHER_ERROR 1e-4
+
+/* Chooses from the whole vocabulary: the same token as after sorting it, in most cases without. */
+static int32_t choose_from_all(ranking *r, double u, const float *logits, float best, double scale)
+{
+    hb_distribution d;
+    double total = 0;
+    int32_t chosen = -1;
+    if (scale == 1 && hb_distribution_gather(logits, (size_t)r->n, &d))
+        chosen = choose_within(r, u, d.exps, GATHER_ERROR, best, scale);
+    if (chosen >= 0) return chosen;
+    for (int32_t i = 0; i < r->n; i++) total += weight(&r->list[i], best, scale);
+    return choose_within(r, u, total, 4 * DBL_EPSILON * r->n, best, scale);
+}
+
 int32_t hb_sampler_choose(hb_sampler *sampler, const float *logits, int32_t n_vocab,
                           hb_candidate *candidates)
 {
@@ -151,13 +181,15 @@ int32_t hb_sampler_choose(hb_sampler *sampler, const float *logits, int32_t n_vo
         return best;
     }
     int32_t n = o->top_k > 0 && o->top_k < n_vocab ? o->top_k : n_vocab;
-    bool by_share = n == n_vocab && o->top_p < 1;
-    ranking r = rank(logits, n_vocab, by_share ? 1 : n, candidates);
-    double scale = 1 / o->temperature, kept;
+    bool all = n == n_vocab, by_share = all && o->top_p < 1;
+    ranking r = rank(logits, n_vocab, all ? 1 : n, candidates);
+    double scale = 1 / o->temperature, u = hb_rng_unit(&sampler->rng), kept;
     float best = ranked(&r, 0)->logit;
+    int32_t chosen = all && !by_share ? choose_from_all(&r, u, logits, best, scale) : -1;
+    if (chosen >= 0) return chosen;
     int32_t end = by_share ? cut_to_share(&r, o->top_p, best, scale, &kept)
                            : cut_first(&r, n, o->top_p, best, scale, &kept);
-    double left = hb_rng_unit(&sampler->rng) * kept;
+    double left = u * kept;
     for (int32_t i = 0; i < end; i++) {
         const hb_candidate *c = ranked(&r, i);
         left -= weight(c, best, scale);

@@ -126,6 +126,8 @@ typedef struct measure {
     double (*function)(const reading *r, hb_similarity by);
     hb_similarity by; /* HB_N_SIMILARITIES: of no similarity */
     hb_direction risky;
+    const char *question; /* a question that gives the value; NULL: `function` gives it */
+    bool of_answer;       /* of the answer alone */
 } measure;
 
 #define HIGH       HB_DIRECTION_HIGH
@@ -148,38 +150,49 @@ typedef struct measure {
 #define COCOAPPL "surprise per token times dissimilarity to the samples"
 
 static const measure measures[] = {
-    {"n_distinct", DISTINCT, n_distinct, MATCH, HIGH},
-    {"discrete_semantic_entropy", DISCRETE, discrete_entropy, MATCH, HIGH},
-    {"semantic_entropy", SEMANTIC, semantic_entropy, MATCH, HIGH},
-    {"semantic_entropy_mc", SAMPLED, semantic_entropy_mc, MATCH, HIGH},
-    {"lexical_similarity", "mean ROUGE-L of the pairs of samples", lexical_similarity, ROUGE, LOW},
-    {"eigv", EIGV, eigv, JACCARD, HIGH},
-    {"eigv:rouge", EIGV, eigv, ROUGE, HIGH},
-    {"deg", DEG, deg, JACCARD, HIGH},
-    {"deg:rouge", DEG, deg, ROUGE, HIGH},
-    {"deg:match", DEG, deg, MATCH, HIGH},
-    {"ecc", ECC, ecc, JACCARD, HIGH},
-    {"ecc:rouge", ECC, ecc, ROUGE, HIGH},
-    {"consistency", "share of samples that agree with the answer", consistency, MATCH, LOW},
-    {"consistency:rouge", AGREES, consistency, ROUGE, LOW},
-    {"cocoa", COCOA, cocoa, ROUGE, HIGH},
-    {"cocoa:match", COCOA, cocoa, MATCH, HIGH},
-    {"cocoa_ppl", COCOAPPL, cocoa_ppl, ROUGE, HIGH},
-    {"cocoa_ppl:match", COCOAPPL, cocoa_ppl, MATCH, HIGH},
-    {"predictive_entropy", "mean surprise of the samples", predictive_entropy, NONE, HIGH},
-    {"normalised_entropy", "mean surprise per token of the samples", normalised_entropy, NONE, HIGH},
-    {"selfcheck_ngram", "mean surprise of the answer's words", self_check_mean, NONE, HIGH},
-    {"selfcheck_ngram_max", "largest surprise in a sentence", self_check_max, NONE, HIGH},
-    {"n_distinct:entailment", DISTINCT, n_distinct, ENTAILMENT, HIGH},
-    {"discrete_semantic_entropy:entailment", DISCRETE, discrete_entropy, ENTAILMENT, HIGH},
-    {"semantic_entropy:entailment", SEMANTIC, semantic_entropy, ENTAILMENT, HIGH},
-    {"semantic_entropy_mc:entailment", SAMPLED, semantic_entropy_mc, ENTAILMENT, HIGH},
-    {"eigv:entailment", EIGV, eigv, ENTAILMENT, HIGH},
-    {"deg:entailment", DEG, deg, ENTAILMENT, HIGH},
-    {"ecc:entailment", ECC, ecc, ENTAILMENT, HIGH},
-    {"consistency:entailment", AGREES, consistency, ENTAILMENT, LOW},
-    {"cocoa:entailment", COCOA, cocoa, ENTAILMENT, HIGH},
-    {"cocoa_ppl:entailment", COCOAPPL, cocoa_ppl, ENTAILMENT, HIGH},
+    {"n_distinct", DISTINCT, n_distinct, MATCH, HIGH, NULL, false},
+    {"discrete_semantic_entropy", DISCRETE, discrete_entropy, MATCH, HIGH, NULL, false},
+    {"semantic_entropy", SEMANTIC, semantic_entropy, MATCH, HIGH, NULL, false},
+    {"semantic_entropy_mc", SAMPLED, semantic_entropy_mc, MATCH, HIGH, NULL, false},
+    {"lexical_similarity", "mean ROUGE-L of the pairs of samples", lexical_similarity, ROUGE, LOW, NULL,
+     false},
+    {"eigv", EIGV, eigv, JACCARD, HIGH, NULL, false},
+    {"eigv:rouge", EIGV, eigv, ROUGE, HIGH, NULL, false},
+    {"deg", DEG, deg, JACCARD, HIGH, NULL, false},
+    {"deg:rouge", DEG, deg, ROUGE, HIGH, NULL, false},
+    {"deg:match", DEG, deg, MATCH, HIGH, NULL, false},
+    {"ecc", ECC, ecc, JACCARD, HIGH, NULL, false},
+    {"ecc:rouge", ECC, ecc, ROUGE, HIGH, NULL, false},
+    {"consistency", "share of samples that agree with the answer", consistency, MATCH, LOW, NULL,
+     false},
+    {"consistency:rouge", AGREES, consistency, ROUGE, LOW, NULL, false},
+    {"cocoa", COCOA, cocoa, ROUGE, HIGH, NULL, false},
+    {"cocoa:match", COCOA, cocoa, MATCH, HIGH, NULL, false},
+    {"cocoa_ppl", COCOAPPL, cocoa_ppl, ROUGE, HIGH, NULL, false},
+    {"cocoa_ppl:match", COCOAPPL, cocoa_ppl, MATCH, HIGH, NULL, false},
+    {"predictive_entropy", "mean surprise of the samples", predictive_entropy, NONE, HIGH, NULL, false},
+    {"normalised_entropy", "mean surprise per token of the samples", normalised_entropy, NONE, HIGH,
+     NULL, false},
+    {"selfcheck_ngram", "mean surprise of the answer's words", self_check_mean, NONE, HIGH, NULL,
+     false},
+    {"selfcheck_ngram_max", "largest surprise in a sentence", self_check_max, NONE, HIGH, NULL, false},
+    {"n_distinct:entailment", DISTINCT, n_distinct, ENTAILMENT, HIGH, NULL, false},
+    {"discrete_semantic_entropy:entailment", DISCRETE, discrete_entropy, ENTAILMENT, HIGH, NULL, false},
+    {"semantic_entropy:entailment", SEMANTIC, semantic_entropy, ENTAILMENT, HIGH, NULL, false},
+    {"semantic_entropy_mc:entailment", SAMPLED, semantic_entropy_mc, ENTAILMENT, HIGH, NULL, false},
+    {"eigv:entailment", EIGV, eigv, ENTAILMENT, HIGH, NULL, false},
+    {"deg:entailment", DEG, deg, ENTAILMENT, HIGH, NULL, false},
+    {"ecc:entailment", ECC, ecc, ENTAILMENT, HIGH, NULL, false},
+    {"consistency:entailment", AGREES, consistency, ENTAILMENT, LOW, NULL, false},
+    {"cocoa:entailment", COCOA, cocoa, ENTAILMENT, HIGH, NULL, false},
+    {"cocoa_ppl:entailment", COCOAPPL, cocoa_ppl, ENTAILMENT, HIGH, NULL, false},
+    {"p_true", "P(True) of the answer", NULL, NONE, LOW, "p_true", true},
+    {"p_true_ideas", "P(True) of the answer beside the samples", NULL, NONE, LOW, "p_true", false},
+    {"verbalised", "the probability that the model states", NULL, NONE, LOW, "verbalised", true},
+    {"self_assessment", "probability of choosing the answer's cluster", NULL, NONE, LOW,
+     "self_assessment", false},
+    {"selfcheck_prompt", "share of sentences that samples do not support", NULL, NONE, HIGH,
+     "selfcheck", false},
 };
 #define N_MEASURES (sizeof measures / sizeof *measures)
 
@@ -198,9 +211,15 @@ hb_direction hb_measure_risky(size_t i)
     return i < N_MEASURES ? measures[i].risky : HB_DIRECTION_AUTO;
 }
 
-bool hb_measure_needs_entailment(size_t i)
+const char *hb_measure_question(size_t i)
 {
-    return i < N_MEASURES && measures[i].by == HB_SIMILARITY_ENTAILMENT;
+    if (i >= N_MEASURES) return NULL;
+    return measures[i].by == HB_SIMILARITY_ENTAILMENT ? "entailment" : measures[i].question;
+}
+
+bool hb_measure_needs_samples(size_t i)
+{
+    return i < N_MEASURES && !measures[i].of_answer;
 }
 
 bool hb_measure_find(const char *name, size_t *i)
@@ -284,7 +303,7 @@ static hb_status make_scores(const reading *r, hb_scores **scores, hb_error *err
     double values[N_MEASURES];
     size_t n = 0;
     for (size_t i = 0; i < N_MEASURES; i++) {
-        if (hb_measure_needs_entailment(i) && !r->entailment) continue;
+        if (!measures[i].function || (measures[i].by == ENTAILMENT && !r->entailment)) continue;
         names[n] = measures[i].name;
         values[n++] = measures[i].function(r, measures[i].by);
     }

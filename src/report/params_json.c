@@ -56,6 +56,14 @@ static void add_run_settings(hb_json *j, const hb_run_settings *run)
     hb_json_text_or_null(j, "system", run->system);
     hb_json_text_or_null(j, "read_as", run->read_as);
     hb_json_bool(j, "exact", run->exact);
+    if (run->asks && *run->asks) hb_json_text(j, "asks", run->asks);
+    if (!run->samples) return;
+    hb_json_object(j, "samples");
+    hb_json_whole(j, "n", run->samples);
+    hb_json_number(j, "temperature", run->sample_temperature);
+    hb_json_number(j, "top_p", run->sample_top_p);
+    hb_json_whole(j, "max_tokens", run->sample_max_tokens);
+    hb_json_end(j);
 }
 
 static void add_settings(hb_json *j, const hb_params_source *source, const hb_sweep_options *sweep)

@@ -307,6 +307,31 @@ static hb_status load_score(const loading *l, const json_t *root, hb_params *p)
     return status ? status : load_joint(l, json_object_get(root, "joint"), p, &p->joint);
 }
 
+static bool is_count(const json_t *value, json_int_t most)
+{
+    return json_is_integer(value) && json_integer_value(value) >= 1 &&
+           json_integer_value(value) <= most;
+}
+
+/* Loads how samples were drawn beside the answers; missing if none were. */
+static hb_status load_samples(const loading *l, const json_t *samples, hb_params *p)
+{
+    static const char parent[] = "settings.samples";
+    const json_t *n = json_object_get(samples, "n"), *limit = json_object_get(samples, "max_tokens");
+    if (!samples) return HB_OK;
+    if (!is_count(n, 1000)) return bad_field(l, parent, "n", "a whole number from 1 to 1000");
+    if (!is_count(limit, 1 << 24)) return bad_field(l, parent, "max_tokens", "at least 1");
+    p->samples = (int32_t)json_integer_value(n);
+    p->sample_max_tokens = (int32_t)json_integer_value(limit);
+    p->sample_temperature = number_or_nan(samples, "temperature");
+    p->sample_top_p = number_or_nan(samples, "top_p");
+    if (!(p->sample_temperature > 0 && p->sample_temperature <= 100))
+        return bad_field(l, parent, "temperature", "above 0 and at most 100");
+    if (!(p->sample_top_p > 0 && p->sample_top_p <= 1))
+        return bad_field(l, parent, "top_p", "above 0 and at most 1");
+    return HB_OK;
+}
+
 static hb_status load_settings(const loading *l, const json_t *settings, hb_params *p)
 {
     p->alpha = number_or_nan(settings, "alpha");
@@ -316,7 +341,9 @@ static hb_status load_settings(const loading *l, const json_t *settings, hb_para
     p->knows_exact = json_is_boolean(exact);
     p->exact = json_is_true(exact);
     if (!hash_text(text_of(settings, "system"), p->system_sha256)) return hb_fail_memory(l->err);
-    hb_status status = load_text(l, settings, "settings", "chat", &p->chat);
+    hb_status status = load_samples(l, json_object_get(settings, "samples"), p);
+    if (!status) status = load_text(l, settings, "settings", "asks", &p->asks);
+    if (!status) status = load_text(l, settings, "settings", "chat", &p->chat);
     if (status || !json_object_get(settings, "read_as")) return status;
     return load_text(l, settings, "settings", "read_as", &p->read_as);
 }
@@ -571,6 +598,7 @@ void hb_params_free(hb_params *params)
     free(params->model_architecture);
     free(params->chat);
     free(params->read_as);
+    free(params->asks);
     free(params->abstain_sha256);
     hb_map_free(&params->map);
     hb_joint_free(&params->joint);

@@ -1,10 +1,8 @@
-/* The tokens by which a model begins to say Yes or No. */
+/* The tokens by which a model begins to say Yes or No, True or False, or a letter. */
 #include <stdlib.h>
 #include <string.h>
 #include "engine/engine.h"
 #include "score/scorer.h"
-
-#define N_FORMS 6
 
 static bool has(const hb_word_tokens *word, int32_t token)
 {
@@ -18,12 +16,12 @@ static void add(hb_word_tokens *word, int32_t token)
     if (word->n < HB_P_YES_TOKENS && !has(word, token)) word->list[word->n++] = token;
 }
 
-/* Finds the tokens that begin a word in any of its forms, and those that are the whole word. */
-static hb_status find_tokens(const hb_model *model, const char *const forms[N_FORMS],
+/* Adds the tokens that begin these forms of a word, and those that are a whole form. */
+static hb_status find_tokens(const hb_model *model, const char *const *forms, size_t n_forms,
                              hb_word_tokens *begin, hb_word_tokens *whole, hb_error *err)
 {
     hb_status status = HB_OK;
-    for (int i = 0; i < N_FORMS && !status; i++) {
+    for (size_t i = 0; i < n_forms && !status; i++) {
         const hb_text_span span = {strlen(forms[i]), false};
         int32_t *tokens;
         size_t n;
@@ -45,13 +43,15 @@ static hb_word_tokens without(const hb_word_tokens *word, const hb_word_tokens *
     return own;
 }
 
-hb_status hb_p_yes_open(const hb_model *model, hb_p_yes *p, hb_error *err)
+#define N_FORMS 6
+
+/* Makes a signal that compares two words, each in its forms. */
+static hb_status open_words(const hb_model *model, const char *const yes[N_FORMS],
+                            const char *const no[N_FORMS], hb_p_yes *p, hb_error *err)
 {
-    static const char *const yes[N_FORMS] = {"Yes", "yes", "YES", " Yes", " yes", " YES"};
-    static const char *const no[N_FORMS] = {"No", "no", "NO", " No", " no", " NO"};
     hb_word_tokens begin[2] = {0}, whole[2] = {0};
-    hb_status status = find_tokens(model, yes, &begin[0], &whole[0], err);
-    if (!status) status = find_tokens(model, no, &begin[1], &whole[1], err);
+    hb_status status = find_tokens(model, yes, N_FORMS, &begin[0], &whole[0], err);
+    if (!status) status = find_tokens(model, no, N_FORMS, &begin[1], &whole[1], err);
     if (status) return status;
     if (!whole[0].n || !whole[1].n) {
         whole[0] = without(&begin[0], &begin[1]);
@@ -59,4 +59,31 @@ hb_status hb_p_yes_open(const hb_model *model, hb_p_yes *p, hb_error *err)
     }
     hb_p_yes_init(p, &whole[0], &whole[1]);
     return HB_OK;
+}
+
+hb_status hb_p_yes_open(const hb_model *model, hb_p_yes *p, hb_error *err)
+{
+    static const char *const yes[N_FORMS] = {"Yes", "yes", "YES", " Yes", " yes", " YES"};
+    static const char *const no[N_FORMS] = {"No", "no", "NO", " No", " no", " NO"};
+    return open_words(model, yes, no, p, err);
+}
+
+hb_status hb_p_true_open(const hb_model *model, hb_p_yes *p, hb_error *err)
+{
+    static const char *const yes[N_FORMS] = {"True", "true", "TRUE", " True", " true", " TRUE"};
+    static const char *const no[N_FORMS] = {"False", "false", "FALSE", " False", " false", " FALSE"};
+    return open_words(model, yes, no, p, err);
+}
+
+hb_status hb_p_letter_open(const hb_model *model, int letter, int n, hb_p_yes *p, hb_error *err)
+{
+    hb_word_tokens begin = {0}, own = {0}, others = {0};
+    hb_status status = HB_OK;
+    for (int i = 0; i < n && !status; i++) {
+        const char spaced[] = {' ', (char)('A' + i), '\0'};
+        const char *const forms[] = {spaced + 1, spaced};
+        status = find_tokens(model, forms, 2, &begin, i == letter ? &own : &others, err);
+    }
+    if (!status) hb_p_yes_init(p, &own, &others);
+    return status;
 }

@@ -20,6 +20,14 @@ void hb_scoring_free(hb_scoring *sample)
     free(sample->characters);
     hb_buffer_free(&sample->values);
     hb_buffer_free(&sample->raw);
+    for (int32_t k = 0; k < sample->n_drawn; k++) hb_buffer_free(&sample->drawn[k].raw);
+    for (int32_t k = 0; sample->sampled && k <= sample->n_drawn; k++)
+        free((char *)(uintptr_t)sample->sampled[k].text);
+    free(sample->sampled);
+    free(sample->question);
+    free(sample->asked.entailment);
+    free(sample->drawn);
+    hb_scores_free(sample->outcome.scores);
     free(sample);
 }
 
@@ -83,13 +91,18 @@ static const char *text_of(hb_scorer *s, const hb_scoring *sample)
     return ok ? s->text.data : NULL;
 }
 
+hb_answer hb_find_answer(const hb_scorer *s, const hb_scoring *sample, const char *text)
+{
+    int32_t lines = sample->answers && !sample->response ? s->settings->answer_lines : HB_ALL_LINES;
+    return hb_answer_find(text, strlen(text), lines);
+}
+
 /* The overlap of the answer with its context. The answer is the graded part of the text or, for a
  * sample with a label, all of the text after reasoning. */
-static hb_status find_overlap(const hb_scoring *sample, const char *text, int32_t lines,
+static hb_status find_overlap(const hb_scorer *s, const hb_scoring *sample, const char *text,
                               double *overlap, hb_error *err)
 {
-    const hb_answer a =
-        hb_answer_find(text, strlen(text), sample->answers && !sample->response ? lines : HB_ALL_LINES);
+    const hb_answer a = hb_find_answer(s, sample, text);
     return hb_word_overlap(text + a.start, a.end - a.start, sample->context, overlap, err);
 }
 
@@ -99,38 +112,48 @@ static bool keeps_steps(const hb_scoring *sample)
     return sample->spans || !sample->scorer->settings->no_steps;
 }
 
-static hb_status add_tokens(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o, hb_error *err)
+static hb_status add_tokens(hb_scorer *s, const hb_scoring *sample, hb_error *err)
 {
     hb_run_tokens tokens = sample->tokens;
     tokens.index = sample->index;
-    tokens.n = o->n_steps;
+    tokens.n = sample->outcome.n_steps;
     tokens.values = (const float *)(const void *)sample->values.data;
     return hb_run_add_tokens(s->run, &tokens, err);
 }
 
-static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o,
-                               hb_error *err)
+/* The row of a sample with scores. */
+static hb_status make_row(hb_scorer *s, hb_scoring *sample, hb_run_sample *row, hb_error *err)
 {
+    const hb_outcome *o = &sample->outcome;
     const char *text = text_of(s, sample);
     if (!text) return hb_fail_memory(err);
-    hb_run_sample row = {.status = HB_SAMPLE_SCORED,
-                         .text = text,
-                         .finish = o->finish,
-                         .scores = o->scores,
-                         .overlap = NAN,
-                         .n_tokens = o->n_tokens,
-                         .prompt_seconds = o->prompt_seconds,
-                         .decode_seconds = o->decode_seconds};
+    *row = (hb_run_sample){.status = HB_SAMPLE_SCORED,
+                           .text = text,
+                           .finish = o->finish,
+                           .overlap = NAN,
+                           .n_tokens = o->n_tokens,
+                           .prompt_seconds = o->prompt_seconds,
+                           .decode_seconds = o->decode_seconds};
     int32_t lines = s->settings->answer_lines;
     const hb_grading how = {.answer_lines = !lines && sample->response ? HB_ALL_LINES : lines,
                             .abstains = s->options->abstains};
     hb_status status = HB_OK;
     if (sample->answers)
-        status = hb_grade_answer(row.text, (const char *const *)sample->answers, sample->n_answers,
-                                 &how, &row.grade, err);
-    if (!status && sample->context) status = find_overlap(sample, text, lines, &row.overlap, err);
+        status = hb_grade_answer(row->text, (const char *const *)sample->answers, sample->n_answers,
+                                 &how, &row->grade, err);
+    if (!status && sample->context) status = find_overlap(s, sample, text, &row->overlap, err);
+    if (!status) status = hb_measure_drawn(s, sample, err);
+    row->scores = o->scores;
+    return status;
+}
+
+static hb_status record_scores(hb_scorer *s, hb_scoring *sample, hb_error *err)
+{
+    hb_run_sample row;
+    hb_status status = make_row(s, sample, &row, err);
     if (!status) status = add(s, sample, &row, err);
-    if (!status && keeps_steps(sample)) status = add_tokens(s, sample, o, err);
+    if (!status && keeps_steps(sample)) status = add_tokens(s, sample, err);
+    if (!status) status = hb_record_generations(s, sample, err);
     if (status) return status;
     if (sample->answers) s->counts.graded++;
     if (row.grade.abstained) s->counts.abstained++;
@@ -139,22 +162,51 @@ static hb_status record_scores(hb_scorer *s, const hb_scoring *sample, const hb_
 }
 
 /* Records how a sample ended. A cancelled sample is not recorded, so that the run can be continued. Any
- * error but a numeric one ends the call without recording the sample, too. */
-static hb_status record_end(hb_scorer *s, const hb_scoring *sample, const hb_outcome *o, hb_error *err)
+ * error but a numeric one, and a question that is too long, ends the call without recording the sample,
+ * too. */
+static hb_status record_end(hb_scorer *s, hb_scoring *sample, hb_error *err)
 {
-    if (o->error && o->error->status == HB_ERR_NUMERIC)
-        return hb_record_reason(s, sample, HB_SAMPLE_FAILED, o->error->message, err);
-    if (o->error) return hb_fail(err, o->error->status, "%s", o->error->message);
-    return o->finish == HB_FINISH_CANCELLED ? HB_OK : record_scores(s, sample, o, err);
+    if (sample->failed == HB_ERR_NUMERIC || (sample->is_asked && sample->failed == HB_ERR_CONTEXT))
+        return hb_record_reason(s, sample, HB_SAMPLE_FAILED, sample->why.message, err);
+    if (sample->failed) return hb_fail(err, sample->failed, "%s", sample->why.message);
+    return sample->cancelled ? HB_OK : record_scores(s, sample, err);
+}
+
+/* Goes on when the answer and its samples are known: collects them, and asks about them. */
+static void go_on(hb_scorer *s, hb_scoring *sample)
+{
+    const char *text = text_of(s, sample);
+    hb_status status = text ? HB_OK : hb_fail_memory(&sample->why);
+    sample->is_asked = true;
+    if (!status) status = hb_collect_answers(s, sample, text, &sample->why);
+    if (!status) status = hb_ask(s, sample, &sample->why);
+    sample->failed = status;
+}
+
+void hb_end_part(hb_scoring *sample, hb_outcome *outcome)
+{
+    hb_scorer *s = sample->scorer;
+    if (outcome->error && !sample->failed) {
+        sample->failed = outcome->error->status;
+        sample->why = *outcome->error;
+    }
+    if (!outcome->error && outcome->finish == HB_FINISH_CANCELLED) sample->cancelled = true;
+    if (--sample->n_open > 0) return;
+    bool whole = !sample->failed && !sample->cancelled && !s->failed;
+    if (whole && !sample->is_asked && (sample->n_drawn || s->asks)) go_on(s, sample);
+    if (sample->n_open > 0) return;
+    if (!s->failed) s->failed = record_end(s, sample, &s->why);
+    hb_scoring_free(sample);
 }
 
 /* Keeps a step's values of the run's signals, which come first. */
 static hb_status keep_step(hb_scoring *sample, const hb_step *step, hb_error *err)
 {
-    size_t n = hb_signal_set_count(sample->scorer->settings->signals);
+    const hb_signal_set *kept = sample->scorer->settings->signals;
+    size_t n = hb_signal_set_count(kept);
     bool ok = true;
     for (size_t i = 0; i < n && ok; i++) {
-        const float value = hb_running_round(step->values[i]);
+        const float value = hb_running_round(hb_step_value(step, hb_signal_set_at(kept, i)));
         ok = hb_buffer_add(&sample->values, &value, sizeof value);
     }
     return ok ? HB_OK : hb_fail_memory(err);
@@ -163,12 +215,12 @@ static hb_status keep_step(hb_scoring *sample, const hb_step *step, hb_error *er
 hb_status hb_record_event(void *user, const hb_event *event, hb_error *err)
 {
     hb_scoring *sample = user;
-    hb_scorer *s = sample->scorer;
     if (event->kind == HB_EVENT_STEP)
         return keeps_steps(sample) ? keep_step(sample, event->step, err) : HB_OK;
     if (event->kind == HB_EVENT_TOKEN)
         return hb_buffer_add(&sample->raw, event->bytes, event->length) ? HB_OK : hb_fail_memory(err);
-    if (!s->failed) s->failed = record_end(s, sample, event->outcome, &s->why);
-    hb_scoring_free(sample);
+    sample->outcome = *event->outcome;
+    event->outcome->scores = NULL; /* kept */
+    hb_end_part(sample, event->outcome);
     return HB_OK;
 }

@@ -37,6 +37,7 @@ static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
         .scorer = s, .index = sample->index, .label = sample->label, .id = strdup(sample->id)};
     bool ok = c->id;
     memcpy(c->prompt_sha256, sample->prompt_sha256, sizeof c->prompt_sha256);
+    if (s->asks) ok = (c->question = strdup(sample->prompt)) && ok;
     if (!s->settings->no_prompts) ok = (c->prompt = strdup(sample->prompt)) && ok;
     if (sample->response) ok = (c->response = strdup(sample->response)) && ok;
     if (sample->context) ok = (c->context = strdup(sample->context)) && ok;
@@ -53,7 +54,8 @@ static hb_scoring *copy_sample(hb_scorer *s, const hb_sample *sample)
     return NULL;
 }
 
-static hb_status add_request(hb_scorer *s, hb_scoring *sample, const hb_given *given, hb_error *err)
+/* Adds the request for the sample's answer. */
+static hb_status add_answer(hb_scorer *s, hb_scoring *sample, const hb_given *given, hb_error *err)
 {
     const hb_generate_options o = hb_generate_defaults();
     const int32_t lines = s->settings->answer_lines ? s->settings->answer_lines : 1;
@@ -72,13 +74,33 @@ static hb_status add_request(hb_scorer *s, hb_scoring *sample, const hb_given *g
                     .user = sample};
     r.monitor.watched = NULL; /* nothing halts */
     r.monitor.alpha = s->settings->alpha;
-    r.monitor.signals = s->with_p_yes ? s->with_p_yes : s->settings->signals;
+    r.monitor.signals = s->measured;
     if (sample->response) {
         r.given = given->tokens + given->n_prompt;
         r.n_given = given->n_answer;
         r.max_tokens = (int32_t)given->n_answer;
     }
     return hb_scheduler_add(s->scheduler, &r, &number, err);
+}
+
+/* Adds the sample's requests. *added becomes whether one was added, which then owns the sample. */
+static hb_status add_requests(hb_scorer *s, hb_scoring *sample, const hb_given *given, bool *added,
+                              hb_error *err)
+{
+    sample->n_open = 1;
+    hb_status status = add_answer(s, sample, given, err);
+    *added = !status;
+    if (status || !s->settings->samples) return status;
+    return hb_draw(s, sample, given->tokens, given->n_prompt, err);
+}
+
+/* The most positions that the sample needs after the prompt. */
+static size_t positions_after(const hb_scorer *s, const hb_scoring *sample, const hb_given *given)
+{
+    const hb_run_settings *r = s->settings;
+    size_t n = sample->response ? given->n_answer : (size_t)r->max_tokens;
+    if (r->samples && (size_t)r->sample_max_tokens > n) n = (size_t)r->sample_max_tokens;
+    return n - 1;
 }
 
 static hb_status tokenize(hb_scorer *s, const hb_sample *sample, hb_given *given, hb_error *err)
@@ -104,7 +126,7 @@ static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const hb_sample 
     if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
     if (status) return hb_record_reason(s, sample, HB_SAMPLE_FAILED, why.message, err);
     size_t n = given.n_prompt, room = (size_t)s->settings->n_ctx;
-    size_t after = (sample->response ? given.n_answer : (size_t)s->settings->max_tokens) - 1;
+    size_t after = positions_after(s, sample, &given);
     sample->n_prompt = n;
     if (n == 0) {
         status = hb_record_reason(s, sample, HB_SAMPLE_FAILED, "the prompt is empty", err);
@@ -119,8 +141,7 @@ static hb_status begin_sample(hb_scorer *s, hb_scoring *sample, const hb_sample 
     } else {
         sample->tokens.characters = sample->characters = given.characters;
         given.characters = NULL;
-        status = add_request(s, sample, &given, err);
-        *added = !status;
+        status = add_requests(s, sample, &given, added, err);
     }
     hb_given_free(&given);
     return status;
@@ -147,6 +168,8 @@ static hb_status refill(hb_scorer *s, hb_error *err)
 {
     hb_status status = HB_OK;
     if (hb_scheduler_n_waiting(s->scheduler) > MAX_WAITING / 2) return HB_OK;
+    if (s->judge.scheduler && hb_scheduler_n_waiting(s->judge.scheduler) > MAX_WAITING / 2)
+        return HB_OK;
     while (!status && !s->exhausted && hb_scheduler_n_waiting(s->scheduler) < MAX_WAITING) {
         hb_sample sample;
         bool found, has = true;
@@ -163,13 +186,21 @@ static hb_status refill(hb_scorer *s, hb_error *err)
     return status;
 }
 
+/* Whether a sample is unfinished, or a question about one. */
+static bool is_busy(const hb_scorer *s)
+{
+    return hb_scheduler_is_busy(s->scheduler) ||
+           (s->judge.scheduler && hb_scheduler_is_busy(s->judge.scheduler));
+}
+
 static hb_status score_all(hb_scorer *s, hb_error *err)
 {
     hb_status status = hb_run_count(s->run, &s->counts, err);
-    while (!status && (!s->exhausted || hb_scheduler_is_busy(s->scheduler))) {
+    while (!status && (!s->exhausted || is_busy(s))) {
         status = refill(s, err);
         if (!status && is_cancelled(s)) status = hb_fail(err, HB_ERR_CANCELLED, "interrupted");
         if (!status) status = hb_scheduler_step(s->scheduler, err);
+        if (!status && s->judge.scheduler) status = hb_scheduler_step(s->judge.scheduler, err);
         if (!status && s->failed) status = hb_fail(err, s->failed, "%s", s->why.message);
         if (!status) status = hb_run_commit(s->run, err);
     }
@@ -194,13 +225,68 @@ static hb_status find_chat(hb_scorer *s, hb_chat **own, hb_error *err)
     return status;
 }
 
-/* Adds P(Yes) to the signals to measure if the run keeps it. */
-static hb_status add_p_yes(hb_scorer *s, hb_error *err)
+/* Lists the signals to measure: those of the run, P(Yes) if the run keeps it, and what measures over
+ * samples need. */
+static hb_status list_signals(hb_scorer *s, hb_error *err)
 {
-    if (!hb_run_has_score(s->run, HB_SCORE_P_YES)) return HB_OK;
-    hb_status status = hb_p_yes_open(s->model, &s->p_yes, err);
-    if (!status) status = hb_signal_set_copy(s->settings->signals, &s->with_p_yes, err);
-    return status ? status : hb_signal_set_add(s->with_p_yes, &s->p_yes.signal, err);
+    bool has_p_yes = hb_run_has_score(s->run, HB_SCORE_P_YES);
+    hb_status status = hb_signal_set_copy(s->settings->signals, &s->measured, err);
+    if (!status && has_p_yes) status = hb_p_yes_open(s->model, &s->p_yes, err);
+    if (!status && has_p_yes) status = hb_signal_set_add(s->measured, &s->p_yes.signal, err);
+    if (status || !s->settings->samples) return status;
+    const hb_signal *log_prob = hb_signal_find(HB_LOG_PROB);
+    status = hb_signal_set_add(s->measured, log_prob, err);
+    if (!status) status = hb_signal_set_new(&s->of_samples, err);
+    return status ? status : hb_signal_set_add(s->of_samples, log_prob, err);
+}
+
+static hb_status check_session(hb_session *session, const hb_dataset *dataset,
+                               const hb_run_settings *settings, hb_error *err)
+{
+    if (hb_session_n_ctx(session) == settings->n_ctx &&
+        hb_session_is_exact(session) == (settings->exact != 0) &&
+        hb_dataset_get_info(dataset)->n_selected == settings->n_samples)
+        return HB_OK;
+    return hb_fail(err, HB_ERR_ARGUMENT,
+                   "the session's context or exactness or the dataset's number of samples differs "
+                   "from the run's settings");
+}
+
+/* Checks the questions, and prepares the models that they are put to. */
+static hb_status open_asked(hb_scorer *s, hb_error *err)
+{
+    const hb_score_options *o = s->options;
+    hb_status status = hb_asks_parse(s->settings->asks, &s->asks, err);
+    if (status || !s->asks) return status;
+    if ((s->asks & HB_ASKS_OF_SAMPLES) && s->settings->samples < 1)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the run's questions need samples");
+    if (!o->questions || strcmp(hb_questions_sha256(o->questions), s->settings->questions_sha256) != 0)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the questions differ from those of the run's settings");
+    if (!o->judge != !(s->settings->judge_sha256 && *s->settings->judge_sha256))
+        return hb_fail(err, HB_ERR_ARGUMENT, "the run's settings name another judge");
+    s->self = (hb_asked_model){.model = s->model, .chat = s->chat, .scheduler = s->scheduler};
+    status = hb_asked_model_open(&s->self, err);
+    if (status || !o->judge) return status;
+    s->judge = (hb_asked_model){.model = hb_session_model(o->judge), .chat = o->judge_chat};
+    status = hb_scheduler_open(o->judge, &s->judge.scheduler, err);
+    return status ? status : hb_asked_model_open(&s->judge, err);
+}
+
+/* Scores all samples, with the scheduler open. */
+static hb_status open_and_score(hb_scorer *s, hb_error *err)
+{
+    hb_status status = open_asked(s, err);
+    if (!status) status = score_all(s, err);
+    hb_scheduler_work work = hb_scheduler_get_work(s->scheduler), judge = {0};
+    if (s->judge.scheduler) judge = hb_scheduler_get_work(s->judge.scheduler);
+    if (s->options->work)
+        *s->options->work = (hb_score_work){work.evaluated + judge.evaluated,
+                                            work.shared + judge.shared, s->literal, s->unstated};
+    hb_scheduler_close(s->judge.scheduler);
+    hb_scheduler_close(s->scheduler);
+    hb_asked_model_close(&s->judge);
+    hb_asked_model_close(&s->self);
+    return status;
 }
 
 hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
@@ -208,29 +294,21 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
 {
     const hb_score_options defaults = hb_score_defaults();
     const hb_run_settings *settings = hb_run_get_settings(run);
-    if (hb_session_n_ctx(session) != settings->n_ctx ||
-        hb_session_is_exact(session) != (settings->exact != 0) ||
-        hb_dataset_get_info(dataset)->n_selected != settings->n_samples)
-        return hb_fail(err, HB_ERR_ARGUMENT,
-                       "the session's context or exactness or the dataset's number of samples differs "
-                       "from the run's settings");
+    hb_status status = check_session(session, dataset, settings, err);
+    if (status) return status;
     hb_scorer s = {.model = hb_session_model(session),
                    .dataset = dataset,
                    .run = run,
                    .settings = settings,
                    .options = options ? options : &defaults};
     hb_chat *own = NULL;
-    hb_status status = find_chat(&s, &own, err);
-    if (!status) status = add_p_yes(&s, err);
+    status = find_chat(&s, &own, err);
+    if (!status) status = list_signals(&s, err);
     if (!status) status = hb_scheduler_open(session, &s.scheduler, err);
-    if (!status) {
-        status = score_all(&s, err);
-        const hb_scheduler_work work = hb_scheduler_get_work(s.scheduler);
-        if (s.options->work) *s.options->work = (hb_score_work){work.evaluated, work.shared, s.literal};
-        hb_scheduler_close(s.scheduler);
-    }
+    if (!status) status = open_and_score(&s, err);
     hb_chat_close(own);
-    hb_signal_set_free(s.with_p_yes);
+    hb_signal_set_free(s.measured);
+    hb_signal_set_free(s.of_samples);
     hb_buffer_free(&s.text);
     return status;
 }

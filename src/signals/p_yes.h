@@ -4,7 +4,7 @@
 
 #include "signals/signal.h"
 
-#define HB_P_YES_TOKENS 8 /* for one word, at most */
+#define HB_P_YES_TOKENS 48 /* for one word, at most */
 
 /* The tokens that begin a word. */
 typedef struct hb_word_tokens {

@@ -137,6 +137,20 @@ hb_status hb_scores_of_names(const char *const *names, size_t n, hb_scores **sco
     return ok ? HB_OK : hb_fail_memory(err);
 }
 
+hb_status hb_scores_join(const hb_scores *a, const hb_scores *b, hb_scores **both, hb_error *err)
+{
+    hb_scores *s = make_scores(a->n + b->n);
+    bool ok = s && hb_buffer_add(&s->text, a->text.data, a->text.length) &&
+              hb_buffer_add(&s->text, b->text.data, b->text.length);
+    for (size_t i = 0; ok && i < a->n + b->n; i++, s->n++) {
+        s->names[i] = i < a->n ? a->names[i] : a->text.length + b->names[i - a->n];
+        s->values[i] = i < a->n ? a->values[i] : b->values[i - a->n];
+    }
+    if (ok) *both = s;
+    else hb_scores_free(s);
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
 void hb_scores_set(hb_scores *scores, size_t i, double value)
 {
     scores->values[i] = value;

@@ -15,6 +15,9 @@ hb_status hb_scores_of_set(const hb_signal_set *set, hb_scores **scores, hb_erro
 /* Makes scores with these names [n], which are copied. All values are NaN. */
 hb_status hb_scores_of_names(const char *const *names, size_t n, hb_scores **scores, hb_error *err);
 
+/* Makes scores with the names and values of both. */
+hb_status hb_scores_join(const hb_scores *a, const hb_scores *b, hb_scores **both, hb_error *err);
+
 void hb_scores_set(hb_scores *scores, size_t i, double value);
 
 /* Finds the index of a score by its name; the long form ("perplexity:last") works, too. False if it is

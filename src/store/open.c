@@ -161,6 +161,7 @@ static hb_status create_run(hb_run *run, const hb_run_settings *settings, hb_err
     if (!status) status = hb_run_read_settings(run, err);
     if (!status) status = hb_run_create_scores(run, err);
     if (!status) status = hb_run_create_tokens(run, err);
+    if (!status) status = hb_run_create_generations(run, err);
     return status ? status : hb_run_execute(run, "COMMIT;", err);
 }
 
@@ -219,10 +220,20 @@ static hb_status check_place(const char *path, hb_error *err)
     return ok ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
 }
 
+/* Settings of samples mean nothing in a run without samples. */
+static hb_run_settings without_samples(hb_run_settings settings)
+{
+    settings.samples = settings.sample_max_tokens = 0;
+    settings.sample_temperature = settings.sample_top_p = 0;
+    return settings;
+}
+
 hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run, hb_error *err)
 {
+    const hb_run_settings plain = without_samples(*settings);
     hb_status status = check_place(path, err);
     if (status) return status;
+    if (settings->samples < 1) settings = &plain;
     hb_run *r = new_run(path);
     if (!r) return hb_fail_memory(err);
     status = open_db(r, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
@@ -251,6 +262,7 @@ void hb_run_close(hb_run *run)
     sqlite3_finalize(run->add);
     sqlite3_finalize(run->add_scores);
     sqlite3_finalize(run->add_tokens);
+    sqlite3_finalize(run->add_generation);
     sqlite3_finalize(run->draw);
     if (run->writing) end_writing(run);
     sqlite3_close(run->db);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/utf8.h"
+#include "measures/asks.h"
 #include "store/run.h"
 #include "store/store.h"
 
@@ -51,7 +52,9 @@ hb_status hb_run_create_scores(hb_run *run, hb_error *err)
 {
     hb_buffer sql = {0};
     hb_scores *scores;
-    hb_status status = hb_scores_of_set(run->settings.signals, &scores, err);
+    unsigned asks;
+    hb_status status = hb_asks_parse(run->settings.asks, &asks, err);
+    if (!status) status = hb_scores_of_set(run->settings.signals, &scores, err);
     if (status) return status;
     bool ok = hb_buffer_add_text(&sql, "CREATE TABLE scores (idx INTEGER PRIMARY KEY");
     for (size_t i = 0; i < hb_scores_count(scores) && ok; i++)
@@ -59,6 +62,10 @@ hb_status hb_run_create_scores(hb_run *run, hb_error *err)
              hb_buffer_add_text(&sql, " REAL");
     if (ok && strcmp(run->settings.read_as, hb_read_as_name(HB_READ_JUDGEMENT)) == 0)
         ok = hb_buffer_add_text(&sql, ",\"" HB_SCORE_P_YES "\" REAL");
+    for (size_t i = 0; ok && hb_measure_name(i); i++)
+        ok = !hb_measure_is_kept(i, run->settings.samples, asks) ||
+             (hb_buffer_add_text(&sql, ",") && hb_run_quote(&sql, hb_measure_name(i)) &&
+              hb_buffer_add_text(&sql, " REAL"));
     ok = ok && hb_buffer_add_text(&sql, ")");
     status = ok ? hb_run_execute(run, sql.data, err) : hb_fail_memory(err);
     hb_buffer_free(&sql);
@@ -164,13 +171,20 @@ hb_status hb_run_has(hb_run *run, uint64_t index, bool *has, hb_error *err)
 static hb_status check_columns(const hb_run *run, hb_error *err)
 {
     hb_scores *measured;
-    hb_status status = hb_scores_of_set(run->settings.signals, &measured, err);
+    unsigned asks;
+    hb_status status = hb_asks_parse(run->settings.asks, &asks, err);
+    if (!status) status = hb_scores_of_set(run->settings.signals, &measured, err);
     if (status) return status;
     for (size_t i = 0; !status && i < hb_scores_count(measured); i++)
         if (!hb_run_has_score(run, hb_scores_name(measured, i)))
             status = hb_fail(err, HB_ERR_FORMAT, "%s: the run has no column for the score '%s'",
                              run->path, hb_scores_name(measured, i));
     hb_scores_free(measured);
+    for (size_t i = 0; !status && hb_measure_name(i); i++)
+        if (hb_measure_is_kept(i, run->settings.samples, asks) &&
+            !hb_run_has_score(run, hb_measure_name(i)))
+            status = hb_fail(err, HB_ERR_FORMAT, "%s: the run has no column for the score '%s'",
+                             run->path, hb_measure_name(i));
     return status;
 }
 
@@ -308,6 +322,11 @@ static const char *finish_name(int number)
     return hb_finish_name((hb_finish)number);
 }
 
+int hb_finish_number(const char *name)
+{
+    return number_of(name, finish_name);
+}
+
 /* The columns of a sample in queries, before its scores. They are qualified, because a score may have
  * the name of such a column. */
 #define SAMPLE_COLUMNS                                                                                 \
@@ -340,7 +359,7 @@ static bool is_sha256(const char *hex)
 /* Reads a row as a sample. Refuses rows with invalid contents. */
 static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_error *err)
 {
-    int status = number_of(text_of(q, 3), status_name), finish = number_of(text_of(q, 6), finish_name);
+    int status = number_of(text_of(q, 3), status_name), finish = hb_finish_number(text_of(q, 6));
     *s = (hb_run_sample){
         .index = (uint64_t)sqlite3_column_int64(q, 0),
         .id = text_of(q, 1),

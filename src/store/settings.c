@@ -46,6 +46,13 @@ static const field fields[] = {
     FIELD(read_as, KIND_TEXT, true),
     FIELD(exact, KIND_I32, true),
     FIELD(no_steps, KIND_I32, true),
+    FIELD(samples, KIND_I32, true),
+    FIELD(sample_temperature, KIND_REAL, true),
+    FIELD(sample_top_p, KIND_REAL, true),
+    FIELD(sample_max_tokens, KIND_I32, true),
+    FIELD(asks, KIND_TEXT, true),
+    FIELD(judge_sha256, KIND_TEXT, true),
+    FIELD(questions_sha256, KIND_TEXT, true),
 };
 #undef FIELD
 #define N_FIELDS (sizeof fields / sizeof *fields)

@@ -1,7 +1,8 @@
 /* Declarations shared by the files of the run store: open.c opens, locks and closes a run, settings.c
  * handles its settings, old.c earlier schemas, samples.c its rows, tokens.c the tokens of responses,
- * label.c sets labels, table.c reads columns of scores for pass 2, and sql.c calls SQLite.
- * docs/run-store.md describes the schema. */
+ * generations.c samples drawn
+ * beside the answers, label.c sets labels, table.c reads columns of scores for pass 2, and sql.c calls
+ * SQLite. docs/run-store.md describes the schema. */
 #ifndef HB_STORE_STORE_H
 #define HB_STORE_STORE_H
 
@@ -21,6 +22,9 @@
 /* From this version on, a run has the table of tokens. */
 #define HB_RUN_WITH_TOKENS 10
 
+/* From this version on, a run has the table of generations. */
+#define HB_RUN_WITH_GENERATIONS 13
+
 struct hb_run {
     char *path;
     int schema; /* version of the file's schema */
@@ -30,7 +34,7 @@ struct hb_run {
     int lock;        /* descriptor of the lock file; -1 for a reader */
     int guard;       /* descriptor that keeps other programs from removing the log (open.c); -1: none */
     sqlite3_stmt *has, *add, *add_scores;
-    sqlite3_stmt *add_tokens; /* prepared when it is first needed (tokens.c) */
+    sqlite3_stmt *add_tokens, *add_generation; /* prepared when they are first needed */
     /* Adds a sample to the table temp.drawn. NULL: the run has no such table. With it, only the samples
      * in it are counted and read: the run was made with more samples than are drawn now. */
     sqlite3_stmt *draw;
@@ -64,8 +68,12 @@ hb_status hb_run_compare_settings(const hb_run *run, const hb_run_settings *want
  * (samples.c). */
 hb_status hb_run_create_tables(hb_run *run, hb_error *err);
 hb_status hb_run_create_scores(hb_run *run, hb_error *err);
+/* The number of a finish's name; -1 for another name. */
+int hb_finish_number(const char *name);
 /* Creates the table of tokens (tokens.c). */
 hb_status hb_run_create_tokens(hb_run *run, hb_error *err);
+/* Creates the table of generations (generations.c). */
+hb_status hb_run_create_generations(hb_run *run, hb_error *err);
 /* Makes a run of an earlier schema readable like one of today's (old.c). */
 hb_status hb_run_adapt(hb_run *run, hb_error *err);
 /* Returns HB_ERR_MISMATCH for a run of an earlier schema. */
