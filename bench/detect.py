@@ -271,8 +271,8 @@ def report_samples(args, task, folder, numbers):
             print(f"{n} samples: {1000 * seconds:.1f} ms for an answer, its samples and all scores")
     print(f"{'test AUROC with samples':34}" + "".join(f"{n:>8}" for n in numbers))
     last = numbers[-1]
-    for name, by in [*sorted(aurocs.items(), key=lambda row: -row[1][last]), *joints.items()]:
-        print(f"{name:34}" + "".join(f"{by[n]:8.3f}" for n in numbers))
+    for name, by in [*sorted(aurocs.items(), key=lambda row: -row[1].get(last, 0)), *joints.items()]:
+        print(f"{name:34}" + "".join(f"{by[n]:8.3f}" if n in by else f"{'-':>8}" for n in numbers))
 
 
 def main():

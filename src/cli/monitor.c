@@ -146,7 +146,7 @@ static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *ch
     m->alpha = p->alpha;
     m->direction = p->direction;
     if (!w->watched && !w->tau_given && !w->lambda_given && !w->direction_given) m->map = &p->map;
-    take_halt(w, quiet);
+    if (!by_samples) take_halt(w, quiet);
     return CLI_DONE;
 }
 
