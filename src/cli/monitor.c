@@ -124,6 +124,42 @@ static void take_halt(cli_monitor *w, bool quiet)
             w->monitor.check_every);
 }
 
+/* Adds the probes of the parameters to the measured signals, where the calibrated score needs them. A
+ * probe on another model would measure nothing, so it is refused. */
+static int take_probes(cli_monitor *w, const hb_model_info *model)
+{
+    const hb_params *p = w->params;
+    hb_error err;
+    if (!p->n_probes || w->watched) return CLI_DONE;
+    if (!hb_params_same_model(p, model)) {
+        cli_message("%s: its probes were trained on another model (%s, %llu bytes), not %s, %llu bytes",
+                    w->params_path, *p->model_name ? p->model_name : "unknown",
+                    (unsigned long long)p->model_size, model->name,
+                    (unsigned long long)model->file_size);
+        return CLI_FAILED;
+    }
+    if (hb_signal_set_copy(NULL, &w->signals, &err)) return cli_fail(&err);
+    for (size_t i = 0; i < p->n_probes; i++) {
+        const hb_signal *signal = hb_probe_signal(p->probes[i]);
+        bool needed = strcmp(p->score, hb_probe_name(p->probes[i])) == 0;
+        for (size_t k = 0; k < p->joint.n_features; k++)
+            needed = needed || strcmp(p->joint.features[k].score, hb_probe_name(p->probes[i])) == 0;
+        if (!needed) continue;
+        if (!p->joint.n_features) w->score = (hb_score_id){signal, hb_signal_usual(signal)};
+        if (hb_signal_set_add(w->signals, signal, &err)) return cli_fail(&err);
+    }
+    w->monitor.signals = w->signals;
+    return CLI_DONE;
+}
+
+/* Whether the parameters have a probe of their score's name. */
+static bool has_probe(const hb_params *p)
+{
+    for (size_t i = 0; i < p->n_probes; i++)
+        if (strcmp(p->score, hb_probe_name(p->probes[i])) == 0) return true;
+    return false;
+}
+
 /* Takes tau, lambda, alpha, direction and map from the file. The map is not used with options that
  * override the file, because it was fitted to another signal or threshold. */
 static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *chat, bool exact,
@@ -134,9 +170,11 @@ static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *ch
     if (hb_params_load(w->params_path, &w->params, &err)) return cli_fail(&err);
     const hb_params *p = w->params;
     hb_score_find("hbar_s", &w->score);
-    bool known = p->joint.n_features || hb_score_find(p->score, &w->score);
+    bool known = p->joint.n_features || has_probe(p) || hb_score_find(p->score, &w->score);
     bool by_samples = cli_measure_needed(p, false), asked = cli_measure_needed(p, true);
     if ((!known && !by_samples) || (by_samples && !w->draws) || asked) return refuse_score(w);
+    int code = take_probes(w, hb_model_get_info(model));
+    if (code) return code;
     if (!quiet) check_params(w, hb_model_get_info(model), chat, exact);
     m->watched = w->score.signal;
     if (by_samples) m->watched = NULL; /* the score is known only after the answer */
@@ -180,6 +218,7 @@ int cli_monitor_open(const cli_command *command, cli_monitor *w, const hb_model 
 
 void cli_monitor_close(cli_monitor *w)
 {
+    hb_signal_set_free(w->signals);
     hb_params_free(w->params);
     free(w->own_params_path);
 }

@@ -69,6 +69,10 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     cli_begin_group(options, CLI_GROUP_SCORES);
     cli_add_text(options, "signals", 0, "LIST", &p->signal_list,
                  "signals to measure, separated by commas");
+    cli_add_text(options, "features", 0, "LIST", &p->feature_list,
+                 "features to keep for probes: hidden (the states after four blocks, or after blocks "
+                 "named as in hidden:8+15+30), topk, or both, separated by a comma")
+        ->standard = "none; what --score needs";
     cli_begin_group(options, CLI_GROUP_GENERATION);
     cli_add_int(options, "max-tokens", 0, "N", &p->max_tokens, 1, 1 << 24,
                 "generate at most N tokens for a sample; given responses are evaluated whole");
@@ -93,13 +97,14 @@ static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
         signals
             ? asprintf(
                   &identity,
-                  "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %d %d %.17g %.17g %d %s %s %s %s",
+                  "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %d %d %.17g %.17g %d %s %s %s %s %s",
                   HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
                   (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha, signals,
                   s->chat ? s->chat : "", s->answer_lines, s->abstain_sha256, s->no_prompts,
                   s->no_steps, s->exact, s->samples, s->sample_temperature, s->sample_top_p,
                   s->sample_max_tokens, s->asks ? s->asks : "", s->judge_sha256 ? s->judge_sha256 : "",
-                  s->questions_sha256 ? s->questions_sha256 : "", s->system ? s->system : "")
+                  s->questions_sha256 ? s->questions_sha256 : "", s->features,
+                  s->system ? s->system : "")
             : -1;
     free(signals);
     if (length < 0) return NULL;
@@ -160,7 +165,8 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .read_as = hb_read_as_name(d->read_as),
                          .no_prompts = p->no_prompts,
                          .no_steps = p->no_steps,
-                         .exact = p->resources.exact};
+                         .exact = p->resources.exact,
+                         .features = p->features};
     set_samples(&p->samples, p->max_tokens, &s);
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
@@ -183,7 +189,7 @@ static uint64_t free_memory(void)
     return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Opens the model and calls the command's check before anything is created. Returns an exit code. */
+/* Opens the model. Returns an exit code. */
 static int open_model(cli_pass1 *p)
 {
     hb_error err;
@@ -191,8 +197,7 @@ static int open_model(cli_pass1 *p)
     cli_show_warnings(p->model);
     if (cli_chat_find(&p->chat, p->model, &err)) return cli_fail(&err);
     if (!p->name) p->name = p->own_name = cli_file_name(hb_model_get_info(p->model)->name);
-    if (!p->name) return cli_fail_memory();
-    return p->check ? p->check(p->user) : CLI_DONE;
+    return p->name ? CLI_DONE : cli_fail_memory();
 }
 
 /* The cache's limit in bytes. A cache as large as the model already holds so many sequences that
@@ -203,6 +208,26 @@ static uint64_t cache_limit(const cli_pass1 *p)
     uint64_t half = free_memory() / 2, useful = hb_model_get_info(p->model)->file_size;
     if (useful < LEAST_CACHE) useful = LEAST_CACHE;
     return half < useful ? half : useful;
+}
+
+/* Completes the list of features with those that the command requires. */
+static int find_features(const cli_command *command, cli_pass1 *p)
+{
+    hb_error err;
+    hb_buffer list = {0};
+    const char *given = p->feature_list ? p->feature_list : "";
+    bool ok = hb_buffer_add_text(&list, given);
+    if (p->needs_hidden && !strstr(given, "hidden"))
+        ok = ok && hb_buffer_add_text(&list, list.length ? "," : "") &&
+             hb_buffer_add_text(&list, p->needs_hidden);
+    if (p->needs_topk && !strstr(given, "topk"))
+        ok = ok && hb_buffer_add_text(&list, list.length ? ",topk" : "topk");
+    hb_status status =
+        ok ? hb_features_parse(list.data, hb_model_get_info(p->model), &p->features, &err)
+           : hb_fail_memory(&err);
+    hb_buffer_free(&list);
+    if (status == HB_ERR_ARGUMENT) return cli_usage(command, "--features: %s", err.message);
+    return status ? cli_fail(&err) : CLI_DONE;
 }
 
 /* Opens the data. Refuses a rule for grading where the data have labels. */
@@ -268,6 +293,9 @@ static void report(const cli_pass1 *p)
     if (p->work.tokens_evaluated)
         cli_message("%llu tokens evaluated, %llu shared", (unsigned long long)p->work.tokens_evaluated,
                     (unsigned long long)p->work.tokens_shared);
+    size_t bytes;
+    if (*p->features && !hb_features_size(p->features, hb_model_get_info(p->model), &bytes, NULL))
+        cli_message("features %s: %zu bytes for each sample", p->features, bytes);
     if (p->work.literal)
         cli_message("warning: %llu prompts spell control tokens, which are taken as plain text; see "
                     "--parse-special",
@@ -322,6 +350,8 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
     if (!code) code = cli_data_check(command, &p->data);
     if (!code) code = take_embedded(command, p);
     if (!code) code = open_model(p);
+    if (!code) code = find_features(command, p);
+    if (!code && p->check) code = p->check(p->user);
     if (code) return code;
     hb_error err;
     code = cli_grading_open(&p->grading);
@@ -362,6 +392,7 @@ void cli_pass1_close(cli_pass1 *p)
     hb_model_close(p->model);
     hb_signal_set_free(p->signals);
     hb_signal_set_free(p->needed);
+    free(p->features);
     free(p->own_model_path);
     cli_data_free(&p->data);
     free(p->own_data_path);

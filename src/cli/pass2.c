@@ -88,7 +88,7 @@ void cli_pass2_add(cli_options *options, cli_pass2 *p)
         cli_add_choice(options, "map", 0, "KIND", &p->map, c->maps,
                        "how a score becomes P_fail; all but lambda are fitted to the data");
     map->given = &p->map_given;
-    map->standard = "lambda; with --joint, platt";
+    map->standard = "lambda; with --joint and for one probe, platt";
     cli_add_flag(options, "joint", 0, &p->joint,
                  "calibrate a joint model of all the scores that --score names, instead of the best "
                  "one");
@@ -192,6 +192,22 @@ int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *p, const
     if (p->guarantee && scores->n > 1)
         return cli_usage(command, "--guarantee requires a single score chosen in advance, not the best "
                                   "of several");
+    return CLI_DONE;
+}
+
+/* Log-odds need a fitted map. */
+int cli_pass2_check_probes(const cli_command *command, cli_pass2 *p, const hb_texts *scores)
+{
+    const char *kind;
+    for (size_t i = 0; (kind = hb_probe_kind_name(i)) != NULL; i++) {
+        if (!hb_texts_has(scores, kind)) continue;
+        if (p->guarantee)
+            return cli_usage(command,
+                             "--guarantee: a guarantee needs a score that was not fitted to the same "
+                             "samples, so the probe '%s' cannot have one",
+                             kind);
+        if (!p->map_given && scores->n == 1) p->options.map = HB_MAP_PLATT;
+    }
     return CLI_DONE;
 }
 

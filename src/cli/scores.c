@@ -53,20 +53,31 @@ static bool is_other(const char *name)
     return strcmp(name, HB_SCORE_P_YES) == 0 || hb_measure_find(name, &place);
 }
 
-/* Adds the run's score of that name if it is not the score of a signal; before there is a run, any
- * score that a run may have. */
+/* Whether a name is that of a probe that the run's features allow; before there is a run, of any probe.
+ */
+static bool is_probe(const hb_run *run, const char *name)
+{
+    const char *kind;
+    for (size_t i = 0; (kind = hb_probe_kind_name(i)) != NULL; i++)
+        if (strcmp(kind, name) == 0) return !run || hb_run_has_probe(run, name);
+    return false;
+}
+
+/* Adds the run's score of that name if it is not the score of a signal, or the probe of that name;
+ * before there is a run, any score that a run may have. */
 static bool add_other(const char *item, size_t length, const hb_run *run, hb_texts *scores,
                       size_t *found)
 {
     char *name = strndup(item, length);
     bool ok = name != NULL;
-    if (ok && !*found && (run ? hb_run_has_score(run, name) : is_other(name)))
-        ++*found, ok = hb_texts_add_once(scores, name);
+    bool known = ok && (is_probe(run, name) || (run ? hb_run_has_score(run, name) : is_other(name)));
+    if (known && !*found) ++*found, ok = hb_texts_add_once(scores, name);
     free(name);
     return ok;
 }
 
-/* For "all", adds the run's scores that are not the scores of signals. */
+/* For "all", adds the run's scores that are not the scores of signals, and the probes that its features
+ * allow. */
 static bool add_others(const char *item, size_t length, const hb_run *run, hb_texts *scores)
 {
     hb_score_id id;
@@ -75,6 +86,8 @@ static bool add_others(const char *item, size_t length, const hb_run *run, hb_te
     if (!run || length != 3 || !is_all(item, length)) return true;
     for (size_t i = 0; ok && (name = hb_run_score_name(run, i)) != NULL; i++)
         if (!hb_score_find(name, &id)) ok = hb_texts_add_once(scores, name);
+    for (size_t i = 0; ok && (name = hb_probe_kind_name(i)) != NULL; i++)
+        if (is_probe(run, name)) ok = hb_texts_add_once(scores, name);
     return ok;
 }
 

@@ -74,7 +74,7 @@ static int sweep_scores(const sweep_options *o, hb_run *run, const hb_params_sou
     return code;
 }
 
-static int sweep_open_run(const cli_command *command, const sweep_options *o, hb_run *run)
+static int sweep_open_run(const cli_command *command, sweep_options *o, hb_run *run)
 {
     hb_error err;
     hb_texts scores = {0};
@@ -86,12 +86,13 @@ static int sweep_open_run(const cli_command *command, const sweep_options *o, hb
     cli_grading_advise(run, o->run_path, source.grading, o->quiet);
     code = cli_scores_of_run(command, list, run, &scores, NULL);
     if (!code) code = cli_pass2_check_scores(command, &o->pass2, &scores);
+    if (!code) code = cli_pass2_check_probes(command, &o->pass2, &scores);
     if (!code) code = sweep_scores(o, run, &source, &scores);
     hb_texts_free(&scores);
     return code;
 }
 
-static int sweep_run(const cli_command *command, const sweep_options *o)
+static int sweep_run(const cli_command *command, sweep_options *o)
 {
     hb_error err;
     hb_run *run;

@@ -12,6 +12,7 @@ typedef struct validating {
 
     hb_params *params;
     hb_run *run;                 /* NULL: scores from a table */
+    hb_buffer hidden;            /* states that the parameters' probes need, for pass 1 */
     hb_validation_source source; /* origin of the scores */
 } validating;
 
@@ -291,6 +292,24 @@ static bool needs_p_yes(const hb_params *p)
     return needs;
 }
 
+/* Makes pass 1 keep the features of the parameters' probes. False when memory runs out. */
+static bool need_features(validating *v)
+{
+    const hb_params *p = v->params;
+    char number[16];
+    bool ok = true;
+    for (int32_t block = 0; block < HB_MAX_LAYERS && ok; block++) {
+        bool read = false;
+        for (size_t i = 0; i < p->n_probes; i++) read = read || hb_probe_block(p->probes[i]) == block;
+        snprintf(number, sizeof number, "%s%d", v->hidden.length ? "+" : "hidden:", block + 1);
+        if (read) ok = hb_buffer_add_text(&v->hidden, number);
+    }
+    v->pass1.needs_hidden = v->hidden.data;
+    for (size_t i = 0; i < p->n_probes; i++)
+        if (hb_probe_block(p->probes[i]) < 0) v->pass1.needs_topk = true;
+    return ok;
+}
+
 /* Opens the split: an existing run, or one that pass 1 creates. */
 static int open_split(const cli_command *command, validating *v)
 {
@@ -301,6 +320,7 @@ static int open_split(const cli_command *command, validating *v)
     v->pass1.check = check_before;
     v->pass1.check_data = check_data;
     v->pass1.needs_p_yes = needs_p_yes(v->params);
+    if (!need_features(v)) return cli_fail_memory();
     v->pass1.user = v;
     if (v->pass1.run_path && !v->pass1.model_path) {
         code = open_run(v);
@@ -438,6 +458,7 @@ static void close_validating(validating *v)
     hb_params_free(v->params);
     if (v->run != v->pass1.run) hb_run_close(v->run);
     cli_pass1_close(&v->pass1);
+    hb_buffer_free(&v->hidden);
 }
 
 static int check_usage(const cli_command *command, validating *v)

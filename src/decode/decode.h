@@ -7,8 +7,8 @@
 #ifndef HB_DECODE_DECODE_H
 #define HB_DECODE_DECODE_H
 
-#include "base/error.h"
 #include "decode/adjust.h"
+#include "signals/features.h"
 
 typedef struct hb_scheduler hb_scheduler;
 
@@ -33,6 +33,7 @@ typedef struct hb_outcome {
     const hb_signal_set *signals; /* measured signals */
     hb_scores *scores; /* scores over the checked steps; all NaN when no step was checked. A sink that
                           keeps them sets this to NULL and frees them itself. */
+    const hb_features *features; /* of the checked steps; NULL if the request asks for none */
     int32_t n_prompt, n_tokens;
     int32_t n_shared; /* tokens of the prompt that were taken from another sample */
     size_t n_steps;   /* checked */
@@ -72,6 +73,7 @@ typedef struct hb_request {
     hb_adjustment adjustment; /* of the logits that tokens are chosen from */
     bool logprobs;            /* whether events have log-probabilities, at temperature 1 */
     int32_t n_top;            /* number of tokens in an event's `top`, at most HB_MAX_LOGPROBS */
+    const hb_feature_plan *features; /* features to collect; must outlive the request; NULL: none */
     hb_sampling sampling;     /* sample 0 uses `seed`, sample k a seed derived from `seed` and k */
     int32_t n_samples;        /* number of samples for the prompt; 1 for a given continuation */
     int32_t max_tokens;       /* maximum for each sample */

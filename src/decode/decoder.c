@@ -50,7 +50,7 @@ hb_status hb_decoder_open(hb_decoder *d, const hb_task *task, int32_t sample, hb
     if (block) hb_answer_scan_add(&d->answer, block, strlen(block));
     hb_status status = hb_adjuster_open(&d->adjuster, &r->adjustment, task->model->info.n_vocab, err);
     if (!status) status = hb_watch_open(task->model, &r->monitor, &d->watch, err);
-    if (status) hb_adjuster_close(&d->adjuster);
+    if (!status && r->features) status = hb_watch_keep(d->watch, r->features, err);
     return status;
 }
 
@@ -206,6 +206,7 @@ void hb_decoder_finish(hb_decoder *d, const hb_error *error, int32_t n_shared, d
                           .finish = d->finish,
                           .signals = error ? NULL : hb_watch_signals(d->watch),
                           .scores = scores,
+                          .features = error ? NULL : hb_watch_features(d->watch),
                           .n_prompt = (int32_t)r->n_prompt,
                           .n_tokens = d->n_tokens,
                           .n_shared = n_shared,

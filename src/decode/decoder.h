@@ -43,7 +43,8 @@ typedef struct hb_decoder {
     hb_finish finish; /* set if `ended` */
 } hb_decoder;
 
-/* Fills in a decoder for sample number `sample` of a task, which must outlive it. */
+/* Fills in a decoder for sample number `sample` of a task, which must outlive it. Call hb_decoder_close
+ * also after a failure. */
 hb_status hb_decoder_open(hb_decoder *decoder, const hb_task *task, int32_t sample, hb_error *err);
 void hb_decoder_close(hb_decoder *decoder);
 

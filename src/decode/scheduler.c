@@ -185,11 +185,11 @@ static bool make_candidates(hb_scheduler *s)
 static hb_status set_up(hb_scheduler *s, hb_job *job, hb_error *err)
 {
     const hb_request *r = &job->task.request;
-    hb_decoder trial; /* checks the monitor's settings */
+    hb_decoder trial = {0}; /* checks the monitor's settings */
     hb_status status = copy_arrays(job, err);
     if (!status) status = hb_decoder_open(&trial, &job->task, 0, err);
-    if (status) return status;
     hb_decoder_close(&trial);
+    if (status) return status;
     if (r->sampling.temperature > 0 && !make_candidates(s)) return hb_fail_memory(err);
     set_limit(s, job);
     job->prompt =

@@ -5,6 +5,7 @@
 #include <string.h>
 #include "engine/engine.h"
 #include "signals/aggregate.h"
+#include "signals/probe.h"
 #include "signals/running.h"
 #include "signals/scores.h"
 #include "signals/set.h"
@@ -30,8 +31,9 @@ struct hb_watch {
     size_t state_bytes;
     float *previous;   /* [n_embd], the last block's state at the previous step; NULL if not needed */
     feature *features; /* [monitor.joint->n_features] */
-    double *joint_values; /* [monitor.joint->n_features], their values */
-    hb_running running;   /* the statistic that halts, if the monitor has a halt */
+    double *joint_values;       /* [monitor.joint->n_features], their values */
+    hb_running running;         /* the statistic that halts, if the monitor has a halt */
+    hb_features *features_kept; /* NULL: none */
     size_t n_steps;
 };
 
@@ -62,6 +64,36 @@ static hb_status check_monitor(const hb_monitor *m, hb_error *err)
     return HB_OK;
 }
 
+/* Finds a score of the joint model: the usual score of a measured signal that is not built in, such as
+ * a probe, or one of a built-in signal. */
+static bool find_score(const hb_watch *w, const char *name, hb_score_id *id)
+{
+    const hb_signal *signal;
+    for (size_t i = 0; (signal = hb_signal_set_at(w->signals, i)) != NULL; i++) {
+        if (hb_signal_rank(signal) != SIZE_MAX || strcmp(signal->name, name) != 0) continue;
+        *id = (hb_score_id){signal, signal->usual};
+        return true;
+    }
+    return hb_score_find(name, id);
+}
+
+/* Checks that the probes among the signals fit the model. */
+static hb_status check_probes(const hb_watch *w, hb_error *err)
+{
+    const hb_model_info *m = &w->model->info;
+    const hb_signal *signal;
+    for (size_t i = 0; (signal = hb_signal_set_at(w->signals, i)) != NULL; i++) {
+        const hb_probe *p = hb_probe_of(signal);
+        if (p && p->kind->of_block && (p->block >= m->n_layers || p->n != (size_t)m->n_embd))
+            return hb_fail(
+                err, HB_ERR_MISMATCH,
+                "the probe '%s' reads %zu numbers after block %d; the model has %d blocks of "
+                "%d",
+                signal->name, p->n, p->block + 1, m->n_layers, m->n_embd);
+    }
+    return HB_OK;
+}
+
 /* Adds the joint model's signals to the measured signals. */
 static hb_status add_joint(hb_watch *w, hb_error *err)
 {
@@ -69,7 +101,7 @@ static hb_status add_joint(hb_watch *w, hb_error *err)
     hb_status status = HB_OK;
     for (size_t j = 0; j < joint->n_features && !status; j++) {
         hb_score_id id;
-        if (!hb_score_find(joint->features[j].score, &id))
+        if (!find_score(w, joint->features[j].score, &id))
             return hb_fail(err, HB_ERR_ARGUMENT,
                            "the joint model has the score '%s', which hbar does not measure",
                            joint->features[j].score);
@@ -87,6 +119,7 @@ static hb_status choose_signals(hb_watch *w, hb_error *err)
     else if (!status && m->watched) status = hb_signal_set_add(w->signals, m->watched, err);
     w->monitor.signals = w->signals;
     w->n = hb_signal_set_count(w->signals);
+    if (!status) status = check_probes(w, err);
     if (!status) status = hb_signal_set_needs(w->signals, w->model->info.n_layers, &w->needs, err);
     return status;
 }
@@ -100,7 +133,7 @@ static void find_places(hb_watch *w)
     if (w->monitor.watched) hb_signal_set_find(w->signals, w->monitor.watched, &w->watched);
     for (size_t j = 0; joint && j < joint->n_features; j++) {
         hb_score_id id;
-        hb_score_find(joint->features[j].score, &id);
+        find_score(w, joint->features[j].score, &id);
         hb_signal_set_find(w->signals, id.signal, &w->features[j].place);
         w->features[j].aggregation = hb_score_tail(id, HB_DIRECTION_HIGH).aggregation;
     }
@@ -149,9 +182,45 @@ hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_wat
     return HB_OK;
 }
 
+/* Adds the blocks that the features need to those that the signals need. */
+static hb_status need_blocks(hb_watch *w, const hb_feature_plan *plan, hb_error *err)
+{
+    hb_needs *n = &w->needs;
+    int32_t *blocks = calloc((size_t)(n->n_blocks + plan->n_blocks) + 1, sizeof *blocks), count = 0;
+    if (!blocks) return hb_fail_memory(err);
+    for (int32_t i = 0, k = 0; i < n->n_blocks || k < plan->n_blocks;) {
+        int32_t a = i < n->n_blocks ? n->blocks[i] : INT32_MAX;
+        int32_t b = k < plan->n_blocks ? plan->blocks[k] : INT32_MAX;
+        blocks[count++] = a < b ? a : b;
+        i += a <= b;
+        k += b <= a;
+    }
+    free(n->blocks);
+    n->blocks = blocks;
+    n->n_blocks = count;
+    n->distribution = n->distribution || plan->topk;
+    return HB_OK;
+}
+
+hb_status hb_watch_keep(hb_watch *w, const hb_feature_plan *plan, hb_error *err)
+{
+    const hb_model_info *m = &w->model->info;
+    if (plan->n_blocks && plan->blocks[plan->n_blocks - 1] >= m->n_layers)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the model has no block %d; it has %d",
+                       plan->blocks[plan->n_blocks - 1] + 1, m->n_layers);
+    hb_status status = need_blocks(w, plan, err);
+    return status ? status : hb_features_open(plan, (size_t)m->n_embd, &w->features_kept, err);
+}
+
+const hb_features *hb_watch_features(const hb_watch *watch)
+{
+    return watch->features_kept;
+}
+
 void hb_watch_close(hb_watch *w)
 {
     if (!w) return;
+    hb_features_free(w->features_kept);
     hb_signal_set_free(w->signals);
     hb_needs_free(&w->needs);
     free(w->aggregates);
@@ -243,7 +312,7 @@ static hb_status measure(hb_watch *w, hb_measuring *m, int32_t step, hb_error *e
 }
 
 /* Adds the measured step to the scores and the signals' states. */
-static void add_step(hb_watch *w, const hb_measuring *m)
+static void add_step(hb_watch *w, hb_measuring *m)
 {
     char *before = w->state;
     w->state = w->next;
@@ -252,6 +321,7 @@ static void add_step(hb_watch *w, const hb_measuring *m)
     if (w->needs.previous)
         memcpy(w->previous, hb_measured_state(m, m->n_layers - 1), m->n_embd * sizeof *w->previous);
     w->n_steps++;
+    if (w->features_kept) hb_features_add(w->features_kept, m);
 }
 
 /* ---- Judging ------------------------------------------------------------------------------------- */

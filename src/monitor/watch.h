@@ -4,7 +4,7 @@
 #define HB_MONITOR_WATCH_H
 
 #include "base/error.h"
-#include "signals/measure.h"
+#include "signals/features.h"
 
 typedef struct hb_watch hb_watch;
 
@@ -14,6 +14,12 @@ typedef struct hb_watch hb_watch;
 hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_watch **watch,
                         hb_error *err);
 void hb_watch_close(hb_watch *watch);
+
+/* Makes a watch that has measured no step collect features, too. The plan must outlive the watch.
+ * HB_ERR_ARGUMENT for a block that the model lacks. */
+hb_status hb_watch_keep(hb_watch *watch, const hb_feature_plan *plan, hb_error *err);
+/* The features of the steps measured so far; NULL without hb_watch_keep. Valid as long as the watch. */
+const hb_features *hb_watch_features(const hb_watch *watch);
 
 /* The measured signals. Valid as long as the watch. */
 const hb_signal_set *hb_watch_signals(const hb_watch *watch);

@@ -1,9 +1,11 @@
 /* Calibrated parameters as JSON (docs/parameters.md). */
 #include <stdlib.h>
 #include <time.h>
+#include "base/base64.h"
 #include "base/hashes.h"
 #include "report/params.h"
 #include "report/values.h"
+#include "signals/probe.h"
 
 /* ---- Where they came from ----------------------------------------------------------------------- */
 
@@ -213,6 +215,45 @@ static void add_joint(hb_json *j, const hb_joint *joint)
     hb_json_end(j);
 }
 
+/* ---- Probes ------------------------------------------------------------------------------------- */
+
+static void add_probe_trials(hb_json *j, const hb_probe *p)
+{
+    hb_json_array(j, "trials");
+    for (size_t t = 0; t < p->n_trials; t++) {
+        hb_json_row(j, NULL);
+        if (p->kind->of_block) hb_json_whole(j, "block", p->trials[t].block + 1);
+        hb_json_number(j, "c", p->trials[t].c);
+        hb_json_number(j, "log_loss", p->trials[t].log_loss);
+        hb_json_number(j, "auroc", p->trials[t].auroc);
+        hb_json_end(j);
+    }
+    hb_json_end(j);
+}
+
+static void add_probe(hb_json *j, const hb_probe *p)
+{
+    char *weights = hb_base64_of_floats(p->weights, p->n);
+    hb_json_object(j, p->kind->name);
+    if (p->kind->of_block) hb_json_whole(j, "block", p->block + 1);
+    hb_json_number(j, "c", p->trials[p->best].c);
+    hb_json_whole(j, "folds", (int64_t)p->options.n_folds);
+    hb_json_whole(j, "seed", (int64_t)p->options.seed);
+    hb_json_number(j, "intercept", p->intercept);
+    if (weights) hb_json_text(j, "weights", weights);
+    else j->out.failed = true;
+    free(weights);
+    add_probe_trials(j, p);
+    hb_json_end(j);
+}
+
+static void add_probes(hb_json *j, const hb_calibration_result *r)
+{
+    hb_json_object(j, "probes");
+    for (size_t i = 0; i < r->n_probes; i++) add_probe(j, r->probes[i]);
+    hb_json_end(j);
+}
+
 /* ---- All scores --------------------------------------------------------------------------------- */
 
 static void add_scores(hb_json *j, const hb_calibration_result *r)
@@ -362,6 +403,7 @@ hb_status hb_params_json(const hb_params_source *source, const hb_calibration_re
     hb_json_number(&j, "lambda", r->map.lambda);
     add_map(&j, &r->map);
     add_joint(&j, &r->joint);
+    if (r->n_probes) add_probes(&j, r);
     add_scores(&j, r);
     if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
     add_halt(&j, &r->halt, r->no_halt);

@@ -11,6 +11,7 @@
 #include "calibrate/guarantee.h"
 #include "calibrate/names.h"
 #include "report/params.h"
+#include "signals/probe.h"
 #include "signals/scores.h"
 
 typedef struct loading {
@@ -578,6 +579,7 @@ hb_status hb_params_load(const char *path, hb_params **params, hb_error *err)
     hb_params *p = calloc(1, sizeof *p);
     status = p ? load_fields(&l, root, p) : hb_fail_memory(err);
     if (!status) status = load_calibration(&l, root, p);
+    if (!status) status = hb_params_load_probes(path, root, p, err);
     json_decref(root);
     if (status) hb_params_free(p);
     else *params = p;
@@ -591,6 +593,7 @@ void hb_params_free(hb_params *params)
         free(params->scores[i].name);
         free(params->scores[i].tail);
     }
+    hb_probes_free(params->probes, params->n_probes);
     free(params->prompts);
     free(params->scores);
     free(params->score);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "report/lines.h"
 #include "report/values.h"
+#include "signals/probe.h"
 
 /* ---- Several scores ----------------------------------------------------------------------------- */
 
@@ -152,7 +153,8 @@ static void write_curves(hb_writer *w, const hb_params_source *source, const hb_
     if (drawn) hb_write_interval(w, &u->bootstrap.auroc, 4);
     hb_write(w, ", PR-AUC %.4f", s->pr_auc);
     if (drawn) hb_write_interval(w, &u->bootstrap.pr_auc, 4);
-    const char *why = r->joint.n_features                               ? "as log-odds are"
+    bool log_odds = r->joint.n_features || hb_probes_find(r->probes, r->n_probes, r->scores[0].name);
+    const char *why = log_odds                                          ? "as log-odds are"
                       : r->options.sweep.direction == HB_DIRECTION_AUTO ? "found from the data"
                                                                         : "as asked";
     hb_write(w, ": %s scores are risky (%s)\n", hb_direction_name(s->direction), why);
@@ -172,6 +174,18 @@ static void write_curves(hb_writer *w, const hb_params_source *source, const hb_
                  "information\n",
                  1.96 * s->auroc_null_se);
     write_contradiction(w, source, r);
+}
+
+static void write_probes(hb_writer *w, const hb_calibration_result *r)
+{
+    for (size_t i = 0; i < r->n_probes; i++) {
+        const hb_probe *p = r->probes[i];
+        const hb_probe_trial *best = &p->trials[p->best];
+        hb_write(w, "Probe %s of %zu numbers", p->kind->name, p->n);
+        if (p->kind->of_block) hb_write(w, ", block %d", p->block + 1);
+        hb_write(w, ", c %.3g, chosen within %zu folds; its values here are out of fold\n", best->c,
+                 p->options.n_folds);
+    }
 }
 
 static void write_choice(hb_writer *w, const hb_sweep_result *s)
@@ -254,6 +268,7 @@ hb_status hb_params_text(const hb_params_source *source, const hb_calibration_re
     write_comparison(&w, r);
     write_joint(&w, &r->joint);
     write_score(&w, source, r);
+    write_probes(&w, r);
     write_curves(&w, source, r);
     write_better(&w, r);
     hb_write_controls(&w, r->controls, r->n_controls);

@@ -121,6 +121,17 @@ static hb_status add_tokens(hb_scorer *s, const hb_scoring *sample, hb_error *er
     return hb_run_add_tokens(s->run, &tokens, err);
 }
 
+static hb_status add_features(hb_scorer *s, const hb_scoring *sample, const hb_features *features,
+                              hb_error *err)
+{
+    hb_run_features row = {.index = sample->index};
+    for (int f = 0; f < HB_N_FEATURES; f++) {
+        row.n[f] = features->n[f];
+        row.values[f] = features->values[f];
+    }
+    return hb_run_add_features(s->run, &row, err);
+}
+
 /* The row of a sample with scores. */
 static hb_status make_row(hb_scorer *s, hb_scoring *sample, hb_run_sample *row, hb_error *err)
 {
@@ -153,6 +164,8 @@ static hb_status record_scores(hb_scorer *s, hb_scoring *sample, hb_error *err)
     hb_status status = make_row(s, sample, &row, err);
     if (!status) status = add(s, sample, &row, err);
     if (!status && keeps_steps(sample)) status = add_tokens(s, sample, err);
+    if (!status && sample->outcome.features)
+        status = add_features(s, sample, sample->outcome.features, err);
     if (!status) status = hb_record_generations(s, sample, err);
     if (status) return status;
     if (sample->answers) s->counts.graded++;

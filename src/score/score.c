@@ -66,6 +66,7 @@ static hb_status add_answer(hb_scorer *s, hb_scoring *sample, const hb_given *gi
     hb_request r = {.prompt = given->tokens,
                     .n_prompt = given->n_prompt,
                     .monitor = o.monitor,
+                    .features = *s->settings->features ? &s->features : NULL,
                     .sampling = o.sampling,
                     .n_samples = 1,
                     .max_tokens = s->settings->max_tokens,
@@ -304,11 +305,14 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
     hb_chat *own = NULL;
     status = find_chat(&s, &own, err);
     if (!status) status = list_signals(&s, err);
+    if (!status)
+        status = hb_feature_plan_open(settings->features, hb_model_get_info(s.model), &s.features, err);
     if (!status) status = hb_scheduler_open(session, &s.scheduler, err);
     if (!status) status = open_and_score(&s, err);
     hb_chat_close(own);
     hb_signal_set_free(s.measured);
     hb_signal_set_free(s.of_samples);
+    hb_feature_plan_free(&s.features);
     hb_buffer_free(&s.text);
     return status;
 }

@@ -28,6 +28,7 @@ typedef struct hb_scorer {
     uint64_t unstated;          /* stated probabilities without a number */
     hb_signal_set *measured;    /* the run's signals and those that its other scores need */
     hb_signal_set *of_samples;  /* what is measured of samples; NULL: none are drawn */
+    hb_feature_plan features;   /* kept by the run */
     hb_run_counts counts;
     uint64_t done;    /* number of samples that this call has recorded */
     uint64_t literal; /* number of prompts that spell a control token and were taken literally */

@@ -207,6 +207,22 @@ static size_t longest_token(const hb_model *model)
     return longest;
 }
 
+/* Finds the score of the parameters and the probes that they need: the monitor's signals that are not
+ * built in. Requests measure these beside the signals that they ask for. */
+static hb_status find_score(hb_server *s, const hb_server_model *m, hb_error *err)
+{
+    const hb_signal *signal;
+    bool single = m->params && !m->params->joint.n_features;
+    if (single) hb_score_find(m->params->score, &s->score);
+    hb_status status = hb_signal_set_new(&s->no_signals, err);
+    for (size_t i = 0; !status && (signal = hb_signal_set_at(m->monitor.signals, i)) != NULL; i++) {
+        if (hb_signal_find(hb_signal_name(signal)) == signal) continue;
+        if (single) s->score = (hb_score_id){signal, hb_signal_usual(signal)};
+        status = hb_signal_set_add(s->no_signals, signal, err);
+    }
+    return status;
+}
+
 static hb_status set_up(hb_server *s, const hb_server_model *m, hb_error *err)
 {
     hb_status status = hb_scheduler_open(m->session, &s->scheduler, err);
@@ -220,8 +236,7 @@ static hb_status set_up(hb_server *s, const hb_server_model *m, hb_error *err)
     s->most_bytes = longest_token(s->model) * (size_t)s->positions;
     s->created = (int64_t)time(NULL);
     snprintf(s->fingerprint, sizeof s->fingerprint, "hbar-%s", hb_version());
-    if (m->params && !m->params->joint.n_features) hb_score_find(m->params->score, &s->score);
-    return hb_signal_set_new(&s->no_signals, err);
+    return find_score(s, m, err);
 }
 
 hb_status hb_server_run(hb_server *s, const hb_server_model *model, hb_error *err)

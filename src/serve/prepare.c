@@ -143,9 +143,22 @@ static void never_halt(hb_call *c)
     c->monitor.halt = &c->halt;
 }
 
+/* Adds the probes of the server's parameters to the signals that a request asks for. False when memory
+ * runs out. */
+static bool add_probes(hb_call *c)
+{
+    const hb_signal_set *probes = c->server->no_signals;
+    const hb_signal *signal;
+    bool ok = true;
+    for (size_t i = 0; c->ask.signals && ok && (signal = hb_signal_set_at(probes, i)) != NULL; i++)
+        ok = hb_signal_set_add(c->ask.signals, signal, NULL) == HB_OK;
+    return ok;
+}
+
 static bool set_monitor(hb_call *c, hb_problem *problem)
 {
     const hb_ask *a = &c->ask;
+    if (!add_probes(c)) return hb_refuse_as(problem, 500, NULL, "out of memory");
     c->monitor = c->server->served.monitor;
     if (a->watch && !watch(c, a->watch, problem)) return false;
     c->cutoff = isnan(a->cutoff) ? c->monitor.cutoff : a->cutoff;

@@ -43,8 +43,8 @@ struct hb_server {
     const char *name;  /* of the model */
     char fingerprint[32];
     int64_t created;
-    hb_signal_set *no_signals;
-    hb_scheduler *scheduler; /* used by the thread of hb_server_run alone */
+    hb_signal_set *no_signals; /* what a request measures that asks for none: the parameters' probes */
+    hb_scheduler *scheduler;   /* used by the thread of hb_server_run alone */
 
     pthread_mutex_t lock; /* guards what follows, and calls */
     pthread_cond_t wake;  /* a call arrived, or is no longer wanted */

@@ -1,7 +1,10 @@
 #include "signals/measure.h"
 
+#include <math.h>
+#include "base/greatest.h"
+
 /* Bits of hb_measuring.found. */
-enum { IMPURITY = 1, SURPRISE = 2, DELTA_SIGMA = 4, DELTA_H = 8 };
+enum { IMPURITY = 1, SURPRISE = 2, DELTA_SIGMA = 4, DELTA_H = 8, RANKS = 16 };
 
 /* Returns whether the quantity must be computed now, and marks it as known. */
 static bool is_new(hb_measuring *m, unsigned what)
@@ -38,6 +41,29 @@ double hb_measured_delta_h(hb_measuring *m)
                                                       m->previous, m->n_embd)
                                  : 0;
     return m->delta_h;
+}
+
+/* The logits of the k most probable tokens, in descending order. The lens has them already, if it was
+ * requested. */
+static void greatest_logits(const hb_measuring *m, int32_t k, float *out)
+{
+    const float *lens = m->reading->n_lens >= k ? hb_measured_lens(m, m->n_layers - 1) : NULL;
+    int32_t tokens[HB_RANKS];
+    if (!lens) hb_greatest(m->reading->logits, (int32_t)m->n_vocab, tokens, k);
+    for (int32_t i = 0; i < k; i++) out[i] = lens ? lens[i] : m->reading->logits[tokens[i]];
+}
+
+const float *hb_measured_ranks(hb_measuring *m)
+{
+    if (!is_new(m, RANKS)) return m->ranks;
+    float logits[HB_RANKS];
+    int32_t k = m->n_vocab < HB_RANKS ? (int32_t)m->n_vocab : HB_RANKS;
+    greatest_logits(m, k, logits);
+    for (int32_t i = 0; i < HB_RANKS; i++) {
+        double p = i < k ? hb_probability(&m->distribution, logits[i]) : 0;
+        m->ranks[i] = p > 0 ? (float)(-p * log(p)) : 0;
+    }
+    return m->ranks;
 }
 
 /* The row of a block in the reading's states; -1 if it is not there. */

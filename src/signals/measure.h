@@ -25,6 +25,7 @@ typedef struct hb_measuring {
     unsigned found; /* which of the following are known (bits, see measure.c) */
     hb_distribution distribution;
     double impurity, surprise, delta_sigma, delta_h;
+    float ranks[HB_RANKS];
 } hb_measuring;
 
 /* Sums over the vocabulary. They are computed before any signal is measured, because that also checks
@@ -38,6 +39,9 @@ double hb_measured_impurity(hb_measuring *m);
 double hb_measured_surprise(hb_measuring *m); /* of the token chosen */
 double hb_measured_delta_sigma(hb_measuring *m);
 double hb_measured_delta_h(hb_measuring *m); /* 0 at the first step */
+
+/* -p ln p of the HB_RANKS most probable tokens, by descending p; 0 beyond the vocabulary. */
+const float *hb_measured_ranks(hb_measuring *m);
 
 /* The state [n_embd] after a block; NULL if the reading does not have it. */
 const float *hb_measured_state(const hb_measuring *m, size_t block);

@@ -162,6 +162,7 @@ static hb_status create_run(hb_run *run, const hb_run_settings *settings, hb_err
     if (!status) status = hb_run_create_scores(run, err);
     if (!status) status = hb_run_create_tokens(run, err);
     if (!status) status = hb_run_create_generations(run, err);
+    if (!status) status = hb_run_create_features(run, err);
     return status ? status : hb_run_execute(run, "COMMIT;", err);
 }
 
@@ -263,6 +264,7 @@ void hb_run_close(hb_run *run)
     sqlite3_finalize(run->add_scores);
     sqlite3_finalize(run->add_tokens);
     sqlite3_finalize(run->add_generation);
+    sqlite3_finalize(run->add_features);
     sqlite3_finalize(run->draw);
     if (run->writing) end_writing(run);
     sqlite3_close(run->db);

@@ -15,9 +15,14 @@ hb_status hb_run_add(hb_run *run, const hb_run_sample *sample, hb_error *err);
 
 /* Adds the tokens of a sample that was added since the last commit, and fails in the same way. */
 hb_status hb_run_add_tokens(hb_run *run, const hb_run_tokens *tokens, hb_error *err);
+
 /* Adds a sample drawn beside the answer of a sample that was added since the last commit, and fails in
  * the same way. */
 hb_status hb_run_add_generation(hb_run *run, const hb_run_generation *generation, hb_error *err);
+
+/* Adds the features of such a sample, and fails in the same way. */
+hb_status hb_run_add_features(hb_run *run, const hb_run_features *features, hb_error *err);
+
 hb_status hb_run_commit(hb_run *run, hb_error *err);
 
 #endif

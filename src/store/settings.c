@@ -53,6 +53,7 @@ static const field fields[] = {
     FIELD(asks, KIND_TEXT, true),
     FIELD(judge_sha256, KIND_TEXT, true),
     FIELD(questions_sha256, KIND_TEXT, true),
+    FIELD(features, KIND_TEXT, true),
 };
 #undef FIELD
 #define N_FIELDS (sizeof fields / sizeof *fields)

@@ -1,8 +1,8 @@
 /* Declarations shared by the files of the run store: open.c opens, locks and closes a run, settings.c
  * handles its settings, old.c earlier schemas, samples.c its rows, tokens.c the tokens of responses,
- * generations.c samples drawn
- * beside the answers, label.c sets labels, table.c reads columns of scores for pass 2, and sql.c calls
- * SQLite. docs/run-store.md describes the schema. */
+ * generations.c samples drawn beside the answers, features.c the samples' features, label.c sets
+ * labels, table.c reads columns of scores for pass 2, and sql.c calls SQLite. docs/run-store.md
+ * describes the schema. */
 #ifndef HB_STORE_STORE_H
 #define HB_STORE_STORE_H
 
@@ -21,9 +21,10 @@
 #define HB_RUN_WITH_TAILS 8
 /* From this version on, a run has the table of tokens. */
 #define HB_RUN_WITH_TOKENS 10
-
 /* From this version on, a run has the table of generations. */
 #define HB_RUN_WITH_GENERATIONS 13
+/* From this version on, a run has the table of features. */
+#define HB_RUN_WITH_FEATURES 14
 
 struct hb_run {
     char *path;
@@ -35,6 +36,7 @@ struct hb_run {
     int guard;       /* descriptor that keeps other programs from removing the log (open.c); -1: none */
     sqlite3_stmt *has, *add, *add_scores;
     sqlite3_stmt *add_tokens, *add_generation; /* prepared when they are first needed */
+    sqlite3_stmt *add_features;                /* likewise (features.c) */
     /* Adds a sample to the table temp.drawn. NULL: the run has no such table. With it, only the samples
      * in it are counted and read: the run was made with more samples than are drawn now. */
     sqlite3_stmt *draw;
@@ -74,6 +76,8 @@ int hb_finish_number(const char *name);
 hb_status hb_run_create_tokens(hb_run *run, hb_error *err);
 /* Creates the table of generations (generations.c). */
 hb_status hb_run_create_generations(hb_run *run, hb_error *err);
+/* Creates the table of features (features.c). */
+hb_status hb_run_create_features(hb_run *run, hb_error *err);
 /* Makes a run of an earlier schema readable like one of today's (old.c). */
 hb_status hb_run_adapt(hb_run *run, hb_error *err);
 /* Returns HB_ERR_MISMATCH for a run of an earlier schema. */

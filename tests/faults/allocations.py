@@ -67,6 +67,8 @@ COMMANDS = {
     "score-given": (["score", "--model", MODEL, "--data", "given.jsonl", *SCORE, *WATCHED], True),
     "calibrate": (["calibrate", "--model", CHAT, "--chat", "--data", "array.json", *SCORE, *WATCHED, "-o", "out", "--draws",
                    100, "--map", "isotonic", "--json"], True),
+    "calibrate-probe": (["calibrate", "--model", MODEL, "--data", "rows.jsonl", *SCORE, *WATCHED, "-o", "out", "--draws", 0,
+                         "--joint", "--score", "probe,wepr,entropy", "--json"], True),
     "sweep": (["sweep", "--run", "ready/run.db", "--draws", 100, "--score", "all", "-o", "out", "--json"], False),
     "sweep-joint": (["sweep", "--data", "table.csv", "--score", "hbar_s,entropy", "--joint", "--draws", 0], False),
     "validate": (["validate", "--run", "ready/run.db", "-p", "ready/params.json", "--draws", 100], False),

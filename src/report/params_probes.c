@@ -1,0 +1,70 @@
+/* Loads the probes of a parameters file. The file is untrusted. */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include "base/base64.h"
+#include "report/params.h"
+#include "signals/probe.h"
+
+/* A probe's field that is missing or bad. */
+static hb_status bad(const char *path, const char *probe, const char *key, const char *expected,
+                     hb_error *err)
+{
+    return hb_fail(err, HB_ERR_FORMAT, "%s: 'probes.%s.%s' is missing or not %s", path, probe, key,
+                   expected);
+}
+
+static bool are_moderate(const float *values, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!(fabsf(values[i]) <= 1e30f)) return false;
+    return true;
+}
+
+/* Loads a probe of a known kind. */
+static hb_status load_probe(const char *path, const hb_probe_kind *kind, const json_t *object,
+                            hb_probe **probe, hb_error *err)
+{
+    const json_t *block = json_object_get(object, "block");
+    const json_t *intercept = json_object_get(object, "intercept");
+    const char *text = json_string_value(json_object_get(object, "weights"));
+    json_int_t number = json_integer_value(block);
+    float *weights = NULL;
+    size_t n = 0;
+    if (kind->of_block && !(json_is_integer(block) && number >= 1 && number <= HB_MAX_LAYERS))
+        return bad(path, kind->name, "block", "the number of a block", err);
+    if (!json_is_number(intercept) || !(fabs(json_number_value(intercept)) <= 1e100))
+        return bad(path, kind->name, "intercept", "a number", err);
+    hb_error why = {HB_ERR_FORMAT, ""};
+    hb_status status = text ? hb_base64_floats(text, &weights, &n, &why) : HB_ERR_FORMAT;
+    if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
+    bool sound = !status && n > 0 && are_moderate(weights, n) &&
+                 (kind->feature != HB_FEATURE_TOPK || n == 2 * HB_RANKS);
+    status = sound ? hb_probe_new(kind, kind->of_block ? (int32_t)number - 1 : -1, n, probe, err)
+                   : bad(path, kind->name, "weights", "base64 of its weights", err);
+    if (!status) {
+        free((*probe)->weights);
+        (*probe)->weights = weights;
+        (*probe)->intercept = json_number_value(intercept);
+    } else {
+        free(weights);
+    }
+    return status;
+}
+
+hb_status hb_params_load_probes(const char *path, json_t *root, hb_params *p, hb_error *err)
+{
+    json_t *probes = json_object_get(root, "probes"), *value;
+    const char *name;
+    hb_status status = HB_OK;
+    p->probes = calloc(json_object_size(probes) + 1, sizeof(hb_probe *));
+    if (!p->probes) return hb_fail_memory(err);
+    json_object_foreach(probes, name, value)
+    {
+        const hb_probe_kind *kind = hb_probe_kind_find(name);
+        if (status || !kind) continue; /* a later version's kind; its score cannot be measured */
+        status = load_probe(path, kind, value, &p->probes[p->n_probes], err);
+        p->n_probes += !status;
+    }
+    return status;
+}

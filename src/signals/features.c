@@ -1,0 +1,248 @@
+#include "signals/features.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/buffer.h"
+#include "base/error.h"
+
+/* ---- Which features ------------------------------------------------------------------------------ */
+
+/* The part of the list that a feature belongs to, and its name in the run. */
+static const struct {
+    const char *name;
+    bool hidden;
+} kinds[HB_N_FEATURES] = {
+    [HB_FEATURE_FIRST] = {"first", true},
+    [HB_FEATURE_MEAN] = {"mean", true},
+    [HB_FEATURE_LAST] = {"last", true},
+    [HB_FEATURE_TOPK] = {"topk", false},
+};
+
+const char *hb_feature_name(hb_feature feature)
+{
+    return (size_t)feature < HB_N_FEATURES ? kinds[feature].name : "unknown";
+}
+
+void hb_feature_plan_free(hb_feature_plan *plan)
+{
+    free(plan->blocks);
+    *plan = (hb_feature_plan){0};
+}
+
+bool hb_feature_planned(const hb_feature_plan *plan, hb_feature feature)
+{
+    return kinds[feature].hidden ? plan->hidden : plan->topk;
+}
+
+size_t hb_feature_length(const hb_feature_plan *plan, hb_feature feature, size_t n_embd)
+{
+    if (!hb_feature_planned(plan, feature)) return 0;
+    return feature == HB_FEATURE_TOPK ? 2 * HB_RANKS : (size_t)plan->n_blocks * n_embd;
+}
+
+/* Adds a block, numbered from 1 as users see it. False unless it is above the last one. */
+static bool add_block(hb_feature_plan *plan, long number)
+{
+    if (number < 1 || number > HB_MAX_LAYERS) return false;
+    if (plan->n_blocks && plan->blocks[plan->n_blocks - 1] >= number - 1) return false;
+    plan->blocks[plan->n_blocks++] = (int32_t)number - 1;
+    return true;
+}
+
+/* A quarter, a half, three quarters and all of the way through the model. */
+static void add_default_blocks(hb_feature_plan *plan, int32_t n_layers)
+{
+    for (int32_t k = 1; k <= 4; k++) {
+        int32_t number = (k * n_layers + 2) / 4;
+        if (number >= 1 && (!plan->n_blocks || plan->blocks[plan->n_blocks - 1] < number - 1))
+            add_block(plan, number);
+    }
+}
+
+/* Reads "8+15+30" [length]. */
+static bool read_blocks(hb_feature_plan *plan, const char *text, size_t length)
+{
+    const char *end = text + length;
+    for (;; text++) {
+        char *after;
+        if (text == end || *text < '0' || *text > '9') return false;
+        if (!add_block(plan, strtol(text, &after, 10))) return false;
+        text = after;
+        if (text == end) return true;
+        if (*text != '+') return false;
+    }
+}
+
+static hb_status bad_blocks(const char *text, size_t length, hb_error *err)
+{
+    return hb_fail(err, HB_ERR_ARGUMENT, "'%.*s' are not numbers of blocks, such as 8+15+30",
+                   length < 60 ? (int)length : 60, text);
+}
+
+static hb_status read_hidden(const char *item, size_t length, const hb_model_info *model,
+                             hb_feature_plan *plan, hb_error *err)
+{
+    const size_t name = strlen("hidden");
+    if (plan->hidden) return hb_fail(err, HB_ERR_ARGUMENT, "'hidden' is listed twice");
+    plan->hidden = true;
+    plan->blocks = calloc(HB_MAX_LAYERS, sizeof *plan->blocks);
+    if (!plan->blocks) return hb_fail_memory(err);
+    if (length > name) {
+        if (!read_blocks(plan, item + name + 1, length - name - 1))
+            return bad_blocks(item + name + 1, length - name - 1, err);
+    } else if (model) {
+        add_default_blocks(plan, model->n_layers);
+    } else {
+        return bad_blocks("", 0, err);
+    }
+    if (!model || plan->blocks[plan->n_blocks - 1] < model->n_layers) return HB_OK;
+    return hb_fail(err, HB_ERR_ARGUMENT, "the model has no block %d; it has %d",
+                   plan->blocks[plan->n_blocks - 1] + 1, model->n_layers);
+}
+
+static bool is_item(const char *item, size_t length, const char *name)
+{
+    return strlen(name) == length && memcmp(item, name, length) == 0;
+}
+
+static hb_status read_item(const char *item, size_t length, const hb_model_info *model,
+                           hb_feature_plan *plan, hb_error *err)
+{
+    size_t name = strcspn(item, ":,");
+    if (is_item(item, length, "topk") && !plan->topk) {
+        plan->topk = true;
+        return HB_OK;
+    }
+    if (is_item(item, name, "hidden")) return read_hidden(item, length, model, plan, err);
+    return hb_fail(err, HB_ERR_ARGUMENT, "no features '%.*s'; there are hidden, topk",
+                   length < 60 ? (int)length : 60, item);
+}
+
+hb_status hb_feature_plan_open(const char *list, const hb_model_info *model, hb_feature_plan *plan,
+                               hb_error *err)
+{
+    hb_feature_plan p = {0};
+    hb_status status = HB_OK;
+    for (const char *item = list; item && *item && !status;) {
+        size_t length = strcspn(item, ",");
+        status = read_item(item, length, model, &p, err);
+        item += length;
+        if (*item && !*++item)
+            status = hb_fail(err, HB_ERR_ARGUMENT, "the list of features ends in a comma");
+    }
+    if (status) hb_feature_plan_free(&p);
+    else *plan = p;
+    return status;
+}
+
+static bool write_plan(const hb_feature_plan *plan, hb_buffer *out)
+{
+    char number[16];
+    bool ok = hb_buffer_add(out, "", 0) && (!plan->hidden || hb_buffer_add_text(out, "hidden"));
+    for (int32_t b = 0; b < plan->n_blocks && ok; b++) {
+        snprintf(number, sizeof number, "%c%d", b ? '+' : ':', plan->blocks[b] + 1);
+        ok = hb_buffer_add_text(out, number);
+    }
+    if (plan->topk) ok = ok && hb_buffer_add_text(out, out->length ? ",topk" : "topk");
+    return ok;
+}
+
+hb_status hb_features_parse(const char *list, const hb_model_info *model, char **features,
+                            hb_error *err)
+{
+    hb_feature_plan plan;
+    hb_buffer text = {0};
+    hb_status status = hb_feature_plan_open(list, model, &plan, err);
+    if (status) return status;
+    if (write_plan(&plan, &text)) *features = text.data;
+    else status = hb_fail_memory(err);
+    if (status) hb_buffer_free(&text);
+    hb_feature_plan_free(&plan);
+    return status;
+}
+
+hb_status hb_features_size(const char *features, const hb_model_info *model, size_t *bytes,
+                           hb_error *err)
+{
+    hb_feature_plan plan;
+    hb_status status = hb_feature_plan_open(features, model, &plan, err);
+    if (status) return status;
+    *bytes = 0;
+    for (int f = 0; f < HB_N_FEATURES; f++)
+        *bytes += 2 * hb_feature_length(&plan, (hb_feature)f, (size_t)model->n_embd);
+    hb_feature_plan_free(&plan);
+    return HB_OK;
+}
+
+/* ---- The features of a sample -------------------------------------------------------------------- */
+
+hb_status hb_features_open(const hb_feature_plan *plan, size_t n_embd, hb_features **features,
+                           hb_error *err)
+{
+    size_t total = 0;
+    hb_features *f = calloc(1, sizeof *f);
+    if (!f) return hb_fail_memory(err);
+    f->plan = plan;
+    f->n_embd = n_embd;
+    for (int k = 0; k < HB_N_FEATURES; k++)
+        total += f->n[k] = hb_feature_length(plan, (hb_feature)k, n_embd);
+    f->values[0] = calloc(total + 1, sizeof(float));
+    f->sums[0] = calloc(total + 1, sizeof(double));
+    if (!f->values[0] || !f->sums[0]) {
+        hb_features_free(f);
+        return hb_fail_memory(err);
+    }
+    for (int k = 1; k < HB_N_FEATURES; k++) {
+        f->values[k] = f->values[k - 1] + f->n[k - 1];
+        f->sums[k] = f->sums[k - 1] + f->n[k - 1];
+    }
+    *features = f;
+    return HB_OK;
+}
+
+void hb_features_free(hb_features *features)
+{
+    if (!features) return;
+    free(features->values[0]);
+    free(features->sums[0]);
+    free(features);
+}
+
+/* Adds n values to a mean over the steps, this one included. */
+static void add_to_mean(const hb_features *f, hb_feature feature, size_t at, const float *x, size_t n)
+{
+    double *sums = f->sums[feature] + at, steps = (double)f->n_steps;
+    float *means = f->values[feature] + at;
+    for (size_t i = 0; i < n; i++) {
+        sums[i] += x[i];
+        means[i] = (float)(sums[i] / steps);
+    }
+}
+
+static void add_states(const hb_features *f, const hb_measuring *m)
+{
+    for (int32_t b = 0; b < f->plan->n_blocks; b++) {
+        const float *state = hb_measured_state(m, (size_t)f->plan->blocks[b]);
+        size_t at = (size_t)b * f->n_embd, bytes = f->n_embd * sizeof *state;
+        if (f->n_steps == 1) memcpy(f->values[HB_FEATURE_FIRST] + at, state, bytes);
+        memcpy(f->values[HB_FEATURE_LAST] + at, state, bytes);
+        add_to_mean(f, HB_FEATURE_MEAN, at, state, f->n_embd);
+    }
+}
+
+static void add_ranks(const hb_features *f, hb_measuring *m)
+{
+    const float *ranks = hb_measured_ranks(m);
+    float *greatest = f->values[HB_FEATURE_TOPK] + HB_RANKS;
+    add_to_mean(f, HB_FEATURE_TOPK, 0, ranks, HB_RANKS);
+    for (int k = 0; k < HB_RANKS; k++)
+        if (ranks[k] > greatest[k]) greatest[k] = ranks[k];
+}
+
+void hb_features_add(hb_features *f, hb_measuring *m)
+{
+    f->n_steps++;
+    if (f->plan->hidden) add_states(f, m);
+    if (f->plan->topk) add_ranks(f, m);
+}

@@ -1,0 +1,129 @@
+"""Features that pass 1 keeps, and probes: trained by calibrate and sweep, used by validate, generate and judge."""
+import base64
+import json
+import sqlite3
+import struct
+
+from harness import LABELLED, MODEL, MODELS, USAGE, Case
+from server import Server
+
+FAST = ["--model", MODEL, "--max-tokens", 5]
+
+
+def vector(blob):
+    return [half for (half,) in struct.iter_unpack("<e", blob)]
+
+
+class Probe(Case):
+    def calibrate(self, *options):
+        return self.run_json("calibrate", *FAST, "--data", LABELLED, "-n", 0, "--draws", 0, "-o", self.dir, *options)
+
+    def test_calibrate_validate_generate(self):
+        result = self.calibrate("--score", "probe", "--run", "r.db")
+        probe = result["probes"]["probe"]
+        self.assertEqual(result["score"]["name"], "probe")
+        self.assertIn(probe["block"], (1, 2, 3))  # the tiny model has three blocks
+        weights = [w for (w,) in struct.iter_unpack("<f", base64.b64decode(probe["weights"]))]
+        self.assertEqual(len(weights), 96)
+        best = min(probe["trials"], key=lambda t: t["log_loss"])
+        self.assertEqual((best["block"], best["c"]), (probe["block"], probe["c"]))
+
+        # The run has the features, and validate on it measures the fitted probe.
+        db = sqlite3.connect(self.dir / "r.db")
+        self.assertEqual(db.execute("SELECT value FROM settings WHERE key = 'features'").fetchone()[0], "hidden:1+2+3")
+        rows = db.execute("SELECT mean, label FROM features JOIN samples USING (idx) ORDER BY idx").fetchall()
+        scores = []
+        for mean, label in rows:
+            state = vector(mean)[96 * (probe["block"] - 1):96 * probe["block"]]
+            scores.append((sum(w * x for w, x in zip(weights, state)) + probe["intercept"], label))
+        ones, zeros = ([z for z, label in scores if label == k] for k in (1, 0))
+        auroc = sum((a > b) + (a == b) / 2 for a in ones for b in zeros) / (len(ones) * len(zeros))
+        judged = self.run_json("validate", "--params", result["parameters"], "--run", "r.db", "--draws", 0)
+        self.assertAlmostEqual(judged["scores"]["probe"]["auroc"], auroc, places=6)
+        self.assertLess(result["auroc"], auroc)  # out of fold, not in sample
+
+        # validate generates the features that the parameters need, and no others.
+        again = self.run_json("validate", "--params", result["parameters"], *FAST[:2], "--data", LABELLED, "--run", "v.db",
+                              "--draws", 0)
+        self.assertAlmostEqual(again["scores"]["probe"]["auroc"], auroc, places=6)
+        kept = sqlite3.connect(self.dir / "v.db").execute("SELECT value FROM settings WHERE key = 'features'").fetchone()[0]
+        self.assertEqual(kept, f"hidden:{probe['block']}")
+
+        # generate judges each token by it; the answer's value is the tokens' mean.
+        made = self.run_json("generate", *FAST, "--params", result["parameters"], "--cutoff", 2, "Is 3 plus 3 equal to 6?")
+        self.assertEqual(made["monitor"]["watched"], "probe")
+        steps = [s["watched"] for s in made["trajectory"]]
+        self.assertEqual(steps, [s["probe"] for s in made["trajectory"]])
+        self.assertAlmostEqual(made["answer"]["value"], sum(steps) / len(steps), places=9)
+
+        # Another model cannot use it.
+        self.fails("generate", "--model", MODELS / "tiny-f16.gguf", "--params", result["parameters"], "x",
+                   says="trained on another model")
+
+    def test_all_and_joint(self):
+        result = self.calibrate("--features", "hidden,topk", "--joint", "--score", "all", "--run", "r.db")
+        self.assertEqual(set(result["probes"]), {"probe", "probe_first", "probe_last", "wepr"})
+        names = [f["score"] for f in result["joint"]["features"]]
+        self.assertTrue({"probe", "wepr", "entropy:top5"} <= set(names))
+        judged = self.run_json("validate", "--params", result["parameters"], "--run", "r.db", "--draws", 0)
+        self.assertIn("joint", judged["scores"])
+        made = self.run_json("generate", *FAST, "--params", result["parameters"], "--cutoff", 2, "Is 1 plus 1 equal to 2?")
+        values = made["trajectory"][-1]
+        self.assertEqual(made["monitor"]["watched"], "joint")
+        self.assertTrue({"probe", "probe_first", "probe_last", "wepr"} <= set(values))
+        ranked = self.run_json("sweep", "--run", "r.db", "--score", "all", "--draws", 0)
+        self.assertIn("wepr", [r["name"] for r in ranked["ranking"]])
+
+    def test_server(self):
+        prompt = "Is 3 plus 3 equal to 6?"
+        for options in (["--score", "probe"], ["--features", "hidden,topk", "--joint", "--score", "all"]):
+            result = self.calibrate(*options, "--run", f"{options[-1]}.db")
+            made = self.run_json("generate", *FAST, "--params", result["parameters"], "--cutoff", 2, prompt)
+            with Server("--model", MODEL, "--params", result["parameters"], "--cutoff", 2) as server:
+                for more in ({}, {"hbar": {"signals": "entropy"}}):
+                    answer = server.complete(prompt, max_tokens=5, temperature=0, **more)
+                    risk = answer["choices"][0]["hbar"]
+                    self.assertEqual(risk["score"], result["score"]["name"])
+                    self.assertAlmostEqual(risk["value"], made["answer"]["value"], places=4)
+
+    def test_size_is_reported(self):
+        _, err = self.run_hbar("score", *FAST, "--data", LABELLED, "-n", 4, "--run", "r.db", "--features", "hidden:1+3,topk")
+        self.assertIn(f"features hidden:1+3,topk: {2 * (3 * 2 * 96 + 30)} bytes for each sample", err)
+        sizes = sqlite3.connect(self.dir / "r.db").execute(
+            "SELECT length(first) + length(mean) + length(last) + length(topk) FROM features").fetchall()
+        self.assertEqual(sizes, [(2 * (3 * 2 * 96 + 30),)] * 4)
+        self.fails("score", *FAST, "--data", LABELLED, "-n", 4, "--run", "r.db", "--features", "topk", says="features is")
+        self.fails("sweep", "--run", "r.db", "--score", "probe_middle", code=USAGE, says="no score 'probe_middle'")
+
+    def test_refusals(self):
+        self.fails("score", *FAST, "--data", LABELLED, "--features", "hidden:4", code=USAGE, says="no block 4; it has 3")
+        self.fails("score", *FAST, "--data", LABELLED, "--features", "all", code=USAGE, says="no features 'all'")
+        self.fails("calibrate", *FAST, "--data", LABELLED, "--score", "probe", "--guarantee", "risk=0.5", code=USAGE,
+                   says="not fitted to the same samples")
+        self.run_hbar("score", *FAST, "--data", LABELLED, "-n", 20, "--run", "r.db")
+        self.fails("sweep", "--run", "r.db", "--score", "probe", code=USAGE, says="no score 'probe'")
+
+    def test_damaged(self):
+        result = self.calibrate("--score", "wepr", "--run", "r.db")
+        document = self.read(result["parameters"])
+        for change in ({"weights": "AAAA"}, {"weights": "?"}, {"weights": ""}, {"intercept": "1"}, {"weights": None},
+                       {"weights": base64.b64encode(struct.pack("<f", float("nan")) * 30).decode()}):
+            document["probes"]["wepr"] |= change
+            path = self.write("bad.json", json.dumps(document))
+            self.fails("validate", "--params", path, "--run", "r.db", says=f"probes.wepr.{next(iter(change))}")
+            document = self.read(result["parameters"])
+        document["probes"] = {"probe": {"block": 0, "intercept": 0, "weights": "AAAAAA=="}}
+        self.fails("validate", "--params", self.write("bad.json", json.dumps(document)), "--run", "r.db",
+                   says="probes.probe.block")
+        db = sqlite3.connect(self.dir / "r.db")
+        db.execute("UPDATE features SET topk = x'007C' || substr(topk, 3) WHERE idx = 7")  # infinity
+        db.commit()
+        self.fails("sweep", "--run", "r.db", "--score", "wepr", says="features of sample 7 are damaged")
+        db.execute("DELETE FROM features WHERE idx = 7")
+        db.commit()
+        self.fails("sweep", "--run", "r.db", "--score", "wepr", says="no features of sample 7")
+
+
+if __name__ == "__main__":
+    import unittest
+    unittest.main()
