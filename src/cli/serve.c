@@ -6,7 +6,10 @@
 #include "base/file.h"
 #include "cli/cli.h"
 
-#define KEYS_BYTES (1 << 20) /* limit on the size of the file of keys */
+enum {
+    KEYS_BYTES = 1 << 20, /* limit on the size of the file of keys */
+    KEY_BYTES = 512,      /* limit on the length of a key */
+};
 
 typedef struct serving {
     const char *model_path, *keys_path;
@@ -107,14 +110,30 @@ static void add_options(cli_options *options, serving *v)
 
 /* ---- Keys ---------------------------------------------------------------------------------------- */
 
+/* Whether an Authorization header can have the key. */
+static bool is_sendable(const char *key, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (key[i] <= ' ' || key[i] >= 0x7f) return false;
+    return n <= KEY_BYTES;
+}
+
 static hb_status add_keys(serving *v, const hb_buffer *text, hb_error *err)
 {
-    for (size_t at = 0; at < text->length;) {
-        const char *line = text->data + at;
-        size_t n = strcspn(line, "\r\n");
-        at += n + 1;
-        if (n == 0 || *line == '#') continue;
-        if (!hb_texts_add(&v->keys, line, n)) return hb_fail_memory(err);
+    const char *line = text->data, *end = text->data + text->length;
+    for (size_t number = 1; line < end; number++) {
+        const char *line_end = memchr(line, '\n', (size_t)(end - line));
+        size_t n = (size_t)((line_end ? line_end : end) - line), length = n;
+        if (n && line[n - 1] == '\r') n--;
+        if (n && *line != '#') {
+            if (!is_sendable(line, n))
+                return hb_fail(err, HB_ERR_DATA,
+                               "%s: line %zu: a key has 1 to %d ASCII characters, without spaces and "
+                               "control characters",
+                               v->keys_path, number, KEY_BYTES);
+            if (!hb_texts_add(&v->keys, line, n)) return hb_fail_memory(err);
+        }
+        line += length + 1;
     }
     if (!v->keys.n) return hb_fail(err, HB_ERR_DATA, "%s: has no key", v->keys_path);
     v->server.api_keys = (const char *const *)v->keys.list;

@@ -1,5 +1,7 @@
 #include "serve/guard.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -77,9 +79,21 @@ static bool is_name(const char *host, const char *name)
     return strlen(name) == n && strncasecmp(host, name, n) == 0;
 }
 
+/* Whether a host is an address in 127.0.0.0/8, and not a name like 127.example.org. */
+static bool is_loopback_v4(const char *host)
+{
+    char text[INET_ADDRSTRLEN];
+    struct in_addr address;
+    size_t n = name_length(host);
+    if (n >= sizeof text) return false;
+    memcpy(text, host, n);
+    text[n] = '\0';
+    return inet_pton(AF_INET, text, &address) == 1 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+}
+
 static bool is_local_name(const hb_server *s, const char *host)
 {
-    return is_name(host, "localhost") || strncmp(host, "127.", 4) == 0 || is_name(host, "[::1]") ||
+    return is_name(host, "localhost") || is_name(host, "[::1]") || is_loopback_v4(host) ||
            is_name(host, s->options.host);
 }
 

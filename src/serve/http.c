@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include "base/clock.h"
 #include "serve/guard.h"
 #include "serve/log.h"
@@ -14,6 +15,7 @@ enum {
     HTTP_THREADS = 4,
     STREAM_BLOCK = 16384,          /* bytes of a stream that are sent together */
     CONNECTION_MEMORY = 48 * 1024, /* for the headers of a request and of its reply */
+    OTHER_FILES = 32,              /* descriptors that are no connections */
 };
 
 /* A request on a connection. */
@@ -378,6 +380,18 @@ static void ignore_message(void *user, const char *format, va_list args)
     (void)args;
 }
 
+/* The connections for which there are descriptors. Without this limit, libmicrohttpd would try again
+ * and again to accept one more. */
+static unsigned count_connections(const hb_server_options *o)
+{
+    struct rlimit limit;
+    rlim_t n = (rlim_t)o->n_connections;
+    if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY) return (unsigned)n;
+    rlim_t most = limit.rlim_cur > OTHER_FILES ? limit.rlim_cur - OTHER_FILES : 0;
+    if (n > most) n = most;
+    return (unsigned)(n < HTTP_THREADS ? HTTP_THREADS : n);
+}
+
 hb_status hb_http_start(hb_server *s, const struct sockaddr *address, hb_error *err)
 {
     const hb_server_options *o = &s->options;
@@ -386,7 +400,7 @@ hb_status hb_http_start(hb_server *s, const struct sockaddr *address, hb_error *
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, handle, s, MHD_OPTION_EXTERNAL_LOGGER, ignore_message, NULL,
         MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_THREADS,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)o->n_connections, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_CONNECTION_LIMIT, count_connections(o), MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)ceil(o->idle_seconds), MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_NOTIFY_COMPLETED, complete, s, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, s,
         MHD_OPTION_END);

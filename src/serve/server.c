@@ -34,6 +34,18 @@ static hb_status check_time(const char *name, double seconds, hb_error *err)
     return hb_fail(err, HB_ERR_ARGUMENT, "%s %g is not above 0 and at most 86400", name, seconds);
 }
 
+/* What a browser sends as Origin: a scheme, a host and perhaps a port, or "null". */
+static hb_status check_origin(const char *origin, hb_error *err)
+{
+    if (!origin || strcmp(origin, "*") == 0 || strcmp(origin, "null") == 0) return HB_OK;
+    const char *host = strstr(origin, "://");
+    bool ok = host && host > origin && host[3] && !strpbrk(host + 3, "/?#,*");
+    for (const char *c = origin; *c && ok; c++) ok = *c > ' ' && *c < 0x7f;
+    if (ok) return HB_OK;
+    return hb_fail(err, HB_ERR_ARGUMENT,
+                   "cors-origin '%s' is not like https://app.example.org, and not *", origin);
+}
+
 static hb_status check_options(const hb_server_options *o, hb_error *err)
 {
     if (!o->host || !*o->host) return hb_fail(err, HB_ERR_ARGUMENT, "the host is empty");
@@ -46,7 +58,8 @@ static hb_status check_options(const hb_server_options *o, hb_error *err)
     for (size_t i = 0; i < o->n_api_keys; i++)
         if (!o->api_keys[i] || !*o->api_keys[i])
             return hb_fail(err, HB_ERR_ARGUMENT, "an API key is empty");
-    hb_status status = check_time("request-seconds", o->request_seconds, err);
+    hb_status status = check_origin(o->cors_origin, err);
+    if (!status) status = check_time("request-seconds", o->request_seconds, err);
     if (!status) status = check_time("idle-seconds", o->idle_seconds, err);
     if (!status) status = check_time("ping-seconds", o->ping_seconds, err);
     if (!status && o->drain_seconds != 0) status = check_time("drain-seconds", o->drain_seconds, err);

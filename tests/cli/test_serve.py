@@ -1,9 +1,11 @@
 """hbar serve: a client over sockets."""
 import os
+import resource
 import socket
 import threading
 import time
 import unittest
+from pathlib import Path
 from unittest import mock
 
 from harness import CHAT_MODEL, MODEL, USAGE, Case
@@ -383,6 +385,29 @@ class Connections(Case):
                     self.assertLess(time.monotonic() - start, 8)
             self.assertEqual(server.get("/health")[0], 200)
 
+    def test_few_descriptors(self):
+        """More connections than descriptors neither keep the server busy nor end it."""
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (48, limits[1]))
+        try:
+            server = Server("--model", MODEL, "--ctx-size", 256, "--idle-seconds", 60)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+        def processor_seconds():
+            fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+        with server:
+            connections = [server.connect() for _ in range(60)]
+            time.sleep(0.2)
+            before = processor_seconds()
+            time.sleep(1)
+            self.assertLess(processor_seconds() - before, 0.15)
+            for connection in connections:
+                connection.close()
+            self.assertEqual(server.get("/health")[0], 200)
+
     def test_garbage(self):
         with Server("--model", MODEL, "--ctx-size", 256, "--max-body", 2048) as server:
             for text in (b"\x00\xff\xfe garbage\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET " + b"a" * 100000,
@@ -457,6 +482,12 @@ class Safety(Case):
                    says="has no key")
         self.fails("serve", "--model", MODEL, "--port", 0, "--api-key-file", self.dir / "missing", says="missing")
 
+    def test_keys_that_no_client_can_send(self):
+        for key in (b"ab\0cd", b"key ", b" key", b"k\xc3\xa9y", b"\xef\xbb\xbfkey", b"a\tb", b"x" * 513):
+            keys = self.dir / "keys"
+            keys.write_bytes(b"# keys\r\nfirst\r\n" + key + b"\n")
+            self.fails("serve", "--model", MODEL, "--port", 0, "--api-key-file", keys, says="keys: line 3: a key has 1 to 512")
+
     def test_origins(self):
         with Server("--model", MODEL, "--ctx-size", 256, "--cors-origin", "https://app.example") as server:
             self.assertEqual(server.get("/v1/models", Origin="https://other.example")[0], 403)
@@ -469,6 +500,19 @@ class Safety(Case):
         with Server("--model", MODEL, "--ctx-size", 256) as server:
             self.assertEqual(server.request("OPTIONS", "/v1/models")[0], 405)
             self.assertNotIn("access-control-allow-origin", server.get("/v1/models")[1])
+
+    def test_bad_origins(self):
+        """An origin that no browser sends, or that breaks every reply's headers, is refused at the start."""
+        for origin in ("", "a\nb", "https://a.example\x01", "app.example", "https://a.example/", "https://a.example, https://b.example"):
+            self.fails("serve", "--model", MODEL, "--port", 0, "--cors-origin", origin, says="is not like https://app.example.org")
+
+    def test_host_names(self):
+        """Anyone can give a name that begins with 127 an address of this machine."""
+        with Server("--model", MODEL, "--ctx-size", 256) as server:
+            for host in ("localhost:80", "LOCALHOST", "127.0.0.1", "127.9.8.7:80", "[::1]:80", "[::1]"):
+                self.assertEqual(server.get("/v1/models", Host=host)[0], 200, host)
+            for host in ("127.example.org", "127.0.0.1.example.org:80", "127.0.0.1@example.org", "127.1", "128.0.0.1", "[::1", ""):
+                self.assertEqual(server.get("/v1/models", Host=host)[0], 403, host)
 
     def test_prompts_in_log(self):
         with Server("--model", MODEL, "--ctx-size", 256, "--log-prompts") as server:
