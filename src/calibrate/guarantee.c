@@ -40,7 +40,7 @@ hb_status hb_check_guarantee(const hb_guarantee *asked, hb_error *err)
         return hb_fail(err, HB_ERR_ARGUMENT, "unknown kind of guarantee");
     if (asked->kind == HB_GUARANTEE_NONE) return HB_OK;
     if (!(asked->target >= 1e-6 && asked->target <= 1 - 1e-6))
-        return hb_fail(err, HB_ERR_ARGUMENT, "a guaranteed %s of %g is not between 0 and 1",
+        return hb_fail(err, HB_ERR_ARGUMENT, "a guaranteed %s of %.17g is not from 1e-6 to 1 - 1e-6",
                        hb_guarantee_kind_name(asked->kind), asked->target);
     if (!(asked->delta >= 1e-6 && asked->delta <= 0.5))
         return hb_fail(err, HB_ERR_ARGUMENT, "delta %g is not from 1e-6 to 0.5", asked->delta);

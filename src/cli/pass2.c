@@ -104,7 +104,7 @@ static bool parse_target(const char *text, hb_guarantee *g)
     g->target = strtod(text, &end);
     g->delta = 0.05;
     if (strncmp(end, ",delta=", 7) == 0) g->delta = strtod(end + 7, &end);
-    return !*end && g->target > 0 && g->target < 1 && g->delta >= 1e-6 && g->delta <= 0.5;
+    return !*end && g->target >= 1e-6 && g->target <= 1 - 1e-6 && g->delta >= 1e-6 && g->delta <= 0.5;
 }
 
 /* "risk=0.1,delta=0.05" or "recall=...". */

@@ -167,6 +167,8 @@ class Halt(Case):
     def test_bad_use(self):
         for arguments, says in ((["--halt", "windows:3"], "--halt: 'windows:3' is not"),
                                 (["--false-halts", "2"], "--false-halts: '2' is not like 0.05"),
+                                (["--false-halts", "1e-9"], "--false-halts: '1e-9' is not like 0.05"),
+                                (["--halts", "0.99999999"], "--halts: '0.99999999' is not like 0.05"),
                                 (["--halts", "0.9", "--false-halts", "0.1"], "exclude each other"),
                                 (["--halts", "0.9", "--halt", "none"], "--halt none calibrates no halt"),
                                 (["--halt", "token", "--joint"], "exclude --joint")):
