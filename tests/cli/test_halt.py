@@ -3,6 +3,7 @@ import json
 import math
 
 from harness import LABELLED, MODEL, SCRATCH, USAGE, Case
+from server import Server
 
 LONG = SCRATCH / "long.jsonl"
 LONG.write_text("".join(
@@ -76,6 +77,25 @@ class Halt(Case):
                 if stops[i] is not None:
                     self.assertEqual((g["halt"]["step"], g["n_tokens"]), (stops[i], stops[i]))
                     self.assertAlmostEqual(g["halt"]["statistic"], statistics(halt, series[i][1])[stops[i]], places=5)
+
+    def test_server_halts_where_generate_does(self):
+        """The mode flag names the step at which generate and the mode halt end the answer."""
+        prompts = [json.loads(line)["prompt"] for line in LONG.read_text().splitlines()[::15]]
+        for rule, score in (("token", "entropy"), ("window:3", "margin"), ("ewma:0.4", "hbar_s"), ("cusum", "surprise")):
+            made = self.calibrate("--halt", rule, "--false-halts", "0.5,delta=0.1", score=score)
+            given = ["--model", MODEL, "--params", self.dir / made["parameters"]]
+            steps = []
+            with Server(*given, "--ctx-size", 256) as server:
+                for prompt in prompts:
+                    alone = self.run_json("generate", *given, "--max-tokens", 12, prompt)
+                    step = alone["halt"]["step"] if alone["halted"] else None
+                    flagged = server.complete(prompt, max_tokens=12, hbar={"mode": "flag"})["choices"][0]["hbar"]
+                    self.assertEqual((flagged["step"], flagged["halted"]), (step, False), (rule, prompt))
+                    halted = server.complete(prompt, max_tokens=12)["choices"][0]
+                    self.assertEqual((halted["hbar"]["step"], halted["hbar"]["halted"], halted["text"].strip()),
+                                     (step, alone["halted"], alone["text"].strip()), (rule, prompt))
+                    steps.append(step)
+            self.assertGreater(len(set(steps)), 1, rule)
 
     def test_halts_of_the_hallucinated(self):
         made = self.calibrate("--halts", 0.5)["halt"]
