@@ -235,6 +235,11 @@ static void test_refusals(void **state)
     o = options("cusum", HB_GUARANTEE_FALSE_HALTS, 0.1);
     for (size_t i = 0; i < s.n * STEPS; i++) s.values[i] = 1;
     assert_fails(hb_calibrate_halt(&s, &o, &c, &err), HB_ERR_DATA, "cannot be fitted");
+    for (size_t i = 0; i < s.n * STEPS; i++) { /* means that differ by rounding */
+        bool label = s.labels[i / STEPS];
+        s.values[i] = i % 2 ? 1 : label ? nextafterf(2, 3) : 2;
+    }
+    assert_fails(hb_calibrate_halt(&s, &o, &c, &err), HB_ERR_DATA, "the same mean");
 }
 
 /* ---- The report ---------------------------------------------------------------------------------- */

@@ -17,7 +17,8 @@
 #include "calibrate/metrics.h"
 #include "signals/running.h"
 
-#define NEVER SIZE_MAX /* the step of an answer that is not stopped */
+#define NEVER            SIZE_MAX /* the step of an answer that is not stopped */
+#define LEAST_DIFFERENCE 1e-6     /* of a cusum's means, in standard deviations; less may be rounding */
 
 void hb_series_free(hb_series *s)
 {
@@ -108,11 +109,11 @@ static hb_status fit_cusum(const hb_series *s, uint64_t seed, hb_halt_rule *rule
         }
     rule->sd = sqrt(squares / (double)(n[0] + n[1] - 2));
     free(half);
-    if (status || (n[0] && n[1] && n[0] + n[1] > 2 && rule->sd > 0 && rule->mean[0] != rule->mean[1]))
-        return status;
+    bool differ = rule->sd > 0 && fabs(rule->mean[1] - rule->mean[0]) > LEAST_DIFFERENCE * rule->sd;
+    if (status || (n[0] && n[1] && n[0] + n[1] > 2 && differ)) return status;
     return hb_fail(err, HB_ERR_DATA,
-                   "a cusum cannot be fitted: half of the answers have no tokens of one label, or all "
-                   "tokens have equal values");
+                   "a cusum cannot be fitted: half of the answers have no tokens of one label, or the "
+                   "tokens of both labels have the same mean");
 }
 
 /* ---- Statistics ---------------------------------------------------------------------------------- */
