@@ -3,7 +3,9 @@
 
 #include <math.h>
 #include "reference/signals_reference.h"
+#include "base/rng.h"
 #include "signals/aggregate.h"
+#include "signals/distribution.h"
 #include "signals/p_yes.h"
 #include "signals/scores.h"
 #include "signals/set.h"
@@ -32,6 +34,59 @@ static void check_distribution(const float *logits, size_t n, const distribution
     assert_near(cos(acos(0) * hb_rainproof_fisher_rao(&d)), cos(acos(0) * c->rainproof_fisher_rao[i]),
                 1e-6);
     assert_near(hb_rainproof_renyi(&d), c->rainproof_renyi[i], 2e-6);
+}
+
+/* The sums over n logits, in doubles and in one loop. */
+static hb_distribution plain_sums(const float *logits, size_t n, double max)
+{
+    hb_distribution d = {.n = n, .max = max};
+    for (size_t i = 0; i < n; i++) {
+        double x = fmax(logits[i] - max, HB_DISTRIBUTION_FLOOR);
+        d.exps += exp(x);
+        d.x += x;
+        d.x_exps += x * exp(x);
+        d.roots += exp(x / 2);
+        d.quarters += exp(x / 4);
+        d.three_halves += exp(1.5 * x);
+        d.squares += exp(2 * x);
+    }
+    return d;
+}
+
+static void check_sums(const hb_distribution *d, const hb_distribution *plain)
+{
+    const double got[] = {d->exps, d->x, d->x_exps, d->roots, d->quarters, d->three_halves, d->squares};
+    const double want[] = {plain->exps,   plain->x,        plain->x_exps,
+                           plain->roots,  plain->quarters, plain->three_halves,
+                           plain->squares};
+    for (size_t i = 0; i < sizeof got / sizeof *got; i++) assert_near(got[i] / want[i], 1, 2e-6);
+}
+
+/* Large vocabularies are summed in parts, which threads share. Every logit is counted once, and the
+ * sums do not depend on the number of threads. */
+static void test_large_vocabularies(void **state)
+{
+    const size_t sizes[] = {255, 256, 257, 4095, 4096, 4097, 16383, 16384, 16385, 49152, 128256};
+    enum { MOST = 128256 };
+    (void)state;
+    float *logits = calloc(MOST, sizeof *logits);
+    hb_pool *pools[3];
+    hb_error err;
+    hb_rng rng = {5};
+    for (int t = 0; t < 3; t++) assert_ok(hb_pool_open(&pools[t], t + 1, &err));
+    for (size_t i = 0; i < MOST; i++) logits[i] = (float)(12 * hb_rng_unit(&rng) - 9);
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        hb_distribution alone, shared;
+        assert_true(hb_distribution_gather(logits, sizes[s], &alone));
+        hb_distribution plain = plain_sums(logits, sizes[s], alone.max);
+        check_sums(&alone, &plain);
+        for (int t = 0; t < 3; t++) {
+            assert_true(hb_distribution_gather_shared(pools[t], logits, sizes[s], &shared));
+            assert_memory_equal(&shared, &alone, sizeof alone);
+        }
+    }
+    for (int t = 0; t < 3; t++) hb_pool_close(pools[t]);
+    free(logits);
 }
 
 static void test_distribution_signals(void **state)
@@ -564,6 +619,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_distribution_signals),
+        cmocka_unit_test(test_large_vocabularies),
         cmocka_unit_test(test_lens_signals),
         cmocka_unit_test(test_state_signals),
         cmocka_unit_test(test_softmax_in_place_and_extreme),

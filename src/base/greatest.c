@@ -1,9 +1,10 @@
 #include "base/greatest.h"
 
 #include <stdbool.h>
+#include "base/wide.h"
 
 /* Whether any of n values exceeds the bar. Most blocks of a vocabulary have no such value. */
-static bool any_above(const float *x, int32_t n, float bar)
+static inline bool any_above(const float *x, int32_t n, float bar)
 {
     int above = 0;
 #pragma omp simd reduction(| : above)
@@ -21,7 +22,7 @@ static int32_t insert(const float *values, int32_t *indices, int32_t held, int32
     return held < k ? held + 1 : k;
 }
 
-void hb_greatest(const float *values, int32_t n, int32_t *indices, int32_t k)
+HB_WIDE void hb_greatest(const float *values, int32_t n, int32_t *indices, int32_t k)
 {
     enum { STRETCH = 64 };
     int32_t held = 0;

@@ -86,7 +86,8 @@ static void set_logprobs(hb_decoder *d, const float *logits, int32_t n_vocab)
     for (int32_t i = 0; i < n_top; i++) d->top[i] = (hb_logprob){best[i], logits[best[i]] - total};
 }
 
-void hb_decoder_choose(hb_decoder *d, hb_candidate *candidates, const hb_tap *tap, int32_t row)
+void hb_decoder_choose(hb_decoder *d, hb_candidate *candidates, const hb_tap *tap, int32_t row,
+                       hb_pool *pool)
 {
     const hb_task *t = d->task;
     const hb_request *r = &t->request;
@@ -98,7 +99,8 @@ void hb_decoder_choose(hb_decoder *d, hb_candidate *candidates, const hb_tap *ta
                                        n_vocab, candidates);
     d->checked = hb_decoder_checks(d, 1);
     if (d->checked)
-        d->failed = hb_watch_step(d->watch, step, d->token, &reading, &d->step, &d->halts, &d->why);
+        d->failed =
+            hb_watch_step(d->watch, step, d->token, &reading, pool, &d->step, &d->halts, &d->why);
     else d->failed = hb_check_logits(t->model, step, reading.logits, &d->why);
     if (r->logprobs && !d->failed) set_logprobs(d, reading.logits, n_vocab);
 }

@@ -49,9 +49,11 @@ hb_status hb_decoder_open(hb_decoder *decoder, const hb_task *task, int32_t samp
 void hb_decoder_close(hb_decoder *decoder);
 
 /* Chooses the next token from row `row` of the tap, and checks the step if a check is due; the tap then
- * has at least what hb_watch_request asks for. `candidates` is as for hb_sampler_choose. Several
- * threads may call this at once, each for another decoder. */
-void hb_decoder_choose(hb_decoder *decoder, hb_candidate *candidates, const hb_tap *tap, int32_t row);
+ * has at least what hb_watch_request asks for. `candidates` is as for hb_sampler_choose, and `pool` as
+ * for hb_watch_step. Several threads may call this at once, each for another decoder, without a pool.
+ */
+void hb_decoder_choose(hb_decoder *decoder, hb_candidate *candidates, const hb_tap *tap, int32_t row,
+                       hb_pool *pool);
 
 /* Whether a check is due at one of the next n steps. */
 bool hb_decoder_checks(const hb_decoder *decoder, int32_t n);

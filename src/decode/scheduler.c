@@ -411,10 +411,11 @@ static bool takes_part(const hb_slot *q, int32_t round)
     return q->state == HB_SLOT_RUNNING && round < q->n_taps;
 }
 
-/* A round of choosing. */
+/* A round of choosing. Either the slots or the work for one slot is shared among threads. */
 typedef struct choosing {
     const hb_scheduler *s;
     int32_t round;
+    hb_pool *pool; /* for the work for one slot, or NULL */
 } choosing;
 
 static void choose(const void *context, int32_t slot, int32_t thread)
@@ -422,7 +423,8 @@ static void choose(const void *context, int32_t slot, int32_t thread)
     const choosing *c = context;
     hb_slot *q = &c->s->slots[slot];
     if (takes_part(q, c->round))
-        hb_decoder_choose(&q->decoder, c->s->candidates[thread], &c->s->tap, q->first_tap + c->round);
+        hb_decoder_choose(&q->decoder, c->s->candidates[thread], &c->s->tap, q->first_tap + c->round,
+                          c->pool);
 }
 
 /* Chooses one token for each slot that has a tapped row left. Returns false when no slot has one. */
@@ -430,7 +432,8 @@ static bool play_round(hb_scheduler *s, int32_t round)
 {
     int32_t n = 0;
     for (int32_t k = 0; k < s->n_slots; k++) n += takes_part(&s->slots[k], round);
-    hb_pool_each(n > 1 ? s->session->pool : NULL, s->n_slots, choose, &(choosing){s, round});
+    hb_pool *pool = s->session->pool;
+    hb_pool_each(n > 1 ? pool : NULL, s->n_slots, choose, &(choosing){s, round, n > 1 ? NULL : pool});
     for (int32_t k = 0; k < s->n_slots; k++) {
         hb_slot *q = &s->slots[k];
         hb_error why;

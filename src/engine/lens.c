@@ -4,11 +4,12 @@
 #include "base/greatest.h"
 #include "engine/norm.h"
 
-/* Applies the output head to states [n_states][n_embd] for `tokens` only, and writes out
- * [n_states][n_tokens]. The head's rows are unpacked a few at a time and used for all states. */
+/* Applies the output head to states [n_states][n_embd] for `n_tokens` of `tokens` only, and writes as
+ * many columns of out, whose rows are `stride` apart. The head's rows are unpacked a few at a time and
+ * used for all states. */
 static void apply_head(const hb_workspace *w, const hb_native_model *m, const float *states,
                        int32_t n_states, const int32_t *tokens, int32_t n_tokens, int32_t thread,
-                       float *out)
+                       float *out, size_t stride)
 {
     const hb_matrix *head = &m->output;
     hb_to_f32 *to_f32 = w->kernels->to_f32[head->type];
@@ -25,40 +26,63 @@ static void apply_head(const hb_workspace *w, const hb_native_model *m, const fl
             else memcpy(rows + (size_t)i * d, stored, d * sizeof *rows);
         }
         w->kernels->tile[HB_TYPE_F32](rows, d * sizeof *rows, count, normed, d, n_states, d, out + t,
-                                      (size_t)n_tokens);
+                                      stride);
     }
-    if (m->logit_cap > 0) w->kernels->softcap(out, (size_t)n_states * (size_t)n_tokens, m->logit_cap);
+    for (int32_t s = 0; s < n_states && m->logit_cap > 0; s++)
+        w->kernels->softcap(out + (size_t)s * stride, (size_t)n_tokens, m->logit_cap);
 }
+
+/* The number of parts in which the tokens of a row are read, if a batch has few rows. */
+enum { FEW_ROWS = 4, PARTS = 4 };
 
 /* The arguments of one call, whose first row is `from`. */
 typedef struct call {
     const hb_workspace *w;
     const hb_native_model *model;
     const hb_tap *tap;
-    int32_t from;
+    int32_t from, parts;
 } call;
 
-/* Fills one row of the lens. For the last block the lens is the model's own logits. */
-static void read_row(const void *context, int32_t item, int32_t thread)
+static const float *logits_of(const call *c, int32_t row)
+{
+    return c->tap->logits + (size_t)row * (size_t)c->model->base.info.n_vocab;
+}
+
+/* Finds the tokens of one row. */
+static void find_tokens(const void *context, int32_t item, int32_t thread)
+{
+    const call *c = context;
+    int32_t row = c->from + item, k = c->tap->n_lens;
+    (void)thread;
+    hb_greatest(logits_of(c, row), c->model->base.info.n_vocab,
+                c->tap->lens_tokens + (size_t)row * (size_t)k, k);
+}
+
+/* Fills one part of a row of the lens. For the last block the lens is the model's own logits. */
+static void read_part(const void *context, int32_t item, int32_t thread)
 {
     const call *c = context;
     const hb_native_model *m = c->model;
     const hb_tap *tap = c->tap;
-    int32_t row = c->from + item;
-    size_t k = (size_t)tap->n_lens, blocks = (size_t)tap->n_blocks;
-    const float *logits = tap->logits + (size_t)row * (size_t)m->base.info.n_vocab;
-    int32_t *tokens = tap->lens_tokens + (size_t)row * k;
-    float *out = tap->lens + (size_t)row * blocks * k;
-    hb_greatest(logits, m->base.info.n_vocab, tokens, tap->n_lens);
+    int32_t row = c->from + item / c->parts, part = item % c->parts, k = tap->n_lens;
+    int32_t first = k * part / c->parts, end = k * (part + 1) / c->parts;
+    size_t blocks = (size_t)tap->n_blocks, stride = (size_t)k;
+    const float *logits = logits_of(c, row);
+    const int32_t *tokens = tap->lens_tokens + (size_t)row * stride;
+    float *out = tap->lens + (size_t)row * blocks * stride;
     bool with_last =
         tap->n_blocks > 0 && hb_tapped_block(tap, tap->n_blocks - 1) == m->base.info.n_layers - 1;
     apply_head(c->w, m, tap->states + (size_t)row * blocks * (size_t)m->base.info.n_embd,
-               tap->n_blocks - with_last, tokens, tap->n_lens, thread, out);
-    for (size_t t = 0; with_last && t < k; t++) out[(blocks - 1) * k + t] = logits[tokens[t]];
+               tap->n_blocks - with_last, tokens + first, end - first, thread, out + first, stride);
+    for (int32_t t = first; with_last && t < end; t++)
+        out[(blocks - 1) * stride + (size_t)t] = logits[tokens[t]];
 }
 
 void hb_lens(const hb_workspace *w, const hb_native_model *model, const hb_tap *tap, int32_t from,
              int32_t to)
 {
-    hb_pool_each(w->pool, to - from, read_row, &(call){w, model, tap, from});
+    int32_t n = to - from;
+    const call c = {w, model, tap, from, n > FEW_ROWS ? 1 : PARTS};
+    hb_pool_each(w->pool, n, find_tokens, &c);
+    hb_pool_each(w->pool, n * c.parts, read_part, &c);
 }

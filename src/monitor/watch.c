@@ -5,6 +5,7 @@
 #include <string.h>
 #include "engine/engine.h"
 #include "signals/aggregate.h"
+#include "signals/distribution.h"
 #include "signals/probe.h"
 #include "signals/running.h"
 #include "signals/scores.h"
@@ -294,12 +295,12 @@ hb_status hb_check_logits(const hb_model *model, int32_t step, const float *logi
 
 /* Measures the signals. With finite logits, only the blocks' states can make a value infinite or NaN.
  */
-static hb_status measure(hb_watch *w, hb_measuring *m, int32_t step, hb_error *err)
+static hb_status measure(hb_watch *w, hb_measuring *m, int32_t step, hb_pool *pool, hb_error *err)
 {
     if (!w->needs.distribution) {
         hb_status status = hb_check_logits(w->model, step, m->reading->logits, err);
         if (status) return status;
-    } else if (!hb_distribution_gather(m->reading->logits, m->n_vocab, &m->distribution)) {
+    } else if (!hb_distribution_gather_shared(pool, m->reading->logits, m->n_vocab, &m->distribution)) {
         return not_finite(w->model, "logits", step, err);
     }
     memcpy(w->next, w->state, w->state_bytes);
@@ -350,7 +351,7 @@ static void judge(hb_watch *w, hb_step *s)
 }
 
 hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_reading *reading,
-                        hb_step *out, bool *halt, hb_error *err)
+                        hb_pool *pool, hb_step *out, bool *halt, hb_error *err)
 {
     const hb_monitor *monitor = &w->monitor;
     hb_measuring m = {.n_vocab = (size_t)w->model->info.n_vocab,
@@ -360,7 +361,7 @@ hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_readi
                       .token = token,
                       .previous = w->n_steps > 0 ? w->previous : NULL,
                       .alpha = monitor->alpha};
-    hb_status status = measure(w, &m, step, err);
+    hb_status status = measure(w, &m, step, pool, err);
     if (status) return status;
     add_step(w, &m);
     hb_step s = {.step = step,

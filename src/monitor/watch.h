@@ -4,6 +4,7 @@
 #define HB_MONITOR_WATCH_H
 
 #include "base/error.h"
+#include "base/pool.h"
 #include "signals/features.h"
 
 typedef struct hb_watch hb_watch;
@@ -33,11 +34,12 @@ void hb_watch_request(const hb_watch *watch, hb_tap *tap);
 hb_reading hb_watch_reading(const hb_watch *watch, const hb_tap *tap, int32_t row);
 
 /* Measures the step in which `token` was chosen, adds it to the scores and judges it. `reading` has the
- * outputs from which the token was chosen. *halt becomes whether the step reached the threshold. *out
- * is valid until the next step. HB_ERR_NUMERIC, with the scores unchanged, when logits or states are
- * not finite. */
+ * outputs from which the token was chosen. The threads of `pool` share the work; NULL: the caller does
+ * it alone, with the same result. *halt becomes whether the step reached the threshold. *out is valid
+ * until the next step. HB_ERR_NUMERIC, with the scores unchanged, when logits or states are not finite.
+ */
 hb_status hb_watch_step(hb_watch *watch, int32_t step, int32_t token, const hb_reading *reading,
-                        hb_step *out, bool *halt, hb_error *err);
+                        hb_pool *pool, hb_step *out, bool *halt, hb_error *err);
 
 /* Returns HB_ERR_NUMERIC unless all logits [n_vocab] are finite. For steps that are not measured. */
 hb_status hb_check_logits(const hb_model *model, int32_t step, const float *logits, hb_error *err);

@@ -1,20 +1,14 @@
 /* Signals of one next-token distribution. A vocabulary may have a hundred thousand entries and is read
  * at every token. So one pass, with one exponential per entry, computes a few sums, from which all
  * signals follow. */
+#include "signals/distribution.h"
+
 #include <math.h>
 #include <string.h>
-#include "hbar.h"
+#include "base/wide.h"
 
 #define FLOOR  ((float)HB_DISTRIBUTION_FLOOR)
 #define MASKED ((float)HB_DISTRIBUTION_MASKED)
-
-/* Loops over the vocabulary are also compiled for wider registers; the dynamic linker chooses the
- * version. It does so before main, which checkers (HB_FOR_CHECKERS) do not survive. */
-#if defined(HB_HAVE_X86) && !defined(HB_FOR_CHECKERS)
-#define WIDE __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define WIDE
-#endif
 
 /* The number of entries that are summed in floats; longer sums are doubles. */
 #define STRETCH 256
@@ -60,7 +54,7 @@ static inline void lead(leaders *l, const float *x, int count)
 }
 
 /* Finds the two greatest of n logits, which may be equal. Returns false unless all are finite. */
-WIDE static bool two_greatest(const float *logits, size_t n, float *first, float *second)
+HB_WIDE static bool two_greatest(const float *logits, size_t n, float *first, float *second)
 {
     leaders l = {.zeros = {0}};
     size_t i = 0;
@@ -79,7 +73,7 @@ WIDE static bool two_greatest(const float *logits, size_t n, float *first, float
 }
 
 /* Adds n logits to the sums; n is at most STRETCH. */
-WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t n)
+HB_WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t n)
 {
     float max = (float)d->max, exps = 0, xs = 0, x_exps = 0, quarters = 0, roots = 0, three_halves = 0,
           squares = 0;
@@ -105,15 +99,57 @@ WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t n)
     d->squares += squares;
 }
 
-bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *out)
+/* The vocabulary is summed in parts, which threads share. */
+enum { MAX_PARTS = 16 };
+
+/* The number of logits from which sharing is worth it. */
+#define SHARED_FROM 16384
+
+typedef struct summing {
+    const float *logits;
+    size_t n, length; /* of all parts, and of each but the last */
+    hb_distribution *parts;
+} summing;
+
+static void sum_part(const void *context, int32_t part, int32_t thread)
 {
+    const summing *s = context;
+    size_t first = (size_t)part * s->length, end = first + s->length < s->n ? first + s->length : s->n;
+    (void)thread;
+    for (size_t i = first; i < end; i += STRETCH)
+        add_stretch(&s->parts[part], s->logits + i, end - i < STRETCH ? end - i : STRETCH);
+}
+
+static void add_part(hb_distribution *d, const hb_distribution *part)
+{
+    d->exps += part->exps;
+    d->x += part->x;
+    d->x_exps += part->x_exps;
+    d->quarters += part->quarters;
+    d->roots += part->roots;
+    d->three_halves += part->three_halves;
+    d->squares += part->squares;
+}
+
+bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, size_t n, hb_distribution *out)
+{
+    hb_distribution parts[MAX_PARTS] = {{0}};
     float max, second;
     if (!two_greatest(logits, n, &max, &second)) return false;
+    size_t length = (n - 1) / (MAX_PARTS * STRETCH) * STRETCH + STRETCH;
+    int32_t n_parts = (int32_t)((n - 1) / length + 1);
+    for (int32_t i = 0; i < n_parts; i++) parts[i].max = max;
+    hb_pool_each(n < SHARED_FROM ? NULL : pool, n_parts, sum_part,
+                 &(summing){logits, n, length, parts});
     hb_distribution d = {.n = n, .max = max, .second = fmax(second - max, HB_DISTRIBUTION_FLOOR)};
-    for (size_t i = 0; i < n; i += STRETCH)
-        add_stretch(&d, logits + i, n - i < STRETCH ? n - i : STRETCH);
+    for (int32_t i = 0; i < n_parts; i++) add_part(&d, &parts[i]);
     *out = d;
     return true;
+}
+
+bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *d)
+{
+    return hb_distribution_gather_shared(NULL, logits, n, d);
 }
 
 /* The value, corrected if rounding has put it below its minimum. */

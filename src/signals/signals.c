@@ -1,6 +1,7 @@
 #include "hbar.h"
 
 #include <math.h>
+#include "base/wide.h"
 
 void hb_softmax(const float *logits, size_t n, float *p)
 {
@@ -35,7 +36,7 @@ static double inverse_norm(const float *h, size_t n)
 
 /* Sums squared distances from the centroid directly, some columns at a time. This needs no copy of the
  * states and, unlike 1 - |centroid|^2, stays precise when the rows are nearly equal. */
-double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd)
+HB_WIDE double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd)
 {
     enum { COLUMNS = 32 };
     double scale[HB_MAX_LAYERS], distances[COLUMNS] = {0}, total = 0;
