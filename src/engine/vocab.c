@@ -1,5 +1,6 @@
 #include "engine/vocab.h"
 
+#include <endian.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,6 +160,15 @@ static hb_text text_of(const hb_vocab *v, int32_t id)
     return v->spelling == HB_SPELLING_MARKED ? v->entries[id].piece : v->entries[id].bytes;
 }
 
+/* The first 8 bytes as a number. Texts are in the order of these numbers, unless the numbers are equal.
+ */
+static uint64_t prefix_of(hb_text text)
+{
+    uint64_t prefix = 0;
+    if (text.length) memcpy(&prefix, text.bytes, text.length < 8 ? text.length : 8);
+    return be64toh(prefix);
+}
+
 static int compare_by_text(const void *a, const void *b, void *vocab)
 {
     int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
@@ -198,7 +208,8 @@ static hb_status sort(hb_vocab *v, hb_error *err)
 {
     v->by_text = malloc((size_t)v->n * sizeof *v->by_text);
     v->special = malloc((size_t)v->n * sizeof *v->special);
-    if (!v->by_text || !v->special) return hb_fail_memory(err);
+    v->prefixes = malloc((size_t)v->n * sizeof *v->prefixes);
+    if (!v->by_text || !v->special || !v->prefixes) return hb_fail_memory(err);
     for (int32_t id = 0; id < v->n; id++) {
         const hb_vocab_entry *e = &v->entries[id];
         bool hidden = e->type == HB_TOKEN_CONTROL || e->type == HB_TOKEN_UNKNOWN;
@@ -209,16 +220,31 @@ static hb_status sort(hb_vocab *v, hb_error *err)
         v->special_first[(unsigned char)e->piece.bytes[0]] = true;
     }
     qsort_r(v->by_text, (size_t)v->n_by_text, sizeof *v->by_text, compare_by_text, v);
+    for (int32_t i = 0; i < v->n_by_text; i++) v->prefixes[i] = prefix_of(text_of(v, v->by_text[i]));
     qsort_r(v->special, (size_t)v->n_special, sizeof *v->special, compare_by_piece, v);
     drop_hidden(v);
     return HB_OK;
+}
+
+/* The number of texts whose prefix is less. Has no branches, which would often be mispredicted. */
+static int32_t first_with_prefix(const hb_vocab *v, uint64_t prefix)
+{
+    int32_t low = 0;
+    for (int32_t n = v->n_by_text, half; n > 0; n -= half) {
+        half = (n + 1) / 2;
+        low += half * (v->prefixes[low + half - 1] < prefix);
+    }
+    return low;
 }
 
 int32_t hb_vocab_find(const hb_vocab *vocab, const char *text, size_t length)
 {
     if (length == 0 || length > vocab->longest) return HB_NO_TOKEN;
     hb_text wanted = {text, length};
-    int32_t low = 0, high = vocab->n_by_text;
+    uint64_t prefix = prefix_of(wanted);
+    int32_t first = first_with_prefix(vocab, prefix), low = first, step = 1;
+    while (step < vocab->n_by_text - first && vocab->prefixes[first + step] == prefix) step *= 2;
+    int32_t high = step < vocab->n_by_text - first ? first + step : vocab->n_by_text;
     while (low < high) { /* the first id whose text is greater */
         int32_t mid = low + (high - low) / 2;
         if (hb_text_compare(text_of(vocab, vocab->by_text[mid]), wanted) <= 0) low = mid + 1;
@@ -345,5 +371,6 @@ void hb_vocab_free(hb_vocab *vocab)
     free(vocab->entries);
     free(vocab->decoded);
     free(vocab->by_text);
+    free(vocab->prefixes);
     free(vocab->special);
 }

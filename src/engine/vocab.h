@@ -40,9 +40,10 @@ typedef struct hb_vocab {
     hb_vocab_entry *entries; /* [n] */
     int32_t n;
     hb_spelling spelling;
-    char *decoded;    /* decoded bytes of all entries */
-    int32_t *by_text; /* ids of tokens that can result from ordinary text, sorted by text */
-    int32_t *special; /* ids of all other tokens and of user-defined tokens, sorted by piece */
+    char *decoded;      /* decoded bytes of all entries */
+    int32_t *by_text;   /* ids of tokens that can result from ordinary text, sorted by text */
+    uint64_t *prefixes; /* [n_by_text], the first 8 bytes of these texts as numbers */
+    int32_t *special;   /* ids of all other tokens and of user-defined tokens, sorted by piece */
     int32_t n_by_text, n_special;
     bool special_first[256];       /* whether a special token begins with this byte */
     int32_t byte_tokens[256];      /* token of each byte; HB_NO_TOKEN if absent */
