@@ -169,11 +169,39 @@ static uint64_t prefix_of(hb_text text)
     return be64toh(prefix);
 }
 
+/* A token to be sorted by its text. */
+typedef struct keyed {
+    uint64_t prefix;
+    int32_t id;
+} keyed;
+
 static int compare_by_text(const void *a, const void *b, void *vocab)
 {
-    int32_t i = *(const int32_t *)a, j = *(const int32_t *)b;
-    int order = hb_text_compare(text_of(vocab, i), text_of(vocab, j));
-    return order ? order : (i > j) - (i < j);
+    const keyed *x = a, *y = b;
+    if (x->prefix != y->prefix) return x->prefix < y->prefix ? -1 : 1;
+    int order = hb_text_compare(text_of(vocab, x->id), text_of(vocab, y->id));
+    return order ? order : (x->id > y->id) - (x->id < y->id);
+}
+
+/* Sorts the ids in by_text and sets their prefixes. */
+static hb_status sort_by_text(hb_vocab *v, hb_error *err)
+{
+    size_t n = (size_t)v->n_by_text;
+    keyed *list = malloc((n + 1) * sizeof *list);
+    v->prefixes = malloc((n + 1) * sizeof *v->prefixes);
+    if (!list || !v->prefixes) {
+        free(list);
+        return hb_fail_memory(err);
+    }
+    for (size_t i = 0; i < n; i++)
+        list[i] = (keyed){prefix_of(text_of(v, v->by_text[i])), v->by_text[i]};
+    qsort_r(list, n, sizeof *list, compare_by_text, v);
+    for (size_t i = 0; i < n; i++) {
+        v->by_text[i] = list[i].id;
+        v->prefixes[i] = list[i].prefix;
+    }
+    free(list);
+    return HB_OK;
 }
 
 static int compare_by_piece(const void *a, const void *b, void *vocab)
@@ -208,8 +236,7 @@ static hb_status sort(hb_vocab *v, hb_error *err)
 {
     v->by_text = malloc((size_t)v->n * sizeof *v->by_text);
     v->special = malloc((size_t)v->n * sizeof *v->special);
-    v->prefixes = malloc((size_t)v->n * sizeof *v->prefixes);
-    if (!v->by_text || !v->special || !v->prefixes) return hb_fail_memory(err);
+    if (!v->by_text || !v->special) return hb_fail_memory(err);
     for (int32_t id = 0; id < v->n; id++) {
         const hb_vocab_entry *e = &v->entries[id];
         bool hidden = e->type == HB_TOKEN_CONTROL || e->type == HB_TOKEN_UNKNOWN;
@@ -219,11 +246,9 @@ static hb_status sort(hb_vocab *v, hb_error *err)
         v->special[v->n_special++] = id;
         v->special_first[(unsigned char)e->piece.bytes[0]] = true;
     }
-    qsort_r(v->by_text, (size_t)v->n_by_text, sizeof *v->by_text, compare_by_text, v);
-    for (int32_t i = 0; i < v->n_by_text; i++) v->prefixes[i] = prefix_of(text_of(v, v->by_text[i]));
     qsort_r(v->special, (size_t)v->n_special, sizeof *v->special, compare_by_piece, v);
     drop_hidden(v);
-    return HB_OK;
+    return sort_by_text(v, err);
 }
 
 /* The number of texts whose prefix is less. Has no branches, which would often be mispredicted. */
