@@ -17,13 +17,21 @@ typedef struct search {
     bool same_chat;
 } search;
 
+/* Whether a monitor measures a score: it belongs to a signal or to a probe of the parameters. */
+static bool measures(const hb_params *p, const char *score)
+{
+    hb_score_id id;
+    for (size_t i = 0; i < p->n_probes; i++)
+        if (strcmp(score, hb_probe_name(p->probes[i])) == 0) return true;
+    return hb_score_find(score, &id);
+}
+
 /* Whether a monitor can use the parameters: it measures every score that they need. */
 static bool is_measured(const hb_params *p)
 {
-    hb_score_id id;
     for (size_t i = 0; i < p->joint.n_features; i++)
-        if (!hb_score_find(p->joint.features[i].score, &id)) return false;
-    return p->joint.n_features || hb_score_find(p->score, &id);
+        if (!measures(p, p->joint.features[i].score)) return false;
+    return p->joint.n_features || measures(p, p->score);
 }
 
 /* Whether the parameters are of the model. Its file is hashed once, and only if name, architecture and

@@ -28,6 +28,7 @@ void hb_scoring_free(hb_scoring *sample)
     free(sample->asked.entailment);
     free(sample->drawn);
     hb_scores_free(sample->outcome.scores);
+    hb_features_free(sample->features);
     free(sample);
 }
 
@@ -121,9 +122,9 @@ static hb_status add_tokens(hb_scorer *s, const hb_scoring *sample, hb_error *er
     return hb_run_add_tokens(s->run, &tokens, err);
 }
 
-static hb_status add_features(hb_scorer *s, const hb_scoring *sample, const hb_features *features,
-                              hb_error *err)
+static hb_status add_features(hb_scorer *s, const hb_scoring *sample, hb_error *err)
 {
+    const hb_features *features = sample->features;
     hb_run_features row = {.index = sample->index};
     for (int f = 0; f < HB_N_FEATURES; f++) {
         row.n[f] = features->n[f];
@@ -164,8 +165,7 @@ static hb_status record_scores(hb_scorer *s, hb_scoring *sample, hb_error *err)
     hb_status status = make_row(s, sample, &row, err);
     if (!status) status = add(s, sample, &row, err);
     if (!status && keeps_steps(sample)) status = add_tokens(s, sample, err);
-    if (!status && sample->outcome.features)
-        status = add_features(s, sample, sample->outcome.features, err);
+    if (!status && sample->features) status = add_features(s, sample, err);
     if (!status) status = hb_record_generations(s, sample, err);
     if (status) return status;
     if (sample->answers) s->counts.graded++;
@@ -234,6 +234,9 @@ hb_status hb_record_event(void *user, const hb_event *event, hb_error *err)
         return hb_buffer_add(&sample->raw, event->bytes, event->length) ? HB_OK : hb_fail_memory(err);
     sample->outcome = *event->outcome;
     event->outcome->scores = NULL; /* kept */
+    /* The decoder frees its features before the sample's other parts end. */
+    if (sample->outcome.features && !sample->failed)
+        sample->failed = hb_features_copy(sample->outcome.features, &sample->features, &sample->why);
     hb_end_part(sample, event->outcome);
     return HB_OK;
 }

@@ -201,6 +201,14 @@ hb_status hb_features_open(const hb_feature_plan *plan, size_t n_embd, hb_featur
     return HB_OK;
 }
 
+hb_status hb_features_copy(const hb_features *from, hb_features **features, hb_error *err)
+{
+    hb_status status = hb_features_open(from->plan, from->n_embd, features, err);
+    for (int k = 0; k < HB_N_FEATURES && !status; k++)
+        memcpy((*features)->values[k], from->values[k], from->n[k] * sizeof(float));
+    return status;
+}
+
 void hb_features_free(hb_features *features)
 {
     if (!features) return;

@@ -38,6 +38,8 @@ typedef struct hb_features {
 /* Makes features of no step. The plan must outlive them. */
 hb_status hb_features_open(const hb_feature_plan *plan, size_t n_embd, hb_features **features,
                            hb_error *err);
+/* Makes a copy of the values, to which no step can be added. */
+hb_status hb_features_copy(const hb_features *from, hb_features **features, hb_error *err);
 void hb_features_free(hb_features *features);
 
 /* Adds a measured step. */

@@ -95,6 +95,27 @@ class Probe(Case):
         self.fails("score", *FAST, "--data", LABELLED, "-n", 4, "--run", "r.db", "--features", "topk", says="features is")
         self.fails("sweep", "--run", "r.db", "--score", "probe_middle", code=USAGE, says="no score 'probe_middle'")
 
+    def test_beside_samples_and_questions(self):
+        # Features are those of the answer alone, also if other parts of the sample end after it.
+        rows = {}
+        for name, options in (("alone", []), ("samples", ["--samples", 2]), ("asked", ["--ask", "p_true"])):
+            self.run_hbar("score", *FAST, "--data", LABELLED, "-n", 12, "--sequences", 4, "--run", f"{name}.db",
+                          "--features", "hidden:1+3,topk", *options)
+            db = sqlite3.connect(self.dir / f"{name}.db")
+            table = db.execute("SELECT idx, first, mean, last, topk FROM features ORDER BY idx").fetchall()
+            rows[name] = [(row[0], [x for blob in row[1:] for x in vector(blob)]) for row in table]
+        self.assertEqual(len(rows["alone"]), 12)
+        for name in ("samples", "asked"):
+            self.assertEqual([index for index, _ in rows[name]], [index for index, _ in rows["alone"]])
+            for (_, features), (_, expected) in zip(rows[name], rows["alone"]):
+                for a, b in zip(features, expected, strict=True):
+                    self.assertAlmostEqual(a, b, delta=0.02 + 0.02 * abs(b))
+
+    def test_found(self):
+        self.run_json("calibrate", *FAST, "--data", LABELLED, "-n", 0, "--draws", 0, "--score", "probe")
+        _, err = self.run_hbar("generate", *FAST, "Is 3 plus 3 equal to 6?")
+        self.assertIn("no --params given: using the newest that match the model", err)
+
     def test_refusals(self):
         self.fails("score", *FAST, "--data", LABELLED, "--features", "hidden:4", code=USAGE, says="no block 4; it has 3")
         self.fails("score", *FAST, "--data", LABELLED, "--features", "all", code=USAGE, says="no features 'all'")
