@@ -2049,6 +2049,9 @@ typedef struct hb_calibrate_options {
     bool needs_halt;      /* it is an error if no halt can be calibrated; false */
 } hb_calibrate_options;
 HB_API hb_calibrate_options hb_calibrate_defaults(void);
+/* Whether n samples can be enough for a calibration and, if it must find a halt, for the halt's
+ * guarantee. Ask before the answers are generated. Not enough: HB_ERR_DATA. */
+HB_API hb_status hb_calibrate_check(uint64_t n, const hb_calibrate_options *options, hb_error *err);
 
 /* A baseline that every ranking shows beside its scores: what a control tells of the labels. The last
  * one is "shuffled_labels": what the choice of a score finds where there is nothing to find, which must

@@ -256,6 +256,12 @@ hb_status hb_sweep(const double *scores, const uint8_t *labels, size_t n,
     return hb_sweep_tails((hb_tails){scores, scores}, labels, n, options, result, err);
 }
 
+static hb_status too_few(uint64_t n, hb_error *err)
+{
+    return hb_fail(err, HB_ERR_DATA, "%llu scored samples; a calibration needs at least %d",
+                   (unsigned long long)n, MIN_SAMPLES);
+}
+
 hb_status hb_sweep_tails(hb_tails tails, const uint8_t *labels, size_t n,
                          const hb_sweep_options *options, hb_sweep_result *result, hb_error *err)
 {
@@ -263,9 +269,7 @@ hb_status hb_sweep_tails(hb_tails tails, const uint8_t *labels, size_t n,
     const hb_sweep_options *o = options ? options : &defaults;
     hb_status status = check_options(o, err);
     if (status) return status;
-    if (n < MIN_SAMPLES)
-        return hb_fail(err, HB_ERR_DATA, "%zu scored samples; a calibration needs at least %d", n,
-                       MIN_SAMPLES);
+    if (n < MIN_SAMPLES) return too_few(n, err);
     hb_scored *ranked = NULL;
     hb_sweep_result r = {0};
     status = rank(tails, labels, n, o->direction, &ranked, &r, err);
@@ -291,4 +295,22 @@ void hb_sweep_free(hb_sweep_result *result)
     free(result->points);
     result->points = NULL;
     result->n_points = 0;
+}
+
+hb_status hb_calibrate_check(uint64_t n, const hb_calibrate_options *options, hb_error *err)
+{
+    const hb_calibrate_options defaults = hb_calibrate_defaults(), *o = options ? options : &defaults;
+    const hb_guarantee *g = &o->halt.guarantee;
+    bool right = g->kind == HB_GUARANTEE_FALSE_HALTS;
+    hb_status status = o->needs_halt ? hb_check_guarantee(g, err) : HB_OK;
+    if (status) return status;
+    if (n < MIN_SAMPLES) return too_few(n, err);
+    if (!o->needs_halt) return HB_OK;
+    size_t needed = hb_fewest_without(right ? g->target : 1 - g->target, g->delta);
+    if (n > needed) return HB_OK; /* both labels are needed */
+    return hb_fail(err, HB_ERR_DATA,
+                   "a halt that stops at %s %g of the %s answers with delta %g needs at least %zu of "
+                   "them; there are %llu samples",
+                   right ? "most" : "least", g->target, right ? "right" : "hallucinated", g->delta,
+                   needed, (unsigned long long)n);
 }

@@ -1,12 +1,27 @@
 #include <string.h>
 #include "cli/cli.h"
 
-/* Checks that parameters can be saved before pass 1, which may take hours. */
+/* What is checked before pass 1, which may take hours. */
+typedef struct plan {
+    const cli_pass1 *pass1;
+    const cli_pass2 *pass2;
+} plan;
+
+/* Checks that parameters can be saved. */
 static int check_place(void *user)
 {
-    const cli_pass1 *pass1 = user;
+    const plan *p = user;
     hb_error err;
-    return hb_params_try(pass1->output_dir, pass1->name, &err) ? cli_fail(&err) : CLI_DONE;
+    return hb_params_try(p->pass1->output_dir, p->pass1->name, &err) ? cli_fail(&err) : CLI_DONE;
+}
+
+/* Checks that the data have enough samples. */
+static hb_status check_data(void *user, const hb_dataset_info *info, hb_error *err)
+{
+    const plan *p = user;
+    hb_error why;
+    hb_status status = hb_calibrate_check(info->n_selected, &p->pass2->options, &why);
+    return status ? hb_fail(err, status, "%s: %s", info->path, why.message) : HB_OK;
 }
 
 static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const hb_texts *scores)
@@ -76,8 +91,10 @@ static int run(const cli_command *command, int argc, char **argv)
                  "or all, the one with the highest AUROC")
         ->standard = "hbar_s; with --joint, all";
     cli_pass2_add(&options, &pass2);
+    plan checked = {&pass1, &pass2};
     pass1.check = check_place;
-    pass1.user = &pass1;
+    pass1.check_data = check_data;
+    pass1.user = &checked;
     bool ready = cli_parse(command, &options, argc, argv, &operand, &code) &&
                  cli_pass2_check(command, &pass2, &code);
     if (!score) score = pass2.joint ? "all" : "hbar_s";

@@ -166,6 +166,16 @@ class Halt(Case):
             self.run_hbar("calibrate", *few, *asked, code=1)
         self.assertNotIn("no_halt", self.run_json("calibrate", *few, "--halt", "none"))
 
+    def test_too_few_for_any_labels(self):
+        """Data that are too few whatever the answers are get refused before pass 1."""
+        for n, asked, says in ((9, [], "9 scored samples; a calibration needs at least 10"),
+                               (58, ["--halt", "token"], "at most 0.05 of the right answers with delta 0.05 needs at least 59 of them; "
+                                                         "there are 58 samples"),
+                               (149, ["--halts", 0.98], "at least 0.98 of the hallucinated answers with delta 0.05 needs at least 149")):
+            rows = self.write("few.jsonl", "".join(line + "\n" for line in LONG.read_text().splitlines()[:n]))
+            self.fails("calibrate", "--model", MODEL, "--data", rows, "-n", 0, *asked, says=says)
+            self.assertEqual(list(self.dir.glob("calibrated_params/*.db")), [])
+
     def test_run_without_steps(self):
         """Only the rule token works, from the extremes, and the delay is unknown."""
         whole = self.calibrate("--false-halts", 0.2)["halt"]
