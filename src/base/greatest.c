@@ -22,7 +22,7 @@ static int32_t insert(const float *values, int32_t *indices, int32_t held, int32
     return held < k ? held + 1 : k;
 }
 
-HB_WIDE void hb_greatest(const float *values, int32_t n, int32_t *indices, int32_t k)
+HB_WIDE static void find_greatest(const float *values, int32_t n, int32_t *indices, int32_t k)
 {
     enum { STRETCH = 64 };
     int32_t held = 0;
@@ -33,4 +33,9 @@ HB_WIDE void hb_greatest(const float *values, int32_t n, int32_t *indices, int32
             if (held < k || values[i] > values[indices[k - 1]])
                 held = insert(values, indices, held, k, i);
     }
+}
+
+void hb_greatest(const float *values, int32_t n, int32_t *indices, int32_t k)
+{
+    find_greatest(values, n, indices, k);
 }

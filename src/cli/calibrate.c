@@ -84,11 +84,13 @@ static int run(const cli_command *command, int argc, char **argv)
     const char *operand, *score = NULL;
     int code;
     cli_pass1_add(&options, &pass1);
+    cli_explain(&options, "features", CLI_FEATURES_HELP, "none; those of the probes in --score");
     cli_begin_group(&options, CLI_GROUP_SCORES);
-    cli_add_text(&options, "score", 's', "LIST", &score,
-                 "score to calibrate, SIGNAL or SIGNAL:AGGREGATION, or with --samples a measure; of "
-                 "several, separated by commas, "
-                 "or all, the one with the highest AUROC")
+    cli_add_text(
+        &options, "score", 's', "LIST", &score,
+        "score to calibrate: SIGNAL, SIGNAL:AGGREGATION, a probe (probe, probe_first, probe_last, "
+        "wepr) or, with --samples, a measure; of several, separated by commas, or all, the one "
+        "with the highest AUROC")
         ->standard = "hbar_s; with --joint, all";
     cli_pass2_add(&options, &pass2);
     plan checked = {&pass1, &pass2};

@@ -367,6 +367,9 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 #define CLI_DEMO_DATA   "demo_calibration.jsonl"
 #define CLI_DEMO_TEST   "demo_test.jsonl"
 #define CLI_DEMO_PARAMS "demo_params.json"
+#define CLI_FEATURES_HELP                                                                              \
+    "features to keep for probes: hidden (the states after four blocks, or after blocks named as in "  \
+    "hidden:8+15+30), topk, or both, separated by a comma"
 
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
 

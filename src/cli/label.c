@@ -17,6 +17,7 @@ typedef struct labelling {
 
 static void add_options(cli_options *options, labelling *l)
 {
+    cli_begin_group(options, CLI_GROUP_DATA);
     cli_add_text(options, "run", 'r', "FILE", &l->run_path, "the run")->required = true;
     cli_add_text(options, "labels", 'l', "FILE", &l->labels_path,
                  "ids and labels: CSV, TSV or JSON, also as .gz; - is standard input");
@@ -29,7 +30,7 @@ static void add_options(cli_options *options, labelling *l)
         ->standard = "the name of the file";
     cli_add_flag(options, "strict", 0, &l->strict, "stop at the first broken row");
     cli_add_flag(options, "dry-run", 0, &l->dry_run, "check and count, and change nothing");
-    cli_add_flag(options, "clear", 0, &l->clear, "take all labels set back instead");
+    cli_add_flag(options, "clear", 0, &l->clear, "remove all labels that were set, and set none");
     cli_add_common(options, &l->quiet, &l->json);
 }
 

@@ -16,7 +16,7 @@ void cli_monitor_add(cli_options *options, cli_monitor *w)
     w->direction = (int)m->direction;
     cli_begin_group(options, CLI_GROUP_THRESHOLD);
     cli_add_text(options, "params", 'p', "FILE", &w->params_path,
-                 "parameters from hbar calibrate: signal, tau, direction, lambda and map")
+                 "parameters from hbar calibrate: signal, tau, direction, lambda, map and halt")
         ->standard =
         "the newest in " CLI_PARAMS_DIR " that match the model; else the demo model has its own";
     cli_add_text(options, "watch", 0, "SIGNAL", &w->watched,

@@ -69,10 +69,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     cli_begin_group(options, CLI_GROUP_SCORES);
     cli_add_text(options, "signals", 0, "LIST", &p->signal_list,
                  "signals to measure, separated by commas");
-    cli_add_text(options, "features", 0, "LIST", &p->feature_list,
-                 "features to keep for probes: hidden (the states after four blocks, or after blocks "
-                 "named as in hidden:8+15+30), topk, or both, separated by a comma")
-        ->standard = "none; what --score needs";
+    cli_add_text(options, "features", 0, "LIST", &p->feature_list, CLI_FEATURES_HELP);
     cli_begin_group(options, CLI_GROUP_GENERATION);
     cli_add_int(options, "max-tokens", 0, "N", &p->max_tokens, 1, 1 << 24,
                 "generate at most N tokens for a sample; given responses are evaluated whole");

@@ -46,11 +46,16 @@ static bool add_scores(const char *item, size_t length, const hb_run *run, hb_te
     return ok;
 }
 
+static bool is_measure(const char *name)
+{
+    size_t place;
+    return hb_measure_find(name, &place);
+}
+
 /* Whether runs may have a score of that name beside those of signals. */
 static bool is_other(const char *name)
 {
-    size_t place;
-    return strcmp(name, HB_SCORE_P_YES) == 0 || hb_measure_find(name, &place);
+    return strcmp(name, HB_SCORE_P_YES) == 0 || is_measure(name);
 }
 
 /* Whether a name is that of a probe that the run's features allow; before there is a run, of any probe.
@@ -91,6 +96,21 @@ static bool add_others(const char *item, size_t length, const hb_run *run, hb_te
     return ok;
 }
 
+/* Fails on a name that is no score: no run has it, or this run lacks it. */
+static int no_score(const cli_command *command, const hb_run *run, const char *item, size_t length)
+{
+    char *name = strndup(item, length);
+    if (!name) return cli_fail_memory();
+    const char *from = is_probe(NULL, name) ? "--features"
+                       : is_measure(name)   ? "--samples, --ask or --entailment"
+                                            : NULL;
+    int code = run && from ? cli_usage(command, "--score: this run has no score '%s'; score it with %s",
+                                       name, from)
+                           : cli_usage(command, "--score: there is no score '%s'", name);
+    free(name);
+    return code;
+}
+
 int cli_scores_of_run(const cli_command *command, const char *list, const hb_run *run, hb_texts *scores,
                       hb_signal_set **named)
 {
@@ -102,7 +122,7 @@ int cli_scores_of_run(const cli_command *command, const char *list, const hb_run
         bool ok = add_scores(item, length, run, scores, named ? *named : NULL, &found) &&
                   add_other(item, length, run, scores, &found) && add_others(item, length, run, scores);
         if (!ok) return cli_fail_memory();
-        if (!found) return cli_usage(command, "--score: there is no score '%.*s'", (int)length, item);
+        if (!found) return no_score(command, run, item, length);
         if (!item[length]) return CLI_DONE;
         item += length + 1;
     }

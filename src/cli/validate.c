@@ -57,6 +57,7 @@ static void add_options(cli_options *options, validating *v)
                 "as calibrated");
     cli_explain(options, "exact",
                 "do not round activations to 8 bits; parameters calibrated so require it", NULL);
+    cli_explain(options, "features", CLI_FEATURES_HELP, "what the parameters need");
     explain_samples(options);
     cli_explain(options, "run", "a run to validate; with --model and --data, where to keep samples",
                 "DIR/NAME_run_HASH.db");

@@ -36,7 +36,7 @@ static double inverse_norm(const float *h, size_t n)
 
 /* Sums squared distances from the centroid directly, some columns at a time. This needs no copy of the
  * states and, unlike 1 - |centroid|^2, stays precise when the rows are nearly equal. */
-HB_WIDE double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd)
+HB_WIDE static double find_delta_sigma(const float *states, size_t n_layers, size_t n_embd)
 {
     enum { COLUMNS = 32 };
     double scale[HB_MAX_LAYERS], distances[COLUMNS] = {0}, total = 0;
@@ -56,6 +56,11 @@ HB_WIDE double hb_delta_sigma(const float *states, size_t n_layers, size_t n_emb
     }
     for (size_t i = 0; i < COLUMNS; i++) total += distances[i];
     return within(0, sqrt(total / (double)n_layers), 1);
+}
+
+double hb_delta_sigma(const float *states, size_t n_layers, size_t n_embd)
+{
+    return find_delta_sigma(states, n_layers, n_embd);
 }
 
 double hb_hbar_s(double delta_mu, double delta_sigma)

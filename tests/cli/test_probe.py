@@ -122,7 +122,11 @@ class Probe(Case):
         self.fails("calibrate", *FAST, "--data", LABELLED, "--score", "probe", "--guarantee", "risk=0.5", code=USAGE,
                    says="not fitted to the same samples")
         self.run_hbar("score", *FAST, "--data", LABELLED, "-n", 20, "--run", "r.db")
-        self.fails("sweep", "--run", "r.db", "--score", "probe", code=USAGE, says="no score 'probe'")
+        self.fails("sweep", "--run", "r.db", "--score", "probe", code=USAGE,
+                   says="this run has no score 'probe'; score it with --features")
+        self.fails("sweep", "--run", "r.db", "--score", "eigv", code=USAGE,
+                   says="this run has no score 'eigv'; score it with --samples")
+        self.fails("sweep", "--run", "r.db", "--score", "prob", code=USAGE, says="there is no score 'prob'")
 
     def test_damaged(self):
         result = self.calibrate("--score", "wepr", "--run", "r.db")
