@@ -297,7 +297,7 @@ static bool needs_p_yes(const hb_params *p)
 static bool need_features(validating *v)
 {
     const hb_params *p = v->params;
-    char number[16];
+    char number[24];
     bool ok = true;
     for (int32_t block = 0; block < HB_MAX_LAYERS && ok; block++) {
         bool read = false;
