@@ -326,7 +326,7 @@ static hb_status calibrate_halt(hb_run *run, const reading *r, hb_calibration_re
                        "the halt of a joint model cannot be guaranteed: the model "
                        "was fitted to the same answers");
     if (!hb_score_find(c->scores[0].name, &id))
-        return hb_fail(err, HB_ERR_ARGUMENT, "the score '%s' has no value at each step",
+        return hb_fail(err, HB_ERR_ARGUMENT, "a run has no values of '%s' at each step",
                        c->scores[0].name);
     o.direction = c->sweep.direction;
     o.n_choices = n_choices(r, c);
@@ -469,7 +469,7 @@ static hb_status judge_halt(const hb_params *p, hb_run *run, const reading *r, h
     hb_score_id id;
     hb_series series;
     if (!hb_score_find(p->score, &id))
-        return hb_fail(err, HB_ERR_ARGUMENT, "the score '%s' has no value at each step", p->score);
+        return hb_fail(err, HB_ERR_ARGUMENT, "a run has no values of '%s' at each step", p->score);
     hb_status status = read_steps(run, r, id.signal, p->halt.direction, &series, err);
     if (status) return status;
     status = hb_validate_halt(&series, &p->halt, hb_halt_defaults().seed, &v->halt, err);

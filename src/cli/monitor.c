@@ -95,7 +95,7 @@ static int refuse_score(const cli_monitor *w)
     const hb_params *p = w->params;
     const char *measure = cli_measure_needed(p, true), *why = "hbar does not measure";
     if (measure) {
-        why = "needs a question to a model, which only calibrate, score and validate ask";
+        why = "puts questions to a model; generate, judge and serve do not ask them";
     } else if ((measure = cli_measure_needed(p, false)) != NULL) {
         why = "compares several samples of the whole answer, so it cannot halt";
     } else if (strcmp(p->score, HB_SCORE_P_YES) == 0) {

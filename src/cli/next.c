@@ -87,14 +87,29 @@ static void write_command(hb_writer *w, const char *command, const hb_run_settin
     write_option(w, "params", params);
 }
 
+/* Writes the command that generates. False: hbar generate refuses the parameters, because it asks no
+ * questions about an answer and has no response to judge. */
+static bool write_generate(hb_writer *w, const hb_run_settings *run, const cli_pass2 *pass,
+                           const hb_params *p, const char *path)
+{
+    if (cli_measure_needed(p, true) || strcmp(p->score, HB_SCORE_P_YES) == 0) return false;
+    hb_write(w, "Next: generate with these parameters, and validate them on other data:\n");
+    write_command(w, "generate", run, pass, path);
+    if (cli_measure_needed(p, false)) hb_write(w, " --samples %d", (int)run->samples);
+    hb_write(w, " \"%s\"\n", pass->demo ? "What is the capital of France?" : "Who wrote Faust?");
+    return true;
+}
+
 int cli_print_next(const hb_run_settings *run, const cli_pass2 *pass, const char *params)
 {
     hb_error err;
     hb_writer w = {0};
+    hb_params *p;
     char *text;
-    hb_write(&w, "Next: generate with these parameters, and validate them on other data:\n");
-    write_command(&w, "generate", run, pass, params);
-    hb_write(&w, " \"%s\"\n", pass->demo ? "What is the capital of France?" : "Who wrote Faust?");
+    if (hb_params_load(params, &p, &err)) return cli_fail(&err);
+    if (!write_generate(&w, run, pass, p, params))
+        hb_write(&w, "Next: validate these parameters on other data:\n");
+    hb_params_free(p);
     write_command(&w, "validate", run, pass, params);
     if (pass->read_as) write_option(&w, "as", pass->read_as);
     hb_write(&w, "%s\n", pass->demo ? "" : " --data FILE");

@@ -254,6 +254,16 @@ class Next(Runs):
         self.no_warning(err)
         return generate, validate
 
+    def test_measures(self):
+        common = ["calibrate", "--model", MODEL, "--data", LABELLED, "-n", 0, "--max-tokens", 3, "--draws", 0]
+        out, _ = self.run_hbar(*common, "--samples", 2, "--score", "predictive_entropy")
+        self.assertIn(" --samples 2 ", self.check(out)[0])
+        # generate refuses these parameters, so only validate is shown.
+        out, _ = self.run_hbar(*common, "--ask", "p_true", "--score", "p_true")
+        after = out[out.index("\nNext: "):]
+        self.assertIn("Next: validate these parameters", after)
+        self.assertNotIn("generate", after)
+
     def calibrate_text(self, *more):
         data = self.write_rows("d.jsonl", [{"prompt": f"Is {i} odd?", "label": i % 2} for i in range(40)])
         folder = self.dir / "my models"

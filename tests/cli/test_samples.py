@@ -204,7 +204,7 @@ class Samples(Case):
         one = self.run_json("sweep", "--run", full, "-o", self.dir, "--score", "p_true", "--draws", 0)
         self.assertEqual(one["settings"]["asks"], "p_true")
         self.fails("generate", "--model", MODEL, "--params", one["parameters"], "Hello", "--samples", 2,
-                   says="calibrated on the score 'p_true', which needs a question to a model")
+                   says="calibrated on the score 'p_true', which puts questions to a model")
         judged = self.run_json("validate", "--params", one["parameters"], "--model", MODEL, "--data", LABELLED, "-n", 20, "--run",
                                self.dir / "v.db", "--draws", 0)  # asks as the calibration did
         self.assertIn("p_true", judged["scores"])
