@@ -56,6 +56,21 @@ def datasets():
     yield 'prompt,label\n"a ""b""\nc",1\nd,0\n'
 
 
+def requests():
+    """Bodies of chat completions and of text completions."""
+    chat = {"messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]}
+    full = {"temperature": 0.7, "top_p": 0.9, "top_k": 40, "seed": -3, "stop": ["x", "yz"], "n": 2, "max_tokens": 7,
+            "logit_bias": {"17": -100, "4": 2.5}, "presence_penalty": -2, "frequency_penalty": 1.5, "stream": True,
+            "stream_options": {"include_usage": True}, "response_format": {"type": "text"}, "user": "u"}
+    risk = {"hbar": {"mode": "flag", "cutoff": 0.5, "watch": "entropy", "on_halt": "No.", "signals": "pri,entropy"}}
+    parts = {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]}
+    for body in (chat, parts, {**chat, **full, "logprobs": True, "top_logprobs": 20}, {**chat, **risk},
+                 {**chat, "n": 1, "hbar": {"samples": 3}}):
+        yield b"\1" + json.dumps(body).encode()
+    for prompt in ("abc", ["a", "b"], [5, 6, 7], [[5], [6, 7]]):
+        yield b"\0" + json.dumps({"prompt": prompt, **full, **risk, "logprobs": 3, "echo": True}).encode()
+
+
 def make_runs(scratch):
     """Runs and parameters, made by hbar itself."""
     given = [{"prompt": f"p{i}", "response": f"It is {i}.", "spans": [{"start": 0, "end": 2}], "label": i % 2} for i in range(12)]
@@ -107,6 +122,8 @@ def main():
         add("gguf_structured", i, bytes([i % 6, rng.randrange(4), 0]) + rng.randbytes(rng.randrange(20)) + bytes(rng.randrange(40)))
         pieces = b"".join(text(rng.choice(["a", "b", "ab", "\u2581", "<s>", "\u0120a", "<0x41>"])) for _ in range(12))
         add("vocab", i, bytes([i % 2, i % 6, 12] if i % 2 else [0, 0, 12]) + pieces + rng.randbytes(60) + b"abab ba <s>")
+    for i, body in enumerate(requests()):
+        add("request", i, body)
     make_models()
     for i, template in enumerate(TEMPLATES.values()):
         add("chat_template", i, template)

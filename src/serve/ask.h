@@ -6,7 +6,6 @@
 #include "decode/decode.h"
 #include "serve/fields.h"
 #include "serve/samples.h"
-#include "serve/samples.h"
 
 enum { HB_ASK_CHOICES = 128, HB_ASK_STOPS = 16, HB_ASK_BIASES = 8192, HB_ASK_MESSAGES = 65536 };
 
