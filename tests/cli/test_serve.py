@@ -366,8 +366,8 @@ class Connections(Case):
             server.wait_for("running_answers", 0)
             self.assertEqual(server.metric("cancelled_answers_total"), 6)
             self.assertEqual(server.complete("c", max_tokens=2)["usage"]["completion_tokens"], 2)
-            gone = [row for row in server.events("request") if row.get("client_gone")]
-            self.assertEqual(len(gone), 6)
+        gone = [row for row in server.events("request") if row.get("client_gone")]
+        self.assertEqual(len(gone), 6)
 
     def test_slow_clients(self):
         """A request must arrive in time, byte by byte or not at all."""
