@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A request begins next when this many samples per slot have begun since it was added. */
+/* A request begins next when this many samples per slot have begun since it was added; in a server,
+ * when as many have begun as run at once. */
 #define PATIENCE 4
 
 static int32_t number_of(const hb_scheduler *s, const hb_slot *q)
@@ -264,7 +265,9 @@ void hb_begin_siblings(hb_scheduler *s)
 
 static bool is_overdue(const hb_scheduler *s, const hb_job *job)
 {
-    return s->n_begun - job->begun_then > PATIENCE * (uint64_t)s->n_slots;
+    int32_t running = s->serving.n_running;
+    uint64_t most = running ? (uint64_t)running : PATIENCE * (uint64_t)s->n_slots;
+    return s->n_begun - job->begun_then > most;
 }
 
 /* Chooses the job whose sample begins next: an overdue job first, otherwise the job with the longest
