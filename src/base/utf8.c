@@ -62,3 +62,12 @@ size_t hb_utf8_clean(hb_buffer *out, const char *bytes, size_t length, bool fina
     }
     return i;
 }
+
+bool hb_utf8_text(hb_buffer *out, const char *bytes, size_t length)
+{
+    *out = (hb_buffer){0};
+    bool ok = hb_buffer_add_text(out, "");
+    hb_utf8_clean(out, bytes, length, true, &ok);
+    if (!ok) hb_buffer_free(out);
+    return ok;
+}

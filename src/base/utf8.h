@@ -18,4 +18,8 @@ bool hb_utf8_valid(const char *bytes, size_t length);
  * how many bytes were consumed; sets *ok to false when memory runs out. */
 size_t hb_utf8_clean(hb_buffer *out, const char *bytes, size_t length, bool final, bool *ok);
 
+/* Sets `out` to all the bytes as such UTF-8, ended by a zero byte. False, with an empty `out`, when
+ * memory runs out. */
+bool hb_utf8_text(hb_buffer *out, const char *bytes, size_t length);
+
 #endif

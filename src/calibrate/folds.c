@@ -30,17 +30,6 @@ static bool alike(const group *a, const group *b)
     return a->n[0] == b->n[0] && a->n[1] == b->n[1];
 }
 
-/* Fisher and Yates. */
-static void shuffle(group *groups, size_t n, hb_rng *rng)
-{
-    for (size_t i = n; i > 1; i--) {
-        size_t j = (size_t)hb_rng_below(rng, i);
-        group other = groups[i - 1];
-        groups[i - 1] = groups[j];
-        groups[j] = other;
-    }
-}
-
 hb_status hb_deal_folds(const uint8_t *labels, const uint32_t *groups, size_t n, size_t n_folds,
                         uint64_t seed, uint32_t *fold, size_t *n_dealt, hb_error *err)
 {
@@ -60,7 +49,7 @@ hb_status hb_deal_folds(const uint8_t *labels, const uint32_t *groups, size_t n,
     for (size_t at = first, end; at < n; at = end) {
         for (end = at; end < n && alike(&list[end], &list[at]); end++)
             ;
-        shuffle(list + at, end - at, &rng);
+        hb_rng_shuffle(&rng, list + at, end - at, sizeof *list);
         for (size_t i = at; i < end; i++) fold_of[list[i].number] = (uint32_t)(dealt++ % n_folds);
     }
     for (size_t i = 0; i < n; i++) fold[i] = fold_of[hb_group_of(groups, i)];

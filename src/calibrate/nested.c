@@ -55,16 +55,6 @@ static size_t count_shuffles(const hb_score_table *t)
                                     : (size_t)most;
 }
 
-static void shuffle(uint8_t *labels, size_t n, hb_rng *rng)
-{
-    for (size_t i = n; i > 1; i--) {
-        size_t j = (size_t)hb_rng_below(rng, i);
-        uint8_t other = labels[i - 1];
-        labels[i - 1] = labels[j];
-        labels[j] = other;
-    }
-}
-
 static void label(choosing *c)
 {
     const hb_score_table *t = c->table;
@@ -72,7 +62,7 @@ static void label(choosing *c)
     for (size_t s = 0; s < c->n_labellings; s++) {
         uint8_t *labels = c->labels + s * t->n;
         memcpy(labels, t->labels, t->n);
-        if (s) shuffle(labels, t->n, &rng);
+        if (s) hb_rng_shuffle(&rng, labels, t->n, sizeof *labels);
         for (size_t i = 0; i < t->n; i++) c->n_label[s][c->fold[i]][labels[i]]++;
         for (int f = 0; f < FOLDS; f++) c->best[s][f].auroc = -1;
     }

@@ -86,12 +86,7 @@ static hb_status gather(hb_dataset *from, size_t room, hb_shots *shots, hb_error
 static void shuffle(hb_shots *shots, uint64_t seed, size_t n)
 {
     hb_rng rng = {seed};
-    for (size_t i = shots->n; i > 1; i--) {
-        size_t k = hb_rng_below(&rng, i);
-        hb_shot other = shots->list[k];
-        shots->list[k] = shots->list[i - 1];
-        shots->list[i - 1] = other;
-    }
+    hb_rng_shuffle(&rng, shots->list, shots->n, sizeof *shots->list);
     while (shots->n > n) {
         free(shots->list[--shots->n].prompt);
         free(shots->list[shots->n].answer);

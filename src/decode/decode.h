@@ -26,6 +26,9 @@ typedef struct hb_logprob {
 
 #define HB_MAX_LOGPROBS 20 /* maximum number of tokens that an event lists */
 
+/* The signal that sums the log-probabilities of tokens. */
+#define HB_LOG_PROB "sequence_logprob"
+
 /* How a sample ended. */
 typedef struct hb_outcome {
     const hb_error *error;        /* why it failed; NULL if it did not */

@@ -4,9 +4,6 @@
 #include "base/utf8.h"
 #include "decode/decode.h"
 
-/* The signal that sums the log-probabilities of tokens. */
-#define LOG_PROB "sequence_logprob"
-
 hb_draw_options hb_draw_defaults(void)
 {
     return (hb_draw_options){
@@ -25,12 +22,11 @@ typedef struct drawing {
 static hb_status finish(drawing *d, int32_t k, const hb_outcome *o, hb_error *err)
 {
     hb_drawn_sample *sample = &d->samples[k];
-    hb_buffer clean = {0};
+    hb_buffer clean;
     if (o->error) return hb_fail(err, o->error->status, "%s", o->error->message);
-    bool ok = hb_buffer_add(&clean, "", 0);
-    hb_utf8_clean(&clean, d->raw[k].data, d->raw[k].length, true, &ok);
+    bool ok = hb_utf8_text(&clean, d->raw[k].data, d->raw[k].length);
     *sample = (hb_drawn_sample){.text = clean.data,
-                                .log_prob = hb_scores_value(o->scores, LOG_PROB),
+                                .log_prob = hb_scores_value(o->scores, HB_LOG_PROB),
                                 .n_tokens = o->n_tokens,
                                 .n_measured = (int32_t)o->n_steps,
                                 .finish = o->finish};
@@ -99,7 +95,7 @@ hb_status hb_draw_samples(hb_session *session, const int32_t *prompt, size_t n_p
     d.samples = calloc(n, sizeof *d.samples);
     hb_status status = d.raw && d.samples ? HB_OK : hb_fail_memory(err);
     if (!status) status = hb_signal_set_new(&signals, err);
-    if (!status) status = hb_signal_set_add(signals, hb_signal_find(LOG_PROB), err);
+    if (!status) status = hb_signal_set_add(signals, hb_signal_find(HB_LOG_PROB), err);
     if (!status) status = draw(session, prompt, n_prompt, &o, signals, &d, err);
     for (size_t k = 0; d.raw && k < n; k++) hb_buffer_free(&d.raw[k]);
     free(d.raw);

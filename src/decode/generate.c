@@ -120,9 +120,8 @@ static hb_status settle_steps(collector *c, const hb_event *event, hb_error *err
 /* The text as valid UTF-8. */
 static hb_status clean_text(collector *c, hb_error *err)
 {
-    hb_buffer clean = {0};
-    bool ok = hb_buffer_add(&clean, "", 0);
-    hb_utf8_clean(&clean, c->text.data, c->text.length, true, &ok);
+    hb_buffer clean;
+    bool ok = hb_utf8_text(&clean, c->text.data, c->text.length);
     c->out.text = clean.data;
     return ok ? HB_OK : hb_fail_memory(err);
 }

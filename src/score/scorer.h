@@ -11,9 +11,6 @@
 #include "signals/scores.h"
 #include "store/run.h"
 
-/* The signal that sums the log-probabilities of tokens. */
-#define HB_LOG_PROB "sequence_logprob"
-
 typedef struct hb_scorer {
     const hb_model *model;
     hb_dataset *dataset;

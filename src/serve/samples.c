@@ -35,9 +35,8 @@ bool hb_samples_add(hb_samples *s, size_t i, const hb_event *event)
 /* Turns the bytes of an answer into the text that is measured: the answer without reasoning. */
 static hb_status settle(hb_drawn *d, hb_sampled *out, hb_error *err)
 {
-    hb_buffer clean = {0}, text = {0};
-    bool ok = hb_buffer_add(&clean, "", 0) && hb_buffer_add(&text, "", 0);
-    if (ok) hb_utf8_clean(&clean, d->bytes.data, d->bytes.length, true, &ok);
+    hb_buffer clean, text = {0};
+    bool ok = hb_utf8_text(&clean, d->bytes.data, d->bytes.length) && hb_buffer_add_text(&text, "");
     if (ok) {
         const hb_answer a = hb_answer_find(clean.data, clean.length, HB_ALL_LINES);
         ok = hb_buffer_add(&text, clean.data + a.start, a.end - a.start);

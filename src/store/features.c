@@ -131,23 +131,19 @@ static hb_status read_row(const hb_run *run, sqlite3_stmt *q, row *r, hb_error *
                    (unsigned long long)r->features.index);
 }
 
-static hb_status visit_rows(hb_run *run, sqlite3_stmt *q,
-                            hb_status (*visit)(void *user, const hb_run_features *features), void *user,
-                            hb_error *err)
+typedef struct visitor {
+    hb_status (*visit)(void *user, const hb_run_features *features);
+    void *user;
+    row row; /* its arrays are used for all rows */
+} visitor;
+
+static hb_status visit_row(hb_run *run, sqlite3_stmt *q, void *context, hb_error *err)
 {
-    hb_status status = HB_OK;
-    int code = SQLITE_DONE;
-    row r = {0};
-    while (!status && (code = sqlite3_step(q)) == SQLITE_ROW) {
-        status = read_row(run, q, &r, err);
-        hb_status visited = status ? HB_OK : visit(user, &r.features);
-        if (visited)
-            status = hb_fail(err, HB_ERR_CALLBACK,
-                             "%s: the visitor stopped at the features of sample %llu: %s", run->path,
-                             (unsigned long long)r.features.index, hb_status_name(visited));
-    }
-    for (int f = 0; f < HB_N_FEATURES; f++) free(r.values[f]);
-    return !status && code != SQLITE_DONE ? hb_run_sql_error(run, err) : status;
+    visitor *v = context;
+    const hb_run_features *features = &v->row.features;
+    hb_status status = read_row(run, q, &v->row, err);
+    if (status) return status;
+    return hb_run_visited(run, v->visit(v->user, features), "the features of ", features->index, err);
 }
 
 /* Selects the index and the features asked for; NULL instead of the others. */
@@ -175,8 +171,9 @@ hb_status hb_run_each_features(hb_run *run, unsigned which,
     if (!status) status = hb_run_prepare(run, sql.data, &q, err);
     hb_buffer_free(&sql);
     if (status) return status;
-    status = visit_rows(run, q, visit, user, err);
-    sqlite3_finalize(q);
+    visitor v = {.visit = visit, .user = user};
+    status = hb_run_each_row(run, q, visit_row, &v, err);
+    for (int f = 0; f < HB_N_FEATURES; f++) free(v.row.values[f]);
     return status;
 }
 

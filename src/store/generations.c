@@ -57,21 +57,17 @@ static hb_status read_row(const hb_run *run, sqlite3_stmt *q, hb_run_generation 
                    (unsigned long long)g->index);
 }
 
-static hb_status visit_rows(hb_run *run, sqlite3_stmt *q,
-                            hb_status (*visit)(void *user, const hb_run_generation *generation),
-                            void *user, hb_error *err)
+typedef struct visitor {
+    hb_status (*visit)(void *user, const hb_run_generation *generation);
+    void *user;
+} visitor;
+
+static hb_status visit_row(hb_run *run, sqlite3_stmt *q, void *context, hb_error *err)
 {
-    hb_status status = HB_OK;
-    int code = SQLITE_DONE;
-    while (!status && (code = sqlite3_step(q)) == SQLITE_ROW) {
-        hb_run_generation g;
-        status = read_row(run, q, &g, err);
-        hb_status visited = status ? HB_OK : visit(user, &g);
-        if (visited)
-            status = hb_fail(err, HB_ERR_CALLBACK, "%s: the visitor stopped at sample %llu: %s",
-                             run->path, (unsigned long long)g.index, hb_status_name(visited));
-    }
-    return !status && code != SQLITE_DONE ? hb_run_sql_error(run, err) : status;
+    const visitor *v = context;
+    hb_run_generation g;
+    hb_status status = read_row(run, q, &g, err);
+    return status ? status : hb_run_visited(run, v->visit(v->user, &g), "", g.index, err);
 }
 
 hb_status hb_run_each_generation(hb_run *run,
@@ -86,8 +82,5 @@ hb_status hb_run_each_generation(hb_run *run,
         status = hb_run_prepare(
             run, run->draw ? ALL " WHERE idx IN temp.drawn ORDER BY idx, k" : ALL " ORDER BY idx, k",
             &q, err);
-    if (status) return status;
-    status = visit_rows(run, q, visit, user, err);
-    sqlite3_finalize(q);
-    return status;
+    return status ? status : hb_run_each_row(run, q, visit_row, &(visitor){visit, user}, err);
 }

@@ -417,24 +417,26 @@ static hb_status prepare_each(hb_run *run, sqlite3_stmt **q, hb_error *err)
     return status;
 }
 
+typedef struct visitor {
+    hb_status (*visit)(void *user, const hb_run_sample *sample);
+    void *user;
+} visitor;
+
+static hb_status visit_row(hb_run *run, sqlite3_stmt *q, void *context, hb_error *err)
+{
+    const visitor *v = context;
+    hb_run_sample sample;
+    hb_status status = read_sample(run, q, &sample, err);
+    return status ? status : hb_run_visited(run, v->visit(v->user, &sample), "", sample.index, err);
+}
+
 hb_status hb_run_each(hb_run *run, hb_status (*visit)(void *user, const hb_run_sample *sample),
                       void *user, hb_error *err)
 {
     sqlite3_stmt *q;
     hb_status status = prepare_each(run, &q, err);
     if (status) return status;
-    int code = SQLITE_DONE;
-    while (!status && (code = sqlite3_step(q)) == SQLITE_ROW) {
-        hb_run_sample sample;
-        status = read_sample(run, q, &sample, err);
-        hb_status visited = status ? HB_OK : visit(user, &sample);
-        if (visited)
-            status = hb_fail(err, HB_ERR_CALLBACK, "%s: the visitor stopped at sample %llu: %s",
-                             run->path, (unsigned long long)sample.index, hb_status_name(visited));
-    }
-    if (!status && code != SQLITE_DONE) status = hb_run_sql_error(run, err);
-    sqlite3_finalize(q);
-    return status;
+    return hb_run_each_row(run, q, visit_row, &(visitor){visit, user}, err);
 }
 
 int hb_run_label(const hb_run_sample *sample, const hb_grading *grading)

@@ -58,3 +58,21 @@ bool hb_run_quote(hb_buffer *sql, const char *name)
         ok = hb_buffer_add(sql, name, 1) && (*name != '"' || hb_buffer_add(sql, name, 1));
     return ok && hb_buffer_add_text(sql, "\"");
 }
+
+hb_status hb_run_each_row(hb_run *run, sqlite3_stmt *q, hb_run_row *row, void *context, hb_error *err)
+{
+    hb_status status = HB_OK;
+    int code = SQLITE_DONE;
+    while (!status && (code = sqlite3_step(q)) == SQLITE_ROW) status = row(run, q, context, err);
+    if (!status && code != SQLITE_DONE) status = hb_run_sql_error(run, err);
+    sqlite3_finalize(q);
+    return status;
+}
+
+hb_status hb_run_visited(const hb_run *run, hb_status visited, const char *part, uint64_t index,
+                         hb_error *err)
+{
+    if (!visited) return HB_OK;
+    return hb_fail(err, HB_ERR_CALLBACK, "%s: the visitor stopped at %ssample %llu: %s", run->path,
+                   part, (unsigned long long)index, hb_status_name(visited));
+}

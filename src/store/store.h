@@ -58,6 +58,16 @@ bool hb_run_quote(hb_buffer *sql, const char *name);
 /* Opens an existing run for changes, as its only writer (open.c). */
 hb_status hb_run_edit(const char *path, hb_run **run, hb_error *err);
 
+/* Reads one row of a query. A status other than HB_OK ends the query. */
+typedef hb_status hb_run_row(hb_run *run, sqlite3_stmt *query, void *context, hb_error *err);
+/* Calls `row` for each row of a prepared query, and finalizes the query. */
+hb_status hb_run_each_row(hb_run *run, sqlite3_stmt *query, hb_run_row *row, void *context,
+                          hb_error *err);
+/* Turns a visitor's status into HB_ERR_CALLBACK, with a message that names the sample, or HB_OK. `part`
+ * names what was visited, such as "the tokens of "; "" for the sample itself. */
+hb_status hb_run_visited(const hb_run *run, hb_status visited, const char *part, uint64_t index,
+                         hb_error *err);
+
 /* The settings of a run (settings.c). */
 hb_status hb_run_write_settings(hb_run *run, const hb_run_settings *settings, hb_error *err);
 hb_status hb_run_read_settings(hb_run *run, hb_error *err);

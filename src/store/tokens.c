@@ -171,23 +171,21 @@ static hb_status read_row(const hb_run *run, sqlite3_stmt *q, row *r, hb_error *
                    (unsigned long long)r->tokens.index);
 }
 
-static hb_status visit_rows(hb_run *run, sqlite3_stmt *q,
-                            hb_status (*visit)(void *user, const hb_run_tokens *tokens), void *user,
-                            hb_error *err)
+typedef struct visitor {
+    hb_status (*visit)(void *user, const hb_run_tokens *tokens);
+    void *user;
+} visitor;
+
+static hb_status visit_row(hb_run *run, sqlite3_stmt *q, void *context, hb_error *err)
 {
-    hb_status status = HB_OK;
-    int code = SQLITE_DONE;
-    while (!status && (code = sqlite3_step(q)) == SQLITE_ROW) {
-        row r = {0};
-        status = read_row(run, q, &r, err);
-        hb_status visited = status ? HB_OK : visit(user, &r.tokens);
-        if (visited)
-            status = hb_fail(err, HB_ERR_CALLBACK,
-                             "%s: the visitor stopped at the tokens of sample %llu: %s", run->path,
-                             (unsigned long long)r.tokens.index, hb_status_name(visited));
-        free_row(&r);
-    }
-    return !status && code != SQLITE_DONE ? hb_run_sql_error(run, err) : status;
+    const visitor *v = context;
+    row r = {0};
+    hb_status status = read_row(run, q, &r, err);
+    if (!status)
+        status =
+            hb_run_visited(run, v->visit(v->user, &r.tokens), "the tokens of ", r.tokens.index, err);
+    free_row(&r);
+    return status;
 }
 
 /* Visits the rows for which `where` holds. */
@@ -204,10 +202,7 @@ static hb_status visit_where(hb_run *run, const char *where,
              "SELECT idx, spans, characters, measured FROM tokens WHERE %s%s ORDER BY idx", where,
              run->draw ? " AND idx IN temp.drawn" : "");
     status = hb_run_prepare(run, sql, &q, err);
-    if (status) return status;
-    status = visit_rows(run, q, visit, user, err);
-    sqlite3_finalize(q);
-    return status;
+    return status ? status : hb_run_each_row(run, q, visit_row, &(visitor){visit, user}, err);
 }
 
 hb_status hb_run_each_steps(hb_run *run, hb_status (*visit)(void *user, const hb_run_tokens *steps),

@@ -38,11 +38,6 @@ static inline vi add_pairs(vi sums, vi pairs)
 {
     return sums + (vi)_mm256_madd_epi16((__m256i)pairs, _mm256_set1_epi16(1));
 }
-
-static inline vi dot4(vi sums, vb w, vb q, bool wide)
-{
-    return add_pairs(sums, pairs4((vi){0}, w, q, wide));
-}
 #endif
 
 #include "engine/kernels/bytes.h"

@@ -39,11 +39,6 @@ static inline vi add_pairs(vi sums, vi pairs)
 {
     return sums + (vi)_mm512_madd_epi16((__m512i)pairs, _mm512_set1_epi16(1));
 }
-
-static inline vi dot4(vi sums, vb w, vb q, bool wide)
-{
-    return add_pairs(sums, pairs4((vi){0}, w, q, wide));
-}
 #endif
 
 static inline vf load_groups(const float *from, size_t group)

@@ -5,8 +5,8 @@
  *   vi dot4(vi sums, vb u, vb q, bool wide)
  *       adds u[4i] q[4i] + ... + u[4i+3] q[4i+3] to lane i; u is at most 127 unless `wide`
  *   SUMS_IN_PAIRS; vi pairs4(vi pairs, vb u, vb q, bool wide); vi add_pairs(vi sums, vi pairs)
- *       whether products are first added in 16 bits, two sums to a lane, and the two steps of it;
- *       otherwise pairs4 is dot4
+ *       whether products are first added in 16 bits, two sums to a lane, and the two steps of it, of
+ *       which dot4 is then made here; otherwise pairs4 is dot4
  *   WIDE_IS_SIGNED
  *       whether wide weights are bytes from -128 to 127 instead, for which 128 was subtracted from u
  *   BYTE_VECTORS, BYTE_TOKENS
@@ -37,6 +37,13 @@ INLINE vb all(const int byte)
 {
     return (int8_t)byte - (vb){0};
 }
+
+#if SUMS_IN_PAIRS
+static inline vi dot4(vi sums, vb w, vb q, bool wide)
+{
+    return add_pairs(sums, pairs4((vi){0}, w, q, wide));
+}
+#endif
 
 /* Wide weights u as dot4 takes them. */
 INLINE vb as_wide(vb u)
