@@ -172,6 +172,13 @@ int main(void)
         SMALL_MODEL("phi3-window"),
         SMALL_MODEL("gemma2"),
         SMALL_MODEL("gemma3"),
+        SMALL_MODEL("smollm3"),
+        SMALL_MODEL("olmo2"),
+        SMALL_MODEL("granite"),
+        SMALL_MODEL("glm4"),
+        SMALL_MODEL("exaone4"),
+        SMALL_MODEL("exaone4-flags"),
+        SMALL_MODEL("mistral3"),
     };
     const char *kernels = getenv("HBAR_KERNELS");
     if (kernels && !hb_kernels_named(kernels)) {

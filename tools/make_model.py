@@ -102,15 +102,23 @@ WRITERS = {
 }
 
 
-# How each architecture differs from llama: additional tensors in its blocks, and scaled embeddings.
+# How each architecture differs from llama: the tensors of its blocks, and scaled embeddings.
 ARCHITECTURES = {
     "llama": set(),
     "qwen2": {"bias"},
     "qwen3": {"qk_norm"},
-    "phi3": {"fused"},
+    "phi3": {"fused_qkv", "fused_up"},
     "gemma2": {"post_norms", "scaled"},
     "gemma3": {"qk_norm", "post_norms", "scaled"},
+    "smollm3": set(),
+    "olmo2": {"qk_rows", "post_norms", "no_pre_norms"},
+    "granite": {"factors"},
+    "glm4": {"bias", "fused_up", "post_norms"},
+    "exaone4": {"qk_norm", "post_norms", "no_pre_norms"},
+    "mistral3": set(),
 }
+# The factors of a granite model: its embeddings are smaller and its logits larger than those of other models.
+FACTORS = {"embedding_scale": 8.0, "residual_scale": 0.4, "attention.scale": 0.2, "logit_scale": 2.0}
 
 
 def vocabulary(chat):
@@ -152,15 +160,17 @@ def tensors(o, n_vocab):
         return vector(name + ".weight", [1.0] * n if ones else [mean + u for u in uniform(rng, n, 0.25)])
 
     # Embeddings have a deviation of 1 at the first block, whether or not the architecture scales them.
-    yield matrix("token_embd", o.embd, n_vocab, 1.0 if "scaled" in has else o.embd**0.5)
+    scale = FACTORS["embedding_scale"] if "factors" in has else o.embd**0.5 if "scaled" in has else 1
+    yield matrix("token_embd", o.embd, n_vocab, o.embd**0.5 / scale)
     yield norm("output_norm", mean=4.0 if o.tied else 1.0)
     if not o.tied:
         yield matrix("output", o.embd, n_vocab, 4.0)
     yield from rope_factors(o, vector)
     for i in range(o.layers):
         b = f"blk.{i}."
-        yield norm(b + "attn_norm")
-        if "fused" in has:
+        if "no_pre_norms" not in has:
+            yield norm(b + "attn_norm")
+        if "fused_qkv" in has:
             yield matrix(b + "attn_qkv", o.embd, q + 2 * kv)
         else:
             yield matrix(b + "attn_q", o.embd, q)
@@ -172,12 +182,16 @@ def tensors(o, n_vocab):
         if "qk_norm" in has:
             yield norm(b + "attn_q_norm", o.head_dim, 1.5)
             yield norm(b + "attn_k_norm", o.head_dim, 1.5)
+        if "qk_rows" in has:
+            yield norm(b + "attn_q_norm", q, 1.5)
+            yield norm(b + "attn_k_norm", kv, 1.5)
         yield matrix(b + "attn_output", q, o.embd)
         if "post_norms" in has:
             yield norm(b + "post_attention_norm", mean=3.0)
             yield norm(b + "post_ffw_norm", mean=3.0)
-        yield norm(b + "ffn_norm")
-        if "fused" in has:
+        if "no_pre_norms" not in has:
+            yield norm(b + "ffn_norm")
+        if "fused_up" in has:
             yield matrix(b + "ffn_up", o.embd, 2 * o.ff)
         else:
             yield matrix(b + "ffn_gate", o.embd, o.ff)
@@ -214,6 +228,15 @@ def metadata(o, n_vocab):
         pairs.append(gguf.number(key("rope.scaling.original_context_length"), o.original))
     if o.rope == "longrope":
         pairs.append(gguf.pair(key("rope.scaling.attn_factor"), gguf.FLOAT32, 1.19))
+    if o.log_multiplier:
+        pairs.append(gguf.pair(key("rope.scaling.yarn_log_multiplier"), gguf.FLOAT32, o.log_multiplier))
+    if o.temperature:
+        pairs.append(gguf.pair(key("attention.temperature_scale"), gguf.FLOAT32, o.temperature))
+    if o.window_flags:
+        flags = [i % 2 == 0 for i in range(o.layers)]
+        pairs.append(gguf.array(key("attention.sliding_window_pattern"), gguf.BOOL, flags))
+    if "factors" in ARCHITECTURES[o.arch]:
+        pairs += [gguf.pair(key(name), gguf.FLOAT32, value) for name, value in FACTORS.items()]
     if o.softcap:
         pairs += [gguf.pair(key("attn_logit_softcapping"), gguf.FLOAT32, o.softcap),
                   gguf.pair(key("final_logit_softcapping"), gguf.FLOAT32, 3 * o.softcap)]
@@ -276,6 +299,9 @@ def main():
     p.add_argument("--context", type=int, default=1024)
     p.add_argument("--window", type=int, help="positions that blocks with a sliding window see")
     p.add_argument("--rope", choices=["llama3", "linear", "yarn", "longrope"], help="how its rotation is scaled")
+    p.add_argument("--log-multiplier", type=float, help="of YaRN: how much of its larger scores is taken back")
+    p.add_argument("--temperature", type=float, help="by which queries grow with their position")
+    p.add_argument("--window-flags", action="store_true", help="a window in every second block, told by a list of flags")
     p.add_argument("--original", type=int, default=64, help="context before scaling; 64")
     p.add_argument("--softcap", type=float, help="of attention scores; the logits' is three times that")
     p.add_argument("--tied", action="store_true", help="no output head of its own")

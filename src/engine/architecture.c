@@ -6,14 +6,18 @@
 /* llama: Touvron et al., LLaMA, 2023; Grattafiori et al., The Llama 3 Herd of Models, 2024; also
  * Mistral, SmolLM and TinyLlama. qwen2, qwen3: the technical reports, 2024 and 2025. phi3: Abdin et
  * al., Phi-3 Technical Report, 2024. gemma2: Gemma 2: Improving Open Language Models at a Practical
- * Size, 2024. gemma3: Gemma 3 Technical Report, 2025. */
+ * Size, 2024. gemma3: Gemma 3 Technical Report, 2025. smollm3: Hugging Face, SmolLM3, 2025; Yang et
+ * al., Rope to Nope and Back Again, 2025. olmo2: 2 OLMo 2 Furious, 2025; also Olmo 3. granite: Granite
+ * 3.0 Language Models, 2024; its factors are those of muP (Yang et al., Tensor Programs V, 2022). glm4:
+ * ChatGLM: A Family of Large Language Models, 2024, in the form of GLM-4-0414. exaone4: EXAONE 4.0,
+ * 2025. mistral3: Mistral AI, Ministral 3, 2025. */
 static const hb_architecture architectures[] = {
     {.name = "llama"},
     {.name = "qwen2", .qkv_bias = true, .rotates_halves = true},
-    {.name = "qwen3", .qk_norm = true, .rotates_halves = true},
-    {.name = "phi3", .fused = true, .rotates_halves = true, .windows = true},
+    {.name = "qwen3", .qk_norm = HB_QK_HEADS, .rotates_halves = true},
+    {.name = "phi3", .fused_qkv = true, .fused_up = true, .rotates_halves = true, .windows = true},
     {.name = "gemma2",
-     .post_norms = true,
+     .norms = HB_NORMS_AROUND,
      .gelu = true,
      .scaled_embedding = true,
      .rotates_halves = true,
@@ -24,15 +28,34 @@ static const hb_architecture architectures[] = {
      .window = 4096,
      .full_every = 2},
     {.name = "gemma3",
-     .qk_norm = true,
-     .post_norms = true,
+     .qk_norm = HB_QK_HEADS,
+     .norms = HB_NORMS_AROUND,
      .gelu = true,
      .scaled_embedding = true,
      .rotates_halves = true,
      .wide_layers = 62,
      .windows = true,
      .full_every = 6,
+     .window_unscaled = true,
      .window_base = 10000},
+    {.name = "smollm3", .plain_every = 4},
+    {.name = "olmo2",
+     .qk_norm = HB_QK_ROWS,
+     .norms = HB_NORMS_AFTER,
+     .rotates_halves = true,
+     .windows = true,
+     .full_every = 4,
+     .window_unscaled = true},
+    {.name = "granite", .file_scales = true},
+    {.name = "glm4", .fused_up = true, .norms = HB_NORMS_AROUND},
+    {.name = "exaone4",
+     .qk_norm = HB_QK_HEADS,
+     .norms = HB_NORMS_AFTER,
+     .rotates_halves = true,
+     .windows = true,
+     .full_every = 4,
+     .plain_full = true},
+    {.name = "mistral3", .temperature = true},
 };
 enum { N_ARCHITECTURES = sizeof architectures / sizeof *architectures };
 

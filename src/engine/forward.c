@@ -1,5 +1,6 @@
 /* The forward pass of a transformer for a batch of tokens, which may belong to several sequences.
  * architecture.c describes the architectures. Activations are floats, one row for each token. */
+#include <math.h>
 #include <string.h>
 #include "engine/attention.h"
 #include "engine/lens.h"
@@ -75,17 +76,27 @@ static void rotate_halves(float *head, const float *angles, int32_t n_rot)
     }
 }
 
-/* Adds the bias to one token's heads of queries or keys, norms them and rotates them. */
+/* Adds the bias to one token's heads of queries or keys, norms them and rotates them; `angles` is NULL
+ * in blocks without rotation. */
 static void place_heads(const hb_native_model *m, float *heads, int32_t n_heads, const float *bias,
                         const float *norm, const float *angles)
 {
-    size_t dim = (size_t)m->head_dim;
-    add(heads, bias, (size_t)n_heads * dim);
+    size_t dim = (size_t)m->head_dim, all = (size_t)n_heads * dim;
+    add(heads, bias, all);
+    if (m->architecture->qk_norm == HB_QK_ROWS) hb_rms_norm(heads, norm, m->norm_eps, all, heads);
     for (int32_t h = 0; h < n_heads; h++, heads += dim) {
-        if (norm) hb_rms_norm(heads, norm, m->norm_eps, dim, heads);
-        if (m->architecture->rotates_halves) rotate_halves(heads, angles, m->n_rot);
-        else rotate_pairs(heads, angles, m->n_rot);
+        if (m->architecture->qk_norm == HB_QK_HEADS) hb_rms_norm(heads, norm, m->norm_eps, dim, heads);
+        if (angles && m->architecture->rotates_halves) rotate_halves(heads, angles, m->n_rot);
+        else if (angles) rotate_pairs(heads, angles, m->n_rot);
     }
+}
+
+/* Multiplies a row's queries by the temperature of its position. */
+static void heat(const hb_native_model *m, float *q, size_t n, int32_t position)
+{
+    if (m->temperature == 0) return;
+    float factor = 1 + m->temperature * (float)log1p(floor(position / m->rope.n_original));
+    for (size_t i = 0; i < n; i++) q[i] *= factor;
 }
 
 /* A session and the block of the model that it evaluates. */
@@ -102,14 +113,24 @@ static void place_row(const void *context, int32_t row, int32_t thread)
     const hb_workspace *w = &a->s->work;
     const hb_native_model *m = a->s->model;
     const hb_layer *l = &m->layers[a->layer];
-    const float *angles = w->angles[l->rope] + (size_t)row * (size_t)m->n_rot;
-    size_t kv = (size_t)row * (size_t)l->wk.rows;
+    const float *angles = l->rope < 0 ? NULL : w->angles[l->rope] + (size_t)row * (size_t)m->n_rot;
+    size_t kv = (size_t)row * (size_t)l->wk.rows, n = (size_t)l->wq.rows;
+    float *q = w->q + (size_t)row * n;
     (void)thread;
-    place_heads(m, w->q + (size_t)row * (size_t)l->wq.rows, m->base.info.n_heads, l->bq, l->q_norm,
-                angles);
+    place_heads(m, q, m->base.info.n_heads, l->bq, l->q_norm, angles);
+    heat(m, q, n, hb_batch_position(&a->s->batch, row));
     place_heads(m, w->k + kv, m->base.info.n_kv_heads, l->bk, l->k_norm, angles);
     add(w->v + kv, l->bv, (size_t)l->wk.rows);
     hb_attention_store(w, &a->s->cache, &a->s->batch, a->layer, row);
+}
+
+/* The rows that a block's attention or feed-forward reads: the residual stream, normed if there is a
+ * norm. */
+static const float *input(const hb_native_session *s, const float *norm)
+{
+    if (!norm) return s->work.x;
+    rms_norm(s, s->work.x, norm);
+    return s->work.normed;
 }
 
 /* Causal self-attention: each token sees the positions up to its own, all of them or those in a window.
@@ -118,7 +139,7 @@ static void self_attention(hb_native_session *s, int32_t layer)
 {
     const hb_layer *l = &s->model->layers[layer];
     const hb_product products[] = {{&l->wq, s->work.q}, {&l->wk, s->work.k}, {&l->wv, s->work.v}};
-    hb_matmul(&s->work, s->work.normed, s->batch.n_rows, products, 3);
+    hb_matmul(&s->work, input(s, l->attn_norm), s->batch.n_rows, products, 3);
     each_row(s, place_row, &(at_layer){s, layer});
     hb_attention(&s->work, s->model, &s->cache, &s->batch, layer);
 }
@@ -139,16 +160,19 @@ static void gate_row(const void *context, int32_t row, int32_t thread)
 static void feed_forward(hb_native_session *s, const hb_layer *l)
 {
     const hb_product products[] = {{&l->w_gate, s->work.gate}, {&l->w_up, s->work.up}};
-    hb_matmul(&s->work, s->work.normed, s->batch.n_rows, products, 2);
+    hb_matmul(&s->work, input(s, l->ffn_norm), s->batch.n_rows, products, 2);
     each_row(s, gate_row, s);
 }
 
-/* Adds one normed row to the residual stream. */
+/* Adds one row of s->work.normed to the residual stream. */
 static void add_row(const void *context, int32_t row, int32_t thread)
 {
     const hb_native_session *s = context;
     size_t d = (size_t)s->model->base.info.n_embd, at = (size_t)row * d;
+    float scale = s->model->residual_scale;
     (void)thread;
+    if (scale != 1)
+        for (size_t i = 0; i < d; i++) s->work.normed[at + i] *= scale;
     add(s->work.x + at, s->work.normed + at, d);
 }
 
@@ -203,7 +227,7 @@ static void tap_logits(hb_native_session *s, const tapped *t)
         hb_rms_norm(stream_of(s, t, t->from + r), m->output_norm, m->norm_eps, d,
                     s->work.normed + (size_t)r * d);
     hb_matmul(&s->work, s->work.normed, n, &(hb_product){&m->output, logits}, 1);
-    if (m->logit_cap > 0) s->work.kernels->softcap(logits, (size_t)n * vocab, m->logit_cap);
+    hb_finish_logits(&s->work, m, logits, (size_t)n * vocab);
 }
 
 typedef struct beginning {
@@ -232,10 +256,8 @@ static void eval_batch(hb_native_session *s, const int32_t *tokens, const hb_tap
     each_row(s, begin_row, &(beginning){s, tokens});
     for (int32_t i = 0, b = 0; i < m->base.info.n_layers; i++) {
         const hb_layer *l = &m->layers[i];
-        rms_norm(s, s->work.x, l->attn_norm);
         self_attention(s, i);
         add_projected(s, &l->wo, s->work.attention, l->attn_post_norm);
-        rms_norm(s, s->work.x, l->ffn_norm);
         feed_forward(s, l);
         add_projected(s, &l->w_down, s->work.gate, l->ffn_post_norm);
         if (tap->states && b < tap->n_blocks && hb_tapped_block(tap, b) == i) tap_states(s, &t, b++);

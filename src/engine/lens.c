@@ -4,6 +4,12 @@
 #include "base/greatest.h"
 #include "engine/norm.h"
 
+void hb_finish_logits(const hb_workspace *w, const hb_native_model *m, float *logits, size_t n)
+{
+    for (size_t i = 0; m->logit_scale != 1 && i < n; i++) logits[i] *= m->logit_scale;
+    if (m->logit_cap > 0) w->kernels->softcap(logits, n, m->logit_cap);
+}
+
 /* Applies the output head to states [n_states][n_embd] for `n_tokens` of `tokens` only, and writes as
  * many columns of out, whose rows are `stride` apart. The head's rows are unpacked a few at a time and
  * used for all states. */
@@ -28,8 +34,8 @@ static void apply_head(const hb_workspace *w, const hb_native_model *m, const fl
         w->kernels->tile[HB_TYPE_F32](rows, d * sizeof *rows, count, normed, d, n_states, d, out + t,
                                       stride);
     }
-    for (int32_t s = 0; s < n_states && m->logit_cap > 0; s++)
-        w->kernels->softcap(out + (size_t)s * stride, (size_t)n_tokens, m->logit_cap);
+    for (int32_t s = 0; s < n_states; s++)
+        hb_finish_logits(w, m, out + (size_t)s * stride, (size_t)n_tokens);
 }
 
 /* The number of parts in which the tokens of a row are read, if a batch has few rows. */

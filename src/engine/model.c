@@ -70,13 +70,29 @@ static hb_matrix rows_of(hb_matrix w, int32_t first, int32_t rows)
     return w;
 }
 
+/* Whether a block is the last one of its period; a period of 0 has no last block. */
+static bool is_last(int32_t layer, int32_t period)
+{
+    return period && layer % period == period - 1;
+}
+
 /* Sets the positions that a block sees, and which rope rotates them. */
 static void set_window(const hb_native_model *m, int32_t layer, hb_layer *l)
 {
-    int32_t every = m->full_every;
-    if (every && layer % every == every - 1) return;
-    l->window = m->window;
-    l->rope = l->window && m->architecture->window_base > 0;
+    const hb_architecture *a = m->architecture;
+    if (m->has_window ? m->has_window[layer] : !is_last(layer, m->full_every)) l->window = m->window;
+    if (l->window && a->window_unscaled) l->rope = 1;
+    if (is_last(layer, a->plain_every) || (a->plain_full && m->window && !l->window)) l->rope = -1;
+}
+
+/* Takes the norms of a block's part, as the architecture has them. */
+static void take_norms(taker *t, const char *before, const char *after, const float **before_norm,
+                       const float **after_norm)
+{
+    hb_norms norms = t->model->architecture->norms;
+    int32_t d = t->model->base.info.n_embd;
+    if (norms != HB_NORMS_AFTER) *before_norm = take_vector(t, before, "weight", d, true);
+    if (norms != HB_NORMS_BEFORE) *after_norm = take_vector(t, after, "weight", d, true);
 }
 
 static void take_attention(taker *t, hb_layer *l)
@@ -85,7 +101,7 @@ static void take_attention(taker *t, hb_layer *l)
     const hb_architecture *a = m->architecture;
     int32_t d = m->base.info.n_embd, dim = m->head_dim, q = m->base.info.n_heads * dim,
             kv = m->base.info.n_kv_heads * dim;
-    if (a->fused) {
+    if (a->fused_qkv) {
         hb_matrix all = take_matrix(t, "attn_qkv", d, q + 2 * kv, true);
         l->wq = rows_of(all, 0, q);
         l->wk = rows_of(all, q, kv);
@@ -99,19 +115,19 @@ static void take_attention(taker *t, hb_layer *l)
     l->bk = take_vector(t, "attn_k", "bias", kv, a->qkv_bias);
     l->bv = take_vector(t, "attn_v", "bias", kv, a->qkv_bias);
     l->wo = take_matrix(t, "attn_output", q, d, true);
-    l->attn_norm = take_vector(t, "attn_norm", "weight", d, true);
     if (a->qk_norm) {
-        l->q_norm = take_vector(t, "attn_q_norm", "weight", dim, true);
-        l->k_norm = take_vector(t, "attn_k_norm", "weight", dim, true);
+        bool whole = a->qk_norm == HB_QK_ROWS;
+        l->q_norm = take_vector(t, "attn_q_norm", "weight", whole ? q : dim, true);
+        l->k_norm = take_vector(t, "attn_k_norm", "weight", whole ? kv : dim, true);
     }
-    if (a->post_norms) l->attn_post_norm = take_vector(t, "post_attention_norm", "weight", d, true);
+    take_norms(t, "attn_norm", "post_attention_norm", &l->attn_norm, &l->attn_post_norm);
 }
 
 static void take_feed_forward(taker *t, hb_layer *l)
 {
     const hb_native_model *m = t->model;
     int32_t d = m->base.info.n_embd, ff = m->n_ff;
-    if (m->architecture->fused) {
+    if (m->architecture->fused_up) {
         hb_matrix both = take_matrix(t, "ffn_up", d, 2 * ff, true);
         l->w_gate = rows_of(both, 0, ff);
         l->w_up = rows_of(both, ff, ff);
@@ -120,9 +136,7 @@ static void take_feed_forward(taker *t, hb_layer *l)
         l->w_up = take_matrix(t, "ffn_up", d, ff, true);
     }
     l->w_down = take_matrix(t, "ffn_down", ff, d, true);
-    l->ffn_norm = take_vector(t, "ffn_norm", "weight", d, true);
-    if (m->architecture->post_norms)
-        l->ffn_post_norm = take_vector(t, "post_ffw_norm", "weight", d, true);
+    take_norms(t, "ffn_norm", "post_ffw_norm", &l->ffn_norm, &l->ffn_post_norm);
 }
 
 static hb_status take_weights(hb_native_model *m, hb_error *err)

@@ -24,10 +24,10 @@ typedef struct hb_layer {
     const float *attn_post_norm, *ffn_post_norm; /* for norms before adding to the residual stream */
     hb_matrix wq, wk, wv, wo;       /* attention: queries, keys, values, output projection */
     const float *bq, *bk, *bv;      /* biases of queries, keys, values */
-    const float *q_norm, *k_norm;   /* [head_dim], shared by all heads */
+    const float *q_norm, *k_norm;   /* [head_dim], shared by all heads, or of all heads */
     hb_matrix w_gate, w_up, w_down; /* feed-forward */
     int32_t window; /* number of positions that a token sees, its own included; 0: all */
-    int32_t rope;   /* 0: model->rope, 1: model->window_rope */
+    int32_t rope;   /* 0: model->rope, 1: model->window_rope; -1: none */
 } hb_layer;
 
 typedef struct hb_native_model {
@@ -44,9 +44,14 @@ typedef struct hb_native_model {
     int32_t n_ff;
     float norm_eps;
     float embedding_scale;
+    float residual_scale;           /* factor of what is added to the residual stream */
+    float logit_scale;              /* factor of logits */
     float attention_scale;          /* factor of attention scores */
     float attention_cap, logit_cap; /* softcaps; 0: none */
-    int32_t window, full_every;     /* as in hb_architecture, for this model */
+    float temperature; /* queries at position p are multiplied by 1 + temperature * ln(1 + floor(p /
+                          rope.n_original)) */
+    int32_t window, full_every; /* as in hb_architecture, for this model */
+    const uint8_t *has_window;  /* [n_layers], 1 for blocks with a window; NULL: full_every tells */
 
     hb_rope rope, window_rope;
     const float *rope_long, *rope_short; /* replace rope.factors: rope_long in contexts longer than

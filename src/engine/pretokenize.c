@@ -81,7 +81,7 @@ static const struct recipe {
     {"default ", {"[\\p{P}$+<=>^~|]+", GPT2, "\\p{N}+", "[0-9][0-9][0-9]"}, false, false},
     {"llama-bpe llama3 llama-v3 falcon3 pixtral ", {GPT4(ANY_CASE, "\\p{N}{1,3}")}, true, true},
     {"qwen2 deepseek-r1-qwen megrez hunyuan stablelm2 ", {GPT4(ANY_CASE, "\\p{N}")}, false, false},
-    {"gpt-2 phi-2 mpt olmo jais gigachat mellum ", {GPT2}, false, false},
+    {"gpt-2 phi-2 mpt olmo jais gigachat mellum exaone4 ", {GPT2}, false, false},
     {"smollm starcoder refact command-r codeshell exaone minerva-7b ", {"\\p{N}", GPT2}, false, false},
     {"falcon ", {"[\\p{P}$+<=>^~|`]+", GPT2, "[0-9][0-9][0-9]"}, false, false},
     {"deepseek-llm ",
@@ -96,7 +96,7 @@ static const struct recipe {
      false},
     {"tekken ", {GPT4O("", "\\p{N}")}, true, true},
     {"gpt-4o llama4 ", {GPT4O(ANY_CASE "?", "\\p{N}{1,3}")}, false, false},
-    {"dbrx smaug-bpe ", {GPT4(ANY_CASE, "\\p{N}{1,3}")}, false, false},
+    {"dbrx smaug-bpe glm4 chatglm-bpe ", {GPT4(ANY_CASE, "\\p{N}{1,3}")}, false, false},
 };
 #define N_RECIPES (sizeof recipes / sizeof *recipes)
 

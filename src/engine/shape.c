@@ -64,11 +64,31 @@ static hb_status read_heads(hb_native_model *m, hb_error *err)
     return HB_OK;
 }
 
+/* Reads a factor. A value of 0, or none, leaves *factor as it is. */
+static hb_status read_factor(const hb_native_model *m, const char *name, bool divides, float *factor,
+                             hb_error *err)
+{
+    double value = 0;
+    hb_status status = get_float(m, name, &value, err);
+    if (status || value == 0) return status;
+    *factor = (float)(divides ? 1 / value : value);
+    return isfinite(*factor) ? HB_OK : bad_shape(m, "a factor is not a finite number", err);
+}
+
+static hb_status read_factors(hb_native_model *m, hb_error *err)
+{
+    hb_status status = read_factor(m, "embedding_scale", false, &m->embedding_scale, err);
+    if (!status) status = read_factor(m, "residual_scale", false, &m->residual_scale, err);
+    if (!status) status = read_factor(m, "attention.scale", false, &m->attention_scale, err);
+    return status ? status : read_factor(m, "logit_scale", true, &m->logit_scale, err);
+}
+
 static hb_status read_scales(hb_native_model *m, hb_error *err)
 {
     const hb_architecture *a = m->architecture;
     double attention_cap = (double)a->attention_cap, logit_cap = (double)a->logit_cap;
     hb_status status = HB_OK;
+    m->residual_scale = m->logit_scale = 1;
     if (a->attention_cap > 0) status = get_float(m, "attn_logit_softcapping", &attention_cap, err);
     if (!status) status = get_float(m, "final_logit_softcapping", &logit_cap, err);
     float width = (float)m->head_dim;
@@ -78,7 +98,21 @@ static hb_status read_scales(hb_native_model *m, hb_error *err)
     m->attention_cap = (float)attention_cap;
     m->logit_cap = (float)logit_cap;
     m->embedding_scale = a->scaled_embedding ? sqrtf((float)m->base.info.n_embd) : 1;
+    if (!status && a->file_scales) status = read_factors(m, err);
     return status;
+}
+
+/* Reads which blocks have a window: a period, or a flag for each block. */
+static hb_status read_pattern(hb_native_model *m, int64_t *full_every, hb_error *err)
+{
+    const char *name = "attention.sliding_window_pattern";
+    const hb_gguf_value *v = hb_gguf_find(m->gguf, key_of(m, name).text);
+    if (!v || v->kind != HB_GGUF_ARRAY) return get_int(m, name, false, 0, INT32_MAX, full_every, err);
+    if (v->element != HB_GGUF_BOOL || v->count != (uint64_t)m->base.info.n_layers)
+        return bad_shape(m, "the list of blocks with a sliding window needs a flag for each block",
+                         err);
+    m->has_window = v->data;
+    return HB_OK;
 }
 
 /* Reads the sliding window and which blocks have none. */
@@ -88,8 +122,7 @@ static hb_status read_windows(hb_native_model *m, hb_error *err)
     int64_t window = a->window, full_every = a->full_every;
     if (!a->windows) return HB_OK;
     hb_status status = get_int(m, "attention.sliding_window", false, 0, INT32_MAX, &window, err);
-    if (!status && full_every)
-        status = get_int(m, "attention.sliding_window_pattern", false, 0, INT32_MAX, &full_every, err);
+    if (!status && full_every) status = read_pattern(m, &full_every, err);
     m->window = (int32_t)window;
     m->full_every = (int32_t)full_every;
     return status;
@@ -103,7 +136,10 @@ static hb_status read_yarn(hb_native_model *m, hb_error *err)
     hb_status status = get_float(m, "rope.scaling.yarn_ext_factor", &r->unscaled, err);
     if (!status) status = get_float(m, "rope.scaling.yarn_beta_fast", &r->fast, err);
     if (!status) status = get_float(m, "rope.scaling.yarn_beta_slow", &r->slow, err);
-    if (r->scale < 1) r->magnitude *= 1 + 0.1 * log(1 / r->scale);
+    double log_multiplier = 0;
+    if (!status) status = get_float(m, "rope.scaling.yarn_log_multiplier", &log_multiplier, err);
+    double grown = r->scale < 1 ? 0.1 * log(1 / r->scale) : 0;
+    r->magnitude *= (1 + grown) / (1 + log_multiplier * grown);
     return status;
 }
 
@@ -132,11 +168,15 @@ static hb_status read_rope(hb_native_model *m, hb_error *err)
         return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: rope scaling '%s' is not supported",
                        m->base.info.path, hb_printable(shown, sizeof shown, type.bytes, type.length));
     m->window_rope = *r;
-    if (m->architecture->window_base > 0) {
-        m->window_rope =
-            (hb_rope){.base = m->architecture->window_base, .scale = 1, .magnitude = attn_factor};
+    if (m->architecture->window_unscaled) {
+        double base = m->architecture->window_base > 0 ? m->architecture->window_base : r->base;
+        m->window_rope = (hb_rope){.base = base, .scale = 1, .magnitude = attn_factor};
         if (!status) status = get_float(m, "rope.freq_base_swa", &m->window_rope.base, err);
     }
+    double temperature = 0;
+    if (!status && m->architecture->temperature)
+        status = get_float(m, "attention.temperature_scale", &temperature, err);
+    m->temperature = (float)temperature;
     return status;
 }
 

@@ -58,7 +58,7 @@ static size_t lay_out(hb_workspace *w, const hb_native_model *m, void *base)
     w->v = place(base, &used, HB_BATCH * kv, sizeof(float));
     w->gate = place(base, &used, HB_BATCH * ff, sizeof(float));
     w->up = place(base, &used, HB_BATCH * ff, sizeof(float));
-    for (int i = 0; i < (m->architecture->window_base > 0 ? 2 : 1); i++)
+    for (int i = 0; i < (m->architecture->window_unscaled ? 2 : 1); i++)
         w->angles[i] = place(base, &used, HB_BATCH * (uint64_t)m->n_rot, sizeof(float));
     uint64_t parts = (w->row_length + HB_PANEL_DEPTH - 1) / HB_PANEL_DEPTH;
     w->laid_out = place(base, &used, HB_BATCH * parts * HB_PANEL_DEPTH, sizeof(float));

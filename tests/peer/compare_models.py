@@ -33,8 +33,17 @@ ARCHITECTURES = {
     "gemma2": ["--arch", "gemma2", "--tied", "--head-dim", "128", "--softcap", "4", "--window", "32"],
     "gemma3": ["--arch", "gemma3", "--tied", "--head-dim", "128", "--rope", "linear", "--window", "32", "--layers",
                "6"],
+    "smollm3": ["--arch", "smollm3"],
+    "olmo2": ["--arch", "olmo2"],
+    "granite": ["--arch", "granite", "--tied"],
+    "glm4": ["--arch", "glm4", "--rot", "32"],
+    "exaone4": ["--arch", "exaone4", "--rope", "llama3"],
+    "mistral3": ["--arch", "mistral3", "--rope", "yarn", "--log-multiplier", "0.5", "--temperature", "0.3"],
 }
-VARIANTS = {"llama, linear": ["--rope", "linear"], "llama, YaRN": ["--rope", "yarn"]}
+VARIANTS = {"llama, linear": ["--rope", "linear"], "llama, YaRN": ["--rope", "yarn"],
+            "olmo2, windows": ["--arch", "olmo2", "--window", "32", "--rope", "yarn"],
+            # The peer uses windows of exaone4 only in models with 64 blocks.
+            "exaone4, windows": ["--arch", "exaone4", "--window", "32", "--layers", "64"]}
 TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
          "IQ4_NL", "IQ4_XS", "MXFP4"]
 # Errors of float arithmetic; no type can have smaller ones.

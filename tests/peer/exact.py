@@ -14,7 +14,10 @@ import sys
 import numpy as np
 from gguf import GGUFReader, dequantize
 
-PERIODS = {"phi3": None, "gemma2": 2, "gemma3": 6}  # the last block of each such group has no window
+# The last block of each such group has no window.
+PERIODS = {"phi3": None, "gemma2": 2, "gemma3": 6, "olmo2": 4, "exaone4": 4}
+# Architectures that rotate pairs of neighbours; the others rotate pairs of halves.
+NEIGHBOURS = {"llama", "smollm3", "granite", "glm4", "mistral3"}
 
 
 def silu(x):
@@ -45,6 +48,10 @@ class Model:
         eps = self.metadata("attention.layer_norm_rms_epsilon")
         return x / np.sqrt((x * x).mean(-1, keepdims=True) + eps) * self.weights[name + ".weight"]
 
+    def norm_if(self, x, name):
+        """x, normed if the model has that norm"""
+        return self.norm(x, name) if name + ".weight" in self.weights else x
+
     def linear(self, x, name):
         return x @ self.weights[name + ".weight"].T + self.weights.get(name + ".bias", 0)
 
@@ -53,9 +60,9 @@ class Model:
         n = self.metadata("rope.dimension_count", self.head)
         pair = np.arange(n // 2)
         magnitude = self.metadata("rope.scaling.attn_factor", 1.0)
-        if windowed and self.arch == "gemma3":
-            return 10000.0 ** (-2 * pair / n), magnitude
         base, kind = self.metadata("rope.freq_base", 10000.0), self.metadata("rope.scaling.type")
+        if windowed and self.arch in ("gemma3", "olmo2"):
+            return (10000.0 if self.arch == "gemma3" else base) ** (-2 * pair / n), magnitude
         factor = self.metadata("rope.scaling.factor", 1.0)
         original = self.metadata("rope.scaling.original_context_length")
         plain = base ** (-2 * pair / n)
@@ -70,14 +77,21 @@ class Model:
         at = [n * np.log(original / (turns * 2 * np.pi)) / (2 * np.log(base)) for turns in (32, 1)]
         low, high = max(0, np.floor(at[0])), min(n - 1, np.ceil(at[1]))
         kept = 1 - np.clip((pair - low) / max(0.001, high - low), 0, 1)
-        return plain / divisor * (kept + (1 - kept) / factor), magnitude * (1 + 0.1 * np.log(factor))
+        grown = 0.1 * np.log(factor)
+        magnitude *= (1 + grown) / (1 + self.metadata("rope.scaling.yarn_log_multiplier", 0.0) * grown)
+        return plain / divisor * (kept + (1 - kept) / factor), magnitude
 
-    def rotated(self, heads, windowed):
+    def rotated(self, heads, layer):
         """heads [positions][heads][head]"""
+        windowed = self.window(layer) is not None
+        if self.arch == "smollm3" and layer % 4 == 3:
+            return heads
+        if self.arch == "exaone4" and self.metadata("attention.sliding_window") and not windowed:
+            return heads
         rates, magnitude = self.frequencies(windowed)
         turn = magnitude * np.exp(1j * np.arange(len(heads))[:, None] * rates)[:, None, :]
         n = 2 * len(rates)
-        first, second = ((slice(0, n, 2), slice(1, n, 2)) if self.arch == "llama"
+        first, second = ((slice(0, n, 2), slice(1, n, 2)) if self.arch in NEIGHBOURS
                          else (slice(0, n // 2), slice(n // 2, n)))
         turned = (heads[..., first] + 1j * heads[..., second]) * turn
         out = heads.copy()
@@ -89,7 +103,8 @@ class Model:
         if self.arch not in PERIODS:
             return None
         period = PERIODS[self.arch]
-        full = period and layer % period == period - 1
+        flags = self.metadata("attention.sliding_window_pattern")
+        full = not flags[layer] if flags else period and layer % period == period - 1
         return None if full else self.metadata("attention.sliding_window") or None
 
     def attention(self, x, layer):
@@ -99,12 +114,17 @@ class Model:
             q, k, v = np.split(self.linear(x, b + "attn_qkv"), sizes, axis=1)
         else:
             q, k, v = (self.linear(x, b + name) for name in ("attn_q", "attn_k", "attn_v"))
-        q, k, v = (each.reshape(n, -1, self.head) for each in (q, k, v))
-        if b + "attn_q_norm.weight" in self.weights:
+        if self.arch == "olmo2":
             q, k = self.norm(q, b + "attn_q_norm"), self.norm(k, b + "attn_k_norm")
-        q, k = self.rotated(q, window is not None), self.rotated(k, window is not None)
+        q, k, v = (each.reshape(n, -1, self.head) for each in (q, k, v))
+        if self.arch != "olmo2" and b + "attn_q_norm.weight" in self.weights:
+            q, k = self.norm(q, b + "attn_q_norm"), self.norm(k, b + "attn_k_norm")
+        q, k = self.rotated(q, layer), self.rotated(k, layer)
+        if heat := self.metadata("attention.temperature_scale"):
+            original = self.metadata("rope.scaling.original_context_length")
+            q = q * (1 + heat * np.log(1 + np.arange(n) // original))[:, None, None]
         k, v = (each.repeat(self.heads // self.kv_heads, axis=1) for each in (k, v))
-        scores = np.einsum("ihd,jhd->hij", q, k) / np.sqrt(self.head)
+        scores = np.einsum("ihd,jhd->hij", q, k) * (self.metadata("attention.scale") or self.head**-0.5)
         if self.arch == "gemma2":
             cap = self.metadata("attn_logit_softcapping", 50.0)
             scores = cap * np.tanh(scores / cap)
@@ -122,17 +142,19 @@ class Model:
 
     def run(self, tokens):
         """logits [positions][n_vocab], states [positions][n_layers][n_embd]"""
-        x = self.weights["token_embd.weight"][tokens] * (self.n_embd**0.5 if self.gemma else 1)
+        scale = self.n_embd**0.5 if self.gemma else self.metadata("embedding_scale", 1)
+        residual = self.metadata("residual_scale", 1)
+        x = self.weights["token_embd.weight"][tokens] * scale
         states = []
         for layer in range(self.n_layers):
             b = f"blk.{layer}."
-            added = self.attention(self.norm(x, b + "attn_norm"), layer)
-            x = x + (self.norm(added, b + "post_attention_norm") if self.gemma else added)
-            added = self.feed_forward(self.norm(x, b + "ffn_norm"), layer)
-            x = x + (self.norm(added, b + "post_ffw_norm") if self.gemma else added)
+            added = self.attention(self.norm_if(x, b + "attn_norm"), layer)
+            x = x + self.norm_if(added, b + "post_attention_norm") * residual
+            added = self.feed_forward(self.norm_if(x, b + "ffn_norm"), layer)
+            x = x + self.norm_if(added, b + "post_ffw_norm") * residual
             states.append(x)
         head = self.weights.get("output.weight", self.weights["token_embd.weight"])
-        logits = self.norm(x, "output_norm") @ head.T
+        logits = self.norm(x, "output_norm") @ head.T / self.metadata("logit_scale", 1)
         cap = self.metadata("final_logit_softcapping", 30.0 if self.arch == "gemma2" else None)
         return cap * np.tanh(logits / cap) if cap else logits, np.stack(states, axis=1)
 

@@ -47,6 +47,13 @@ ARCHITECTURES = {
     "gemma2": ["--arch", "gemma2", "--tied", "--softcap", "4", "--window", "12"],
     "gemma3": ["--arch", "gemma3", "--tied", "--head-dim", "24", "--rope", "linear", "--window", "70", "--layers",
                "7"],
+    "smollm3": ["--arch", "smollm3", "--layers", "5"],
+    "olmo2": ["--arch", "olmo2", "--rope", "yarn", "--window", "12", "--layers", "5"],
+    "granite": ["--arch", "granite", "--tied"],
+    "glm4": ["--arch", "glm4", "--rot", "8"],
+    "exaone4": ["--arch", "exaone4", "--rope", "llama3", "--window", "12", "--layers", "5"],
+    "exaone4-flags": ["--arch", "exaone4", "--window", "12", "--window-flags", "--layers", "4"],
+    "mistral3": ["--arch", "mistral3", "--rope", "yarn", "--log-multiplier", "0.5", "--temperature", "0.3"],
 }
 
 
