@@ -179,6 +179,11 @@ int main(void)
         SMALL_MODEL("exaone4"),
         SMALL_MODEL("exaone4-flags"),
         SMALL_MODEL("mistral3"),
+        SMALL_MODEL("experts"),
+        SMALL_MODEL("qwen2moe"),
+        SMALL_MODEL("qwen3moe"),
+        SMALL_MODEL("olmoe"),
+        SMALL_MODEL("gpt-oss"),
     };
     const char *kernels = getenv("HBAR_KERNELS");
     if (kernels && !hb_kernels_named(kernels)) {

@@ -47,6 +47,12 @@ static int set_up_gemma(void **state)
     return set_up(state, "gemma3");
 }
 
+/* With experts, sinks and sliding windows. */
+static int set_up_experts(void **state)
+{
+    return set_up(state, "gpt-oss");
+}
+
 static int tear_down(void **state)
 {
     fixture *f = *state;
@@ -232,5 +238,6 @@ int main(void)
         cmocka_unit_test(test_context_costs_cache_alone),
     };
     return cmocka_run_group_tests_name("llama", tests, set_up_llama, tear_down) +
-           cmocka_run_group_tests_name("gemma", tests, set_up_gemma, tear_down);
+           cmocka_run_group_tests_name("gemma", tests, set_up_gemma, tear_down) +
+           cmocka_run_group_tests_name("experts", tests, set_up_experts, tear_down);
 }

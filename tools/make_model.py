@@ -116,6 +116,10 @@ ARCHITECTURES = {
     "glm4": {"bias", "fused_up", "post_norms"},
     "exaone4": {"qk_norm", "post_norms", "no_pre_norms"},
     "mistral3": set(),
+    "qwen2moe": {"bias", "experts", "shared_expert"},
+    "qwen3moe": {"qk_norm", "experts"},
+    "olmoe": {"qk_rows", "experts"},
+    "gpt-oss": {"bias", "output_bias", "sinks", "late_ffn_norm", "experts", "expert_biases"},
 }
 # The factors of a granite model: its embeddings are smaller and its logits larger than those of other models.
 FACTORS = {"embedding_scale": 8.0, "residual_scale": 0.4, "attention.scale": 0.2, "logit_scale": 2.0}
@@ -139,6 +143,29 @@ def vocabulary(chat):
         types.append(gguf.CONTROL)
     scores = [0.0] * 259 + [-float(i) for i in range(len(pieces) - 259)]
     return pieces, scores, types
+
+
+def experts(o, b, matrix, vector, rng):
+    """Yields the tensors of a mixture of experts in the block with the prefix b. Routers are never quantised."""
+    has, n = ARCHITECTURES[o.arch], o.experts
+    cases = ("gate", o.embd, o.ff), ("up", o.embd, o.ff), ("down", o.ff, o.embd)
+
+    def floats(name, dims, std):
+        values = uniform(rng, math.prod(dims), std)
+        return name, dims, "f32", struct.pack(f"<{len(values)}f", *values)
+
+    yield floats(b + "ffn_gate_inp.weight", [o.embd, n], 2 / o.embd**0.5)
+    for name, cols, rows in cases:
+        all_name, _, kind, raw = matrix(f"{b}ffn_{name}_exps", cols, n * rows)
+        yield all_name, [cols, rows, n], kind, raw
+    if "expert_biases" in has:
+        yield floats(b + "ffn_gate_inp.bias", [n], 0.5)
+        for name, _, rows in cases:
+            yield floats(f"{b}ffn_{name}_exps.bias", [rows, n], 0.5)
+    if "shared_expert" in has:
+        yield vector(b + "ffn_gate_inp_shexp.weight", uniform(rng, o.embd, 1 / o.embd**0.5))
+        for name, cols, rows in cases:
+            yield matrix(f"{b}ffn_{name}_shexp", cols, rows)
 
 
 def tensors(o, n_vocab):
@@ -186,11 +213,18 @@ def tensors(o, n_vocab):
             yield norm(b + "attn_q_norm", q, 1.5)
             yield norm(b + "attn_k_norm", kv, 1.5)
         yield matrix(b + "attn_output", q, o.embd)
+        if "output_bias" in has:
+            yield vector(b + "attn_output.bias", uniform(rng, o.embd, 0.5))
+        if "sinks" in has:
+            yield vector(b + "attn_sinks.weight", uniform(rng, o.heads, 1))
         if "post_norms" in has:
             yield norm(b + "post_attention_norm", mean=3.0)
             yield norm(b + "post_ffw_norm", mean=3.0)
         if "no_pre_norms" not in has:
-            yield norm(b + "ffn_norm")
+            yield norm(b + ("post_attention_norm" if "late_ffn_norm" in has else "ffn_norm"))
+        if o.experts:
+            yield from experts(o, b, matrix, vector, rng)
+            continue
         if "fused_up" in has:
             yield matrix(b + "ffn_up", o.embd, 2 * o.ff)
         else:
@@ -228,6 +262,12 @@ def metadata(o, n_vocab):
         pairs.append(gguf.number(key("rope.scaling.original_context_length"), o.original))
     if o.rope == "longrope":
         pairs.append(gguf.pair(key("rope.scaling.attn_factor"), gguf.FLOAT32, 1.19))
+    if o.experts:
+        pairs += [gguf.number(key("expert_count"), o.experts), gguf.number(key("expert_used_count"), o.used)]
+    if "experts" in ARCHITECTURES[o.arch]:
+        pairs.append(gguf.number(key("expert_feed_forward_length"), o.ff))
+    if "shared_expert" in ARCHITECTURES[o.arch]:
+        pairs.append(gguf.number(key("expert_shared_feed_forward_length"), o.ff))
     if o.log_multiplier:
         pairs.append(gguf.pair(key("rope.scaling.yarn_log_multiplier"), gguf.FLOAT32, o.log_multiplier))
     if o.temperature:
@@ -296,6 +336,8 @@ def main():
     p.add_argument("--head-dim", type=int, help="length of a head; width / heads")
     p.add_argument("--rot", type=int, help="dimensions of a head that are rotated; all")
     p.add_argument("--ff", type=int, default=768, help="width of the feed-forward part; 768")
+    p.add_argument("--experts", type=int, default=0, help="number of experts in each block; the width is that of one")
+    p.add_argument("--used", type=int, default=2, help="experts that a token uses; 2")
     p.add_argument("--context", type=int, default=1024)
     p.add_argument("--window", type=int, help="positions that blocks with a sliding window see")
     p.add_argument("--rope", choices=["llama3", "linear", "yarn", "longrope"], help="how its rotation is scaled")
@@ -313,6 +355,8 @@ def main():
     block = 256 if o.type.endswith("_k") or o.type == "iq4_xs" else 32
     if o.embd % block or o.ff % block or o.embd % o.heads or o.heads % o.kv_heads:
         p.error(f"--embd and --ff must be multiples of {block}, and heads must divide")
+    if "experts" in ARCHITECTURES[o.arch] and not o.experts:
+        p.error(f"--arch {o.arch} needs --experts")
     o.head_dim = o.head_dim or o.embd // o.heads
     o.rot = o.rot or o.head_dim
     write_model(o)

@@ -10,15 +10,17 @@
  * al., Rope to Nope and Back Again, 2025. olmo2: 2 OLMo 2 Furious, 2025; also Olmo 3. granite: Granite
  * 3.0 Language Models, 2024; its factors are those of muP (Yang et al., Tensor Programs V, 2022). glm4:
  * ChatGLM: A Family of Large Language Models, 2024, in the form of GLM-4-0414. exaone4: EXAONE 4.0,
- * 2025. mistral3: Mistral AI, Ministral 3, 2025. */
+ * 2025. mistral3: Mistral AI, Ministral 3, 2025. Mixtures of experts: llama as in Jiang et al., Mixtral
+ * of Experts, 2024; qwen2moe: Qwen1.5-MoE, 2024; qwen3moe: Qwen3 Technical Report, 2025; olmoe:
+ * Muennighoff et al., OLMoE, 2024; gpt-oss: OpenAI, gpt-oss Model Card, 2025, with attention sinks. */
 static const hb_architecture architectures[] = {
-    {.name = "llama"},
+    {.name = "llama", .routing = HB_ROUTING_AMONG_CHOSEN, .optional_experts = true},
     {.name = "qwen2", .qkv_bias = true, .rotates_halves = true},
     {.name = "qwen3", .qk_norm = HB_QK_HEADS, .rotates_halves = true},
     {.name = "phi3", .fused_qkv = true, .fused_up = true, .rotates_halves = true, .windows = true},
     {.name = "gemma2",
      .norms = HB_NORMS_AROUND,
-     .gelu = true,
+     .activation = HB_GELU,
      .scaled_embedding = true,
      .rotates_halves = true,
      .attention_cap = 50,
@@ -30,7 +32,7 @@ static const hb_architecture architectures[] = {
     {.name = "gemma3",
      .qk_norm = HB_QK_HEADS,
      .norms = HB_NORMS_AROUND,
-     .gelu = true,
+     .activation = HB_GELU,
      .scaled_embedding = true,
      .rotates_halves = true,
      .wide_layers = 62,
@@ -55,7 +57,31 @@ static const hb_architecture architectures[] = {
      .windows = true,
      .full_every = 4,
      .plain_full = true},
-    {.name = "mistral3", .temperature = true},
+    {.name = "mistral3",
+     .temperature = true,
+     .routing = HB_ROUTING_AMONG_CHOSEN,
+     .optional_experts = true},
+    {.name = "qwen2moe",
+     .qkv_bias = true,
+     .rotates_halves = true,
+     .routing = HB_ROUTING_AMONG_ALL,
+     .shared_expert = true},
+    {.name = "qwen3moe",
+     .qk_norm = HB_QK_HEADS,
+     .rotates_halves = true,
+     .routing = HB_ROUTING_AMONG_CHOSEN},
+    {.name = "olmoe", .qk_norm = HB_QK_ROWS, .rotates_halves = true, .routing = HB_ROUTING_AMONG_ALL},
+    {.name = "gpt-oss",
+     .qkv_bias = true,
+     .output_bias = true,
+     .sinks = true,
+     .ffn_norm = "post_attention_norm",
+     .rotates_halves = true,
+     .activation = HB_CLAMPED_SILU,
+     .windows = true,
+     .full_every = 2,
+     .routing = HB_ROUTING_AMONG_CHOSEN,
+     .expert_biases = true},
 };
 enum { N_ARCHITECTURES = sizeof architectures / sizeof *architectures };
 

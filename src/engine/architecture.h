@@ -14,6 +14,13 @@ typedef enum hb_norms { HB_NORMS_BEFORE, HB_NORMS_AROUND, HB_NORMS_AFTER } hb_no
  * together. */
 typedef enum hb_qk_norm { HB_QK_PLAIN, HB_QK_HEADS, HB_QK_ROWS } hb_qk_norm;
 
+/* The function of the gate: SwiGLU, GeGLU, or the limited SwiGLU of gpt-oss. */
+typedef enum hb_activation { HB_SILU, HB_GELU, HB_CLAMPED_SILU } hb_activation;
+
+/* How experts are weighted: there are none, by the softmax over all experts, or by the softmax over
+ * those chosen. */
+typedef enum hb_routing { HB_ROUTING_NONE, HB_ROUTING_AMONG_ALL, HB_ROUTING_AMONG_CHOSEN } hb_routing;
+
 typedef struct hb_architecture {
     const char *name; /* value of general.architecture and prefix of the architecture's metadata keys */
 
@@ -23,9 +30,18 @@ typedef struct hb_architecture {
     bool qkv_bias;  /* biases of queries, keys and values are required; elsewhere they are optional */
     hb_qk_norm qk_norm;
     hb_norms norms;
+    const char *ffn_norm; /* name of the norm at the input of feed-forward; NULL: ffn_norm */
+    bool output_bias;     /* the output projection of attention has a bias */
+    bool sinks;           /* each head has a score that attends to nothing */
+
+    /* Experts. */
+    hb_routing routing;
+    bool optional_experts; /* the file may have no experts */
+    bool shared_expert;    /* the dense feed-forward is an expert that all tokens share */
+    bool expert_biases;    /* the router and the experts have biases */
 
     /* Arithmetic. */
-    bool gelu;                      /* GeGLU instead of SwiGLU */
+    hb_activation activation;
     bool scaled_embedding;          /* embeddings are multiplied by sqrt(n_embd) */
     bool file_scales;               /* the file has factors of embeddings, of what is added to the
                                        residual stream, and of scores, and a divisor of logits */

@@ -59,6 +59,19 @@ static void gather_queries(const call *a, const hb_query_block *block, int32_t h
     }
 }
 
+/* Adds a score without a value to a softmax (Xiao et al., Efficient Streaming Language Models with
+ * Attention Sinks, 2023, as gpt-oss has it). Returns the factor of what was summed so far. */
+static float sink(float score, float max, float *sum)
+{
+    if (score <= max) {
+        *sum += expf(score - max);
+        return 1;
+    }
+    float kept = expf(max - score);
+    *sum = *sum * kept + 1;
+    return kept;
+}
+
 /* Computes attention for a block of queries and one key-value head, page by page. The items are the
  * blocks' heads. */
 static void attend(const void *context, int32_t item, int32_t thread)
@@ -101,9 +114,13 @@ static void attend(const void *context, int32_t item, int32_t thread)
         job.values = hb_kv_values(c, stored, a->layer, head);
         a->w->kernels->attend(&job);
     }
-    for (int32_t r = 0; r < block->n; r++)
+    for (int32_t r = 0; r < block->n; r++) {
+        const float *sinks = m->layers[a->layer].sinks;
+        int32_t h = head * group + (block->first + r) % group;
+        float kept = sinks ? sink(sinks[h], max[r], &sum[r]) : 1;
         for (size_t i = 0; i < dim; i++)
-            a->w->attention[at[r] + i] = acc[(size_t)r * c->padded + i] / sum[r];
+            a->w->attention[at[r] + i] = kept * acc[(size_t)r * c->padded + i] / sum[r];
+    }
 }
 
 void hb_attention(const hb_workspace *w, const hb_native_model *model, const hb_kv_cache *cache,

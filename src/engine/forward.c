@@ -3,19 +3,16 @@
 #include <math.h>
 #include <string.h>
 #include "engine/attention.h"
+#include "engine/feed_forward.h"
 #include "engine/lens.h"
 #include "engine/matmul.h"
 #include "engine/norm.h"
 #include "engine/session.h"
 
-/* With no more rows than this, one thread does the work that goes row by row: waking the others costs
- * more time than it saves. */
-#define FEW_ROWS 8
-
 /* Calls work for each row of the batch. */
 static void each_row(const hb_native_session *s, hb_pool_work *work, const void *context)
 {
-    hb_pool_each(s->batch.n_rows > FEW_ROWS ? s->work.pool : NULL, s->batch.n_rows, work, context);
+    hb_workspace_each_row(&s->work, s->batch.n_rows, work, context);
 }
 
 /* Copies a token's row of the embedding table, scaled as the architecture requires. */
@@ -144,24 +141,13 @@ static void self_attention(hb_native_session *s, int32_t layer)
     hb_attention(&s->work, s->model, &s->cache, &s->batch, layer);
 }
 
-/* Multiplies one row's gate, after its activation function, by its upward projection. */
-static void gate_row(const void *context, int32_t row, int32_t thread)
+/* Adds the bias to one row of s->work.normed. */
+static void bias_row(const void *context, int32_t row, int32_t thread)
 {
-    const hb_native_session *s = context;
-    size_t ff = (size_t)s->model->n_ff, at = (size_t)row * ff;
-    void (*glu)(float *, const float *, size_t) =
-        s->model->architecture->gelu ? s->work.kernels->gelu_mul : s->work.kernels->silu_mul;
+    const norming *n = context;
+    size_t d = (size_t)n->s->model->base.info.n_embd;
     (void)thread;
-    glu(s->work.gate + at, s->work.up + at, ff);
-}
-
-/* SwiGLU or GeGLU (Shazeer, GLU Variants Improve Transformer, 2020). Writes the result, silu(gate) * up
- * or gelu(gate) * up, to s->work.gate. */
-static void feed_forward(hb_native_session *s, const hb_layer *l)
-{
-    const hb_product products[] = {{&l->w_gate, s->work.gate}, {&l->w_up, s->work.up}};
-    hb_matmul(&s->work, input(s, l->ffn_norm), s->batch.n_rows, products, 2);
-    each_row(s, gate_row, s);
+    add(n->s->work.normed + (size_t)row * d, n->weight, d);
 }
 
 /* Adds one row of s->work.normed to the residual stream. */
@@ -176,14 +162,25 @@ static void add_row(const void *context, int32_t row, int32_t thread)
     add(s->work.x + at, s->work.normed + at, d);
 }
 
-/* Projects to the residual stream's width, applies the norm if there is one, and adds the result to the
- * stream. Overwrites s->work.normed, which is no longer needed. */
-static void add_projected(hb_native_session *s, const hb_matrix *w, const float *from,
-                          const float *norm)
+/* Projects to the residual stream's width, applies the bias and the norm if there are any, and adds the
+ * result to the stream. Overwrites s->work.normed, which is no longer needed. */
+static void add_projected(hb_native_session *s, const hb_matrix *w, const float *bias,
+                          const float *from, const float *norm)
 {
     hb_matmul(&s->work, from, s->batch.n_rows, &(hb_product){w, s->work.normed}, 1);
+    if (bias) each_row(s, bias_row, &(norming){s, NULL, bias});
     if (norm) rms_norm(s, s->work.normed, norm);
     each_row(s, add_row, s);
+}
+
+/* The feed-forward part of a block: experts, a dense part, or both. */
+static void feed_forward(hb_native_session *s, const hb_layer *l)
+{
+    const float *x = input(s, l->ffn_norm);
+    if (l->router.data) hb_experts(&s->work, s->model, l, x, s->batch.n_rows);
+    if (!l->w_gate.data) return;
+    hb_feed_forward(&s->work, s->model, l, x, s->batch.n_rows);
+    add_projected(s, &l->w_down, NULL, s->work.gate, l->ffn_post_norm);
 }
 
 /* The tap's rows [from, to), which lie in this batch. The batch's first token is token number `first`
@@ -257,9 +254,8 @@ static void eval_batch(hb_native_session *s, const int32_t *tokens, const hb_tap
     for (int32_t i = 0, b = 0; i < m->base.info.n_layers; i++) {
         const hb_layer *l = &m->layers[i];
         self_attention(s, i);
-        add_projected(s, &l->wo, s->work.attention, l->attn_post_norm);
+        add_projected(s, &l->wo, l->bo, s->work.attention, l->attn_post_norm);
         feed_forward(s, l);
-        add_projected(s, &l->w_down, s->work.gate, l->ffn_post_norm);
         if (tap->states && b < tap->n_blocks && hb_tapped_block(tap, b) == i) tap_states(s, &t, b++);
     }
     if (tap->logits && t.from < t.to) tap_logits(s, &t);

@@ -647,8 +647,23 @@ hb_text hb_gguf_get_text(const hb_gguf *gguf, const char *key)
 
 /* ---- Tensors ------------------------------------------------------------------------------------ */
 
-hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, uint64_t cols, uint64_t rows,
-                              bool required, const hb_gguf_tensor **tensor, hb_error *err)
+/* Fails with the shape that the tensor has and the one it must have. */
+static hb_status bad_dims(const hb_gguf *gguf, const hb_gguf_tensor *t, hb_gguf_shape wanted,
+                          hb_error *err)
+{
+    char has[96], needs[96];
+    bool flat = wanted.depth == 1 && t->dims[2] == 1;
+    snprintf(has, sizeof has, flat ? "%llu x %llu" : "%llu x %llu x %llu",
+             (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
+             (unsigned long long)t->dims[2]);
+    snprintf(needs, sizeof needs, flat ? "%d x %d" : "%d x %d x %d", wanted.cols, wanted.rows,
+             wanted.depth);
+    return hb_fail(err, HB_ERR_FORMAT, "%s: tensor '%.*s' has shape %s, not %s", gguf->path,
+                   (int)t->name.length, t->name.bytes, has, needs);
+}
+
+hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, hb_gguf_shape shape, bool required,
+                              const hb_gguf_tensor **tensor, hb_error *err)
 {
     hb_gguf_tensor wanted = {.name = {name, strlen(name)}};
     hb_gguf_tensor *t =
@@ -659,10 +674,9 @@ hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, uint64_t cols, ui
         *tensor = NULL;
         return HB_OK;
     }
-    if (t->dims[0] != cols || t->dims[1] != rows || t->dims[2] != 1 || t->dims[3] != 1)
-        return hb_fail(err, HB_ERR_FORMAT, "%s: tensor '%s' has shape %llu x %llu, not %llu x %llu",
-                       gguf->path, name, (unsigned long long)t->dims[0], (unsigned long long)t->dims[1],
-                       (unsigned long long)cols, (unsigned long long)rows);
+    if (t->dims[0] != (uint64_t)shape.cols || t->dims[1] != (uint64_t)shape.rows ||
+        t->dims[2] != (uint64_t)shape.depth || t->dims[3] != 1)
+        return bad_dims(gguf, t, shape, err);
     if (!t->data) return bad_type(gguf, t, err);
     t->used = true;
     *tensor = t;

@@ -86,10 +86,16 @@ uint32_t hb_gguf_kind_bytes(hb_gguf_kind kind); /* bytes of a value; 0 for strin
  * it at most value->count times. */
 hb_text hb_gguf_next_text(const uint8_t **cursor);
 
-/* Finds the tensor with this name, checks its shape (cols = dims[0], rows = dims[1]; a vector has rows
- * 1) and marks it as used. If it is absent and not `required`, *tensor becomes NULL. */
-hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, uint64_t cols, uint64_t rows,
-                              bool required, const hb_gguf_tensor **tensor, hb_error *err);
+/* The shape that a tensor must have: dims[0], dims[1] and dims[2]. A vector has 1 row, and all but
+ * experts have a depth of 1. */
+typedef struct hb_gguf_shape {
+    int32_t cols, rows, depth;
+} hb_gguf_shape;
+
+/* Finds the tensor with this name, checks its shape and marks it as used. If it is absent and not
+ * `required`, *tensor becomes NULL. */
+hb_status hb_gguf_take_tensor(hb_gguf *gguf, const char *name, hb_gguf_shape shape, bool required,
+                              const hb_gguf_tensor **tensor, hb_error *err);
 
 /* Returns HB_ERR_UNSUPPORTED, naming the tensor, when the file has a tensor that was not taken: results
  * would be wrong without it. */

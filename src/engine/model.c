@@ -19,29 +19,38 @@ typedef struct taker {
 } taker;
 
 /* The tensor "NAME.KIND" or "blk.N.NAME.KIND"; NULL when it is missing, or after a failure. */
-static const hb_gguf_tensor *take(taker *t, const char *name, const char *kind, int32_t cols,
-                                  int32_t rows, bool required)
+static const hb_gguf_tensor *take(taker *t, const char *name, const char *kind, hb_gguf_shape shape,
+                                  bool required)
 {
     char full[64];
     const hb_gguf_tensor *tensor = NULL;
     if (t->status) return NULL;
     if (t->layer < 0) snprintf(full, sizeof full, "%s.%s", name, kind);
     else snprintf(full, sizeof full, "blk.%d.%s.%s", t->layer, name, kind);
-    t->status = hb_gguf_take_tensor(t->model->gguf, full, (uint64_t)cols, (uint64_t)rows, required,
-                                    &tensor, t->err);
+    t->status = hb_gguf_take_tensor(t->model->gguf, full, shape, required, &tensor, t->err);
     return t->status ? NULL : tensor;
 }
 
 static hb_matrix take_matrix(taker *t, const char *name, int32_t cols, int32_t rows, bool required)
 {
-    const hb_gguf_tensor *w = take(t, name, "weight", cols, rows, required);
+    const hb_gguf_tensor *w = take(t, name, "weight", (hb_gguf_shape){cols, rows, 1}, required);
     return w ? (hb_matrix){w->data, w->row_bytes, rows, cols, (hb_type)w->type} : (hb_matrix){0};
 }
 
-/* Vectors are read in place, as floats; the file's alignment allows it. */
-static const float *take_vector(taker *t, const char *name, const char *kind, int32_t n, bool required)
+/* The matrices [rows][cols] of all experts as one matrix. */
+static hb_matrix take_experts(taker *t, const char *name, int32_t cols, int32_t rows)
 {
-    const hb_gguf_tensor *v = take(t, name, kind, n, 1, required);
+    int32_t n = t->model->n_experts;
+    const hb_gguf_tensor *w = take(t, name, "weight", (hb_gguf_shape){cols, rows, n}, true);
+    return w ? (hb_matrix){w->data, w->row_bytes, n * rows, cols, (hb_type)w->type} : (hb_matrix){0};
+}
+
+/* `rows` vectors of n floats, one after another. They are read in place; the file's alignment allows
+ * it. */
+static const float *take_vectors(taker *t, const char *name, const char *kind, int32_t n, int32_t rows,
+                                 bool required)
+{
+    const hb_gguf_tensor *v = take(t, name, kind, (hb_gguf_shape){n, rows, 1}, required);
     if (!v) return NULL;
     if (v->type != HB_TYPE_F32)
         t->status = hb_fail(t->err, HB_ERR_UNSUPPORTED,
@@ -49,6 +58,11 @@ static const float *take_vector(taker *t, const char *name, const char *kind, in
                             t->model->base.info.path, (int)v->name.length, v->name.bytes,
                             hb_type_get_info(v->type)->name);
     return (const float *)(const void *)v->data;
+}
+
+static const float *take_vector(taker *t, const char *name, const char *kind, int32_t n, bool required)
+{
+    return take_vectors(t, name, kind, n, 1, required);
 }
 
 /* Factors that divide the RoPE frequencies. */
@@ -120,23 +134,50 @@ static void take_attention(taker *t, hb_layer *l)
         l->q_norm = take_vector(t, "attn_q_norm", "weight", whole ? q : dim, true);
         l->k_norm = take_vector(t, "attn_k_norm", "weight", whole ? kv : dim, true);
     }
+    l->bo = a->output_bias ? take_vector(t, "attn_output", "bias", d, true) : NULL;
+    l->sinks = a->sinks ? take_vector(t, "attn_sinks", "weight", m->base.info.n_heads, true) : NULL;
     take_norms(t, "attn_norm", "post_attention_norm", &l->attn_norm, &l->attn_post_norm);
 }
 
-static void take_feed_forward(taker *t, hb_layer *l)
+static void take_mixture(taker *t, hb_layer *l)
+{
+    const hb_native_model *m = t->model;
+    int32_t d = m->base.info.n_embd, ff = m->n_ff_expert, n = m->n_experts;
+    l->router = take_matrix(t, "ffn_gate_inp", d, n, true);
+    l->experts_gate = take_experts(t, "ffn_gate_exps", d, ff);
+    l->experts_up = take_experts(t, "ffn_up_exps", d, ff);
+    l->experts_down = take_experts(t, "ffn_down_exps", ff, d);
+    if (m->architecture->shared_expert)
+        l->shared_router = take_vector(t, "ffn_gate_inp_shexp", "weight", d, true);
+    if (!m->architecture->expert_biases) return;
+    l->router_bias = take_vector(t, "ffn_gate_inp", "bias", n, true);
+    l->experts_b_gate = take_vectors(t, "ffn_gate_exps", "bias", ff, n, true);
+    l->experts_b_up = take_vectors(t, "ffn_up_exps", "bias", ff, n, true);
+    l->experts_b_down = take_vectors(t, "ffn_down_exps", "bias", d, n, true);
+}
+
+static void take_dense(taker *t, hb_layer *l)
 {
     const hb_native_model *m = t->model;
     int32_t d = m->base.info.n_embd, ff = m->n_ff;
+    bool shared = m->architecture->shared_expert;
     if (m->architecture->fused_up) {
         hb_matrix both = take_matrix(t, "ffn_up", d, 2 * ff, true);
         l->w_gate = rows_of(both, 0, ff);
         l->w_up = rows_of(both, ff, ff);
     } else {
-        l->w_gate = take_matrix(t, "ffn_gate", d, ff, true);
-        l->w_up = take_matrix(t, "ffn_up", d, ff, true);
+        l->w_gate = take_matrix(t, shared ? "ffn_gate_shexp" : "ffn_gate", d, ff, true);
+        l->w_up = take_matrix(t, shared ? "ffn_up_shexp" : "ffn_up", d, ff, true);
     }
-    l->w_down = take_matrix(t, "ffn_down", ff, d, true);
-    take_norms(t, "ffn_norm", "post_ffw_norm", &l->ffn_norm, &l->ffn_post_norm);
+    l->w_down = take_matrix(t, shared ? "ffn_down_shexp" : "ffn_down", ff, d, true);
+}
+
+static void take_feed_forward(taker *t, hb_layer *l)
+{
+    const char *norm = t->model->architecture->ffn_norm;
+    if (t->model->n_experts) take_mixture(t, l);
+    if (t->model->n_ff) take_dense(t, l);
+    take_norms(t, norm ? norm : "ffn_norm", "post_ffw_norm", &l->ffn_norm, &l->ffn_post_norm);
 }
 
 static hb_status take_weights(hb_native_model *m, hb_error *err)

@@ -25,10 +25,21 @@ typedef struct hb_layer {
     hb_matrix wq, wk, wv, wo;       /* attention: queries, keys, values, output projection */
     const float *bq, *bk, *bv;      /* biases of queries, keys, values */
     const float *q_norm, *k_norm;   /* [head_dim], shared by all heads, or of all heads */
-    hb_matrix w_gate, w_up, w_down; /* feed-forward */
+    const float *bo;                /* bias of the output projection */
+    const float *sinks;             /* [n_heads]: scores that take part in the softmax with no value */
+    hb_matrix w_gate, w_up, w_down; /* feed-forward; in a mixture, the expert that all tokens share */
+
+    /* A mixture of experts. The matrices of all experts, and their biases, lie one after another. */
+    hb_matrix router;           /* [n_experts][n_embd] */
+    const float *router_bias;   /* [n_experts] */
+    const float *shared_router; /* [n_embd]; its product's sigmoid is the shared expert's share */
+    hb_matrix experts_gate, experts_up, experts_down;
+    const float *experts_b_gate, *experts_b_up, *experts_b_down;
     int32_t window; /* number of positions that a token sees, its own included; 0: all */
     int32_t rope;   /* 0: model->rope, 1: model->window_rope; -1: none */
 } hb_layer;
+
+#define HB_MAX_EXPERTS 1024
 
 typedef struct hb_native_model {
     hb_model base;
@@ -41,7 +52,9 @@ typedef struct hb_native_model {
 
     int32_t head_dim; /* of queries, keys and values */
     int32_t n_rot;    /* number of leading dimensions of a head that are rotated */
-    int32_t n_ff;
+    int32_t n_ff;     /* width of the dense feed-forward; 0: none */
+    int32_t n_experts, n_used,
+        n_ff_expert; /* experts, those chosen for each token, their width; 0: none */
     float norm_eps;
     float embedding_scale;
     float residual_scale;           /* factor of what is added to the residual stream */

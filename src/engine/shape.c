@@ -180,28 +180,49 @@ static hb_status read_rope(hb_native_model *m, hb_error *err)
     return status;
 }
 
+/* Reads the numbers of a mixture of experts. The dense feed-forward is absent then, or is the shared
+ * expert. */
+static hb_status read_experts(hb_native_model *m, int64_t ff, hb_error *err)
+{
+    const hb_architecture *a = m->architecture;
+    int64_t n = 0, used = 0, width = ff, shared = ff;
+    bool required = a->routing && !a->optional_experts;
+    m->n_ff = (int32_t)ff;
+    hb_status status = get_int(m, "expert_count", required, required, HB_MAX_EXPERTS, &n, err);
+    if (status || n == 0) return status;
+    if (!a->routing)
+        return hb_fail(err, HB_ERR_UNSUPPORTED,
+                       "%s: a mixture of %lld experts is not supported in this architecture",
+                       m->base.info.path, (long long)n);
+    status = get_int(m, "expert_used_count", true, 1, n, &used, err);
+    if (!status) status = get_int(m, "expert_feed_forward_length", false, 1, MAX_WIDTH, &width, err);
+    if (!status)
+        status = get_int(m, "expert_shared_feed_forward_length", false, 1, MAX_WIDTH, &shared, err);
+    m->n_ff = a->shared_expert ? (int32_t)shared : 0;
+    m->n_experts = (int32_t)n;
+    m->n_used = (int32_t)used;
+    m->n_ff_expert = (int32_t)width;
+    return status;
+}
+
 hb_status hb_shape_read(hb_native_model *m, hb_error *err)
 {
-    int64_t layers, width, ff, context, experts = 0;
+    int64_t layers, width, ff, context;
     double eps;
     hb_status status = get_int(m, "block_count", true, 1, HB_MAX_LAYERS, &layers, err);
     if (!status) status = get_int(m, "embedding_length", true, 1, MAX_WIDTH, &width, err);
     if (!status) status = get_int(m, "feed_forward_length", true, 1, MAX_WIDTH, &ff, err);
     if (!status) status = get_int(m, "context_length", true, 1, INT32_MAX, &context, err);
-    if (!status) status = get_int(m, "expert_count", false, 0, INT32_MAX, &experts, err);
     if (!status)
         status = hb_gguf_get_float(m->gguf, key_of(m, "attention.layer_norm_rms_epsilon").text, true,
                                    &eps, err);
     if (status) return status;
-    if (experts)
-        return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: a mixture of %lld experts is not supported",
-                       m->base.info.path, (long long)experts);
     m->base.info.n_layers = (int32_t)layers;
     m->base.info.n_embd = (int32_t)width;
     m->base.info.n_ctx_train = (int32_t)context;
-    m->n_ff = (int32_t)ff;
     m->norm_eps = (float)eps;
-    status = read_heads(m, err);
+    status = read_experts(m, ff, err);
+    if (!status) status = read_heads(m, err);
     if (!status) status = read_scales(m, err);
     if (!status) status = read_windows(m, err);
     return status ? status : read_rope(m, err);

@@ -39,10 +39,23 @@ static void lay_out_threads(hb_workspace *w, const hb_native_model *m, void *bas
     w->thread_lens = place(base, used, threads * w->lens_length, sizeof(float));
 }
 
+static void lay_out_experts(hb_workspace *w, const hb_native_model *m, void *base, size_t *used)
+{
+    uint64_t rows = m->n_experts ? HB_BATCH : 0, choices = rows * (uint64_t)m->n_used;
+    uint64_t d = (uint64_t)m->base.info.n_embd;
+    w->routed = place(base, used, rows * (uint64_t)m->n_experts, sizeof(float));
+    w->chosen = place(base, used, choices, sizeof(int32_t));
+    w->shares = place(base, used, choices, sizeof(float));
+    w->by_expert = place(base, used, choices, sizeof(int32_t));
+    w->expert_in = place(base, used, rows * d, sizeof(float));
+    w->expert_out = place(base, used, rows * d, sizeof(float));
+}
+
 /* Places all arrays and returns their size in bytes. The bounds of shape.c keep it within 64 bits. */
 static size_t lay_out(hb_workspace *w, const hb_native_model *m, void *base)
 {
-    uint64_t d = (uint64_t)m->base.info.n_embd, ff = (uint64_t)m->n_ff;
+    uint64_t d = (uint64_t)m->base.info.n_embd;
+    uint64_t ff = (uint64_t)(m->n_ff > m->n_ff_expert ? m->n_ff : m->n_ff_expert);
     uint64_t q = (uint64_t)m->base.info.n_heads * (uint64_t)m->head_dim;
     uint64_t kv = (uint64_t)m->base.info.n_kv_heads * (uint64_t)m->head_dim;
     uint64_t longest = ff > q ? ff : q;
@@ -58,6 +71,7 @@ static size_t lay_out(hb_workspace *w, const hb_native_model *m, void *base)
     w->v = place(base, &used, HB_BATCH * kv, sizeof(float));
     w->gate = place(base, &used, HB_BATCH * ff, sizeof(float));
     w->up = place(base, &used, HB_BATCH * ff, sizeof(float));
+    lay_out_experts(w, m, base, &used);
     for (int i = 0; i < (m->architecture->window_unscaled ? 2 : 1); i++)
         w->angles[i] = place(base, &used, HB_BATCH * (uint64_t)m->n_rot, sizeof(float));
     uint64_t parts = (w->row_length + HB_PANEL_DEPTH - 1) / HB_PANEL_DEPTH;

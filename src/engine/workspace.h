@@ -39,7 +39,12 @@ typedef struct hb_workspace {
     float *x, *normed;    /* [HB_BATCH][n_embd]: the residual stream; normed rows */
     float *q, *attention; /* [HB_BATCH][n_heads * head_dim] */
     float *k, *v;         /* [HB_BATCH][n_kv_heads * head_dim], before they are stored in the cache */
-    float *gate, *up;     /* [HB_BATCH][n_ff] */
+    float *gate, *up;     /* [HB_BATCH][n_ff] or [HB_BATCH][n_ff_expert] */
+    float *routed;        /* [HB_BATCH][n_experts], logits of experts */
+    int32_t *chosen;      /* [HB_BATCH][n_used], the experts of each row, ascending */
+    float *shares;        /* [HB_BATCH][n_used], their weights */
+    int32_t *by_expert;   /* [HB_BATCH * n_used], indices into `chosen`, sorted by expert */
+    float *expert_in, *expert_out; /* [HB_BATCH][n_embd], rows of one expert */
     float *angles[2]; /* [HB_BATCH][n_rot / 2][2], cosine and sine for the model's two ropes; the second
                          is NULL if the model has only one */
     float *thread_rows; /* [n_threads][HB_TILE_ROWS][row_length], weights as floats */
@@ -59,6 +64,17 @@ uint64_t hb_workspace_bytes(const hb_native_model *model, int32_t n_threads);
  * `n_threads` and `exact`. */
 hb_status hb_workspace_open(hb_workspace *w, const hb_native_model *model, bool claim, hb_error *err);
 void hb_workspace_close(hb_workspace *w);
+
+/* With no more rows than this, one thread does the work that goes row by row: waking the others costs
+ * more time than it saves. */
+#define HB_FEW_ROWS 8
+
+/* Calls work for each of n rows. */
+static inline void hb_workspace_each_row(const hb_workspace *w, int32_t n, hb_pool_work *work,
+                                         const void *context)
+{
+    hb_pool_each(n > HB_FEW_ROWS ? w->pool : NULL, n, work, context);
+}
 
 /* The block that is number b among the blocks of a checked tap. */
 static inline int32_t hb_tapped_block(const hb_tap *tap, int32_t b)

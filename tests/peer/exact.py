@@ -15,9 +15,11 @@ import numpy as np
 from gguf import GGUFReader, dequantize
 
 # The last block of each such group has no window.
-PERIODS = {"phi3": None, "gemma2": 2, "gemma3": 6, "olmo2": 4, "exaone4": 4}
+PERIODS = {"phi3": None, "gemma2": 2, "gemma3": 6, "olmo2": 4, "exaone4": 4, "gpt-oss": 2}
 # Architectures that rotate pairs of neighbours; the others rotate pairs of halves.
 NEIGHBOURS = {"llama", "smollm3", "granite", "glm4", "mistral3"}
+# Architectures that norm all heads of queries and keys together.
+WHOLE_NORMS = {"olmo2", "olmoe"}
 
 
 def silu(x):
@@ -26,6 +28,12 @@ def silu(x):
 
 def gelu(x):
     return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def limited(gate, up):
+    """The gate of gpt-oss: silu with slope 1.702, times up + 1, both limited to 7."""
+    gate, up = np.minimum(gate, 7), np.clip(up, -7, 7)
+    return gate / (1 + np.exp(-1.702 * gate)) * (up + 1)
 
 
 class Model:
@@ -114,10 +122,10 @@ class Model:
             q, k, v = np.split(self.linear(x, b + "attn_qkv"), sizes, axis=1)
         else:
             q, k, v = (self.linear(x, b + name) for name in ("attn_q", "attn_k", "attn_v"))
-        if self.arch == "olmo2":
+        if self.arch in WHOLE_NORMS:
             q, k = self.norm(q, b + "attn_q_norm"), self.norm(k, b + "attn_k_norm")
         q, k, v = (each.reshape(n, -1, self.head) for each in (q, k, v))
-        if self.arch != "olmo2" and b + "attn_q_norm.weight" in self.weights:
+        if self.arch not in WHOLE_NORMS and b + "attn_q_norm.weight" in self.weights:
             q, k = self.norm(q, b + "attn_q_norm"), self.norm(k, b + "attn_k_norm")
         q, k = self.rotated(q, layer), self.rotated(k, layer)
         if heat := self.metadata("attention.temperature_scale"):
@@ -130,15 +138,45 @@ class Model:
             scores = cap * np.tanh(scores / cap)
         behind = np.arange(n)[:, None] - np.arange(n)[None, :]
         scores[:, (behind < 0) | (behind >= (window or n))] = -np.inf
+        if b + "attn_sinks.weight" in self.weights:
+            sinks = self.weights[b + "attn_sinks.weight"].reshape(-1, 1, 1)
+            scores = np.concatenate([scores, np.broadcast_to(sinks, (*scores.shape[:2], 1))], axis=-1)
+            v = np.concatenate([v, np.zeros((1, *v.shape[1:]))])
         weights = np.exp(scores - scores.max(-1, keepdims=True))
         weights /= weights.sum(-1, keepdims=True)
         return self.linear(np.einsum("hij,jhd->ihd", weights, v).reshape(n, -1), b + "attn_output")
 
+    def gated(self, gate, up):
+        if self.arch == "gpt-oss":
+            return limited(gate, up)
+        return (gelu if self.gemma else silu)(gate) * up
+
+    def experts(self, x, layer):
+        b, used = f"blk.{layer}.", self.metadata("expert_used_count")
+
+        def parts(name, vector, expert):
+            return self.weights[f"{b}{name}.weight"][expert] @ vector + self.weights.get(f"{b}{name}.bias", {expert: 0})[expert]
+
+        out = np.zeros_like(x)
+        for at, (vector, logits) in enumerate(zip(x, self.linear(x, b + "ffn_gate_inp"))):
+            chosen = np.argsort(-logits, kind="stable")[:used]
+            total = logits if self.arch in ("qwen2moe", "olmoe") else logits[chosen]
+            for expert in chosen:
+                inner = self.gated(parts("ffn_gate_exps", vector, expert), parts("ffn_up_exps", vector, expert))
+                out[at] += parts("ffn_down_exps", inner, expert) / np.exp(total - logits[expert]).sum()
+        if b + "ffn_gate_inp_shexp.weight" in self.weights:
+            shared = self.gated(self.linear(x, b + "ffn_gate_shexp"), self.linear(x, b + "ffn_up_shexp"))
+            share = 1 / (1 + np.exp(-x @ self.weights[b + "ffn_gate_inp_shexp.weight"].reshape(-1, 1)))
+            out += share * self.linear(shared, b + "ffn_down_shexp")
+        return out
+
     def feed_forward(self, x, layer):
         b = f"blk.{layer}."
+        if b + "ffn_gate_inp.weight" in self.weights:
+            return self.experts(x, layer)
         up = self.linear(x, b + "ffn_up")
         gate, up = (self.linear(x, b + "ffn_gate"), up) if b + "ffn_gate.weight" in self.weights else np.split(up, 2, axis=1)
-        return self.linear((gelu if self.gemma else silu)(gate) * up, b + "ffn_down")
+        return self.linear(self.gated(gate, up), b + "ffn_down")
 
     def run(self, tokens):
         """logits [positions][n_vocab], states [positions][n_layers][n_embd]"""
@@ -148,9 +186,12 @@ class Model:
         states = []
         for layer in range(self.n_layers):
             b = f"blk.{layer}."
+            # gpt-oss gives the norm before feed-forward the name that others give the norm after attention.
+            after, before = (("", "post_attention_norm") if self.arch == "gpt-oss" else
+                             ("post_attention_norm", "ffn_norm"))
             added = self.attention(self.norm_if(x, b + "attn_norm"), layer)
-            x = x + self.norm_if(added, b + "post_attention_norm") * residual
-            added = self.feed_forward(self.norm_if(x, b + "ffn_norm"), layer)
+            x = x + self.norm_if(added, b + after) * residual
+            added = self.feed_forward(self.norm_if(x, b + before), layer)
             x = x + self.norm_if(added, b + "post_ffw_norm") * residual
             states.append(x)
         head = self.weights.get("output.weight", self.weights["token_embd.weight"])

@@ -54,6 +54,11 @@ ARCHITECTURES = {
     "exaone4": ["--arch", "exaone4", "--rope", "llama3", "--window", "12", "--layers", "5"],
     "exaone4-flags": ["--arch", "exaone4", "--window", "12", "--window-flags", "--layers", "4"],
     "mistral3": ["--arch", "mistral3", "--rope", "yarn", "--log-multiplier", "0.5", "--temperature", "0.3"],
+    "experts": ["--experts", "4"],
+    "qwen2moe": ["--arch", "qwen2moe", "--experts", "4"],
+    "qwen3moe": ["--arch", "qwen3moe", "--experts", "6", "--used", "3"],
+    "olmoe": ["--arch", "olmoe", "--kv-heads", "4", "--experts", "6", "--used", "3"],
+    "gpt-oss": ["--arch", "gpt-oss", "--experts", "4", "--rope", "yarn", "--window", "12"],
 }
 
 
