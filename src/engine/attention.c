@@ -72,6 +72,20 @@ static float sink(float score, float max, float *sum)
     return kept;
 }
 
+/* Divides what a finished job summed for a block of queries and writes it to w->attention. */
+static void write_results(const call *a, const hb_attend *job, const hb_query_block *block,
+                          int32_t head, const size_t *at)
+{
+    const float *sinks = a->model->layers[a->layer].sinks;
+    int32_t group = a->batch->group;
+    for (int32_t r = 0; r < block->n; r++) {
+        int32_t h = head * group + (block->first + r) % group;
+        float kept = sinks ? sink(sinks[h], job->max[r], &job->sum[r]) : 1;
+        for (size_t i = 0; i < job->dim; i++)
+            a->w->attention[at[r] + i] = kept * job->acc[(size_t)r * job->padded + i] / job->sum[r];
+    }
+}
+
 /* Computes attention for a block of queries and one key-value head, page by page. The items are the
  * blocks' heads. */
 static void attend(const void *context, int32_t item, int32_t thread)
@@ -114,13 +128,7 @@ static void attend(const void *context, int32_t item, int32_t thread)
         job.values = hb_kv_values(c, stored, a->layer, head);
         a->w->kernels->attend(&job);
     }
-    for (int32_t r = 0; r < block->n; r++) {
-        const float *sinks = m->layers[a->layer].sinks;
-        int32_t h = head * group + (block->first + r) % group;
-        float kept = sinks ? sink(sinks[h], max[r], &sum[r]) : 1;
-        for (size_t i = 0; i < dim; i++)
-            a->w->attention[at[r] + i] = kept * acc[(size_t)r * c->padded + i] / sum[r];
-    }
+    write_results(a, &job, block, head, at);
 }
 
 void hb_attention(const hb_workspace *w, const hb_native_model *model, const hb_kv_cache *cache,
