@@ -1439,8 +1439,9 @@ HB_API hb_score_options hb_score_defaults(void); /* no hooks */
  * comes from grading the answer, generation stops at the end of the answer's line. Samples are
  * evaluated in batches, limited by the session's number of sequences and its cache; tokens that prompts
  * share are evaluated once. The results equal those of evaluating each sample alone, to the precision
- * that hb_eval guarantees. After HB_ERR_CANCELLED the run can be continued. `session` and `dataset`
- * must match the run's settings. */
+ * that hb_eval guarantees. After HB_ERR_CANCELLED the run can be continued. HB_ERR_IO when the disk is
+ * full, also when all samples are done and only the run's log remains; the same call finishes the run
+ * later. `session` and `dataset` must match the run's settings. */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
 
@@ -1590,7 +1591,8 @@ typedef struct hb_set_labels_counts {
 /* Sets labels of a run's finished samples, all or none. A label that is set replaces the label of the
  * data or of the grade, which the run keeps. HB_ERR_DATA, and nothing is changed, when an id has two
  * different labels, when several samples have one of the given ids, or when no sample has any of them.
- * HB_ERR_BUSY when this or another process has the run open for writing. `options` may be NULL. */
+ * HB_ERR_BUSY when this or another process has the run open for writing. HB_ERR_IO that names the run's
+ * log: the labels are set, but the disk is full and the log remains. `options` may be NULL. */
 HB_API hb_status hb_run_set_labels(const char *path, const hb_labels *labels,
                                    const hb_set_labels_options *options, hb_set_labels_counts *counts,
                                    hb_error *err);

@@ -2,6 +2,7 @@
  * writer's log cannot be read. */
 #include "check.h"
 
+#include <errno.h>
 #include <malloc.h>
 #include <sqlite3.h>
 #include <sys/stat.h>
@@ -305,6 +306,99 @@ static int write_and_be_killed(void)
     return 0;
 }
 
+/* ---- A full disk --------------------------------------------------------------------------------- */
+
+/* SQLite writes through these. A run's file does not grow while `full`; its log does. */
+static bool full;
+static ssize_t (*real_write)(int, const void *, size_t, off_t);
+
+static ssize_t write_unless_full(int fd, const void *data, size_t n, off_t at)
+{
+    struct stat st, ours;
+    bool is_run = stat(path, &ours) == 0 && fstat(fd, &st) == 0 && st.st_ino == ours.st_ino;
+    if (!full || !is_run || at + (off_t)n <= st.st_size) return real_write(fd, data, n, at);
+    errno = ENOSPC;
+    return -1;
+}
+
+static void fill_disk(void)
+{
+    static const char *const names[] = {"pwrite64", "pwrite"};
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    for (size_t i = 0; i < 2; i++) {
+        sqlite3_syscall_ptr present = vfs->xGetSystemCall(vfs, names[i]);
+        if (!present) continue;
+        if (!full) memcpy(&real_write, &present, sizeof present);
+        assert_int_equal(vfs->xSetSystemCall(vfs, names[i], (sqlite3_syscall_ptr)write_unless_full), 0);
+        full = true;
+    }
+    assert_true(full);
+}
+
+static void free_disk(void)
+{
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    assert_int_equal(vfs->xSetSystemCall(vfs, NULL, NULL), SQLITE_OK);
+    full = false;
+}
+
+static bool has_log(void)
+{
+    char name[160];
+    snprintf(name, sizeof name, "%s-wal", path);
+    return access(name, F_OK) == 0;
+}
+
+/* The disk has room for the log but not for the run's file. That is an error, nothing is lost, and the
+ * run is finished when there is room. */
+static void test_full_disk_at_the_end(void **state)
+{
+    hb_error err;
+    hb_run *run;
+    size_t n_texts;
+    hb_scores *scores = make_scores();
+    snprintf(path, sizeof path, "%s/run.db", (char *)*state);
+    assert_ok(hb_run_create(path, &settings, &run, &err));
+    fill_disk();
+    for (uint64_t i = 0; i < SAMPLES; i++) assert_ok(add_sample(run, i, scores, &err));
+    assert_fails(hb_run_finish(run, &err), HB_ERR_IO, "run.db-wal");
+    hb_run_close(run);
+    assert_true(has_log());
+    assert_ok(read_run(&n_texts, &err));
+    assert_int_equal(n_texts, SAMPLES);
+    free_disk();
+    assert_ok(hb_run_create(path, &settings, &run, &err));
+    assert_ok(hb_run_finish(run, &err));
+    hb_run_close(run);
+    assert_false(has_log());
+    assert_ok(read_run(&n_texts, &err));
+    assert_int_equal(n_texts, SAMPLES);
+    hb_scores_free(scores);
+}
+
+/* The labels are set, and the error says where they are. */
+static void test_full_disk_while_labelling(void **state)
+{
+    static char long_source[HB_SOURCE_BYTES + 1];
+    static hb_given_label list[] = {{"0", 1, 1}, {"1", 0, 2}, {"2", 0, 3}};
+    const hb_labels labels = {.list = list, .n = 3};
+    hb_set_labels_options by_index = {.by_index = true, .source = long_source};
+    hb_set_labels_counts counts;
+    hb_error err;
+    memset(long_source, 'x', HB_SOURCE_BYTES);
+    make_run(state);
+    execute("UPDATE samples SET text = hex(zeroblob(540)); VACUUM"); /* fills the pages */
+    fill_disk();
+    assert_fails(hb_run_set_labels(path, &labels, &by_index, &counts, &err), HB_ERR_IO, "run.db-wal");
+    assert_int_equal(labels_set(), 3);
+    free_disk();
+    assert_ok(hb_run_set_labels(path, &labels, &by_index, &counts, &err));
+    assert_false(has_log());
+    assert_int_equal(labels_set(), 3);
+}
+
+/* ---- Logs of killed writers ---------------------------------------------------------------------- */
+
 /* Opens the run as a user who cannot write to its folder. */
 static int open_as_stranger(void)
 {
@@ -353,6 +447,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_labelling_without_memory, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_types_of_settings, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_score_named_like_a_column, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_full_disk_at_the_end, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_full_disk_while_labelling, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_log_in_a_read_only_folder, make_scratch, remove_scratch),
     };
     return cmocka_run_group_tests(tests, take_allocations, NULL);

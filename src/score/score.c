@@ -206,7 +206,8 @@ static hb_status score_all(hb_scorer *s, hb_error *err)
         if (!status) status = hb_run_commit(s->run, err);
     }
     hb_status kept = hb_run_commit(s->run, status ? NULL : err);
-    return status ? status : kept;
+    if (status || kept) return status ? status : kept;
+    return hb_run_finish(s->run, err);
 }
 
 hb_score_options hb_score_defaults(void)

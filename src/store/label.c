@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/text.h"
 #include "base/utf8.h"
+#include "store/run.h"
 #include "store/store.h"
 
 /* How the labels name a sample. */
@@ -198,6 +199,15 @@ static hb_status update(const setting *s, hb_error *err)
     return status;
 }
 
+/* The change is made. An error that closing the run may still mend, such as too little memory, is none.
+ */
+static hb_status finish(hb_run *run, hb_error *err)
+{
+    hb_error why;
+    hb_status status = hb_run_finish(run, &why);
+    return status == HB_ERR_IO ? hb_fail(err, status, "%s", why.message) : HB_OK;
+}
+
 /* Makes the whole change in a transaction. If it fails, the caller's hb_run_close rolls it back. */
 static hb_status set_all(setting *s, hb_error *err)
 {
@@ -210,7 +220,8 @@ static hb_status set_all(setting *s, hb_error *err)
     if (!status) status = count_missing(s, err);
     if (!status) status = check_any(s, err);
     if (!status && !dry) status = update(s, err);
-    return status ? status : hb_run_execute(s->run, "COMMIT", err);
+    if (!status) status = hb_run_execute(s->run, "COMMIT", err);
+    return status || dry ? status : finish(s->run, err);
 }
 
 static hb_status check_source(const char *source, hb_error *err)
@@ -244,7 +255,9 @@ hb_status hb_run_clear_labels(const char *path, uint64_t *n, hb_error *err)
     if (status) return status;
     status = hb_run_execute(
         run, "UPDATE samples SET set_label = NULL, set_by = NULL WHERE set_by IS NOT NULL", err);
-    if (!status) *n = (uint64_t)sqlite3_changes(run->db);
+    uint64_t changed = (uint64_t)sqlite3_changes(run->db);
+    if (!status) status = finish(run, err);
+    if (!status) *n = changed;
     hb_run_close(run);
     return status;
 }

@@ -31,6 +31,8 @@ static hb_run *new_run(const char *path)
     return NULL;
 }
 
+/* How long SQLite waits for another process. */
+#define BUSY_MS 5000
 /* Longer than any row, whose texts come from records of at most 16 MiB. */
 #define MAX_ROW_BYTES (1 << 28)
 
@@ -58,7 +60,7 @@ static hb_status open_db(hb_run *run, const char *name, int flags, hb_error *err
     if (code != SQLITE_OK) return run->db ? hb_run_sql_error(run, err) : hb_fail_memory(err);
     distrust(run->db);
     sqlite3_extended_result_codes(run->db, 0);
-    sqlite3_busy_timeout(run->db, 5000);
+    sqlite3_busy_timeout(run->db, BUSY_MS);
     /* A small page cache, so that memory does not grow with the run. */
     return hb_run_execute(run, "PRAGMA cache_size = -256;", err);
 }
@@ -245,6 +247,21 @@ hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_ru
     if (status) hb_run_close(r);
     else *run = r;
     return status;
+}
+
+hb_status hb_run_finish(hb_run *run, hb_error *err)
+{
+    sqlite3_busy_timeout(run->db, 0);
+    int code = sqlite3_wal_checkpoint_v2(run->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+    sqlite3_busy_timeout(run->db, BUSY_MS);
+    if (code == SQLITE_OK || code == SQLITE_BUSY) return HB_OK;
+    hb_error why;
+    hb_status status = hb_run_sql_error(run, &why);
+    if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
+    return hb_fail(err, status,
+                   "%s; nothing is lost: what is missing in the file is in %s-wal, and the "
+                   "same command moves it when there is room",
+                   why.message, run->path);
 }
 
 /* Makes the run a single file, unless another process is reading it. */

@@ -25,4 +25,9 @@ hb_status hb_run_add_features(hb_run *run, const hb_run_features *features, hb_e
 
 hb_status hb_run_commit(hb_run *run, hb_error *err);
 
+/* Moves all that is committed from the log into the run's file, so that the file alone is the run. On a
+ * full disk the log stays, and the error says so. While another process reads the run, the log stays
+ * without an error. */
+hb_status hb_run_finish(hb_run *run, hb_error *err);
+
 #endif

@@ -39,6 +39,28 @@ class Limits(Case):
         self.assertEqual(err, f"hbar: {self.dir}/t.jsonl: File too large\n")
 
 
+class FullDisk(Case):
+    def on_small_disk(self, script, *arguments):
+        """Runs a script with a file system of 300 KiB mounted on the folder "disk"."""
+        mounted = 'mount -t tmpfs -o size=300k tmpfs disk && ' + script
+        return subprocess.run(["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounted, "sh",
+                               *map(str, arguments)], capture_output=True, cwd=self.dir, timeout=120, env=environment())
+
+    def test_at_the_end_of_pass_1(self):
+        """The log fits on the disk, and the run's file does not: an error, and nothing is lost."""
+        (self.dir / "disk").mkdir()
+        if shutil.which("unshare") is None or self.on_small_disk("true").returncode:
+            self.skipTest("no file systems can be mounted here")
+        rows = self.write_rows("rows.jsonl", [{"prompt": f"Is {i} a number?", "label": i % 2} for i in range(60)])
+        score = [HBAR, "score", "--model", MODEL, "--data", rows, "-n", 0, "--max-tokens", 4, "-q", "--threads", 1,
+                 "--run", "disk/run.db"]
+        done = self.on_small_disk('"$@"; echo $?; mount -o remount,size=4m disk; "$@"; echo $?; cp disk/* .; ls disk', *score)
+        self.assertEqual(done.stdout, b"1\n60 samples, 50.0 % of them hallucinated\n0\nrun.db\n", done.stderr)
+        self.assertRegex(done.stderr.decode(), r"^hbar: disk/run\.db: database or disk is full; nothing is lost: .*\n$")
+        out, _ = self.run_hbar("export", "--run", self.dir / "run.db", "--format", "jsonl")
+        self.assertEqual(len(out.splitlines()), 60)
+
+
 class Names(Case):
     def test_empty(self):
         for arguments in (["generate", "--model", "", "x"], ["score", "--model", MODEL, "--data", LABELLED, "--run", ""],
