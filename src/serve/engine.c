@@ -12,6 +12,7 @@
 
 #define TICK       0.1 /* seconds between two looks at `stopped` and at deadlines while nothing runs */
 #define SEND_AFTER 5.0 /* seconds for the last replies to be sent */
+#define MOST_LATE  20  /* looks at a client whose time is over while its bytes are unread */
 
 typedef struct engine {
     hb_server *server;
@@ -90,12 +91,21 @@ static void ping(hb_server *s, double now)
 
 /* ---- Deadlines ----------------------------------------------------------------------------------- */
 
+/* Whether the client had its time, and nothing of a request can have arrived that this machine, busy or
+ * just woken up, has not read yet. A client that never stops sending gets a limited number of looks. */
+static bool is_too_slow(hb_client *client, double now)
+{
+    struct pollfd polled = {.fd = client->fd, .events = POLLIN};
+    if (client->deadline >= now || client->n_late++ == 0) return false;
+    return client->n_late > MOST_LATE || poll(&polled, 1, 0) <= 0;
+}
+
 /* Ends connections whose request did not arrive in time. libmicrohttpd's own limit is for silence only.
  */
 static void end_slow_clients(hb_server *s, double now)
 {
     for (hb_client *client = s->clients; client; client = client->next)
-        if (client->deadline < now) shutdown(client->fd, SHUT_RDWR);
+        if (is_too_slow(client, now)) shutdown(client->fd, SHUT_RDWR);
 }
 
 /* What is due now and then. The lock is held. */

@@ -198,6 +198,7 @@ static void set_deadline(hb_server *s, hb_client *client, double deadline)
 {
     pthread_mutex_lock(&s->lock);
     client->deadline = deadline;
+    client->n_late = 0;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -330,8 +331,8 @@ static void complete(void *user, struct MHD_Connection *connection, void **conte
     *context = NULL;
     pthread_mutex_lock(&s->lock);
     if (x->status) s->metrics.requests[x->status / 100]++;
-    x->client->deadline = hb_seconds() + s->options.idle_seconds + s->options.request_seconds;
     pthread_mutex_unlock(&s->lock);
+    set_deadline(s, x->client, hb_seconds() + s->options.idle_seconds + s->options.request_seconds);
     log_request(x, code != MHD_REQUEST_TERMINATED_COMPLETED_OK);
     if (x->call) hb_call_abandon(x->call);
     hb_buffer_free(&x->body);

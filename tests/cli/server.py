@@ -11,7 +11,7 @@ from harness import HBAR, PROJECT, environment
 
 DEMO = PROJECT / "models" / "hbar-demo.gguf"
 PARAMS = PROJECT / "data" / "demo_params.json"
-TIMEOUT = 60
+TIMEOUT = 300  # a slow machine must not fail a test
 
 
 class Server:
@@ -47,8 +47,11 @@ class Server:
     def wait_until_ready(self):
         end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
-            if self.get("/health")[0] == 200:
-                return
+            try:
+                if self.get("/health")[0] == 200:
+                    return
+            except (http.client.HTTPException, OSError):
+                pass  # with a short --request-seconds, a slow machine can be late
             if self.process.poll() is not None:
                 break
             time.sleep(0.02)
