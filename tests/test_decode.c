@@ -1147,6 +1147,42 @@ static void test_least_recently_used(void **state)
     close_fixture(&f);
 }
 
+/* Requests that share a prefix with the cache begin first, but after as many of them as run at once,
+ * the others begin in the order of their arrival, whatever their tokens. */
+static void test_order_of_waiting(void **state)
+{
+    enum { N = 7, LENGTH = 40 };
+    static const int families[N] = {0, 3, 0, 2, 0, 1, 0}; /* the first one runs when the others come */
+    int32_t prompts[N][LENGTH];
+    int order[N], n = 0;
+    asked all[N] = {0};
+    hb_error err;
+    (void)state;
+    fixture f = open_tiny(256, 4, 0);
+    hb_scheduler_serve(f.scheduler, (hb_serving){1, 64});
+    for (int i = 0; i < N; i++) {
+        fill_prompt(prompts[i], LENGTH, families[i], 30, i);
+        prompts[i][0] = 1 + families[i];
+        all[i].request = plain_request(prompts[i], LENGTH, 3);
+        add(&all[i], f.scheduler);
+        if (i == 0) assert_ok(hb_scheduler_step(f.scheduler, &err));
+    }
+    for (bool seen[N] = {false}; hb_scheduler_is_busy(f.scheduler);) {
+        assert_ok(hb_scheduler_step(f.scheduler, &err));
+        for (int i = 0; i < N; i++) {
+            if (seen[i] || !all[i].records[0].n_tokens) continue;
+            seen[i] = true;
+            order[n++] = i;
+        }
+    }
+    assert_int_equal(n, N);
+    for (int i = 0; i < 3; i++) assert_int_equal(families[order[i]], 0);
+    assert_int_equal(order[3], 1);
+    for (int i = 4; i < N; i++) assert_in_range(order[i], order[i - 1] + 1, N - 1);
+    for (int i = 0; i < N; i++) free_asked(&all[i]);
+    close_fixture(&f);
+}
+
 /* While a long prompt is evaluated, a sample that decodes gets a token in each evaluation, and a short
  * prompt is not kept waiting. */
 static void test_long_prompts_share(void **state)
@@ -1316,6 +1352,7 @@ int main(void)
         cmocka_unit_test(test_serving_as_alone),
         cmocka_unit_test(test_answers_are_kept),
         cmocka_unit_test(test_least_recently_used),
+        cmocka_unit_test(test_order_of_waiting),
         cmocka_unit_test(test_long_prompts_share),
         cmocka_unit_test(test_biases),
         cmocka_unit_test(test_penalties),

@@ -57,6 +57,15 @@ static void name_option(const cli_option *o, char *text, size_t size)
     if (o->kind == CLI_CHOICE && !o->argument) add_choices(text, size, o, "|");
 }
 
+/* A number of bytes with the largest suffix that leaves a whole number, as the option takes it. */
+static void print_bytes(char *text, size_t size, uint64_t bytes)
+{
+    static const char *const suffixes[] = {"", "K", "M", "G", "T"};
+    int i = 0;
+    for (; i < 4 && bytes && bytes % 1024 == 0; i++) bytes /= 1024;
+    snprintf(text, size, "%llu%s", (unsigned long long)bytes, suffixes[i]);
+}
+
 /* The default as text; NULL for flags, which have none. */
 static const char *default_text(const cli_option *o, char *number, size_t size)
 {
@@ -73,8 +82,10 @@ static const char *default_text(const cli_option *o, char *number, size_t size)
     case CLI_INT:
         snprintf(number, size, "%d", *(int32_t *)o->target);
         return number;
-    case CLI_COUNT:
     case CLI_BYTES:
+        print_bytes(number, size, *(uint64_t *)o->target);
+        return number;
+    case CLI_COUNT:
         snprintf(number, size, "%llu", (unsigned long long)*(uint64_t *)o->target);
         return number;
     case CLI_REAL:

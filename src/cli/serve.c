@@ -73,11 +73,13 @@ static void add_server_options(cli_options *options, serving *v)
     cli_add_int(options, "connections", 0, "N", &o->n_connections, 4, 65536,
                 "open at most N connections");
     cli_add_bytes(options, "max-body", 0, "SIZE", &o->max_body, 1024, 1 << 30,
-                  "largest body of a request");
+                  "largest body of a request, like 512K or 8M");
     cli_add_real(options, "request-seconds", 0, "S", &o->request_seconds, 0.1, 86400,
                  "time for a whole request to arrive");
     cli_add_real(options, "idle-seconds", 0, "S", &o->idle_seconds, 1, 86400,
                  "close connections without traffic after this time");
+    cli_add_real(options, "ping-seconds", 0, "S", &o->ping_seconds, 0.1, 86400,
+                 "send a comment in a stream that was silent for this time, to keep it open");
     cli_add_real(options, "drain-seconds", 0, "S", &o->drain_seconds, 0, 86400,
                  "after SIGTERM, time for running requests to finish");
     cli_add_flag(options, "log-prompts", 0, &o->log_prompts, "write the bodies of requests to the log");

@@ -270,6 +270,13 @@ static bool is_overdue(const hb_scheduler *s, const hb_job *job)
     return s->n_begun - job->begun_then > most;
 }
 
+/* Whether an overdue job goes before another one. Of those that a pass over data adds together, the
+ * order of their tokens shares more prefixes than the order of their arrival. */
+static bool goes_before(const hb_scheduler *s, const hb_job *a, const hb_job *b)
+{
+    return s->serving.n_running ? a->task.number < b->task.number : a->begun_then < b->begun_then;
+}
+
 /* Chooses the job whose sample begins next: an overdue job first, otherwise the job with the longest
  * available prefix among those that need not wait for a longer one. When nothing runs, there always is
  * one. */
@@ -283,7 +290,7 @@ static hb_job *choose(hb_scheduler *s)
         const hb_offer *o = &job->prompt.offer;
         bool overdue = is_overdue(s, job);
         if (!job->prompt.waits || (o->have < o->coming && !overdue)) continue;
-        bool better = overdue ? !best_overdue || job->begun_then < best->begun_then
+        bool better = overdue ? !best_overdue || goes_before(s, job, best)
                               : !best_overdue && (!best || o->have > best->prompt.offer.have);
         if (!better) continue;
         best = job;

@@ -95,9 +95,9 @@ static void ping(hb_server *s, double now)
  * just woken up, has not read yet. A client that never stops sending gets a limited number of looks. */
 static bool is_too_slow(hb_client *client, double now)
 {
-    struct pollfd polled = {.fd = client->fd, .events = POLLIN};
+    char byte;
     if (client->deadline >= now || client->n_late++ == 0) return false;
-    return client->n_late > MOST_LATE || poll(&polled, 1, 0) <= 0;
+    return client->n_late > MOST_LATE || recv(client->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0;
 }
 
 /* Ends connections whose request did not arrive in time. libmicrohttpd's own limit is for silence only.

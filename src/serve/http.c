@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include "base/clock.h"
 #include "serve/guard.h"
+#include "serve/headers.h"
 #include "serve/log.h"
 #include "serve/routes.h"
 
@@ -60,6 +61,7 @@ static bool add_headers(const hb_server *s, struct MHD_Response *r, const hb_rep
         ok = ok && add_header(r, "WWW-Authenticate", "Bearer realm=\"hbar\"") &&
              add_header(r, "WWW-Authenticate", "Basic realm=\"hbar\", charset=\"UTF-8\"");
     snprintf(text, sizeof text, "%d", reply->retry_after);
+    if (reply->closes) ok = ok && add_header(r, "Connection", "close");
     if (reply->retry_after) ok = ok && add_header(r, "Retry-After", text);
     snprintf(text, sizeof text, "%.4f", reply->risk);
     if (!isnan(reply->risk)) ok = ok && add_header(r, "x-hbar-risk", text);
@@ -95,6 +97,15 @@ static enum MHD_Result send_problem(exchange *x, const hb_problem *problem)
 {
     hb_reply reply;
     hb_reply_problem(&reply, problem);
+    return send_reply(x, &reply);
+}
+
+/* Sends the reply after which the connection is closed. */
+static enum MHD_Result send_last(exchange *x, const hb_problem *problem)
+{
+    hb_reply reply;
+    hb_reply_problem(&reply, problem);
+    reply.closes = true;
     return send_reply(x, &reply);
 }
 
@@ -231,9 +242,10 @@ static const char *header(exchange *x, const char *name)
 }
 
 /* Checks a request's headers. A reply is sent now only where no body can follow. */
-static enum MHD_Result begin(exchange *x, const char *method, const char *path)
+static enum MHD_Result begin(exchange *x, const char *method, const char *path, const char *version)
 {
     hb_problem problem;
+    if (!hb_headers_check(x->connection, version, &problem)) return send_last(x, &problem);
     const hb_visitor visitor = {header(x, "Host"), header(x, "Origin"), header(x, "Authorization")};
     const char *length = header(x, "Content-Length");
     bool asks = strcmp(method, "OPTIONS") == 0 && x->server->options.cors_origin;
@@ -281,10 +293,9 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
                               size_t *length, void **context)
 {
     exchange *x = *context;
-    (void)version;
     if (!x) {
         *context = x = new_exchange(user, connection);
-        return x ? begin(x, method, path) : MHD_NO;
+        return x ? begin(x, method, path, version) : MHD_NO;
     }
     if (*length) {
         if (!x->too_large) take_body(x, bytes, *length);

@@ -10,6 +10,7 @@ typedef struct hb_reply {
     char *body;       /* [length], owned unless is_static */
     size_t length;
     bool is_static;
+    bool closes;         /* the connection is closed afterwards */
     int32_t retry_after; /* seconds; 0: none */
     double risk;         /* for x-hbar-risk; NaN: none */
     int halted;          /* for x-hbar-halted; -1: none */

@@ -1,8 +1,11 @@
 """hbar serve: a client over sockets."""
+import json
 import os
 import resource
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 import unittest
@@ -445,6 +448,7 @@ class Connections(Case):
                          b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 20000 + b"\r\n"):
                 with server.connect() as connection:
                     try:
+                        connection.settimeout(1)  # some look like the beginning of a request
                         connection.sendall(text)
                         connection.shutdown(socket.SHUT_WR)
                         connection.recv(65536)
@@ -457,6 +461,63 @@ class Connections(Case):
                                    + b"400\r\n" + b"a" * 1024 + b"\r\n" + b"800\r\n" + b"a" * 2048 + b"\r\n0\r\n\r\n")
                 self.assertIn(b"413", connection.recv(65536))
             self.assertEqual(server.post("/tokenize", {"content": "a"})[0], 200)
+
+    def test_pings(self):
+        """A stream without output gets comments, also while its request waits."""
+        with Server("--model", MODEL, "--ctx-size", 4096, "--parallel", 1, "--ping-seconds", 0.1) as server:
+            running = server.send("/v1/completions", {"prompt": "a", "max_tokens": 4000, "hbar": {"mode": "off"}})
+            server.wait_for("running_answers", 1)
+            waiting = server.send("/v1/completions", {"prompt": "b", "max_tokens": 2, "stream": True})
+            text = b""
+            while text.count(b": ping\n\n") < 2:
+                block = waiting.recv(65536)
+                self.assertTrue(block, text)
+                text += block
+            self.assertNotIn(b"data:", text)
+            running.close()
+            while b"data: [DONE]" not in text:
+                block = waiting.recv(65536)
+                self.assertTrue(block, text)
+                text += block
+            waiting.close()
+
+    def test_no_pings(self):
+        """A stream with output, and an answer that is not streamed, get none."""
+        with Server("--model", MODEL, "--ctx-size", 512, "--parallel", 1, "--ping-seconds", 1000) as server:
+            for stream in (False, True):
+                with server.send("/v1/completions", {"prompt": "a", "max_tokens": 300, "stream": stream}) as connection:
+                    text = b""
+                    while not text.rstrip().endswith((b"}", b"0")):
+                        text += connection.recv(65536)
+                    self.assertNotIn(b"ping", text)
+
+    def test_ambiguous_requests(self):
+        """Headers that a proxy could read in another way: 400, and the connection is closed."""
+        smuggled = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        host, length = b"Host: localhost\r\n", b"Content-Length: %d\r\n" % len(smuggled)
+        with Server("--model", MODEL, "--ctx-size", 256) as server:
+            for headers in (host + host, host + b"Host: evil.example\r\n", host + length + b"Content-Length: 0\r\n",
+                            host + b"Content-Length: 0\r\n" + length, host + length + length,
+                            host + length + b"Transfer-Encoding: chunked\r\n",
+                            host + b"Transfer-Encoding: chunked\r\n" + length,
+                            host + b"Transfer-Encoding: gzip, chunked\r\n", host + b"Transfer-Encoding: identity\r\n",
+                            host + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+                            host + b"Content-Length: 5, 5\r\n", host + b"Content-Length: +5\r\n", host + b"Content-Length: 0x5\r\n",
+                            b"", b"X: y\r\n"):
+                for method in (b"GET /health", b"POST /tokenize"):
+                    with self.subTest(headers=headers, method=method), server.connect() as connection:
+                        connection.sendall(method + b" HTTP/1.1\r\n" + headers + b"\r\n" + smuggled)
+                        text = b""
+                        try:
+                            while block := connection.recv(65536):
+                                text += block
+                        except OSError:
+                            pass  # it hung up before it had read all
+                        self.assertNotIn(b"200 OK", text)
+                        self.assertTrue(text.startswith(b"HTTP/1.1 400 "), text)
+            with server.connect() as connection:  # HTTP/1.0 needs no host
+                connection.sendall(b"GET /health HTTP/1.0\r\n\r\n")
+                self.assertIn(b" 200 OK", connection.recv(65536))
 
     def test_draining(self):
         """SIGTERM: running requests finish, new ones are not taken, exit code 0."""
@@ -486,6 +547,59 @@ class Connections(Case):
         self.assertIn(b"503", running.recv(65536))
         running.close()
         self.assertEqual(server.stop(), 0)
+
+
+@unittest.skipUnless(shutil.which("curl"), "curl is missing")
+class Curl(Case):
+    """The commands of the documentation."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.server = Server("--model", DEMO, "--params", PARAMS, HBAR_KERNELS="portable")
+        cls.addClassCleanup(cls.server.stop)
+
+    def curl(self, path, *arguments, data=None):
+        command = ["curl", "-sS", "--noproxy", "*", *map(str, arguments), f"http://127.0.0.1:{self.server.port}{path}"]
+        result = subprocess.run(command, input=data, capture_output=True, timeout=TIMEOUT)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return result.stdout.decode()
+
+    def test_chat(self):
+        body = json.dumps({"messages": [{"role": "user", "content": "What is the capital of Cuba?"}]})
+        choice = json.loads(self.curl("/v1/chat/completions", "-d", body))["choices"][0]
+        self.assertEqual((choice["stop_reason"], choice["hbar"]["params"]), ("hbar_halted", "demo_params.json"))
+        head = self.curl("/v1/chat/completions", "-o", "/dev/null", "-D", "-", "-d", body)
+        self.assertIn("x-hbar-halted: true", head)
+        self.assertRegex(head, r"x-hbar-risk: 0\.\d+")
+
+    def test_stream(self):
+        body = json.dumps({"prompt": FRANCE, "max_tokens": 3, "stream": True})
+        text = self.curl("/v1/completions", "-N", "-d", body)
+        self.assertTrue(text.endswith("data: [DONE]\n\n"), text)
+
+    def test_large_bodies(self):
+        """curl asks first whether it may send them."""
+        for size, status in ((1 << 20, "200"), (10 << 20, "413")):
+            data = json.dumps({"content": "a " * (size // 2 - 100)}).encode()
+            for expect in ("Expect: 100-continue", "Expect:"):
+                got = self.curl("/tokenize", "-H", expect, "--data-binary", "@-", "-o", "/dev/null", "-w", "%{http_code}", data=data)
+                self.assertEqual(got, status, (size, expect))
+
+    def test_several_on_one_connection(self):
+        url = f"http://127.0.0.1:{self.server.port}/health"
+        self.assertEqual(self.curl("/health", "-w", " %{num_connects}", url, url).split("}"),
+                         ['{"status": "ok"', ' 1{"status": "ok"', ' 0{"status": "ok"', " 0"])
+
+    def test_cancel(self):
+        body = json.dumps({"prompt": "a", "max_tokens": 4000, "stream": True, "hbar": {"mode": "off"}})
+        with Server("--model", MODEL, "--ctx-size", 4096, "--parallel", 1) as server:
+            curl = subprocess.Popen(["curl", "-sN", "--noproxy", "*", "-d", body, f"http://127.0.0.1:{server.port}/v1/completions"],
+                                    stdout=subprocess.DEVNULL)
+            server.wait_for("running_answers", 1)
+            curl.terminate()
+            curl.wait(TIMEOUT)
+            server.wait_for("open_requests", 0)
+            self.assertEqual(server.metric("cancelled_answers_total"), 1)
 
 
 class Safety(Case):
