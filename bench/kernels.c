@@ -145,14 +145,14 @@ static void report(work *w, const char *name, void (*multiply)(const work *), in
 
 static void measure_type(work *w, const options *o, hb_type type)
 {
-    const int dots[] = {1, 2, 3, 4}, panels[] = {0, 4, 16, 512};
+    const int dots[] = {1, 2, 3, 4}, panels[] = {0, 4, 8, 11, 16, 512};
     const hb_type_info *info = hb_type_get_info(type);
     if (o->type && strcmp(o->type, info->name) != 0) return;
     w->type = type;
     w->row_bytes = (size_t)w->columns / info->block * info->block_bytes;
-    for (int i = 0; w->k->dot[type] && i < 4; i++)
+    for (size_t i = 0; w->k->dot[type] && i < sizeof dots / sizeof *dots; i++)
         if (o->tokens < 0 || o->tokens == dots[i]) report(w, "rows", multiply_rows, dots[i], o->rounds);
-    for (int i = 0; w->k->fill[type] && i < 4; i++)
+    for (size_t i = 0; w->k->fill[type] && i < sizeof panels / sizeof *panels; i++)
         if (o->tokens < 0 || o->tokens == panels[i])
             report(w, panels[i] ? "panels" : "fill", multiply_panels, panels[i], o->rounds);
 }

@@ -409,8 +409,8 @@ static void check_panel(const hb_kernels *k, const hb_panel *p)
         }
 }
 
-/* Panels with groups of 16 and 32 and weights of 2 to 8 bits, with and without minima, with results
- * added to existing ones; a part has the greatest weights and activations. */
+/* Panels with groups of 16 and 32 and weights of 2 to 8 bits, with and without minima, for each number
+ * of tokens, with results added to existing ones; a part has the greatest weights and activations. */
 static void test_panels(void **state)
 {
     (void)state;
@@ -433,22 +433,23 @@ static void test_panels(void **state)
     }
     for (int s = 0; s < N_SETS; s++) {
         const hb_kernels *k = hb_kernels_named(sets[s]);
-        for (int kind = 0; k && k->panel && kind < 28; kind++) {
+        for (int i = 0; k && k->panel && i < 28 * TOKENS; i++) {
+            int kind = i % 28;
             uint32_t group = kind & 1 ? 16 : 32, bits = 2 + (uint32_t)kind / 4;
             bool minima = kind & 2;
             if (bits == 7 || (bits == 8 && (minima || group == 16))) continue; /* no type has these */
             if (bits == 6 ? minima || group == 32 : minima && group == 16 && bits > 4) continue;
-            for (size_t i = 0; i < sizeof u; i++)
-                u[i] = (uint8_t)(hb_rng_next(&rng) & ((1u << bits) - 1));
+            for (size_t j = 0; j < sizeof u; j++)
+                u[j] = (uint8_t)(hb_rng_next(&rng) & ((1u << bits) - 1));
             memset(u, (1 << bits) - 1, sizeof u / 3);
-            for (int i = 0; i < TOKENS * ROWS; i++) acc[i] = 1;
+            for (int j = 0; j < TOKENS * ROWS; j++) acc[j] = 1;
             const hb_panel p = {.depth = DEPTH,
                                 .group = group,
                                 .bits = bits,
                                 .u = u,
                                 .d = d,
                                 .m = minima ? m : NULL,
-                                .n = TOKENS,
+                                .n = 1 + i / 28,
                                 .q = q,
                                 .dx = dx,
                                 .scaled = scaled,

@@ -4,6 +4,7 @@
 #include <math.h>
 #include "base/rng.h"
 #include "decode/sampler.h"
+#include "signals/distribution.h"
 
 static const float logits[] = {1, 3, 2, 3, -5};
 
@@ -99,16 +100,17 @@ static void fill(float *values, int kind, hb_rng *rng)
 /* The same tokens as by sorting everything, for every kind of logits and options. */
 static void test_same_choice_as_sorting(void **state)
 {
-    static const double temperatures[] = {0.1, 0.7, 1, 3}, shares[] = {1e-9, 0.1, 0.5, 0.9, 0.999, 1};
+    static const double temperatures[] = {1e-9, 0.1, 0.7, 1, 3, 100},
+                        shares[] = {1e-9, 0.1, 0.5, 0.9, 0.999, 1};
     static const int32_t firsts[] = {0, 1, 2, 40, 400, N - 1, N};
     static float values[N];
     static hb_candidate c[N], plain[N];
     hb_rng rng = {3};
     (void)state;
-    for (int i = 0; i < 5 * 4 * 6 * 7; i++) {
-        hb_sampling o = {.temperature = temperatures[i / 5 % 4],
-                         .top_p = shares[i / 20 % 6],
-                         .top_k = firsts[i / 120],
+    for (int i = 0; i < 5 * 6 * 6 * 7; i++) {
+        hb_sampling o = {.temperature = temperatures[i / 5 % 6],
+                         .top_p = shares[i / 30 % 6],
+                         .top_k = firsts[i / 180],
                          .seed = (uint64_t)i};
         hb_sampler s = {o, {o.seed}}, again = s;
         fill(values, i % 5, &rng);
@@ -132,12 +134,32 @@ static void test_shares_on_the_edge(void **state)
     }
 }
 
+/* The quick sum of all weights, of whole and partial stretches. */
+static void test_sum(void **state)
+{
+    static float values[N];
+    hb_rng rng = {4};
+    (void)state;
+    for (int i = 0; i < 5 * 40; i++) {
+        double scale = exp((hb_rng_unit(&rng) - 0.5) * 8), sum = 0;
+        int32_t n = N - (int32_t)hb_rng_below(&rng, 300), best = 0;
+        fill(values, i % 5, &rng);
+        for (int32_t k = 1; k < n; k++) best = values[k] > values[best] ? k : best;
+        for (int32_t k = 0; k < n; k++) sum += exp(((double)values[k] - values[best]) * scale);
+        assert_near(hb_distribution_sum(values, (size_t)n, values[best], scale), sum,
+                    HB_SUM_ERROR * sum);
+    }
+    values[1] = NAN;
+    assert_false(isfinite(hb_distribution_sum(values, N, values[0], 1)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sampler),
         cmocka_unit_test(test_same_choice_as_sorting),
         cmocka_unit_test(test_shares_on_the_edge),
+        cmocka_unit_test(test_sum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <stdlib.h>
 #include "base/greatest.h"
+#include "base/wide.h"
+#include "signals/distribution.h"
 
 hb_sampling hb_sampling_defaults(void)
 {
@@ -70,15 +72,21 @@ static bool is_many(const ranking *r, int32_t n)
     return n > r->n / 8;
 }
 
-/* Ranks the candidates; at least the first `needed` will be asked for. */
-static ranking rank(const float *logits, int32_t n, int32_t needed, hb_candidate *list)
+/* Ranks n listed candidates; at least the first `needed` will be asked for. */
+static ranking heap_of(hb_candidate *list, int32_t n, int32_t needed)
 {
     ranking r = {list, n, 0};
-    for (int32_t i = 0; i < n; i++) list[i] = (hb_candidate){logits[i], i};
     if (is_many(&r, needed)) sort_rest(&r);
     else
         for (int32_t i = n / 2; i-- > 0;) sift(list, n, i);
     return r;
+}
+
+/* Ranks the vocabulary. */
+static ranking rank(const float *logits, int32_t n, int32_t needed, hb_candidate *list)
+{
+    for (int32_t i = 0; i < n; i++) list[i] = (hb_candidate){logits[i], i};
+    return heap_of(list, n, needed);
 }
 
 /* The candidate in place i. */
@@ -111,27 +119,8 @@ static double sum_in_order(ranking *r, int32_t n, float best, double scale)
     return total;
 }
 
-/* Finds the shortest start of the ranking that holds the share top_p of all weights. Sets *kept to the
- * sum of its weights. Adding weights in another order changes the sum of all by less than `error`, so
- * the whole ranking is put in order only if the share falls between the two bounds. */
-static int32_t cut_to_share(ranking *r, double top_p, float best, double scale, double *kept)
-{
-    double total = 0, error = 4 * DBL_EPSILON * r->n;
-    for (int32_t i = 0; i < r->n; i++) total += weight(&r->list[i], best, scale);
-    double low = top_p * total * (1 - error), high = top_p * total * (1 + error);
-    int32_t end = 0;
-    *kept = 0;
-    while (end < r->n && (end == 0 || *kept < high)) {
-        if (end > 0 && *kept >= low) {
-            low = high = top_p * sum_in_order(r, r->n, best, scale);
-            if (*kept >= high) break;
-        }
-        *kept += weight(ranked(r, end++), best, scale);
-    }
-    return end;
-}
-
-/* The same for the first n of the ranking, all of whose weights are added. */
+/* Finds the shortest start of the first n of the ranking that holds the share top_p of their weights,
+ * which are all added in order. Sets *kept to the sum of its weights. */
 static int32_t cut_first(ranking *r, int32_t n, double top_p, float best, double scale, double *kept)
 {
     double share = top_p * sum_in_order(r, n, best, scale);
@@ -141,54 +130,110 @@ static int32_t cut_first(ranking *r, int32_t n, double top_p, float best, double
     return end;
 }
 
-/* Chooses by the share u of all weights. The sum of all is known within a relative error, so the
- * ranking is walked until the sum of its weights is certainly above the share. Returns -1 if the error
- * leaves two tokens possible. */
-static int32_t choose_within(ranking *r, double u, double total, double error, float best, double scale)
+/* What start_beyond returns when it finds no start. */
+enum { UNSURE = -1, TOO_FEW = 0 };
+
+/* Finds the shortest start of the ranking whose weights exceed a target, which is known within a
+ * relative error. Returns its length, and sets *kept to the sum of its weights. UNSURE: the error
+ * leaves two lengths possible. TOO_FEW: the whole ranking does not suffice. */
+static int32_t start_beyond(ranking *r, double target, double error, float best, double scale,
+                            double *kept)
 {
-    double sum = 0, low = u * total * (1 - error), high = u * total * (1 + error);
+    double sum = 0, low = target * (1 - error), high = target * (1 + error);
     for (int32_t i = 0; i < r->n; i++) {
         sum += weight(ranked(r, i), best, scale);
-        if (sum > high) return ranked(r, i)->id;
-        if (sum >= low) return -1;
+        *kept = sum;
+        if (sum > high) return i + 1;
+        if (sum >= low) return UNSURE;
     }
-    return -1;
+    return TOO_FEW;
 }
 
-/* Relative error of the sums of hb_distribution_gather, with much to spare. */
-#define GATHER_ERROR 1e-4
-
-/* Chooses from the whole vocabulary: the same token as after sorting it, in most cases without. */
-static int32_t choose_from_all(ranking *r, double u, const float *logits, float best, double scale)
+/* Lists the candidates whose logit is at least `least`. Most stretches of a vocabulary have none. */
+HB_WIDE static int32_t list_from(const float *logits, int32_t n, float least, hb_candidate *list)
 {
-    hb_distribution d;
+    enum { STRETCH = 64 };
+    int32_t listed = 0;
+    for (int32_t start = 0; start < n; start += STRETCH) {
+        int32_t end = n - start < STRETCH ? n : start + STRETCH, any = 0;
+#pragma omp simd reduction(| : any)
+        for (int32_t i = start; i < end; i++) any |= logits[i] >= least;
+        for (int32_t i = start; any && i < end; i++)
+            if (logits[i] >= least) list[listed++] = (hb_candidate){logits[i], i};
+    }
+    return listed;
+}
+
+/* The whole vocabulary, from which a token is drawn. */
+typedef struct vocabulary {
+    const float *logits;
+    int32_t n;
+    float best;
+    double scale;
+    hb_candidate *list; /* scratch memory [n] */
+} vocabulary;
+
+/* How far below the best one the first candidates are, as a logarithm of their weights. */
+#define NEAR 3
+
+/* Finds the shortest start of the ranking of the vocabulary that holds more than a share of all
+ * weights, which add up to `total` within a relative error. Ranks few candidates first, and more if
+ * these do not suffice. */
+static int32_t start_of_share(const vocabulary *v, double share, double total, double error, ranking *r,
+                              double *kept)
+{
+    for (double below = NEAR;; below *= 2) {
+        float least = v->best - (float)(below / v->scale);
+        int32_t n = list_from(v->logits, v->n, least, v->list);
+        *r = heap_of(v->list, n, 1);
+        int32_t end = start_beyond(r, share * total, error, v->best, v->scale, kept);
+        if (end != TOO_FEW || n == v->n) return end;
+    }
+}
+
+/* The exact sum of all weights, in the order of the vocabulary. */
+static double sum_of_all(const vocabulary *v)
+{
     double total = 0;
-    int32_t chosen = -1;
-    if (scale == 1 && hb_distribution_gather(logits, (size_t)r->n, &d))
-        chosen = choose_within(r, u, d.exps, GATHER_ERROR, best, scale);
-    if (chosen >= 0) return chosen;
-    for (int32_t i = 0; i < r->n; i++) total += weight(&r->list[i], best, scale);
-    return choose_within(r, u, total, 4 * DBL_EPSILON * r->n, best, scale);
+    for (int32_t i = 0; i < v->n; i++)
+        total += weight(&(hb_candidate){v->logits[i], i}, v->best, v->scale);
+    return total;
+}
+
+/* The same token as after sorting the vocabulary and adding its weights in order, in most cases without
+ * either. -1 if that is needed. */
+static int32_t choose_from_all(const vocabulary *v, double u, double top_p)
+{
+    double total = hb_distribution_sum(v->logits, (size_t)v->n, v->best, v->scale), kept;
+    double error = HB_SUM_ERROR;
+    ranking r;
+    if (!isfinite(total)) return -1;
+    for (int precise = 0; precise < 2; precise++) {
+        int32_t end = start_of_share(v, top_p < 1 ? top_p : u, total, error, &r, &kept);
+        if (end > 0 && top_p < 1)
+            end = start_beyond(&r, u * kept, 4 * DBL_EPSILON * v->n, v->best, v->scale, &kept);
+        if (end > 0) return ranked(&r, end - 1)->id;
+        total = sum_of_all(v);
+        error = 4 * DBL_EPSILON * v->n;
+    }
+    return -1;
 }
 
 int32_t hb_sampler_choose(hb_sampler *sampler, const float *logits, int32_t n_vocab,
                           hb_candidate *candidates)
 {
     const hb_sampling *o = &sampler->options;
-    if (o->temperature == 0) {
-        int32_t best;
-        hb_greatest(logits, n_vocab, &best, 1);
-        return best;
-    }
+    int32_t greatest;
+    hb_greatest(logits, n_vocab, &greatest, 1);
+    if (o->temperature == 0) return greatest;
     int32_t n = o->top_k > 0 && o->top_k < n_vocab ? o->top_k : n_vocab;
-    bool all = n == n_vocab, by_share = all && o->top_p < 1;
-    ranking r = rank(logits, n_vocab, all ? 1 : n, candidates);
+    float best = logits[greatest];
     double scale = 1 / o->temperature, u = hb_rng_unit(&sampler->rng), kept;
-    float best = ranked(&r, 0)->logit;
-    int32_t chosen = all && !by_share ? choose_from_all(&r, u, logits, best, scale) : -1;
+    const vocabulary v = {logits, n_vocab, best, scale, candidates};
+    int32_t chosen = n == n_vocab ? choose_from_all(&v, u, o->top_p) : -1;
     if (chosen >= 0) return chosen;
-    int32_t end = by_share ? cut_to_share(&r, o->top_p, best, scale, &kept)
-                           : cut_first(&r, n, o->top_p, best, scale, &kept);
+    ranking r = rank(logits, n_vocab, n, candidates);
+    int32_t end = cut_first(&r, n, o->top_p, best, scale, &kept);
     double left = u * kept;
     for (int32_t i = 0; i < end; i++) {
         const hb_candidate *c = ranked(&r, i);

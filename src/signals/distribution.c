@@ -152,6 +152,26 @@ bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *d)
     return hb_distribution_gather_shared(NULL, logits, n, d);
 }
 
+/* The sum of at most STRETCH powers. */
+HB_WIDE static float sum_stretch(const float *logits, size_t n, float best, float scale)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++) {
+        float below = (logits[i] - best) * scale;
+        sum += exp_below(below < FLOOR ? FLOOR : below);
+    }
+    return sum;
+}
+
+double hb_distribution_sum(const float *logits, size_t n, float best, double scale)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i += STRETCH)
+        sum += (double)sum_stretch(logits + i, n - i < STRETCH ? n - i : STRETCH, best, (float)scale);
+    return sum;
+}
+
 /* The value, corrected if rounding has put it below its minimum. */
 static double at_least(double least, double value)
 {

@@ -7,4 +7,9 @@
  * number of threads. */
 bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, size_t n, hb_distribution *d);
 
+/* The sum of e^((logit - best) * scale) over n logits, of which `best` is the greatest, with a relative
+ * error below HB_SUM_ERROR. Powers below e^-80 count as e^-80. Not finite if a logit is NaN. */
+double hb_distribution_sum(const float *logits, size_t n, float best, double scale);
+#define HB_SUM_ERROR 1e-5
+
 #endif

@@ -141,6 +141,12 @@ INLINE void ask_for_row(const hb_panel *p, size_t row)
     for (from -= (uintptr_t)from % 64; from < end; from += 64) __builtin_prefetch(from, 0, 2);
 }
 
+/* Prefetches the share of the rows of the next panel that belongs to part i of a product of n parts. */
+INLINE void ask_for_share(const hb_panel *p, size_t rows, size_t i, size_t n)
+{
+    for (size_t row = i * rows / n; row < (i + 1) * rows / n; row++) ask_for_row(p, row);
+}
+
 /* Multiplies a panel's V vectors of rows by T tokens from `first` on. T, V, `group`, `bits` and
  * `minima` are constants where this is inlined. */
 INLINE void panel_tile(const int T, const int V, const size_t group, const uint32_t bits,
@@ -152,9 +158,10 @@ INLINE void panel_tile(const int T, const int V, const size_t group, const uint3
     vf acc[BYTE_TOKENS][BYTE_VECTORS];
     EACH(t, T)
     EACH(v, V) acc[t][v] = p->add ? vf_load(out + (size_t)t * width + v * HB_LANES) : vf_all(0);
-    const size_t groups = p->depth / group, before = (size_t)(first / T) * groups;
+    const size_t groups = p->depth / group, before = (size_t)(first / BYTE_TOKENS) * groups;
+    const size_t parts = (size_t)((p->n + BYTE_TOKENS - 1) / BYTE_TOKENS) * groups;
     for (size_t g = 0; g < groups; g++) {
-        if (before + g < width) ask_for_row(p, before + g);
+        ask_for_share(p, width, before + g, parts);
         const float *d = p->d + g * width, *m = p->m + g * width;
         const float *dx = p->dx + from + g, *sums = p->scaled + from + g;
         vi sum[BYTE_TOKENS][BYTE_VECTORS];
@@ -177,8 +184,7 @@ INLINE void panel_tokens(const size_t group, const uint32_t bits, const bool min
     int t = 0;
     for (; t + BYTE_TOKENS <= p->n; t += BYTE_TOKENS)
         panel_tile(BYTE_TOKENS, BYTE_VECTORS, group, bits, minima, p, t);
-    for (; t + 2 <= p->n; t += 2) panel_tile(2, BYTE_VECTORS, group, bits, minima, p, t);
-    for (; t < p->n; t++) panel_tile(1, BYTE_VECTORS, group, bits, minima, p, t);
+    EACH(T, BYTE_TOKENS) if (T == p->n - t) panel_tile(T, BYTE_VECTORS, group, bits, minima, p, t);
 }
 
 /* Where sums have 32 bits from the start, narrow weights need no distinction. */
