@@ -1927,6 +1927,45 @@ HB_API hb_status hb_validate(const double *scores, const uint8_t *labels, size_t
                              const hb_validation_options *options, hb_validation *out, hb_error *err);
 HB_API void hb_validation_free(hb_validation *validation);
 
+/* ---- Curves for figures -------------------------------------------------------------------------- */
+
+/* Points of a curve, x ascending. The interval is the 95 % interval of y at each x, one point at a
+ * time; NaN without bootstrap draws. */
+typedef struct hb_curve {
+    size_t n;
+    double *x, *y, *lower, *upper; /* [n] */
+} hb_curve;
+
+/* What figures of a score and its threshold show. */
+typedef struct hb_curves {
+    double lower,
+        upper;       /* the histogram's range, from the 0.5 % to the 99.5 % quantile of the scores */
+    size_t n_bars;   /* bars of equal width */
+    size_t *bars[2]; /* [n_bars], samples by label; those beyond the range are in the outermost */
+    hb_curve roc;    /* x: false positive rate; y: true positive rate, linear between scores */
+    hb_curve precision_recall; /* x: recall; y: precision of the first threshold that reaches it */
+    hb_curve risk_coverage;    /* x: coverage; y: as hb_validation.risks */
+    hb_curve reliability; /* x: mean P_fail of the samples in one of ten equal bins of P_fail; y: the
+                             share of them that is hallucinated, with the interval of Clopper and
+                             Pearson. Empty bins are left out */
+    size_t *n_in_bin;     /* [reliability.n], their samples */
+    double aurc, ece;     /* as in hb_validation */
+} hb_curves;
+
+/* Computes the curves of a score, from as many bootstrap draws as the options say, but at most 1000.
+ * Errors as hb_validate. Release *curves with hb_curves_free. */
+HB_API hb_status hb_find_curves(const double *scores, const uint8_t *labels, size_t n,
+                                const hb_validation_options *options, hb_curves **curves,
+                                hb_error *err);
+HB_API void hb_curves_free(hb_curves *curves);
+
+/* A sample of a run as the calibrated score judges it. */
+typedef struct hb_judged_sample {
+    uint64_t index; /* hb_run_sample.index */
+    double score, p_fail;
+    uint8_t label;
+} hb_judged_sample;
+
 /* ---- Calibration of halting ---------------------------------------------------------------------- */
 
 /* Values at each step of labelled answers: of a signal, or of anything else that judges tokens. */
@@ -2124,6 +2163,9 @@ typedef struct hb_calibration_result {
     uint64_t *prompts; /* [n_prompts], the first 64 bits of the SHA-256 of the samples' prompts,
                           ascending, each once; n_prompts is 0 for a table */
     size_t n_prompts;
+    hb_curves *curves;        /* of the calibrated score on these samples */
+    hb_judged_sample *judged; /* [n_judged], of a run; n_judged is 0 for a table */
+    size_t n_judged;
 } hb_calibration_result;
 
 #define HB_NAME_BYTES 65535 /* maximum length of a score's name */
@@ -2253,6 +2295,9 @@ typedef struct hb_validation_result {
     size_t n;          /* samples */
     size_t n_shared;   /* set if knows_shared: samples whose prompts were also in the calibration */
     bool knows_shared; /* false for a table, and if the parameters or the run have no prompts */
+    hb_curves *curves; /* of the first score on these samples */
+    hb_judged_sample *judged; /* [n_judged], of a run; n_judged is 0 for a table */
+    size_t n_judged;
 } hb_validation_result;
 
 /* Lists the scores that a validation reads. First come the scores of the joint model or, without one,

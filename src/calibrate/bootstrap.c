@@ -19,13 +19,19 @@ typedef struct draws {
     size_t *begins;        /* [n_groups + 1], where each group begins in group_members */
     size_t *group_members; /* [n], ranks of the samples of the first group, then of the next ... */
     uint32_t *weights;     /* [n], how often the current draw contains each sample */
-    double *values[3]; /* [n_draws + 1]: AUROC, average precision, precision at recall; the last entry
-                          is for the original samples */
 } draws;
 
+/* The metrics of each draw. */
+typedef struct metrics {
+    double min_recall;
+    double *values[3]; /* [n_draws + 1]: AUROC, average precision, precision at recall; the last entry
+                          is for the original samples */
+} metrics;
+
 /* Computes all three metrics in one pass down the ranking. Equal scores are processed together. */
-static void measure(const draws *d, double min_recall, size_t draw)
+static void measure(void *user, const hb_draw *d)
 {
+    metrics *m = user;
     double ones = 0, zeros = 0, won = 0, area = 0, best = 0;
     double all_ones = 0, all_zeros = 0;
     for (size_t i = 0; i < d->n; i++) *(d->ranked[i].label ? &all_ones : &all_zeros) += d->weights[i];
@@ -39,11 +45,11 @@ static void measure(const draws *d, double min_recall, size_t draw)
         if (ones + zeros == 0) continue;
         double precision = ones / (ones + zeros);
         area += tied[1] * precision;
-        if (ones >= min_recall * all_ones * (1 - 1e-12) && precision > best) best = precision;
+        if (ones >= m->min_recall * all_ones * (1 - 1e-12) && precision > best) best = precision;
     }
-    d->values[0][draw] = won / (all_ones * all_zeros);
-    d->values[1][draw] = area / all_ones;
-    d->values[2][draw] = best;
+    m->values[0][d->k] = won / (all_ones * all_zeros);
+    m->values[1][d->k] = area / all_ones;
+    m->values[2][d->k] = best;
 }
 
 static int compare(const void *a, const void *b)
@@ -95,22 +101,20 @@ static bool draw_once(draws *d, hb_rng *rng)
     return false;
 }
 
-static hb_status run(draws *d, const hb_bootstrap_options *o, hb_bootstrap *out, hb_error *err)
+static hb_status run(draws *d, const hb_bootstrap_options *o,
+                     void (*visit)(void *user, const hb_draw *draw), void *user, hb_error *err)
 {
     hb_rng rng = {o->seed};
-    for (size_t draw = 0; draw < o->n_draws; draw++) {
+    hb_draw draw = {.ranked = d->ranked, .weights = d->weights, .n = d->n};
+    for (; draw.k < o->n_draws; draw.k++) {
         if (!draw_once(d, &rng))
             return hb_fail(err, HB_ERR_DATA,
                            "cannot resample groups: one label is in too few of the %zu groups",
                            d->n_groups);
-        measure(d, o->min_recall, draw);
+        visit(user, &draw);
     }
     for (size_t i = 0; i < d->n; i++) d->weights[i] = 1;
-    measure(d, o->min_recall, o->n_draws);
-    out->precision = d->values[2][o->n_draws];
-    out->auroc = hb_percentiles(d->values[0], o->n_draws);
-    out->pr_auc = hb_percentiles(d->values[1], o->n_draws);
-    out->precision_at_recall = hb_percentiles(d->values[2], o->n_draws);
+    visit(user, &draw);
     return HB_OK;
 }
 
@@ -137,11 +141,10 @@ static hb_status list_groups(draws *d, const uint32_t *groups, const hb_place *o
     return HB_OK;
 }
 
-static hb_status prepare(draws *d, const hb_bootstrap_options *o, hb_error *err)
+static hb_status prepare(draws *d, hb_error *err)
 {
     bool ok = true;
     for (int c = 0; c < 2; c++) ok = (d->members[c] = calloc(d->n, sizeof **d->members)) && ok;
-    for (int k = 0; k < 3; k++) ok = (d->values[k] = calloc(o->n_draws + 1, sizeof **d->values)) && ok;
     d->weights = calloc(d->n, sizeof *d->weights);
     if (!ok || !d->weights) return hb_fail_memory(err);
     for (size_t i = 0; i < d->n; i++) {
@@ -154,7 +157,6 @@ static hb_status prepare(draws *d, const hb_bootstrap_options *o, hb_error *err)
 static void free_draws(draws *d)
 {
     for (int c = 0; c < 2; c++) free(d->members[c]);
-    for (int k = 0; k < 3; k++) free(d->values[k]);
     free(d->begins);
     free(d->group_members);
     free(d->weights);
@@ -165,26 +167,45 @@ hb_bootstrap_options hb_bootstrap_defaults(void)
     return (hb_bootstrap_options){.n_draws = 2000, .seed = 42, .min_recall = 0.9};
 }
 
-hb_status hb_bootstrap_intervals(const double *scores, const uint8_t *labels, size_t n,
-                                 const hb_bootstrap_options *options, hb_bootstrap *out, hb_error *err)
+hb_status hb_bootstrap_each(const double *scores, const uint8_t *labels, size_t n,
+                            const hb_bootstrap_options *options,
+                            void (*visit)(void *user, const hb_draw *draw), void *user, hb_error *err)
 {
-    const hb_bootstrap_options defaults = hb_bootstrap_defaults();
-    if (!options) options = &defaults;
-    if (options->n_draws < 100 || options->n_draws > 1000000)
-        return hb_fail(err, HB_ERR_ARGUMENT, "%zu draws are not from 100 to 1000000", options->n_draws);
     hb_scored *ranked = NULL;
     hb_status status = hb_check_groups(options->groups, n, err);
     if (!status) status = hb_rank(scores, labels, n, &ranked, err);
     if (status) return status;
     draws d = {.ranked = ranked, .n = n};
     hb_place *order = NULL;
-    status = prepare(&d, options, err);
+    status = prepare(&d, err);
     if (!status && options->groups) status = hb_order(scores, n, &order, err);
     if (!status && options->groups) status = list_groups(&d, options->groups, order, err);
-    if (!status) status = run(&d, options, out, err);
+    if (!status) status = run(&d, options, visit, user, err);
     free_draws(&d);
     free(order);
     free(ranked);
+    return status;
+}
+
+hb_status hb_bootstrap_intervals(const double *scores, const uint8_t *labels, size_t n,
+                                 const hb_bootstrap_options *options, hb_bootstrap *out, hb_error *err)
+{
+    const hb_bootstrap_options defaults = hb_bootstrap_defaults();
+    if (!options) options = &defaults;
+    size_t n_draws = options->n_draws;
+    if (n_draws < 100 || n_draws > 1000000)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%zu draws are not from 100 to 1000000", n_draws);
+    double *values = calloc(3 * (n_draws + 1), sizeof *values);
+    if (!values) return hb_fail_memory(err);
+    metrics m = {options->min_recall, {values, values + n_draws + 1, values + 2 * (n_draws + 1)}};
+    hb_status status = hb_bootstrap_each(scores, labels, n, options, measure, &m, err);
+    if (!status) {
+        out->precision = m.values[2][n_draws];
+        out->auroc = hb_percentiles(m.values[0], n_draws);
+        out->pr_auc = hb_percentiles(m.values[1], n_draws);
+        out->precision_at_recall = hb_percentiles(m.values[2], n_draws);
+    }
+    free(values);
     return status;
 }
 

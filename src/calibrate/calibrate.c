@@ -5,7 +5,7 @@
 #include <string.h>
 #include "base/texts.h"
 #include "calibrate/controls.h"
-#include "calibrate/metrics.h"
+#include "calibrate/curves.h"
 #include "calibrate/nested.h"
 #include "signals/probe.h"
 #include "signals/scores.h"
@@ -214,6 +214,19 @@ static void rank_winners(hb_calibration_result *r)
     }
 }
 
+/* Adds what figures show. */
+static hb_status draw(const hb_score_table *t, const double *values, hb_calibration_result *r,
+                      hb_error *err)
+{
+    const hb_validation_options o = {.tau = r->sweep.best.tau,
+                                     .lambda = r->map.lambda,
+                                     .direction = r->sweep.direction,
+                                     .bootstrap = r->options.bootstrap,
+                                     .map = &r->map};
+    hb_status status = hb_find_curves(values, t->labels, t->n, &o, &r->curves, err);
+    return status ? status : hb_list_judged(t, values, &o, &r->judged, &r->n_judged, err);
+}
+
 static hb_status calibrate(const hb_score_table *t, const char *const *names, hb_calibration_result *r,
                            hb_error *err)
 {
@@ -234,6 +247,7 @@ static hb_status calibrate(const hb_score_table *t, const char *const *names, hb
     if (!status)
         status = hb_measure_controls(t, values, r->sweep.direction, &r->nested, &r->controls,
                                      &r->n_controls, err);
+    if (!status) status = draw(t, values, r, err);
     free(c.own);
     return status;
 }
@@ -275,5 +289,7 @@ void hb_calibration_result_free(hb_calibration_result *result)
     free(result->controls);
     free(result->better.name);
     free(result->no_halt);
+    hb_curves_free(result->curves);
+    free(result->judged);
     *result = (hb_calibration_result){0};
 }

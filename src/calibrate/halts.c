@@ -237,7 +237,7 @@ static double bound_of_rate(size_t k, size_t n, bool upper)
     return (low + high) / 2;
 }
 
-static hb_interval interval_of_share(size_t k, size_t n)
+hb_interval hb_interval_of_share(size_t k, size_t n)
 {
     return (hb_interval){.lower = k ? bound_of_rate(k, n, false) : 0,
                          .upper = k < n ? bound_of_rate(k, n, true) : 1};
@@ -285,7 +285,7 @@ static hb_status fill_report(const hb_series *s, const hb_halt *halt, const bool
     hb_running_close(&r);
     if (!printed) return hb_fail_memory(err);
     for (int label = 0; label < 2; label++)
-        report->share[label] = interval_of_share(report->halted[label], report->n[label]);
+        report->share[label] = hb_interval_of_share(report->halted[label], report->n[label]);
     summarise_printed(printed, n, !s->extremes, report);
     free(printed);
     return HB_OK;

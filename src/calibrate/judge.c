@@ -6,7 +6,7 @@
 #include "base/names.h"
 #include "calibrate/columns.h"
 #include "calibrate/controls.h"
-#include "calibrate/metrics.h"
+#include "calibrate/curves.h"
 
 /* ---- Which scores -------------------------------------------------------------------------------- */
 
@@ -181,6 +181,18 @@ static void divide(judging *j)
     }
 }
 
+/* Adds what figures show of the first score. */
+static hb_status draw(judging *j)
+{
+    hb_validation_result *r = j->result;
+    hb_validation_options o = r->scores[0].validation.options;
+    o.bootstrap.groups = j->table->groups;
+    hb_status status =
+        hb_find_curves(j->values[0], j->table->labels, j->table->n, &o, &r->curves, j->err);
+    return status ? status
+                  : hb_list_judged(j->table, j->values[0], &o, &r->judged, &r->n_judged, j->err);
+}
+
 static hb_status judge_all(judging *j)
 {
     const hb_params *p = j->params;
@@ -197,7 +209,7 @@ static hb_status judge_all(judging *j)
     if (!status)
         status = hb_measure_controls(j->table, j->values[0], r->scores[0].calibrated->direction, NULL,
                                      &r->controls, &r->n_controls, j->err);
-    return status;
+    return status ? status : draw(j);
 }
 
 hb_status hb_validate_scores(const hb_params *params, const hb_score_table *table,
@@ -231,6 +243,8 @@ void hb_validation_result_free(hb_validation_result *result)
     free(result->controls);
     free(result->no_halt);
     free(result->correlations);
+    hb_curves_free(result->curves);
+    free(result->judged);
     hb_token_report_free(&result->tokens);
     *result = (hb_validation_result){0};
 }

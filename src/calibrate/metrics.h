@@ -60,6 +60,35 @@ hb_interval hb_auroc_interval(double auroc, double se);
 /* The 2.5 and 97.5 % quantiles of values [n], n >= 1, which it sorts (bootstrap.c). */
 hb_interval hb_percentiles(double *values, size_t n);
 
+/* A draw of the bootstrap. */
+typedef struct hb_draw {
+    const hb_scored *ranked; /* [n], the samples */
+    const uint32_t *weights; /* [n], how often the draw contains each */
+    size_t n, k;             /* the draw's number k, from 0 */
+} hb_draw;
+
+/* Calls `visit` for each draw of hb_bootstrap_intervals, and then, with k = n_draws, for the samples
+ * themselves. n_draws may be 0. Errors as hb_bootstrap_intervals (bootstrap.c). */
+hb_status hb_bootstrap_each(const double *scores, const uint8_t *labels, size_t n,
+                            const hb_bootstrap_options *options,
+                            void (*visit)(void *user, const hb_draw *draw), void *user, hb_error *err);
+
+/* The mean hallucination rate among accepted samples over all coverages 1/n ... 1, and the rate at each
+ * coverage i / HB_RISK_POINTS (validate.c). */
+double hb_area_under_risk(const hb_scored *ranked, size_t n, double risks[HB_RISK_POINTS]);
+
+/* The samples whose P_fail lies in one of ten equal bins (validate.c). */
+#define HB_P_BINS 10
+typedef struct hb_p_bin {
+    size_t n, ones;
+    double sum; /* of P_fail */
+} hb_p_bin;
+void hb_bin_probabilities(const double *p, const uint8_t *labels, size_t n, hb_p_bin bins[HB_P_BINS]);
+double hb_calibration_error(const hb_p_bin bins[HB_P_BINS], size_t n);
+
+/* The 95 % interval of a share k / n (Clopper and Pearson, 1934; halts.c). */
+hb_interval hb_interval_of_share(size_t k, size_t n);
+
 /* Metrics of ranked samples. `null_se` may be NULL. */
 double hb_ranked_auroc(const hb_scored *ranked, size_t n, double *null_se);
 double hb_ranked_average_precision(const hb_scored *ranked, size_t n);

@@ -6,10 +6,9 @@
 
 /* ---- Rejecting the riskiest ---------------------------------------------------------------------- */
 
-/* Mean hallucination rate among accepted samples over all coverages 1/n ... 1. Samples are accepted
- * from the least risky on; samples with equal scores count with the mean rate of their group. Also
- * fills the risk at each coverage i / HB_RISK_POINTS. */
-static double area_under_risk(const hb_scored *ranked, size_t n, double risks[HB_RISK_POINTS])
+/* Samples are accepted from the least risky on; samples with equal scores count with the mean rate of
+ * their group. */
+double hb_area_under_risk(const hb_scored *ranked, size_t n, double risks[HB_RISK_POINTS])
 {
     double ones = 0, area = 0;
     size_t point = 1;
@@ -40,22 +39,38 @@ static double area_of_oracle(size_t n, size_t ones)
 
 /* ---- P_fail as a probability --------------------------------------------------------------------- */
 
+void hb_bin_probabilities(const double *p, const uint8_t *labels, size_t n, hb_p_bin bins[HB_P_BINS])
+{
+    for (int b = 0; b < HB_P_BINS; b++) bins[b] = (hb_p_bin){0};
+    for (size_t i = 0; i < n; i++) {
+        hb_p_bin *bin = &bins[p[i] < 1 ? (int)(p[i] * HB_P_BINS) : HB_P_BINS - 1];
+        bin->n++;
+        bin->ones += labels[i];
+        bin->sum += p[i];
+    }
+}
+
+double hb_calibration_error(const hb_p_bin bins[HB_P_BINS], size_t n)
+{
+    double error = 0;
+    for (int b = 0; b < HB_P_BINS; b++) error += fabs(bins[b].sum - (double)bins[b].ones) / (double)n;
+    return error;
+}
+
 static hb_status judge_probabilities(const double *scores, const uint8_t *labels, size_t n,
                                      const hb_validation_options *o, hb_validation *v, hb_error *err)
 {
-    enum { BINS = 10 };
-    double sum[BINS] = {0}, ones[BINS] = {0}, squares = 0, *p = calloc(n, sizeof *p);
+    hb_p_bin bins[HB_P_BINS];
+    double squares = 0, *p = calloc(n, sizeof *p);
     if (!p) return hb_fail_memory(err);
     for (size_t i = 0; i < n; i++) {
         p[i] = hb_p_fail_by(o->map, scores[i], o->tau, o->lambda, o->direction);
-        int bin = p[i] < 1 ? (int)(p[i] * BINS) : BINS - 1;
-        sum[bin] += p[i];
-        ones[bin] += labels[i];
         squares += (p[i] - labels[i]) * (p[i] - labels[i]);
     }
     v->log_loss = hb_log_loss(p, labels, n);
     v->brier = squares / (double)n;
-    for (int b = 0; b < BINS; b++) v->ece += fabs(sum[b] - ones[b]) / (double)n;
+    hb_bin_probabilities(p, labels, n, bins);
+    v->ece = hb_calibration_error(bins, n);
     free(p);
     return HB_OK;
 }
@@ -101,7 +116,7 @@ static hb_status judge_rejection(const double *scores, const uint8_t *labels, si
     hb_status status = hb_rank(oriented, labels, n, &ranked, err);
     if (!status) {
         double rate = v->sweep.hallucination_rate;
-        v->aurc = area_under_risk(ranked, n, v->risks);
+        v->aurc = hb_area_under_risk(ranked, n, v->risks);
         double oracle = area_of_oracle(n, v->sweep.by_label[1].n);
         v->prr = (rate - v->aurc) / (rate - oracle);
     }

@@ -14,4 +14,7 @@
 /* Loads the probes of a file, if it has any (params_probes.c). `path` is for messages. */
 hb_status hb_params_load_probes(const char *path, json_t *root, hb_params *params, hb_error *err);
 
+/* The "schema" of a validation. */
+#define HB_VALIDATION_SCHEMA "hbar-validation"
+
 #endif

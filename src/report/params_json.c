@@ -147,13 +147,6 @@ static void add_threshold(hb_json *j, const hb_sweep_result *s)
     hb_json_end(j);
 }
 
-static void add_numbers(hb_json *j, const char *key, const double *values, size_t n)
-{
-    hb_json_list(j, key);
-    for (size_t i = 0; i < n; i++) hb_json_number(j, NULL, values[i]);
-    hb_json_end(j);
-}
-
 static void add_map(hb_json *j, const hb_map *map)
 {
     hb_json_object(j, "map");
@@ -163,8 +156,8 @@ static void add_map(hb_json *j, const hb_map *map)
         hb_json_number(j, "b", map->b);
     }
     if (map->kind == HB_MAP_ISOTONIC) {
-        add_numbers(j, "scores", map->scores, map->n_knots);
-        add_numbers(j, "p", map->p, map->n_knots);
+        hb_json_numbers(j, "scores", map->scores, map->n_knots);
+        hb_json_numbers(j, "p", map->p, map->n_knots);
     }
     hb_json_end(j);
 }
@@ -412,6 +405,7 @@ hb_status hb_params_json(const hb_params_source *source, const hb_calibration_re
     add_nested(&j, r);
     add_better(&j, &r->better);
     hb_json_controls(&j, "controls", r->controls, r->n_controls);
+    hb_json_curves(&j, "curves", r->curves);
     if (r->n_prompts) add_prompts(&j, r);
     add_sweep(&j, r);
     hb_json_end(&j);

@@ -1,5 +1,6 @@
 /* Writes a validation as JSON. docs/statistics.md explains the numbers. */
 #include <math.h>
+#include "report/params.h"
 #include "report/values.h"
 
 static void add_classes(hb_json *j, const char *key, const hb_class_summary by_label[2])
@@ -134,6 +135,7 @@ hb_status hb_validation_json(const hb_validation_source *source, const hb_valida
 {
     hb_json j = {0};
     hb_json_object(&j, NULL);
+    hb_json_text(&j, "schema", HB_VALIDATION_SCHEMA);
     add_source(&j, source);
     hb_json_text(&j, "score", r->scores[0].calibrated->name);
     if (r->knows_shared) hb_json_whole(&j, "shared_prompts", (int64_t)r->n_shared);
@@ -149,6 +151,7 @@ hb_status hb_validation_json(const hb_validation_source *source, const hb_valida
     else hb_json_null(&j, "halting");
     add_halt(&j, r);
     hb_json_tokens(&j, "tokens", &r->tokens);
+    hb_json_curves(&j, "curves", r->curves);
     hb_json_end(&j);
     return hb_json_finish(&j, json, err);
 }

@@ -175,6 +175,53 @@ void hb_json_halting(hb_json *json, const char *key, const hb_halting *h)
     hb_json_end(json);
 }
 
+/* ---- Curves -------------------------------------------------------------------------------------- */
+
+void hb_json_numbers(hb_json *j, const char *key, const double *values, size_t n)
+{
+    hb_json_list(j, key);
+    for (size_t i = 0; i < n; i++) hb_json_number(j, NULL, values[i]);
+    hb_json_end(j);
+}
+
+static void add_counts(hb_json *j, const char *key, const size_t *counts, size_t n)
+{
+    hb_json_list(j, key);
+    for (size_t i = 0; i < n; i++) hb_json_whole(j, NULL, (int64_t)counts[i]);
+    hb_json_end(j);
+}
+
+static void add_curve(hb_json *j, const char *key, const hb_curve *c, const char *x, const char *y)
+{
+    hb_json_object(j, key);
+    hb_json_numbers(j, x, c->x, c->n);
+    hb_json_numbers(j, y, c->y, c->n);
+    hb_json_numbers(j, "lower", c->lower, c->n);
+    hb_json_numbers(j, "upper", c->upper, c->n);
+    hb_json_end(j);
+}
+
+void hb_json_curves(hb_json *j, const char *key, const hb_curves *c)
+{
+    hb_json_object(j, key);
+    hb_json_object(j, "histogram");
+    hb_json_number(j, "lower", c->lower);
+    hb_json_number(j, "upper", c->upper);
+    add_counts(j, "label_0", c->bars[0], c->n_bars);
+    add_counts(j, "label_1", c->bars[1], c->n_bars);
+    hb_json_end(j);
+    add_curve(j, "roc", &c->roc, "false_positive_rate", "true_positive_rate");
+    add_curve(j, "precision_recall", &c->precision_recall, "recall", "precision");
+    add_curve(j, "risk_coverage", &c->risk_coverage, "coverage", "risk");
+    add_curve(j, "reliability", &c->reliability, "p_fail", "rate");
+    add_counts(j, "reliability_n", c->n_in_bin, c->reliability.n);
+    hb_json_number(j, "aurc", c->aurc);
+    hb_json_number(j, "ece", c->ece);
+    hb_json_end(j);
+}
+
+/* ---- Tokens -------------------------------------------------------------------------------------- */
+
 static void add_alarms(hb_json *j, const char *key, double threshold, const hb_alarms *a)
 {
     hb_json_row(j, key);

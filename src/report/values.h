@@ -11,6 +11,9 @@ const char *hb_judged_name(const void *result, size_t i);
 /* Adds a text; an empty text becomes null. */
 void hb_json_text_or_null(hb_json *json, const char *key, const char *text);
 
+/* [values[0], values[1] ...]. */
+void hb_json_numbers(hb_json *json, const char *key, const double *values, size_t n);
+
 /* [lower, upper]. */
 void hb_json_interval(hb_json *json, const char *key, const hb_interval *interval);
 
@@ -53,6 +56,9 @@ void hb_json_halt_report(hb_json *json, const char *key, const hb_halt_report *r
 
 /* {"cutoff", "hallucinated", "hallucinated_halted", "faithful", "faithful_halted"}. */
 void hb_json_halting(hb_json *json, const char *key, const hb_halting *halting);
+
+/* {"histogram", "roc", "precision_recall", "risk_coverage", "reliability", "aurc", "ece"}. */
+void hb_json_curves(hb_json *json, const char *key, const hb_curves *curves);
 
 /* {"answers", "tokens", "hallucinated", "spans", "signals", "alarms"}; null without tokens. */
 void hb_json_tokens(hb_json *json, const char *key, const hb_token_report *report);
