@@ -1,10 +1,12 @@
 """Runs local language models, measures their uncertainty token by token, and calibrates when to stop."""
+from ._calibrate import Validation, calibrate, validate
 from ._errors import (ArgumentError, BusyError, ContextError, DataError, FileError, FormatError, HbarError, HbarWarning,
                       MismatchError, NumericError, OutOfMemoryError, UnsupportedError)
 from ._library import VERSION as __version__
 from ._model import Answer, Generation, Model, Token
 from ._params import Params
+from ._run import Run
 
 __all__ = ["Answer", "ArgumentError", "BusyError", "ContextError", "DataError", "FileError", "FormatError", "Generation",
-           "HbarError", "HbarWarning", "MismatchError", "Model", "NumericError", "OutOfMemoryError", "Params", "Token",
-           "UnsupportedError", "__version__"]
+           "HbarError", "HbarWarning", "MismatchError", "Model", "NumericError", "OutOfMemoryError", "Params", "Run", "Token",
+           "UnsupportedError", "Validation", "__version__", "calibrate", "validate"]

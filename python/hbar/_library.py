@@ -128,7 +128,12 @@ class Handle:
         self.pointer = pointer
         self._depends_on = depends_on
         # At exit the system frees memory better than a finalizer, which could run beside a thread in the library.
-        weakref.finalize(self, close, pointer).atexit = False
+        self._finalizer = weakref.finalize(self, close, pointer)
+        self._finalizer.atexit = False
+
+    def close(self) -> None:
+        """Closes it now."""
+        self._finalizer()
 
     @classmethod
     def open(cls, kind: Any, close: Any, function: Any, *arguments: Any, depends_on: Sequence[Handle | None] = ()

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence
 from . import _api as api
 from ._errors import HbarWarning
 from ._library import Handle, Hooks, check, decode, encode, encode_path, free, lib, number, run, set_callback, texts
+from ._data import Data
 from ._params import Params
+from ._run import Run, score
 from ._watch import Watch
 
 if TYPE_CHECKING:
@@ -178,6 +180,7 @@ class Model:
         self._options = lib.hb_session_defaults()
         self._options.n_ctx, self._options.n_threads, self._options.exact = context, threads, exact
         self._idle: list[Handle] = [self._open_session()]
+        self.context = int(lib.hb_session_n_ctx(self._idle[0].pointer))
 
     def _open_chat(self, chat: bool | str, template: str | None, thinking: str) -> Handle:
         options = lib.hb_chat_defaults()
@@ -190,9 +193,14 @@ class Model:
         return Handle.open(api.hb_chat, lib.hb_chat_close, lib.hb_chat_open, self._handle.pointer,
                            ctypes.byref(options), depends_on=[self._handle])
 
-    def _open_session(self) -> Handle:
+    def _open_session(self, options: Any = None) -> Handle:
         return Handle.open(api.hb_session, lib.hb_session_close, lib.hb_session_open, self._handle.pointer,
-                           ctypes.byref(self._options), depends_on=[self._handle])
+                           ctypes.byref(options or self._options), depends_on=[self._handle])
+
+    def _sha256(self) -> bytes:
+        sha256 = ctypes.create_string_buffer(65)
+        run(lambda: check(lib.hb_model_sha256, self._handle.pointer, sha256))
+        return sha256.value
 
     def _with_session(self, work: Callable[[Any], Any]) -> Any:
         """Calls work with a session that no other thread uses."""
@@ -368,6 +376,30 @@ class Model:
             alarm=None if g.alarm < 0 else g.alarm, scores=read_scores(g.scores), score=value,
             p_fail=None if value is None or not watching.params else watching.params.p_fail(value),
             risky=None if value is None or not watching.params else watching.params.is_risky(value))
+
+    # ---- Pass 1 ----
+
+    def score(self, data: Data, path: str | os.PathLike[str] | None = None, *, max_tokens: int = 20, seed: int = 42,
+              signals: str | Sequence[str] | None = None, features: str | None = None, answer_lines: int | None = None,
+              abstain: str | os.PathLike[str] | None = None, samples: int = 0, sample_temperature: float = 1.0,
+              sample_top_p: float = 1.0, sample_max_tokens: int | None = None, ask: Sequence[str] = (),
+              judge: Model | None = None, keep_prompts: bool = True, keep_steps: bool = True, sequences: int = 128,
+              cache_bytes: int | None = None, progress: Callable[[int, int], None] | None = None,
+              **data_options: Any) -> Run:
+        """Answers each prompt of a dataset, or evaluates the responses that it gives, and keeps the scores in a run.
+
+        `data` is a file or several, a pandas DataFrame, a Dataset of the package `datasets`, or rows (mappings). The
+        run is the file `path`, which is continued if it exists; without a path, it is deleted with the Run. After
+        Ctrl-C, the same call continues. The arguments are the options of `hbar score` (docs/usage.md); -1 for
+        `answer_lines` means all lines. `progress` is called with the numbers of finished and of all samples.
+
+        Options of the data (docs/datasets.md): n, format, fields={"prompt": PATH, ...}, where, join, prompt_template,
+        answers_separator, shots, shots_data, positive, correct (label 1 means right), read_as, strict."""
+        return score(self, data, path, max_tokens=max_tokens, seed=seed, signals=signals, features=features,
+                     answer_lines=answer_lines, abstain=abstain, samples=samples, sample_temperature=sample_temperature,
+                     sample_top_p=sample_top_p, sample_max_tokens=sample_max_tokens, ask=ask, judge=judge,
+                     keep_prompts=keep_prompts, keep_steps=keep_steps, sequences=sequences, cache_bytes=cache_bytes,
+                     progress=progress, data_options=data_options)
 
     # ---- The inside of the model ----
 
