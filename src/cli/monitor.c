@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "report/values.h"
 
 /* ---- Options ------------------------------------------------------------------------------------- */
 
@@ -343,21 +344,6 @@ void cli_write_scores(hb_json *json, const hb_generation *g)
     hb_json_end(json);
 }
 
-static void write_rule(hb_json *json, const hb_halt *halt)
-{
-    char rule[HB_HALT_RULE_BYTES];
-    if (!halt) {
-        hb_json_null(json, "halt");
-        return;
-    }
-    hb_halt_rule_text(&halt->rule, rule);
-    hb_json_row(json, "halt");
-    hb_json_text(json, "rule", rule);
-    hb_json_text(json, "direction", hb_direction_sign(halt->direction));
-    hb_json_number(json, "tau", halt->tau);
-    hb_json_end(json);
-}
-
 void cli_write_monitor(hb_json *json, const cli_monitor *w)
 {
     const hb_monitor *m = &w->monitor;
@@ -370,6 +356,6 @@ void cli_write_monitor(hb_json *json, const cli_monitor *w)
     hb_json_number(json, "alpha", m->alpha);
     hb_json_text(json, "direction", hb_direction_sign(m->direction));
     hb_json_whole(json, "check_every", m->check_every);
-    write_rule(json, m->halt);
+    hb_json_halt(json, "halt", m->halt);
     hb_json_end(json);
 }

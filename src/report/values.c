@@ -147,6 +147,17 @@ void hb_json_halt_members(hb_json *j, const hb_halt *h)
     hb_json_number(j, "tau", h->tau);
 }
 
+void hb_json_halt(hb_json *j, const char *key, const hb_halt *h)
+{
+    if (!h) {
+        hb_json_null(j, key);
+        return;
+    }
+    hb_json_row(j, key);
+    hb_json_halt_members(j, h);
+    hb_json_end(j);
+}
+
 void hb_json_halt_report(hb_json *j, const char *key, const hb_halt_report *r)
 {
     hb_json_object(j, key);

@@ -51,6 +51,8 @@ const char *hb_value_name(const char *score);
 
 /* The members of a halt: "rule" with what belongs to it, "direction" and "tau". */
 void hb_json_halt_members(hb_json *json, const hb_halt *halt);
+/* {"rule" ... "tau"} on one line; null without a halt. */
+void hb_json_halt(hb_json *json, const char *key, const hb_halt *halt);
 /* {"hallucinated", "hallucinated_halted", "hallucinated_share" ... "printed_90"}. */
 void hb_json_halt_report(hb_json *json, const char *key, const hb_halt_report *report);
 

@@ -1,6 +1,7 @@
 /* Answers about the server itself. */
 #include <string.h>
 #include "engine/engine.h"
+#include "report/values.h"
 #include "serve/routes.h"
 
 void hb_answer_health(hb_server *s, const char *body, size_t length, hb_reply *reply)
@@ -86,27 +87,12 @@ static void write_scores(hb_json *json, const hb_params *p)
         hb_json_row(json, NULL);
         hb_json_text(json, "name", score->name);
         hb_json_number(json, "tau", score->tau);
-        hb_json_text(json, "direction", hb_direction_name(score->direction));
+        hb_json_text(json, "direction", hb_direction_sign(score->direction));
         hb_json_number(json, "auroc", score->auroc);
         hb_json_number(json, "precision", score->precision);
         hb_json_number(json, "recall", score->recall);
         hb_json_end(json);
     }
-    hb_json_end(json);
-}
-
-static void write_halt(hb_json *json, const hb_halt *halt)
-{
-    char rule[HB_HALT_RULE_BYTES];
-    if (!halt) {
-        hb_json_null(json, "halt");
-        return;
-    }
-    hb_halt_rule_text(&halt->rule, rule);
-    hb_json_row(json, "halt");
-    hb_json_text(json, "rule", rule);
-    hb_json_text(json, "direction", hb_direction_name(halt->direction));
-    hb_json_number(json, "tau", halt->tau);
     hb_json_end(json);
 }
 
@@ -126,8 +112,8 @@ void hb_answer_params(hb_server *s, const char *body, size_t length, hb_reply *r
     hb_json_number(&json, "lambda", m->lambda);
     hb_json_text(&json, "map", hb_map_kind_name(m->map ? m->map->kind : HB_MAP_LAMBDA));
     hb_json_number(&json, "cutoff", m->cutoff);
-    hb_json_text(&json, "direction", hb_direction_name(m->direction));
-    write_halt(&json, m->halt);
+    hb_json_text(&json, "direction", hb_direction_sign(m->direction));
+    hb_json_halt(&json, "halt", m->halt);
     if (p) {
         hb_json_text(&json, "model", p->model_name);
         hb_json_bool(&json, "same_model", hb_params_same_model(p, hb_model_get_info(s->model)));

@@ -52,8 +52,11 @@ class About(Shared):
     def test_params(self):
         _, _, params = self.server.get("/v1/hbar/params")
         self.assertEqual((params["params"], params["calibrated"], params["score"]), ("demo_params.json", True, "hbar_s"))
-        self.assertEqual((params["tau"], params["direction"], params["same_model"]), (self.read(PARAMS)["threshold"]["tau"], "low", True))
+        self.assertEqual((params["tau"], params["direction"], params["same_model"]), (self.read(PARAMS)["threshold"]["tau"], "<=", True))
         self.assertEqual(params["cutoff"], 0.85)
+        self.assertLessEqual({s["direction"] for s in params["scores"]}, {"<=", ">="})
+        halt = self.read(PARAMS)["halt"]
+        self.assertEqual(params["halt"], {k: halt[k] for k in ("rule", "direction", "tau")})
 
     def test_words(self):
         _, _, made = self.server.post("/tokenize", {"content": FRANCE, "with_pieces": True})
