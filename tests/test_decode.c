@@ -1183,6 +1183,34 @@ static void test_order_of_waiting(void **state)
     close_fixture(&f);
 }
 
+/* A request for many samples does not keep the others waiting until all of them have begun. */
+static void test_samples_take_turns(void **state)
+{
+    enum { N = 8, LENGTH = 20, OTHERS = 2 };
+    int32_t prompts[1 + OTHERS][LENGTH];
+    asked all[1 + OTHERS] = {0};
+    hb_error err;
+    (void)state;
+    fixture f = open_tiny(256, 4, 0);
+    hb_scheduler_serve(f.scheduler, (hb_serving){1, 64});
+    for (int i = 0; i <= OTHERS; i++) {
+        fill_prompt(prompts[i], LENGTH, i, LENGTH, 0);
+        prompts[i][0] = 1 + i;
+        all[i].request = plain_request(prompts[i], LENGTH, 3);
+        all[i].request.n_samples = i ? 1 : N;
+        add(&all[i], f.scheduler);
+        if (i == 0) assert_ok(hb_scheduler_step(f.scheduler, &err));
+    }
+    while (!all[1].records[0].n_finish || !all[2].records[0].n_finish)
+        assert_ok(hb_scheduler_step(f.scheduler, &err));
+    int n_ended = 0;
+    for (int k = 0; k < N; k++) n_ended += all[0].records[k].n_finish;
+    assert_in_range(n_ended, 1, N / 2);
+    run(f.scheduler);
+    for (int i = 0; i <= OTHERS; i++) free_asked(&all[i]);
+    close_fixture(&f);
+}
+
 /* While a long prompt is evaluated, a sample that decodes gets a token in each evaluation, and a short
  * prompt is not kept waiting. */
 static void test_long_prompts_share(void **state)
@@ -1353,6 +1381,7 @@ int main(void)
         cmocka_unit_test(test_answers_are_kept),
         cmocka_unit_test(test_least_recently_used),
         cmocka_unit_test(test_order_of_waiting),
+        cmocka_unit_test(test_samples_take_turns),
         cmocka_unit_test(test_long_prompts_share),
         cmocka_unit_test(test_biases),
         cmocka_unit_test(test_penalties),

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include "serve/ask.h"
+#include "serve/call.h"
 #include "serve/guard.h"
 #include "serve/routes.h"
 
@@ -287,6 +288,36 @@ static void test_routes(void **state)
     assert_int_equal(p.status, 404);
 }
 
+/* ---- Streams ------------------------------------------------------------------------------------- */
+
+/* A client gets every byte in order, and one that is far behind is given up. */
+static void test_output(void **state)
+{
+    enum { BLOCK = 1 << 16, BLOCKS = 300 };
+    static char block[BLOCK], got[BLOCK];
+    hb_server s = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    hb_call c = {.server = &s};
+    uint64_t written = 0, taken = 0;
+    (void)state;
+    for (int i = 0; i < BLOCKS; i++) {
+        for (int k = 0; k < BLOCK; k++) block[k] = (char)(written++ % 251);
+        hb_call_write(&c, block, BLOCK);
+        for (size_t n = 1 + (size_t)i * 997 % BLOCK; c.output.length - c.sent > 2 * BLOCK;) {
+            hb_call_take(&c, got, n);
+            for (size_t k = 0; k < n; k++) assert_int_equal((unsigned char)got[k], taken++ % 251);
+        }
+        assert_in_range(c.output.length, 0, 8 * BLOCK);
+    }
+    assert_false(c.unwanted || c.broken);
+    for (int i = 0; i < BLOCKS && !c.unwanted; i++) hb_call_write(&c, block, BLOCK);
+    assert_true(c.unwanted && c.broken);
+    size_t most = c.output.length;
+    assert_in_range(most, 15 << 20, 17 << 20);
+    hb_call_write(&c, block, BLOCK);
+    assert_int_equal(c.output.length, most);
+    hb_buffer_free(&c.output);
+}
+
 /* ---- Options ------------------------------------------------------------------------------------- */
 
 static void test_options(void **state)
@@ -346,11 +377,12 @@ static void test_model_settings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chat),          cmocka_unit_test(test_text),
-        cmocka_unit_test(test_bad_members),   cmocka_unit_test(test_bad_bodies),
-        cmocka_unit_test(test_broken_bodies), cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_origins),       cmocka_unit_test(test_routes),
-        cmocka_unit_test(test_options),       cmocka_unit_test(test_model_settings),
+        cmocka_unit_test(test_chat),           cmocka_unit_test(test_text),
+        cmocka_unit_test(test_bad_members),    cmocka_unit_test(test_bad_bodies),
+        cmocka_unit_test(test_broken_bodies),  cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_origins),        cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_output),         cmocka_unit_test(test_options),
+        cmocka_unit_test(test_model_settings),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

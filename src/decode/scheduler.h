@@ -19,7 +19,8 @@ typedef struct hb_job {
     int32_t positions;   /* maximum number of positions that a sample needs in the cache */
     int32_t n_begun;     /* number of samples that have begun */
     int32_t n_ended;     /* number of samples that have ended */
-    uint64_t begun_then; /* the scheduler's n_begun when the request was added */
+    uint64_t begun_then; /* the scheduler's n_begun when the request was added; in a server, when its
+                            latest sample began */
     bool cancelled;
 } hb_job;
 

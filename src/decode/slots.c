@@ -134,6 +134,8 @@ static void count_begin(hb_scheduler *s, hb_job *job)
 {
     job->n_begun++;
     s->n_begun++;
+    if (s->serving.n_running)
+        job->begun_then = s->n_begun; /* its next sample waits like a new request */
     job->prompt.waits = job->n_begun < job->task.request.n_samples;
     s->n_waiting -= !job->prompt.waits;
 }
@@ -274,7 +276,8 @@ static bool is_overdue(const hb_scheduler *s, const hb_job *job)
  * order of their tokens shares more prefixes than the order of their arrival. */
 static bool goes_before(const hb_scheduler *s, const hb_job *a, const hb_job *b)
 {
-    return s->serving.n_running ? a->task.number < b->task.number : a->begun_then < b->begun_then;
+    if (a->begun_then != b->begun_then) return a->begun_then < b->begun_then;
+    return s->serving.n_running && a->task.number < b->task.number;
 }
 
 /* Chooses the job whose sample begins next: an overdue job first, otherwise the job with the longest

@@ -9,6 +9,9 @@
 #include "serve/prepare.h"
 #include "signals/scores.h"
 
+/* Bytes of a stream that may wait for a client that reads slowly. */
+#define MOST_UNSENT (16 << 20)
+
 static void free_call(hb_call *c)
 {
     for (size_t i = 0; c->choices && i < c->n_choices; i++) {
@@ -176,10 +179,23 @@ void hb_call_wake(hb_call *c)
 void hb_call_write(hb_call *c, const char *text, size_t length)
 {
     pthread_mutex_lock(&c->server->lock);
-    if (!hb_buffer_add(&c->output, text, length)) c->unwanted = c->broken = true;
+    bool lags = c->output.length - c->sent > MOST_UNSENT;
+    if (lags || !hb_buffer_add(&c->output, text, length)) c->unwanted = c->broken = true;
     c->written = hb_seconds();
     hb_call_wake(c);
     pthread_mutex_unlock(&c->server->lock);
+}
+
+/* Drops the bytes that were sent when they are the greater part, so that each is moved once at most. */
+void hb_call_take(hb_call *c, char *bytes, size_t n)
+{
+    hb_buffer *output = &c->output;
+    memcpy(bytes, output->data + c->sent, n);
+    c->sent += n;
+    if (c->sent * 2 < output->length) return;
+    output->length -= c->sent;
+    memmove(output->data, output->data + c->sent, output->length);
+    c->sent = 0;
 }
 
 void hb_call_break(hb_call *c)

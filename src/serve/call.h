@@ -107,9 +107,13 @@ void hb_call_release(hb_call *call);
 /* The HTTP side's connection is gone. */
 void hb_call_abandon(hb_call *call);
 
+/* Copies the next n bytes of a stream's output, which has as many, and drops them. The lock is held. */
+void hb_call_take(hb_call *call, char *bytes, size_t n);
+
 /* ---- For the engine thread ----------------------------------------------------------------------- */
 
-/* Adds text to the output of a stream and wakes its connection. */
+/* Adds text to the output of a stream and wakes its connection. Gives the call up if its client is far
+ * behind, because the output would take more and more memory. */
 void hb_call_write(hb_call *call, const char *text, size_t length);
 
 /* Wakes the connection of a stream with new output. The lock is held. */

@@ -144,12 +144,7 @@ static ssize_t read_stream(void *user, uint64_t position, char *bytes, size_t mo
     size_t n = c->output.length - c->sent;
     if (n > most) n = most;
     if (n) {
-        memcpy(bytes, c->output.data + c->sent, n);
-        c->sent += n;
-        if (c->sent == c->output.length) {
-            hb_buffer_clear(&c->output);
-            c->sent = 0;
-        }
+        hb_call_take(c, bytes, n);
         result = (ssize_t)n;
     } else if (c->finished)
         result = c->broken ? MHD_CONTENT_READER_END_WITH_ERROR : MHD_CONTENT_READER_END_OF_STREAM;

@@ -683,6 +683,22 @@ class Chat(Case):
 
     def test_loading(self):
         """The server listens while the model is loaded, and says so."""
+        pipe = self.dir / "slow.json"
+        os.mkfifo(pipe)
+        writer = os.open(pipe, os.O_RDWR)  # the server waits for what it writes
+        server = Server("--model", DEMO, "--params", pipe, wait=False)
+        status, headers, answer = server.get("/health")
+        self.assertEqual((status, answer["status"]), (503, "loading"))
+        status, headers, answer = server.post("/v1/completions", {"prompt": "a"})
+        self.assertEqual((status, answer["error"]["code"], headers["retry-after"]), (503, "loading", "1"))
+        self.assertEqual(server.get("/metrics")[0], 200)
+        os.write(writer, PARAMS.read_bytes())
+        os.close(writer)
+        with server:
+            server.wait_until_ready()
+            self.assertTrue(server.get("/v1/hbar/params")[2]["calibrated"])
+
+    def test_no_model(self):
         server = Server("--model", self.dir / "none.gguf", wait=False, code=1)
         self.assertEqual(server.stop(), 1)
         self.assertIn("none.gguf", "\n".join(server.log))
