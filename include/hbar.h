@@ -987,6 +987,15 @@ typedef struct hb_drawn_sample {
 HB_API hb_status hb_draw_samples(hb_session *session, const int32_t *prompt, size_t n_prompt,
                                  const hb_draw_options *options, hb_drawn_sample **samples,
                                  hb_error *err);
+/* As hb_generate_tokens and hb_draw_samples of one prompt, which is evaluated once: the answer and the
+ * samples are decoded together. The texts are those of the two calls, within rounding. The session
+ * needs 1 + n sequences for all to be evaluated at once. decode_seconds are those of all. The hook of
+ * `options` cancels all, and that of `draw` is not called. If the answer is cancelled, *samples is
+ * NULL; HB_ERR_CANCELLED if only samples are. */
+HB_API hb_status hb_generate_samples(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                                     const hb_generate_options *options, const hb_draw_options *draw,
+                                     hb_generation *generation, hb_drawn_sample **samples,
+                                     hb_error *err);
 HB_API void hb_drawn_samples_free(hb_drawn_sample *samples, size_t n);
 
 /* ---- Measures: scores of several samples of one prompt ------------------------------------------ */

@@ -1353,6 +1353,104 @@ static void test_logprobs(void **state)
     close_fixture(&f);
 }
 
+/* ---- Samples beside an answer ---------------------------------------------------------------------
+ */
+
+/* Counts evaluations, and cancels after `most` of them. */
+typedef struct evaluations {
+    int n, most;
+} evaluations;
+
+static bool count_evaluation(void *user)
+{
+    evaluations *e = user;
+    return e->n++ >= e->most;
+}
+
+enum { BESIDE = 5 };
+
+static void check_beside(hb_session *session, const hb_generate_options *o, const hb_draw_options *draw,
+                         const hb_generation *alone, const hb_drawn_sample *drawn)
+{
+    const int32_t prompt[] = {1, 5, 6, 9};
+    hb_generation g;
+    hb_drawn_sample *samples;
+    hb_error err;
+    assert_ok(hb_generate_samples(session, prompt, 4, o, draw, &g, &samples, &err));
+    assert_string_equal(g.text, alone->text);
+    assert_int_equal(g.n_steps, alone->n_steps);
+    for (int k = 0; k < BESIDE; k++) {
+        assert_string_equal(samples[k].text, drawn[k].text);
+        assert_int_equal(samples[k].n_measured, drawn[k].n_measured);
+        assert_true(samples[k].log_prob == drawn[k].log_prob && samples[k].log_prob < 0);
+    }
+    hb_drawn_samples_free(samples, BESIDE);
+    hb_generation_free(&g);
+}
+
+/* The answer and its samples are those of separate calls, with fewer evaluations; with fewer sequences
+ * they take turns. */
+static void test_samples_beside_an_answer(void **state)
+{
+    const int32_t prompt[] = {1, 5, 6, 9};
+    evaluations separate = {.most = 1000}, together = {.most = 1000};
+    hb_generate_options o = hb_generate_defaults();
+    hb_draw_options draw = hb_draw_defaults();
+    hb_generation g;
+    hb_drawn_sample *samples;
+    hb_error err;
+    (void)state;
+    fixture f = open_fixture(tiny_model("f32"), 256, 1 + BESIDE, 0),
+            few = open_alone(tiny_model("f32"));
+    o.max_tokens = draw.max_tokens = 12;
+    o.monitor.watched = NULL;
+    o.cancelled = draw.cancelled = count_evaluation;
+    o.user = draw.user = &separate;
+    draw.n = BESIDE;
+    assert_ok(hb_generate_tokens(f.session, prompt, 4, &o, &g, &err));
+    assert_ok(hb_draw_samples(f.session, prompt, 4, &draw, &samples, &err));
+    o.user = &together;
+    check_beside(f.session, &o, &draw, &g, samples);
+    assert_true(together.n > 0 && 3 * together.n < 2 * separate.n);
+    check_beside(few.session, &o, &draw, &g, samples);
+    hb_drawn_samples_free(samples, BESIDE);
+    hb_generation_free(&g);
+    close_fixture(&f);
+    close_fixture(&few);
+}
+
+static void test_samples_beside_an_answer_end(void **state)
+{
+    const int32_t prompt[] = {1, 5, 6, 9};
+    evaluations e = {.most = 3};
+    hb_generate_options o = hb_generate_defaults();
+    hb_draw_options draw = hb_draw_defaults();
+    hb_generation g;
+    hb_drawn_sample *samples;
+    hb_error err;
+    (void)state;
+    fixture f = open_fixture(tiny_model("f32"), 256, 1 + BESIDE, 0);
+    o.max_tokens = draw.max_tokens = 12;
+    o.monitor.watched = NULL;
+    o.cancelled = count_evaluation;
+    o.user = &e;
+    draw.n = BESIDE;
+    assert_ok(hb_generate_samples(f.session, prompt, 4, &o, &draw, &g, &samples, &err));
+    assert_int_equal(g.finish, HB_FINISH_CANCELLED);
+    assert_null(samples);
+    hb_generation_free(&g);
+    o.max_tokens = 1; /* the answer has ended when the samples are cancelled */
+    e = (evaluations){.most = 3};
+    assert_fails(hb_generate_samples(f.session, prompt, 4, &o, &draw, &g, &samples, &err),
+                 HB_ERR_CANCELLED, "interrupted");
+    draw.n = 0;
+    assert_fails(hb_generate_samples(f.session, prompt, 4, NULL, &draw, &g, &samples, &err),
+                 HB_ERR_ARGUMENT, "the number of samples is 0");
+    assert_fails(hb_generate_samples(f.session, prompt, 0, NULL, NULL, &g, &samples, &err),
+                 HB_ERR_ARGUMENT, "empty");
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1386,6 +1484,8 @@ int main(void)
         cmocka_unit_test(test_biases),
         cmocka_unit_test(test_penalties),
         cmocka_unit_test(test_logprobs),
+        cmocka_unit_test(test_samples_beside_an_answer),
+        cmocka_unit_test(test_samples_beside_an_answer_end),
     };
     setenv("HBAR_KERNELS", "portable",
            1); /* results are bit-identical, whatever other tokens are evaluated */

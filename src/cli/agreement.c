@@ -28,13 +28,9 @@ static hb_status gather(const hb_generation *g, const hb_drawn_sample *drawn, bo
     return ok ? HB_OK : hb_fail_memory(err);
 }
 
-hb_status cli_agreement_draw(hb_session *session, const int32_t *prompt, size_t n_prompt,
-                             const hb_generate_options *engine, const cli_samples *samples,
-                             const hb_generation *g, cli_agreement *a, hb_error *err)
+static hb_draw_options options_of(const hb_generate_options *engine, const cli_samples *samples)
 {
     hb_draw_options o = hb_draw_defaults();
-    hb_drawn_sample *drawn;
-    *a = (cli_agreement){.n = samples->n};
     o.n = samples->n;
     o.sampling.temperature = samples->temperature;
     o.sampling.top_p = samples->top_p;
@@ -43,15 +39,35 @@ hb_status cli_agreement_draw(hb_session *session, const int32_t *prompt, size_t 
     o.one_line = engine->one_line;
     o.stops = engine->stops;
     o.n_stops = engine->n_stops;
-    o.cancelled = engine->cancelled;
-    hb_status status = hb_draw_samples(session, prompt, n_prompt, &o, &drawn, err);
+    return o;
+}
+
+static hb_status measure(const hb_generation *g, const hb_drawn_sample *drawn, bool one_line,
+                         cli_agreement *a, hb_error *err)
+{
+    size_t n = (size_t)a->n;
+    hb_status status = gather(g, drawn, one_line, a, err);
+    if (!status) status = hb_measure_samples(a->answers, n, NULL, &a->scores, err);
+    if (!status) status = hb_cluster_samples(a->answers, n, NULL, a->cluster, &a->n_clusters, err);
+    return status;
+}
+
+hb_status cli_agreement_generate(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                                 const hb_generate_options *engine, const cli_samples *samples,
+                                 hb_generation *g, cli_agreement *a, hb_error *err)
+{
+    const hb_draw_options o = options_of(engine, samples);
+    hb_drawn_sample *drawn;
+    hb_status status = hb_generate_samples(session, prompt, n_prompt, engine, &o, g, &drawn, err);
     if (status) return status;
-    status = gather(g, drawn, engine->one_line, a, err);
-    hb_drawn_samples_free(drawn, (size_t)a->n);
-    if (!status) status = hb_measure_samples(a->answers, (size_t)a->n, NULL, &a->scores, err);
-    if (!status)
-        status = hb_cluster_samples(a->answers, (size_t)a->n, NULL, a->cluster, &a->n_clusters, err);
-    if (status) cli_agreement_free(a);
+    if (drawn && g->n_steps) {
+        *a = (cli_agreement){.n = samples->n};
+        status = measure(g, drawn, engine->one_line, a, err);
+    }
+    hb_drawn_samples_free(drawn, (size_t)samples->n);
+    if (!status) return HB_OK;
+    cli_agreement_free(a);
+    hb_generation_free(g);
     return status;
 }
 

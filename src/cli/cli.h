@@ -410,10 +410,11 @@ typedef struct cli_agreement {
     int32_t n;
     hb_scores *scores;
 } cli_agreement;
-/* Draws samples of the prompt of a generation, with its options. */
-hb_status cli_agreement_draw(hb_session *session, const int32_t *prompt, size_t n_prompt,
-                             const hb_generate_options *engine, const cli_samples *samples,
-                             const hb_generation *generation, cli_agreement *agreement, hb_error *err);
+/* Generates an answer and draws samples beside it, with its options. The agreement is not set if the
+ * answer was cancelled or has no checked step. */
+hb_status cli_agreement_generate(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                                 const hb_generate_options *engine, const cli_samples *samples,
+                                 hb_generation *generation, cli_agreement *agreement, hb_error *err);
 void cli_agreement_free(cli_agreement *agreement);
 /* Print the clusters with their shares: as messages, and as the member "samples". */
 void cli_agreement_print(const cli_agreement *agreement);

@@ -251,11 +251,12 @@ static hb_status generate_from(generate_options *o, hb_session *session, const h
     hb_status status = hb_chat_prompt(hb_session_model(session), o->chat.chat, o->chat.system,
                                       prompt->data, prompt->length, &tokens, &n, err);
     if (status) return status;
-    status = hb_generate_tokens(session, tokens, n, &o->engine, g, err);
-    if (!status && o->samples.n && g->finish != HB_FINISH_CANCELLED && g->n_steps) {
-        status = cli_agreement_draw(session, tokens, n, &o->engine, &o->samples, g, &o->agreement, err);
-        o->watch.of_samples = o->agreement.scores;
-        if (status) hb_generation_free(g);
+    if (!o->samples.n) {
+        status = hb_generate_tokens(session, tokens, n, &o->engine, g, err);
+    } else {
+        status =
+            cli_agreement_generate(session, tokens, n, &o->engine, &o->samples, g, &o->agreement, err);
+        if (!status) o->watch.of_samples = o->agreement.scores;
     }
     free(tokens);
     return status;
@@ -297,7 +298,7 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     return code;
 }
 
-/* The most samples that are evaluated together. */
+/* The most sequences that are evaluated together. */
 #define MAX_TOGETHER 64
 
 static int open_and_generate(const cli_command *command, generate_options *o, const hb_buffer *prompt)
@@ -314,7 +315,8 @@ static int open_and_generate(const cli_command *command, generate_options *o, co
     if (!code)
         code = cli_monitor_open(command, &o->watch, model, &o->chat, o->resources.exact, o->quiet);
     hb_session_options resources = o->resources;
-    if (o->samples.n) resources.n_sequences = o->samples.n < MAX_TOGETHER ? o->samples.n : MAX_TOGETHER;
+    if (o->samples.n)
+        resources.n_sequences = o->samples.n < MAX_TOGETHER ? o->samples.n + 1 : MAX_TOGETHER;
     if (!code && hb_session_open(model, &resources, &session, &err)) code = cli_fail(&err);
     if (!code && o->trajectory_path && !(trajectory = open_trajectory(o))) code = CLI_FAILED;
     if (!code) code = generate(o, session, prompt, trajectory);

@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/utf8.h"
-#include "decode/decode.h"
+#include "decode/drawing.h"
 #include "signals/scores.h"
 
 hb_generate_options hb_generate_defaults(void)
@@ -34,6 +34,7 @@ const char *hb_finish_name(hb_finish finish)
 /* In full mode, text, tokens, trajectory and values grow; in score-only mode, nothing grows. */
 typedef struct collector {
     const hb_generate_options *options;
+    hb_drawing *beside; /* samples that are drawn in the same batches; NULL: none */
     hb_generation out;
     size_t n_signals; /* number of values of each step */
     hb_buffer text;
@@ -156,10 +157,16 @@ static hb_status collect(void *user, const hb_event *event, hb_error *err)
 static hb_status run(hb_scheduler *scheduler, const hb_request *request, collector *c, hb_error *err)
 {
     const hb_generate_options *o = c->options;
+    hb_drawing *beside = c->beside;
     uint64_t number;
     hb_status status = hb_scheduler_add(scheduler, request, &number, err);
+    if (!status && beside)
+        status = hb_drawing_add(beside, scheduler, request->prompt, request->n_prompt, err);
     while (!status && hb_scheduler_is_busy(scheduler)) {
-        if (o->cancelled && o->cancelled(o->user)) hb_scheduler_cancel(scheduler, number);
+        if (o->cancelled && o->cancelled(o->user)) {
+            hb_scheduler_cancel(scheduler, number);
+            if (beside) hb_scheduler_cancel(scheduler, beside->request);
+        }
         status = hb_scheduler_step(scheduler, err);
     }
     return status;
@@ -210,16 +217,45 @@ static hb_status generate(hb_scheduler *scheduler, const hb_request *request, co
     return status;
 }
 
-hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t n_prompt,
-                             const hb_generate_options *options, hb_generation *generation,
-                             hb_error *err)
+static hb_status generate_beside(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                                 const hb_generate_options *options, hb_drawing *beside,
+                                 hb_generation *generation, hb_error *err)
 {
     const hb_generate_options defaults = hb_generate_defaults();
     collector c = collector_of(options ? options : &defaults, n_prompt);
     const hb_request request = request_of(&c, prompt, n_prompt);
     hb_scheduler *scheduler;
+    c.beside = beside;
     hb_status status = hb_scheduler_open(session, &scheduler, err);
     return status ? status : generate(scheduler, &request, &c, generation, err);
+}
+
+hb_status hb_generate_tokens(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                             const hb_generate_options *options, hb_generation *generation,
+                             hb_error *err)
+{
+    return generate_beside(session, prompt, n_prompt, options, NULL, generation, err);
+}
+
+hb_status hb_generate_samples(hb_session *session, const int32_t *prompt, size_t n_prompt,
+                              const hb_generate_options *options, const hb_draw_options *draw,
+                              hb_generation *generation, hb_drawn_sample **samples, hb_error *err)
+{
+    hb_drawing d;
+    hb_generation g;
+    hb_status status = hb_drawing_open(draw, &d, err);
+    if (status) return status;
+    status = generate_beside(session, prompt, n_prompt, options, &d, &g, err);
+    if (!status) status = hb_drawing_take(&d, samples, err);
+    else g = (hb_generation){0};
+    if (status == HB_ERR_CANCELLED && g.finish == HB_FINISH_CANCELLED) {
+        *samples = NULL;
+        status = HB_OK;
+    }
+    if (status) hb_generation_free(&g);
+    else *generation = g;
+    hb_drawing_close(&d);
+    return status;
 }
 
 hb_status hb_generate(hb_session *session, const char *prompt, size_t length,
