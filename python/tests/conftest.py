@@ -4,7 +4,10 @@ import os
 import subprocess
 from pathlib import Path
 
+import matplotlib
 import pytest
+
+matplotlib.use("Agg")
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEMO = PROJECT / "models/hbar-demo.gguf"
