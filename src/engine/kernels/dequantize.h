@@ -362,11 +362,11 @@ static inline void iq4_xs_unpack(const void *blocks, size_t n, uint8_t *u, float
     }
 }
 
-/* The scale is a power of two, stored as its exponent (OCP Microscaling Formats 1.0, E8M0). It is
- * halved because the values of the codebook are doubled. */
+/* The scale is a power of two, stored as its exponent; 255 is NaN (OCP Microscaling Formats 1.0, E8M0).
+ * It is halved because the values of the codebook are doubled. */
 static inline float mxfp4_scale(uint32_t e)
 {
-    return bits_f32(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+    return bits_f32(e < 2 ? 0x00200000u << e : e == 255 ? 0x7FC00000u : (e - 1) << 23);
 }
 
 static inline void mxfp4_unpack(const void *blocks, size_t n, uint8_t *u, float *d, float *m)

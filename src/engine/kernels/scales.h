@@ -133,6 +133,7 @@ INLINE void mxfp4_scales(const void *block, vf *d, vf *m)
     {
         vi e = __builtin_convertvector(d[v], vi);
         d[v] = vf_select(e < 2, (vf)((e + 1) << 21), (vf)((e - 1) << 23));
+        d[v] = (vf)((vi)d[v] | (e == 255)); /* a float whose bits are all set is NaN */
     }
 }
 
