@@ -119,7 +119,8 @@ int main(int argc, char **argv)
     bench_check(hb_session_open(model, &o, &m.session, &err), &err);
     bench_check(hb_tokenize(model, prompt, strlen(prompt), true, false, &m.prompt, &m.n_prompt, &err),
                 &err);
-    bench_check(hb_feature_plan_open("hidden,topk", hb_model_get_info(model), &features, &err), &err);
+    bench_check(
+        hb_feature_plan_open("hidden,topk,attention", hb_model_get_info(model), &features, &err), &err);
     run(&m, &features, medians);
     bench_print(json_pack("{s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:f}", "model", m.path, "signals",
                           (int)hb_signal_set_count(NULL), "tokens", m.n_tokens * m.rounds,

@@ -282,6 +282,18 @@ HB_API void hb_sequence_drop(hb_session *session, int32_t sequence); /* empties 
 HB_API hb_status hb_sequence_fork(hb_session *session, int32_t from, int32_t n, int32_t to,
                                   hb_error *err);
 
+/* What a head of a block attends to at one position: weights of its attention row, which sum to 1 over
+ * the positions that the row sees. */
+typedef enum hb_attention_value {
+    HB_ATTENTION_SINK,      /* the weight of the sequence's first position */
+    HB_ATTENTION_CONTEXT,   /* the sum over the prompt's other positions */
+    HB_ATTENTION_GENERATED, /* the sum over the positions after the prompt */
+    HB_ATTENTION_PREVIOUS,  /* the weight of the position before; 0 at the first position */
+    HB_ATTENTION_SELF,      /* the weight of the position itself */
+    HB_ATTENTION_ENTROPY,   /* -sum a ln a over the row, in nats */
+    HB_N_ATTENTION
+} hb_attention_value;
+
 /* A tap selects which outputs an evaluation returns and for which of its tokens (the rows). An output
  * that is NULL is neither computed nor copied. Later versions may add outputs at the end of the struct:
  * start from hb_tap_defaults, which requests nothing, and set fields by name. */
@@ -307,6 +319,13 @@ typedef struct hb_tap {
     float *lens;
     int32_t *lens_tokens;
     int32_t n_lens;
+
+    /* [n_rows][n_layers][n_heads][HB_N_ATTENTION]: what every head of every block attends to, found
+     * while attention is computed. A sliding window hides earlier positions; their weights are 0. It
+     * needs prompts [n_rows]: the length of the prompt, at least 1, with which each row's sequence
+     * begins. */
+    float *attention;
+    const int32_t *prompts;
 } hb_tap;
 HB_API hb_tap hb_tap_defaults(void);
 
@@ -561,16 +580,22 @@ typedef enum hb_feature {
     HB_FEATURE_LAST,  /* those at the last step */
     HB_FEATURE_TOPK,  /* -p ln p of the HB_RANKS most probable tokens, by descending p: the mean of each
                          over the steps, then the greatest value of each, [2][HB_RANKS] */
+    HB_FEATURE_ATTENTION, /* what every head of every block attends to at the position from which a
+                             step's token is chosen: the means over the steps,
+                             [n_layers][n_heads][HB_N_ATTENTION] */
+    HB_FEATURE_LOOKBACK,  /* the lookback ratio of every head, the mean over the steps: the mean weight
+                             of a position of the prompt, divided by the sum of this and of the mean
+                             weight of a generated position; at a first step 1. [n_layers][n_heads] */
     HB_N_FEATURES
 } hb_feature;
 #define HB_RANKS 15
 
-HB_API const char *hb_feature_name(hb_feature feature); /* "first", "mean", "last", "topk" */
+HB_API const char *hb_feature_name(hb_feature feature); /* "first", "mean", "last" ... */
 
 /* Completes a list of features for hb_run_settings. "hidden" keeps states (FIRST, MEAN and LAST) after
  * the blocks a quarter, a half, three quarters and all of the way through the model;
- * "hidden:8+15+30" after these blocks, numbered from 1. "topk" keeps TOPK. Release *features with
- * free(). HB_ERR_ARGUMENT for an unknown feature or block. */
+ * "hidden:8+15+30" after these blocks, numbered from 1. "topk" keeps TOPK. "attention" keeps ATTENTION
+ * and LOOKBACK. Release *features with free(). HB_ERR_ARGUMENT for an unknown feature or block. */
 HB_API hb_status hb_features_parse(const char *list, const hb_model_info *model, char **features,
                                    hb_error *err);
 /* The bytes by which such features make a run grow with each sample. */
@@ -1269,7 +1294,7 @@ typedef struct hb_run_settings {
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
  * ones, too. */
-#define HB_RUN_SCHEMA 14
+#define HB_RUN_SCHEMA 15
 
 /* The score of a judgement: P(Yes) / (P(Yes) + P(No)) at its first token (docs/signals.md). A run whose
  * settings read responses as judgements has it beside those of signals. */

@@ -2,7 +2,8 @@
  * them.
  *
  *   hbar_dump MODEL.gguf PROMPT N      a first line {"prompt":[ids]}, then for each greedy step
- *                                      {"step","token","logits","blocks"}
+ *                                      {"step","token","logits","blocks","attention"}: logits
+ *                                      and states, and what every head attends to (hbar.h)
  *   hbar_dump follow MODEL.gguf N      the same steps for the last N of the token ids that standard
  *                                      input holds after their number, whatever is greedy; "exact" in
  *                                      place of "follow" keeps activations as they are
@@ -25,15 +26,29 @@ static void print_floats(const float *values, size_t n)
     putchar(']');
 }
 
+/* Prints n arrays of `length` values. */
+static void print_arrays(const float *values, int32_t n, size_t length)
+{
+    putchar('[');
+    for (int32_t i = 0; i < n; i++) {
+        if (i) putchar(',');
+        print_floats(values + (size_t)i * length, length);
+    }
+    putchar(']');
+}
+
 static int print_step(const hb_model_info *m, int step, int32_t token, const float *logits,
-                      const float *states)
+                      const float *states, const float *attention)
 {
     printf("{\"step\":%d,\"token\":%d,\"logits\":", step, token);
     print_floats(logits, (size_t)m->n_vocab);
-    printf(",\"blocks\":[");
+    printf(",\"blocks\":");
+    print_arrays(states, m->n_layers, (size_t)m->n_embd);
+    printf(",\"attention\":[");
     for (int32_t l = 0; l < m->n_layers; l++) {
         if (l) putchar(',');
-        print_floats(states + (size_t)l * (size_t)m->n_embd, (size_t)m->n_embd);
+        print_arrays(attention + (size_t)l * (size_t)m->n_heads * HB_N_ATTENTION, m->n_heads,
+                     HB_N_ATTENTION);
     }
     return printf("]}\n");
 }
@@ -150,7 +165,8 @@ static int formats(void)
 typedef struct walk {
     hb_model *model;
     hb_session *session;
-    float *logits, *states;
+    float *logits, *states, *attention;
+    int32_t n_prompt; /* tokens of the first evaluation */
 } walk;
 
 static bool open_walk(walk *w, const char *path, bool exact, hb_error *err)
@@ -161,6 +177,8 @@ static bool open_walk(walk *w, const char *path, bool exact, hb_error *err)
     const hb_model_info *m = hb_model_get_info(w->model);
     w->logits = malloc(sizeof *w->logits * (size_t)m->n_vocab);
     w->states = malloc(sizeof *w->states * (size_t)m->n_layers * (size_t)m->n_embd);
+    w->attention =
+        malloc(sizeof *w->attention * (size_t)m->n_layers * (size_t)m->n_heads * HB_N_ATTENTION);
     return true;
 }
 
@@ -168,6 +186,7 @@ static void close_walk(walk *w)
 {
     free(w->logits);
     free(w->states);
+    free(w->attention);
     hb_session_close(w->session);
     hb_model_close(w->model);
 }
@@ -177,11 +196,17 @@ static int32_t take_step(walk *w, int step, const int32_t *tokens, int32_t n, hb
 {
     const hb_model_info *m = hb_model_get_info(w->model);
     int32_t last = n - 1, token = 0;
-    hb_tap tap = {.rows = &last, .n_rows = 1, .logits = w->logits, .states = w->states};
+    hb_tap tap = {.rows = &last,
+                  .n_rows = 1,
+                  .logits = w->logits,
+                  .states = w->states,
+                  .attention = w->attention,
+                  .prompts = &w->n_prompt};
+    if (!w->n_prompt) w->n_prompt = n;
     if (hb_eval(w->session, tokens, n, &tap, err)) return -1;
     for (int32_t i = 1; i < m->n_vocab; i++)
         if (w->logits[i] > w->logits[token]) token = i;
-    print_step(m, step, token, w->logits, w->states);
+    print_step(m, step, token, w->logits, w->states, w->attention);
     return token;
 }
 

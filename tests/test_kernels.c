@@ -160,9 +160,34 @@ static void test_tiles(void **state)
     }
 }
 
+enum { QUERIES = 8, PAGES = 3, WIDEST = 80 };
+
+/* What a tap must find about a query: weights of the marked positions, sums, entropy. */
+typedef struct found {
+    double marks[HB_N_MARKS], context, generated, entropy;
+} found;
+
+/* The marked positions of a query that sees from <= p < to, and the length of its prompt. */
+static int marked(int mark, int to)
+{
+    return mark == HB_MARK_SINK ? 0 : mark == HB_MARK_SELF ? to - 1 : to - 2;
+}
+
+enum { PROMPT = 100 };
+
+static void add_weight(found *f, int p, int to, double weight)
+{
+    for (int i = 0; i < HB_N_MARKS; i++)
+        if (p == marked(i, to)) f->marks[i] = weight;
+    if (p > 0 && p < PROMPT) f->context += weight;
+    if (p >= PROMPT) f->generated += weight;
+    if (weight > 0) f->entropy -= weight * log(weight);
+}
+
 /* Attention from its definition, in double. */
 static void plain_attention(const float *q, const float *keys, const float *values, size_t dim,
-                            size_t padded, int pages, int from, int to, float cap, double *out)
+                            size_t padded, int pages, int from, int to, float cap, double *out,
+                            found *f)
 {
     static double weight[4 * HB_PAGE];
     double sum = 0;
@@ -176,11 +201,23 @@ static void plain_attention(const float *q, const float *keys, const float *valu
         sum += weight[p] = exp(weight[p]);
     }
     assert_true(to <= pages * HB_PAGE);
+    *f = (found){.context = 0};
+    for (int p = from; p < to; p++) add_weight(f, p, to, weight[p] / sum);
     for (int p = from; p < to; p++)
         for (size_t i = 0; i < dim; i++) out[i] += weight[p] / sum * values[(size_t)p * padded + i];
 }
 
-enum { QUERIES = 8, PAGES = 3, WIDEST = 80 };
+static void place_taps(hb_attend_tap *taps, const int32_t *to, int page)
+{
+    for (int r = 0; taps && r < QUERIES; r++) {
+        for (int i = 0; i < HB_N_MARKS; i++) {
+            int p = marked(i, to[r]);
+            taps[r].marks[i] = p >= 0 && p / HB_PAGE == page ? p % HB_PAGE : -1;
+        }
+        taps[r].context = page ? 0 : 1;
+        taps[r].prompt = PROMPT - page * HB_PAGE;
+    }
+}
 
 /* job has the keys and values of all pages, and positions that count from the first page. */
 static void attend_to_pages(const hb_kernels *k, hb_attend job)
@@ -195,16 +232,51 @@ static void attend_to_pages(const hb_kernels *k, hb_attend job)
             page_to[r] = to[r] - page * HB_PAGE < 0 ? 0 : to[r] - page * HB_PAGE;
             if (page_to[r] > HB_PAGE) page_to[r] = HB_PAGE;
         }
+        place_taps(job.taps, to, page);
         k->attend(&job);
         job.keys += job.dim * HB_PAGE;
         job.values += job.padded * HB_PAGE;
     }
 }
 
+/* Checks a tapped query, whose results must not differ from those of an untapped one. */
+static void check_tapped(const hb_attend_tap *tap, float max, float sum, const found *f)
+{
+    for (int i = 0; i < HB_N_MARKS; i++)
+        assert_near(exp((double)tap->scores[i] - max) / sum, f->marks[i], 2e-6);
+    assert_near(tap->in_context / sum, f->context, 2e-6);
+    assert_near(tap->in_generated / sum, f->generated, 2e-6);
+    assert_near(log(sum) - tap->moment / sum, f->entropy, 1e-5);
+}
+
+/* Attends with some queries tapped; their results are as those without taps, bit for bit. */
+static void attend_tapped(const hb_kernels *k, hb_attend job, hb_attend_tap *taps)
+{
+    static float acc[QUERIES * WIDEST];
+    float max[QUERIES], sum[QUERIES] = {0};
+    memset(acc, 0, sizeof acc);
+    for (int r = 0; r < QUERIES; r++) {
+        max[r] = -INFINITY;
+        taps[r] = (hb_attend_tap){.is_tapped = r != 2};
+        for (int i = 0; i < HB_N_MARKS; i++) taps[r].scores[i] = -INFINITY;
+    }
+    const float *acc_before = job.acc, *max_before = job.max, *sum_before = job.sum;
+    job.acc = acc;
+    job.max = max;
+    job.sum = sum;
+    job.taps = taps;
+    attend_to_pages(k, job);
+    assert_memory_equal(acc, acc_before, QUERIES * job.padded * sizeof *acc);
+    assert_memory_equal(max, max_before, sizeof max);
+    assert_memory_equal(sum, sum_before, sizeof sum);
+    assert_true(taps[2].in_context == 0 && taps[2].moment == 0);
+}
+
 /* Queries see different parts of three pages, or nothing of a page. Widths are odd. */
 static void test_attend(void **state)
 {
     (void)state;
+    hb_attend_tap taps[QUERIES];
     static float q[QUERIES * WIDEST], keys[PAGES * WIDEST * HB_PAGE], values[PAGES * HB_PAGE * WIDEST];
     static float acc[QUERIES * WIDEST];
     const int32_t from[QUERIES] = {0, 0, 0, 0, 70, 3, 130, 64},
@@ -234,10 +306,13 @@ static void test_attend(void **state)
                                    .sum = sum,
                                    .acc = acc};
             attend_to_pages(k, job);
+            attend_tapped(k, job, taps);
             for (int r = 0; r < QUERIES; r++) {
                 double expected[WIDEST];
+                found f;
                 plain_attention(q + (size_t)r * dim, keys, values, dim, padded, PAGES, from[r], to[r],
-                                cap, expected);
+                                cap, expected, &f);
+                if (taps[r].is_tapped) check_tapped(&taps[r], max[r], sum[r], &f);
                 for (size_t i = 0; i < dim; i++)
                     assert_near(acc[(size_t)r * padded + i] / sum[r], expected[i], 2e-6);
             }

@@ -64,12 +64,27 @@ static void test_lists(void **state)
     } good[] = {{"hidden", "hidden:8+15+23+30"},
                 {"topk", "topk"},
                 {"topk,hidden:1+30", "hidden:1+30,topk"},
+                {"attention", "attention"},
+                {"attention,topk,hidden:2", "hidden:2,topk,attention"},
                 {"", ""}};
-    static const char *const bad[] = {
-        "hidden:31", "hidden:0",          "hidden:2+2", "hidden:3+2", "hidden:", "hidden:x",
-        "hidden:1+", "hidden:1,hidden:2", "other",      "topk,",      "topk:1",  "hidden:99999999999",
-        ",topk",     "hidden:4097,topk"};
-    const hb_model_info model = {.n_layers = 30, .n_embd = 576}, small = {.n_layers = 1, .n_embd = 2};
+    static const char *const bad[] = {"hidden:31",
+                                      "hidden:0",
+                                      "hidden:2+2",
+                                      "hidden:3+2",
+                                      "hidden:",
+                                      "hidden:x",
+                                      "hidden:1+",
+                                      "hidden:1,hidden:2",
+                                      "other",
+                                      "topk,",
+                                      "topk:1",
+                                      "hidden:99999999999",
+                                      ",topk",
+                                      "hidden:4097,topk",
+                                      "attention,attention",
+                                      "attention:1"};
+    const hb_model_info model = {.n_layers = 30, .n_embd = 576, .n_heads = 9},
+                        small = {.n_layers = 1, .n_embd = 2};
     hb_error err;
     char *features;
     size_t bytes;
@@ -86,6 +101,8 @@ static void test_lists(void **state)
     free(features);
     assert_ok(hb_features_size("hidden:1+2,topk", &model, &bytes, &err));
     assert_int_equal(bytes, 2 * (3 * 2 * 576 + 30));
+    assert_ok(hb_features_size("attention", &model, &bytes, &err));
+    assert_int_equal(bytes, 2 * 30 * 9 * (HB_N_ATTENTION + 1));
 }
 
 /* ---- What is collected ------------------------------------------------------------------------- */
@@ -142,7 +159,7 @@ static void generate(hb_session *session, const int32_t *prompt, size_t n, const
     hb_request r = {.prompt = prompt,
                     .n_prompt = n,
                     .monitor = hb_monitor_defaults(),
-                    .features = k->plan.hidden ? &k->plan : NULL,
+                    .features = k->plan.hidden || k->plan.attention ? &k->plan : NULL,
                     .sampling = hb_sampling_defaults(),
                     .n_samples = 1,
                     .max_tokens = STEPS,
@@ -184,20 +201,26 @@ static void close_world(world *w)
     hb_model_close(w->model);
 }
 
-/* The states and logits from which each token of a sample is chosen, evaluated again. */
-static void evaluate(const world *w, const kept *k, float *states, float *logits)
+/* The states and logits from which each token of a sample is chosen, and what the heads attend to,
+ * evaluated again. NULL for those that are not needed. */
+static void evaluate(const world *w, const kept *k, float *states, float *logits, float *attention)
 {
     hb_error err;
-    int32_t tokens[MAX_TOKENS], rows[STEPS];
+    int32_t tokens[MAX_TOKENS], rows[STEPS], prompts[STEPS];
     size_t n = w->n + (size_t)k->n_tokens - 1;
     memcpy(tokens, w->prompt, w->n * sizeof *tokens);
     memcpy(tokens + w->n, k->tokens, (size_t)k->n_tokens * sizeof *tokens);
-    for (int i = 0; i < k->n_tokens; i++) rows[i] = (int32_t)w->n - 1 + i;
+    for (int i = 0; i < k->n_tokens; i++) {
+        rows[i] = (int32_t)w->n - 1 + i;
+        prompts[i] = (int32_t)w->n;
+    }
     hb_tap tap = hb_tap_defaults();
     tap.rows = rows;
     tap.n_rows = k->n_tokens;
     tap.states = states;
     tap.logits = logits;
+    tap.attention = attention;
+    tap.prompts = prompts;
     hb_session_reset(w->session);
     assert_ok(hb_eval(w->session, tokens, (int32_t)n, &tap, &err));
 }
@@ -215,7 +238,7 @@ static void test_features(void **state)
     assert_int_equal(k.n_tokens, STEPS);
     float *states = calloc(STEPS * layers * d, sizeof *states);
     float *logits = calloc(STEPS * vocab, sizeof *logits);
-    evaluate(&w, &k, states, logits);
+    evaluate(&w, &k, states, logits, NULL);
     for (size_t b = 0; b < 2; b++)
         for (size_t j = 0; j < d; j++) {
             double sum = 0;
@@ -246,6 +269,41 @@ static void test_features(void **state)
     }
     free(states);
     free(logits);
+    free_kept(&k);
+    close_world(&w);
+}
+
+/* The kept attention is the mean over the steps of what the heads attend to, and so is the lookback
+ * ratio. */
+static void test_attention_features(void **state)
+{
+    hb_error err;
+    world w = open_world();
+    const hb_model_info *m = hb_model_get_info(w.model);
+    size_t heads = (size_t)m->n_layers * (size_t)m->n_heads, n = heads * HB_N_ATTENTION;
+    kept k = {0};
+    (void)state;
+    assert_ok(hb_feature_plan_open("attention", m, &k.plan, &err));
+    generate(w.session, w.prompt, w.n, NULL, &k);
+    assert_int_equal(k.n[HB_FEATURE_ATTENTION], n);
+    assert_int_equal(k.n[HB_FEATURE_LOOKBACK], heads);
+    float *attention = calloc(STEPS * n, sizeof *attention);
+    evaluate(&w, &k, NULL, NULL, attention);
+    for (size_t i = 0; i < n; i++) {
+        double sum = 0;
+        for (size_t s = 0; s < STEPS; s++) sum += attention[s * n + i];
+        assert_near(k.values[HB_FEATURE_ATTENTION][i], sum / STEPS, 1e-5);
+    }
+    for (size_t h = 0; h < heads; h++) {
+        double sum = 1; /* at the first step */
+        for (size_t s = 1; s < STEPS; s++) {
+            const float *a = attention + s * n + h * HB_N_ATTENTION;
+            double prompt = (a[HB_ATTENTION_SINK] + a[HB_ATTENTION_CONTEXT]) / (double)w.n;
+            sum += prompt / (prompt + a[HB_ATTENTION_GENERATED] / (double)s);
+        }
+        assert_near(k.values[HB_FEATURE_LOOKBACK][h], sum / STEPS, 1e-4);
+    }
+    free(attention);
     free_kept(&k);
     close_world(&w);
 }
@@ -485,10 +543,15 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_halves),         cmocka_unit_test(test_base64),
-        cmocka_unit_test(test_lists),          cmocka_unit_test(test_features),
-        cmocka_unit_test(test_probe_of_steps), cmocka_unit_test(test_newton),
-        cmocka_unit_test(test_training),       cmocka_unit_test(test_out_of_fold),
+        cmocka_unit_test(test_halves),
+        cmocka_unit_test(test_base64),
+        cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_features),
+        cmocka_unit_test(test_attention_features),
+        cmocka_unit_test(test_probe_of_steps),
+        cmocka_unit_test(test_newton),
+        cmocka_unit_test(test_training),
+        cmocka_unit_test(test_out_of_fold),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

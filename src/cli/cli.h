@@ -369,7 +369,7 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 #define CLI_DEMO_PARAMS "demo_params.json"
 #define CLI_FEATURES_HELP                                                                              \
     "features to keep for probes: hidden (the states after four blocks, or after blocks named as in "  \
-    "hidden:8+15+30), topk, or both, separated by a comma"
+    "hidden:8+15+30), topk, attention, or several of them, separated by commas"
 
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
 

@@ -25,10 +25,13 @@ static bool reserve_tap(hb_scheduler *s)
     t->states = malloc(rows * layers * (size_t)m->n_embd * sizeof *t->states);
     t->lens = malloc(rows * layers * (size_t)t->n_lens * sizeof *t->lens);
     t->lens_tokens = malloc(rows * (size_t)t->n_lens * sizeof *t->lens_tokens);
+    t->attention = malloc(rows * layers * (size_t)m->n_heads * HB_N_ATTENTION * sizeof *t->attention);
     s->rows = malloc(rows * sizeof *s->rows);
+    s->lengths = malloc(rows * sizeof *s->lengths);
     s->blocks = malloc(layers * sizeof *s->blocks);
     s->is_wanted = malloc(layers * sizeof *s->is_wanted);
-    return t->logits && t->states && t->lens && t->lens_tokens && s->rows && s->blocks && s->is_wanted;
+    return t->logits && t->states && t->lens && t->lens_tokens && t->attention && s->rows &&
+           s->lengths && s->blocks && s->is_wanted;
 }
 
 static bool reserve(hb_scheduler *s)
@@ -51,10 +54,12 @@ static void free_scheduler(hb_scheduler *s)
     free(s->tokens);
     free(s->sequences);
     free(s->rows);
+    free(s->lengths);
     free(s->room.logits);
     free(s->room.states);
     free(s->room.lens);
     free(s->room.lens_tokens);
+    free(s->room.attention);
     free(s->blocks);
     free(s->is_wanted);
     free(s);
@@ -287,7 +292,10 @@ static void put(hb_scheduler *s, hb_slot *q, int32_t most)
     q->n_rows = to - from;
     q->first_tap = s->n_rows;
     for (int32_t p = from; p < to; p++) {
-        if (p >= last) s->rows[s->n_rows++] = s->n_tokens;
+        if (p >= last) {
+            s->lengths[s->n_rows] = job->prompt.n;
+            s->rows[s->n_rows++] = s->n_tokens;
+        }
         s->tokens[s->n_tokens] = decodes(q) ? q->decoder.token : job->tokens[p];
         s->sequences[s->n_tokens++] = (int32_t)(q - s->slots);
     }
@@ -372,7 +380,9 @@ static void request_tap(hb_scheduler *s)
     *t = s->room;
     t->rows = s->rows;
     t->n_rows = s->n_rows;
+    t->prompts = s->lengths;
     t->n_lens = 0;
+    bool attention = false;
     memset(s->is_wanted, 0, layers * sizeof *s->is_wanted);
     for (int32_t k = 0; k < s->n_slots; k++) {
         const hb_slot *q = &s->slots[k];
@@ -381,12 +391,14 @@ static void request_tap(hb_scheduler *s)
         hb_watch_request(q->decoder.watch, &need);
         for (int32_t i = 0; i < need.n_blocks; i++) s->is_wanted[need.blocks[i]] = true;
         if (need.n_lens) t->n_lens = need.n_lens;
+        attention = attention || hb_watch_needs_attention(q->decoder.watch);
     }
     t->blocks = s->blocks;
     for (size_t i = 0; i < layers; i++)
         if (s->is_wanted[i]) s->blocks[t->n_blocks++] = (int32_t)i;
     if (!t->n_blocks) t->states = NULL;
     if (!t->n_lens) t->lens = NULL, t->lens_tokens = NULL;
+    if (!attention) t->attention = NULL;
 }
 
 static hb_status evaluate(hb_scheduler *s, hb_error *err)

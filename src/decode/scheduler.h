@@ -63,7 +63,8 @@ struct hb_scheduler {
     /* The current evaluation. */
     int32_t *tokens, *sequences; /* [n_tokens], with room for the session's n_batch */
     int32_t n_tokens;
-    int32_t *rows; /* tapped rows [n_rows], with room for max_rows */
+    int32_t *rows;    /* tapped rows [n_rows], with room for max_rows */
+    int32_t *lengths; /* [n_rows], of their prompts */
     int32_t n_rows, max_rows;
     hb_tap room;     /* arrays of every output, for max_rows rows */
     hb_tap tap;      /* the requested outputs */

@@ -322,6 +322,12 @@ static hb_status check_tap(const hb_session *s, int32_t n_tokens, const hb_tap *
         return hb_fail(err, HB_ERR_ARGUMENT,
                        "a lens of %d tokens is out of range for a vocabulary of %d", t->n_lens,
                        m->n_vocab);
+    if (t->attention && !t->prompts)
+        return hb_fail(err, HB_ERR_ARGUMENT, "attention needs the lengths of the prompts");
+    for (int32_t i = 0; t->attention && i < t->n_rows; i++)
+        if (t->prompts[i] < 1)
+            return hb_fail(err, HB_ERR_ARGUMENT, "the prompt of tapped row %d has %d tokens",
+                           t->rows[i], t->prompts[i]);
     return HB_OK;
 }
 

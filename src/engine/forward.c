@@ -138,7 +138,7 @@ static void self_attention(hb_native_session *s, int32_t layer)
     const hb_product products[] = {{&l->wq, s->work.q}, {&l->wk, s->work.k}, {&l->wv, s->work.v}};
     hb_matmul(&s->work, input(s, l->attn_norm), s->batch.n_rows, products, 3);
     each_row(s, place_row, &(at_layer){s, layer});
-    hb_attention(&s->work, s->model, &s->cache, &s->batch, layer);
+    hb_attention(&s->work, s->model, &s->cache, &s->batch, layer, s->attention_tap, s->tap_rows);
 }
 
 /* Adds the bias to one row of s->work.normed. */
@@ -198,6 +198,15 @@ static tapped tap_of_batch(const hb_tap *tap, int32_t first, int32_t n)
     return t;
 }
 
+/* Prepares the batch for a tap of attention. */
+static void tap_attention(hb_native_session *s, const tapped *t)
+{
+    s->attention_tap = t->tap->attention && t->from < t->to ? t->tap : NULL;
+    if (!s->attention_tap) return;
+    for (int32_t r = 0; r < s->batch.n_rows; r++) s->tap_rows[r] = -1;
+    for (int32_t r = t->from; r < t->to; r++) s->tap_rows[t->tap->rows[r] - t->first] = r;
+}
+
 /* The residual stream of a tapped row. */
 static const float *stream_of(const hb_native_session *s, const tapped *t, int32_t row)
 {
@@ -250,6 +259,7 @@ static void eval_batch(hb_native_session *s, const int32_t *tokens, const hb_tap
 {
     const hb_native_model *m = s->model;
     const tapped t = tap_of_batch(tap, first, s->batch.n_rows);
+    tap_attention(s, &t);
     each_row(s, begin_row, &(beginning){s, tokens});
     for (int32_t i = 0, b = 0; i < m->base.info.n_layers; i++) {
         const hb_layer *l = &m->layers[i];

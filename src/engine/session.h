@@ -10,9 +10,12 @@ typedef struct hb_native_session {
     const hb_native_model *model;
     hb_kv_cache cache;
     hb_workspace work;
-    hb_batch batch;         /* the current batch */
-    double *frequencies[2]; /* [n_rot / 2], for model->rope and model->window_rope */
-    double magnitude[2];    /* factors of their cosines and sines */
+    hb_batch batch;              /* the current batch */
+    const hb_tap *attention_tap; /* the current tap, if its attention is wanted and the batch has rows
+                                    of it; else NULL */
+    int32_t tap_rows[HB_BATCH];  /* set if so: the tap's row of each row of the batch; -1: none */
+    double *frequencies[2];      /* [n_rot / 2], for model->rope and model->window_rope */
+    double magnitude[2];         /* factors of their cosines and sines */
 } hb_native_session;
 
 /* The table's operations (session.c, forward.c). */

@@ -30,6 +30,7 @@ struct hb_watch {
     size_t *state_at;         /* [n], offset of each signal's state in `state` */
     char *state, *next; /* [state_bytes], after the last measured step, and after the current one */
     size_t state_bytes;
+    float *lookback;   /* [n_layers][n_heads], room for a step's ratios; NULL without attention */
     float *previous;   /* [n_embd], the last block's state at the previous step; NULL if not needed */
     feature *features; /* [monitor.joint->n_features] */
     double *joint_values;       /* [monitor.joint->n_features], their values */
@@ -200,7 +201,17 @@ static hb_status need_blocks(hb_watch *w, const hb_feature_plan *plan, hb_error 
     n->blocks = blocks;
     n->n_blocks = count;
     n->distribution = n->distribution || plan->topk;
+    n->attention = n->attention || plan->attention;
     return HB_OK;
+}
+
+/* Reserves room for the ratios of a step, if attention is needed. */
+static hb_status reserve_heads(hb_watch *w, hb_error *err)
+{
+    const hb_model_info *m = &w->model->info;
+    if (!w->needs.attention || w->lookback) return HB_OK;
+    w->lookback = calloc((size_t)m->n_layers * (size_t)m->n_heads, sizeof *w->lookback);
+    return w->lookback ? HB_OK : hb_fail_memory(err);
 }
 
 hb_status hb_watch_keep(hb_watch *w, const hb_feature_plan *plan, hb_error *err)
@@ -210,7 +221,8 @@ hb_status hb_watch_keep(hb_watch *w, const hb_feature_plan *plan, hb_error *err)
         return hb_fail(err, HB_ERR_ARGUMENT, "the model has no block %d; it has %d",
                        plan->blocks[plan->n_blocks - 1] + 1, m->n_layers);
     hb_status status = need_blocks(w, plan, err);
-    return status ? status : hb_features_open(plan, (size_t)m->n_embd, &w->features_kept, err);
+    if (!status) status = reserve_heads(w, err);
+    return status ? status : hb_features_open(plan, m, &w->features_kept, err);
 }
 
 const hb_features *hb_watch_features(const hb_watch *watch)
@@ -230,6 +242,7 @@ void hb_watch_close(hb_watch *w)
     free(w->state);
     free(w->next);
     free(w->previous);
+    free(w->lookback);
     free(w->features);
     free(w->joint_values);
     hb_running_close(&w->running);
@@ -249,6 +262,11 @@ void hb_watch_request(const hb_watch *w, hb_tap *tap)
     tap->n_lens = !w->needs.lens ? 0 : vocab < HB_LENS_TOKENS ? vocab : HB_LENS_TOKENS;
 }
 
+bool hb_watch_needs_attention(const hb_watch *watch)
+{
+    return watch->needs.attention;
+}
+
 hb_reading hb_watch_reading(const hb_watch *w, const hb_tap *tap, int32_t row)
 {
     size_t r = (size_t)row, blocks = (size_t)tap->n_blocks, k = (size_t)tap->n_lens;
@@ -258,6 +276,12 @@ hb_reading hb_watch_reading(const hb_watch *w, const hb_tap *tap, int32_t row)
                           .n_lens = tap->n_lens};
     if (tap->states) reading.states = tap->states + r * blocks * (size_t)w->model->info.n_embd;
     if (tap->lens) reading.lens = tap->lens + r * blocks * k;
+    if (tap->attention) {
+        const hb_model_info *m = &w->model->info;
+        size_t heads = (size_t)m->n_layers * (size_t)m->n_heads;
+        reading.attention = tap->attention + r * heads * HB_N_ATTENTION;
+        reading.n_prompt = tap->prompts[r];
+    }
     return reading;
 }
 
@@ -357,10 +381,13 @@ hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_readi
     hb_measuring m = {.n_vocab = (size_t)w->model->info.n_vocab,
                       .n_layers = (size_t)w->model->info.n_layers,
                       .n_embd = (size_t)w->model->info.n_embd,
+                      .n_heads = (size_t)w->model->info.n_heads,
                       .reading = reading,
+                      .step = step,
                       .token = token,
                       .previous = w->n_steps > 0 ? w->previous : NULL,
-                      .alpha = monitor->alpha};
+                      .alpha = monitor->alpha,
+                      .lookback = w->lookback};
     hb_status status = measure(w, &m, step, pool, err);
     if (status) return status;
     add_step(w, &m);

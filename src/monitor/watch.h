@@ -25,10 +25,12 @@ const hb_features *hb_watch_features(const hb_watch *watch);
 /* The measured signals. Valid as long as the watch. */
 const hb_signal_set *hb_watch_signals(const hb_watch *watch);
 
-/* Sets blocks, n_blocks and n_lens of a tap to what the signals need besides the logits. If n_blocks is
- * 0, they need no states; if n_lens is 0, no lens; the caller then leaves these outputs NULL.
- * tap->blocks is valid as long as the watch. */
+/* Sets blocks, n_blocks and n_lens of a tap to what signals and features need besides the logits. If
+ * n_blocks is 0, they need no states; if n_lens is 0, no lens; the caller then leaves these outputs
+ * NULL. tap->blocks is valid as long as the watch. */
 void hb_watch_request(const hb_watch *watch, hb_tap *tap);
+/* Whether they need the tap's attention. */
+bool hb_watch_needs_attention(const hb_watch *watch);
 
 /* The outputs of an evaluation for one row of such a tap. */
 hb_reading hb_watch_reading(const hb_watch *watch, const hb_tap *tap, int32_t row);

@@ -8,16 +8,27 @@
 
 /* ---- Which features ------------------------------------------------------------------------------ */
 
-/* The part of the list that a feature belongs to, and its name in the run. */
+/* The items of a list. */
+enum { HIDDEN, TOPK, ATTENTION, N_ITEMS };
+static const char *const items[N_ITEMS] = {"hidden", "topk", "attention"};
+
+/* A feature's name in the run, and the item of the list that keeps it. */
 static const struct {
     const char *name;
-    bool hidden;
+    int item;
 } kinds[HB_N_FEATURES] = {
-    [HB_FEATURE_FIRST] = {"first", true},
-    [HB_FEATURE_MEAN] = {"mean", true},
-    [HB_FEATURE_LAST] = {"last", true},
-    [HB_FEATURE_TOPK] = {"topk", false},
+    [HB_FEATURE_FIRST] = {"first", HIDDEN},
+    [HB_FEATURE_MEAN] = {"mean", HIDDEN},
+    [HB_FEATURE_LAST] = {"last", HIDDEN},
+    [HB_FEATURE_TOPK] = {"topk", TOPK},
+    [HB_FEATURE_ATTENTION] = {"attention", ATTENTION},
+    [HB_FEATURE_LOOKBACK] = {"lookback", ATTENTION},
 };
+
+const char *hb_feature_item(hb_feature feature)
+{
+    return items[kinds[feature].item];
+}
 
 const char *hb_feature_name(hb_feature feature)
 {
@@ -32,13 +43,18 @@ void hb_feature_plan_free(hb_feature_plan *plan)
 
 bool hb_feature_planned(const hb_feature_plan *plan, hb_feature feature)
 {
-    return kinds[feature].hidden ? plan->hidden : plan->topk;
+    const bool planned[N_ITEMS] = {plan->hidden, plan->topk, plan->attention};
+    return planned[kinds[feature].item];
 }
 
-size_t hb_feature_length(const hb_feature_plan *plan, hb_feature feature, size_t n_embd)
+size_t hb_feature_length(const hb_feature_plan *plan, hb_feature feature, const hb_model_info *model)
 {
+    size_t heads = (size_t)model->n_layers * (size_t)model->n_heads;
     if (!hb_feature_planned(plan, feature)) return 0;
-    return feature == HB_FEATURE_TOPK ? 2 * HB_RANKS : (size_t)plan->n_blocks * n_embd;
+    if (feature == HB_FEATURE_TOPK) return 2 * HB_RANKS;
+    if (feature == HB_FEATURE_ATTENTION) return heads * HB_N_ATTENTION;
+    if (feature == HB_FEATURE_LOOKBACK) return heads;
+    return (size_t)plan->n_blocks * (size_t)model->n_embd;
 }
 
 /* Adds a block, numbered from 1 as users see it. False unless it is above the last one. */
@@ -110,12 +126,16 @@ static hb_status read_item(const char *item, size_t length, const hb_model_info 
                            hb_feature_plan *plan, hb_error *err)
 {
     size_t name = strcspn(item, ":,");
-    if (is_item(item, length, "topk") && !plan->topk) {
+    if (is_item(item, length, items[TOPK]) && !plan->topk) {
         plan->topk = true;
         return HB_OK;
     }
-    if (is_item(item, name, "hidden")) return read_hidden(item, length, model, plan, err);
-    return hb_fail(err, HB_ERR_ARGUMENT, "no features '%.*s'; there are hidden, topk",
+    if (is_item(item, length, items[ATTENTION]) && !plan->attention) {
+        plan->attention = true;
+        return HB_OK;
+    }
+    if (is_item(item, name, items[HIDDEN])) return read_hidden(item, length, model, plan, err);
+    return hb_fail(err, HB_ERR_ARGUMENT, "no features '%.*s'; there are hidden, topk, attention",
                    length < 60 ? (int)length : 60, item);
 }
 
@@ -145,6 +165,7 @@ static bool write_plan(const hb_feature_plan *plan, hb_buffer *out)
         ok = hb_buffer_add_text(out, number);
     }
     if (plan->topk) ok = ok && hb_buffer_add_text(out, out->length ? ",topk" : "topk");
+    if (plan->attention) ok = ok && hb_buffer_add_text(out, out->length ? ",attention" : "attention");
     return ok;
 }
 
@@ -170,23 +191,23 @@ hb_status hb_features_size(const char *features, const hb_model_info *model, siz
     if (status) return status;
     *bytes = 0;
     for (int f = 0; f < HB_N_FEATURES; f++)
-        *bytes += 2 * hb_feature_length(&plan, (hb_feature)f, (size_t)model->n_embd);
+        *bytes += 2 * hb_feature_length(&plan, (hb_feature)f, model);
     hb_feature_plan_free(&plan);
     return HB_OK;
 }
 
 /* ---- The features of a sample -------------------------------------------------------------------- */
 
-hb_status hb_features_open(const hb_feature_plan *plan, size_t n_embd, hb_features **features,
-                           hb_error *err)
+hb_status hb_features_open(const hb_feature_plan *plan, const hb_model_info *model,
+                           hb_features **features, hb_error *err)
 {
     size_t total = 0;
     hb_features *f = calloc(1, sizeof *f);
     if (!f) return hb_fail_memory(err);
     f->plan = plan;
-    f->n_embd = n_embd;
+    f->model = model;
     for (int k = 0; k < HB_N_FEATURES; k++)
-        total += f->n[k] = hb_feature_length(plan, (hb_feature)k, n_embd);
+        total += f->n[k] = hb_feature_length(plan, (hb_feature)k, model);
     f->values[0] = calloc(total + 1, sizeof(float));
     f->sums[0] = calloc(total + 1, sizeof(double));
     if (!f->values[0] || !f->sums[0]) {
@@ -203,7 +224,7 @@ hb_status hb_features_open(const hb_feature_plan *plan, size_t n_embd, hb_featur
 
 hb_status hb_features_copy(const hb_features *from, hb_features **features, hb_error *err)
 {
-    hb_status status = hb_features_open(from->plan, from->n_embd, features, err);
+    hb_status status = hb_features_open(from->plan, from->model, features, err);
     for (int k = 0; k < HB_N_FEATURES && !status; k++)
         memcpy((*features)->values[k], from->values[k], from->n[k] * sizeof(float));
     return status;
@@ -230,12 +251,13 @@ static void add_to_mean(const hb_features *f, hb_feature feature, size_t at, con
 
 static void add_states(const hb_features *f, const hb_measuring *m)
 {
+    size_t d = (size_t)f->model->n_embd;
     for (int32_t b = 0; b < f->plan->n_blocks; b++) {
         const float *state = hb_measured_state(m, (size_t)f->plan->blocks[b]);
-        size_t at = (size_t)b * f->n_embd, bytes = f->n_embd * sizeof *state;
+        size_t at = (size_t)b * d, bytes = d * sizeof *state;
         if (f->n_steps == 1) memcpy(f->values[HB_FEATURE_FIRST] + at, state, bytes);
         memcpy(f->values[HB_FEATURE_LAST] + at, state, bytes);
-        add_to_mean(f, HB_FEATURE_MEAN, at, state, f->n_embd);
+        add_to_mean(f, HB_FEATURE_MEAN, at, state, d);
     }
 }
 
@@ -248,9 +270,16 @@ static void add_ranks(const hb_features *f, hb_measuring *m)
         if (ranks[k] > greatest[k]) greatest[k] = ranks[k];
 }
 
+static void add_attention(const hb_features *f, hb_measuring *m)
+{
+    add_to_mean(f, HB_FEATURE_ATTENTION, 0, hb_measured_attention(m, 0, 0), f->n[HB_FEATURE_ATTENTION]);
+    add_to_mean(f, HB_FEATURE_LOOKBACK, 0, hb_measured_lookback(m), f->n[HB_FEATURE_LOOKBACK]);
+}
+
 void hb_features_add(hb_features *f, hb_measuring *m)
 {
     f->n_steps++;
     if (f->plan->hidden) add_states(f, m);
     if (f->plan->topk) add_ranks(f, m);
+    if (f->plan->attention) add_attention(f, m);
 }

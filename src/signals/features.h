@@ -7,37 +7,40 @@
 
 /* Which features are kept, as hb_features_parse writes it. */
 typedef struct hb_feature_plan {
-    bool hidden, topk;
+    bool hidden, topk, attention;
     int32_t *blocks; /* [n_blocks], ascending, numbered from 0: blocks whose states are kept */
     int32_t n_blocks;
 } hb_feature_plan;
 
-/* Reads a list such as "hidden:8+15+23+30,topk". An empty list means no features. With a model, checks
- * the blocks, and "hidden" alone means the default blocks. HB_ERR_ARGUMENT. Release with
+/* Reads a list such as "hidden:8+15+23+30,topk,attention". An empty list means no features. With a
+ * model, checks the blocks, and "hidden" alone means the default blocks. HB_ERR_ARGUMENT. Release with
  * hb_feature_plan_free. */
 hb_status hb_feature_plan_open(const char *list, const hb_model_info *model, hb_feature_plan *plan,
                                hb_error *err);
 void hb_feature_plan_free(hb_feature_plan *plan);
 
+/* What a list must have for a feature to be kept: "hidden", "topk" or "attention". */
+const char *hb_feature_item(hb_feature feature);
+
 /* Whether the plan has a feature. */
 bool hb_feature_planned(const hb_feature_plan *plan, hb_feature feature);
 
-/* The length of a feature's vector for states of n_embd numbers; 0 for a feature that is not kept. */
-size_t hb_feature_length(const hb_feature_plan *plan, hb_feature feature, size_t n_embd);
+/* The length of a feature's vector for a model; 0 for a feature that is not kept. */
+size_t hb_feature_length(const hb_feature_plan *plan, hb_feature feature, const hb_model_info *model);
 
 /* The features of one sample. */
 typedef struct hb_features {
     const hb_feature_plan *plan;
-    size_t n_embd;
+    const hb_model_info *model;
     size_t n[HB_N_FEATURES];      /* lengths of the vectors; 0 for a feature that is not kept */
     float *values[HB_N_FEATURES]; /* [n], in one block of memory; those of the steps so far */
     double *sums[HB_N_FEATURES];  /* [n], from which means follow; only for features with means */
     size_t n_steps;
 } hb_features;
 
-/* Makes features of no step. The plan must outlive them. */
-hb_status hb_features_open(const hb_feature_plan *plan, size_t n_embd, hb_features **features,
-                           hb_error *err);
+/* Makes features of no step. Plan and model must outlive them. */
+hb_status hb_features_open(const hb_feature_plan *plan, const hb_model_info *model,
+                           hb_features **features, hb_error *err);
 /* Makes a copy of the values, to which no step can be added. */
 hb_status hb_features_copy(const hb_features *from, hb_features **features, hb_error *err);
 void hb_features_free(hb_features *features);

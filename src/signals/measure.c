@@ -4,7 +4,7 @@
 #include "base/greatest.h"
 
 /* Bits of hb_measuring.found. */
-enum { IMPURITY = 1, SURPRISE = 2, DELTA_SIGMA = 4, DELTA_H = 8, RANKS = 16 };
+enum { IMPURITY = 1, SURPRISE = 2, DELTA_SIGMA = 4, DELTA_H = 8, RANKS = 16, LOOKBACK = 32 };
 
 /* Returns whether the quantity must be computed now, and marks it as known. */
 static bool is_new(hb_measuring *m, unsigned what)
@@ -64,6 +64,18 @@ const float *hb_measured_ranks(hb_measuring *m)
         m->ranks[i] = p > 0 ? (float)(-p * log(p)) : 0;
     }
     return m->ranks;
+}
+
+const float *hb_measured_lookback(hb_measuring *m)
+{
+    if (!is_new(m, LOOKBACK)) return m->lookback;
+    for (size_t i = 0; i < m->n_layers * m->n_heads; i++) {
+        const float *a = hb_measured_attention(m, 0, i);
+        float prompt = (a[HB_ATTENTION_SINK] + a[HB_ATTENTION_CONTEXT]) / (float)m->reading->n_prompt;
+        float generated = m->step > 0 ? a[HB_ATTENTION_GENERATED] / (float)m->step : 0;
+        m->lookback[i] = generated > 0 ? prompt / (prompt + generated) : 1;
+    }
+    return m->lookback;
 }
 
 /* The row of a block in the reading's states; -1 if it is not there. */

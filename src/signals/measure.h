@@ -13,11 +13,14 @@ typedef struct hb_reading {
     int32_t n_blocks;
     const float *lens; /* [n_blocks][n_lens], as in hb_tap */
     int32_t n_lens;
+    const float *attention; /* [n_layers][n_heads][HB_N_ATTENTION], as in hb_tap */
+    int32_t n_prompt;       /* length of the prompt; set if there is attention */
 } hb_reading;
 
 typedef struct hb_measuring {
-    size_t n_vocab, n_layers, n_embd;
+    size_t n_vocab, n_layers, n_embd, n_heads;
     const hb_reading *reading;
+    int32_t step;          /* number of tokens generated before this step */
     int32_t token;         /* the token chosen at this step */
     const float *previous; /* [n_embd], last block's state at the previous step; NULL at the first */
     double alpha;          /* weight of delta-h in PRI */
@@ -26,6 +29,7 @@ typedef struct hb_measuring {
     hb_distribution distribution;
     double impurity, surprise, delta_sigma, delta_h;
     float ranks[HB_RANKS];
+    float *lookback; /* [n_layers][n_heads]; room for hb_measured_lookback */
 } hb_measuring;
 
 /* Sums over the vocabulary. They are computed before any signal is measured, because that also checks
@@ -42,6 +46,17 @@ double hb_measured_delta_h(hb_measuring *m); /* 0 at the first step */
 
 /* -p ln p of the HB_RANKS most probable tokens, by descending p; 0 beyond the vocabulary. */
 const float *hb_measured_ranks(hb_measuring *m);
+
+/* A head's attention [HB_N_ATTENTION] at the position before the step's token. */
+static inline const float *hb_measured_attention(const hb_measuring *m, size_t layer, size_t head)
+{
+    return m->reading->attention + (layer * m->n_heads + head) * HB_N_ATTENTION;
+}
+
+/* The lookback ratio of every head [n_layers][n_heads]: the mean weight of a position of the prompt,
+ * divided by the sum of this and of the mean weight of a generated position (Chuang et al., Lookback
+ * Lens, 2024). 1 at the first step, where nothing is generated. */
+const float *hb_measured_lookback(hb_measuring *m);
 
 /* The state [n_embd] after a block; NULL if the reading does not have it. */
 const float *hb_measured_state(const hb_measuring *m, size_t block);

@@ -158,6 +158,7 @@ hb_status hb_signal_set_needs(const hb_signal_set *set, int32_t n_layers, hb_nee
         n.distribution = n.distribution || s->needs_distribution;
         n.previous = n.previous || s->needs_previous;
         n.lens = n.lens || s->needs_lens;
+        n.attention = n.attention || s->needs_attention;
     }
     *needs = n;
     return HB_OK;

@@ -8,6 +8,7 @@ typedef struct hb_needs {
     bool distribution; /* the sums over the vocabulary */
     bool previous;     /* the last block's state at the previous step */
     bool lens;         /* the logit lens of `blocks` */
+    bool attention;    /* what every head attends to */
     int32_t *blocks; /* [n_blocks], ascending, numbered from 0: blocks whose states or lens are read */
     int32_t n_blocks;
 } hb_needs;

@@ -146,14 +146,21 @@ static hb_status visit_row(hb_run *run, sqlite3_stmt *q, void *context, hb_error
     return hb_run_visited(run, v->visit(v->user, features), "the features of ", features->index, err);
 }
 
+/* Whether runs of this schema have the feature's column. */
+static bool has_column(const hb_run *run, unsigned feature)
+{
+    return feature < HB_FEATURE_ATTENTION ? run->schema >= HB_RUN_WITH_FEATURES
+                                          : run->schema >= HB_RUN_WITH_ATTENTION;
+}
+
 /* Selects the index and the features asked for; NULL instead of the others. */
 static bool write_query(const hb_run *run, unsigned which, hb_buffer *sql)
 {
     bool ok = hb_buffer_add_text(sql, "SELECT idx");
     for (unsigned f = 0; f < HB_N_FEATURES && ok; f++)
         ok = hb_buffer_add_text(sql, ",") &&
-             (which >> f & 1 ? hb_run_quote(sql, hb_feature_name((hb_feature)f))
-                             : hb_buffer_add_text(sql, "NULL"));
+             (which >> f & 1 && has_column(run, f) ? hb_run_quote(sql, hb_feature_name((hb_feature)f))
+                                                   : hb_buffer_add_text(sql, "NULL"));
     return ok && hb_buffer_add_text(sql, " FROM features") &&
            hb_buffer_add_text(sql, run->draw ? " WHERE idx IN temp.drawn" : "") &&
            hb_buffer_add_text(sql, " ORDER BY idx");
@@ -183,7 +190,7 @@ hb_status hb_run_feature_length(hb_run *run, hb_feature feature, size_t *length,
 {
     hb_buffer sql = {0};
     int64_t bytes = 0;
-    if (run->schema < HB_RUN_WITH_FEATURES) {
+    if (!has_column(run, feature)) {
         *length = 0;
         return HB_OK;
     }

@@ -25,6 +25,8 @@
 #define HB_RUN_WITH_GENERATIONS 13
 /* From this version on, a run has the table of features. */
 #define HB_RUN_WITH_FEATURES 14
+/* From this version on, it has the features of attention. */
+#define HB_RUN_WITH_ATTENTION 15
 
 struct hb_run {
     char *path;

@@ -8,6 +8,7 @@ from harness import LABELLED, MODEL, MODELS, USAGE, Case
 from server import Server
 
 FAST = ["--model", MODEL, "--max-tokens", 5]
+HEADS = 6  # of each block of the tiny model
 
 
 def vector(blob):
@@ -94,6 +95,17 @@ class Probe(Case):
         self.assertEqual(sizes, [(2 * (3 * 2 * 96 + 30),)] * 4)
         self.fails("score", *FAST, "--data", LABELLED, "-n", 4, "--run", "r.db", "--features", "topk", says="features is")
         self.fails("sweep", "--run", "r.db", "--score", "probe_middle", code=USAGE, says="no score 'probe_middle'")
+
+    def test_attention_is_kept(self):
+        _, err = self.run_hbar("score", *FAST, "--data", LABELLED, "-n", 4, "--run", "r.db", "--features", "attention")
+        self.assertIn(f"features attention: {2 * 3 * HEADS * 7} bytes for each sample", err)
+        for row in sqlite3.connect(self.dir / "r.db").execute("SELECT first, topk, attention, lookback FROM features"):
+            attention, lookback = map(vector, row[2:])
+            self.assertEqual((row[:2], len(attention), len(lookback)), ((None, None), 3 * HEADS * 6, 3 * HEADS))
+            for head, ratio in enumerate(lookback):
+                sink, context, generated, before, itself, entropy = attention[6 * head:6 * head + 6]
+                self.assertAlmostEqual(sink + context + generated, 1, delta=0.002)
+                self.assertTrue(0 <= ratio <= 1 and 0 <= before <= 1 and 0 < itself < 1 and entropy > 0)
 
     def test_beside_samples_and_questions(self):
         # Features are those of the answer alone, also if other parts of the sample end after it.

@@ -12,7 +12,6 @@ import json
 import sys
 
 import numpy as np
-from gguf import GGUFReader, dequantize
 
 # The last block of each such group has no window.
 PERIODS = {"phi3": None, "gemma2": 2, "gemma3": 6, "olmo2": 4, "exaone4": 4, "gpt-oss": 2}
@@ -37,12 +36,10 @@ def limited(gate, up):
 
 
 class Model:
-    def __init__(self, path):
-        file = GGUFReader(path)
-        self.fields = {name: field.contents() for name, field in file.fields.items()}
+    def __init__(self, fields, weights):
+        """Metadata and tensors in double precision, by name."""
+        self.fields, self.weights = fields, weights
         self.arch = self.fields["general.architecture"]
-        self.weights = {t.name: dequantize(t.data, t.tensor_type).astype(np.float64).reshape(t.shape[::-1])
-                        for t in file.tensors}
         self.n_layers, self.n_embd = self.metadata("block_count"), self.metadata("embedding_length")
         self.heads = self.metadata("attention.head_count")
         self.kv_heads = self.metadata("attention.head_count_kv", self.heads)
@@ -115,7 +112,8 @@ class Model:
         full = not flags[layer] if flags else period and layer % period == period - 1
         return None if full else self.metadata("attention.sliding_window") or None
 
-    def attention(self, x, layer):
+    def attention_rows(self, x, layer):
+        """What each position attends to, [heads][positions][positions], and the values."""
         b, n, window = f"blk.{layer}.", len(x), self.window(layer)
         sizes = np.cumsum([self.heads * self.head, self.kv_heads * self.head])
         if b + "attn_qkv.weight" in self.weights:
@@ -143,7 +141,11 @@ class Model:
             scores = np.concatenate([scores, np.broadcast_to(sinks, (*scores.shape[:2], 1))], axis=-1)
             v = np.concatenate([v, np.zeros((1, *v.shape[1:]))])
         weights = np.exp(scores - scores.max(-1, keepdims=True))
-        weights /= weights.sum(-1, keepdims=True)
+        return weights / weights.sum(-1, keepdims=True), v
+
+    def attention(self, x, layer):
+        b, n = f"blk.{layer}.", len(x)
+        weights, v = self.attention_rows(x, layer)
         return self.linear(np.einsum("hij,jhd->ihd", weights, v).reshape(n, -1), b + "attn_output")
 
     def gated(self, gate, up):
@@ -200,9 +202,16 @@ class Model:
         return cap * np.tanh(logits / cap) if cap else logits, np.stack(states, axis=1)
 
 
+def read_model(path):
+    from gguf import GGUFReader, dequantize  # of the peer
+    file = GGUFReader(path)
+    return Model({name: field.contents() for name, field in file.fields.items()},
+                 {t.name: dequantize(t.data, t.tensor_type).astype(np.float64).reshape(t.shape[::-1]) for t in file.tensors})
+
+
 def main():
     tokens, n, greedy = json.load(sys.stdin), int(sys.argv[2]), int(sys.argv[3])
-    model = Model(sys.argv[1])
+    model = read_model(sys.argv[1])
     for _ in range(greedy):
         tokens.append(int(model.run(tokens)[0][-1].argmax()))
     logits, states = model.run(tokens)

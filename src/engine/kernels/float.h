@@ -84,14 +84,45 @@ static float mask_scores(float *scores, int32_t from, int32_t to, float cap)
     return vf_greatest(max);
 }
 
+/* Scales a tap's sums down when the greatest score has grown by `growth`. `sum` is the sum of weights
+ * before. */
+static void shrink_tap(hb_attend_tap *tap, float shrink, float growth, float sum)
+{
+    tap->in_context *= shrink;
+    tap->in_generated *= shrink;
+    tap->moment = shrink > 0 ? shrink * (tap->moment - growth * sum) : 0;
+}
+
+/* Adds a page to a tap: its scores, which are -infinity where the query does not see a position, and
+ * their weights. Weights of scores below max - 87 are 0. */
+static void tap_page(hb_attend_tap *tap, const float *scores, const float *weights, float max)
+{
+    vf context = vf_all(0), generated = vf_all(0), moment = vf_all(0);
+    vi place;
+    for (int i = 0; i < HB_LANES; i++) place[i] = i;
+    for (int j = 0; j < HB_PAGE; j += HB_LANES, place += HB_LANES) {
+        vf weight = vf_load(weights + j);
+        moment += weight * vf_max(vf_all(-100), vf_load(scores + j) - max);
+        context += vf_select((place >= tap->context) & (place < tap->prompt), weight, vf_all(0));
+        generated += vf_select(place >= tap->prompt, weight, vf_all(0));
+    }
+    tap->moment += vf_sum(moment);
+    tap->in_context += vf_sum(context);
+    tap->in_generated += vf_sum(generated);
+    for (int i = 0; i < HB_N_MARKS; i++)
+        if (tap->marks[i] >= 0) tap->scores[i] = scores[tap->marks[i]];
+}
+
 /* One query's step of the running softmax. Scores become weights relative to the greatest score so far;
  * if that score has grown, the sums accumulated so far are scaled down. */
 static void soften(const hb_attend *job, int r, float *scores)
 {
     float max = mask_scores(scores, job->from[r], job->to[r], job->softcap);
-    float *acc = job->acc + (size_t)r * job->padded;
+    float *acc = job->acc + (size_t)r * job->padded, kept[HB_PAGE];
+    hb_attend_tap *tap = job->taps && job->taps[r].is_tapped ? &job->taps[r] : NULL;
     if (max > job->max[r]) {
         float shrink = job->max[r] == -INFINITY ? 0 : expf(job->max[r] - max);
+        if (tap) shrink_tap(tap, shrink, max - job->max[r], job->sum[r]);
         job->max[r] = max;
         job->sum[r] *= shrink;
         for (size_t i = 0; i < job->padded; i += HB_LANES) vf_store(acc + i, vf_load(acc + i) * shrink);
@@ -100,6 +131,7 @@ static void soften(const hb_attend *job, int r, float *scores)
         memset(scores, 0, HB_PAGE * sizeof *scores);
         return;
     }
+    if (tap) memcpy(kept, scores, sizeof kept);
     vf sum = vf_all(0);
     for (int j = 0; j < HB_PAGE; j += HB_LANES) {
         vf weight = vf_exp(vf_load(scores + j) - job->max[r]);
@@ -107,6 +139,7 @@ static void soften(const hb_attend *job, int r, float *scores)
         vf_store(scores + j, weight);
     }
     job->sum[r] += vf_sum(sum);
+    if (tap) tap_page(tap, kept, scores, job->max[r]);
 }
 
 static void attend(const hb_attend *job)

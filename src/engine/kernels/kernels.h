@@ -24,6 +24,19 @@ typedef void hb_to_f32(const void *blocks, float *out, size_t n);
 typedef void hb_tile(const void *w, size_t ldw, int rows, const float *x, size_t ldx, int tokens,
                      size_t n, float *y, size_t ldy);
 
+/* What is found about one query's attention, page by page, beside the attention itself. Sums are of
+ * weights relative to the greatest score so far, like hb_attend.sum. */
+enum { HB_MARK_SINK, HB_MARK_PREVIOUS, HB_MARK_SELF, HB_N_MARKS };
+typedef struct hb_attend_tap {
+    bool is_tapped;            /* false: nothing is found */
+    int32_t marks[HB_N_MARKS]; /* places of positions in this page; below 0: not in this page */
+    int32_t context, prompt;   /* the prompt's context is at the places context <= j < prompt; what was
+                                  generated comes after it */
+    float scores[HB_N_MARKS];  /* scores of the marked positions, initially -infinity */
+    float in_context, in_generated; /* sums of weights, initially 0 */
+    float moment;                   /* sum of weight * (score - max), initially 0 */
+} hb_attend_tap;
+
 /* Attention of the queries of one head over one page, with a softmax that runs over pages (Milakov and
  * Gimelshein, Online normalizer calculation for softmax, 2018; Dao et al., FlashAttention, 2022):
  * afterwards acc / sum is the attention over the pages seen. */
@@ -37,6 +50,7 @@ typedef struct hb_attend {
     float softcap;            /* scores become softcap * tanh(score / softcap); 0: no cap */
     float *max, *sum;         /* [n_queries], initially -infinity and 0 */
     float *acc;               /* [n_queries][padded], initially 0 */
+    hb_attend_tap *taps;      /* [n_queries]; NULL: no query is tapped */
 } hb_attend;
 
 /* Activations of n tokens as bytes: x is d * q in groups of 32. Scales and sums are stored twice, for

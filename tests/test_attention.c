@@ -1,0 +1,237 @@
+/* The tap's attention: what every head attends to. */
+#include "check.h"
+
+#include <math.h>
+#include "engine/session.h"
+
+enum { LENGTH = 200, N_PROMPT = 90, N_ROWS = 6 };
+
+/* Of a prompt, the end of one, and rows after it; windows hide the first position from the last ones.
+ */
+static const int32_t rows[N_ROWS] = {0, 1, 63, N_PROMPT - 1, N_PROMPT + 40, LENGTH - 1};
+static const int32_t prompts[N_ROWS] = {N_PROMPT, N_PROMPT, N_PROMPT, N_PROMPT, N_PROMPT, N_PROMPT};
+
+typedef struct fixture {
+    hb_model *model;
+    size_t layers, heads, row; /* values of a row */
+    int32_t tokens[LENGTH];
+} fixture;
+
+static fixture open_fixture(const char *name)
+{
+    fixture f = {0};
+    hb_error err;
+    assert_ok(hb_model_open(tiny_model(name), &f.model, &err));
+    const hb_model_info *m = hb_model_get_info(f.model);
+    f.layers = (size_t)m->n_layers;
+    f.heads = (size_t)m->n_heads;
+    f.row = f.layers * f.heads * HB_N_ATTENTION;
+    for (int i = 0; i < LENGTH; i++) f.tokens[i] = 3 + (i * 37 + i * i) % 500;
+    return f;
+}
+
+static hb_session *open_session(const fixture *f, bool exact)
+{
+    hb_session *s;
+    hb_error err;
+    const hb_session_options o = {
+        .n_ctx = 256, .n_threads = 2, .n_sequences = 4, .n_positions = 1024, .exact = exact};
+    assert_ok(hb_session_open(f->model, &o, &s, &err));
+    return s;
+}
+
+/* Evaluates the text at once in sequence 0. Returns the rows' attention. */
+static float *evaluate(const fixture *f, hb_session *s, float *logits)
+{
+    hb_error err;
+    float *out = calloc(N_ROWS * f->row + 1, sizeof *out);
+    hb_tap tap = hb_tap_defaults();
+    tap.rows = rows;
+    tap.n_rows = N_ROWS;
+    tap.logits = logits;
+    tap.attention = out;
+    tap.prompts = prompts;
+    out[N_ROWS * f->row] = 777;
+    hb_session_reset(s);
+    assert_ok(hb_eval(s, f->tokens, LENGTH, &tap, &err));
+    assert_true(out[N_ROWS * f->row] == 777);
+    return out;
+}
+
+/* ---- Against the definition ---------------------------------------------------------------------- */
+
+/* The attention row of one head of the last block, in double, from its queries and the cache's keys.
+ * Returns the first position that it sees. */
+static int32_t attention_row(const hb_native_session *s, int32_t head, int32_t position, double *a)
+{
+    const hb_native_model *m = s->model;
+    int32_t layer = m->base.info.n_layers - 1, window = m->layers[layer].window;
+    int32_t from = window && position >= window ? position - window + 1 : 0;
+    size_t dim = (size_t)m->head_dim;
+    const float *q = s->work.q + ((size_t)position * (size_t)m->base.info.n_heads + (size_t)head) * dim;
+    double sum = 0;
+    for (int32_t p = from; p <= position; p++) {
+        const float *keys = hb_kv_keys(&s->cache, s->cache.sequences[0].pages[p / HB_PAGE], layer,
+                                       head / s->batch.group);
+        double score = 0;
+        for (size_t i = 0; i < dim; i++)
+            score += (double)(q[i] * m->attention_scale) * keys[i * HB_PAGE + (size_t)p % HB_PAGE];
+        if (m->attention_cap > 0) score = m->attention_cap * tanh(score / m->attention_cap);
+        sum += a[p] = exp(score);
+    }
+    for (int32_t p = from; p <= position; p++) a[p] /= sum;
+    return from;
+}
+
+static void check_row(const float *found, const double *a, int32_t from, int32_t position)
+{
+    double expected[HB_N_ATTENTION] = {0};
+    for (int32_t p = from; p <= position; p++) {
+        if (p == 0) expected[HB_ATTENTION_SINK] = a[p];
+        else expected[p < N_PROMPT ? HB_ATTENTION_CONTEXT : HB_ATTENTION_GENERATED] += a[p];
+        if (p == position - 1) expected[HB_ATTENTION_PREVIOUS] = a[p];
+        if (p == position) expected[HB_ATTENTION_SELF] = a[p];
+        expected[HB_ATTENTION_ENTROPY] -= a[p] > 0 ? a[p] * log(a[p]) : 0;
+    }
+    for (int i = 0; i < HB_N_ATTENTION; i++) assert_near(found[i], expected[i], 2e-5);
+}
+
+/* Grouped heads, softcaps, and windows in the last block or in all of them; several batches of queries
+ * and several pages. */
+static void test_definition(void **state)
+{
+    static const char *const models[] = {"f32", "q4_0", "gemma2", "gemma3", "phi3-window", "qwen3"};
+    (void)state;
+    for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
+        fixture f = open_fixture(models[i]);
+        for (int exact = 0; exact < 2; exact++) {
+            hb_session *s = open_session(&f, exact);
+            const hb_native_session *native = (const hb_native_session *)(const void *)s;
+            float *found = evaluate(&f, s, NULL);
+            double a[LENGTH];
+            for (size_t r = 0; r < N_ROWS; r++)
+                for (size_t h = 0; h < f.heads; h++) {
+                    int32_t from = attention_row(native, (int32_t)h, rows[r], a);
+                    size_t at = r * f.row + ((f.layers - 1) * f.heads + h) * HB_N_ATTENTION;
+                    check_row(found + at, a, from, rows[r]);
+                }
+            free(found);
+            hb_session_close(s);
+        }
+        hb_model_close(f.model);
+    }
+}
+
+/* In each block, the parts of a row sum to 1, and a window hides the first position from later rows. */
+static void test_windows(void **state)
+{
+    (void)state;
+    fixture f = open_fixture("gemma3");
+    hb_session *s = open_session(&f, false);
+    const hb_native_model *m = hb_native(f.model);
+    float *found = evaluate(&f, s, NULL);
+    size_t hidden = 0;
+    for (size_t r = 0; r < N_ROWS; r++)
+        for (size_t l = 0; l < f.layers; l++)
+            for (size_t h = 0; h < f.heads; h++) {
+                const float *a = found + r * f.row + (l * f.heads + h) * HB_N_ATTENTION;
+                bool sees = !m->layers[l].window || rows[r] < m->layers[l].window;
+                hidden += !sees;
+                assert_near(a[HB_ATTENTION_SINK] + a[HB_ATTENTION_CONTEXT] + a[HB_ATTENTION_GENERATED],
+                            1, 1e-5);
+                assert_true((a[HB_ATTENTION_SINK] > 0) == sees);
+            }
+    assert_true(hidden > 0 && hidden < N_ROWS * f.layers * f.heads);
+    free(found);
+    hb_session_close(s);
+    hb_model_close(f.model);
+}
+
+/* ---- The same however it is evaluated ------------------------------------------------------------ */
+
+/* Attention is the same with a tap and without, and the other outputs do not change. */
+static void test_nothing_else_changes(void **state)
+{
+    (void)state;
+    fixture f = open_fixture("q4_0");
+    hb_session *s = open_session(&f, false);
+    size_t n = N_ROWS * (size_t)hb_model_get_info(f.model)->n_vocab;
+    float *with = calloc(n, sizeof *with), *without = calloc(n, sizeof *without);
+    hb_error err;
+    hb_tap tap = {.rows = rows, .n_rows = N_ROWS, .logits = without};
+    free(evaluate(&f, s, with));
+    hb_session_reset(s);
+    assert_ok(hb_eval(s, f.tokens, LENGTH, &tap, &err));
+    assert_memory_equal(with, without, n * sizeof *with);
+    free(with);
+    free(without);
+    hb_session_close(s);
+    hb_model_close(f.model);
+}
+
+/* Two sequences forked from a third one in the middle of a page, with the tokens of both mixed one by
+ * one; another prompt length for each. With the portable kernels results are bit-identical. */
+static void test_forked_and_mixed(void **state)
+{
+    enum { FORK = 70, REST = LENGTH - FORK };
+    (void)state;
+    setenv("HBAR_KERNELS", "portable", 1);
+    fixture f = open_fixture("gemma3");
+    hb_session *s = open_session(&f, false);
+    hb_error err;
+    int32_t tokens[2 * REST], sequences[2 * REST], last[2] = {2 * REST - 2, 2 * REST - 1};
+    const int32_t lengths[2] = {N_PROMPT, FORK};
+    float *expected = evaluate(&f, s, NULL), *found = calloc(2 * f.row, sizeof *found);
+    hb_tap tap = {.rows = last, .n_rows = 2, .attention = found, .prompts = lengths};
+    hb_sequence_drop(s, 0);
+    for (int i = 0; i < FORK; i++) sequences[i] = 3;
+    assert_ok(hb_eval_sequences(s, f.tokens, sequences, FORK, NULL, &err));
+    assert_ok(hb_sequence_fork(s, 3, FORK, 0, &err));
+    assert_ok(hb_sequence_fork(s, 3, FORK, 2, &err));
+    for (int i = 0; i < 2 * REST; i++) {
+        tokens[i] = f.tokens[FORK + i / 2];
+        sequences[i] = i % 2 ? 2 : 0;
+    }
+    assert_ok(hb_eval_sequences(s, tokens, sequences, 2 * REST, &tap, &err));
+    const float *alone = expected + (N_ROWS - 1) * f.row;
+    assert_memory_equal(found, alone, f.row * sizeof *found);
+    for (size_t i = 0; i < f.row; i += HB_N_ATTENTION) {
+        const float *a = found + f.row + i;
+        assert_true(a[HB_ATTENTION_SINK] == alone[i + HB_ATTENTION_SINK] &&
+                    a[HB_ATTENTION_ENTROPY] == alone[i + HB_ATTENTION_ENTROPY]);
+        assert_true(a[HB_ATTENTION_GENERATED] >= alone[i + HB_ATTENTION_GENERATED]);
+        assert_near(a[HB_ATTENTION_CONTEXT] + a[HB_ATTENTION_GENERATED],
+                    alone[i + HB_ATTENTION_CONTEXT] + alone[i + HB_ATTENTION_GENERATED], 1e-6);
+    }
+    free(expected);
+    free(found);
+    hb_session_close(s);
+    hb_model_close(f.model);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    fixture f = open_fixture("f32");
+    hb_session *s = open_session(&f, false);
+    hb_error err;
+    const int32_t none[N_ROWS] = {1, 1, 0, 1, 1, 1};
+    float *out = calloc(N_ROWS * f.row, sizeof *out);
+    hb_tap tap = {.rows = rows, .n_rows = N_ROWS, .attention = out};
+    assert_fails(hb_eval(s, f.tokens, LENGTH, &tap, &err), HB_ERR_ARGUMENT, "lengths of the prompts");
+    tap.prompts = none;
+    assert_fails(hb_eval(s, f.tokens, LENGTH, &tap, &err), HB_ERR_ARGUMENT, "row 63 has 0 tokens");
+    free(out);
+    hb_session_close(s);
+    hb_model_close(f.model);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_definition),           cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_nothing_else_changes), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_forked_and_mixed), /* sets the kernels */
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
