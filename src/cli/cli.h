@@ -431,15 +431,15 @@ int cli_samples_check_measure(const cli_command *command, const cli_samples *sam
 /* Pass 1 (pass1.c). */
 typedef struct cli_pass1 {
     const char *model_path, *run_path, *output_dir, *name, *signal_list;
-    const char *feature_list;   /* features to keep, besides those that the command requires */
-    const char *needs_hidden;   /* states that the command requires, as in feature_list; NULL: none */
-    bool needs_topk;            /* whether it requires topk */
-    char *features;             /* as in hb_run_settings */
-    const char *demo_data;      /* the demo file used when no data are given */
-    hb_signal_set *signals;     /* named by signal_list */
-    hb_signal_set *needed;      /* signals that the command requires; NULL: none */
-    bool needs_p_yes;           /* whether it requires P(Yes), which only judgements have */
-    const char *needed_measure; /* a measure that it requires; NULL: none */
+    const char *feature_list; /* features to keep, besides those that the command requires */
+    const char *needs_hidden; /* states that the command requires, as in feature_list; NULL: none */
+    bool needs_topk, needs_attention; /* whether it requires these features */
+    char *features;                   /* as in hb_run_settings */
+    const char *demo_data;            /* the demo file used when no data are given */
+    hb_signal_set *signals;           /* named by signal_list */
+    hb_signal_set *needed;            /* signals that the command requires; NULL: none */
+    bool needs_p_yes;                 /* whether it requires P(Yes), which only judgements have */
+    const char *needed_measure;       /* a measure that it requires; NULL: none */
     cli_samples samples;
     uint64_t n_samples, seed, kv_mem;
     int32_t max_tokens, n_sequences;
@@ -471,6 +471,9 @@ typedef struct cli_pass1 {
 } cli_pass1;
 
 void cli_pass1_add(cli_options *options, cli_pass1 *pass); /* sets the defaults in *pass */
+/* Makes pass 1 keep features that the command requires, as hb_probe_kind_features or feature_list have
+ * them. */
+void cli_pass1_need(cli_pass1 *pass, const char *features);
 /* Runs pass 1. The run stays open in `pass` until cli_pass1_close, whatever this returns. */
 int cli_pass1_run(const cli_command *command, cli_pass1 *pass);
 void cli_pass1_close(cli_pass1 *pass);

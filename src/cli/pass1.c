@@ -207,6 +207,13 @@ static uint64_t cache_limit(const cli_pass1 *p)
     return half < useful ? half : useful;
 }
 
+void cli_pass1_need(cli_pass1 *p, const char *features)
+{
+    if (strcmp(features, "topk") == 0) p->needs_topk = true;
+    else if (strcmp(features, "attention") == 0) p->needs_attention = true;
+    else p->needs_hidden = features;
+}
+
 /* Completes the list of features with those that the command requires. */
 static int find_features(const cli_command *command, cli_pass1 *p)
 {
@@ -219,6 +226,8 @@ static int find_features(const cli_command *command, cli_pass1 *p)
              hb_buffer_add_text(&list, p->needs_hidden);
     if (p->needs_topk && !strstr(given, "topk"))
         ok = ok && hb_buffer_add_text(&list, list.length ? ",topk" : "topk");
+    if (p->needs_attention && !strstr(given, "attention"))
+        ok = ok && hb_buffer_add_text(&list, list.length ? ",attention" : "attention");
     hb_status status =
         ok ? hb_features_parse(list.data, hb_model_get_info(p->model), &p->features, &err)
            : hb_fail_memory(&err);

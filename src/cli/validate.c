@@ -306,8 +306,11 @@ static bool need_features(validating *v)
         if (read) ok = hb_buffer_add_text(&v->hidden, number);
     }
     v->pass1.needs_hidden = v->hidden.data;
-    for (size_t i = 0; i < p->n_probes; i++)
-        if (hb_probe_block(p->probes[i]) < 0) v->pass1.needs_topk = true;
+    const char *kind;
+    for (size_t k = 0; (kind = hb_probe_kind_name(k)) != NULL; k++)
+        for (size_t i = 0; i < p->n_probes; i++)
+            if (hb_probe_block(p->probes[i]) < 0 && strcmp(hb_probe_name(p->probes[i]), kind) == 0)
+                cli_pass1_need(&v->pass1, hb_probe_kind_features(k));
     return ok;
 }
 

@@ -79,6 +79,12 @@ static bool find_score(const hb_watch *w, const char *name, hb_score_id *id)
     return hb_score_find(name, id);
 }
 
+/* The number of heads in all blocks. */
+static size_t heads_of(const hb_watch *w)
+{
+    return (size_t)w->model->info.n_layers * (size_t)w->model->info.n_heads;
+}
+
 /* Checks that the probes among the signals fit the model. */
 static hb_status check_probes(const hb_watch *w, hb_error *err)
 {
@@ -92,6 +98,10 @@ static hb_status check_probes(const hb_watch *w, hb_error *err)
                 "the probe '%s' reads %zu numbers after block %d; the model has %d blocks of "
                 "%d",
                 signal->name, p->n, p->block + 1, m->n_layers, m->n_embd);
+        if (p && p->kind->feature == HB_FEATURE_LOOKBACK && p->n != heads_of(w))
+            return hb_fail(err, HB_ERR_MISMATCH,
+                           "the probe '%s' reads %zu heads; the model has %zu in its %d blocks",
+                           signal->name, p->n, heads_of(w), m->n_layers);
     }
     return HB_OK;
 }
@@ -141,6 +151,14 @@ static void find_places(hb_watch *w)
     }
 }
 
+/* Reserves room for the ratios of a step, if attention is needed. */
+static hb_status reserve_heads(hb_watch *w, hb_error *err)
+{
+    if (!w->needs.attention || w->lookback) return HB_OK;
+    w->lookback = calloc(heads_of(w), sizeof *w->lookback);
+    return w->lookback ? HB_OK : hb_fail_memory(err);
+}
+
 static hb_status reserve(hb_watch *w, hb_error *err)
 {
     size_t n_joint = w->monitor.joint ? w->monitor.joint->n_features : 0;
@@ -154,13 +172,15 @@ static hb_status reserve(hb_watch *w, hb_error *err)
     for (size_t i = 0; i < w->n; i++) { /* align each state for any type */
         const size_t align = _Alignof(max_align_t);
         w->state_at[i] = w->state_bytes;
-        w->state_bytes += (hb_signal_set_at(w->signals, i)->state_bytes + align - 1) / align * align;
+        const hb_signal *signal = hb_signal_set_at(w->signals, i);
+        size_t bytes = signal->state_bytes + heads_of(w) * signal->head_bytes;
+        w->state_bytes += (bytes + align - 1) / align * align;
     }
     w->state = calloc(w->state_bytes + 1, 1);
     w->next = calloc(w->state_bytes + 1, 1);
     if (w->needs.previous) w->previous = calloc((size_t)w->model->info.n_embd, sizeof *w->previous);
     if (!w->state || !w->next || (w->needs.previous && !w->previous)) return hb_fail_memory(err);
-    return HB_OK;
+    return reserve_heads(w, err);
 }
 
 hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_watch **watch,
@@ -203,15 +223,6 @@ static hb_status need_blocks(hb_watch *w, const hb_feature_plan *plan, hb_error 
     n->distribution = n->distribution || plan->topk;
     n->attention = n->attention || plan->attention;
     return HB_OK;
-}
-
-/* Reserves room for the ratios of a step, if attention is needed. */
-static hb_status reserve_heads(hb_watch *w, hb_error *err)
-{
-    const hb_model_info *m = &w->model->info;
-    if (!w->needs.attention || w->lookback) return HB_OK;
-    w->lookback = calloc((size_t)m->n_layers * (size_t)m->n_heads, sizeof *w->lookback);
-    return w->lookback ? HB_OK : hb_fail_memory(err);
 }
 
 hb_status hb_watch_keep(hb_watch *w, const hb_feature_plan *plan, hb_error *err)
@@ -277,9 +288,7 @@ hb_reading hb_watch_reading(const hb_watch *w, const hb_tap *tap, int32_t row)
     if (tap->states) reading.states = tap->states + r * blocks * (size_t)w->model->info.n_embd;
     if (tap->lens) reading.lens = tap->lens + r * blocks * k;
     if (tap->attention) {
-        const hb_model_info *m = &w->model->info;
-        size_t heads = (size_t)m->n_layers * (size_t)m->n_heads;
-        reading.attention = tap->attention + r * heads * HB_N_ATTENTION;
+        reading.attention = tap->attention + r * heads_of(w) * HB_N_ATTENTION;
         reading.n_prompt = tap->prompts[r];
     }
     return reading;

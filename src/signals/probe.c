@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "signals/features.h"
 
 double hb_probe_log_odds(const hb_probe *p, const float *x)
 {
@@ -58,6 +59,14 @@ static double measure_ranks(const hb_signal *signal, hb_measuring *m, void *stat
     return hb_probe_log_odds(signal->parameters, x);
 }
 
+/* ---- Lookback ratios ----------------------------------------------------------------------------- */
+
+static double measure_lookback(const hb_signal *signal, hb_measuring *m, void *state)
+{
+    (void)state;
+    return hb_probe_log_odds(signal->parameters, hb_measured_lookback(m));
+}
+
 /* ---- The kinds ----------------------------------------------------------------------------------- */
 
 #define OF_STATE(usual_)                                                                               \
@@ -83,6 +92,15 @@ static const hb_probe_kind kinds[] = {
       .needs_distribution = true,
       .state_bytes = sizeof(ranks_so_far),
       .measure = measure_ranks}},
+    {"lookback",
+     "lookback ratios of the heads",
+     HB_FEATURE_LOOKBACK,
+     false,
+     {.unit = "log-odds",
+      .risky = HB_DIRECTION_HIGH,
+      .usual = HB_AGGREGATION_MEAN,
+      .needs_attention = true,
+      .measure = measure_lookback}},
 };
 
 const hb_probe_kind *hb_probe_kind_at(size_t i)
@@ -107,7 +125,7 @@ const char *hb_probe_kind_name(size_t i)
 const char *hb_probe_kind_features(size_t i)
 {
     const hb_probe_kind *kind = hb_probe_kind_at(i);
-    return !kind ? NULL : kind->feature == HB_FEATURE_TOPK ? "topk" : "hidden";
+    return kind ? hb_feature_item(kind->feature) : NULL;
 }
 
 /* ---- One probe ----------------------------------------------------------------------------------- */

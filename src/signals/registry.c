@@ -1,7 +1,7 @@
 /* The built-in signals: what each is called, what it needs, and the function that measures it. */
 #include <math.h>
 #include <string.h>
-#include "signals/signal.h"
+#include "signals/attention.h"
 
 /* ---- What signals read --------------------------------------------------------------------------- */
 
@@ -255,6 +255,35 @@ static const hb_signal signals[] = {
      .needs_lens = true,
      .reads_state = every_block,
      .measure = lens_depth},
+    {.name = "attention_entropy",
+     .about = "of the heads' attention",
+     .unit = "nats",
+     .risky = HB_DIRECTION_AUTO,
+     .needs_attention = true,
+     .measure = hb_measure_attention_entropy},
+    {.name = "attention_sink",
+     .about = "the heads' attention to the first position",
+     .unit = "",
+     .risky = HB_DIRECTION_AUTO,
+     .needs_attention = true,
+     .measure = hb_measure_attention_sink},
+    {.name = "attention_self",
+     .about = "logarithm of the heads' attention to the position itself",
+     .unit = "nats",
+     .risky = HB_DIRECTION_AUTO,
+     .usual = HB_AGGREGATION_MEAN,
+     .needs_attention = true,
+     .measure = hb_measure_attention_self},
+    {.name = "rauq",
+     .about = "recurrent uncertainty of the tokens so far, by attention",
+     .unit = "nats",
+     .risky = HB_DIRECTION_HIGH,
+     .usual = HB_AGGREGATION_LAST,
+     .needs_distribution = true,
+     .needs_attention = true,
+     .state_bytes = HB_RAUQ_BYTES,
+     .head_bytes = HB_RAUQ_HEAD_BYTES,
+     .measure = hb_measure_rauq},
 };
 #define N_SIGNALS (sizeof signals / sizeof *signals)
 

@@ -12,6 +12,7 @@ struct hb_signal {
     /* Whether the signal reads a block's state or its row of the lens. NULL: it reads no block. */
     bool (*reads_state)(const hb_signal *signal, int32_t block, int32_t n_layers);
     size_t state_bytes; /* kept for each sequence, zero at its start */
+    size_t head_bytes;  /* the same, for each head of each block, after state_bytes */
     double (*measure)(const hb_signal *signal, hb_measuring *measuring, void *state);
     const void *parameters; /* parameters of the instance, for its functions */
 };

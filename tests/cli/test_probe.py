@@ -62,8 +62,8 @@ class Probe(Case):
                    says="trained on another model")
 
     def test_all_and_joint(self):
-        result = self.calibrate("--features", "hidden,topk", "--joint", "--score", "all", "--run", "r.db")
-        self.assertEqual(set(result["probes"]), {"probe", "probe_first", "probe_last", "wepr"})
+        result = self.calibrate("--features", "hidden,topk,attention", "--joint", "--score", "all", "--run", "r.db")
+        self.assertEqual(set(result["probes"]), {"probe", "probe_first", "probe_last", "wepr", "lookback"})
         names = [f["score"] for f in result["joint"]["features"]]
         self.assertTrue({"probe", "wepr", "entropy:top5"} <= set(names))
         judged = self.run_json("validate", "--params", result["parameters"], "--run", "r.db", "--draws", 0)
@@ -71,13 +71,57 @@ class Probe(Case):
         made = self.run_json("generate", *FAST, "--params", result["parameters"], "--cutoff", 2, "Is 1 plus 1 equal to 2?")
         values = made["trajectory"][-1]
         self.assertEqual(made["monitor"]["watched"], "joint")
-        self.assertTrue({"probe", "probe_first", "probe_last", "wepr"} <= set(values))
+        self.assertTrue({"probe", "probe_first", "probe_last", "wepr", "lookback"} <= set(values))
         ranked = self.run_json("sweep", "--run", "r.db", "--score", "all", "--draws", 0)
         self.assertIn("wepr", [r["name"] for r in ranked["ranking"]])
 
+    def test_lookback(self):
+        result = self.calibrate("--score", "lookback", "--run", "r.db")
+        probe = result["probes"]["lookback"]
+        weights = [w for (w,) in struct.iter_unpack("<f", base64.b64decode(probe["weights"]))]
+        self.assertEqual((len(weights), "block" in probe), (3 * HEADS, False))
+        # validate keeps what the probe needs, and judges the answers by the same numbers.
+        again = self.run_json("validate", "--params", result["parameters"], *FAST[:2], "--data", LABELLED, "--run", "v.db",
+                              "--draws", 0)
+        judged = self.run_json("validate", "--params", result["parameters"], "--run", "r.db", "--draws", 0)
+        self.assertAlmostEqual(again["scores"]["lookback"]["auroc"], judged["scores"]["lookback"]["auroc"], places=6)
+        kept = sqlite3.connect(self.dir / "v.db").execute("SELECT value FROM settings WHERE key = 'features'").fetchone()[0]
+        self.assertEqual(kept, "attention")
+        made = self.run_json("generate", *FAST, "--params", result["parameters"], "--cutoff", 2, "Is 3 plus 3 equal to 6?")
+        steps = [s["lookback"] for s in made["trajectory"]]
+        self.assertAlmostEqual(made["answer"]["value"], sum(steps) / len(steps), places=9)
+        # A run without these features has no such score, and a run of the schema before cannot have them.
+        self.run_hbar("score", *FAST, "--data", LABELLED, "-n", 20, "--run", "plain.db", "--features", "topk")
+        for change in (), ("ALTER TABLE features DROP COLUMN attention", "ALTER TABLE features DROP COLUMN lookback",
+                           "PRAGMA user_version = 14"):
+            db = sqlite3.connect(self.dir / "plain.db")
+            for statement in change:
+                db.execute(statement)
+            db.commit()
+            db.close()
+            ranked = self.run_json("sweep", "--run", "plain.db", "--score", "all", "--draws", 0)
+            names = {r["name"] for r in ranked["ranking"]}
+            self.assertTrue("wepr" in names and "lookback" not in names)
+            self.fails("sweep", "--run", "plain.db", "--score", "lookback", code=USAGE, says="score it with --features")
+
+    def test_attention_signals(self):
+        names = {"attention_entropy", "attention_sink", "attention_self", "rauq"}
+        result = self.calibrate("--score", "all", "--run", "r.db")
+        self.assertTrue(names <= {r["name"] for r in result["ranking"]})
+        for name in sorted(names):
+            result = self.run_json("sweep", "--run", "r.db", "--score", name, "--draws", 0, "-o", self.dir)
+            judged = self.run_json("validate", "--params", result["parameters"], "--run", "r.db", "--draws", 0)
+            self.assertAlmostEqual(judged["scores"][name]["auroc"], result["auroc"])
+            made = self.run_json("generate", *FAST, "--params", result["parameters"], "--cutoff", 2,
+                                 "Is 3 plus 3 equal to 6?")
+            self.assertEqual(made["monitor"]["watched"], name)
+            self.assertTrue(all(isinstance(s[name], float) for s in made["trajectory"]))
+        joint = self.run_json("sweep", "--run", "r.db", "--joint", "--score", ",".join(sorted(names)), "--draws", 0)
+        self.assertTrue({"rauq", "attention_self"} <= {f["score"] for f in joint["joint"]["features"]})
+
     def test_server(self):
         prompt = "Is 3 plus 3 equal to 6?"
-        for options in (["--score", "probe"], ["--features", "hidden,topk", "--joint", "--score", "all"]):
+        for options in (["--score", "probe"], ["--features", "hidden,topk,attention", "--joint", "--score", "all"]):
             result = self.calibrate(*options, "--run", f"{options[-1]}.db")
             made = self.run_json("generate", *FAST, "--params", result["parameters"], "--cutoff", 2, prompt)
             with Server("--model", MODEL, "--params", result["parameters"], "--cutoff", 2) as server:

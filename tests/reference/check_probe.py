@@ -21,7 +21,7 @@ except ModuleNotFoundError as missing:
     print("skipped:", missing)
     sys.exit(77)
 
-COLUMN = {"probe": "mean", "probe_first": "first", "probe_last": "last", "wepr": "topk"}
+COLUMN = {"probe": "mean", "probe_first": "first", "probe_last": "last", "wepr": "topk", "lookback": "lookback"}
 
 
 def logistic(x, y, c):
@@ -52,7 +52,7 @@ def check(hbar, model, folder, name):
     data, run = folder / "data.jsonl", folder / "run.db"
     data.write_text("".join(json.dumps({"id": f"{i}-{k}", "prompt": f"Is {i} plus {i} equal to {2 * i + k}?", "label": k}) + "\n"
                             for i in range(40) for k in (0, 1)))
-    call = [hbar, "calibrate", "--model", model, "--data", data, "-n", "0", "--max-tokens", "5", "--features", "hidden,topk",
+    call = [hbar, "calibrate", "--model", model, "--data", data, "-n", "0", "--max-tokens", "5", "--features", "hidden,topk,attention",
             "--score", name, "--draws", "0", "--run", run, "-o", folder, "--quiet", "--json"]
     result = json.loads(subprocess.run(list(map(str, call)), check=True, stdout=subprocess.PIPE).stdout)
     probe = result["probes"][name]

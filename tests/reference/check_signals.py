@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks all signals and aggregations of a monitored generation, independently of hbar. Computes them in double
-precision with NumPy and SciPy from the weights of the output head and from the logits and block states that
-hbar_dump prints for the same tokens.
+precision with NumPy and SciPy from the weights of the output head and from the logits, block states and attention that
+hbar_dump prints for the same tokens (check_attention.py checks the attention).
 
     check_signals.py HBAR HBAR_DUMP MODEL     MODEL must have F32 tensors
 
@@ -25,7 +25,8 @@ except ModuleNotFoundError as missing:
 from model_file import read_model  # noqa: E402
 
 PROMPT, STEPS, LENS, ALPHA = "Hello world, once upon a time", 16, 32, 0.1
-USUAL = {"perplexity": ["last"], "sequence_logprob": ["last"]}  # others: both tails
+USUAL = {"perplexity": ["last"], "sequence_logprob": ["last"], "rauq": ["last"], "attention_self": ["mean"]}
+SINK, PREVIOUS, SELF, ENTROPY = 0, 3, 4, 5  # of a head's attention
 
 
 def of_distribution(logits):
@@ -57,9 +58,32 @@ def of_lens(logits, h, head, norm, eps):
     return {"lens_jsd": jensenshannon(softmax(lens[-1]), softmax(lens[middle])) ** 2, "lens_depth": depth}
 
 
+def of_attention(heads):
+    """Means over [layers][heads]."""
+    return {"attention_entropy": heads[..., ENTROPY].mean(), "attention_sink": heads[..., SINK].mean(),
+            "attention_self": np.log(heads[..., SELF]).mean()}
+
+
+def rauq(p, weights, alpha=0.2):
+    """Algorithm 1 of the paper. p [n] are the tokens' probabilities; weights [n][layers][heads] are those with which each
+    token attends to the token before it. The last token's are not known; those of the one before stand for them, and do not
+    count when a head is chosen."""
+    n_layers = weights.shape[1]
+    uncertainties = []
+    for layer in range(n_layers // 3, min(-(-2 * n_layers // 3) + 1, n_layers)):
+        a = weights[:, layer]
+        # For two tokens, the head is chosen by the first one's attention to the prompt.
+        known = a[1:-1] if len(p) > 2 else a[:1]
+        head, c = known.mean(0).argmax(), [p[0]]
+        for i in range(1, len(p)):
+            c.append(alpha * p[i] + (1 - alpha) * a[i, head] * c[-1])
+        uncertainties.append(-np.mean(np.log(c)))
+    return max(uncertainties)
+
+
 def expected_steps(steps, pairs, tensors):
     head, norm = tensors["output.weight"], tensors["output_norm.weight"]
-    eps, before, surprises = pairs["llama.attention.layer_norm_rms_epsilon"], None, []
+    eps, before, surprises, attended = pairs["llama.attention.layer_norm_rms_epsilon"], None, [], []
     for step in steps:
         logits, h = np.float64(step["logits"]), np.float64(step["blocks"])
         s = {**of_distribution(logits), **of_states(h, before), **of_lens(logits, h, head, norm, eps)}
@@ -67,6 +91,10 @@ def expected_steps(steps, pairs, tensors):
         s["surprise"] = -log_softmax(logits)[step["token"]]
         s["pri"] = s["surprise"] * (1 + ALPHA * s["delta_h"])
         surprises.append(s["surprise"])
+        heads = np.float64(step["attention"])
+        s |= of_attention(heads)
+        attended.append(heads[..., PREVIOUS])  # of the token before this step's
+        s["rauq"] = rauq(np.exp(-np.array(surprises)), np.array([*attended[1:], attended[-1]]))
         s["perplexity"], s["sequence_logprob"] = np.exp(np.mean(surprises)), -np.sum(surprises)
         before = h
         yield s
@@ -87,14 +115,14 @@ def main():
     trajectory = watched["trajectory"]
     assert [s["token"] for s in trajectory] == [s["token"] for s in steps][:len(trajectory)], "other tokens"
     expected = list(expected_steps(steps[:len(trajectory)], *read_model(model)))
-    assert len(expected) >= 8 and len(expected[0]) == 19
+    assert len(expected) >= 8 and len(expected[0]) == 23
     failed = 0
     for name in sorted(expected[0]):
         wanted = [e[name] for e in expected]
         worst = max(abs(t[name] - w) / max(1, abs(w)) for t, w in zip(trajectory, wanted))
         score = 0
         for how in USUAL.get(name, ["top5", "bottom5"]):
-            known, value = watched["scores"][name if how == "last" else f"{name}:{how}"], aggregate(wanted, how)
+            known, value = watched["scores"][name if name in USUAL else f"{name}:{how}"], aggregate(wanted, how)
             score = max(score, abs(known - value) / max(1, abs(value)))
         ok = worst < 2e-5 and score < 2e-5
         failed += not ok
