@@ -716,6 +716,10 @@ typedef struct hb_halt {
     double tau;
 } hb_halt;
 
+/* Whether the halt stops every answer at its first step, whatever the values are: a cusum is never
+ * below 0. */
+HB_API bool hb_halt_stops_all(const hb_halt *halt);
+
 /* Computes the statistic at each step from the values [n]. `statistics` is [n] and may be `values`.
  * HB_ERR_ARGUMENT for a bad rule and for HB_HALT_NONE; HB_ERR_MEMORY. */
 HB_API hb_status hb_halt_statistics(const hb_halt_rule *rule, const double *values, size_t n,
@@ -2283,11 +2287,13 @@ HB_API void hb_params_free(hb_params *params);
 /* Finds the parameters of a model in a folder: the files NAME.json whose model has the same SHA-256 and
  * whose score hbar measures. Of several it takes those with this chat format and this system message
  * (as hb_params_same_chat), then the newest by their time of creation, then the last by name. Files
- * that cannot be loaded are passed over. *path is NULL if there are none or there is no such folder;
- * release it with free(). Reads the whole model file if parameters have its name and size. HB_ERR_IO
- * when the folder or the model cannot be read. */
+ * that cannot be loaded are passed over, and `skipped`, which may be NULL, is called for each of them
+ * with the error. *path is NULL if there are none or there is no such folder; release it with free().
+ * Reads the whole model file if parameters have its name and size. HB_ERR_IO when the folder or the
+ * model cannot be read. */
 HB_API hb_status hb_params_find(const char *dir, const hb_model *model, const char *chat,
-                                const char *system, char **path, hb_error *err);
+                                const char *system, void (*skipped)(void *user, const hb_error *why),
+                                void *user, char **path, hb_error *err);
 
 /* Whether the parameters were calibrated on this model. Compares name, architecture and file size. */
 HB_API bool hb_params_same_model(const hb_params *params, const hb_model_info *model);

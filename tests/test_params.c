@@ -727,6 +727,34 @@ static void test_halt_round_trip(void **state)
     hb_calibration_result_free(&r);
 }
 
+/* A cusum is never below 0, so a threshold of 0 stops every answer. The report says so. */
+static void test_useless_halt(void **state)
+{
+    static const struct {
+        hb_halt_kind kind;
+        double tau;
+        bool useless;
+    } cases[] = {{HB_HALT_CUSUM, 0, true},
+                 {HB_HALT_CUSUM, -1, true},
+                 {HB_HALT_CUSUM, 0.1, false},
+                 {HB_HALT_TOKEN, 0, false}};
+    hb_calibration_result r = calibrate(NULL);
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hb_error err;
+        char *text;
+        r.halt = (hb_halt_calibration){
+            .halt = {{.kind = cases[i].kind, .mean = {1, 2}, .sd = 1}, HB_DIRECTION_HIGH, cases[i].tau},
+            .guarantee = {HB_GUARANTEE_HALTS, 0.9, 0.1, 0.05, 300, 7, 0.01},
+            .report = {.printed = {NAN, NAN}}};
+        assert_int_equal(hb_halt_stops_all(&r.halt.halt), cases[i].useless);
+        assert_ok(hb_params_text(&source, &r, &text, &err));
+        assert_int_equal(strstr(text, "this halt stops every answer") != NULL, cases[i].useless);
+        free(text);
+    }
+    hb_calibration_result_free(&r);
+}
+
 #define HALT_GUARANTEE                                                                                 \
     "\"guarantee\":{\"kind\":\"halts\",\"target\":0.9,\"delta\":0.05,\"level\":0.05,"                  \
     "\"n\":50,\"k\":1,\"p\":0.03}"
@@ -901,6 +929,7 @@ int main(void)
         WITH_SCRATCH(test_versions),
         WITH_SCRATCH(test_bad_files),
         WITH_SCRATCH(test_halt_round_trip),
+        cmocka_unit_test(test_useless_halt),
         WITH_SCRATCH(test_bad_halts),
         WITH_SCRATCH(test_calibration),
         WITH_SCRATCH(test_names_by_version),

@@ -118,6 +118,10 @@ static void take_halt(cli_monitor *w, bool quiet)
         cli_message("warning: %s has no calibrated halt: generation halts where P_fail reaches %g, "
                     "which no guarantee covers",
                     w->params_path, w->monitor.cutoff);
+    if (w->monitor.halt && hb_halt_stops_all(w->monitor.halt) && !quiet)
+        cli_message("warning: the halt of %s stops every answer before its first token: its cusum is "
+                    "never below %g",
+                    w->params_path, w->monitor.halt->tau);
     if (w->monitor.halt && w->monitor.check_every > 1 && !quiet)
         cli_message(
             "warning: --check-every %d leaves out tokens, so the guarantee of the halt does not "
@@ -189,12 +193,20 @@ static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *ch
     return CLI_DONE;
 }
 
+/* Says which file was passed over, and why. */
+static void say_broken(void *user, const hb_error *why)
+{
+    const bool *quiet = user;
+    if (!*quiet) cli_message("warning: passed over broken parameters: %s", why->message);
+}
+
 /* Finds parameters when none are named. */
 static int find_params(const cli_command *command, cli_monitor *w, const hb_model *model,
                        const cli_chat *chat, bool quiet)
 {
     hb_error err;
-    if (hb_params_find(CLI_PARAMS_DIR, model, chat->format, chat->system, &w->own_params_path, &err))
+    if (hb_params_find(CLI_PARAMS_DIR, model, chat->format, chat->system, say_broken, &quiet,
+                       &w->own_params_path, &err))
         return cli_fail(&err);
     w->params_path = w->own_params_path;
     if (w->params_path && !quiet)

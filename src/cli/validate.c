@@ -28,6 +28,10 @@ static void explain_samples(cli_options *options)
                 "as calibrated");
     cli_explain(options, "sample-max-tokens", "generate at most N tokens for each of them",
                 "as calibrated");
+    cli_explain(options, "entailment", "whether the model judges which samples follow from each other",
+                "self if the parameters need it, else none");
+    cli_explain(options, "judge", "a model that judges this instead, a GGUF file",
+                "none, so the model itself judges; parameters do not keep the path");
     cli_explain(options, "ask",
                 "ask the model about its answer: p_true, verbalised and, with --samples, "
                 "self_assessment, selfcheck; or all",

@@ -11,6 +11,8 @@
 typedef struct search {
     const hb_model *model;
     const char *chat, *system;
+    void (*skipped)(void *user, const hb_error *why); /* may be NULL */
+    void *user;
     char sha256[65]; /* the model's; empty until it is needed */
     char *path;      /* NULL: none yet */
     char created[32];
@@ -62,7 +64,9 @@ static hb_status look_at(search *s, const char *path, hb_error *err)
     hb_error why;
     bool of_model;
     hb_status status = hb_params_load(path, &p, &why);
-    if (status) return status == HB_ERR_MEMORY ? hb_fail_memory(err) : HB_OK;
+    if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
+    if (status && s->skipped) s->skipped(s->user, &why);
+    if (status) return HB_OK;
     status = is_of_model(s, p, &of_model, err);
     bool same_chat = hb_params_same_chat(p, s->chat, s->system);
     if (!status && of_model && is_measured(p) && is_better(s, p, same_chat, path)) {
@@ -103,9 +107,10 @@ static hb_status look_through(search *s, const char *dir, DIR *folder, hb_error 
 }
 
 hb_status hb_params_find(const char *dir, const hb_model *model, const char *chat, const char *system,
-                         char **path, hb_error *err)
+                         void (*skipped)(void *user, const hb_error *why), void *user, char **path,
+                         hb_error *err)
 {
-    search s = {.model = model, .chat = chat, .system = system};
+    search s = {.model = model, .chat = chat, .system = system, .skipped = skipped, .user = user};
     DIR *folder = opendir(dir);
     if (!folder && (errno == ENOENT || errno == ENOTDIR)) {
         *path = NULL;

@@ -240,6 +240,9 @@ static void write_halt(hb_writer *w, const hb_calibration_result *r)
     hb_write_halt(w, &c->halt, hb_value_name(r->scores[0].name));
     hb_write(w, "\n");
     hb_write_halt_report(w, &c->report);
+    if (hb_halt_stops_all(&c->halt))
+        hb_write(w, "  warning: a cusum is never below 0, so this halt stops every answer before its "
+                    "first token; ask for fewer --halts or choose another rule\n");
     hb_write(w, "  guarantee: ");
     hb_write_guarantee(w, g);
     hb_write(w, "; here %zu of %zu (p %.4f, level %.4g)\n",

@@ -126,6 +126,11 @@ double hb_running_add(hb_running *r, double value)
     return r->value;
 }
 
+bool hb_halt_stops_all(const hb_halt *halt)
+{
+    return halt->rule.kind == HB_HALT_CUSUM && halt->direction == HB_DIRECTION_HIGH && halt->tau <= 0;
+}
+
 hb_status hb_halt_statistics(const hb_halt_rule *rule, const double *values, size_t n,
                              double *statistics, hb_error *err)
 {

@@ -43,6 +43,16 @@ class FoundParams(Case):
         judged = self.run_json("judge", "--model", MODEL, "--prompt", PROMPT, "--response", " Rome")
         self.assertEqual(judged["monitor"]["tau"], 1.25)
 
+    def test_broken_files_are_named(self):
+        self.put_threshold("a.json", "2026-01-03T00:00:00Z", 0.5)
+        (self.dir / "calibrated_params" / "b.json").write_text("{")
+        monitor, err = self.generate()
+        self.assertEqual(monitor["tau"], 0.5)
+        lines = [line for line in err.splitlines() if "broken" in line]
+        self.assertEqual(len(lines), 1, err)
+        self.assertIn("warning: passed over broken parameters: calibrated_params/b.json", lines[0])
+        self.assertNotIn("broken", self.generate("-q")[1])
+
     def test_other_models_get_none(self):
         self.put_threshold("a.json", "2026-01-03T00:00:00Z", 0.5)
         out, err = self.run_hbar("generate", "--model", CHAT_MODEL, "--max-tokens", 2, "--json", PROMPT)

@@ -148,6 +148,11 @@ class Halt(Case):
         arguments = self.halting()
         params = self.read(arguments[-1])
         self.assertIn("--check-every 2 leaves out tokens", self.run_hbar(*arguments, "-k", 2, "x")[1])
+        params["halt"].update(rule="cusum", direction=">=", tau=0, mean_0=1, mean_1=2, sd=1)
+        useless = self.write("useless.json", json.dumps(params))
+        says = "stops every answer before its first token: its cusum is never below 0"
+        self.assertIn(says, self.run_hbar("generate", "--model", MODEL, "--params", useless, "-n", 2, "x")[1])
+        self.assertNotIn(says, self.run_hbar(*arguments, "x")[1])
         params["halt"] = None
         without = self.write("without.json", json.dumps(params))
         says = "has no calibrated halt: generation halts where P_fail reaches 0.85"
