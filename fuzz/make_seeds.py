@@ -82,9 +82,16 @@ def make_runs(scratch):
                 [hbar, "sweep", "--run", "run.db", "--draws", "0", "-o", "p1", "--map", "isotonic"],
                 [hbar, "sweep", "--data", "table.csv", "--score", "score,entropy", "--joint", "--draws", "0", "-o", "p2"],
                 [hbar, "sweep", "--data", "table.csv", "--guarantee", "recall=0.5", "--draws", "0", "-o", "p3"]]
+    drawn = [{"prompt": f"Is {i} a number?", "label": i % 2} for i in range(12)]
+    (scratch / "drawn.jsonl").write_text("".join(json.dumps(row) + "\n" for row in drawn))
+    commands += [[hbar, "calibrate", "--model", models / "tiny-chat.gguf", "--data", "drawn.jsonl", "-n", "0", "--max-tokens",
+                  "2", "-q", "--threads", "1", "--signals", "hbar_s", "--samples", "2", "--features", "hidden:1,topk",
+                  "--score", "probe,wepr", "--draws", "0", "--run", "drawn.db", "-o", "p4"],
+                 [hbar, "sweep", "--run", "run.db", "--draws", "0", "--halt", "cusum", "--false-halts", "0.9", "-o", "p5"]]
     for command in commands:
         subprocess.run(command, cwd=scratch, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     add("run", "given", (scratch / "run.db").read_bytes())
+    add("run", "drawn", (scratch / "drawn.db").read_bytes())
     for path in scratch.glob("p*/*.json"):
         add("parameters", path.parent.name, path.read_bytes())
 

@@ -4,6 +4,32 @@
 
 enum { N = 24 };
 
+static void use_halt(const hb_halt *halt)
+{
+    hb_error err;
+    char text[HB_HALT_RULE_BYTES];
+    double values[] = {0, 1e30, -1e30, 0.5, 2, 2, 2};
+    hb_halt_rule_text(&halt->rule, text);
+    require(text[0]);
+    if (hb_halt_statistics(&halt->rule, values, sizeof values / sizeof *values, values, &err))
+        require(err.message[0]);
+}
+
+static void use_probes(const hb_params *p)
+{
+    for (size_t k = 0; k < p->n_probes; k++) {
+        size_t n, n_trials, best;
+        double intercept;
+        const float *weights = hb_probe_weights(p->probes[k], &n, &intercept);
+        float *x = calloc(n + 1, sizeof *x);
+        require(weights && x && isfinite(intercept));
+        require(isfinite(hb_probe_log_odds(p->probes[k], x)));
+        require(hb_probe_name(p->probes[k]) && hb_probe_signal(p->probes[k]));
+        hb_probe_trials(p->probes[k], &n_trials, &best);
+        free(x);
+    }
+}
+
 static void validate(const hb_params *p)
 {
     hb_error err;
@@ -39,6 +65,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     double *features = calloc(p->joint.n_features + 1, sizeof *features);
     require(features && !isnan(hb_joint_log_odds(&p->joint, features)));
     free(features);
+    use_halt(&p->halt);
+    use_probes(p);
     validate(p);
     hb_params_free(p);
     return 0;
