@@ -27,6 +27,13 @@ static void test_names(void **state)
         assert_string_equal(hb_grid_name((hb_grid)n), "unknown");
         assert_string_equal(hb_guarantee_kind_name((hb_guarantee_kind)n), "unknown");
         assert_string_equal(hb_selection_name((hb_selection)n), "unknown");
+        assert_string_equal(hb_feature_name((hb_feature)n), "unknown");
+        assert_string_equal(hb_similarity_name((hb_similarity)n), "unknown");
+        assert_null(hb_measure_name((size_t)n));
+        assert_null(hb_measure_about((size_t)n));
+        assert_null(hb_measure_question((size_t)n));
+        assert_null(hb_probe_kind_name((size_t)n));
+        assert_null(hb_probe_kind_features((size_t)n));
         assert_null(hb_chat_format_name((size_t)n));
         assert_null(hb_dataset_format((size_t)n));
         assert_null(hb_signal_at((size_t)n));
@@ -56,6 +63,29 @@ static void test_scores(void **state)
         p = hb_map_p(&map, 1);
         assert_true(isnan(p) || (p >= 0 && p <= 1));
     }
+}
+
+static void test_halts(void **state)
+{
+    (void)state;
+    hb_error err;
+    double values[] = {1, 2, 3};
+    char text[HB_HALT_RULE_BYTES];
+    for (size_t i = 0; i < N_NUMBERS; i++) {
+        const hb_halt_rule odd = {.kind = (hb_halt_kind)numbers[i]};
+        const hb_halt_rule window = {.kind = HB_HALT_WINDOW, .window = numbers[i]};
+        hb_halt_rule_text(&odd, text);
+        assert_string_equal(text, "unknown");
+        assert_fails(hb_halt_statistics(&odd, values, 3, values, &err), HB_ERR_ARGUMENT, "no rule");
+        if (numbers[i] == 99) continue; /* a window of 99 is one */
+        assert_fails(hb_halt_statistics(&window, values, 3, values, &err), HB_ERR_ARGUMENT, "window");
+    }
+    const hb_halt_rule bad[] = {{.kind = HB_HALT_EWMA, .weight = NAN},
+                                {.kind = HB_HALT_EWMA, .weight = 0},
+                                {.kind = HB_HALT_CUSUM},
+                                {.kind = HB_HALT_CUSUM, .mean = {0, NAN}, .sd = 1}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_int_equal(hb_halt_statistics(&bad[i], values, 3, values, &err), HB_ERR_ARGUMENT);
 }
 
 static void test_grades(void **state)
@@ -205,10 +235,10 @@ static void test_datasets(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),    cmocka_unit_test(test_scores),
-        cmocka_unit_test(test_grades),   cmocka_unit_test(test_chats),
-        cmocka_unit_test(test_engine),   cmocka_unit_test(test_calibration),
-        cmocka_unit_test(test_datasets),
+        cmocka_unit_test(test_names),       cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_halts),       cmocka_unit_test(test_grades),
+        cmocka_unit_test(test_chats),       cmocka_unit_test(test_engine),
+        cmocka_unit_test(test_calibration), cmocka_unit_test(test_datasets),
     };
     return cmocka_run_group_tests_name("ranges", tests, NULL, NULL);
 }
