@@ -8,6 +8,7 @@
 #include <time.h>
 #include "base/clock.h"
 #include "serve/call.h"
+#include "serve/http.h"
 #include "serve/log.h"
 
 #define TICK       0.1 /* seconds between two looks at `stopped` and at deadlines while nothing runs */
@@ -147,8 +148,7 @@ static void start_draining(engine *e)
     s->state = HB_SERVER_DRAINING;
     pthread_mutex_unlock(&s->lock);
     hb_log_event(s, "draining");
-    int fd = MHD_quiesce_daemon(s->daemon);
-    if (fd >= 0) close(fd);
+    hb_http_stop_listening(s);
 }
 
 static hb_status serve(engine *e, hb_error *err)

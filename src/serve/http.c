@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "serve/guard.h"
 #include "serve/headers.h"
@@ -419,8 +421,17 @@ hb_status hb_http_start(hb_server *s, const struct sockaddr *address, hb_error *
     return HB_OK;
 }
 
+/* The socket is closed when the threads that may still use its number have ended. */
+void hb_http_stop_listening(hb_server *s)
+{
+    s->listener = MHD_quiesce_daemon(s->daemon);
+    if (s->listener >= 0) shutdown(s->listener, SHUT_RDWR);
+}
+
 void hb_http_stop(hb_server *s)
 {
     if (s->daemon) MHD_stop_daemon(s->daemon);
     s->daemon = NULL;
+    if (s->listener >= 0) close(s->listener);
+    s->listener = -1;
 }

@@ -132,6 +132,7 @@ hb_status hb_server_open(const hb_server_options *options, hb_server **server, h
     hb_server *s = calloc(1, sizeof *s);
     if (!s) return hb_fail_memory(err);
     s->started = hb_seconds();
+    s->listener = -1;
     status = open_locks(s, err);
     if (status) {
         free(s);

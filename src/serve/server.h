@@ -32,6 +32,7 @@ struct hb_server {
     bool is_local;             /* bound to the loopback interface */
     int32_t port;
     struct MHD_Daemon *daemon;
+    int listener; /* the listening socket, once it takes no more connections; -1 before */
     double started;
 
     /* Set by hb_server_run before the state becomes ready; constant from then on. */

@@ -1,11 +1,14 @@
 """hbar serve: a client over sockets."""
+import fcntl
 import json
 import os
 import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
+import termios
 import threading
 import time
 import unittest
@@ -693,6 +696,8 @@ class Chat(Case):
         self.assertEqual((status, answer["error"]["code"], headers["retry-after"]), (503, "loading", "1"))
         self.assertEqual(server.get("/metrics")[0], 200)
         os.write(writer, PARAMS.read_bytes())
+        while struct.unpack("i", fcntl.ioctl(writer, termios.FIONREAD, bytes(4))) != (0,):
+            time.sleep(0.01)  # until the server has read it
         os.close(writer)
         with server:
             server.wait_until_ready()
