@@ -73,17 +73,24 @@ bool hb_decoder_checks(const hb_decoder *d, int32_t n)
 }
 
 /* Sets the log-probabilities of the chosen token and of the most probable ones. */
-static void set_logprobs(hb_decoder *d, const float *logits, int32_t n_vocab)
+static void set_logprobs(hb_decoder *d, const hb_reading *reading, int32_t n_vocab)
 {
     int32_t best[HB_MAX_LOGPROBS], n_top = d->task->request.n_top;
+    const float *logits = reading->logits;
+    double total = reading->sums->max + log(reading->sums->exps);
     if (n_top > n_vocab) n_top = n_vocab;
-    double sum = 0, max = logits[0];
-    for (int32_t i = 1; i < n_vocab; i++) max = fmax(max, logits[i]);
-    for (int32_t i = 0; i < n_vocab; i++) sum += exp(logits[i] - max);
-    double total = max + log(sum);
     d->logprob = logits[d->token] - total;
     if (n_top) hb_greatest(logits, n_vocab, best, n_top);
     for (int32_t i = 0; i < n_top; i++) d->top[i] = (hb_logprob){best[i], logits[best[i]] - total};
+}
+
+/* Signals and log-probabilities share the sums over the vocabulary. */
+static hb_status read_logits(hb_decoder *d, hb_reading *reading, hb_distribution *sums, hb_pool *pool)
+{
+    bool needed = d->task->request.logprobs || (d->checked && hb_watch_needs_sums(d->watch));
+    reading->sums = needed ? sums : NULL;
+    return hb_read_logits(d->task->model, d->n_tokens, reading->logits, pool, needed ? sums : NULL,
+                          &d->why);
 }
 
 void hb_decoder_choose(hb_decoder *d, hb_candidate *candidates, const hb_tap *tap, int32_t row,
@@ -91,18 +98,19 @@ void hb_decoder_choose(hb_decoder *d, hb_candidate *candidates, const hb_tap *ta
 {
     const hb_task *t = d->task;
     const hb_request *r = &t->request;
-    const hb_reading reading = hb_watch_reading(d->watch, tap, row);
+    hb_reading reading = hb_watch_reading(d->watch, tap, row);
+    hb_distribution sums;
     int32_t step = d->n_tokens, n_vocab = t->model->info.n_vocab;
+    d->checked = hb_decoder_checks(d, 1);
+    d->failed = read_logits(d, &reading, &sums, pool);
+    if (d->failed) return;
     d->token = r->given
                    ? r->given[step]
                    : hb_sampler_choose(&d->sampler, hb_adjuster_apply(&d->adjuster, reading.logits),
                                        n_vocab, candidates);
-    d->checked = hb_decoder_checks(d, 1);
     if (d->checked)
-        d->failed =
-            hb_watch_step(d->watch, step, d->token, &reading, pool, &d->step, &d->halts, &d->why);
-    else d->failed = hb_check_logits(t->model, step, reading.logits, &d->why);
-    if (r->logprobs && !d->failed) set_logprobs(d, reading.logits, n_vocab);
+        d->failed = hb_watch_step(d->watch, step, d->token, &reading, &d->step, &d->halts, &d->why);
+    if (r->logprobs && !d->failed) set_logprobs(d, &reading, n_vocab);
 }
 
 /* ---- Going on ----------------------------------------------------------------------------------- */

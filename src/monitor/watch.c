@@ -265,6 +265,11 @@ const hb_signal_set *hb_watch_signals(const hb_watch *watch)
     return watch->signals;
 }
 
+bool hb_watch_needs_sums(const hb_watch *watch)
+{
+    return watch->needs.distribution;
+}
+
 void hb_watch_request(const hb_watch *w, hb_tap *tap)
 {
     int32_t vocab = w->model->info.n_vocab;
@@ -318,24 +323,26 @@ static hb_status not_finite(const hb_model *model, const char *what, int32_t ste
                    model->info.path, what, step, (int)cause.length, cause.bytes);
 }
 
-hb_status hb_check_logits(const hb_model *model, int32_t step, const float *logits, hb_error *err)
+static bool are_finite(const float *x, size_t n)
 {
-    float sum = 0; /* 0 unless a logit is NaN or infinite */
+    float sum = 0; /* 0 unless a number is NaN or infinite */
 #pragma omp simd reduction(+ : sum)
-    for (int32_t i = 0; i < model->info.n_vocab; i++) sum += logits[i] * 0;
-    return sum == 0 ? HB_OK : not_finite(model, "logits", step, err);
+    for (size_t i = 0; i < n; i++) sum += x[i] * 0;
+    return sum == 0;
+}
+
+hb_status hb_read_logits(const hb_model *model, int32_t step, const float *logits, hb_pool *pool,
+                         hb_distribution *sums, hb_error *err)
+{
+    size_t n = (size_t)model->info.n_vocab;
+    bool finite = sums ? hb_distribution_gather_shared(pool, logits, n, sums) : are_finite(logits, n);
+    return finite ? HB_OK : not_finite(model, "logits", step, err);
 }
 
 /* Measures the signals. With finite logits, only the blocks' states can make a value infinite or NaN.
  */
-static hb_status measure(hb_watch *w, hb_measuring *m, int32_t step, hb_pool *pool, hb_error *err)
+static hb_status measure(hb_watch *w, hb_measuring *m, int32_t step, hb_error *err)
 {
-    if (!w->needs.distribution) {
-        hb_status status = hb_check_logits(w->model, step, m->reading->logits, err);
-        if (status) return status;
-    } else if (!hb_distribution_gather_shared(pool, m->reading->logits, m->n_vocab, &m->distribution)) {
-        return not_finite(w->model, "logits", step, err);
-    }
     memcpy(w->next, w->state, w->state_bytes);
     for (size_t i = 0; i < w->n; i++) {
         const hb_signal *signal = hb_signal_set_at(w->signals, i);
@@ -384,7 +391,7 @@ static void judge(hb_watch *w, hb_step *s)
 }
 
 hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_reading *reading,
-                        hb_pool *pool, hb_step *out, bool *halt, hb_error *err)
+                        hb_step *out, bool *halt, hb_error *err)
 {
     const hb_monitor *monitor = &w->monitor;
     hb_measuring m = {.n_vocab = (size_t)w->model->info.n_vocab,
@@ -397,7 +404,8 @@ hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_readi
                       .previous = w->n_steps > 0 ? w->previous : NULL,
                       .alpha = monitor->alpha,
                       .lookback = w->lookback};
-    hb_status status = measure(w, &m, step, pool, err);
+    if (w->needs.distribution) m.distribution = *reading->sums;
+    hb_status status = measure(w, &m, step, err);
     if (status) return status;
     add_step(w, &m);
     hb_step s = {.step = step,

@@ -35,16 +35,22 @@ bool hb_watch_needs_attention(const hb_watch *watch);
 /* The outputs of an evaluation for one row of such a tap. */
 hb_reading hb_watch_reading(const hb_watch *watch, const hb_tap *tap, int32_t row);
 
-/* Measures the step in which `token` was chosen, adds it to the scores and judges it. `reading` has the
- * outputs from which the token was chosen. The threads of `pool` share the work; NULL: the caller does
- * it alone, with the same result. *halt becomes whether the step reached the threshold. *out is valid
- * until the next step. HB_ERR_NUMERIC, with the scores unchanged, when logits or states are not finite.
- */
-hb_status hb_watch_step(hb_watch *watch, int32_t step, int32_t token, const hb_reading *reading,
-                        hb_pool *pool, hb_step *out, bool *halt, hb_error *err);
+/* Whether a signal needs the sums of the logits. */
+bool hb_watch_needs_sums(const hb_watch *watch);
 
-/* Returns HB_ERR_NUMERIC unless all logits [n_vocab] are finite. For steps that are not measured. */
-hb_status hb_check_logits(const hb_model *model, int32_t step, const float *logits, hb_error *err);
+/* Checks the logits [n_vocab] of a step and gathers their sums; `sums` NULL: only checks. The threads
+ * of `pool` share the work; NULL: the caller does it alone, with the same result. Call this right after
+ * the evaluation, before the token is chosen: the threads then still look for work, and waking them
+ * would take longer than the sums. HB_ERR_NUMERIC unless all logits are finite. */
+hb_status hb_read_logits(const hb_model *model, int32_t step, const float *logits, hb_pool *pool,
+                         hb_distribution *sums, hb_error *err);
+
+/* Measures the step in which `token` was chosen, adds it to the scores and judges it. `reading` has the
+ * outputs from which the token was chosen, with sums if the watch needs them. *halt becomes whether the
+ * step reached the threshold. *out is valid until the next step. HB_ERR_NUMERIC, with the scores
+ * unchanged, when the states are not finite. */
+hb_status hb_watch_step(hb_watch *watch, int32_t step, int32_t token, const hb_reading *reading,
+                        hb_step *out, bool *halt, hb_error *err);
 
 /* The scores over the steps measured so far, released with hb_scores_free. */
 hb_status hb_watch_get_scores(const hb_watch *watch, hb_scores **scores, hb_error *err);

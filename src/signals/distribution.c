@@ -53,23 +53,28 @@ static inline void lead(leaders *l, const float *x, int count)
     }
 }
 
-/* Finds the two greatest of n logits, which may be equal. Returns false unless all are finite. */
-HB_WIDE static bool two_greatest(const float *logits, size_t n, float *first, float *second)
+/* The two greatest of some logits, which may be equal; `zero` is NaN unless all are finite. */
+typedef struct greatest {
+    float first, second, zero;
+} greatest;
+
+static void join_greatest(greatest *g, float first, float second, float zero)
+{
+    g->second = fmaxf(fmaxf(g->second, second), fminf(g->first, first));
+    g->first = fmaxf(g->first, first);
+    g->zero += zero;
+}
+
+HB_WIDE static greatest two_greatest(const float *logits, size_t n)
 {
     leaders l = {.zeros = {0}};
+    greatest g = {-INFINITY, -INFINITY, 0};
     size_t i = 0;
     for (int k = 0; k < LANES; k++) l.first[k] = l.second[k] = -INFINITY;
     for (; i + LANES <= n; i += LANES) lead(&l, logits + i, LANES);
     lead(&l, logits + i, (int)(n - i));
-    *first = l.first[0];
-    *second = l.second[0];
-    float zero = l.zeros[0];
-    for (int k = 1; k < LANES; k++) {
-        *second = fmaxf(fmaxf(*second, l.second[k]), fminf(*first, l.first[k]));
-        *first = fmaxf(*first, l.first[k]);
-        zero += l.zeros[k];
-    }
-    return zero == 0;
+    for (int k = 0; k < LANES; k++) join_greatest(&g, l.first[k], l.second[k], l.zeros[k]);
+    return g;
 }
 
 /* Adds n logits to the sums; n is at most STRETCH. */
@@ -99,25 +104,39 @@ HB_WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t 
     d->squares += squares;
 }
 
-/* The vocabulary is summed in parts, which threads share. */
+/* The vocabulary is read in parts, which threads share. */
 enum { MAX_PARTS = 16 };
 
 /* The number of logits from which sharing is worth it. */
 #define SHARED_FROM 16384
 
-typedef struct summing {
+typedef struct vocabulary {
     const float *logits;
     size_t n, length; /* of all parts, and of each but the last */
+    greatest *greatest;
     hb_distribution *parts;
-} summing;
+} vocabulary;
+
+static size_t end_of(const vocabulary *v, size_t first)
+{
+    return first + v->length < v->n ? first + v->length : v->n;
+}
+
+static void find_in_part(const void *context, int32_t part, int32_t thread)
+{
+    const vocabulary *v = context;
+    size_t first = (size_t)part * v->length;
+    (void)thread;
+    v->greatest[part] = two_greatest(v->logits + first, end_of(v, first) - first);
+}
 
 static void sum_part(const void *context, int32_t part, int32_t thread)
 {
-    const summing *s = context;
-    size_t first = (size_t)part * s->length, end = first + s->length < s->n ? first + s->length : s->n;
+    const vocabulary *v = context;
+    size_t first = (size_t)part * v->length, end = end_of(v, first);
     (void)thread;
     for (size_t i = first; i < end; i += STRETCH)
-        add_stretch(&s->parts[part], s->logits + i, end - i < STRETCH ? end - i : STRETCH);
+        add_stretch(&v->parts[part], v->logits + i, end - i < STRETCH ? end - i : STRETCH);
 }
 
 static void add_part(hb_distribution *d, const hb_distribution *part)
@@ -134,14 +153,20 @@ static void add_part(hb_distribution *d, const hb_distribution *part)
 bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, size_t n, hb_distribution *out)
 {
     hb_distribution parts[MAX_PARTS] = {{0}};
-    float max, second;
-    if (!two_greatest(logits, n, &max, &second)) return false;
+    greatest found[MAX_PARTS];
     size_t length = (n - 1) / (MAX_PARTS * STRETCH) * STRETCH + STRETCH;
     int32_t n_parts = (int32_t)((n - 1) / length + 1);
+    const vocabulary v = {logits, n, length, found, parts};
+    if (n < SHARED_FROM) pool = NULL;
+    hb_pool_each(pool, n_parts, find_in_part, &v);
+    for (int32_t i = 1; i < n_parts; i++)
+        join_greatest(&found[0], found[i].first, found[i].second, found[i].zero);
+    double max = found[0].first;
+    if (found[0].zero != 0) return false; /* NaN */
     for (int32_t i = 0; i < n_parts; i++) parts[i].max = max;
-    hb_pool_each(n < SHARED_FROM ? NULL : pool, n_parts, sum_part,
-                 &(summing){logits, n, length, parts});
-    hb_distribution d = {.n = n, .max = max, .second = fmax(second - max, HB_DISTRIBUTION_FLOOR)};
+    hb_pool_each(pool, n_parts, sum_part, &v);
+    hb_distribution d = {
+        .n = n, .max = max, .second = fmax(found[0].second - max, HB_DISTRIBUTION_FLOOR)};
     for (int32_t i = 0; i < n_parts; i++) add_part(&d, &parts[i]);
     *out = d;
     return true;

@@ -15,6 +15,7 @@ typedef struct hb_reading {
     int32_t n_lens;
     const float *attention; /* [n_layers][n_heads][HB_N_ATTENTION], as in hb_tap */
     int32_t n_prompt;       /* length of the prompt; set if there is attention */
+    const hb_distribution *sums; /* of the logits; NULL: not gathered */
 } hb_reading;
 
 typedef struct hb_measuring {
@@ -32,8 +33,7 @@ typedef struct hb_measuring {
     float *lookback; /* [n_layers][n_heads]; room for hb_measured_lookback */
 } hb_measuring;
 
-/* Sums over the vocabulary. They are computed before any signal is measured, because that also checks
- * the logits. */
+/* Sums over the vocabulary, if a signal needs them. */
 static inline const hb_distribution *hb_measured_distribution(const hb_measuring *m)
 {
     return &m->distribution;
