@@ -1067,9 +1067,17 @@ HB_API hb_direction hb_measure_risky(size_t i);
  * NULL for none. */
 HB_API const char *hb_measure_question(size_t i);
 HB_API bool hb_measure_needs_samples(size_t i); /* false: the answer alone is asked about */
+HB_API bool hb_measure_needs_states(size_t i);  /* true: the run must keep features with "hidden" */
 HB_API bool hb_measure_find(const char *name, size_t *i);
 
-/* Computes every measure of an answer and n >= 1 samples that needs no question but entailment:
+/* The measure "eigenscore", (1/n) ln det(S + 0.001 I) of n >= 1 samples: S [n][n] is the covariance of
+ * their states [n][length], not divided by the length. HB_ERR_ARGUMENT for states that are not finite;
+ * HB_ERR_MEMORY. */
+HB_API hb_status hb_eigen_score(const float *states, size_t n, size_t length, double *score,
+                                hb_error *err);
+
+/* Computes every measure of an answer and n >= 1 samples that needs no question but entailment, and no
+ * states:
  * `answers` [1 + n], of which the first is the answer. `entailment` [1 + n][1 + n] has in row i and
  * column j how far answer i entails answer j; NULL: the measures that need it are left out. All values
  * are finite. Release with hb_scores_free. HB_ERR_MEMORY; HB_ERR_ARGUMENT for no samples or a

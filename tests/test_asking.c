@@ -67,14 +67,17 @@ static void test_sets(void **state)
     assert_fails(hb_asks_parse("p_true,luck", &asks, &err), HB_ERR_ARGUMENT, "no question 'luck'");
     size_t n[2] = {0}, place;
     for (size_t i = 0; hb_measure_name(i); i++) {
-        n[0] += hb_measure_is_kept(i, 0, HB_ASKS_P_TRUE | HB_ASKS_VERBALISED);
-        n[1] += hb_measure_is_kept(i, 0, 0);
+        n[0] += hb_measure_is_kept(i, 0, HB_ASKS_P_TRUE | HB_ASKS_VERBALISED, true);
+        n[1] += hb_measure_is_kept(i, 0, 0, true);
     }
     assert_int_equal(n[0], 2);
     assert_int_equal(n[1], 0);
     assert_true(hb_measure_find("eigv:entailment", &place));
-    assert_false(hb_measure_is_kept(place, 5, 0));
-    assert_true(hb_measure_is_kept(place, 5, HB_ASKS_ENTAILMENT));
+    assert_false(hb_measure_is_kept(place, 5, 0, true));
+    assert_true(hb_measure_is_kept(place, 5, HB_ASKS_ENTAILMENT, false));
+    assert_true(hb_measure_find("eigenscore", &place));
+    assert_false(hb_measure_is_kept(place, 5, 0, false));
+    assert_true(hb_measure_is_kept(place, 5, 0, true));
 }
 
 int main(void)

@@ -68,6 +68,41 @@ static void test_reference(void **state)
     json_decref(all);
 }
 
+static void check_spread(const json_t *json)
+{
+    const json_t *states = json_object_get(json, "states"),
+                 *wanted = json_object_get(json, "eigenscore");
+    size_t n = json_array_size(states), length = json_array_size(json_array_get(states, 0));
+    float *values = calloc(n * length, sizeof *values);
+    double score = 0, right = json_number_value(wanted);
+    hb_error err;
+    for (size_t i = 0; i < n * length; i++)
+        values[i] =
+            (float)json_number_value(json_array_get(json_array_get(states, i / length), i % length));
+    assert_ok(hb_eigen_score(values, n, length, &score, &err));
+    if (!(fabs(score - right) <= 1e-9 * fmax(1, fabs(right))))
+        fail_msg("%s: %.15g, not %.15g", json_string_value(json_object_get(json, "name")), score,
+                 right);
+    values[n - 1] = NAN;
+    assert_fails(hb_eigen_score(values, n, length, &score, &err), HB_ERR_ARGUMENT, "not finite");
+    assert_fails(hb_eigen_score(values, 0, length, &score, &err), HB_ERR_ARGUMENT, "needs states");
+    free(values);
+}
+
+/* EigenScore of random, tied and identical states, of one sample, and of more samples than dimensions.
+ */
+static void test_eigenscore(void **state)
+{
+    (void)state;
+    json_error_t why;
+    json_t *all = json_load_file(HBAR_PROJECT "/tests/reference/eigenscore_reference.json", 0, &why),
+           *one;
+    size_t i;
+    assert_int_equal(json_array_size(all), 7);
+    json_array_foreach(all, i, one) check_spread(one);
+    json_decref(all);
+}
+
 /* ---- Properties ---------------------------------------------------------------------------------- */
 
 static void test_registry(void **state)
@@ -202,10 +237,10 @@ static void test_sentences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference),     cmocka_unit_test(test_registry),
-        cmocka_unit_test(test_duplicates),    cmocka_unit_test(test_clusters),
-        cmocka_unit_test(test_bad_arguments), cmocka_unit_test(test_eigenvalues),
-        cmocka_unit_test(test_sentences),
+        cmocka_unit_test(test_reference),   cmocka_unit_test(test_eigenscore),
+        cmocka_unit_test(test_registry),    cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_clusters),    cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_eigenvalues), cmocka_unit_test(test_sentences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

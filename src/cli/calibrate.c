@@ -40,13 +40,14 @@ static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const hb_text
     return code;
 }
 
-/* Makes pass 1 keep the features of the probes among the scores. */
+/* Makes pass 1 keep the features of the probes and of the EigenScore among the scores. */
 static void need_features(const hb_texts *scores, cli_pass1 *pass1)
 {
     const char *kind;
     for (size_t i = 0; (kind = hb_probe_kind_name(i)) != NULL; i++) {
         if (hb_texts_has(scores, kind)) cli_pass1_need(pass1, hb_probe_kind_features(i));
     }
+    if (hb_texts_has(scores, "eigenscore")) pass1->needs_hidden = "hidden";
 }
 
 /* Parses the list again when the measured signals are known, because "all" means these. */

@@ -48,10 +48,9 @@ bool cli_monitor_check(const cli_command *command, cli_monitor *w, int *code)
     size_t place;
     if (!w->watched) return true;
     if (hb_measure_find(w->watched, &place)) {
-        *code = cli_usage(command,
-                          "--watch: %s compares several samples of the whole answer, so it "
-                          "cannot halt",
-                          w->watched);
+        *code = cli_usage(command, "--watch: %s %s the whole answer, so it cannot halt", w->watched,
+                          hb_measure_question(place) ? "puts questions to a model about"
+                                                     : "compares several samples of");
         return false;
     }
     if (hb_signal_set_parse(w->watched, &set, &err))
@@ -94,10 +93,13 @@ static void check_params(const cli_monitor *w, const hb_model_info *model, const
 static int refuse_score(const cli_monitor *w)
 {
     const hb_params *p = w->params;
-    const char *measure = cli_measure_needed(p, true), *why = "hbar does not measure";
-    if (measure) {
+    const char *measure = cli_measure_needed(p, CLI_NEED_PASS1), *why = "hbar does not measure";
+    if (cli_measure_needed(p, CLI_NEED_STATES)) {
+        measure = cli_measure_needed(p, CLI_NEED_STATES);
+        why = "reads the states of samples; generate, judge and serve do not keep them";
+    } else if (measure) {
         why = "puts questions to a model; generate, judge and serve do not ask them";
-    } else if ((measure = cli_measure_needed(p, false)) != NULL) {
+    } else if ((measure = cli_measure_needed(p, CLI_NEED_SAMPLES)) != NULL) {
         why = "compares several samples of the whole answer, so it cannot halt";
     } else if (strcmp(p->score, HB_SCORE_P_YES) == 0) {
         why = "only judgements of responses have";
@@ -176,7 +178,8 @@ static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *ch
     const hb_params *p = w->params;
     hb_score_find("hbar_s", &w->score);
     bool known = p->joint.n_features || has_probe(p) || hb_score_find(p->score, &w->score);
-    bool by_samples = cli_measure_needed(p, false), asked = cli_measure_needed(p, true);
+    bool by_samples = cli_measure_needed(p, CLI_NEED_SAMPLES),
+         asked = cli_measure_needed(p, CLI_NEED_PASS1);
     if ((!known && !by_samples) || (by_samples && !w->draws) || asked) return refuse_score(w);
     int code = take_probes(w, hb_model_get_info(model));
     if (code) return code;
@@ -266,7 +269,7 @@ bool cli_monitor_judge(const cli_monitor *w, const hb_generation *g, cli_verdict
 {
     const hb_monitor *m = &w->monitor;
     if (!w->params || w->watched || g->n_steps == 0) return false;
-    if (cli_measure_needed(w->params, false)) v->value = value_by_samples(w, g);
+    if (cli_measure_needed(w->params, CLI_NEED_SAMPLES)) v->value = value_by_samples(w, g);
     else if (m->joint) v->value = g->last.watched;
     else v->value = hb_scores_get(g->scores, hb_score_tail(w->score, m->direction));
     if (isnan(v->value)) return false;

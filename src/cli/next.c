@@ -92,10 +92,10 @@ static void write_command(hb_writer *w, const char *command, const hb_run_settin
 static bool write_generate(hb_writer *w, const hb_run_settings *run, const cli_pass2 *pass,
                            const hb_params *p, const char *path)
 {
-    if (cli_measure_needed(p, true) || strcmp(p->score, HB_SCORE_P_YES) == 0) return false;
+    if (cli_measure_needed(p, CLI_NEED_PASS1) || strcmp(p->score, HB_SCORE_P_YES) == 0) return false;
     hb_write(w, "Next: generate with these parameters, and validate them on other data:\n");
     write_command(w, "generate", run, pass, path);
-    if (cli_measure_needed(p, false)) hb_write(w, " --samples %d", (int)run->samples);
+    if (cli_measure_needed(p, CLI_NEED_SAMPLES)) hb_write(w, " --samples %d", (int)run->samples);
     hb_write(w, " \"%s\"\n", pass->demo ? "What is the capital of France?" : "Who wrote Faust?");
     return true;
 }

@@ -106,18 +106,32 @@ void cli_samples_take(cli_samples *s, const hb_params *p)
     if (!s->ask && !s->entailment && !s->judge_path && *p->asks) s->ask = p->asks;
 }
 
-/* Whether the score is a measure and, if `asked`, needs a question. */
-static bool is_needed(const char *score, bool asked)
+static bool is_measure(const char *score)
 {
     size_t place;
-    return hb_measure_find(score, &place) && (!asked || hb_measure_question(place));
+    return hb_measure_find(score, &place);
 }
 
-const char *cli_measure_needed(const hb_params *p, bool asked)
+static bool reads_states(const char *score)
 {
-    if (is_needed(p->score, asked)) return p->score;
+    size_t place;
+    return hb_measure_find(score, &place) && hb_measure_needs_states(place);
+}
+
+static bool is_of_pass1(const char *score)
+{
+    size_t place;
+    return reads_states(score) || (hb_measure_find(score, &place) && hb_measure_question(place));
+}
+
+const char *cli_measure_needed(const hb_params *p, cli_need need)
+{
+    static bool (*const tests[])(const char *score) = {[CLI_NEED_SAMPLES] = is_measure,
+                                                       [CLI_NEED_PASS1] = is_of_pass1,
+                                                       [CLI_NEED_STATES] = reads_states};
+    if (tests[need](p->score)) return p->score;
     for (size_t i = 0; i < p->joint.n_features; i++)
-        if (is_needed(p->joint.features[i].score, asked)) return p->joint.features[i].score;
+        if (tests[need](p->joint.features[i].score)) return p->joint.features[i].score;
     return NULL;
 }
 
@@ -130,7 +144,7 @@ int cli_samples_check_measure(const cli_command *command, const cli_samples *s, 
     if (hb_measure_needs_samples(place) && !s->n)
         return cli_usage(command, "--samples: the score %s needs samples of each prompt", measure);
     if (hb_asks_parse(s->asks, &asks, &err)) return cli_fail(&err);
-    if (hb_measure_is_kept(place, s->n, asks)) return CLI_DONE;
+    if (hb_measure_is_kept(place, s->n, asks, true)) return CLI_DONE;
     const char *question = hb_measure_question(place);
     if (strcmp(question, "entailment") == 0)
         return cli_usage(command, "--entailment: the score %s needs it, or --judge", measure);

@@ -101,7 +101,10 @@ static int no_score(const cli_command *command, const hb_run *run, const char *i
 {
     char *name = strndup(item, length);
     if (!name) return cli_fail_memory();
+    size_t place;
+    bool states = hb_measure_find(name, &place) && hb_measure_needs_states(place);
     const char *from = is_probe(NULL, name) ? "--features"
+                       : states             ? "--samples and --features hidden"
                        : is_measure(name)   ? "--samples, --ask or --entailment"
                                             : NULL;
     int code = run && from ? cli_usage(command, "--score: this run has no score '%s'; score it with %s",

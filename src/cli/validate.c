@@ -265,8 +265,9 @@ static void take_settings(validating *v)
     if (!v->pass1.max_tokens) v->pass1.max_tokens = CLI_MAX_TOKENS;
     if (v->params->exact) v->pass1.resources.exact = true;
     cli_samples_take(&v->pass1.samples, v->params);
-    v->pass1.needed_measure = cli_measure_needed(v->params, true);
-    if (!v->pass1.needed_measure) v->pass1.needed_measure = cli_measure_needed(v->params, false);
+    v->pass1.needed_measure = cli_measure_needed(v->params, CLI_NEED_PASS1);
+    if (!v->pass1.needed_measure)
+        v->pass1.needed_measure = cli_measure_needed(v->params, CLI_NEED_SAMPLES);
     if (v->params->is_graded) cli_grading_take(&v->pass1.grading, &v->params->grading);
 }
 
@@ -297,7 +298,8 @@ static bool needs_p_yes(const hb_params *p)
     return needs;
 }
 
-/* Makes pass 1 keep the features of the parameters' probes. False when memory runs out. */
+/* Makes pass 1 keep the features of the parameters' probes and EigenScore. False when memory runs out.
+ */
 static bool need_features(validating *v)
 {
     const hb_params *p = v->params;
@@ -310,6 +312,7 @@ static bool need_features(validating *v)
         if (read) ok = hb_buffer_add_text(&v->hidden, number);
     }
     v->pass1.needs_hidden = v->hidden.data;
+    if (!v->hidden.length && cli_measure_needed(p, CLI_NEED_STATES)) v->pass1.needs_hidden = "hidden";
     const char *kind;
     for (size_t k = 0; (kind = hb_probe_kind_name(k)) != NULL; k++)
         for (size_t i = 0; i < p->n_probes; i++)

@@ -55,9 +55,10 @@ char *hb_asks_text(unsigned asks)
     return text.data;
 }
 
-bool hb_measure_is_kept(size_t i, int32_t samples, unsigned asks)
+bool hb_measure_is_kept(size_t i, int32_t samples, unsigned asks, bool states)
 {
     const char *question = hb_measure_question(i);
     if (!hb_measure_name(i) || (hb_measure_needs_samples(i) && samples < 1)) return false;
+    if (hb_measure_needs_states(i) && !states) return false;
     return !question || (find(question, strlen(question)) & asks);
 }

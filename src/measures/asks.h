@@ -22,7 +22,8 @@ char *hb_asks_text(unsigned asks);
 /* The questions that need samples. */
 #define HB_ASKS_OF_SAMPLES (HB_ASKS_ENTAILMENT | HB_ASKS_SELF_ASSESSMENT | HB_ASKS_SELFCHECK)
 
-/* Whether a run with so many samples and these questions has measure number i. */
-bool hb_measure_is_kept(size_t i, int32_t samples, unsigned asks);
+/* Whether a run with so many samples and these questions has measure number i. `states`: the run keeps
+ * states. */
+bool hb_measure_is_kept(size_t i, int32_t samples, unsigned asks, bool states);
 
 #endif

@@ -128,6 +128,7 @@ typedef struct measure {
     hb_direction risky;
     const char *question; /* a question that gives the value; NULL: `function` gives it */
     bool of_answer;       /* of the answer alone */
+    bool of_states;       /* of the samples' states (hb_eigen_score) */
 } measure;
 
 #define HIGH       HB_DIRECTION_HIGH
@@ -150,49 +151,56 @@ typedef struct measure {
 #define COCOAPPL "surprise per token times dissimilarity to the samples"
 
 static const measure measures[] = {
-    {"n_distinct", DISTINCT, n_distinct, MATCH, HIGH, NULL, false},
-    {"discrete_semantic_entropy", DISCRETE, discrete_entropy, MATCH, HIGH, NULL, false},
-    {"semantic_entropy", SEMANTIC, semantic_entropy, MATCH, HIGH, NULL, false},
-    {"semantic_entropy_mc", SAMPLED, semantic_entropy_mc, MATCH, HIGH, NULL, false},
+    {"n_distinct", DISTINCT, n_distinct, MATCH, HIGH, NULL, false, false},
+    {"discrete_semantic_entropy", DISCRETE, discrete_entropy, MATCH, HIGH, NULL, false, false},
+    {"semantic_entropy", SEMANTIC, semantic_entropy, MATCH, HIGH, NULL, false, false},
+    {"semantic_entropy_mc", SAMPLED, semantic_entropy_mc, MATCH, HIGH, NULL, false, false},
     {"lexical_similarity", "mean ROUGE-L of the pairs of samples", lexical_similarity, ROUGE, LOW, NULL,
+     false, false},
+    {"eigv", EIGV, eigv, JACCARD, HIGH, NULL, false, false},
+    {"eigv:rouge", EIGV, eigv, ROUGE, HIGH, NULL, false, false},
+    {"deg", DEG, deg, JACCARD, HIGH, NULL, false, false},
+    {"deg:rouge", DEG, deg, ROUGE, HIGH, NULL, false, false},
+    {"deg:match", DEG, deg, MATCH, HIGH, NULL, false, false},
+    {"ecc", ECC, ecc, JACCARD, HIGH, NULL, false, false},
+    {"ecc:rouge", ECC, ecc, ROUGE, HIGH, NULL, false, false},
+    {"consistency", "share of samples that agree with the answer", consistency, MATCH, LOW, NULL, false,
      false},
-    {"eigv", EIGV, eigv, JACCARD, HIGH, NULL, false},
-    {"eigv:rouge", EIGV, eigv, ROUGE, HIGH, NULL, false},
-    {"deg", DEG, deg, JACCARD, HIGH, NULL, false},
-    {"deg:rouge", DEG, deg, ROUGE, HIGH, NULL, false},
-    {"deg:match", DEG, deg, MATCH, HIGH, NULL, false},
-    {"ecc", ECC, ecc, JACCARD, HIGH, NULL, false},
-    {"ecc:rouge", ECC, ecc, ROUGE, HIGH, NULL, false},
-    {"consistency", "share of samples that agree with the answer", consistency, MATCH, LOW, NULL,
+    {"consistency:rouge", AGREES, consistency, ROUGE, LOW, NULL, false, false},
+    {"cocoa", COCOA, cocoa, ROUGE, HIGH, NULL, false, false},
+    {"cocoa:match", COCOA, cocoa, MATCH, HIGH, NULL, false, false},
+    {"cocoa_ppl", COCOAPPL, cocoa_ppl, ROUGE, HIGH, NULL, false, false},
+    {"cocoa_ppl:match", COCOAPPL, cocoa_ppl, MATCH, HIGH, NULL, false, false},
+    {"predictive_entropy", "mean surprise of the samples", predictive_entropy, NONE, HIGH, NULL, false,
      false},
-    {"consistency:rouge", AGREES, consistency, ROUGE, LOW, NULL, false},
-    {"cocoa", COCOA, cocoa, ROUGE, HIGH, NULL, false},
-    {"cocoa:match", COCOA, cocoa, MATCH, HIGH, NULL, false},
-    {"cocoa_ppl", COCOAPPL, cocoa_ppl, ROUGE, HIGH, NULL, false},
-    {"cocoa_ppl:match", COCOAPPL, cocoa_ppl, MATCH, HIGH, NULL, false},
-    {"predictive_entropy", "mean surprise of the samples", predictive_entropy, NONE, HIGH, NULL, false},
     {"normalised_entropy", "mean surprise per token of the samples", normalised_entropy, NONE, HIGH,
-     NULL, false},
-    {"selfcheck_ngram", "mean surprise of the answer's words", self_check_mean, NONE, HIGH, NULL,
+     NULL, false, false},
+    {"selfcheck_ngram", "mean surprise of the answer's words", self_check_mean, NONE, HIGH, NULL, false,
      false},
-    {"selfcheck_ngram_max", "largest surprise in a sentence", self_check_max, NONE, HIGH, NULL, false},
-    {"n_distinct:entailment", DISTINCT, n_distinct, ENTAILMENT, HIGH, NULL, false},
-    {"discrete_semantic_entropy:entailment", DISCRETE, discrete_entropy, ENTAILMENT, HIGH, NULL, false},
-    {"semantic_entropy:entailment", SEMANTIC, semantic_entropy, ENTAILMENT, HIGH, NULL, false},
-    {"semantic_entropy_mc:entailment", SAMPLED, semantic_entropy_mc, ENTAILMENT, HIGH, NULL, false},
-    {"eigv:entailment", EIGV, eigv, ENTAILMENT, HIGH, NULL, false},
-    {"deg:entailment", DEG, deg, ENTAILMENT, HIGH, NULL, false},
-    {"ecc:entailment", ECC, ecc, ENTAILMENT, HIGH, NULL, false},
-    {"consistency:entailment", AGREES, consistency, ENTAILMENT, LOW, NULL, false},
-    {"cocoa:entailment", COCOA, cocoa, ENTAILMENT, HIGH, NULL, false},
-    {"cocoa_ppl:entailment", COCOAPPL, cocoa_ppl, ENTAILMENT, HIGH, NULL, false},
-    {"p_true", "P(True) of the answer", NULL, NONE, LOW, "p_true", true},
-    {"p_true_ideas", "P(True) of the answer beside the samples", NULL, NONE, LOW, "p_true", false},
-    {"verbalised", "the probability that the model states", NULL, NONE, LOW, "verbalised", true},
+    {"selfcheck_ngram_max", "largest surprise in a sentence", self_check_max, NONE, HIGH, NULL, false,
+     false},
+    {"eigenscore", "spread of the samples' states in the middle block", NULL, NONE, HIGH, NULL, false,
+     true},
+    {"n_distinct:entailment", DISTINCT, n_distinct, ENTAILMENT, HIGH, NULL, false, false},
+    {"discrete_semantic_entropy:entailment", DISCRETE, discrete_entropy, ENTAILMENT, HIGH, NULL, false,
+     false},
+    {"semantic_entropy:entailment", SEMANTIC, semantic_entropy, ENTAILMENT, HIGH, NULL, false, false},
+    {"semantic_entropy_mc:entailment", SAMPLED, semantic_entropy_mc, ENTAILMENT, HIGH, NULL, false,
+     false},
+    {"eigv:entailment", EIGV, eigv, ENTAILMENT, HIGH, NULL, false, false},
+    {"deg:entailment", DEG, deg, ENTAILMENT, HIGH, NULL, false, false},
+    {"ecc:entailment", ECC, ecc, ENTAILMENT, HIGH, NULL, false, false},
+    {"consistency:entailment", AGREES, consistency, ENTAILMENT, LOW, NULL, false, false},
+    {"cocoa:entailment", COCOA, cocoa, ENTAILMENT, HIGH, NULL, false, false},
+    {"cocoa_ppl:entailment", COCOAPPL, cocoa_ppl, ENTAILMENT, HIGH, NULL, false, false},
+    {"p_true", "P(True) of the answer", NULL, NONE, LOW, "p_true", true, false},
+    {"p_true_ideas", "P(True) of the answer beside the samples", NULL, NONE, LOW, "p_true", false,
+     false},
+    {"verbalised", "the probability that the model states", NULL, NONE, LOW, "verbalised", true, false},
     {"self_assessment", "probability of choosing the answer's cluster", NULL, NONE, LOW,
-     "self_assessment", false},
+     "self_assessment", false, false},
     {"selfcheck_prompt", "share of sentences that samples do not support", NULL, NONE, HIGH,
-     "selfcheck", false},
+     "selfcheck", false, false},
 };
 #define N_MEASURES (sizeof measures / sizeof *measures)
 
@@ -220,6 +228,11 @@ const char *hb_measure_question(size_t i)
 bool hb_measure_needs_samples(size_t i)
 {
     return i < N_MEASURES && !measures[i].of_answer;
+}
+
+bool hb_measure_needs_states(size_t i)
+{
+    return i < N_MEASURES && measures[i].of_states;
 }
 
 bool hb_measure_find(const char *name, size_t *i)

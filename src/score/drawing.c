@@ -33,6 +33,7 @@ hb_status hb_draw(hb_scorer *s, hb_scoring *sample, const int32_t *prompt, size_
     hb_request r = {.prompt = prompt,
                     .n_prompt = n_prompt,
                     .monitor = hb_monitor_defaults(),
+                    .features = s->of_states.hidden ? &s->of_states : NULL,
                     .sampling = {.temperature = settings->sample_temperature,
                                  .top_p = settings->sample_top_p,
                                  .seed = seed_of(s, sample)},
@@ -62,6 +63,16 @@ static bool clean_text(hb_buffer *raw)
     return ok;
 }
 
+/* Keeps the last step's state. False when memory runs out. */
+static bool keep_state(hb_drawn *d, const hb_features *features)
+{
+    if (!features) return true;
+    size_t n = features->n[HB_FEATURE_LAST];
+    d->state = malloc(n * sizeof *d->state);
+    if (d->state) memcpy(d->state, features->values[HB_FEATURE_LAST], n * sizeof *d->state);
+    return d->state;
+}
+
 hb_status hb_record_drawn(void *user, const hb_event *event, hb_error *err)
 {
     hb_scoring *sample = user;
@@ -71,7 +82,7 @@ hb_status hb_record_drawn(void *user, const hb_event *event, hb_error *err)
     if (event->kind == HB_EVENT_TOKEN)
         return hb_buffer_add(&d->raw, event->bytes, event->length) ? HB_OK : hb_fail_memory(err);
     hb_error no_memory = {HB_ERR_MEMORY, "out of memory"};
-    if (!o->error && !clean_text(&d->raw)) o->error = &no_memory;
+    if (!o->error && !(clean_text(&d->raw) && keep_state(d, o->features))) o->error = &no_memory;
     if (!o->error) {
         d->log_prob = hb_scores_value(o->scores, HB_LOG_PROB);
         d->n_tokens = o->n_tokens;
@@ -122,6 +133,26 @@ static hb_status join(hb_outcome *o, const hb_scores *more, hb_error *err)
     return HB_OK;
 }
 
+/* Joins the EigenScore to the sample's scores. */
+static hb_status measure_states(const hb_scorer *s, hb_scoring *sample, hb_error *err)
+{
+    static const char *const name = "eigenscore";
+    size_t n = (size_t)sample->n_drawn, length = (size_t)hb_model_get_info(s->model)->n_embd;
+    float *states = malloc(n * length * sizeof *states);
+    hb_scores *scores = NULL;
+    double value;
+    if (!states) return hb_fail_memory(err);
+    for (size_t k = 0; k < n; k++)
+        memcpy(states + k * length, sample->drawn[k].state, length * sizeof *states);
+    hb_status status = hb_eigen_score(states, n, length, &value, err);
+    if (!status) status = hb_scores_of_names(&name, 1, &scores, err);
+    if (!status) hb_scores_set(scores, 0, value);
+    if (!status) status = join(&sample->outcome, scores, err);
+    hb_scores_free(scores);
+    free(states);
+    return status;
+}
+
 hb_status hb_measure_drawn(hb_scorer *s, hb_scoring *sample, hb_error *err)
 {
     hb_scores *measures = NULL, *asked = NULL;
@@ -130,6 +161,7 @@ hb_status hb_measure_drawn(hb_scorer *s, hb_scoring *sample, hb_error *err)
         status = hb_measure_samples(sample->sampled, (size_t)sample->n_drawn, sample->asked.entailment,
                                     &measures, err);
     if (!status && measures) status = join(&sample->outcome, measures, err);
+    if (!status && sample->n_drawn && s->of_states.hidden) status = measure_states(s, sample, err);
     if (!status && s->asks) status = hb_asked_scores(s, sample, &asked, err);
     if (!status && asked) status = join(&sample->outcome, asked, err);
     hb_scores_free(measures);

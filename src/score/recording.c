@@ -20,7 +20,10 @@ void hb_scoring_free(hb_scoring *sample)
     free(sample->characters);
     hb_buffer_free(&sample->values);
     hb_buffer_free(&sample->raw);
-    for (int32_t k = 0; k < sample->n_drawn; k++) hb_buffer_free(&sample->drawn[k].raw);
+    for (int32_t k = 0; k < sample->n_drawn; k++) {
+        hb_buffer_free(&sample->drawn[k].raw);
+        free(sample->drawn[k].state);
+    }
     for (int32_t k = 0; sample->sampled && k <= sample->n_drawn; k++)
         free((char *)(uintptr_t)sample->sampled[k].text);
     free(sample->sampled);

@@ -308,6 +308,9 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
     if (!status) status = list_signals(&s, err);
     if (!status)
         status = hb_feature_plan_open(settings->features, hb_model_get_info(s.model), &s.features, err);
+    if (s.features.hidden)
+        s.of_states = (hb_feature_plan){.hidden = true, .blocks = &s.middle, .n_blocks = 1};
+    s.middle = (hb_model_get_info(s.model)->n_layers + 1) / 2 - 1;
     if (!status) status = hb_scheduler_open(session, &s.scheduler, err);
     if (!status) status = open_and_score(&s, err);
     hb_chat_close(own);

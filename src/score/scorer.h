@@ -26,6 +26,8 @@ typedef struct hb_scorer {
     hb_signal_set *measured;    /* the run's signals and those that its other scores need */
     hb_signal_set *of_samples;  /* what is measured of samples; NULL: none are drawn */
     hb_feature_plan features;   /* kept by the run */
+    int32_t middle;             /* the block whose states are measured of samples */
+    hb_feature_plan of_states;  /* `middle` alone if the run keeps states, else nothing */
     hb_run_counts counts;
     uint64_t done;    /* number of samples that this call has recorded */
     uint64_t literal; /* number of prompts that spell a control token and were taken literally */
@@ -41,6 +43,7 @@ typedef struct hb_drawn {
     double log_prob;
     int32_t n_tokens, n_measured;
     hb_finish finish;
+    float *state; /* of the middle block at the last step; NULL: not measured */
 } hb_drawn;
 
 /* A sample of the dataset that is being scored. The sink frees it when all of it has ended. */

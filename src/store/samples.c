@@ -48,6 +48,13 @@ hb_status hb_run_create_tables(hb_run *run, hb_error *err)
     return hb_run_execute(run, schema, err);
 }
 
+/* Whether the run has measure number i. `asks` are the run's questions. */
+static bool has_measure(const hb_run *run, size_t i, unsigned asks)
+{
+    bool states = strstr(run->settings.features, "hidden") != NULL;
+    return hb_measure_is_kept(i, run->settings.samples, asks, states);
+}
+
 hb_status hb_run_create_scores(hb_run *run, hb_error *err)
 {
     hb_buffer sql = {0};
@@ -63,7 +70,7 @@ hb_status hb_run_create_scores(hb_run *run, hb_error *err)
     if (ok && strcmp(run->settings.read_as, hb_read_as_name(HB_READ_JUDGEMENT)) == 0)
         ok = hb_buffer_add_text(&sql, ",\"" HB_SCORE_P_YES "\" REAL");
     for (size_t i = 0; ok && hb_measure_name(i); i++)
-        ok = !hb_measure_is_kept(i, run->settings.samples, asks) ||
+        ok = !has_measure(run, i, asks) ||
              (hb_buffer_add_text(&sql, ",") && hb_run_quote(&sql, hb_measure_name(i)) &&
               hb_buffer_add_text(&sql, " REAL"));
     ok = ok && hb_buffer_add_text(&sql, ")");
@@ -181,8 +188,7 @@ static hb_status check_columns(const hb_run *run, hb_error *err)
                              run->path, hb_scores_name(measured, i));
     hb_scores_free(measured);
     for (size_t i = 0; !status && hb_measure_name(i); i++)
-        if (hb_measure_is_kept(i, run->settings.samples, asks) &&
-            !hb_run_has_score(run, hb_measure_name(i)))
+        if (has_measure(run, i, asks) && !hb_run_has_score(run, hb_measure_name(i)))
             status = hb_fail(err, HB_ERR_FORMAT, "%s: the run has no column for the score '%s'",
                              run->path, hb_measure_name(i));
     return status;

@@ -137,9 +137,36 @@ class Samples(Case):
         ranked = self.run_json("sweep", "--data", table, "-o", self.dir, "--score", "all", "--draws", 0)
         self.assertIn("semantic_entropy", {s["name"] for s in ranked["ranking"]})
 
+    def test_eigenscore(self):
+        run, _ = self.score("a.db", "-n", 0, "--features", "hidden:1")
+        values = [s["eigenscore"] for s in self.samples(run).values()]
+        self.assertGreater(len(set(values)), 10)
+        self.assertNotIn("eigenscore", next(iter(self.samples(self.score("b.db", "-n", 4)[0]).values())))
+        # Samples that are all the same have N - 1 eigenvalues of 0, to which 0.001 is added.
+        cold, _ = self.score("c.db", "-n", 8, "--features", "hidden", "--sample-temperature", "1e-9")
+        for s in self.samples(cold).values():
+            self.assertLess(s["eigenscore"], min(values))
+        ranked = self.run_json("sweep", "--run", run, "-o", self.dir, "--score", "all", "--draws", 0)
+        self.assertIn("eigenscore", {s["name"] for s in ranked["ranking"]})
+        # calibrate and validate keep the states that the score needs.
+        done = self.run_json("calibrate", "--model", MODEL, "--data", LABELLED, *FAST, "--samples", N, "--score", "eigenscore",
+                             "-n", 0, "--run", self.dir / "d.db", "-o", self.dir, "--draws", 0)
+        judged = self.run_json("validate", "--params", done["parameters"], "--model", MODEL, "--data", LABELLED, "-n", 40,
+                               "--run", self.dir / "v.db", "--draws", 0)
+        self.assertIn("eigenscore", judged["scores"])
+        self.fails("generate", "--model", MODEL, "--params", done["parameters"], "Hello", "--samples", 2,
+                   says="calibrated on the score 'eigenscore', which reads the states of samples")
+        plain, _ = self.score("p.db", "-n", 20)
+        self.fails("sweep", "--run", plain, "-o", self.dir, "--score", "eigenscore", code=USAGE,
+                   says="this run has no score 'eigenscore'; score it with --samples and --features hidden")
+        self.fails("calibrate", "--model", MODEL, "--data", LABELLED, "--score", "eigenscore", code=USAGE,
+                   says="--samples: the score eigenscore needs samples of each prompt")
+
     def test_they_cannot_halt(self):
-        self.fails("generate", "--model", MODEL, "--watch", "semantic_entropy", "Hello", code=USAGE,
-                   says="--watch: semantic_entropy compares several samples of the whole answer, so it cannot halt")
+        for name, why in (("semantic_entropy", "compares several samples of"), ("eigenscore", "compares several samples of"),
+                          ("p_true", "puts questions to a model about")):
+            self.fails("generate", "--model", MODEL, "--watch", name, "Hello", code=USAGE,
+                       says=f"--watch: {name} {why} the whole answer, so it cannot halt")
         run, _ = self.score("a.db", "-n", 0)
         for options, score in ((["--score", "deg"], "deg"), (["--joint"], "n_distinct")):
             params = self.run_json("sweep", "--run", run, "-o", self.dir, *options, "--draws", 0)["parameters"]

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes measures_reference.json: measures over samples, computed from their definitions with NumPy (Debian:
-python3-numpy), independently of hbar.
+"""Writes measures_reference.json and eigenscore_reference.json: measures over samples, computed from their definitions
+with NumPy (Debian: python3-numpy), independently of hbar.
 
     /usr/bin/python3 tests/reference/measures_reference.py
 
@@ -155,7 +155,31 @@ def cases():
     yield "long", [sentence(40) for _ in range(8)]
 
 
+def eigenscore(states):
+    """(1/K) ln det(Z' J Z + 0.001 I): the columns of Z are the states, and J = I - 11'/d centres each of them."""
+    z = np.array(states, dtype=np.float32).astype(float).T
+    d, k = z.shape
+    covariance = z.T @ (np.eye(d) - np.ones((d, d)) / d) @ z
+    sign, log_determinant = np.linalg.slogdet(covariance + 1e-3 * np.eye(k))
+    assert sign == 1
+    return float(log_determinant / k)
+
+
+def spreads():
+    """Yields a name and the states of samples."""
+    states = np.round(np.random.default_rng(16).normal(0, 3, (10, 24)), 3)
+    yield "random", states
+    yield "small", np.round(states / 500, 5)
+    yield "identical", np.tile(states[0], (6, 1))
+    yield "tied", states[[0, 1, 0, 2, 1, 0]]
+    yield "one sample", states[:1]
+    yield "constant", np.full((4, 24), 2.5)
+    yield "more samples than dimensions", states[:, :4]
+
+
 def main():
+    spread = [{"name": name, "states": s.tolist(), "eigenscore": eigenscore(s)} for name, s in spreads()]
+    Path(__file__).with_name("eigenscore_reference.json").write_text(json.dumps(spread) + "\n")
     written = []
     for name, texts in cases():
         n = len(texts)
