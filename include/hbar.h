@@ -2418,10 +2418,12 @@ HB_API hb_status hb_params_save(const char *dir, const char *name, uint64_t n_sa
 
 /* The origin of a validation's samples. */
 typedef struct hb_validation_source {
-    const char *params;        /* path of the parameters */
-    const char *scores;        /* path of the run or the table */
-    const hb_grading *grading; /* of the run's answers; NULL: labels were given */
-    uint64_t n_abstained;      /* of the run's answers */
+    const char *params;         /* path of the parameters */
+    const char *scores;         /* path of the run or the table */
+    const hb_grading *grading;  /* of the run's answers; NULL: labels were given */
+    uint64_t n_abstained;       /* of the run's answers */
+    const hb_run_settings *run; /* settings of the run; NULL: the scores come from a table */
+    hb_run_counts counts;       /* of the run; n_abstained is its `abstained` */
 } hb_validation_source;
 
 /* The validation (docs/statistics.md). */
@@ -2441,6 +2443,56 @@ HB_API hb_status hb_rate_text(size_t n, double hallucination_rate, const hb_grad
  * cannot be read. */
 HB_API hb_status hb_inspect(const char *path, int32_t n_ctx, char **json, hb_error *err);
 HB_API hb_status hb_inspect_text(const char *path, int32_t n_ctx, char **text, hb_error *err);
+
+/* ---- Reports for people: one page, figures ------------------------------------------------------- */
+
+/* A report shows one or several results as one HTML file that needs nothing from elsewhere
+ * (docs/report.md). It computes nothing: it shows what parameters and validations have. */
+typedef struct hb_report hb_report;
+
+typedef struct hb_report_options {
+    const char *title; /* NULL: made from the results' names */
+    size_t max_bytes;  /* of the page, at least 200,000; samples beyond it are left out, the least wrong
+                          ones first; 1,000,000 */
+} hb_report_options;
+HB_API hb_report_options hb_report_defaults(void); /* those named above */
+
+/* Opens an empty report. `options` may be NULL. HB_ERR_ARGUMENT for a smaller max_bytes. */
+HB_API hb_status hb_report_open(const hb_report_options *options, hb_report **report, hb_error *err);
+HB_API void hb_report_close(hb_report *report);
+
+/* Adds a file of parameters (hb_params_json) or of a validation (hb_validation_json). HB_ERR_IO;
+ * HB_ERR_FORMAT for any other file and a damaged one; HB_ERR_UNSUPPORTED for a newer version. Refused
+ * results leave the report as it was, also by the next two functions. */
+HB_API hb_status hb_report_add_file(hb_report *report, const char *path, hb_error *err);
+
+/* Adds a calibration under a name. With `run`, from which it was made, the page shows its samples, the
+ * most wrong first: those whose P_fail is farthest from their label. `run` may be NULL; it is read now.
+ */
+HB_API hb_status hb_report_add_calibration(hb_report *report, const char *name,
+                                           const hb_params_source *source,
+                                           const hb_calibration_result *result, hb_run *run,
+                                           hb_error *err);
+/* The same for a validation. */
+HB_API hb_status hb_report_add_validation(hb_report *report, const char *name,
+                                          const hb_validation_source *source,
+                                          const hb_validation_result *result, hb_run *run,
+                                          hb_error *err);
+
+/* Writes the page. Release *html with free(). HB_ERR_ARGUMENT for an empty report. */
+HB_API hb_status hb_report_html(const hb_report *report, char **html, hb_error *err);
+
+/* Writes figure number i, from 0, as an SVG document, and the beginning of a name for its file. *svg is
+ * NULL beyond the last figure. Release *svg with free(). */
+#define HB_FIGURE_NAME_BYTES 128
+HB_API hb_status hb_report_figure(const hb_report *report, size_t i, char name[HB_FIGURE_NAME_BYTES],
+                                  char **svg, hb_error *err);
+
+/* Writes one generation as such a page: its text, each token with the colour of its P_fail, and a table
+ * of the steps. `prompt` is shown above it. HB_ERR_ARGUMENT for a generation that was only scored.
+ * Release *html with free(). */
+HB_API hb_status hb_generation_html(const hb_model *model, const hb_generation *generation,
+                                    const char *prompt, size_t length, char **html, hb_error *err);
 
 /* ---- Server -------------------------------------------------------------------------------------- */
 

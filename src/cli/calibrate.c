@@ -5,6 +5,7 @@
 typedef struct plan {
     const cli_pass1 *pass1;
     const cli_pass2 *pass2;
+    const char *report; /* path of the page; NULL: none */
 } plan;
 
 /* Checks that parameters can be saved. */
@@ -12,6 +13,8 @@ static int check_place(void *user)
 {
     const plan *p = user;
     hb_error err;
+    int code = p->report ? cli_check_output(p->report) : CLI_DONE;
+    if (code) return code;
     return hb_params_try(p->pass1->output_dir, p->pass1->name, &err) ? cli_fail(&err) : CLI_DONE;
 }
 
@@ -24,7 +27,8 @@ static hb_status check_data(void *user, const hb_dataset_info *info, hb_error *e
     return status ? hb_fail(err, status, "%s: %s", info->path, why.message) : HB_OK;
 }
 
-static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const hb_texts *scores)
+static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const hb_texts *scores,
+                         const char *report)
 {
     hb_error err;
     hb_calibration_result result;
@@ -36,6 +40,7 @@ static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const hb_text
                          &pass2->options, &result, &err))
         return cli_fail(&err);
     code = cli_pass2_report(pass2, &source, &result, pass1->output_dir, pass1->name, pass1->json);
+    if (!code) code = cli_report_calibration(report, &source, &result, pass1->run, pass1->quiet);
     hb_calibration_result_free(&result);
     return code;
 }
@@ -51,7 +56,8 @@ static void need_features(const hb_texts *scores, cli_pass1 *pass1)
 }
 
 /* Parses the list again when the measured signals are known, because "all" means these. */
-static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pass2, const char *list)
+static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pass2, const char *list,
+                     const char *report)
 {
     hb_texts scores;
     size_t place, i = 0;
@@ -69,7 +75,7 @@ static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pa
     pass2->chat_template = pass1->chat.template_given;
     if (pass1->data.read_as) pass2->read_as = hb_read_as_name((hb_read_as)pass1->data.read_as);
     code = cli_scores_of_run(command, list, pass1->run, &scores, NULL);
-    if (!code) code = calibrate_run(pass1, pass2, &scores);
+    if (!code) code = calibrate_run(pass1, pass2, &scores, report);
     hb_texts_free(&scores);
     return code;
 }
@@ -91,14 +97,15 @@ static int run(const cli_command *command, int argc, char **argv)
         "with the highest AUROC")
         ->standard = "hbar_s; with --joint, all";
     cli_pass2_add(&options, &pass2);
-    plan checked = {&pass1, &pass2};
+    plan checked = {&pass1, &pass2, NULL};
+    cli_report_add(&options, &checked.report);
     pass1.check = check_place;
     pass1.check_data = check_data;
     pass1.user = &checked;
     bool ready = cli_parse(command, &options, argc, argv, &operand, &code) &&
                  cli_pass2_check(command, &pass2, &code);
     if (!score) score = pass2.joint ? "all" : "hbar_s";
-    if (ready) code = calibrate(command, &pass1, &pass2, score);
+    if (ready) code = calibrate(command, &pass1, &pass2, score, checked.report);
     cli_pass1_close(&pass1);
     return code;
 }

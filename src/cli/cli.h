@@ -118,6 +118,10 @@ void cli_add_common(cli_options *options, bool *quiet, bool *json);
 bool cli_parse(const cli_command *command, cli_options *options, int argc, char **argv,
                const char **operand, int *code);
 
+/* The same for a command with one or more operands, *operands [*n], which point into argv. */
+bool cli_parse_many(const cli_command *command, cli_options *options, int argc, char **argv,
+                    char ***operands, size_t *n, int *code);
+
 /* Prints what --help shows (help.c). */
 void cli_print_help(const cli_command *command, const cli_options *options);
 
@@ -178,6 +182,16 @@ void cli_show_warnings(const hb_model *model);
 char *cli_file_name(const char *name);
 /* The same for a file's base name without its suffix. */
 char *cli_base_name(const char *path);
+
+/* ---- Files that are written as a whole (files.c) ------------------------------------------------- */
+
+/* Whether both paths lead to one existing file. NULL is no file. */
+bool cli_is_same_file(const char *a, const char *b);
+/* Checks early that a file can be written. Returns an exit code. */
+int cli_check_output(const char *path);
+/* Writes a file, whole or not at all: it replaces an existing one at the end. Writes into pipes and
+ * devices. Returns an exit code. */
+int cli_save(const char *path, const char *text, size_t length);
 
 /* ---- Interruption and progress (progress.c) ------------------------------------------------------ */
 
@@ -511,6 +525,14 @@ int cli_pass2_report(const cli_pass2 *pass, const hb_params_source *source,
 /* Prints the next commands for a run's parameters, ready to paste (next.c). */
 int cli_print_next(const hb_run_settings *run, const cli_pass2 *pass, const char *params);
 
+/* --report (report.c). */
+void cli_report_add(cli_options *options, const char **path);
+/* Write the page; nothing if `path` is NULL. `run` may be NULL. Return an exit code. */
+int cli_report_calibration(const char *path, const hb_params_source *source,
+                           const hb_calibration_result *result, hb_run *run, bool quiet);
+int cli_report_validation(const char *path, const hb_validation_source *source,
+                          const hb_validation_result *result, hb_run *run, bool quiet);
+
 /* The option for the number of bootstrap draws, and the check of its value. */
 void cli_draws_add(cli_options *options, uint64_t *n_draws);
 bool cli_draws_check(const cli_command *command, uint64_t n_draws, int *code);
@@ -521,6 +543,6 @@ const char *const *cli_directions(bool automatic);
 /* ---- The commands ------------------------------------------------------------------------------- */
 
 extern const cli_command cli_calibrate, cli_export, cli_generate, cli_inspect, cli_judge, cli_label,
-    cli_score, cli_serve, cli_sweep, cli_tokenize, cli_validate;
+    cli_report, cli_score, cli_serve, cli_sweep, cli_tokenize, cli_validate;
 
 #endif

@@ -12,7 +12,7 @@
 #include "cli/cli.h"
 
 typedef struct generate_options {
-    const char *model_path, *trajectory_path, *on_halt;
+    const char *model_path, *trajectory_path, *html_path, *on_halt;
     int32_t halt_exit; /* exit code after a halt */
     bool halt_exit_given;
     hb_session_options resources;
@@ -71,6 +71,8 @@ static void add_options(cli_options *options, generate_options *o)
     cli_begin_group(options, CLI_GROUP_OUTPUT);
     cli_add_text(options, "trajectory", 0, "FILE", &o->trajectory_path,
                  "write each checked step to FILE as JSON Lines");
+    cli_add_text(options, "html", 0, "FILE", &o->html_path,
+                 "write the answer to FILE as a page in which each token has the colour of its risk");
     cli_add_common(options, &o->quiet, &o->json);
 }
 
@@ -178,19 +180,13 @@ static void print_summary(const generate_options *o, const hb_generation *g)
                     o->watch.params->score, v.value, m->tau, v.p_fail);
 }
 
-static bool is_same_file(const char *a, const char *b)
-{
-    struct stat x, y;
-    return b && stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
-}
-
 /* Opens the file before generation, so that a bad path fails early. Truncates it only afterwards. Opens
  * a pipe without waiting for its reader. Refuses to replace what is read. */
 static FILE *open_trajectory(const generate_options *o)
 {
     static char buffer[BUFSIZ]; /* as for standard output (main.c) */
     const char *path = o->trajectory_path;
-    if (is_same_file(path, o->model_path) || is_same_file(path, o->watch.params_path)) {
+    if (cli_is_same_file(path, o->model_path) || cli_is_same_file(path, o->watch.params_path)) {
         cli_message("--trajectory: %s: is read by this command, and would be replaced", path);
         return NULL;
     }
@@ -239,6 +235,30 @@ static int write_trajectory(FILE *file, const char *path, const hb_generation *g
     }
     if (!ok) cli_message("%s: %s", path, strerror(reason));
     return ok ? CLI_DONE : CLI_FAILED;
+}
+
+/* Writes the answer as a page, if it was asked for. */
+static int write_html(const generate_options *o, const hb_model *model, const hb_generation *g,
+                      const hb_buffer *prompt)
+{
+    hb_error err;
+    char *html;
+    if (!o->html_path) return CLI_DONE;
+    if (hb_generation_html(model, g, prompt->data, prompt->length, &html, &err)) return cli_fail(&err);
+    int code = cli_save(o->html_path, html, strlen(html));
+    free(html);
+    return code;
+}
+
+/* Refuses a path of --html before the answer is generated. */
+static int check_html(const generate_options *o)
+{
+    if (!o->html_path) return CLI_DONE;
+    if (!cli_is_same_file(o->html_path, o->model_path) &&
+        !cli_is_same_file(o->html_path, o->watch.params_path))
+        return cli_check_output(o->html_path);
+    cli_message("--html: %s: is read by this command, and would be replaced", o->html_path);
+    return CLI_FAILED;
 }
 
 /* ---- Running ------------------------------------------------------------------------------------- */
@@ -292,6 +312,7 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
     int code = o->json ? print_result(o, &g) : CLI_DONE;
     print_summary(o, &g);
     if (trajectory && write_trajectory(trajectory, o->trajectory_path, &g)) code = CLI_FAILED;
+    if (!code) code = write_html(o, hb_session_model(session), &g, prompt);
     if (!code && g.finish == HB_FINISH_CANCELLED) code = CLI_INTERRUPTED;
     if (!code && g.finish == HB_FINISH_HALTED) code = o->halt_exit;
     hb_generation_free(&g);
@@ -318,6 +339,7 @@ static int open_and_generate(const cli_command *command, generate_options *o, co
     if (o->samples.n)
         resources.n_sequences = o->samples.n < MAX_TOGETHER ? o->samples.n + 1 : MAX_TOGETHER;
     if (!code && hb_session_open(model, &resources, &session, &err)) code = cli_fail(&err);
+    if (!code) code = check_html(o);
     if (!code && o->trajectory_path && !(trajectory = open_trajectory(o))) code = CLI_FAILED;
     if (!code) code = generate(o, session, prompt, trajectory);
     cli_agreement_free(&o->agreement);

@@ -6,8 +6,8 @@
 #include "cli/cli.h"
 
 static const cli_command *const commands[] = {&cli_generate, &cli_judge,    &cli_calibrate, &cli_score,
-                                              &cli_sweep,    &cli_validate, &cli_label,     &cli_export,
-                                              &cli_tokenize, &cli_inspect,  &cli_serve};
+                                              &cli_sweep,    &cli_validate, &cli_report,    &cli_label,
+                                              &cli_export,   &cli_tokenize, &cli_inspect,   &cli_serve};
 #define N_COMMANDS (sizeof commands / sizeof *commands)
 
 static void print_help(FILE *out)

@@ -231,19 +231,35 @@ static int check_required(const cli_command *command, const cli_options *options
 }
 
 /* The first walk sets nothing, so that help finds every default in its place. */
-bool cli_parse(const cli_command *command, cli_options *options, int argc, char **argv,
-               const char **operand, int *code)
+static bool parse_options(const cli_command *command, cli_options *options, int argc, char **argv,
+                          int *code)
 {
     tables t;
     describe(options, &t);
     *code = CLI_DONE;
+    return walk(command, options, &t, argc, argv, false, code) &&
+           walk(command, options, &t, argc, argv, true, code);
+}
+
+bool cli_parse(const cli_command *command, cli_options *options, int argc, char **argv,
+               const char **operand, int *code)
+{
     *operand = NULL;
-    if (!walk(command, options, &t, argc, argv, false, code) ||
-        !walk(command, options, &t, argc, argv, true, code))
-        return false;
+    if (!parse_options(command, options, argc, argv, code)) return false;
     if (optind < argc && command->operand) *operand = argv[optind++];
     if (optind < argc) *code = cli_usage(command, "unexpected argument '%s'", argv[optind]);
     if (!*code) *code = check_required(command, options, *operand);
+    return *code == CLI_DONE;
+}
+
+/* getopt has moved the operands to the end of argv. */
+bool cli_parse_many(const cli_command *command, cli_options *options, int argc, char **argv,
+                    char ***operands, size_t *n, int *code)
+{
+    if (!parse_options(command, options, argc, argv, code)) return false;
+    *operands = argv + optind;
+    *n = (size_t)(argc - optind);
+    *code = check_required(command, options, *n ? argv[optind] : NULL);
     return *code == CLI_DONE;
 }
 

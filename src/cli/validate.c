@@ -4,7 +4,7 @@
 #include "cli/cli.h"
 
 typedef struct validating {
-    const char *params_path, *scores_path, *label;
+    const char *params_path, *scores_path, *label, *report;
     double min_recall;
     bool recall_given, force;
     uint64_t n_draws;
@@ -79,6 +79,7 @@ static void add_options(cli_options *options, validating *v)
     recall->given = &v->recall_given;
     recall->standard = "as calibrated";
     cli_draws_add(options, &v->n_draws);
+    cli_report_add(options, &v->report);
 }
 
 /* ---- Whether the parameters fit ------------------------------------------------------------------ */
@@ -344,6 +345,8 @@ static int open_split(const cli_command *command, validating *v)
     code = cli_grading_use(&v->pass1.grading, v->source.scores, &v->pass1.counts, &v->source.grading);
     if (code) return code;
     v->source.n_abstained = v->pass1.counts.abstained;
+    v->source.run = hb_run_get_settings(v->run);
+    v->source.counts = v->pass1.counts;
     check_tokens(v);
     check_exact(v);
     check_samples(v);
@@ -450,6 +453,7 @@ static int judge(const validating *v)
     if (!v->pass1.quiet) report_unjudged(v, &r);
     report_shared(v, &r);
     int code = print_result(v, &r);
+    if (!code) code = cli_report_validation(v->report, &v->source, &r, v->run, v->pass1.quiet);
     hb_validation_result_free(&r);
     return code;
 }
@@ -459,8 +463,10 @@ static int judge(const validating *v)
 static int validate(const cli_command *command, validating *v)
 {
     hb_error err;
+    int code = v->report ? cli_check_output(v->report) : CLI_DONE;
+    if (code) return code;
     if (hb_params_load(v->params_path, &v->params, &err)) return cli_fail(&err);
-    int code = open_split(command, v);
+    code = open_split(command, v);
     return code ? code : judge(v);
 }
 

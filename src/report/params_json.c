@@ -89,6 +89,15 @@ static void add_settings(hb_json *j, const hb_params_source *source, const hb_sw
     hb_json_end(j);
 }
 
+void hb_json_origin(hb_json *j, const hb_params_source *source)
+{
+    add_model(j, source->run);
+    add_data(j, source);
+    hb_json_object(j, "settings");
+    if (source->run) add_run_settings(j, source->run);
+    hb_json_end(j);
+}
+
 /* ---- The score and its threshold ---------------------------------------------------------------- */
 
 /* How per-step values became a sample's score. The names of a run's scores contain their aggregation.

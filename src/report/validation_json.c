@@ -128,6 +128,9 @@ static void add_source(hb_json *j, const hb_validation_source *source)
     if (g) hb_json_grading(j, g);
     else hb_json_null(j, "grade");
     if (g) hb_json_whole(j, "abstained", (int64_t)source->n_abstained);
+    if (source->run)
+        hb_json_origin(j,
+                       &(hb_params_source){.run = source->run, .counts = source->counts, .grading = g});
 }
 
 hb_status hb_validation_json(const hb_validation_source *source, const hb_validation_result *r,

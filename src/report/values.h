@@ -42,6 +42,9 @@ void hb_json_correlations(hb_json *json, const char *key, const char *(*name)(co
  * "tolerance" where it has one, "abstain_as". */
 void hb_json_grading(hb_json *json, const hb_grading *grading);
 
+/* "model", "data" and the run's "settings" (params_json.c). */
+void hb_json_origin(hb_json *json, const hb_params_source *source);
+
 /* [{"name", "n", "direction", "auroc", "interval", "p_difference"}]; of shuffled labels without
  * direction and p. */
 void hb_json_controls(hb_json *json, const char *key, const hb_control *controls, size_t n);

@@ -1,29 +1,18 @@
 """The server's page in headless Chromium. Skips without chromium, chromium-driver and python3-selenium."""
-import os
-import shutil
 import time
 import unittest
 
+import browser
 from harness import Case
 from server import DEMO, PARAMS, Server
 
-try:
-    from selenium import webdriver
-    from selenium.webdriver.chrome.options import Options
-    from selenium.webdriver.chrome.service import Service
+if not browser.MISSING:
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
-    MISSING = None
-except ImportError:
-    MISSING = "python3-selenium"
-DRIVER, BROWSER = shutil.which("chromedriver"), shutil.which("chromium")
-if not MISSING and not (DRIVER and BROWSER):
-    MISSING = "chromium and chromium-driver"
 CUBA, FRANCE = "What is the capital of Cuba?", "What is the capital of France?"
-PICTURES = os.environ.get("HBAR_PICTURES")  # a folder for screenshots of the documentation
 
 
-@unittest.skipIf(MISSING, f"the page is not tested: {MISSING} is missing")
+@unittest.skipIf(browser.MISSING, f"the page is not tested: {browser.MISSING} is missing")
 class Page(Case):
     @classmethod
     def setUpClass(cls):
@@ -31,20 +20,10 @@ class Page(Case):
         cls.addClassCleanup(cls.server.stop)
 
     def open(self, dark=False):
-        options = Options()
-        options.binary_location = BROWSER
-        for argument in ("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=900,760"):
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        browser = webdriver.Chrome(service=Service(DRIVER), options=options)
-        self.addCleanup(browser.quit)
-        browser.set_page_load_timeout(60)
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia",
-                                {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]})
-        browser.get(f"http://127.0.0.1:{self.server.port}/")
-        self.browser = browser
+        self.browser = browser.open_browser(self, dark)
+        self.browser.get(f"http://127.0.0.1:{self.server.port}/")
         self.wait(lambda: "calibrated by" in self.one("#rule").text)
-        return browser
+        return self.browser
 
     def one(self, selector):
         return self.browser.find_element("css selector", selector)
@@ -67,8 +46,7 @@ class Page(Case):
                                     "c.dispatchEvent(new Event('input'))", value)
 
     def picture(self, name):
-        if PICTURES:
-            self.browser.save_screenshot(os.path.join(PICTURES, name + ".png"))
+        browser.picture(self.browser, name)
 
     def visible(self):
         return "".join(t.text for t in self.all(".model .token") if t.is_displayed())
@@ -130,24 +108,24 @@ class Page(Case):
         self.picture("server-dark")
 
     def test_needs_nothing_from_elsewhere(self):
-        browser = self.open()
+        chromium = self.open()
         self.ask(FRANCE)
-        names = browser.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
+        names = chromium.execute_script("return performance.getEntriesByType('resource').map(e => e.name)")
         self.assertTrue(all(name.startswith(f"http://127.0.0.1:{self.server.port}/") for name in names), names)
 
     def test_labels(self):
         """Every control has a name, and every one can be reached by the keyboard."""
-        browser = self.open()
+        chromium = self.open()
         self.ask(CUBA)
-        unnamed = browser.execute_script(
+        unnamed = chromium.execute_script(
             "return [...document.querySelectorAll('button, input, textarea')].filter(e => !(e.textContent.trim() || "
             "e.getAttribute('aria-label') || (e.labels && e.labels.length))).length")
         self.assertEqual(unnamed, 0)
         reached = set()
         self.one("#question").send_keys(Keys.SHIFT, Keys.TAB)
         for _ in range(12):
-            reached.add(browser.execute_script("return document.activeElement.id || document.activeElement.className"))
-            ActionChains(browser).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
+            reached.add(chromium.execute_script("return document.activeElement.id || document.activeElement.className"))
+            ActionChains(chromium).key_down(Keys.SHIFT).send_keys(Keys.TAB).key_up(Keys.SHIFT).perform()
         self.assertLessEqual({"cutoff", "limit", "clear", "show", "ask"}, reached)
 
 

@@ -4,7 +4,7 @@ import re
 
 from harness import LABELLED, MODEL, USAGE, Case
 
-COMMANDS = ["generate", "calibrate", "score", "sweep", "validate", "export", "tokenize", "inspect"]
+COMMANDS = ["generate", "calibrate", "score", "sweep", "validate", "report", "export", "tokenize", "inspect"]
 
 
 class Usage(Case):
