@@ -4,6 +4,7 @@
 #include <math.h>
 #include "engine/session.h"
 #include "monitor/watch.h"
+#include "signals/distribution.h"
 
 enum { LENGTH = 200, N_PROMPT = 90, N_ROWS = 6 };
 
@@ -290,10 +291,13 @@ static void test_signals(void **state)
             sink += attention[i][HB_ATTENTION_SINK] / (double)(LAYERS * HEADS);
             itself += log(fmax(attention[i][HB_ATTENTION_SELF], 1e-30)) / (LAYERS * HEADS);
         }
-        const hb_reading reading = {.logits = logits, .attention = attention[0], .n_prompt = 3};
+        hb_distribution sums;
+        hb_distribution_gather_shared(NULL, logits, 2, &sums);
+        const hb_reading reading = {
+            .logits = logits, .attention = attention[0], .n_prompt = 3, .sums = &sums};
         hb_step step;
         bool halt;
-        assert_ok(hb_watch_step(watch, s, 0, &reading, NULL, &step, &halt, &err));
+        assert_ok(hb_watch_step(watch, s, 0, &reading, &step, &halt, &err));
         assert_near(hb_step_value(&step, hb_signal_find("attention_entropy")), entropy, 1e-6);
         assert_near(hb_step_value(&step, hb_signal_find("attention_sink")), sink, 1e-6);
         assert_near(hb_step_value(&step, hb_signal_find("attention_self")), itself, 1e-6);

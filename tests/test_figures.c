@@ -117,7 +117,10 @@ static hb_curves *make_curves(void)
 static size_t count(const char *text, const char *part)
 {
     size_t n = 0;
-    for (const char *at = strstr(text, part); at; at = strstr(at + 1, part)) n++;
+    while ((text = strstr(text, part)) != NULL) {
+        n++;
+        text++;
+    }
     return n;
 }
 
