@@ -12,9 +12,9 @@ static void clamped_mul(float *gate, const float *up, size_t n)
 {
     const float slope = 1.702f, limit = 7;
     for (size_t i = 0; i < n; i++) {
+        bool finite = isfinite(gate[i]) && isfinite(up[i]); /* the limits would hide it */
         float g = fminf(gate[i], limit), u = fmaxf(-limit, fminf(up[i], limit));
-        gate[i] = g / (1 + expf(-slope * g)) * (u + 1);
-        if (isnan(up[i])) gate[i] = NAN; /* fminf and fmaxf drop it */
+        gate[i] = finite ? g / (1 + expf(-slope * g)) * (u + 1) : NAN;
     }
 }
 
@@ -33,11 +33,6 @@ static void gate_mul(const hb_workspace *w, const hb_native_model *m, float *gat
         clamped_mul(gate, up, n);
         return;
     }
-}
-
-static float sigmoid(float x)
-{
-    return 1 / (1 + expf(-x));
 }
 
 /* ---- Dense -------------------------------------------------------------------------------------- */
@@ -62,7 +57,8 @@ static void gate_row(const void *context, int32_t row, int32_t thread)
     if (!shared) return;
     float logit = 0;
     for (size_t i = 0; i < d; i++) logit += x[i] * shared[i];
-    for (size_t i = 0; i < ff; i++) gate[i] *= sigmoid(logit);
+    float part = isfinite(logit) ? 1 / (1 + expf(-logit)) : NAN;
+    for (size_t i = 0; i < ff; i++) gate[i] *= part;
 }
 
 void hb_feed_forward(const hb_workspace *w, const hb_native_model *model, const hb_layer *layer,
@@ -96,12 +92,14 @@ static void choose(const float *logits, int32_t n, int32_t k, int32_t *chosen)
     }
 }
 
-/* Writes the shares of the chosen experts: the softmax over all logits or over those chosen. */
+/* Writes the shares of the chosen experts: the softmax over all logits or over those chosen. They are
+ * NaN if a logit is not finite. */
 static void share(const float *logits, int32_t n, const int32_t *chosen, int32_t k, bool among_chosen,
                   float *shares)
 {
     float max = -INFINITY;
     double sum = 0;
+    for (int32_t e = 0; e < n; e++) sum += (double)logits[e] * 0; /* NaN if one is not finite */
     for (int32_t i = 0; i < k; i++) max = fmaxf(max, logits[chosen[i]]);
     for (int32_t i = 0; i < k; i++) shares[i] = expf(logits[chosen[i]] - max);
     for (int32_t i = 0; among_chosen && i < k; i++) sum += (double)shares[i];

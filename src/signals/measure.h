@@ -13,8 +13,8 @@ typedef struct hb_reading {
     int32_t n_blocks;
     const float *lens; /* [n_blocks][n_lens], as in hb_tap */
     int32_t n_lens;
-    const float *attention; /* [n_layers][n_heads][HB_N_ATTENTION], as in hb_tap */
-    int32_t n_prompt;       /* length of the prompt; set if there is attention */
+    const float *attention;      /* [n_layers][n_heads][HB_N_ATTENTION], as in hb_tap */
+    int32_t n_prompt;            /* length of the prompt; set if there is attention */
     const hb_distribution *sums; /* of the logits; NULL: not gathered */
 } hb_reading;
 
