@@ -53,7 +53,7 @@ def make_inputs():
 COMMANDS = {
     "help": (["calibrate", "--help"], False),
     "generate": (["generate", "--model", MODEL, "--max-tokens", 3, "--cutoff", 2, "--json", "--params", "ready/params.json",
-                  "--trajectory", "out/t.jsonl", "one two"], False),
+                  "--trajectory", "out/t.jsonl", "--html", "out/a.html", "one two"], False),
     "generate-chat": (["generate", "--model", CHAT, "--chat", "--system", "s", "--max-tokens", 3, "--stop", "ab", "--seed", 1,
                        "--temperature", 1, "--top-k", 5, "--cutoff", 2, "hello"], False),
     "judge": (["judge", "--model", MODEL, "--json", "--prompt", "Is it?", "--response", "Yes, it is."], False),
@@ -76,6 +76,7 @@ COMMANDS = {
     "sweep-joint": (["sweep", "--data", "table.csv", "--score", "hbar_s,entropy", "--joint", "--draws", 0], False),
     "validate": (["validate", "--run", "ready/run.db", "-p", "ready/params.json", "--draws", 100], False),
     "validate-table": (["validate", "--scores", "table.csv", "-p", "ready/joint.json", "--draws", 0, "--json"], False),
+    "report": (["report", "ready/run.db", "ready/params.json", "-q", "-o", "out/r.html", "--svg", "out"], False),
     "label": (["label", "--run", "out/labelled.db", "--labels", "labels.csv"], False),
     "export": (["export", "--run", "ready/run.db"], False),
     "export-json": (["export", "--run", "ready/run.db", "--format", "jsonl"], False),
@@ -118,6 +119,7 @@ def plain(text):
     """Output or a file without times."""
     text = re.sub(rb"_\d{8}_\d{6}_", b"_T_", text)
     text = re.sub(rb'"created": "[^"]*"', b"", text)
+    text = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"", text)
     return re.sub(rb'("(\w*seconds)": )[\d.e+-]+', rb"\1", text)
 
 
@@ -127,7 +129,7 @@ def result():
     for path in sorted(Path("out").iterdir()):
         if path.suffix == ".db":
             files[path.name] = of_run(path)
-        elif not path.name.startswith(".") and path.suffix in (".json", ".jsonl"):
+        elif not path.name.startswith(".") and path.suffix in (".json", ".jsonl", ".html", ".svg"):
             files[plain(path.name.encode())] = plain(path.read_bytes())
     return files
 
