@@ -1394,7 +1394,7 @@ typedef struct hb_run_sample {
 typedef struct hb_run_tokens {
     uint64_t index;                     /* of the sample */
     size_t n;                           /* measured steps */
-    const hb_response_span *characters; /* [n], as in hb_given; NULL unless the spans are known */
+    const hb_response_span *characters; /* [n], as in hb_given; NULL: unknown, in earlier runs */
     const float *values;                /* [n][signals of the run], in the order of its settings */
     const hb_response_span *spans; /* [n_spans], hallucinated parts of the response; NULL: unknown */
     size_t n_spans;

@@ -123,7 +123,8 @@ static void execute(const char *sql)
     sqlite3_close(db);
 }
 
-/* Counts the samples with steps; those with even indices have spans. */
+/* Counts the samples with steps; those with even indices have spans, and half of the others characters.
+ */
 static hb_status count_steps(void *user, const hb_run_tokens *t)
 {
     size_t *seen = user;
@@ -132,7 +133,7 @@ static hb_status count_steps(void *user, const hb_run_tokens *t)
     assert_int_equal(t->n, expected->n);
     assert_memory_equal(t->values, expected->values, t->n * SIGNALS * sizeof *t->values);
     assert_true((t->spans != NULL) == (t->index % 2 == 0));
-    assert_true((t->characters != NULL) == (t->index % 2 == 0));
+    assert_true((t->characters != NULL) == (t->index % 4 != 1));
     return HB_OK;
 }
 
@@ -155,6 +156,7 @@ static void test_steps_without_spans(void **state)
         make_response(&rng, i, &responses[i]);
         hb_run_tokens t = responses[i].tokens;
         if (i % 2) t.spans = NULL;
+        if (i % 4 == 1) t.characters = NULL;
         assert_ok(hb_run_add_tokens(run, &t, &err));
     }
     hb_run_close(run);
@@ -169,6 +171,11 @@ static void test_steps_without_spans(void **state)
     steps = 0;
     assert_fails(hb_run_each_steps(run, count_steps, &steps, &err), HB_ERR_FORMAT,
                  "the tokens of sample 1 are damaged");
+    hb_run_close(run);
+    execute("PRAGMA ignore_check_constraints = 1; UPDATE tokens SET characters = NULL WHERE idx = 0");
+    assert_ok(hb_run_open(path, &run, &err));
+    assert_fails(hb_run_each_tokens(run, count, &tokens, &err), HB_ERR_FORMAT,
+                 "the tokens of sample 0 are damaged");
     hb_run_close(run);
 }
 

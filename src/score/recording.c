@@ -19,6 +19,7 @@ void hb_scoring_free(hb_scoring *sample)
     free(sample->spans);
     free(sample->characters);
     hb_buffer_free(&sample->values);
+    hb_buffer_free(&sample->ends);
     hb_buffer_free(&sample->raw);
     for (int32_t k = 0; k < sample->n_drawn; k++) {
         hb_buffer_free(&sample->drawn[k].raw);
@@ -116,8 +117,36 @@ static bool keeps_steps(const hb_scoring *sample)
     return sample->spans || !sample->scorer->settings->no_steps;
 }
 
-static hb_status add_tokens(hb_scorer *s, const hb_scoring *sample, hb_error *err)
+/* Finds the characters of each generated token in the text, where each malformed byte is one. A step
+ * without a token has none; a character that several tokens share belongs to each. */
+static hb_status place_tokens(hb_scoring *sample, hb_error *err)
 {
+    const char *raw = sample->raw.data;
+    const size_t *ends = (const size_t *)(const void *)sample->ends.data;
+    size_t n = sample->outcome.n_steps, n_tokens = sample->ends.length / sizeof *ends;
+    size_t at = 0, begin = 0;
+    uint64_t place = 0; /* of `at`, in characters */
+    free(sample->characters);
+    sample->tokens.characters = sample->characters = calloc(n + 1, sizeof *sample->characters);
+    if (!sample->characters) return hb_fail_memory(err);
+    for (size_t i = 0; i < n; i++) {
+        size_t end = i < n_tokens ? ends[i] : begin;
+        uint64_t first = place - (at > begin && begin < end);
+        while (at < end) {
+            int size = hb_utf8_character(raw + at, sample->raw.length - at);
+            at += size > 0 ? (size_t)size : 1;
+            place++;
+        }
+        sample->characters[i] = (hb_response_span){first, place};
+        begin = end;
+    }
+    return HB_OK;
+}
+
+static hb_status add_tokens(hb_scorer *s, hb_scoring *sample, hb_error *err)
+{
+    hb_status status = sample->response ? HB_OK : place_tokens(sample, err);
+    if (status) return status;
     hb_run_tokens tokens = sample->tokens;
     tokens.index = sample->index;
     tokens.n = sample->outcome.n_steps;
@@ -228,13 +257,20 @@ static hb_status keep_step(hb_scoring *sample, const hb_step *step, hb_error *er
     return ok ? HB_OK : hb_fail_memory(err);
 }
 
+/* Keeps a token's bytes and where they end. */
+static hb_status keep_token(hb_scoring *sample, const hb_event *event, hb_error *err)
+{
+    bool ok = hb_buffer_add(&sample->raw, event->bytes, event->length) &&
+              hb_buffer_add(&sample->ends, &sample->raw.length, sizeof sample->raw.length);
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
 hb_status hb_record_event(void *user, const hb_event *event, hb_error *err)
 {
     hb_scoring *sample = user;
     if (event->kind == HB_EVENT_STEP)
         return keeps_steps(sample) ? keep_step(sample, event->step, err) : HB_OK;
-    if (event->kind == HB_EVENT_TOKEN)
-        return hb_buffer_add(&sample->raw, event->bytes, event->length) ? HB_OK : hb_fail_memory(err);
+    if (event->kind == HB_EVENT_TOKEN) return keep_token(sample, event, err);
     sample->outcome = *event->outcome;
     event->outcome->scores = NULL; /* kept */
     /* The decoder frees its features before the sample's other parts end. */

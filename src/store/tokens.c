@@ -1,5 +1,5 @@
-/* The steps of samples: the signals' values and, of given responses whose hallucinated spans are known,
- * the spans and the tokens' characters. A run has one row of blobs for each such sample. Numbers in
+/* The steps of samples: the signals' values, the tokens' characters and, of given responses where they
+ * are known, the hallucinated spans. A run has one row of blobs for each such sample. Numbers in
  * blobs are little-endian and have four bytes. */
 #include <math.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 
 static const char schema[] =
     "CREATE TABLE tokens (idx INTEGER PRIMARY KEY, spans BLOB, characters BLOB, measured BLOB NOT NULL,"
-    " CHECK ((spans IS NULL) = (characters IS NULL)))";
+    " CHECK (spans IS NULL OR characters IS NOT NULL))";
 
 hb_status hb_run_create_tokens(hb_run *run, hb_error *err)
 {
@@ -80,8 +80,8 @@ hb_status hb_run_add_tokens(hb_run *run, const hb_run_tokens *t, hb_error *err)
     hb_status status = HB_OK;
     if (!run->add_tokens)
         status = hb_run_prepare(run, "INSERT INTO tokens VALUES (?,?,?,?)", &run->add_tokens, err);
-    bool ok = (!t->spans || (add_spans(&blobs[0], t->spans, t->n_spans) &&
-                             add_spans(&blobs[1], t->characters, t->n))) &&
+    bool ok = (!t->spans || add_spans(&blobs[0], t->spans, t->n_spans)) &&
+              (!t->characters || add_spans(&blobs[1], t->characters, t->n)) &&
               add_values(&blobs[2], t->values, t->n * n_signals);
     if (!status) status = ok ? insert(run, t->index, blobs, err) : hb_fail_memory(err);
     for (int i = 0; i < 3; i++) hb_buffer_free(&blobs[i]);
@@ -157,15 +157,17 @@ static hb_status read_row(const hb_run *run, sqlite3_stmt *q, row *r, hb_error *
     r->characters = calloc(characters.n / 2 + 1, sizeof *r->characters);
     r->values = calloc(values.n + 1, sizeof *r->values);
     if (!r->spans || !r->characters || !r->values) return hb_fail_memory(err);
-    bool known = sqlite3_column_type(q, 1) != SQLITE_NULL; /* the spans are */
+    bool known = sqlite3_column_type(q, 1) != SQLITE_NULL;  /* the spans are */
+    bool placed = sqlite3_column_type(q, 2) != SQLITE_NULL; /* the characters are known */
     r->tokens = (hb_run_tokens){.index = (uint64_t)sqlite3_column_int64(q, 0),
-                                .n = known ? characters.n / 2 : n_steps(&values, n_signals),
-                                .characters = known ? r->characters : NULL,
+                                .n = placed ? characters.n / 2 : n_steps(&values, n_signals),
+                                .characters = placed ? r->characters : NULL,
                                 .values = r->values,
                                 .spans = known ? r->spans : NULL,
                                 .n_spans = spans.n / 2};
-    bool sound = values.n == r->tokens.n * n_signals && read_spans(&spans, r->spans) &&
-                 read_spans(&characters, r->characters) && read_values(&values, r->values);
+    bool sound = (placed || !known) && values.n == r->tokens.n * n_signals &&
+                 read_spans(&spans, r->spans) && read_spans(&characters, r->characters) &&
+                 read_values(&values, r->values);
     if (sound) return HB_OK;
     return hb_fail(err, HB_ERR_FORMAT, "%s: the tokens of sample %llu are damaged", run->path,
                    (unsigned long long)r->tokens.index);

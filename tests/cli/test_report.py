@@ -1,13 +1,15 @@
 """hbar report, --report and generate --html: pages that need nothing else, from files that may be hostile."""
+import contextlib
 import html.parser
 import json
 import re
 import shutil
 import sqlite3
+import struct
 import unittest
 import xml.etree.ElementTree as XML
 
-from harness import FAILED, MODEL, USAGE, Case
+from harness import BYTE_MODEL, LABELLED, MODEL, USAGE, Case
 from server import DEMO, PARAMS
 
 HTML = "{http://www.w3.org/1999/xhtml}"
@@ -142,9 +144,55 @@ class Report(Case):
             answer = "".join(row[6].itertext())
             self.assertIn(sample["text"].strip(), answer)
             self.assertIn(sample["prompt"], answer)
+            self.assertIsNone(row[6].find(f"{HTML}span[@class='bars']"))
+        coloured = {e.text for row in rows for e in row[6].iter(HTML + "i")}
+        self.assertTrue(coloured)
+        self.assertIn("The darker a token", " ".join(tree.itertext()))
+
+    def tokens(self, run):
+        """The pairs of start and end of each sample's tokens."""
+        with contextlib.closing(sqlite3.connect(run)) as db:
+            rows = db.execute("SELECT text, finish, n_tokens, characters FROM samples JOIN tokens USING (idx)").fetchall()
+        return [(text, finish, n, list(struct.iter_unpack("<II", blob))) for text, finish, n, blob in rows]
+
+    def test_places(self):
+        """A run keeps which characters of a generated text each token has; several tokens may share one."""
+        bytewise = self.dir / "bytes.db"
+        self.run_hbar("score", "--model", BYTE_MODEL, "--data", LABELLED, "--run", bytewise, "--max-tokens", 12, "-q")
+        for run in (self.run_path, bytewise):
+            for text, finish, n, places in self.tokens(run):
+                self.assertEqual(len(places), n + (finish == "end of text"))
+                covered = 0
+                for start, end in places:
+                    self.assertTrue(start <= covered <= end and covered - start <= 1, places)
+                    covered = end
+                self.assertEqual(covered, len(text))
+                if finish == "end of text":
+                    self.assertEqual(places[-1][0], places[-1][1])
+        text, _, n, places = next(row for row in self.tokens(self.run_path) if row[2] > 2)
+        self.assertEqual("".join(text[a:b] for a, b in places), text)
+
+    def test_without_places(self):
+        """A run of an earlier version has bars instead of colours."""
+        old = self.dir / "old.db"
+        shutil.copy(self.run_path, old)
+        with contextlib.closing(sqlite3.connect(old)) as db:
+            db.execute("UPDATE tokens SET characters = NULL")
+            db.commit()
+        self.run_hbar("report", old, "-s", "entropy", "-q")
+        tree = self.page(self.dir / "report.html")
+        for row in tree.find(f".//{HTML}section[@class='samples']//{HTML}tbody"):
             bars = row[6].find(f"{HTML}span[@class='bars']")
-            self.assertEqual(len(bars.text), int(row[5].text) + (sample["finish"] == "end of text"))
+            self.assertIn(len(bars.text) - int(row[5].text), (0, 1))
         self.assertIn("does not keep where the tokens", " ".join(tree.itertext()))
+
+    def test_without_steps(self):
+        run = self.dir / "r.db"
+        self.run_hbar("score", "--model", MODEL, "--data", LABELLED, "--run", run, "--max-tokens", 2, "--no-steps", "-q")
+        self.run_hbar("report", run, "-s", "entropy", "-q")
+        tree = self.page(self.dir / "report.html")
+        self.assertIn("so tokens are not coloured", " ".join(tree.itertext()))
+        self.assertEqual(len(list(tree.iter(HTML + "i"))), 0)
 
     def test_report_of_commands(self):
         for name, n in (("cal.html", 120), ("val.html", 60)):
