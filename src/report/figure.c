@@ -127,7 +127,7 @@ static void row_names(hb_writer *w, const hb_figure *f)
 {
     for (size_t i = 0; i < f->n_rows; i++) {
         text_at(w, "tick", f->left - 6, hb_figure_y(f, (double)i) + 4, "end");
-        hb_markup_some(w, f->row_name(f->user, i), 28);
+        hb_markup_some(w, f->row_name(f->user, i), 24);
         hb_write(w, "</text>");
     }
 }

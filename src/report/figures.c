@@ -62,7 +62,7 @@ static void legend(hb_writer *w, const hb_figure *f, const hb_drawn *curves, siz
         hb_write(w, "\" y=\"");
         hb_figure_put(w, hb_figure_y(f, at) + 4);
         hb_write(w, "\">");
-        hb_markup_some(w, curves[i].name, 26);
+        hb_markup_some(w, curves[i].name, 24);
         hb_write(w, "</text>");
     }
 }

@@ -1,4 +1,5 @@
 """A report in headless Chromium, from disk. Skips without chromium, chromium-driver and python3-selenium."""
+import shutil
 import unittest
 
 import browser
@@ -45,6 +46,26 @@ class ReportPage(Case):
     def no_errors(self):
         self.assertEqual([e for e in self.browser.get_log("browser") if e["level"] == "SEVERE"], [])
 
+    def check_inside(self):
+        """All of each figure lies in its picture."""
+        outside = self.run_script(
+            "return [...document.querySelectorAll('figure svg')].filter(s => { const b = s.getBoundingClientRect();"
+            "return [...s.querySelectorAll('text, circle, rect, path')].some(e => { const c = e.getBoundingClientRect();"
+            "return c.left < b.left - 2 || c.right > b.right + 2 || c.top < b.top - 2 || c.bottom > b.bottom + 2 }) })"
+            ".map(s => s.querySelector('title').textContent)")
+        self.assertEqual(outside, [])
+
+    def test_side_by_side(self):
+        name = self.dir / ("a_long_name_with_WIDE_LETTERS_MMMMMMMM" + ".json")
+        shutil.copy(next(self.common.glob("*.json")), name)
+        self.run_hbar("report", name, name, self.common / "demo.db", "-q")
+        self.open(self.dir / "report.html")
+        browser.picture(self.browser, "report-side-by-side")
+        self.check_inside()
+        self.all("nav a")[1].click()
+        self.assertTrue(self.browser.current_url.endswith("#r0"))
+        self.no_errors()
+
     def test_figures(self):
         self.open(self.common / "report.html")
         browser.picture(self.browser, "report-top")
@@ -56,12 +77,7 @@ class ReportPage(Case):
             self.assertGreater(height, 100)
         self.show(".figures")
         browser.picture(self.browser, "report-figures")
-        outside = self.run_script(
-            "return [...document.querySelectorAll('figure svg')].filter(s => { const b = s.getBoundingClientRect();"
-            "return [...s.querySelectorAll('text, circle, rect, path')].some(e => { const c = e.getBoundingClientRect();"
-            "return c.left < b.left - 2 || c.right > b.right + 2 || c.top < b.top - 2 || c.bottom > b.bottom + 2 }) })"
-            ".map(s => s.querySelector('title').textContent)")
-        self.assertEqual(outside, [])
+        self.check_inside()
         self.assertGreater(len(self.all("figure details summary")), 6)
         self.all("figure details summary")[0].send_keys(Keys.ENTER)
         self.assertTrue(self.all("figure details table")[0].is_displayed())
