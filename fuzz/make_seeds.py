@@ -94,6 +94,11 @@ def make_runs(scratch):
     add("run", "drawn", (scratch / "drawn.db").read_bytes())
     for path in scratch.glob("p*/*.json"):
         add("parameters", path.parent.name, path.read_bytes())
+        add("report", path.parent.name, path.read_bytes())
+    params = next(scratch.glob("p1/*.json"))
+    add("report", "validation", subprocess.run(
+        [hbar, "validate", "--params", params, "--run", "run.db", "--draws", "0", "--json"], cwd=scratch, check=True,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout)
 
 
 def make_models():
