@@ -23,14 +23,15 @@ bool cli_is_same_file(const char *a, const char *b)
            x.st_ino == y.st_ino;
 }
 
+/* A regular file is replaced, so its folder must be writable. */
 int cli_check_output(const char *path)
 {
     struct stat st;
-    if (stat(path, &st) == 0) {
-        if (S_ISDIR(st.st_mode)) return fail_at(path, EISDIR);
-        return access(path, W_OK) == 0 ? CLI_DONE : fail_at(path, errno);
-    }
-    if (errno != ENOENT) return fail_at(path, errno);
+    bool exists = stat(path, &st) == 0;
+    if (!exists && errno != ENOENT) return fail_at(path, errno);
+    if (exists && S_ISDIR(st.st_mode)) return fail_at(path, EISDIR);
+    if (exists && access(path, W_OK) != 0) return fail_at(path, errno);
+    if (exists && !S_ISREG(st.st_mode)) return CLI_DONE;
     char *copy = strdup(path);
     if (!copy) return cli_fail_memory();
     int code = access(dirname(copy), W_OK) == 0 ? CLI_DONE : fail_at(path, errno);
