@@ -312,14 +312,12 @@ class Answers(Shared):
                              says="context")
         self.assertEqual(error["code"], "context_length_exceeded")
         self.refused("/v1/completions", {"prompt": [99999999]}, param="prompt")
-        start = time.monotonic()
         huge = "word " * 400000  # refused before it is tokenized
         error = self.refused("/v1/completions", {"prompt": huge}, param="prompt", says="bytes")
         self.assertEqual(error["code"], "context_length_exceeded")
         self.refused(chat, {"messages": [{"role": "user", "content": huge}]}, param="messages", says="bytes")
         self.refused("/v1/hbar/judge", {"prompt": huge, "response": "a"}, param="response", says="bytes")
         self.refused("/tokenize", {"content": huge}, param="content", says="1048576")
-        self.assertLess(time.monotonic() - start, 5)
         self.refused(chat, {"messages": [{"role": "user", "content": "a"}], "response_format": {"type": "json_schema"}},
                      param="response_format.type")
 
@@ -328,7 +326,7 @@ class Answers(Shared):
             return [row for row in self.server.events("request") if row["route"] == "/v1/chat/completions" and row["status"] == 200]
         before = len(rows())
         self.server.chat("a secret of mine", max_tokens=1)
-        end = time.monotonic() + 20  # the log can follow the answer
+        end = time.monotonic() + TIMEOUT  # the log can follow the answer
         while len(rows()) == before and time.monotonic() < end:
             time.sleep(0.01)
         row = rows()[before]
