@@ -1123,6 +1123,42 @@ static void test_answers_are_kept(void **state)
     }
 }
 
+/* Samples of a prompt that was just answered evaluate its last token alone. The request for them comes
+ * from the answer's last event, as in a server. */
+static hb_status ask_for_samples(void *user, const hb_event *event, hb_error *err)
+{
+    asked *a = user;
+    hb_status status = sink(user, event, err);
+    if (event->kind == HB_EVENT_FINISH) add(a->other, a->scheduler);
+    return status;
+}
+
+static void test_samples_after_an_answer(void **state)
+{
+    enum { LENGTH = 150, ANSWER = 10, SAMPLES = 6, TOKENS = 4 };
+    int32_t prompt[LENGTH];
+    (void)state;
+    for (int32_t running = 1; running <= 4; running += 3) {
+        fixture f = open_tiny(256, 12, 0);
+        hb_scheduler_serve(f.scheduler, (hb_serving){running, 32});
+        fill_prompt(prompt, LENGTH, 0, LENGTH, 0);
+        asked samples = {.request = plain_request(prompt, LENGTH, TOKENS)};
+        samples.request.n_samples = SAMPLES;
+        samples.request.sampling.temperature = 1;
+        asked answer = {.request = plain_request(prompt, LENGTH, ANSWER),
+                        .scheduler = f.scheduler,
+                        .other = &samples};
+        answer.request.sink = ask_for_samples;
+        add(&answer, f.scheduler);
+        run(f.scheduler);
+        uint64_t of_samples = hb_scheduler_get_work(f.scheduler).evaluated - (LENGTH + ANSWER - 1);
+        assert_in_range(of_samples, SAMPLES * (TOKENS - 1) + 1, SAMPLES * TOKENS);
+        free_asked(&answer);
+        free_asked(&samples);
+        close_fixture(&f);
+    }
+}
+
 /* The conversation that was used least recently is dropped. */
 static void test_least_recently_used(void **state)
 {
@@ -1477,6 +1513,7 @@ int main(void)
         cmocka_unit_test(test_nothing_waits_for_ever),
         cmocka_unit_test(test_serving_as_alone),
         cmocka_unit_test(test_answers_are_kept),
+        cmocka_unit_test(test_samples_after_an_answer),
         cmocka_unit_test(test_least_recently_used),
         cmocka_unit_test(test_order_of_waiting),
         cmocka_unit_test(test_samples_take_turns),
