@@ -70,7 +70,7 @@ static int32_t choose_plainly(hb_sampler *s, const float *values, hb_candidate *
     const hb_sampling *o = &s->options;
     int32_t n = N, end = 0;
     double scale = 1 / o->temperature, total = 0, kept = 0;
-    for (int32_t i = 0; i < n; i++) c[i] = (hb_candidate){values[i], i};
+    for (int32_t i = 0; i < n; i++) c[i] = (hb_candidate){.logit = values[i], .id = i};
     qsort(c, (size_t)n, sizeof *c, by_logit);
     if (o->top_k > 0 && o->top_k < n) n = o->top_k;
     for (int32_t i = 0; i < n; i++) total += exp((c[i].logit - c[0].logit) * scale);

@@ -85,7 +85,7 @@ static ranking heap_of(hb_candidate *list, int32_t n, int32_t needed)
 /* Ranks the vocabulary. */
 static ranking rank(const float *logits, int32_t n, int32_t needed, hb_candidate *list)
 {
-    for (int32_t i = 0; i < n; i++) list[i] = (hb_candidate){logits[i], i};
+    for (int32_t i = 0; i < n; i++) list[i] = (hb_candidate){.logit = logits[i], .id = i};
     return heap_of(list, n, needed);
 }
 
@@ -159,7 +159,7 @@ HB_WIDE static int32_t list_from(const float *logits, int32_t n, float least, hb
 #pragma omp simd reduction(| : any)
         for (int32_t i = start; i < end; i++) any |= logits[i] >= least;
         for (int32_t i = start; any && i < end; i++)
-            if (logits[i] >= least) list[listed++] = (hb_candidate){logits[i], i};
+            if (logits[i] >= least) list[listed++] = (hb_candidate){.logit = logits[i], .id = i};
     }
     return listed;
 }
@@ -176,47 +176,103 @@ typedef struct vocabulary {
 /* How far below the best one the first candidates are, as a logarithm of their weights. */
 #define NEAR 3
 
-/* Finds the shortest start of the ranking of the vocabulary that holds more than a share of all
- * weights, which add up to `total` within a relative error. Ranks few candidates first, and more if
- * these do not suffice. */
-static int32_t start_of_share(const vocabulary *v, double share, double total, double error, ranking *r,
-                              double *kept)
+/* Chooses by ranking only the candidates near the best one, with the quick sum of all weights. -1 if
+ * these do not suffice, or if the error of the sum leaves two tokens possible. */
+static int32_t choose_near(const vocabulary *v, double u, double top_p)
 {
-    for (double below = NEAR;; below *= 2) {
-        float least = v->best - (float)(below / v->scale);
+    double total = hb_distribution_sum(v->logits, (size_t)v->n, v->best, v->scale), kept;
+    if (!isfinite(total)) return -1;
+    for (int k = 1; k <= 2; k++) {
+        float least = v->best - (float)(k * NEAR / v->scale);
         int32_t n = list_from(v->logits, v->n, least, v->list);
-        *r = heap_of(v->list, n, 1);
-        int32_t end = start_beyond(r, share * total, error, v->best, v->scale, kept);
-        if (end != TOO_FEW || n == v->n) return end;
+        if (n > v->n / 8) return -1;
+        ranking r = heap_of(v->list, n, 1);
+        double share = top_p < 1 ? top_p : u;
+        int32_t end = start_beyond(&r, share * total, HB_SUM_ERROR, v->best, v->scale, &kept);
+        if (end > 0 && top_p < 1)
+            end = start_beyond(&r, u * kept, 4 * DBL_EPSILON * v->n, v->best, v->scale, &kept);
+        if (end > 0) return ranked(&r, end - 1)->id;
+        if (end == UNSURE) return -1;
     }
+    return -1;
 }
 
-/* The exact sum of all weights, in the order of the vocabulary. */
-static double sum_of_all(const vocabulary *v)
+static void swap(hb_candidate *list, int32_t i, int32_t j)
 {
-    double total = 0;
-    for (int32_t i = 0; i < v->n; i++)
-        total += weight(&(hb_candidate){v->logits[i], i}, v->best, v->scale);
-    return total;
+    const hb_candidate moved = list[i];
+    list[i] = list[j];
+    list[j] = moved;
+}
+
+/* Moves those of the candidates from .. to - 1 that precede a middle one to the front of them, and that
+ * one behind these. Returns its place. Sets *before to the weights of those before it. */
+static int32_t divide(hb_candidate *list, int32_t from, int32_t to, double *before)
+{
+    int32_t middle = from + (to - from) / 2, last = to - 1, at = from;
+    if (precedes(&list[middle], &list[from])) swap(list, middle, from);
+    if (precedes(&list[last], &list[from])) swap(list, last, from);
+    if (precedes(&list[middle], &list[last])) swap(list, middle, last);
+    const hb_candidate pivot = list[last]; /* the median of three */
+    *before = 0;
+    for (int32_t i = from; i < last; i++) {
+        if (!precedes(&list[i], &pivot)) continue;
+        *before += list[i].weight;
+        swap(list, at++, i);
+    }
+    swap(list, at, last);
+    return at;
+}
+
+/* Far more than a list of 2^31 needs, unless it is made to divide badly. */
+#define MAX_DIVISIONS 200
+
+/* Does what start_beyond does, for n candidates in any order whose weights are set: divides the list
+ * again and again, and goes on with the part in which the start ends (Hoare, Algorithm 65: Find, 1961).
+ * The start is then at the front of the list, with its least probable candidate last. */
+static int32_t select_start(hb_candidate *list, int32_t n, double target, double error, double *kept)
+{
+    int32_t from = 0, to = n;
+    double before = 0;
+    for (int i = 0; to - from > 1; i++) {
+        double upper;
+        if (i == MAX_DIVISIONS) return UNSURE;
+        int32_t middle = divide(list, from, to, &upper);
+        if (before + upper > target) {
+            to = middle;
+            continue;
+        }
+        before += upper;
+        from = middle;
+        if (before + list[from].weight > target) to = from + 1;
+        else before += list[from++].weight;
+    }
+    if (from == n) return TOO_FEW;
+    *kept = before + list[from].weight;
+    bool sure = before < target * (1 - error) && *kept > target * (1 + error);
+    return sure || (from == 0 && *kept > target * (1 + error)) ? from + 1 : UNSURE;
+}
+
+/* Chooses with exact weights of the whole vocabulary. -1 if rounding leaves two tokens possible. */
+static int32_t choose_by_weights(const vocabulary *v, double u, double top_p)
+{
+    double total = 0, error = 4 * DBL_EPSILON * v->n, kept;
+    for (int32_t i = 0; i < v->n; i++) {
+        hb_candidate *c = &v->list[i];
+        *c = (hb_candidate){.logit = v->logits[i], .id = i};
+        c->weight = weight(c, v->best, v->scale);
+        total += c->weight;
+    }
+    int32_t end = select_start(v->list, v->n, (top_p < 1 ? top_p : u) * total, error, &kept);
+    if (end > 0 && top_p < 1) end = select_start(v->list, end, u * kept, error, &kept);
+    return end > 0 ? v->list[end - 1].id : -1;
 }
 
 /* The same token as after sorting the vocabulary and adding its weights in order, in most cases without
  * either. -1 if that is needed. */
 static int32_t choose_from_all(const vocabulary *v, double u, double top_p)
 {
-    double total = hb_distribution_sum(v->logits, (size_t)v->n, v->best, v->scale), kept;
-    double error = HB_SUM_ERROR;
-    ranking r;
-    if (!isfinite(total)) return -1;
-    for (int precise = 0; precise < 2; precise++) {
-        int32_t end = start_of_share(v, top_p < 1 ? top_p : u, total, error, &r, &kept);
-        if (end > 0 && top_p < 1)
-            end = start_beyond(&r, u * kept, 4 * DBL_EPSILON * v->n, v->best, v->scale, &kept);
-        if (end > 0) return ranked(&r, end - 1)->id;
-        total = sum_of_all(v);
-        error = 4 * DBL_EPSILON * v->n;
-    }
-    return -1;
+    int32_t chosen = choose_near(v, u, top_p);
+    return chosen >= 0 ? chosen : choose_by_weights(v, u, top_p);
 }
 
 int32_t hb_sampler_choose(hb_sampler *sampler, const float *logits, int32_t n_vocab,

@@ -15,6 +15,7 @@ typedef struct hb_sampler {
 typedef struct hb_candidate {
     float logit;
     int32_t id;
+    double weight; /* scratch memory of the sampler */
 } hb_candidate;
 
 /* Returns HB_ERR_ARGUMENT, naming the option, when an option is out of range. */
