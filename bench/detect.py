@@ -14,7 +14,9 @@ judged by a probe that never saw its kind of question. A second table shows what
 to stop at most 5 % of the right answers. After several tasks, a last table shows what the parameters of each task say
 about the second half of each other one. The files stay in the folder --work, where later calls find the answers again.
 
-With --samples 3,5,10 it also draws so many samples of each question, and a table shows the measures over them.
+With --samples 3,5,10 it also draws so many samples of each question, and a table shows the measures over them, with --ask
+p_true,entailment those that ask the model, and joint models of the scores inside, over samples and both. The file
+risk_coverage.csv in the task's folder has the share of wrong answers among the least risky ones, for each of these.
 
 Tasks, and the file in the folder --data that each needs, as published:
   facts            2,000 short questions about the facts of the demo (tools/demo/facts)
@@ -49,7 +51,7 @@ SHOWN = {"answer_length": "answer length", "prompt_length": "prompt length", "ov
 # Measures over samples without a question to a model, as hbar lists them.
 MEASURES = ("n_distinct discrete_semantic_entropy semantic_entropy semantic_entropy_mc lexical_similarity eigv eigv:rouge deg "
             "deg:rouge deg:match ecc ecc:rouge consistency consistency:rouge cocoa cocoa:match cocoa_ppl cocoa_ppl:match "
-            "predictive_entropy normalised_entropy selfcheck_ngram selfcheck_ngram_max").split()
+            "predictive_entropy normalised_entropy selfcheck_ngram selfcheck_ngram_max eigenscore").split()
 
 ASKED = "p_true p_true_ideas verbalised self_assessment selfcheck_prompt".split()
 
@@ -285,9 +287,13 @@ def report_transfer(done):
             print(f"calibrated on {name}".ljust(30) + "".join(transferred(m, made[i], score) for m, _ in done.values()))
 
 
+def risk_lines(n, name, score):
+    return [f"{n},{name},{point['coverage']},{point['risk']:.6g}\n" for point in score["risk_coverage"]]
+
+
 def report_samples(args, task, folder, numbers):
     """The measures over each number of samples, and joint models of scores inside and over samples."""
-    aurocs, joints = collections.defaultdict(dict), collections.defaultdict(dict)
+    aurocs, joints, risks = collections.defaultdict(dict), collections.defaultdict(dict), ["samples,score,coverage,risk\n"]
     for n in numbers:
         drawn = task._replace(answering=[*task.answering, "--samples", str(n), *(["--ask", args.ask] if args.ask else [])])
         m = Measured(args, drawn, folder / f"samples_{n}")
@@ -297,12 +303,17 @@ def report_samples(args, task, folder, numbers):
         inside = [name for name in tested if name not in over]
         for name in over:
             aurocs[name][n] = tested[name]["auroc"]
+        for name in tested:
+            risks += risk_lines(n, name, tested[name])
         for name, scores in (("inside", inside), ("over samples", over), ("both", inside + over)):
             fitted = m.calibrate("--joint", "--score", ",".join(scores), "--draws", 0)
-            joints[f"joint model {name}"][n] = m.validate(fitted)["scores"]["joint"]["auroc"]
+            joint = m.validate(fitted)["scores"]["joint"]
+            joints[f"joint model {name}"][n] = joint["auroc"]
+            risks += risk_lines(n, f"joint model {name}", joint)
         seconds = sum(p["seconds"] for p in m.passes) / sum(p["scored"] for p in m.passes)
         if all(p["tokens_evaluated"] for p in m.passes):
             print(f"{n} samples: {1000 * seconds:.1f} ms for an answer, its samples and all scores")
+    (folder / "risk_coverage.csv").write_text("".join(risks))
     print(f"{'test AUROC with samples':34}" + "".join(f"{n:>8}" for n in numbers))
     last = numbers[-1]
     for name, by in [*sorted(aurocs.items(), key=lambda row: -row[1].get(last, 0)), *joints.items()]:
