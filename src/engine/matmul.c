@@ -29,7 +29,8 @@ typedef struct call {
     bool bytes, floats; /* whether any product takes activations as bytes, as floats */
     bool panels;
     size_t rows_each; /* rows in a stripe */
-    size_t depth;     /* columns in a panel: activations are laid out as [cols / depth][n][depth] */
+    size_t depth;     /* columns in a panel, except the last of a row */
+    size_t stride;    /* activations are laid out as [panels of a row][n][stride] */
 } call;
 
 static bool in_bytes(const hb_workspace *space, const hb_matrix *w)
@@ -41,7 +42,7 @@ static bool in_bytes(const hb_workspace *space, const hb_matrix *w)
  * depth. */
 static size_t place(const call *c, int32_t t, size_t at)
 {
-    return at * (size_t)c->n + (size_t)t * c->depth;
+    return (at / c->depth * (size_t)c->n + (size_t)t) * c->stride;
 }
 
 static size_t width_at(const call *c, size_t at)
@@ -204,8 +205,8 @@ static void panel_floats(const call *c, int number, size_t first, size_t count, 
         else memcpy(row, stored + r * w->row_bytes, width * sizeof *row);
     }
     c->k->transpose(space->rows, HB_PANEL_DEPTH, width, space->panel);
-    c->k->outer(c->space->laid_out + place(c, 0, at), c->depth, c->n, space->panel, lanes, width, lanes,
-                at > 0, space->acc, lanes);
+    c->k->outer(c->space->laid_out + place(c, 0, at), c->stride, c->n, space->panel, lanes, width,
+                lanes, at > 0, space->acc, lanes);
 }
 
 static void panel(const call *c, int number, size_t first, size_t count, int32_t thread)
@@ -219,6 +220,19 @@ static void panel(const call *c, int number, size_t first, size_t count, int32_t
     for (int32_t t = 0; t < c->n; t++)
         memcpy(p->y + (size_t)t * (size_t)p->w->rows + first, space->acc + (size_t)t * lanes,
                count * sizeof(float));
+}
+
+/* The number of columns in a panel, at most HB_PANEL_DEPTH: as equal as the types' blocks allow,
+ * because the next panel is prefetched while one is multiplied, and a narrow one would leave no time
+ * for it. */
+static size_t panel_depth(const call *c)
+{
+    size_t pieces = (c->cols + HB_PANEL_DEPTH - 1) / HB_PANEL_DEPTH, unit = 32;
+    for (int p = 0; p < c->count; p++) {
+        size_t block = hb_type_get_info(c->products[p].w->type)->block;
+        if (block > unit) unit = block;
+    }
+    return (c->cols + pieces * unit - 1) / (pieces * unit) * unit;
 }
 
 /* ---- The call ------------------------------------------------------------------------------------ */
@@ -263,7 +277,8 @@ void hb_matmul(const hb_workspace *space, const float *x, int32_t n, const hb_pr
     c.cols = (size_t)products[0].w->cols;
     for (int p = 0; p < count; p++) *(in_bytes(space, products[p].w) ? &c.bytes : &c.floats) = true;
     c.panels = c.k->panel_rows && n > (c.bytes ? c.k->direct : c.k->direct_floats);
-    c.depth = c.panels ? HB_PANEL_DEPTH : c.cols;
+    c.depth = c.panels ? panel_depth(&c) : c.cols;
+    c.stride = c.panels ? HB_PANEL_DEPTH : c.cols;
     c.rows_each = c.panels ? (size_t)c.k->panel_rows : DIRECT_ROWS;
     size_t stripes = 0, rows = 0;
     for (int p = 0; p < count; p++) {
