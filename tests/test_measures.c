@@ -68,6 +68,37 @@ static void test_reference(void **state)
     json_decref(all);
 }
 
+/* Whether a reference case of that name, with judged entailment, has a value of the measure. */
+static bool has_value(const json_t *all, const char *name, const char *measure)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(all, i, one)
+    {
+        if (strcmp(json_string_value(json_object_get(one, "name")), name) != 0) continue;
+        if (json_object_get(json_object_get(one, "measures"), measure)) return true;
+    }
+    return false;
+}
+
+/* Every measure that needs no question but entailment has reference values for random, tied, identical
+ * and empty answers. */
+static void test_every_measure_has_a_reference(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"random", "tied", "identical", "empty", "all empty"};
+    json_error_t why;
+    json_t *all = json_load_file(HBAR_PROJECT "/tests/reference/measures_reference.json", 0, &why);
+    const char *measure;
+    for (size_t i = 0; (measure = hb_measure_name(i)) != NULL; i++) {
+        const char *question = hb_measure_question(i);
+        if (hb_measure_needs_states(i) || (question && strcmp(question, "entailment") != 0)) continue;
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            if (!has_value(all, names[k], measure)) fail_msg("%s of %s answers", measure, names[k]);
+    }
+    json_decref(all);
+}
+
 static void check_spread(const json_t *json)
 {
     const json_t *states = json_object_get(json, "states"),
@@ -237,10 +268,15 @@ static void test_sentences(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference),   cmocka_unit_test(test_eigenscore),
-        cmocka_unit_test(test_registry),    cmocka_unit_test(test_duplicates),
-        cmocka_unit_test(test_clusters),    cmocka_unit_test(test_bad_arguments),
-        cmocka_unit_test(test_eigenvalues), cmocka_unit_test(test_sentences),
+        cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_eigenscore),
+        cmocka_unit_test(test_every_measure_has_a_reference),
+        cmocka_unit_test(test_registry),
+        cmocka_unit_test(test_duplicates),
+        cmocka_unit_test(test_clusters),
+        cmocka_unit_test(test_bad_arguments),
+        cmocka_unit_test(test_eigenvalues),
+        cmocka_unit_test(test_sentences),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
