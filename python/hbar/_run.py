@@ -189,7 +189,8 @@ class Run:
         handle = Run(self.path)._handle
 
         counts = self._counts()
-        source = api.hb_validation_source(params=b"params", scores=encode_path(self.path), n_abstained=counts.abstained)
+        source = api.hb_validation_source(params=b"params", scores=encode_path(self.path), n_abstained=counts.abstained,
+                                          run=lib.hb_run_get_settings(handle.pointer), counts=counts)
         if counts.graded:
             source.grading = ctypes.pointer(rule)
 
