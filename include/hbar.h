@@ -594,6 +594,7 @@ typedef enum hb_feature {
     HB_FEATURE_LOOKBACK,  /* the lookback ratio of every head, the mean over the steps: the mean weight
                              of a position of the prompt, divided by the sum of this and of the mean
                              weight of a generated position; at a first step 1. [n_layers][n_heads] */
+    HB_FEATURE_STATES,    /* the state after one block at each step, [steps][n_embd] */
     HB_N_FEATURES
 } hb_feature;
 #define HB_RANKS 15
@@ -603,12 +604,16 @@ HB_API const char *hb_feature_name(hb_feature feature); /* "first", "mean", "las
 /* Completes a list of features for hb_run_settings. "hidden" keeps states (FIRST, MEAN and LAST) after
  * the blocks a quarter, a half, three quarters and all of the way through the model;
  * "hidden:8+15+30" after these blocks, numbered from 1. "topk" keeps TOPK. "attention" keeps ATTENTION
- * and LOOKBACK. Release *features with free(). HB_ERR_ARGUMENT for an unknown feature or block. */
+ * and LOOKBACK. "states" keeps STATES of the block half way through the model, "states:15" of that
+ * block. Release *features with free(). HB_ERR_ARGUMENT for an unknown feature or block. */
 HB_API hb_status hb_features_parse(const char *list, const hb_model_info *model, char **features,
                                    hb_error *err);
-/* The bytes by which such features make a run grow with each sample. */
+/* The bytes by which such features make a run grow with each sample, STATES aside. */
 HB_API hb_status hb_features_size(const char *features, const hb_model_info *model, size_t *bytes,
                                   hb_error *err);
+/* The bytes by which STATES make it grow with each step; 0 without them. */
+HB_API hb_status hb_features_step_size(const char *features, const hb_model_info *model, size_t *bytes,
+                                       hb_error *err);
 
 /* ---- Scores: signals aggregated over a sample's steps ------------------------------------------- */
 
@@ -698,7 +703,7 @@ typedef struct hb_halt_rule {
     hb_halt_kind kind;
     int32_t window;     /* 1 to HB_HALT_WINDOW_MAX */
     double weight;      /* above 0 and at most 1 */
-    double mean[2], sd; /* of a cusum; a calibration finds them */
+    double mean[2], sd; /* of a cusum; a calibration finds them where sd is 0 */
 } hb_halt_rule;
 #define HB_HALT_WINDOW_MAX 4096
 
@@ -709,11 +714,15 @@ HB_API bool hb_halt_rule_parse(const char *text, hb_halt_rule *rule);
 #define HB_HALT_RULE_BYTES 40
 HB_API void hb_halt_rule_text(const hb_halt_rule *rule, char text[HB_HALT_RULE_BYTES]);
 
+typedef struct hb_halt_model hb_halt_model; /* a trained model that halts, see below */
+
 /* Halt before the token at whose step the statistic is beyond tau (hb_is_flagged). */
 typedef struct hb_halt {
     hb_halt_rule rule;
     hb_direction direction; /* HIGH or LOW; of a cusum HIGH */
     double tau;
+    const hb_halt_model *model; /* gives the values of the steps instead of the signal or joint model
+                                   that is watched; NULL: none */
 } hb_halt;
 
 /* Whether the halt stops every answer at its first step, whatever the values are: a cusum is never
@@ -768,6 +777,22 @@ typedef struct hb_probe_trial {
  * as long as the probe. */
 HB_API const hb_probe_trial *hb_probe_trials(const hb_probe *probe, size_t *n, size_t *best);
 HB_API void hb_probe_free(hb_probe *probe);
+
+/* ---- Trained models that halt ------------------------------------------------------------------- */
+
+/* An hb_halt_model is a model whose log-odds at each step a halt can run over: a probe, or a joint
+ * model of values at the step. Being linear, its mean over an answer's steps is its log-odds of the
+ * means. A calibration fits it to other answers than those on which it chooses the halt's threshold, so
+ * it differs from the probe or joint model that judges whole answers. */
+
+/* Whether a halt can run over a score: alone, the values of a signal, or "probe"; in a joint model, the
+ * mean of a signal over the steps, such as "entropy:mean", or "probe". */
+HB_API bool hb_score_can_halt(const char *score, bool in_joint);
+/* Its probe, of the kind "probe", and its joint model; NULL if it has none. Valid as long as the model.
+ */
+HB_API const hb_probe *hb_halt_model_probe(const hb_halt_model *model);
+HB_API const hb_joint *hb_halt_model_joint(const hb_halt_model *model);
+HB_API void hb_halt_model_free(hb_halt_model *model);
 
 /* ---- Monitor: generate, watch, halt ------------------------------------------------------------ */
 
@@ -1316,7 +1341,7 @@ typedef struct hb_run_settings {
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
  * ones, too. */
-#define HB_RUN_SCHEMA 15
+#define HB_RUN_SCHEMA 16
 
 /* The score of a judgement: P(Yes) / (P(Yes) + P(No)) at its first token (docs/signals.md). A run whose
  * settings read responses as judgements has it beside those of signals. */
@@ -2203,7 +2228,7 @@ typedef struct hb_calibration_result {
     double brier;             /* mean (P_fail - label)^2 on these samples, with P_fail from the map */
     hb_halting halting;       /* set if has_halting: halting on the run by the score's signal */
     bool has_halting;         /* false for a table or a joint model */
-    hb_halt_calibration halt; /* of a run, by the values of the score's signal */
+    hb_halt_calibration halt; /* of a run, by the values of the score's signal or of halt_model */
     char *no_halt;            /* why there is no halt; NULL if there is one or none was wanted */
     hb_token_report tokens;   /* of a run with tokens, with alarms of the score's signal and the map */
     hb_comparison comparison; /* n is 0 for a single score and for a joint model */
@@ -2216,8 +2241,9 @@ typedef struct hb_calibration_result {
     hb_joint joint;         /* n_features is 0 if there is none */
     hb_probe **probes;      /* [n_probes], trained for the scores that are named like them */
     size_t n_probes;
-    uint64_t *prompts; /* [n_prompts], the first 64 bits of the SHA-256 of the samples' prompts,
-                          ascending, each once; n_prompts is 0 for a table */
+    hb_halt_model *halt_model; /* what `halt` runs over, if the score is a probe or a joint model */
+    uint64_t *prompts;         /* [n_prompts], the first 64 bits of the SHA-256 of the samples' prompts,
+                                  ascending, each once; n_prompts is 0 for a table */
     size_t n_prompts;
     hb_curves *curves;        /* of the calibrated score on these samples */
     hb_judged_sample *judged; /* [n_judged], of a run; n_judged is 0 for a table */
@@ -2276,7 +2302,8 @@ typedef struct hb_params {
         *abstain_sha256; /* of the file that added phrases of abstentions; empty: none; NULL: unknown */
     char model_sha256[65]; /* empty when unknown */
     char created[32];      /* the time in UTC, such as 2026-01-31T12:00:00Z; empty when unknown */
-    hb_halt halt; /* by the values of the score's signal; rule.kind is HB_HALT_NONE if there is none */
+    hb_halt halt; /* by the values of the score's signal or of halt_model; rule.kind is HB_HALT_NONE if
+                     there is none */
     hb_guarantee halt_guarantee; /* of halt.tau */
     int32_t samples;             /* drawn for each prompt beside its answer; 0: none, or unknown */
     double sample_temperature, sample_top_p; /* set, with the next one, if there are samples */
@@ -2284,6 +2311,7 @@ typedef struct hb_params {
     char *asks;        /* questions to a model, as in hb_run_settings; empty: none, or unknown */
     hb_probe **probes; /* [n_probes], of the scores that are named like them */
     size_t n_probes;
+    hb_halt_model *halt_model; /* what `halt` runs over instead of the score's signal; NULL: none */
 } hb_params;
 
 /* Reads a parameters file of at most HB_PARAMS_BYTES from a regular file or a pipe. HB_ERR_FORMAT names

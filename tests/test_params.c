@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
+#include "signals/halt_model.h"
+#include "signals/probe.h"
 
 static double scores[] = {1, 2, 2, 3, 4, 4, 4, 5, 6, 6};
 static uint8_t labels[] = {0, 1, 0, 0, 1, 1, 0, 1, 1, 0};
@@ -145,7 +147,7 @@ static void test_document(void **state)
     const hb_sweep_result *r = &result.sweep;
     json_t *root = json_load_file(path, 0, NULL);
     assert_string_equal(text(root, "schema"), "hbar-params");
-    assert_near(real(root, "schema_version"), 5, 0);
+    assert_near(real(root, "schema_version"), 6, 0);
     const json_t *model = json_object_get(root, "model"), *data = json_object_get(root, "data");
     assert_string_equal(text(model, "name"), "Tiny 1");
     assert_string_equal(text(model, "path"), "models/\xEF\xBF\xBDodd.gguf");
@@ -574,7 +576,7 @@ static void test_table_source(void **state)
 /* ---- What is refused ----------------------------------------------------------------------------- */
 
 static const char whole[] =
-    "{\"schema\":\"hbar-params\",\"schema_version\":5,\"threshold\":{\"tau\":2.5},"
+    "{\"schema\":\"hbar-params\",\"schema_version\":6,\"threshold\":{\"tau\":2.5},"
     "\"lambda\":5,\"direction\":\">=\",\"score\":{\"name\":\"hbar_s\"}}";
 
 /* An alarm ends the test instead of waiting forever. */
@@ -634,7 +636,7 @@ static void test_versions(void **state)
                  {2, "guarantee", false},
                  {3, "guarantee", true},
                  {3, "promise", false}};
-    char path[128], document[512];
+    char path[128], document[640];
     snprintf(path, sizeof path, "%s/v.json", (char *)*state);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         for (int bad = 0; bad < (cases[i].found ? 2 : 1); bad++) {
@@ -666,9 +668,9 @@ static void test_bad_files(void **state)
         {"", "", HB_OK, ""},
         {"{\"schema\"", "{{\"schema\"", HB_ERR_FORMAT, ":1:"},
         {"hbar-params", "other", HB_ERR_FORMAT, "not a parameters file"},
-        {"\"schema_version\":5", "\"schema_version\":6", HB_ERR_UNSUPPORTED, "schema_version 6"},
-        {"\"schema_version\":5", "\"schema_version\":0", HB_ERR_UNSUPPORTED, "schema_version 0"},
-        {"\"schema_version\":5", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
+        {"\"schema_version\":6", "\"schema_version\":7", HB_ERR_UNSUPPORTED, "schema_version 7"},
+        {"\"schema_version\":6", "\"schema_version\":0", HB_ERR_UNSUPPORTED, "schema_version 0"},
+        {"\"schema_version\":6", "\"schema_version\":\"1\"", HB_ERR_FORMAT, "schema_version"},
         {"\"tau\"", "\"tua\"", HB_ERR_FORMAT, "threshold.tau"},
         {"2.5", "\"2.5\"", HB_ERR_FORMAT, "threshold.tau"},
         {"\"lambda\":5", "\"lambda\":0", HB_ERR_FORMAT, "lambda"},
@@ -677,7 +679,7 @@ static void test_bad_files(void **state)
         {"\"name\"", "\"nome\"", HB_ERR_FORMAT, "score.name"},
         {"{\"schema\"", "[\"schema\"", HB_ERR_FORMAT, ""},
     };
-    char path[128], document[512];
+    char path[128], document[640];
     snprintf(path, sizeof path, "%s/p.json", (char *)*state);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hb_error err = {HB_OK, ""};
@@ -706,7 +708,9 @@ static void test_halt_round_trip(void **state)
         hb_error err;
         hb_params *p;
         r.halt = (hb_halt_calibration){
-            .halt = {rules[i], i % 2 ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH, 1.0 / 7},
+            .halt = {.rule = rules[i],
+                     .direction = i % 2 ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH,
+                     .tau = 1.0 / 7},
             .guarantee = {HB_GUARANTEE_FALSE_HALTS, 0.05, 0.1, 0.05, 300, 7, 0.01},
             .report = {.printed = {NAN, NAN}}};
         char *path = save_result(*state, "halt", &r);
@@ -744,13 +748,55 @@ static void test_useless_halt(void **state)
         hb_error err;
         char *text;
         r.halt = (hb_halt_calibration){
-            .halt = {{.kind = cases[i].kind, .mean = {1, 2}, .sd = 1}, HB_DIRECTION_HIGH, cases[i].tau},
+            .halt = {.rule = {.kind = cases[i].kind, .mean = {1, 2}, .sd = 1}, .tau = cases[i].tau},
             .guarantee = {HB_GUARANTEE_HALTS, 0.9, 0.1, 0.05, 300, 7, 0.01},
             .report = {.printed = {NAN, NAN}}};
         assert_int_equal(hb_halt_stops_all(&r.halt.halt), cases[i].useless);
         assert_ok(hb_params_text(&source, &r, &text, &err));
         assert_int_equal(strstr(text, "this halt stops every answer") != NULL, cases[i].useless);
         free(text);
+    }
+    hb_calibration_result_free(&r);
+}
+
+/* The trained model of a halt, too. Its weights stay the same bits. */
+static void test_halt_model_round_trip(void **state)
+{
+    hb_error err;
+    hb_params *p;
+    hb_calibration_result r = calibrate(NULL);
+    hb_halt_model *m = calloc(1, sizeof *m);
+    r.halt_model = m;
+    r.halt =
+        (hb_halt_calibration){.halt = {.rule = {.kind = HB_HALT_TOKEN}, .tau = 2},
+                              .guarantee = {HB_GUARANTEE_FALSE_HALTS, 0.05, 0.1, 0.05, 300, 7, 0.01},
+                              .report = {.printed = {NAN, NAN}}};
+    assert_ok(hb_probe_new(hb_probe_kind_find("probe"), 14, 3, &m->probe, &err));
+    for (int i = 0; i < 3; i++) m->probe->weights[i] = 1.0F / (float)(i + 3);
+    m->probe->intercept = -0.3;
+    m->probe->trials = calloc(1, sizeof *m->probe->trials);
+    m->probe->n_trials = 1;
+    for (int joint = 0; joint < 2; joint++) {
+        if (joint) {
+            m->joint.features = calloc(2, sizeof *m->joint.features);
+            m->joint.features[0] = (hb_joint_feature){strdup("probe"), 0.5, 2, 0.7};
+            m->joint.features[1] = (hb_joint_feature){strdup("entropy:mean"), 1, 3, -0.2};
+            m->joint.n_features = 2;
+            m->joint.intercept = 0.1;
+            m->joint.trials = calloc(1, sizeof *m->joint.trials);
+            m->joint.n_trials = 1;
+        }
+        char *path = save_result(*state, "halt_model", &r);
+        assert_ok(hb_params_load(path, &p, &err));
+        assert_ptr_equal(p->halt.model, p->halt_model);
+        assert_memory_equal(p->halt_model->probe->weights, m->probe->weights, 3 * sizeof(float));
+        assert_int_equal(hb_probe_block(hb_halt_model_probe(p->halt_model)), 14);
+        const hb_joint *loaded = hb_halt_model_joint(p->halt_model);
+        assert_true((loaded != NULL) == joint);
+        double here[2] = {0.3, 4}, there[2] = {0.3, 4};
+        assert_near(hb_halt_model_value(p->halt_model, there), hb_halt_model_value(m, here), 0);
+        hb_params_free(p);
+        free(path);
     }
     hb_calibration_result_free(&r);
 }
@@ -777,9 +823,14 @@ static void test_bad_halts(void **state)
         {"{\"rule\":\"token\",\"direction\":\"<=\",\"tau\":1}", "halt.guarantee"},
         {"{\"rule\":\"token\",\"direction\":\"<=\",\"tau\":1,\"guarantee\":{\"kind\":\"recall\"}}",
          "halt.guarantee.kind"},
+        {"{\"rule\":\"token\",\"direction\":\">=\",\"tau\":1,\"model\":{}," HALT_GUARANTEE "}",
+         "halt.model"},
+        {"{\"rule\":\"token\",\"direction\":\">=\",\"tau\":1,\"model\":{\"probe\":{\"block\":1,"
+         "\"intercept\":0,\"weights\":\"AAA\"}}," HALT_GUARANTEE "}",
+         "halt.model.probe.weights"},
         {"3", "halt.rule"},
     };
-    char path[128], document[512];
+    char path[128], document[640];
     snprintf(path, sizeof path, "%s/h.json", (char *)*state);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hb_error err;
@@ -852,7 +903,7 @@ static void test_names_by_version(void **state)
     } cases[] = {{3, "{\"name\":\"m\"}", "hbar_s:top5", "hbar_s:top5", "pri:top5"},
                  {3, "null", "hbar_s", "hbar_s:bottom5", "pri"},
                  {4, "{\"name\":\"m\"}", "hbar_s", "hbar_s:bottom5", "pri"}};
-    char path[128], document[512];
+    char path[128], document[640];
     snprintf(path, sizeof path, "%s/n.json", (char *)*state);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hb_error err;
@@ -930,6 +981,7 @@ int main(void)
         WITH_SCRATCH(test_bad_files),
         WITH_SCRATCH(test_halt_round_trip),
         cmocka_unit_test(test_useless_halt),
+        WITH_SCRATCH(test_halt_model_round_trip),
         WITH_SCRATCH(test_bad_halts),
         WITH_SCRATCH(test_calibration),
         WITH_SCRATCH(test_names_by_version),

@@ -66,6 +66,8 @@ static void test_lists(void **state)
                 {"topk,hidden:1+30", "hidden:1+30,topk"},
                 {"attention", "attention"},
                 {"attention,topk,hidden:2", "hidden:2,topk,attention"},
+                {"states", "states:15"},
+                {"states:30,topk", "topk,states:30"},
                 {"", ""}};
     static const char *const bad[] = {"hidden:31",
                                       "hidden:0",
@@ -82,7 +84,13 @@ static void test_lists(void **state)
                                       ",topk",
                                       "hidden:4097,topk",
                                       "attention,attention",
-                                      "attention:1"};
+                                      "attention:1",
+                                      "states:31",
+                                      "states:0",
+                                      "states:",
+                                      "states:1+2",
+                                      "states:x",
+                                      "states,states:3"};
     const hb_model_info model = {.n_layers = 30, .n_embd = 576, .n_heads = 9},
                         small = {.n_layers = 1, .n_embd = 2};
     hb_error err;
@@ -103,6 +111,12 @@ static void test_lists(void **state)
     assert_int_equal(bytes, 2 * (3 * 2 * 576 + 30));
     assert_ok(hb_features_size("attention", &model, &bytes, &err));
     assert_int_equal(bytes, 2 * 30 * 9 * (HB_N_ATTENTION + 1));
+    assert_ok(hb_features_step_size("hidden:1+2,topk", &model, &bytes, &err));
+    assert_int_equal(bytes, 0);
+    assert_ok(hb_features_size("states:3", &model, &bytes, &err));
+    assert_int_equal(bytes, 0);
+    assert_ok(hb_features_step_size("states:3", &model, &bytes, &err));
+    assert_int_equal(bytes, 2 * 576);
 }
 
 /* ---- What is collected ------------------------------------------------------------------------- */
@@ -233,7 +247,7 @@ static void test_features(void **state)
     size_t d = (size_t)m->n_embd, layers = (size_t)m->n_layers, vocab = (size_t)m->n_vocab;
     kept k = {0};
     (void)state;
-    assert_ok(hb_feature_plan_open("hidden:1+3,topk", m, &k.plan, &err));
+    assert_ok(hb_feature_plan_open("hidden:1+3,topk,states:2", m, &k.plan, &err));
     generate(w.session, w.prompt, w.n, NULL, &k);
     assert_int_equal(k.n_tokens, STEPS);
     float *states = calloc(STEPS * layers * d, sizeof *states);
@@ -249,6 +263,10 @@ static void test_features(void **state)
             assert_near(k.values[HB_FEATURE_LAST][b * d + j], at[(STEPS - 1) * layers * d], 1e-4);
         }
     assert_int_equal(k.n[HB_FEATURE_MEAN], 2 * d);
+    assert_int_equal(k.n[HB_FEATURE_STATES], STEPS * d);
+    for (size_t s = 0; s < STEPS; s++)
+        for (size_t j = 0; j < d; j++)
+            assert_near(k.values[HB_FEATURE_STATES][s * d + j], states[(s * layers + 1) * d + j], 1e-4);
     double mean[HB_RANKS] = {0}, greatest[HB_RANKS] = {0};
     for (size_t s = 0; s < STEPS; s++) {
         float *p = logits + s * vocab;

@@ -282,6 +282,7 @@ void hb_calibration_result_free(hb_calibration_result *result)
     hb_probes_free(result->probes, result->n_probes);
     hb_sweep_free(&result->sweep);
     hb_map_free(&result->map);
+    hb_halt_model_free(result->halt_model);
     hb_joint_free(&result->joint);
     hb_comparison_free(&result->comparison);
     hb_token_report_free(&result->tokens);

@@ -311,8 +311,8 @@ static hb_status calibrate(const hb_series *s, const hb_halt_options *o, bool *c
     c->halt = (hb_halt){.rule = o->rule, .direction = o->direction};
     c->guarantee = o->guarantee;
     c->guarantee.level = o->guarantee.delta / (double)o->n_choices;
-    if (o->rule.kind == HB_HALT_CUSUM) {
-        c->halt.direction = HB_DIRECTION_HIGH;
+    if (o->rule.kind == HB_HALT_CUSUM) c->halt.direction = HB_DIRECTION_HIGH;
+    if (o->rule.kind == HB_HALT_CUSUM && !(o->rule.sd > 0)) {
         status = fit_cusum(s, o->seed, &c->halt.rule, counts, &c->n_fitted, err);
     }
     if (!status) status = draw_from_groups(s, o->seed, counts, &c->report.n_left_out, err);

@@ -6,6 +6,7 @@
 #include "base/texts.h"
 #include "calibrate/calibrate.h"
 #include "calibrate/columns.h"
+#include "calibrate/halt_model.h"
 #include "calibrate/halting.h"
 #include "calibrate/halts.h"
 #include "calibrate/metrics.h"
@@ -315,21 +316,67 @@ static size_t n_choices(const reading *r, const hb_calibration_result *c)
     return r->n_asked * (c->options.sweep.direction == HB_DIRECTION_AUTO ? 2 : 1);
 }
 
+/* Whether the halt of a score runs over a trained model, and not over a signal's values. */
+static bool halts_by_model(const hb_run *run, const hb_calibration_result *c)
+{
+    return c->options.joint || is_probe(run, c->scores[0].name);
+}
+
+static hb_status check_halt_scores(const reading *r, const hb_calibration_result *c, hb_error *err)
+{
+    if (!c->options.joint && !hb_score_can_halt(c->scores[0].name, false))
+        return hb_fail(err, HB_ERR_ARGUMENT,
+                       "'%s' has no value at each step; of the probes, only 'probe' has",
+                       c->scores[0].name);
+    for (size_t k = 0; c->options.joint && k < r->n_asked; k++)
+        if (!hb_score_can_halt(r->names.list[k], true))
+            return hb_fail(err, HB_ERR_ARGUMENT,
+                           "a joint model halts by means over the steps, such as entropy:mean, and by "
+                           "the probe; '%s' is neither",
+                           r->names.list[k]);
+    return HB_OK;
+}
+
+/* Fits the model that halts, and calibrates its halt on the answers that it was not fitted to. */
+static hb_status calibrate_model(hb_run *run, const reading *r, hb_halt_options *o,
+                                 hb_calibration_result *c, hb_error *err)
+{
+    hb_series series = {0};
+    size_t n_fitted = 0, n_names = c->options.joint ? r->n_asked : 0;
+    const double **columns = calloc(n_names + 1, sizeof *columns);
+    hb_status status = columns ? check_halt_scores(r, c, err) : hb_fail_memory(err);
+    for (size_t k = 0; k < n_names && columns; k++) columns[k] = column(r, r->names.list[k]).high;
+    const hb_halt_fit fit = {.table = &r->table,
+                             .names = (const char *const *)r->names.list,
+                             .columns = columns,
+                             .n_names = n_names,
+                             .seed = o->seed};
+    o->direction = HB_DIRECTION_HIGH;
+    if (c->options.joint) o->n_choices = 1; /* no score was chosen among others */
+    if (!status)
+        status = hb_fit_halt_model(run, &fit, &o->rule, &c->halt_model, &series, &n_fitted, err);
+    if (!status) status = hb_calibrate_halt(&series, o, &c->halt, err);
+    if (!status) {
+        c->halt.halt.model = c->halt_model;
+        c->halt.n_fitted = n_fitted;
+    }
+    hb_series_free(&series);
+    free(columns);
+    return status;
+}
+
 /* Calibrates the halt by the calibrated score's signal. */
 static hb_status calibrate_halt(hb_run *run, const reading *r, hb_calibration_result *c, hb_error *err)
 {
     hb_halt_options o = c->options.halt;
     hb_score_id id;
     hb_series series;
-    if (c->options.joint)
-        return hb_fail(err, HB_ERR_ARGUMENT,
-                       "the halt of a joint model cannot be guaranteed: the model "
-                       "was fitted to the same answers");
+    o.n_choices = n_choices(r, c);
+    if (halts_by_model(run, c)) return calibrate_model(run, r, &o, c, err);
     if (!hb_score_find(c->scores[0].name, &id))
         return hb_fail(err, HB_ERR_ARGUMENT, "a run has no values of '%s' at each step",
                        c->scores[0].name);
     o.direction = c->sweep.direction;
-    o.n_choices = n_choices(r, c);
     hb_status status = read_steps(run, r, id.signal, o.direction, &series, err);
     if (status) return status;
     status = hb_calibrate_halt(&series, &o, &c->halt, err);
@@ -344,6 +391,8 @@ static hb_status add_halt(hb_run *run, const reading *r, hb_calibration_result *
     if (c->options.halt.rule.kind == HB_HALT_NONE) return HB_OK;
     hb_status status = calibrate_halt(run, r, c, &why);
     if (!status) return HB_OK;
+    hb_halt_model_free(c->halt_model);
+    c->halt_model = NULL;
     if (c->options.needs_halt || (status != HB_ERR_DATA && status != HB_ERR_ARGUMENT))
         return hb_fail(err, status, "%s", why.message);
     c->no_halt = strdup(why.message);
@@ -468,9 +517,11 @@ static hb_status judge_halt(const hb_params *p, hb_run *run, const reading *r, h
 {
     hb_score_id id;
     hb_series series;
-    if (!hb_score_find(p->score, &id))
-        return hb_fail(err, HB_ERR_ARGUMENT, "a run has no values of '%s' at each step", p->score);
-    hb_status status = read_steps(run, r, id.signal, p->halt.direction, &series, err);
+    hb_status status;
+    if (p->halt_model) status = hb_halt_model_series(run, p->halt_model, &r->table, &series, err);
+    else if (hb_score_find(p->score, &id))
+        status = read_steps(run, r, id.signal, p->halt.direction, &series, err);
+    else status = hb_fail(err, HB_ERR_ARGUMENT, "a run has no values of '%s' at each step", p->score);
     if (status) return status;
     status = hb_validate_halt(&series, &p->halt, hb_halt_defaults().seed, &v->halt, err);
     hb_series_free(&series);

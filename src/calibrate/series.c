@@ -80,15 +80,37 @@ static hb_status read_steps(hb_run *run, reading *r, hb_error *err)
     return HB_OK;
 }
 
+/* Reads the steps of the samples. *gaps: some have none. */
+static hb_status read_series(hb_run *run, const hb_signal *signal, const hb_score_table *table,
+                             reading *r, hb_error *err)
+{
+    const hb_signal_set *signals = hb_run_get_settings(run)->signals;
+    *r = (reading){.table = table, .n_signals = hb_signal_set_count(signals)};
+    if (signal && !hb_signal_set_find(signals, signal, &r->place))
+        return hb_fail(err, HB_ERR_ARGUMENT, "the run does not measure '%s'", hb_signal_name(signal));
+    hb_status status = copy_labels(r, err);
+    return status ? status : read_steps(run, r, err);
+}
+
+hb_status hb_read_steps(hb_run *run, const hb_signal *signal, const hb_score_table *table,
+                        hb_series *series, hb_error *err)
+{
+    reading r;
+    hb_status status = read_series(run, signal, table, &r, err);
+    if (!status && r.gaps)
+        status = hb_fail(err, HB_ERR_ARGUMENT,
+                         "the run does not keep the values at each step, which the halt of a trained "
+                         "score needs");
+    if (status) hb_series_free(&r.series);
+    else *series = r.series;
+    return status;
+}
+
 hb_status hb_read_series(hb_run *run, const hb_signal *signal, const hb_score_table *table,
                          const double *extremes, hb_series *series, hb_error *err)
 {
-    const hb_signal_set *signals = hb_run_get_settings(run)->signals;
-    reading r = {.table = table, .n_signals = hb_signal_set_count(signals)};
-    if (!hb_signal_set_find(signals, signal, &r.place))
-        return hb_fail(err, HB_ERR_ARGUMENT, "the run does not measure '%s'", hb_signal_name(signal));
-    hb_status status = copy_labels(&r, err);
-    if (!status) status = read_steps(run, &r, err);
+    reading r;
+    hb_status status = read_series(run, signal, table, &r, err);
     if (!status && r.gaps) status = take_extremes(&r, extremes, err);
     if (status) hb_series_free(&r.series);
     else *series = r.series;

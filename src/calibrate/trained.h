@@ -14,4 +14,14 @@ hb_status hb_train_probe(hb_run *run, const char *name, const hb_score_table *ta
 hb_status hb_apply_probe(hb_run *run, const hb_probe *probe, const hb_score_table *table,
                          double *values, hb_error *err);
 
+/* Trains a probe for halting on the means over the steps of the states that a run keeps of each step.
+ * `steps` has the table's steps (hb_read_steps). `values` as above. HB_ERR_ARGUMENT if the run has no
+ * such states. */
+hb_status hb_train_halt_probe(hb_run *run, const hb_score_table *table, const hb_series *steps,
+                              uint64_t seed, hb_probe **probe, double *values, hb_error *err);
+
+/* Replaces the values of a series of the table's steps by the probe's log-odds at each step. */
+hb_status hb_probe_steps(hb_run *run, const hb_probe *probe, const hb_score_table *table,
+                         hb_series *series, hb_error *err);
+
 #endif

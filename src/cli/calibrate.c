@@ -45,12 +45,15 @@ static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const hb_text
     return code;
 }
 
-/* Makes pass 1 keep the features of the probes and of the EigenScore among the scores. */
-static void need_features(const hb_texts *scores, cli_pass1 *pass1)
+/* Makes pass 1 keep the features of the probes and of the EigenScore among the scores, and those of
+ * their halt. */
+static void need_features(const hb_texts *scores, const cli_pass2 *pass2, cli_pass1 *pass1)
 {
     const char *kind;
     for (size_t i = 0; (kind = hb_probe_kind_name(i)) != NULL; i++) {
-        if (hb_texts_has(scores, kind)) cli_pass1_need(pass1, hb_probe_kind_features(i));
+        if (!hb_texts_has(scores, kind)) continue;
+        cli_pass1_need(pass1, hb_probe_kind_features(i));
+        if (pass2->options.needs_halt && strcmp(kind, "probe") == 0) pass1->needs_states = "states";
     }
     if (hb_texts_has(scores, "eigenscore")) pass1->needs_hidden = "hidden";
 }
@@ -67,7 +70,7 @@ static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pa
     pass1->needs_p_yes = hb_texts_has(&scores, HB_SCORE_P_YES);
     while (i < scores.n && !hb_measure_find(scores.list[i], &place)) i++;
     if (i < scores.n) pass1->needed_measure = hb_measure_name(place);
-    need_features(&scores, pass1);
+    need_features(&scores, pass2, pass1);
     hb_texts_free(&scores);
     if (!code) code = cli_pass1_run(command, pass1);
     if (code) return code;

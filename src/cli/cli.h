@@ -382,8 +382,9 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
 #define CLI_DEMO_TEST   "demo_test.jsonl"
 #define CLI_DEMO_PARAMS "demo_params.json"
 #define CLI_FEATURES_HELP                                                                              \
-    "features to keep for probes: hidden (the states after four blocks, or after blocks named as in "  \
-    "hidden:8+15+30), topk, attention, or several of them, separated by commas"
+    "features to keep, separated by commas: hidden (the states after four blocks, or after blocks "    \
+    "named as in hidden:8+15+30), topk and attention for probes; states (the state at each token "     \
+    "after the middle block, or states:20) for a halt by a probe"
 
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
 
@@ -449,6 +450,7 @@ typedef struct cli_pass1 {
     const char *model_path, *run_path, *output_dir, *name, *signal_list;
     const char *feature_list; /* features to keep, besides those that the command requires */
     const char *needs_hidden; /* states that the command requires, as in feature_list; NULL: none */
+    const char *needs_states; /* states of each token that it requires, likewise */
     bool needs_topk, needs_attention; /* whether it requires these features */
     char *features;                   /* as in hb_run_settings */
     const char *demo_data;            /* the demo file used when no data are given */

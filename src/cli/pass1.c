@@ -214,20 +214,23 @@ void cli_pass1_need(cli_pass1 *p, const char *features)
     else p->needs_hidden = features;
 }
 
+/* Adds a feature to a list that has none of its name. NULL: none is required. */
+static bool need_feature(hb_buffer *list, const char *name, const char *feature)
+{
+    if (!feature || strstr(list->data, name)) return true;
+    return hb_buffer_add_text(list, list->length ? "," : "") && hb_buffer_add_text(list, feature);
+}
+
 /* Completes the list of features with those that the command requires. */
 static int find_features(const cli_command *command, cli_pass1 *p)
 {
     hb_error err;
     hb_buffer list = {0};
     const char *given = p->feature_list ? p->feature_list : "";
-    bool ok = hb_buffer_add_text(&list, given);
-    if (p->needs_hidden && !strstr(given, "hidden"))
-        ok = ok && hb_buffer_add_text(&list, list.length ? "," : "") &&
-             hb_buffer_add_text(&list, p->needs_hidden);
-    if (p->needs_topk && !strstr(given, "topk"))
-        ok = ok && hb_buffer_add_text(&list, list.length ? ",topk" : "topk");
-    if (p->needs_attention && !strstr(given, "attention"))
-        ok = ok && hb_buffer_add_text(&list, list.length ? ",attention" : "attention");
+    bool ok = hb_buffer_add_text(&list, given) && need_feature(&list, "hidden", p->needs_hidden) &&
+              need_feature(&list, "topk", p->needs_topk ? "topk" : NULL) &&
+              need_feature(&list, "attention", p->needs_attention ? "attention" : NULL) &&
+              need_feature(&list, "states", p->needs_states);
     hb_status status =
         ok ? hb_features_parse(list.data, hb_model_get_info(p->model), &p->features, &err)
            : hb_fail_memory(&err);
@@ -282,6 +285,19 @@ static hb_status show_reason(void *user, const hb_run_sample *sample)
     return HB_ERR_CANCELLED;
 }
 
+static void report_features(const cli_pass1 *p)
+{
+    const hb_model_info *m = hb_model_get_info(p->model);
+    size_t bytes, each;
+    if (!*p->features || hb_features_size(p->features, m, &bytes, NULL) ||
+        hb_features_step_size(p->features, m, &each, NULL))
+        return;
+    if (each)
+        cli_message("features %s: %zu bytes for each sample and %zu for each of its tokens",
+                    p->features, bytes, each);
+    else cli_message("features %s: %zu bytes for each sample", p->features, bytes);
+}
+
 static void report(const cli_pass1 *p)
 {
     const hb_run_counts *c = &p->counts;
@@ -299,9 +315,7 @@ static void report(const cli_pass1 *p)
     if (p->work.tokens_evaluated)
         cli_message("%llu tokens evaluated, %llu shared", (unsigned long long)p->work.tokens_evaluated,
                     (unsigned long long)p->work.tokens_shared);
-    size_t bytes;
-    if (*p->features && !hb_features_size(p->features, hb_model_get_info(p->model), &bytes, NULL))
-        cli_message("features %s: %zu bytes for each sample", p->features, bytes);
+    report_features(p);
     if (p->work.literal)
         cli_message("warning: %llu prompts spell control tokens, which are taken as plain text; see "
                     "--parse-special",

@@ -70,8 +70,8 @@ void cli_pass2_add(cli_options *options, cli_pass2 *p)
                  "hallucinated (risk=R), or at least R of the hallucinated ones are flagged "
                  "(recall=R)");
     cli_add_text(options, "halt", 0, "RULE", &p->halt,
-                 "the statistic that halts: token, window:K, ewma:A, cusum, or none; over the score's "
-                 "signal at each token")
+                 "the statistic that halts: token, window:K, ewma:A, cusum, or none; over the value of "
+                 "the score's signal, probe or joint model at each token")
         ->standard = "token";
     cli_add_text(options, "false-halts", 0, "R", &p->false_halts,
                  "choose the halt so that, with probability 0.95, it stops at most the share R of the "
@@ -136,10 +136,6 @@ static int check_halt(const cli_command *command, cli_pass2 *p)
                          p->halts ? "halts" : "false-halts", target);
     if (p->halts) o->guarantee.kind = HB_GUARANTEE_HALTS;
     p->options.needs_halt = target || (p->halt && o->rule.kind != HB_HALT_NONE);
-    if (p->joint && p->options.needs_halt)
-        return cli_usage(command,
-                         "--halt, --false-halts and --halts exclude --joint: a guarantee needs "
-                         "values that were not fitted to the same answers");
     return CLI_DONE;
 }
 
@@ -187,12 +183,28 @@ static int check_range(const cli_command *command, cli_pass2 *p)
     return CLI_DONE;
 }
 
+/* Refuses a halt over scores that have no values at the steps. */
+static int check_halting(const cli_command *command, const cli_pass2 *p, const hb_texts *scores)
+{
+    if (!p->options.needs_halt || (scores->n > 1 && !p->joint)) return CLI_DONE;
+    for (size_t i = 0; i < scores->n; i++) {
+        if (hb_score_can_halt(scores->list[i], p->joint)) continue;
+        if (p->joint)
+            return cli_usage(command,
+                             "--halt: a joint model halts by means over the tokens, as in --score "
+                             "probe,entropy:mean, and '%s' is none",
+                             scores->list[i]);
+        return cli_usage(command, "--halt: '%s' has no value at each token", scores->list[i]);
+    }
+    return CLI_DONE;
+}
+
 int cli_pass2_check_scores(const cli_command *command, const cli_pass2 *p, const hb_texts *scores)
 {
     if (p->guarantee && scores->n > 1)
         return cli_usage(command, "--guarantee requires a single score chosen in advance, not the best "
                                   "of several");
-    return CLI_DONE;
+    return check_halting(command, p, scores);
 }
 
 /* Log-odds need a fitted map. */

@@ -13,6 +13,7 @@ typedef struct validating {
     hb_params *params;
     hb_run *run;                 /* NULL: scores from a table */
     hb_buffer hidden;            /* states that the parameters' probes need, for pass 1 */
+    char states[24];             /* states that their halt needs, for pass 1 */
     hb_validation_source source; /* origin of the scores */
 } validating;
 
@@ -319,6 +320,11 @@ static bool need_features(validating *v)
         for (size_t i = 0; i < p->n_probes; i++)
             if (hb_probe_block(p->probes[i]) < 0 && strcmp(hb_probe_name(p->probes[i]), kind) == 0)
                 cli_pass1_need(&v->pass1, hb_probe_kind_features(k));
+    const hb_probe *halts = p->halt_model ? hb_halt_model_probe(p->halt_model) : NULL;
+    if (halts) {
+        snprintf(v->states, sizeof v->states, "states:%d", hb_probe_block(halts) + 1);
+        v->pass1.needs_states = v->states;
+    }
     return ok;
 }
 

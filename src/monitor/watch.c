@@ -6,11 +6,14 @@
 #include "engine/engine.h"
 #include "signals/aggregate.h"
 #include "signals/distribution.h"
+#include "signals/halt_model.h"
 #include "signals/probe.h"
 #include "signals/running.h"
 #include "signals/scores.h"
 #include "signals/set.h"
 #include "signals/signal.h"
+
+#define THE_PROBE SIZE_MAX /* the place of the probe of a trained model that halts */
 
 /* A score of the joint model: the index of its signal in the watch, and the aggregation. */
 typedef struct feature {
@@ -33,9 +36,12 @@ struct hb_watch {
     float *lookback;   /* [n_layers][n_heads], room for a step's ratios; NULL without attention */
     float *previous;   /* [n_embd], the last block's state at the previous step; NULL if not needed */
     feature *features; /* [monitor.joint->n_features] */
-    double *joint_values;       /* [monitor.joint->n_features], their values */
-    hb_running running;         /* the statistic that halts, if the monitor has a halt */
-    hb_features *features_kept; /* NULL: none */
+    double *joint_values;          /* [monitor.joint->n_features], their values */
+    hb_running running;            /* the statistic that halts, if the monitor has a halt */
+    const hb_halt_model *halts_by; /* what it runs over instead of the deciding value; NULL */
+    size_t *halt_places;           /* [of its values], indices of signals in the watch */
+    double *halt_values;           /* [of its values] */
+    hb_features *features_kept;    /* NULL: none */
     size_t n_steps;
 };
 
@@ -59,7 +65,7 @@ static hb_status check_monitor(const hb_monitor *m, hb_error *err)
     if (m->halt && (!isfinite(m->halt->tau) || (m->halt->direction != HB_DIRECTION_HIGH &&
                                                 m->halt->direction != HB_DIRECTION_LOW)))
         return hb_fail(err, HB_ERR_ARGUMENT, "the halt's tau or direction is bad");
-    if (m->halt && !m->joint && !m->watched)
+    if (m->halt && !m->joint && !m->watched && !m->halt->model)
         return hb_fail(err, HB_ERR_ARGUMENT, "the halt has no value to watch");
     if (m->joint && !m->joint->n_features)
         return hb_fail(err, HB_ERR_ARGUMENT, "the joint model has no scores");
@@ -122,6 +128,26 @@ static hb_status add_joint(hb_watch *w, hb_error *err)
     return status;
 }
 
+/* Prepares what a trained model that halts reads: signals, and the state after a block. */
+static hb_status add_halt_model(hb_watch *w, hb_error *err)
+{
+    const hb_halt_model *m = w->halts_by;
+    const hb_signal *signal;
+    hb_status status = HB_OK;
+    w->halt_places = calloc(hb_halt_model_count(m), sizeof *w->halt_places);
+    w->halt_values = calloc(hb_halt_model_count(m), sizeof *w->halt_values);
+    if (!w->halt_places || !w->halt_values) return hb_fail_memory(err);
+    for (size_t k = 0; k < m->joint.n_features && !status; k++) {
+        if (!hb_halt_feature(m->joint.features[k].score, &signal) || (!signal && !m->probe))
+            return hb_fail(err, HB_ERR_ARGUMENT, "a halt cannot run over '%s'",
+                           m->joint.features[k].score);
+        if (signal) status = hb_signal_set_add(w->signals, signal, err);
+    }
+    if (status || !m->probe || m->probe->n == (size_t)w->model->info.n_embd) return status;
+    return hb_fail(err, HB_ERR_MISMATCH, "the halt's probe reads %zu numbers; the model has %d",
+                   m->probe->n, w->model->info.n_embd);
+}
+
 /* Collects the signals to measure: the monitor's signals and those that decide about halting. */
 static hb_status choose_signals(hb_watch *w, hb_error *err)
 {
@@ -129,6 +155,7 @@ static hb_status choose_signals(hb_watch *w, hb_error *err)
     hb_status status = hb_signal_set_copy(m->signals, &w->signals, err);
     if (!status && m->joint) status = add_joint(w, err);
     else if (!status && m->watched) status = hb_signal_set_add(w->signals, m->watched, err);
+    if (!status && w->halts_by) status = add_halt_model(w, err);
     w->monitor.signals = w->signals;
     w->n = hb_signal_set_count(w->signals);
     if (!status) status = check_probes(w, err);
@@ -149,6 +176,13 @@ static void find_places(hb_watch *w)
         hb_signal_set_find(w->signals, id.signal, &w->features[j].place);
         w->features[j].aggregation = hb_score_tail(id, HB_DIRECTION_HIGH).aggregation;
     }
+    for (size_t k = 0; w->halts_by && k < w->halts_by->joint.n_features; k++) {
+        const hb_signal *signal;
+        hb_halt_feature(w->halts_by->joint.features[k].score, &signal);
+        if (signal) hb_signal_set_find(w->signals, signal, &w->halt_places[k]);
+        else w->halt_places[k] = THE_PROBE;
+    }
+    if (w->halts_by && !w->halts_by->joint.n_features) *w->halt_places = THE_PROBE;
 }
 
 /* Reserves room for the ratios of a step, if attention is needed. */
@@ -183,6 +217,25 @@ static hb_status reserve(hb_watch *w, hb_error *err)
     return reserve_heads(w, err);
 }
 
+/* Adds a block to those whose states are needed. They ascend. */
+static hb_status need_block(hb_watch *w, int32_t block, hb_error *err)
+{
+    hb_needs *n = &w->needs;
+    int32_t at = 0;
+    if (block >= w->model->info.n_layers)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the model has no block %d; it has %d", block + 1,
+                       w->model->info.n_layers);
+    while (at < n->n_blocks && n->blocks[at] < block) at++;
+    if (at < n->n_blocks && n->blocks[at] == block) return HB_OK;
+    int32_t *blocks = reallocarray(n->blocks, (size_t)n->n_blocks + 1, sizeof *blocks);
+    if (!blocks) return hb_fail_memory(err);
+    memmove(blocks + at + 1, blocks + at, (size_t)(n->n_blocks - at) * sizeof *blocks);
+    blocks[at] = block;
+    n->blocks = blocks;
+    n->n_blocks++;
+    return HB_OK;
+}
+
 hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_watch **watch,
                         hb_error *err)
 {
@@ -192,7 +245,10 @@ hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_wat
     if (!w) return hb_fail_memory(err);
     w->model = model;
     w->monitor = *monitor;
+    w->halts_by = monitor->halt ? monitor->halt->model : NULL;
     status = choose_signals(w, err);
+    if (!status && w->halts_by && w->halts_by->probe)
+        status = need_block(w, w->halts_by->probe->block, err);
     if (!status) status = reserve(w, err);
     if (!status && monitor->halt) status = hb_running_open(&w->running, &monitor->halt->rule, err);
     if (status) {
@@ -204,36 +260,17 @@ hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_wat
     return HB_OK;
 }
 
-/* Adds the blocks that the features need to those that the signals need. */
-static hb_status need_blocks(hb_watch *w, const hb_feature_plan *plan, hb_error *err)
-{
-    hb_needs *n = &w->needs;
-    int32_t *blocks = calloc((size_t)(n->n_blocks + plan->n_blocks) + 1, sizeof *blocks), count = 0;
-    if (!blocks) return hb_fail_memory(err);
-    for (int32_t i = 0, k = 0; i < n->n_blocks || k < plan->n_blocks;) {
-        int32_t a = i < n->n_blocks ? n->blocks[i] : INT32_MAX;
-        int32_t b = k < plan->n_blocks ? plan->blocks[k] : INT32_MAX;
-        blocks[count++] = a < b ? a : b;
-        i += a <= b;
-        k += b <= a;
-    }
-    free(n->blocks);
-    n->blocks = blocks;
-    n->n_blocks = count;
-    n->distribution = n->distribution || plan->topk;
-    n->attention = n->attention || plan->attention;
-    return HB_OK;
-}
-
 hb_status hb_watch_keep(hb_watch *w, const hb_feature_plan *plan, hb_error *err)
 {
-    const hb_model_info *m = &w->model->info;
-    if (plan->n_blocks && plan->blocks[plan->n_blocks - 1] >= m->n_layers)
-        return hb_fail(err, HB_ERR_ARGUMENT, "the model has no block %d; it has %d",
-                       plan->blocks[plan->n_blocks - 1] + 1, m->n_layers);
-    hb_status status = need_blocks(w, plan, err);
+    hb_status status = HB_OK;
+    for (int32_t b = 0; b < plan->n_blocks && !status; b++)
+        status = need_block(w, plan->blocks[b], err);
+    if (!status && plan->states) status = need_block(w, plan->states_block, err);
+    w->needs.distribution = w->needs.distribution || plan->topk;
+    w->needs.attention = w->needs.attention || plan->attention;
     if (!status) status = reserve_heads(w, err);
-    return status ? status : hb_features_open(plan, m, &w->features_kept, err);
+    if (status) return status;
+    return hb_features_open(plan, &w->model->info, &w->features_kept, err);
 }
 
 const hb_features *hb_watch_features(const hb_watch *watch)
@@ -256,6 +293,8 @@ void hb_watch_close(hb_watch *w)
     free(w->lookback);
     free(w->features);
     free(w->joint_values);
+    free(w->halt_places);
+    free(w->halt_values);
     hb_running_close(&w->running);
     free(w);
 }
@@ -352,17 +391,18 @@ static hb_status measure(hb_watch *w, hb_measuring *m, int32_t step, hb_error *e
     return HB_OK;
 }
 
-/* Adds the measured step to the scores and the signals' states. */
-static void add_step(hb_watch *w, hb_measuring *m)
+/* Adds the measured step to the scores and the signals' states. False when memory runs out. */
+static bool add_step(hb_watch *w, hb_measuring *m)
 {
     char *before = w->state;
+    if (w->features_kept && !hb_features_add(w->features_kept, m)) return false;
     w->state = w->next;
     w->next = before;
     for (size_t i = 0; i < w->n; i++) hb_aggregate_add(&w->aggregates[i], w->values[i]);
     if (w->needs.previous)
         memcpy(w->previous, hb_measured_state(m, m->n_layers - 1), m->n_embd * sizeof *w->previous);
     w->n_steps++;
-    if (w->features_kept) hb_features_add(w->features_kept, m);
+    return true;
 }
 
 /* ---- Judging ------------------------------------------------------------------------------------- */
@@ -379,13 +419,26 @@ static double deciding_value(hb_watch *w)
     return hb_joint_log_odds(joint, w->joint_values);
 }
 
+/* The value that the halt runs over. */
+static double halting_value(hb_watch *w, const hb_measuring *m, double deciding)
+{
+    const hb_halt_model *model = w->halts_by;
+    if (!model) return deciding;
+    for (size_t k = 0; k < hb_halt_model_count(model); k++)
+        w->halt_values[k] =
+            w->halt_places[k] == THE_PROBE
+                ? hb_halt_probe_value(model->probe, hb_measured_state(m, (size_t)model->probe->block))
+                : w->values[w->halt_places[k]];
+    return hb_halt_model_value(model, w->halt_values);
+}
+
 /* Fills in P_fail, the statistic that halts, and whether it does. */
-static void judge(hb_watch *w, hb_step *s)
+static void judge(hb_watch *w, const hb_measuring *measured, hb_step *s)
 {
     const hb_monitor *m = &w->monitor;
     bool decides = m->joint || m->watched;
     s->p_fail = decides ? hb_p_fail_by(m->map, s->watched, m->tau, m->lambda, m->direction) : NAN;
-    s->halt = m->halt ? hb_running_add(&w->running, s->watched) : NAN;
+    s->halt = m->halt ? hb_running_add(&w->running, halting_value(w, measured, s->watched)) : NAN;
     s->halts =
         m->halt ? hb_is_flagged(s->halt, m->halt->tau, m->halt->direction) : s->p_fail >= m->cutoff;
 }
@@ -407,14 +460,14 @@ hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_readi
     if (w->needs.distribution) m.distribution = *reading->sums;
     hb_status status = measure(w, &m, step, err);
     if (status) return status;
-    add_step(w, &m);
+    if (!add_step(w, &m)) return hb_fail_memory(err);
     hb_step s = {.step = step,
                  .token = token,
                  .impurity = w->needs.distribution ? hb_measured_impurity(&m) : NAN,
                  .watched = deciding_value(w),
                  .signals = w->signals,
                  .values = w->values};
-    judge(w, &s);
+    judge(w, &m, &s);
     *halt = s.halts;
     *out = s;
     return HB_OK;

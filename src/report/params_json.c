@@ -5,6 +5,7 @@
 #include "base/hashes.h"
 #include "report/params.h"
 #include "report/values.h"
+#include "signals/halt_model.h"
 #include "signals/probe.h"
 
 /* ---- Where they came from ----------------------------------------------------------------------- */
@@ -338,8 +339,18 @@ static void add_comparison(hb_json *j, const hb_comparison *c)
 
 /* ---- The document ------------------------------------------------------------------------------- */
 
+/* Adds what the halt runs over. */
+static void add_halt_model(hb_json *j, const hb_halt_model *model)
+{
+    hb_json_object(j, "model");
+    if (model->probe) add_probe(j, model->probe);
+    if (model->joint.n_features) add_joint(j, &model->joint);
+    hb_json_end(j);
+}
+
 /* Adds the halt, which is null if there is none. */
-static void add_halt(hb_json *j, const hb_halt_calibration *c, const char *no_halt)
+static void add_halt(hb_json *j, const hb_halt_calibration *c, const hb_halt_model *model,
+                     const char *no_halt)
 {
     if (c->halt.rule.kind == HB_HALT_NONE) {
         hb_json_null(j, "halt");
@@ -348,6 +359,7 @@ static void add_halt(hb_json *j, const hb_halt_calibration *c, const char *no_ha
     }
     hb_json_object(j, "halt");
     hb_json_halt_members(j, &c->halt);
+    if (model) add_halt_model(j, model);
     add_guarantee(j, &c->guarantee);
     if (c->n_fitted) hb_json_whole(j, "fitted", (int64_t)c->n_fitted);
     hb_json_halt_report(j, "answers", &c->report);
@@ -408,7 +420,7 @@ hb_status hb_params_json(const hb_params_source *source, const hb_calibration_re
     if (r->n_probes) add_probes(&j, r);
     add_scores(&j, r);
     if (r->has_halting) hb_json_halting(&j, "halting", &r->halting);
-    add_halt(&j, &r->halt, r->no_halt);
+    add_halt(&j, &r->halt, r->halt_model, r->no_halt);
     if (r->tokens.n_tokens) hb_json_tokens(&j, "tokens", &r->tokens);
     if (r->comparison.n) add_comparison(&j, &r->comparison);
     add_nested(&j, r);

@@ -11,6 +11,7 @@
 #include "calibrate/guarantee.h"
 #include "calibrate/names.h"
 #include "report/params.h"
+#include "signals/halt_model.h"
 #include "signals/probe.h"
 #include "signals/scores.h"
 
@@ -147,34 +148,6 @@ static hb_status load_guarantee(const loading *l, const json_t *object, const ch
     return status ? status : check_guarantee(l, parent, g);
 }
 
-/* Loads the rule of a halt. */
-static hb_status load_rule(const loading *l, const json_t *object, hb_halt_rule *rule)
-{
-    if (!hb_halt_rule_parse(text_of(object, "rule"), rule) || rule->kind == HB_HALT_NONE)
-        return bad_field(l, "halt", "rule", "\"token\", \"window:K\", \"ewma:A\" or \"cusum\"");
-    if (rule->kind != HB_HALT_CUSUM) return HB_OK;
-    hb_status status = load_moderate(l, object, "halt", "mean_0", &rule->mean[0]);
-    if (!status) status = load_moderate(l, object, "halt", "mean_1", &rule->mean[1]);
-    if (!status) status = load_moderate(l, object, "halt", "sd", &rule->sd);
-    if (!status && !(rule->sd >= 1e-100)) status = bad_field(l, "halt", "sd", "at least 1e-100");
-    return status;
-}
-
-/* Loads the halt, which may be missing or null. */
-static hb_status load_halt(const loading *l, const json_t *object, hb_params *p)
-{
-    if (!object || json_is_null(object)) return HB_OK;
-    hb_status status = load_rule(l, object, &p->halt.rule);
-    if (!status) status = load_direction(l, object, "halt", &p->halt.direction);
-    if (!status) status = load_number(l, object, "halt", "tau", &p->halt.tau);
-    if (!status)
-        status = load_guarantee(l, json_object_get(object, "guarantee"), "halt.guarantee", true,
-                                &p->halt_guarantee);
-    if (!status && p->halt_guarantee.kind == HB_GUARANTEE_NONE)
-        status = bad_field(l, "halt", "guarantee", "a guarantee");
-    return status;
-}
-
 /* Loads the threshold. Version 2 calls the guarantee a promise; version 1 has none. */
 static hb_status load_threshold(const loading *l, const json_t *root, json_int_t version, hb_params *p)
 {
@@ -254,14 +227,11 @@ static hb_status load_feature(const loading *l, const json_t *object, hb_joint_f
     return status;
 }
 
-/* Loads the joint model, which may be missing or null. */
-static hb_status load_joint(const loading *l, const json_t *object, const hb_params *p, hb_joint *joint)
+/* Loads a joint model. */
+static hb_status load_joint(const loading *l, const json_t *object, hb_joint *joint)
 {
     const json_t *features = json_object_get(object, "features"), *feature;
     size_t j;
-    if (!object || json_is_null(object)) return HB_OK;
-    if (strcmp(p->score, "joint") != 0)
-        return bad_field(l, "score", "name", "\"joint\" with a joint model");
     if (json_array_size(features) < 1) return bad_field(l, "joint", "features", "a list of scores");
     joint->features = calloc(json_array_size(features), sizeof *joint->features);
     if (!joint->features) return hb_fail_memory(l->err);
@@ -270,6 +240,59 @@ static hb_status load_joint(const loading *l, const json_t *object, const hb_par
     {
         if (!status) status = load_feature(l, feature, &joint->features[joint->n_features++]);
     }
+    return status;
+}
+
+/* ---- What halts -----------------------------------------------------------------------------------
+ */
+
+/* Loads the rule of a halt. */
+static hb_status load_rule(const loading *l, const json_t *object, hb_halt_rule *rule)
+{
+    if (!hb_halt_rule_parse(text_of(object, "rule"), rule) || rule->kind == HB_HALT_NONE)
+        return bad_field(l, "halt", "rule", "\"token\", \"window:K\", \"ewma:A\" or \"cusum\"");
+    if (rule->kind != HB_HALT_CUSUM) return HB_OK;
+    hb_status status = load_moderate(l, object, "halt", "mean_0", &rule->mean[0]);
+    if (!status) status = load_moderate(l, object, "halt", "mean_1", &rule->mean[1]);
+    if (!status) status = load_moderate(l, object, "halt", "sd", &rule->sd);
+    if (!status && !(rule->sd >= 1e-100)) status = bad_field(l, "halt", "sd", "at least 1e-100");
+    return status;
+}
+
+/* Loads the trained model that a halt runs over, which may be missing. */
+static hb_status load_halt_model(const loading *l, const json_t *object, hb_params *p)
+{
+    const json_t *probe = json_object_get(object, "probe"), *joint = json_object_get(object, "joint");
+    hb_halt_model *m;
+    hb_status status = HB_OK;
+    if (!object) return HB_OK;
+    p->halt.model = p->halt_model = m = calloc(1, sizeof *m);
+    if (!m) return hb_fail_memory(l->err);
+    if (probe) status = hb_params_load_halt_probe(l->path, probe, &m->probe, l->err);
+    if (!status && joint && !json_is_null(joint)) status = load_joint(l, joint, &m->joint);
+    if (!status && !m->probe && !m->joint.n_features)
+        status = bad_field(l, "halt", "model", "a probe or a joint model");
+    for (size_t k = 0; k < m->joint.n_features && !status; k++) {
+        const hb_signal *signal;
+        bool known = hb_halt_feature(m->joint.features[k].score, &signal) && (signal || m->probe);
+        if (!known) status = bad_field(l, "halt.model.joint", "features", "means over the steps");
+    }
+    return status;
+}
+
+/* Loads the halt, which may be missing or null. */
+static hb_status load_halt(const loading *l, const json_t *object, hb_params *p)
+{
+    if (!object || json_is_null(object)) return HB_OK;
+    hb_status status = load_rule(l, object, &p->halt.rule);
+    if (!status) status = load_direction(l, object, "halt", &p->halt.direction);
+    if (!status) status = load_number(l, object, "halt", "tau", &p->halt.tau);
+    if (!status)
+        status = load_guarantee(l, json_object_get(object, "guarantee"), "halt.guarantee", true,
+                                &p->halt_guarantee);
+    if (!status) status = load_halt_model(l, json_object_get(object, "model"), p);
+    if (!status && p->halt_guarantee.kind == HB_GUARANTEE_NONE)
+        status = bad_field(l, "halt", "guarantee", "a guarantee");
     return status;
 }
 
@@ -305,7 +328,11 @@ static hb_status load_score(const loading *l, const json_t *root, hb_params *p)
     if (!json_is_string(json_object_get(score, "name")))
         return bad_field(l, "score", "name", "a string");
     hb_status status = load_score_name(l, score, "score", "name", &p->score);
-    return status ? status : load_joint(l, json_object_get(root, "joint"), p, &p->joint);
+    const json_t *joint = json_object_get(root, "joint");
+    if (status || !joint || json_is_null(joint)) return status;
+    if (strcmp(p->score, "joint") != 0)
+        return bad_field(l, "score", "name", "\"joint\" with a joint model");
+    return load_joint(l, joint, &p->joint);
 }
 
 static bool is_count(const json_t *value, json_int_t most)
@@ -605,5 +632,6 @@ void hb_params_free(hb_params *params)
     free(params->abstain_sha256);
     hb_map_free(&params->map);
     hb_joint_free(&params->joint);
+    hb_halt_model_free(params->halt_model);
     free(params);
 }

@@ -6,12 +6,16 @@
 #include "report/params.h"
 #include "signals/probe.h"
 
+/* Where a probe stands in the file, for messages. */
+typedef struct place {
+    const char *path, *parent, *name;
+} place;
+
 /* A probe's field that is missing or bad. */
-static hb_status bad(const char *path, const char *probe, const char *key, const char *expected,
-                     hb_error *err)
+static hb_status bad(const place *at, const char *key, const char *expected, hb_error *err)
 {
-    return hb_fail(err, HB_ERR_FORMAT, "%s: 'probes.%s.%s' is missing or not %s", path, probe, key,
-                   expected);
+    return hb_fail(err, HB_ERR_FORMAT, "%s: '%s.%s.%s' is missing or not %s", at->path, at->parent,
+                   at->name, key, expected);
 }
 
 static bool are_moderate(const float *values, size_t n)
@@ -22,7 +26,7 @@ static bool are_moderate(const float *values, size_t n)
 }
 
 /* Loads a probe of a known kind. */
-static hb_status load_probe(const char *path, const hb_probe_kind *kind, const json_t *object,
+static hb_status load_probe(const place *at, const hb_probe_kind *kind, const json_t *object,
                             hb_probe **probe, hb_error *err)
 {
     const json_t *block = json_object_get(object, "block");
@@ -32,16 +36,16 @@ static hb_status load_probe(const char *path, const hb_probe_kind *kind, const j
     float *weights = NULL;
     size_t n = 0;
     if (kind->of_block && !(json_is_integer(block) && number >= 1 && number <= HB_MAX_LAYERS))
-        return bad(path, kind->name, "block", "the number of a block", err);
+        return bad(at, "block", "the number of a block", err);
     if (!json_is_number(intercept) || !(fabs(json_number_value(intercept)) <= 1e100))
-        return bad(path, kind->name, "intercept", "a number", err);
+        return bad(at, "intercept", "a number", err);
     hb_error why = {HB_ERR_FORMAT, ""};
     hb_status status = text ? hb_base64_floats(text, &weights, &n, &why) : HB_ERR_FORMAT;
     if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
     bool sound = !status && n > 0 && are_moderate(weights, n) &&
                  (kind->feature != HB_FEATURE_TOPK || n == 2 * HB_RANKS);
     status = sound ? hb_probe_new(kind, kind->of_block ? (int32_t)number - 1 : -1, n, probe, err)
-                   : bad(path, kind->name, "weights", "base64 of its weights", err);
+                   : bad(at, "weights", "base64 of its weights", err);
     if (!status) {
         free((*probe)->weights);
         (*probe)->weights = weights;
@@ -50,6 +54,13 @@ static hb_status load_probe(const char *path, const hb_probe_kind *kind, const j
         free(weights);
     }
     return status;
+}
+
+hb_status hb_params_load_halt_probe(const char *path, const json_t *object, hb_probe **probe,
+                                    hb_error *err)
+{
+    return load_probe(&(place){path, "halt.model", "probe"}, hb_probe_kind_find("probe"), object, probe,
+                      err);
 }
 
 hb_status hb_params_load_probes(const char *path, json_t *root, hb_params *p, hb_error *err)
@@ -63,7 +74,7 @@ hb_status hb_params_load_probes(const char *path, json_t *root, hb_params *p, hb
     {
         const hb_probe_kind *kind = hb_probe_kind_find(name);
         if (status || !kind) continue; /* a later version's kind; its score cannot be measured */
-        status = load_probe(path, kind, value, &p->probes[p->n_probes], err);
+        status = load_probe(&(place){path, "probes", name}, kind, value, &p->probes[p->n_probes], err);
         p->n_probes += !status;
     }
     return status;

@@ -247,7 +247,9 @@ static void write_halt(hb_writer *w, const hb_calibration_result *r)
     hb_write_guarantee(w, g);
     hb_write(w, "; here %zu of %zu (p %.4f, level %.4g)\n",
              g->kind == HB_GUARANTEE_FALSE_HALTS ? g->k : g->n - g->k, g->n, g->p, g->level);
-    if (c->n_fitted)
+    if (r->halt_model)
+        hb_write(w, "  it runs over a model that was fitted to the other %zu answers\n", c->n_fitted);
+    else if (c->n_fitted)
         hb_write(w, "  the cusum is fitted to the other %zu answers: means %.6g and %.6g, sd %.6g\n",
                  c->n_fitted, c->halt.rule.mean[0], c->halt.rule.mean[1], c->halt.rule.sd);
 }

@@ -5,12 +5,13 @@
 #include <string.h>
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/memory.h"
 
 /* ---- Which features ------------------------------------------------------------------------------ */
 
 /* The items of a list. */
-enum { HIDDEN, TOPK, ATTENTION, N_ITEMS };
-static const char *const items[N_ITEMS] = {"hidden", "topk", "attention"};
+enum { HIDDEN, TOPK, ATTENTION, STATES, N_ITEMS };
+static const char *const items[N_ITEMS] = {"hidden", "topk", "attention", "states"};
 
 /* A feature's name in the run, and the item of the list that keeps it. */
 static const struct {
@@ -23,6 +24,7 @@ static const struct {
     [HB_FEATURE_TOPK] = {"topk", TOPK},
     [HB_FEATURE_ATTENTION] = {"attention", ATTENTION},
     [HB_FEATURE_LOOKBACK] = {"lookback", ATTENTION},
+    [HB_FEATURE_STATES] = {"states", STATES},
 };
 
 const char *hb_feature_item(hb_feature feature)
@@ -43,14 +45,14 @@ void hb_feature_plan_free(hb_feature_plan *plan)
 
 bool hb_feature_planned(const hb_feature_plan *plan, hb_feature feature)
 {
-    const bool planned[N_ITEMS] = {plan->hidden, plan->topk, plan->attention};
+    const bool planned[N_ITEMS] = {plan->hidden, plan->topk, plan->attention, plan->states};
     return planned[kinds[feature].item];
 }
 
 size_t hb_feature_length(const hb_feature_plan *plan, hb_feature feature, const hb_model_info *model)
 {
     size_t heads = (size_t)model->n_layers * (size_t)model->n_heads;
-    if (!hb_feature_planned(plan, feature)) return 0;
+    if (!hb_feature_planned(plan, feature) || feature == HB_FEATURE_STATES) return 0;
     if (feature == HB_FEATURE_TOPK) return 2 * HB_RANKS;
     if (feature == HB_FEATURE_ATTENTION) return heads * HB_N_ATTENTION;
     if (feature == HB_FEATURE_LOOKBACK) return heads;
@@ -117,6 +119,27 @@ static hb_status read_hidden(const char *item, size_t length, const hb_model_inf
                    plan->blocks[plan->n_blocks - 1] + 1, model->n_layers);
 }
 
+/* Reads "states" or "states:15". */
+static hb_status read_states(const char *item, size_t length, const hb_model_info *model,
+                             hb_feature_plan *plan, hb_error *err)
+{
+    const size_t name = strlen("states");
+    char *end = NULL;
+    long number = 0;
+    if (plan->states) return hb_fail(err, HB_ERR_ARGUMENT, "'states' is listed twice");
+    if (length > name) number = strtol(item + name + 1, &end, 10);
+    else if (model) number = (model->n_layers + 1) / 2;
+    if (number < 1 || number > HB_MAX_LAYERS || (end && end != item + length))
+        return hb_fail(err, HB_ERR_ARGUMENT, "'%.*s' is not the number of one block, as in states:15",
+                       length < 60 ? (int)length : 60, item);
+    if (model && number > model->n_layers)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the model has no block %ld; it has %d", number,
+                       model->n_layers);
+    plan->states = true;
+    plan->states_block = (int32_t)number - 1;
+    return HB_OK;
+}
+
 static bool is_item(const char *item, size_t length, const char *name)
 {
     return strlen(name) == length && memcmp(item, name, length) == 0;
@@ -135,7 +158,9 @@ static hb_status read_item(const char *item, size_t length, const hb_model_info 
         return HB_OK;
     }
     if (is_item(item, name, items[HIDDEN])) return read_hidden(item, length, model, plan, err);
-    return hb_fail(err, HB_ERR_ARGUMENT, "no features '%.*s'; there are hidden, topk, attention",
+    if (is_item(item, name, items[STATES])) return read_states(item, length, model, plan, err);
+    return hb_fail(err, HB_ERR_ARGUMENT,
+                   "no features '%.*s'; there are hidden, topk, attention, states",
                    length < 60 ? (int)length : 60, item);
 }
 
@@ -166,6 +191,11 @@ static bool write_plan(const hb_feature_plan *plan, hb_buffer *out)
     }
     if (plan->topk) ok = ok && hb_buffer_add_text(out, out->length ? ",topk" : "topk");
     if (plan->attention) ok = ok && hb_buffer_add_text(out, out->length ? ",attention" : "attention");
+    if (plan->states && ok) {
+        char states[24];
+        snprintf(states, sizeof states, "%sstates:%d", out->length ? "," : "", plan->states_block + 1);
+        ok = hb_buffer_add_text(out, states);
+    }
     return ok;
 }
 
@@ -196,6 +226,17 @@ hb_status hb_features_size(const char *features, const hb_model_info *model, siz
     return HB_OK;
 }
 
+hb_status hb_features_step_size(const char *features, const hb_model_info *model, size_t *bytes,
+                                hb_error *err)
+{
+    hb_feature_plan plan;
+    hb_status status = hb_feature_plan_open(features, model, &plan, err);
+    if (status) return status;
+    *bytes = plan.states ? 2 * (size_t)model->n_embd : 0;
+    hb_feature_plan_free(&plan);
+    return HB_OK;
+}
+
 /* ---- The features of a sample -------------------------------------------------------------------- */
 
 hb_status hb_features_open(const hb_feature_plan *plan, const hb_model_info *model,
@@ -218,22 +259,34 @@ hb_status hb_features_open(const hb_feature_plan *plan, const hb_model_info *mod
         f->values[k] = f->values[k - 1] + f->n[k - 1];
         f->sums[k] = f->sums[k - 1] + f->n[k - 1];
     }
+    f->values[HB_FEATURE_STATES] = NULL;
     *features = f;
     return HB_OK;
 }
 
 hb_status hb_features_copy(const hb_features *from, hb_features **features, hb_error *err)
 {
-    hb_status status = hb_features_open(from->plan, from->model, features, err);
-    for (int k = 0; k < HB_N_FEATURES && !status; k++)
-        memcpy((*features)->values[k], from->values[k], from->n[k] * sizeof(float));
-    return status;
+    hb_features *f;
+    const size_t n_states = from->n[HB_FEATURE_STATES];
+    hb_status status = hb_features_open(from->plan, from->model, &f, err);
+    if (status) return status;
+    if (n_states) f->values[HB_FEATURE_STATES] = calloc(n_states, sizeof(float));
+    if (n_states && !f->values[HB_FEATURE_STATES]) {
+        hb_features_free(f);
+        return hb_fail_memory(err);
+    }
+    f->n[HB_FEATURE_STATES] = n_states;
+    for (int k = 0; k < HB_N_FEATURES; k++)
+        if (from->n[k]) memcpy(f->values[k], from->values[k], from->n[k] * sizeof(float));
+    *features = f;
+    return HB_OK;
 }
 
 void hb_features_free(hb_features *features)
 {
     if (!features) return;
     free(features->values[0]);
+    free(features->values[HB_FEATURE_STATES]);
     free(features->sums[0]);
     free(features);
 }
@@ -276,10 +329,24 @@ static void add_attention(const hb_features *f, hb_measuring *m)
     add_to_mean(f, HB_FEATURE_LOOKBACK, 0, hb_measured_lookback(m), f->n[HB_FEATURE_LOOKBACK]);
 }
 
-void hb_features_add(hb_features *f, hb_measuring *m)
+/* Appends the state of one step. False when memory runs out. */
+static bool append_state(hb_features *f, const hb_measuring *m)
 {
+    const size_t n = (size_t)f->model->n_embd, bytes = n * sizeof(float);
+    float *all = hb_grown(f->values[HB_FEATURE_STATES], f->n_steps, bytes, &f->states_room);
+    if (!all) return false;
+    f->values[HB_FEATURE_STATES] = all;
+    memcpy(all + f->n_steps * n, hb_measured_state(m, (size_t)f->plan->states_block), bytes);
+    f->n[HB_FEATURE_STATES] += n;
+    return true;
+}
+
+bool hb_features_add(hb_features *f, hb_measuring *m)
+{
+    if (f->plan->states && !append_state(f, m)) return false;
     f->n_steps++;
     if (f->plan->hidden) add_states(f, m);
     if (f->plan->topk) add_ranks(f, m);
     if (f->plan->attention) add_attention(f, m);
+    return true;
 }

@@ -149,8 +149,10 @@ static hb_status visit_row(hb_run *run, sqlite3_stmt *q, void *context, hb_error
 /* Whether runs of this schema have the feature's column. */
 static bool has_column(const hb_run *run, unsigned feature)
 {
-    return feature < HB_FEATURE_ATTENTION ? run->schema >= HB_RUN_WITH_FEATURES
-                                          : run->schema >= HB_RUN_WITH_ATTENTION;
+    int since = feature == HB_FEATURE_STATES      ? HB_RUN_WITH_STATES
+                : feature >= HB_FEATURE_ATTENTION ? HB_RUN_WITH_ATTENTION
+                                                  : HB_RUN_WITH_FEATURES;
+    return run->schema >= since;
 }
 
 /* Selects the index and the features asked for; NULL instead of the others. */

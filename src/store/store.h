@@ -27,6 +27,8 @@
 #define HB_RUN_WITH_FEATURES 14
 /* From this version on, it has the features of attention. */
 #define HB_RUN_WITH_ATTENTION 15
+/* From this version on, a run can have HB_FEATURE_STATES. */
+#define HB_RUN_WITH_STATES 16
 
 struct hb_run {
     char *path;

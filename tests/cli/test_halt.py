@@ -1,6 +1,9 @@
 """The calibrated halt: what calibrate promises is what generate, judge and validate do."""
+import base64
 import json
 import math
+import sqlite3
+import struct
 
 from harness import LABELLED, MODEL, SCRATCH, USAGE, Case
 from server import Server
@@ -78,11 +81,94 @@ class Halt(Case):
                     self.assertEqual((g["halt"]["step"], g["n_tokens"]), (stops[i], stops[i]))
                     self.assertAlmostEqual(g["halt"]["statistic"], statistics(halt, series[i][1])[stops[i]], places=5)
 
+    TRAINED = (("token", ["probe"]), ("ewma:0.5", ["probe"]), ("window:3", ["probe,entropy:mean,margin:mean", "--joint"]),
+               ("ewma:0.4", ["entropy:mean,surprise:mean", "--joint"]), ("cusum", ["probe,margin:mean", "--joint"]))
+
+    def values_of_model(self, model, states, trajectory):
+        """The model's log-odds at each step, from the states that the run keeps and from generate's signals."""
+        odds = []
+        if "probe" in model:
+            weights = [w for (w,) in struct.iter_unpack("<f", base64.b64decode(model["probe"]["weights"]))]
+            vectors = [states[i:i + len(weights)] for i in range(0, len(states), len(weights))]
+            self.assertEqual(len(vectors), len(trajectory))
+            odds = [sum(w * x for w, x in zip(weights, v)) + model["probe"]["intercept"] for v in vectors]
+        if "joint" not in model:
+            return odds
+        return [model["joint"]["intercept"] + sum(
+            f["weight"] * ((odds[t] if f["score"] == "probe" else step[f["score"].removesuffix(":mean")]) - f["mean"]) / f["sd"]
+            for f in model["joint"]["features"]) for t, step in enumerate(trajectory)]
+
+    def test_trained_models(self):
+        """A halt by a probe or a joint model: calibrated on answers that the model has not seen, the same everywhere."""
+        steps = self.trajectories()
+        for k, (rule, score) in enumerate(self.TRAINED):
+            run = self.dir / f"{k}.db"
+            made = self.calibrate("--halt", rule, "--false-halts", "0.2,delta=0.1", *score[1:], "--run", run, score=score[0])
+            halt = made["halt"]
+            self.assertEqual("probe" in halt["model"], "probe" in score[0])
+            self.assertEqual("joint" in halt["model"], "--joint" in score)
+            self.assertEqual(halt["fitted"] + halt["answers"]["right"] + halt["answers"]["hallucinated"], 150)
+            self.assertLessEqual(halt["guarantee"]["k"], 0.2 * halt["guarantee"]["n"])
+            states = {}
+            if "probe" in halt["model"]:
+                rows = sqlite3.connect(run).execute("SELECT id, states FROM features JOIN samples USING (idx)")
+                states = {i: [x for (x,) in struct.iter_unpack("<e", blob)] for i, blob in rows}
+                self.assertNotEqual(halt["model"]["probe"]["weights"], made["probes"]["probe"]["weights"])
+            series = {i: (label, self.values_of_model(halt["model"], states.get(i), t)) for i, (label, _, t) in steps.items()}
+            stops = {i: first_stop(halt, values) for i, (_, values) in series.items()}
+            judged = self.run_json("validate", "--params", made["parameters"], "--run", run, "--draws", 0)["halt"]
+            for name, label in (("right", 0), ("hallucinated", 1)):
+                of = [stops[i] for i in stops if series[i][0] == label]
+                self.assertEqual((judged["answers"][name], judged["answers"][name + "_halted"]),
+                                 (len(of), sum(s is not None for s in of)), (rule, score))
+            halted = [i for i in stops if stops[i] is not None]
+            self.assertGreater(len(halted), 3)
+            for i in [*halted[:4], *list(stops)[::30]]:
+                g = self.run_json("generate", "--params", made["parameters"], "--model", MODEL, "--max-tokens", 12, steps[i][1])
+                self.assertEqual((g["halt"] or {}).get("step"), stops[i], (rule, score))
+                if stops[i] is not None:
+                    self.assertAlmostEqual(g["halt"]["statistic"], statistics(halt, series[i][1])[stops[i]], places=4)
+
+    def test_states_come_with_the_halt(self):
+        """calibrate and validate keep the states that a probe's halt needs; a run without them has no such halt."""
+        made = self.calibrate("--halt", "window:2", "--false-halts", 0.3, "--run", "r.db", "--features", "states:3", score="probe")
+        self.assertEqual(made["halt"]["model"]["probe"]["block"], 3)
+        judged = self.run_json("validate", "--params", made["parameters"], *PASS1, "--draws", 0, "--run", "v.db")["halt"]
+        again = self.run_json("validate", "--params", made["parameters"], "--run", "r.db", "--draws", 0)["halt"]
+        self.assertEqual(judged["answers"], again["answers"])
+        out, err = self.run_hbar("calibrate", *PASS1, "--score", "probe", "--draws", 0, "--run", "without.db")
+        self.assertIn("features hidden:1+2+3: 1728 bytes for each sample\n", err)
+        self.assertIn("No halt is guaranteed: the halt of a probe needs the states of each step, which the run does not keep "
+                      "(--features states)", out)
+        self.fails("sweep", "--run", "without.db", "--score", "probe", "--halt", "token", "--draws", 0, says="--features states")
+        self.run_hbar("score", *PASS1, "--features", "hidden,states:1", "--run", "other.db")
+        text, _ = self.run_hbar("validate", "--params", made["parameters"], "--run", "other.db", "--draws", 0)
+        self.assertIn("The halt is not validated: the halt's probe reads block 3, and the run keeps the states of block 1", text)
+
+    def test_bad_models(self):
+        made = self.calibrate("--halt", "token", "--false-halts", 0.3, "--joint", score="probe,entropy:mean")
+        path = self.dir / made["parameters"]
+        for change, says in (({}, "'halt.model' is missing or not a probe or a joint model"),
+                             ({"probe": {"block": 0}}, "'halt.model.probe.block' is missing or not the number of a block"),
+                             ({"joint": {"features": []}}, "'joint.features' is missing or not a list of scores")):
+            params = self.read(path)
+            params["halt"]["model"] = change
+            self.fails("generate", "--model", MODEL, "--params", self.write("bad.json", json.dumps(params)), "x", says=says)
+        params = self.read(path)
+        params["halt"]["model"]["joint"]["features"][0]["score"] = "entropy:min"
+        self.fails("generate", "--model", MODEL, "--params", self.write("bad.json", json.dumps(params)), "x",
+                   says="'halt.model.joint.features' is missing or not means over the steps")
+        del params["halt"]["model"]["probe"]
+        params["halt"]["model"]["joint"]["features"][0]["score"] = "probe"
+        self.fails("generate", "--model", MODEL, "--params", self.write("bad.json", json.dumps(params)), "x",
+                   says="'halt.model.joint.features' is missing or not means over the steps")
+
     def test_server_halts_where_generate_does(self):
         """The mode flag names the step at which generate and the mode halt end the answer."""
         prompts = [json.loads(line)["prompt"] for line in LONG.read_text().splitlines()[::15]]
-        for rule, score in (("token", "entropy"), ("window:3", "margin"), ("ewma:0.4", "hbar_s"), ("cusum", "surprise")):
-            made = self.calibrate("--halt", rule, "--false-halts", "0.5,delta=0.1", score=score)
+        for rule, score, *joint in (("token", "entropy"), ("window:3", "margin"), ("ewma:0.4", "hbar_s"), ("cusum", "surprise"),
+                                    ("window:3", "probe,margin:mean", "--joint")):
+            made = self.calibrate("--halt", rule, "--false-halts", "0.5,delta=0.1", *joint, score=score)
             given = ["--model", MODEL, "--params", self.dir / made["parameters"]]
             steps = []
             with Server(*given, "--ctx-size", 256) as server:
@@ -206,7 +292,10 @@ class Halt(Case):
                                 (["--halts", "0.99999999"], "--halts: '0.99999999' is not like 0.05"),
                                 (["--halts", "0.9", "--false-halts", "0.1"], "exclude each other"),
                                 (["--halts", "0.9", "--halt", "none"], "--halt none calibrates no halt"),
-                                (["--halt", "token", "--joint"], "exclude --joint")):
+                                (["--halt", "token", "--joint"], "a joint model halts by means over the tokens, as in --score "
+                                                                 "probe,entropy:mean, and 'hbar_s' is none"),
+                                (["--halt", "token", "--score", "probe_last"], "'probe_last' has no value at each token"),
+                                (["--halts", 0.5, "--score", "wepr"], "'wepr' has no value at each token")):
             self.fails("calibrate", *PASS1, *arguments, code=USAGE, says=says)
         table = self.write("t.csv", "score,label\n" + "".join(f"{i},{i % 2}\n" for i in range(30)))
         self.fails("sweep", "--data", table, "--halt", "token", code=USAGE, says="go with --run")
