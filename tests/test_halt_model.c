@@ -17,7 +17,7 @@ enum {
     STEPS = 4,
     ANSWERS = 160, /* of one calibration */
     TIMES = 20,    /* calibrations on one run */
-    RUNS = 4,
+    RUNS = 2,
     FRESH = 1000
 };
 #define TARGET 0.2
