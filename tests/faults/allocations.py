@@ -32,7 +32,8 @@ def make_inputs():
     graded = [{"q": f"What is {i}?", "a": [f"number {i}", "caf\u00e9"]} for i in range(8)]
     given = [{"prompt": f"Say {i}.", "response": f"It is {i}, a number.", "spans": [{"start": 3, "end": 5}],
               "label": i % 2} for i in range(6)]
-    for name, content in (("rows.jsonl", rows), ("graded.jsonl", graded), ("given.jsonl", given)):
+    more = [{"prompt": f"Say {i}.", "label": i % 2} for i in range(40)]
+    for name, content in (("rows.jsonl", rows), ("graded.jsonl", graded), ("given.jsonl", given), ("more.jsonl", more)):
         Path(name).write_text("".join(json.dumps(row) + "\n" for row in content))
     Path("array.json").write_text(json.dumps(rows))
     Path("table.csv").write_text("id,hbar_s,entropy,label\n" + "".join(
@@ -72,6 +73,9 @@ COMMANDS = {
                    100, "--map", "isotonic", "--json"], True),
     "calibrate-probe": (["calibrate", "--model", MODEL, "--data", "rows.jsonl", *SCORE, *WATCHED, "-o", "out", "--draws", 0,
                          "--joint", "--score", "probe,wepr,entropy", "--json"], True),
+    "calibrate-halt": (["calibrate", "--model", MODEL, "--data", "more.jsonl", *SCORE, "--signals", "entropy", "-o", "out",
+                        "--draws", 0, "--joint", "--score", "probe,entropy:mean", "--halt", "token", "--false-halts",
+                        "0.5,delta=0.5", "--json"], True),
     "sweep": (["sweep", "--run", "ready/run.db", "--draws", 100, "--score", "all", "-o", "out", "--json"], False),
     "sweep-joint": (["sweep", "--data", "table.csv", "--score", "hbar_s,entropy", "--joint", "--draws", 0], False),
     "validate": (["validate", "--run", "ready/run.db", "-p", "ready/params.json", "--draws", 100], False),
