@@ -513,8 +513,11 @@ static void drop_time(char *json)
     if (created) memset(created, '-', strlen("\"created\": \"2026-01-01T00:00:00Z"));
 }
 
-/* The n-th allocation fails, for every n: each report is complete or an error. */
-static void check_report(const reported *r, hb_status (*report)(const reported *, char **, hb_error *))
+typedef hb_status report_function(const reported *r, char **text, hb_error *err);
+
+/* The n-th allocation fails, alone or with all later ones, for every n: each report is complete or an
+ * error. */
+static void check_failing(const reported *r, report_function *report, bool all_after)
 {
     hb_error err;
     char *whole, *text;
@@ -522,7 +525,7 @@ static void check_report(const reported *r, hb_status (*report)(const reported *
     assert_ok(report(r, &whole, &err));
     drop_time(whole);
     for (;; n += step) {
-        fail_allocations(n, true);
+        fail_allocations(n, all_after);
         hb_status status = report(r, &text, &err);
         stop_failing();
         if (status) {
@@ -539,6 +542,11 @@ static void check_report(const reported *r, hb_status (*report)(const reported *
     }
     assert_true(refused > 0);
     free(whole);
+}
+
+static void check_report(const reported *r, report_function *report)
+{
+    check_failing(r, report, true);
 }
 
 static void test_no_report_is_incomplete(void **state)
@@ -559,6 +567,10 @@ static void test_no_report_is_incomplete(void **state)
     check_report(&r, inspect_json);
     check_report(&r, inspect_text);
     check_report(&r, rate_text);
+    r.model =
+        tiny_model("chat"); /* its template is tried twice, so one failure must not go unnoticed */
+    check_failing(&r, inspect_json, false);
+    check_failing(&r, inspect_text, false);
     json_set_alloc_funcs(malloc, free);
     hb_validation_result_free(&r.validation);
     hb_calibration_result_free(&r.calibration);

@@ -169,8 +169,9 @@ static void find_reasoning(hb_chat *c, const char *template, size_t length, cons
 
 /* Renders a test conversation to find the input that the template expects: contents as texts or as
  * lists of parts, `tools` none or an empty list. The first input whose output has the message is used.
- * If no output has it, the template may need other conversations, and the plain input is used. */
-static void try_out(hb_chat *c, const char *template, size_t length)
+ * If no output has it, the template may need other conversations, and the plain input is used. Fails
+ * when memory runs out: another input would make another prompt. */
+static hb_status try_out(hb_chat *c, const char *template, size_t length, hb_error *err)
 {
     static const hb_message hello = {HB_ROLE_USER, "Hello", 5};
     static const struct {
@@ -183,10 +184,13 @@ static void try_out(hb_chat *c, const char *template, size_t length)
         hb_rendered_free(&out);
         c->input.parts = ways[i].parts;
         c->input.empty_tools = ways[i].empty_tools;
-        if (run_template(c, &hello, 1, true, &out, &why)) out = (hb_rendered){0};
+        hb_status status = run_template(c, &hello, 1, true, &out, &why);
+        if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
+        if (status) out = (hb_rendered){0};
     }
     find_reasoning(c, template, length, &out);
     hb_rendered_free(&out);
+    return HB_OK;
 }
 
 /* ---- Opening ------------------------------------------------------------------------------------ */
@@ -223,8 +227,8 @@ static hb_status open_template(hb_chat *c, const char *text, size_t length, hb_e
         hb_fail(&why, HB_ERR_UNSUPPORTED, "it has no thinking option");
         return blame(c, &why, err);
     }
-    try_out(c, text, length);
-    return name_template(c, text, length, err);
+    hb_status status = try_out(c, text, length, err);
+    return status ? status : name_template(c, text, length, err);
 }
 
 static hb_status open_format(hb_chat *c, const char *name, hb_error *err)

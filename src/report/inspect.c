@@ -65,8 +65,8 @@ static hb_status render_sample(const hb_chat *chat, char **text, size_t *length,
                                       {HB_ROLE_USER, "Hello", 5},
                                       {HB_ROLE_ASSISTANT, "Hi.", 3},
                                       {HB_ROLE_USER, "How are you?", 12}};
-    hb_error why;
-    if (!hb_chat_render(chat, talk, 4, true, text, length, &why)) return HB_OK;
+    hb_status status = hb_chat_render(chat, talk, 4, true, text, length, err);
+    if (!status || status == HB_ERR_MEMORY) return status;
     return hb_chat_render(chat, talk + 1, 3, true, text, length, err);
 }
 
@@ -83,7 +83,7 @@ static hb_status try_chat(hb_inspection *in, hb_error *err)
     in->chat_format = hb_chat_recognise(template.bytes, template.length);
     hb_status status = hb_chat_open(NULL, &o, &chat, &why);
     if (!status) status = render_sample(chat, &text, &length, &why);
-    bool ok = hb_buffer_add(&clean, "", 0);
+    bool ok = status != HB_ERR_MEMORY && hb_buffer_add(&clean, "", 0);
     if (status) in->chat_error = strdup(why.message);
     else hb_utf8_clean(&clean, text, length, true, &ok);
     if (status || !ok) hb_buffer_free(&clean);
