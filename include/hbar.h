@@ -327,6 +327,11 @@ typedef struct hb_tap {
      * begins. */
     float *attention;
     const int32_t *prompts;
+    /* What the output head reads and multiplies: [n_rows][n_embd], the last block's state after the
+     * final norm; and [n_rows][n_lens][n_embd], the head's rows of lens_tokens. `head` needs logits,
+     * lens_tokens and n_lens, as the lens does. */
+    float *normed;
+    float *head;
 } hb_tap;
 HB_API hb_tap hb_tap_defaults(void);
 
@@ -410,6 +415,29 @@ HB_API double hb_margin(const hb_distribution *d);
 /* Self-certainty KL(u || p) = -ln n - (1 / n) sum ln p_i in nats, at least 0 (Kang et al., Scalable
  * Best-of-N Selection via Self-Certainty, 2025). */
 HB_API double hb_self_certainty(const hb_distribution *d);
+
+/* Boosted probability of a token, in [0, 1]: if the token is dominant, the sum of the dominant tokens'
+ * probabilities, else its own. With the probabilities in descending order, those up to the last one are
+ * dominant that exceeds its successor by more than 0.005 and more than 0.3 of itself; without such a
+ * one, none are (Dinh and Niehues, Are Generative Models Underconfident? Better Quality Estimation with
+ * Boosted Model Probability, 2025). `logits` are those that were gathered. */
+HB_API double hb_boosted_probability(const hb_distribution *d, const float *logits, int32_t token);
+
+/* The Fisher length of a change of the logits, sqrt(Var_p(logits - before)) in nats: the standard
+ * deviation, under p, of each token's change (Fisher information of softmax: Amari, Natural Gradient
+ * Works Efficiently in Learning, 1998). All [n]; NaN unless the logits are finite. A change beyond
+ * 10,000 (less that of the most probable token) counts as 10,000. */
+HB_API double hb_fisher_shift(const float *logits, const float *before, size_t n);
+
+/* The null ratio in [0, 1]: the part of the state's change that hardly changes the likeliest tokens,
+ * |c - v v'c| / |c|. Here c = state - before, both [n_embd] after the final norm, and v is the first
+ * right singular vector of the matrix whose rows are those of the output head [n][n_embd], times the
+ * square roots of their tokens' probabilities p [n]. 0 for a change of 0; NaN unless n is from 1 to
+ * HB_LENS_TOKENS. Defined by hbar. (HARP: Hu et al., Hallucination Detection via Reasoning Subspace
+ * Projection, 2025, uses a fixed subspace in place of v.) */
+HB_API double hb_null_ratio(const float *head, const double *p, size_t n, const float *state,
+                            const float *before, size_t n_embd);
+#define HB_LENS_TOKENS 32
 
 /* Jensen-Shannon divergence of softmax(a) and softmax(b), both [n], in nats, in [0, ln 2] (Lin, 1991;
  * between blocks of a model: Chuang et al., DoLa, 2024). */
@@ -530,6 +558,10 @@ HB_API bool hb_aggregation_find(const char *name, hb_aggregation *aggregation);
 /* A signal: a value that is measured at each checked step. docs/signals.md has the formulas. A handle
  * is immutable and may be shared by threads. Handles of built-in signals are valid forever.
  *
+ * The entropy production rate "epr" is the entropy of the HB_RANKS most probable tokens, -sum p ln p
+ * (Moslonka et al., Learned Hallucination Detection in Black-Box LLMs using Token-level Entropy
+ * Production Rate, 2025). "pri_fisher" is surprise + alpha hb_fisher_shift; defined by hbar.
+ *
  * Perplexity and sequence log-probability cover the tokens up to the step (Fadeeva et al.,
  * LM-Polygraph, 2023). The lens signals apply the output head to the states of the blocks
  * (nostalgebraist, Interpreting GPT: the Logit Lens, 2020). They use only the HB_LENS_TOKENS most
@@ -542,7 +574,6 @@ HB_API bool hb_aggregation_find(const char *name, hb_aggregation *aggregation);
  * Language Models, 2024). rauq covers the tokens up to the step (Vazhentsev et al., Uncertainty-Aware
  * Attention Heads: Efficient Unsupervised Uncertainty Quantification for LLMs, 2025). */
 typedef struct hb_signal hb_signal;
-#define HB_LENS_TOKENS 32
 
 /* The built-in signals, by number from 0 ("hbar_s", "pri" ...) or by name; NULL beyond the last, or for
  * an unknown name. */

@@ -9,7 +9,7 @@
 #include "signals/scores.h"
 #include "store/run.h"
 
-enum { MEASURED = 8, N_SCORES = 23 * MEASURED }; /* scores of a signal, and of all */
+enum { MEASURED = 8, N_SCORES = 28 * MEASURED }; /* scores of a signal, and of all */
 
 static char path[128];
 
@@ -385,7 +385,7 @@ static void test_old_runs(void **state)
     o.sweep.direction = HB_DIRECTION_HIGH; /* the low side is not needed */
     assert_ok(hb_calibrate_run(run, names, 1, NULL, &o, &r, &err));
     assert_string_equal(r.scores[0].name, "pri:top5");
-    assert_int_equal(r.n_scores, 23);
+    assert_int_equal(r.n_scores, 28);
     assert_int_equal(r.n_prompts, 0);
     hb_calibration_result_free(&r);
     hb_run_close(run);

@@ -69,24 +69,29 @@ static void test_large_vocabularies(void **state)
     const size_t sizes[] = {255, 256, 257, 4095, 4096, 4097, 16383, 16384, 16385, 49152, 128256};
     enum { MOST = 128256 };
     (void)state;
-    float *logits = calloc(MOST, sizeof *logits);
+    float *logits = calloc(MOST, sizeof *logits), *before = calloc(MOST, sizeof *before);
     hb_pool *pools[3];
     hb_error err;
     hb_rng rng = {5};
     for (int t = 0; t < 3; t++) assert_ok(hb_pool_open(&pools[t], t + 1, &err));
     for (size_t i = 0; i < MOST; i++) logits[i] = (float)(12 * hb_rng_unit(&rng) - 9);
+    for (size_t i = 0; i < MOST; i++) before[i] = (float)(12 * hb_rng_unit(&rng) - 9);
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         hb_distribution alone, shared;
+        double shift;
         assert_true(hb_distribution_gather(logits, sizes[s], &alone));
         hb_distribution plain = plain_sums(logits, sizes[s], alone.max);
         check_sums(&alone, &plain);
         for (int t = 0; t < 3; t++) {
-            assert_true(hb_distribution_gather_shared(pools[t], logits, sizes[s], &shared));
+            assert_true(
+                hb_distribution_gather_shared(pools[t], logits, before, sizes[s], &shared, &shift));
             assert_memory_equal(&shared, &alone, sizeof alone);
+            assert_near(shift, hb_fisher_shift(logits, before, sizes[s]), 0);
         }
     }
     for (int t = 0; t < 3; t++) hb_pool_close(pools[t]);
     free(logits);
+    free(before);
 }
 
 static void test_distribution_signals(void **state)
@@ -330,7 +335,7 @@ static void test_registry(void **state)
         assert_ptr_equal(hb_signal_find(hb_signal_name(signal)), signal);
         assert_true(*hb_signal_about(signal) && hb_signal_unit(signal));
     }
-    assert_int_equal(n, 23);
+    assert_int_equal(n, 28);
     assert_string_equal(hb_signal_unit(hb_signal_find("entropy")), "nats");
     assert_int_equal(hb_signal_usual(hb_signal_find("perplexity")), HB_AGGREGATION_LAST);
     assert_int_equal(hb_signal_risky(hb_signal_find("entropy")), HB_DIRECTION_HIGH);
@@ -381,7 +386,7 @@ static void test_score_names(void **state)
         assert_int_equal(found.aggregation, id.aggregation);
         for (size_t j = 0; j < n; j++) assert_string_not_equal(seen[n], seen[j]);
     }
-    assert_int_equal(n, 23 * 9);
+    assert_int_equal(n, 28 * 9);
     for (size_t i = 0; i < n; i++) free(seen[i]);
     assert_true(hb_score_find("pri", &id));
     assert_int_equal(id.aggregation, HB_AGGREGATION_TAIL5);
@@ -515,18 +520,21 @@ static void test_needs(void **state)
     (void)state;
     static const struct {
         const char *list, *blocks;
-        bool distribution, previous, lens;
+        bool distribution, previous, lens, logits_before, head;
     } cases[] = {
-        {"entropy", "", true, false, false},
-        {"entropy,perplexity,max_prob", "", true, false, false},
-        {"delta_h", "4", false, true, false},
-        {"pri", "4", true, true, false},
-        {"delta_sigma", "0,1,2,3,4", false, false, false},
-        {"hbar_s", "0,1,2,3,4", true, false, false},
-        {"lens_jsd", "2,4", false, false, true},
-        {"lens_depth", "0,1,2,3,4", false, false, true},
-        {"entropy,lens_jsd,delta_h", "2,4", true, true, true},
-        {"all", "0,1,2,3,4", true, true, true},
+        {"entropy", "", true, false, false, false, false},
+        {"entropy,perplexity,max_prob,epr,boosted_prob", "", true, false, false, false, false},
+        {"delta_h", "4", false, true, false, false, false},
+        {"pri", "4", true, true, false, false, false},
+        {"delta_sigma", "0,1,2,3,4", false, false, false, false, false},
+        {"hbar_s", "0,1,2,3,4", true, false, false, false, false},
+        {"lens_jsd", "2,4", false, false, true, false, false},
+        {"lens_depth", "0,1,2,3,4", false, false, true, false, false},
+        {"entropy,lens_jsd,delta_h", "2,4", true, true, true, false, false},
+        {"fisher_shift", "", true, false, false, true, false},
+        {"pri_fisher", "", true, false, false, true, false},
+        {"null_ratio", "4", true, false, true, false, true},
+        {"all", "0,1,2,3,4", true, true, true, true, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hb_error err;
@@ -538,6 +546,8 @@ static void test_needs(void **state)
         assert_int_equal(n.lens, cases[i].lens);
         assert_int_equal(n.distribution, cases[i].distribution);
         assert_int_equal(n.previous, cases[i].previous);
+        assert_int_equal(n.logits_before, cases[i].logits_before);
+        assert_int_equal(n.head, cases[i].head);
         hb_needs_free(&n);
         hb_signal_set_free(set);
     }
@@ -579,6 +589,65 @@ static void test_scores(void **state)
     assert_false(hb_scores_find(scores, "perplexity:mean", &place));
     hb_scores_free(scores);
     hb_scores_free(NULL);
+}
+
+static void test_boosted_probability(void **state)
+{
+    enum { CASES = 6, TOKENS = 60 };
+    (void)state;
+    hb_distribution d;
+    for (int i = 0; i < CASES; i++) {
+        const float *logits = ref_clusters + i * TOKENS;
+        assert_true(hb_distribution_gather(logits, TOKENS, &d));
+        for (int t = 0; t < TOKENS; t++)
+            assert_near(hb_boosted_probability(&d, logits, t), ref_boosted[i * TOKENS + t], 1e-6);
+    }
+    const float alone = 3, two[] = {1, 0};
+    assert_true(hb_distribution_gather(&alone, 1, &d));
+    assert_near(hb_boosted_probability(&d, &alone, 0), 1, 1e-6);
+    assert_true(hb_distribution_gather(two, 2, &d));
+    assert_near(hb_boosted_probability(&d, two, 1), 0.26894142, 1e-6);
+    /* Beyond the dominant tokens, many equal ones: 180 have 0.0052 each, and none of them stands out.
+     */
+    float many[4000];
+    for (int i = 0; i < 4000; i++) many[i] = i % 22 == 3 ? 0 : -8;
+    assert_true(hb_distribution_gather(many, 4000, &d));
+    assert_near(hb_boosted_probability(&d, many, 3), 1, 0.01);
+    assert_near(hb_boosted_probability(&d, many, 4), hb_probability(&d, -8), 1e-9);
+}
+
+static void test_fisher_shift(void **state)
+{
+    enum { CASES = 4, TOKENS = 270 };
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        const float *logits = ref_after + i * TOKENS, *before = ref_before + i * TOKENS;
+        assert_near(hb_fisher_shift(logits, before, TOKENS) / ref_fisher_shift[i], 1, 3e-6);
+        assert_near(hb_fisher_shift(logits, logits, TOKENS), 0, 0);
+    }
+    /* A change by the same number changes nothing, and a token without probability does not count. */
+    const float now[] = {5, 7, -3e38f, 4}, then[] = {4, 6, 3e38f, 3}, bad[] = {1, NAN};
+    assert_true(isnan(hb_fisher_shift(bad, now, 2)));
+    assert_near(hb_fisher_shift(now, then, 4), 0, 1e-9);
+}
+
+static void test_null_ratio(void **state)
+{
+    enum { CASES = 4, TOKENS = 12, WIDE = 21 };
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        const float *head = ref_head + i * TOKENS * WIDE, *states = ref_changed + i * 2 * WIDE;
+        const double *p = ref_weights + i * TOKENS;
+        double ratio = hb_null_ratio(head, p, TOKENS, states, states + WIDE, WIDE);
+        assert_near(ratio * ratio, ref_null_ratio[i] * ref_null_ratio[i], 1e-6);
+        assert_near(hb_null_ratio(head, p, TOKENS, states, states, WIDE), 0, 0);
+        assert_true(isnan(hb_null_ratio(head, p, 0, states, states + WIDE, WIDE)));
+        assert_true(isnan(hb_null_ratio(head, p, HB_LENS_TOKENS + 1, states, states + WIDE, WIDE)));
+    }
+    assert_true(ref_null_ratio[3] < 1e-3); /* the change is that of the likeliest token's row */
+    const float head[] = {0, 0, 0, 0}, now[] = {1, 2}, then[] = {0, 0};
+    const double p[] = {0.5, 0.5};
+    assert_near(hb_null_ratio(head, p, 2, now, then, 2), 1, 0);
 }
 
 /* P(Yes) is that of the first step, by the tokens of two words. */
@@ -638,6 +707,9 @@ int main(void)
         cmocka_unit_test(test_instances),
         cmocka_unit_test(test_needs),
         cmocka_unit_test(test_scores),
+        cmocka_unit_test(test_boosted_probability),
+        cmocka_unit_test(test_fisher_shift),
+        cmocka_unit_test(test_null_ratio),
         cmocka_unit_test(test_p_yes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -69,7 +69,9 @@ static hb_tap make_tap(const fixture *f, const int32_t *blocks, int32_t n_blocks
                 .n_blocks = n_blocks,
                 .lens = calloc(N_ROWS * n * N_LENS + 1, sizeof(float)),
                 .lens_tokens = calloc(N_ROWS * N_LENS, sizeof(int32_t)),
-                .n_lens = N_LENS};
+                .n_lens = N_LENS,
+                .normed = calloc(N_ROWS * f->d, sizeof(float)),
+                .head = calloc(N_ROWS * N_LENS * f->d, sizeof(float))};
     t.states[N_ROWS * n * f->d] = t.lens[N_ROWS * n * N_LENS] = 777;
     return t;
 }
@@ -80,6 +82,8 @@ static void free_tap(hb_tap *t)
     free(t->states);
     free(t->lens);
     free(t->lens_tokens);
+    free(t->normed);
+    free(t->head);
 }
 
 static void evaluate(const fixture *f, hb_session *s, const hb_tap *t)
@@ -134,6 +138,8 @@ static void test_threads(void **state)
     assert_same(a.logits, b.logits, N_ROWS * f->vocab);
     assert_same(a.states, b.states, N_ROWS * f->layers * f->d);
     assert_same(a.lens, b.lens, N_ROWS * f->layers * N_LENS);
+    assert_same(a.normed, b.normed, N_ROWS * f->d);
+    assert_same(a.head, b.head, N_ROWS * N_LENS * f->d);
     free_tap(&a);
     free_tap(&b);
 }
@@ -146,10 +152,20 @@ static void test_outputs_alone(void **state)
     evaluate(f, f->one, &all);
     const hb_tap logits = {.rows = rows, .n_rows = N_ROWS, .logits = t.logits};
     const hb_tap states = {.rows = rows, .n_rows = N_ROWS, .states = t.states};
+    const hb_tap normed = {.rows = rows, .n_rows = N_ROWS, .normed = t.normed};
     const hb_tap nothing = hb_tap_defaults();
+    hb_tap head = logits;
+    head.lens_tokens = t.lens_tokens;
+    head.n_lens = N_LENS;
+    head.head = t.head;
+    evaluate(f, f->one, &head);
+    assert_same(t.head, all.head, N_ROWS * N_LENS * f->d);
+    assert_memory_equal(t.lens_tokens, all.lens_tokens, N_ROWS * N_LENS * sizeof *t.lens_tokens);
     evaluate(f, f->one, &logits);
     evaluate(f, f->one, &states);
+    evaluate(f, f->one, &normed);
     evaluate(f, f->one, &nothing);
+    assert_same(t.normed, all.normed, N_ROWS * f->d);
     assert_same(t.logits, all.logits, N_ROWS * f->vocab);
     assert_same(t.states, all.states, N_ROWS * f->layers * f->d);
     free_tap(&all);
@@ -188,6 +204,25 @@ static void test_lens(void **state)
     free_tap(&last);
 }
 
+/* The head's rows, times what the head reads, are the logits. */
+static void test_head(void **state)
+{
+    const fixture *f = *state;
+    const hb_native_session *s = (const hb_native_session *)(const void *)f->one;
+    hb_tap t = make_tap(f, NULL, 0);
+    evaluate(f, f->one, &t);
+    for (size_t r = 0; r < N_ROWS; r++)
+        for (size_t k = 0; k < N_LENS; k++) {
+            double sum = 0, cap = s->model->logit_cap;
+            const float *row = t.head + (r * N_LENS + k) * f->d;
+            for (size_t i = 0; i < f->d; i++) sum += (double)row[i] * (double)t.normed[r * f->d + i];
+            if (cap > 0) sum = cap * tanh(sum / cap);
+            assert_near(sum, t.logits[r * f->vocab + (size_t)t.lens_tokens[r * N_LENS + k]],
+                        f->rounding);
+        }
+    free_tap(&t);
+}
+
 static void test_errors(void **state)
 {
     const fixture *f = *state;
@@ -213,6 +248,9 @@ static void test_errors(void **state)
     t = full;
     t.states = NULL;
     assert_fails(hb_eval(f->one, f->tokens, N_TOKENS, &t, &err), HB_ERR_ARGUMENT, "lens needs");
+    t.lens = NULL;
+    t.lens_tokens = NULL;
+    assert_fails(hb_eval(f->one, f->tokens, N_TOKENS, &t, &err), HB_ERR_ARGUMENT, "head's rows need");
     t = full;
     t.n_lens = 0;
     assert_fails(hb_eval(f->one, f->tokens, N_TOKENS, &t, &err), HB_ERR_ARGUMENT, "lens of 0");
@@ -238,7 +276,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chosen_blocks), cmocka_unit_test(test_threads),
         cmocka_unit_test(test_outputs_alone), cmocka_unit_test(test_lens),
-        cmocka_unit_test(test_errors),        cmocka_unit_test(test_greatest),
+        cmocka_unit_test(test_head),          cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_greatest),
     };
     return cmocka_run_group_tests_name("gemma", tests, set_up_gemma, tear_down) +
            cmocka_run_group_tests_name("q8_0", tests, set_up_q8, tear_down);

@@ -26,12 +26,14 @@ static bool reserve_tap(hb_scheduler *s)
     t->lens = malloc(rows * layers * (size_t)t->n_lens * sizeof *t->lens);
     t->lens_tokens = malloc(rows * (size_t)t->n_lens * sizeof *t->lens_tokens);
     t->attention = malloc(rows * layers * (size_t)m->n_heads * HB_N_ATTENTION * sizeof *t->attention);
+    t->normed = malloc(rows * (size_t)m->n_embd * sizeof *t->normed);
+    t->head = malloc(rows * (size_t)t->n_lens * (size_t)m->n_embd * sizeof *t->head);
     s->rows = malloc(rows * sizeof *s->rows);
     s->lengths = malloc(rows * sizeof *s->lengths);
     s->blocks = malloc(layers * sizeof *s->blocks);
     s->is_wanted = malloc(layers * sizeof *s->is_wanted);
-    return t->logits && t->states && t->lens && t->lens_tokens && t->attention && s->rows &&
-           s->lengths && s->blocks && s->is_wanted;
+    return t->logits && t->states && t->lens && t->lens_tokens && t->attention && t->normed &&
+           t->head && s->rows && s->lengths && s->blocks && s->is_wanted;
 }
 
 static bool reserve(hb_scheduler *s)
@@ -60,6 +62,8 @@ static void free_scheduler(hb_scheduler *s)
     free(s->room.lens);
     free(s->room.lens_tokens);
     free(s->room.attention);
+    free(s->room.normed);
+    free(s->room.head);
     free(s->blocks);
     free(s->is_wanted);
     free(s);
@@ -377,6 +381,7 @@ static void request_tap(hb_scheduler *s)
 {
     hb_tap *t = &s->tap;
     size_t layers = (size_t)s->model->info.n_layers;
+    bool head = false;
     *t = s->room;
     t->rows = s->rows;
     t->n_rows = s->n_rows;
@@ -392,6 +397,7 @@ static void request_tap(hb_scheduler *s)
         for (int32_t i = 0; i < need.n_blocks; i++) s->is_wanted[need.blocks[i]] = true;
         if (need.n_lens) t->n_lens = need.n_lens;
         attention = attention || hb_watch_needs_attention(q->decoder.watch);
+        head = head || hb_watch_reads_head(q->decoder.watch);
     }
     t->blocks = s->blocks;
     for (size_t i = 0; i < layers; i++)
@@ -399,6 +405,7 @@ static void request_tap(hb_scheduler *s)
     if (!t->n_blocks) t->states = NULL;
     if (!t->n_lens) t->lens = NULL, t->lens_tokens = NULL;
     if (!attention) t->attention = NULL;
+    if (!head) t->normed = NULL, t->head = NULL;
 }
 
 static hb_status evaluate(hb_scheduler *s, hb_error *err)

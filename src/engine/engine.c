@@ -318,7 +318,9 @@ static hb_status check_tap(const hb_session *s, int32_t n_tokens, const hb_tap *
         return hb_fail(err, HB_ERR_ARGUMENT, "tapped block %d is out of range or out of order", bad);
     if (t->lens && !(t->logits && t->states && t->lens_tokens))
         return hb_fail(err, HB_ERR_ARGUMENT, "the lens needs logits, states and lens_tokens");
-    if (t->lens && (t->n_lens < 1 || t->n_lens > m->n_vocab))
+    if (t->head && !(t->logits && t->lens_tokens))
+        return hb_fail(err, HB_ERR_ARGUMENT, "the head's rows need logits and lens_tokens");
+    if ((t->lens || t->head) && (t->n_lens < 1 || t->n_lens > m->n_vocab))
         return hb_fail(err, HB_ERR_ARGUMENT,
                        "a lens of %d tokens is out of range for a vocabulary of %d", t->n_lens,
                        m->n_vocab);

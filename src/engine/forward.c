@@ -236,6 +236,15 @@ static void tap_logits(hb_native_session *s, const tapped *t)
     hb_finish_logits(&s->work, m, logits, (size_t)n * vocab);
 }
 
+/* Writes the tapped tokens' states after the final norm. */
+static void tap_normed(const hb_native_session *s, const tapped *t)
+{
+    const hb_native_model *m = s->model;
+    size_t d = (size_t)m->base.info.n_embd;
+    for (int32_t r = t->from; r < t->to; r++)
+        hb_rms_norm(stream_of(s, t, r), m->output_norm, m->norm_eps, d, t->tap->normed + (size_t)r * d);
+}
+
 typedef struct beginning {
     const hb_native_session *s;
     const int32_t *tokens;
@@ -269,7 +278,8 @@ static void eval_batch(hb_native_session *s, const int32_t *tokens, const hb_tap
         if (tap->states && b < tap->n_blocks && hb_tapped_block(tap, b) == i) tap_states(s, &t, b++);
     }
     if (tap->logits && t.from < t.to) tap_logits(s, &t);
-    if (tap->lens) hb_lens(&s->work, m, tap, t.from, t.to);
+    if (tap->normed) tap_normed(s, &t);
+    if (tap->lens || tap->head) hb_lens(&s->work, m, tap, t.from, t.to);
 }
 
 /* Checks that each sequence has room for its tokens, and that the cache has enough free pages for all

@@ -10,6 +10,20 @@ void hb_finish_logits(const hb_workspace *w, const hb_native_model *m, float *lo
     if (m->logit_cap > 0) w->kernels->softcap(logits, n, m->logit_cap);
 }
 
+/* Unpacks the output head's rows of `n` tokens. */
+static void unpack_head(const hb_workspace *w, const hb_native_model *m, const int32_t *tokens,
+                        int32_t n, float *rows)
+{
+    const hb_matrix *head = &m->output;
+    hb_to_f32 *to_f32 = w->kernels->to_f32[head->type];
+    size_t d = (size_t)m->base.info.n_embd;
+    for (int32_t i = 0; i < n; i++) {
+        const uint8_t *stored = head->data + (size_t)tokens[i] * head->row_bytes;
+        if (to_f32) to_f32(stored, rows + (size_t)i * d, d);
+        else memcpy(rows + (size_t)i * d, stored, d * sizeof *rows);
+    }
+}
+
 /* Applies the output head to states [n_states][n_embd] for `n_tokens` of `tokens` only, and writes as
  * many columns of out, whose rows are `stride` apart. The head's rows are unpacked a few at a time and
  * used for all states. */
@@ -17,8 +31,6 @@ static void apply_head(const hb_workspace *w, const hb_native_model *m, const fl
                        int32_t n_states, const int32_t *tokens, int32_t n_tokens, int32_t thread,
                        float *out, size_t stride)
 {
-    const hb_matrix *head = &m->output;
-    hb_to_f32 *to_f32 = w->kernels->to_f32[head->type];
     size_t d = (size_t)m->base.info.n_embd;
     float *rows = w->thread_lens + (size_t)thread * w->lens_length;
     float *normed = rows + HB_TILE_ROWS * d;
@@ -26,11 +38,7 @@ static void apply_head(const hb_workspace *w, const hb_native_model *m, const fl
         hb_rms_norm(states + (size_t)s * d, m->output_norm, m->norm_eps, d, normed + (size_t)s * d);
     for (int32_t t = 0; t < n_tokens; t += HB_TILE_ROWS) {
         int count = n_tokens - t < HB_TILE_ROWS ? n_tokens - t : HB_TILE_ROWS;
-        for (int i = 0; i < count; i++) {
-            const uint8_t *stored = head->data + (size_t)tokens[t + i] * head->row_bytes;
-            if (to_f32) to_f32(stored, rows + (size_t)i * d, d);
-            else memcpy(rows + (size_t)i * d, stored, d * sizeof *rows);
-        }
+        unpack_head(w, m, tokens + t, count, rows);
         w->kernels->tile[HB_TYPE_F32](rows, d * sizeof *rows, count, normed, d, n_states, d, out + t,
                                       stride);
     }
@@ -65,14 +73,11 @@ static void find_tokens(const void *context, int32_t item, int32_t thread)
 }
 
 /* Fills one part of a row of the lens. For the last block the lens is the model's own logits. */
-static void read_part(const void *context, int32_t item, int32_t thread)
+static void read_lens(const call *c, int32_t row, int32_t first, int32_t end, int32_t thread)
 {
-    const call *c = context;
     const hb_native_model *m = c->model;
     const hb_tap *tap = c->tap;
-    int32_t row = c->from + item / c->parts, part = item % c->parts, k = tap->n_lens;
-    int32_t first = k * part / c->parts, end = k * (part + 1) / c->parts;
-    size_t blocks = (size_t)tap->n_blocks, stride = (size_t)k;
+    size_t blocks = (size_t)tap->n_blocks, stride = (size_t)tap->n_lens;
     const float *logits = logits_of(c, row);
     const int32_t *tokens = tap->lens_tokens + (size_t)row * stride;
     float *out = tap->lens + (size_t)row * blocks * stride;
@@ -82,6 +87,20 @@ static void read_part(const void *context, int32_t item, int32_t thread)
                tap->n_blocks - with_last, tokens + first, end - first, thread, out + first, stride);
     for (int32_t t = first; with_last && t < end; t++)
         out[(blocks - 1) * stride + (size_t)t] = logits[tokens[t]];
+}
+
+/* Fills one part of a row of the tap. */
+static void read_part(const void *context, int32_t item, int32_t thread)
+{
+    const call *c = context;
+    const hb_tap *tap = c->tap;
+    int32_t row = c->from + item / c->parts, part = item % c->parts, k = tap->n_lens;
+    int32_t first = k * part / c->parts, end = k * (part + 1) / c->parts;
+    size_t at = (size_t)row * (size_t)k + (size_t)first;
+    if (tap->head)
+        unpack_head(c->w, c->model, tap->lens_tokens + at, end - first,
+                    tap->head + at * (size_t)c->model->base.info.n_embd);
+    if (tap->lens) read_lens(c, row, first, end, thread);
 }
 
 void hb_lens(const hb_workspace *w, const hb_native_model *model, const hb_tap *tap, int32_t from,

@@ -8,8 +8,8 @@
 /* Turns n products with the output head into logits. */
 void hb_finish_logits(const hb_workspace *w, const hb_native_model *model, float *logits, size_t n);
 
-/* Fills the lens of rows [from, to) of a tap. The logits and states of these rows must be filled
- * already. The rows are divided among the threads. */
+/* Fills the lens, and the output head's rows, of rows [from, to) of a tap, whichever are requested. The
+ * logits and states of these rows must be filled already. The rows are divided among the threads. */
 void hb_lens(const hb_workspace *w, const hb_native_model *model, const hb_tap *tap, int32_t from,
              int32_t to);
 

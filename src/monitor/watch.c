@@ -33,9 +33,11 @@ struct hb_watch {
     size_t *state_at;         /* [n], offset of each signal's state in `state` */
     char *state, *next; /* [state_bytes], after the last measured step, and after the current one */
     size_t state_bytes;
-    float *lookback;   /* [n_layers][n_heads], room for a step's ratios; NULL without attention */
-    float *previous;   /* [n_embd], the last block's state at the previous step; NULL if not needed */
-    feature *features; /* [monitor.joint->n_features] */
+    float *lookback; /* [n_layers][n_heads], room for a step's ratios; NULL without attention */
+    /* Of the previous step; NULL if not needed: the last block's state [n_embd], the logits [n_vocab]
+     * and the last state after the final norm [n_embd]. */
+    float *previous, *logits_before, *normed_before;
+    feature *features;             /* [monitor.joint->n_features] */
     double *joint_values;          /* [monitor.joint->n_features], their values */
     hb_running running;            /* the statistic that halts, if the monitor has a halt */
     const hb_halt_model *halts_by; /* what it runs over instead of the deciding value; NULL */
@@ -193,6 +195,19 @@ static hb_status reserve_heads(hb_watch *w, hb_error *err)
     return w->lookback ? HB_OK : hb_fail_memory(err);
 }
 
+/* Reserves room for what the signals need of the previous step. */
+static hb_status reserve_previous(hb_watch *w, hb_error *err)
+{
+    const hb_model_info *m = &w->model->info;
+    const hb_needs *n = &w->needs;
+    if (n->previous) w->previous = calloc((size_t)m->n_embd, sizeof *w->previous);
+    if (n->logits_before) w->logits_before = calloc((size_t)m->n_vocab, sizeof *w->logits_before);
+    if (n->head) w->normed_before = calloc((size_t)m->n_embd, sizeof *w->normed_before);
+    bool ok = (w->previous || !n->previous) && (w->logits_before || !n->logits_before) &&
+              (w->normed_before || !n->head);
+    return ok ? HB_OK : hb_fail_memory(err);
+}
+
 static hb_status reserve(hb_watch *w, hb_error *err)
 {
     size_t n_joint = w->monitor.joint ? w->monitor.joint->n_features : 0;
@@ -212,9 +227,9 @@ static hb_status reserve(hb_watch *w, hb_error *err)
     }
     w->state = calloc(w->state_bytes + 1, 1);
     w->next = calloc(w->state_bytes + 1, 1);
-    if (w->needs.previous) w->previous = calloc((size_t)w->model->info.n_embd, sizeof *w->previous);
-    if (!w->state || !w->next || (w->needs.previous && !w->previous)) return hb_fail_memory(err);
-    return reserve_heads(w, err);
+    if (!w->state || !w->next) return hb_fail_memory(err);
+    hb_status status = reserve_previous(w, err);
+    return status ? status : reserve_heads(w, err);
 }
 
 /* Adds a block to those whose states are needed. They ascend. */
@@ -291,6 +306,8 @@ void hb_watch_close(hb_watch *w)
     free(w->next);
     free(w->previous);
     free(w->lookback);
+    free(w->logits_before);
+    free(w->normed_before);
     free(w->features);
     free(w->joint_values);
     free(w->halt_places);
@@ -322,19 +339,27 @@ bool hb_watch_needs_attention(const hb_watch *watch)
     return watch->needs.attention;
 }
 
+bool hb_watch_reads_head(const hb_watch *watch)
+{
+    return watch->needs.head;
+}
+
 hb_reading hb_watch_reading(const hb_watch *w, const hb_tap *tap, int32_t row)
 {
     size_t r = (size_t)row, blocks = (size_t)tap->n_blocks, k = (size_t)tap->n_lens;
+    size_t d = (size_t)w->model->info.n_embd;
     hb_reading reading = {.logits = tap->logits + r * (size_t)w->model->info.n_vocab,
                           .blocks = tap->blocks,
                           .n_blocks = tap->n_blocks,
                           .n_lens = tap->n_lens};
-    if (tap->states) reading.states = tap->states + r * blocks * (size_t)w->model->info.n_embd;
+    if (tap->states) reading.states = tap->states + r * blocks * d;
     if (tap->lens) reading.lens = tap->lens + r * blocks * k;
     if (tap->attention) {
         reading.attention = tap->attention + r * heads_of(w) * HB_N_ATTENTION;
         reading.n_prompt = tap->prompts[r];
     }
+    if (tap->normed) reading.normed = tap->normed + r * d;
+    if (tap->head) reading.head = tap->head + r * k * d;
     return reading;
 }
 
@@ -370,11 +395,19 @@ static bool are_finite(const float *x, size_t n)
     return sum == 0;
 }
 
-hb_status hb_read_logits(const hb_model *model, int32_t step, const float *logits, hb_pool *pool,
-                         hb_distribution *sums, hb_error *err)
+const float *hb_watch_logits_before(const hb_watch *watch)
+{
+    return watch->n_steps > 0 ? watch->logits_before : NULL;
+}
+
+hb_status hb_read_logits(const hb_model *model, int32_t step, hb_reading *reading, const float *before,
+                         hb_pool *pool, hb_distribution *sums, hb_error *err)
 {
     size_t n = (size_t)model->info.n_vocab;
-    bool finite = sums ? hb_distribution_gather_shared(pool, logits, n, sums) : are_finite(logits, n);
+    bool finite =
+        sums ? hb_distribution_gather_shared(pool, reading->logits, before, n, sums, &reading->shift)
+             : are_finite(reading->logits, n);
+    reading->sums = sums;
     return finite ? HB_OK : not_finite(model, "logits", step, err);
 }
 
@@ -399,8 +432,12 @@ static bool add_step(hb_watch *w, hb_measuring *m)
     w->state = w->next;
     w->next = before;
     for (size_t i = 0; i < w->n; i++) hb_aggregate_add(&w->aggregates[i], w->values[i]);
-    if (w->needs.previous)
+    if (w->previous)
         memcpy(w->previous, hb_measured_state(m, m->n_layers - 1), m->n_embd * sizeof *w->previous);
+    if (w->logits_before)
+        memcpy(w->logits_before, m->reading->logits, m->n_vocab * sizeof *w->logits_before);
+    if (w->normed_before)
+        memcpy(w->normed_before, m->reading->normed, m->n_embd * sizeof *w->normed_before);
     w->n_steps++;
     return true;
 }
@@ -455,7 +492,10 @@ hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_readi
                       .step = step,
                       .token = token,
                       .previous = w->n_steps > 0 ? w->previous : NULL,
+                      .logits_before = hb_watch_logits_before(w),
+                      .normed_before = w->n_steps > 0 ? w->normed_before : NULL,
                       .alpha = monitor->alpha,
+                      .fisher_shift = reading->shift,
                       .lookback = w->lookback};
     if (w->needs.distribution) m.distribution = *reading->sums;
     hb_status status = measure(w, &m, step, err);

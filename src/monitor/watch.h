@@ -32,18 +32,25 @@ void hb_watch_request(const hb_watch *watch, hb_tap *tap);
 /* Whether they need the tap's attention. */
 bool hb_watch_needs_attention(const hb_watch *watch);
 
+/* Whether the signals read the outputs `normed` and `head` of a tap. They then read its lens, too. */
+bool hb_watch_reads_head(const hb_watch *watch);
+
 /* The outputs of an evaluation for one row of such a tap. */
 hb_reading hb_watch_reading(const hb_watch *watch, const hb_tap *tap, int32_t row);
 
 /* Whether a signal needs the sums of the logits. */
 bool hb_watch_needs_sums(const hb_watch *watch);
 
-/* Checks the logits [n_vocab] of a step and gathers their sums; `sums` NULL: only checks. The threads
+/* Checks the reading's logits [n_vocab] of a step and sets its sums, which `sums` keeps, and its shift
+ * from the logits `before`, which may be NULL; `sums` NULL: only checks. The threads
  * of `pool` share the work; NULL: the caller does it alone, with the same result. Call this right after
  * the evaluation, before the token is chosen: the threads then still look for work, and waking them
  * would take longer than the sums. HB_ERR_NUMERIC unless all logits are finite. */
-hb_status hb_read_logits(const hb_model *model, int32_t step, const float *logits, hb_pool *pool,
-                         hb_distribution *sums, hb_error *err);
+hb_status hb_read_logits(const hb_model *model, int32_t step, hb_reading *reading, const float *before,
+                         hb_pool *pool, hb_distribution *sums, hb_error *err);
+
+/* The logits of the previous step, if a signal needs them; NULL: none. */
+const float *hb_watch_logits_before(const hb_watch *watch);
 
 /* Measures the step in which `token` was chosen, adds it to the scores and judges it. `reading` has the
  * outputs from which the token was chosen, with sums if the watch needs them. *halt becomes whether the

@@ -77,12 +77,22 @@ HB_WIDE static greatest two_greatest(const float *logits, size_t n)
     return g;
 }
 
-/* Adds n logits to the sums; n is at most STRETCH. */
-HB_WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t n)
+/* The sums over some logits. */
+typedef struct part {
+    hb_distribution d;
+    double first, second; /* sum e^x c and e^x c^2, where c is a logit's change less the offset */
+} part;
+
+/* Adds n logits to the sums; n is at most STRETCH. With `before`, adds their changes, too, at most the
+ * size of a masked logit. */
+static inline __attribute__((always_inline)) void
+add_logits(part *to, const float *logits, const float *before, float offset, size_t n)
 {
+    hb_distribution *d = &to->d;
+    float first = 0, second = 0;
     float max = (float)d->max, exps = 0, xs = 0, x_exps = 0, quarters = 0, roots = 0, three_halves = 0,
           squares = 0;
-#pragma omp simd reduction(+ : exps, xs, x_exps, quarters, roots, three_halves, squares)
+#pragma omp simd reduction(+ : exps, xs, x_exps, quarters, roots, three_halves, squares, first, second)
     for (size_t i = 0; i < n; i++) {
         float below = logits[i] - max, x = below < FLOOR ? FLOOR : below;
         float quarter = exp_below(0.25f * x), root = quarter * quarter, e = root * root;
@@ -94,7 +104,16 @@ HB_WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t 
         roots += root;
         three_halves += seen * root;
         squares += seen * seen;
+        if (before) {
+            float change = logits[i] - before[i] - offset;
+            change = change > -MASKED ? -MASKED : change;
+            change = change < MASKED ? MASKED : change;
+            first += e * change;
+            second += e * change * change;
+        }
     }
+    to->first += first;
+    to->second += second;
     d->exps += exps;
     d->x += xs;
     d->x_exps += x_exps;
@@ -104,6 +123,17 @@ HB_WIDE static void add_stretch(hb_distribution *d, const float *logits, size_t 
     d->squares += squares;
 }
 
+HB_WIDE static void add_stretch(part *to, const float *logits, size_t n)
+{
+    add_logits(to, logits, NULL, 0, n);
+}
+
+HB_WIDE static void add_changed_stretch(part *to, const float *logits, const float *before,
+                                        float offset, size_t n)
+{
+    add_logits(to, logits, before, offset, n);
+}
+
 /* The vocabulary is read in parts, which threads share. */
 enum { MAX_PARTS = 16 };
 
@@ -111,10 +141,11 @@ enum { MAX_PARTS = 16 };
 #define SHARED_FROM 16384
 
 typedef struct vocabulary {
-    const float *logits;
-    size_t n, length; /* of all parts, and of each but the last */
+    const float *logits, *before; /* `before` may be NULL */
+    float offset;                 /* of changes */
+    size_t n, length;             /* of all parts, and of each but the last */
     greatest *greatest;
-    hb_distribution *parts;
+    part *parts;
 } vocabulary;
 
 static size_t end_of(const vocabulary *v, size_t first)
@@ -122,59 +153,47 @@ static size_t end_of(const vocabulary *v, size_t first)
     return first + v->length < v->n ? first + v->length : v->n;
 }
 
-static void find_in_part(const void *context, int32_t part, int32_t thread)
+static void find_in_part(const void *context, int32_t item, int32_t thread)
 {
     const vocabulary *v = context;
-    size_t first = (size_t)part * v->length;
+    size_t first = (size_t)item * v->length;
     (void)thread;
-    v->greatest[part] = two_greatest(v->logits + first, end_of(v, first) - first);
+    v->greatest[item] = two_greatest(v->logits + first, end_of(v, first) - first);
 }
 
-static void sum_part(const void *context, int32_t part, int32_t thread)
+static void sum_part(const void *context, int32_t item, int32_t thread)
 {
     const vocabulary *v = context;
-    size_t first = (size_t)part * v->length, end = end_of(v, first);
+    part *to = &v->parts[item];
+    size_t first = (size_t)item * v->length, end = end_of(v, first);
     (void)thread;
-    for (size_t i = first; i < end; i += STRETCH)
-        add_stretch(&v->parts[part], v->logits + i, end - i < STRETCH ? end - i : STRETCH);
+    for (size_t i = first; i < end; i += STRETCH) {
+        size_t n = end - i < STRETCH ? end - i : STRETCH;
+        if (v->before) add_changed_stretch(to, v->logits + i, v->before + i, v->offset, n);
+        else add_stretch(to, v->logits + i, n);
+    }
 }
 
-static void add_part(hb_distribution *d, const hb_distribution *part)
+static void add_part(part *to, const part *from)
 {
-    d->exps += part->exps;
-    d->x += part->x;
-    d->x_exps += part->x_exps;
-    d->quarters += part->quarters;
-    d->roots += part->roots;
-    d->three_halves += part->three_halves;
-    d->squares += part->squares;
+    hb_distribution *d = &to->d;
+    d->exps += from->d.exps;
+    d->x += from->d.x;
+    d->x_exps += from->d.x_exps;
+    d->quarters += from->d.quarters;
+    d->roots += from->d.roots;
+    d->three_halves += from->d.three_halves;
+    d->squares += from->d.squares;
+    to->first += from->first;
+    to->second += from->second;
 }
 
-bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, size_t n, hb_distribution *out)
+/* The change of the most probable token's logit. Less this change, little cancels in the sums. */
+static float main_change(const float *logits, const float *before, size_t n, float max)
 {
-    hb_distribution parts[MAX_PARTS] = {{0}};
-    greatest found[MAX_PARTS];
-    size_t length = (n - 1) / (MAX_PARTS * STRETCH) * STRETCH + STRETCH;
-    int32_t n_parts = (int32_t)((n - 1) / length + 1);
-    const vocabulary v = {logits, n, length, found, parts};
-    if (n < SHARED_FROM) pool = NULL;
-    hb_pool_each(pool, n_parts, find_in_part, &v);
-    for (int32_t i = 1; i < n_parts; i++)
-        join_greatest(&found[0], found[i].first, found[i].second, found[i].zero);
-    double max = found[0].first;
-    if (found[0].zero != 0) return false; /* NaN */
-    for (int32_t i = 0; i < n_parts; i++) parts[i].max = max;
-    hb_pool_each(pool, n_parts, sum_part, &v);
-    hb_distribution d = {
-        .n = n, .max = max, .second = fmax(found[0].second - max, HB_DISTRIBUTION_FLOOR)};
-    for (int32_t i = 0; i < n_parts; i++) add_part(&d, &parts[i]);
-    *out = d;
-    return true;
-}
-
-bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *d)
-{
-    return hb_distribution_gather_shared(NULL, logits, n, d);
+    size_t i = 0;
+    while (i + 1 < n && logits[i] < max) i++;
+    return logits[i] - before[i];
 }
 
 /* The sum of at most STRETCH powers. */
@@ -201,6 +220,45 @@ double hb_distribution_sum(const float *logits, size_t n, float best, double sca
 static double at_least(double least, double value)
 {
     return value < least ? least : value; /* NaN stays */
+}
+
+bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, const float *before, size_t n,
+                                   hb_distribution *out, double *shift)
+{
+    part parts[MAX_PARTS] = {{{0}, 0, 0}};
+    greatest found[MAX_PARTS];
+    size_t length = (n - 1) / (MAX_PARTS * STRETCH) * STRETCH + STRETCH;
+    int32_t n_parts = (int32_t)((n - 1) / length + 1);
+    vocabulary v = {logits, before, 0, n, length, found, parts};
+    if (n < SHARED_FROM) pool = NULL;
+    hb_pool_each(pool, n_parts, find_in_part, &v);
+    for (int32_t i = 1; i < n_parts; i++)
+        join_greatest(&found[0], found[i].first, found[i].second, found[i].zero);
+    double max = found[0].first;
+    if (found[0].zero != 0) return false; /* NaN */
+    if (before) v.offset = main_change(logits, before, n, found[0].first);
+    for (int32_t i = 0; i < n_parts; i++) parts[i].d.max = max;
+    hb_pool_each(pool, n_parts, sum_part, &v);
+    part all = {
+        .d = {.n = n, .max = max, .second = fmax(found[0].second - max, HB_DISTRIBUTION_FLOOR)}};
+    for (int32_t i = 0; i < n_parts; i++) add_part(&all, &parts[i]);
+    double mean = all.first / all.d.exps;
+    *out = all.d;
+    *shift = sqrt(at_least(0, all.second / all.d.exps - mean * mean));
+    return true;
+}
+
+bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *d)
+{
+    double shift;
+    return hb_distribution_gather_shared(NULL, logits, NULL, n, d, &shift);
+}
+
+double hb_fisher_shift(const float *logits, const float *before, size_t n)
+{
+    hb_distribution d;
+    double shift;
+    return hb_distribution_gather_shared(NULL, logits, before, n, &d, &shift) ? shift : NAN;
 }
 
 double hb_probability(const hb_distribution *d, float logit)
@@ -266,6 +324,65 @@ double hb_self_certainty(const hb_distribution *d)
 {
     double n = (double)d->n;
     return at_least(0, log(d->exps) - d->x / n - log(n));
+}
+
+/* ---- The boosted probability --------------------------------------------------------------------- */
+
+/* A dominant probability exceeds the next one by more than this, and by more than this part of itself.
+ */
+#define LEAST_GAP  0.005
+#define LEAST_PART 0.3
+
+/* The largest logits, in descending order: those of probabilities above LEAST_GAP, of which there are
+ * fewer than 200, and the next one. */
+typedef struct likely {
+    float logits[208];
+    int n;
+    float next; /* -infinity: there is none */
+} likely;
+
+static void insert_likely(likely *l, float logit)
+{
+    int at = l->n++;
+    for (; at > 0 && logit > l->logits[at - 1]; at--) l->logits[at] = l->logits[at - 1];
+    l->logits[at] = logit;
+}
+
+/* Collects the logits above the bar. */
+HB_WIDE static void find_likely(const float *logits, size_t n, float bar, likely *l)
+{
+    enum { BLOCK = 64, MOST = sizeof l->logits / sizeof *l->logits };
+    float next = -INFINITY;
+    for (size_t start = 0; start < n; start += BLOCK) {
+        size_t end = n - start < BLOCK ? n : start + BLOCK;
+        float largest = -INFINITY;
+#pragma omp simd reduction(max : largest)
+        for (size_t i = start; i < end; i++) largest = logits[i] > largest ? logits[i] : largest;
+        for (size_t i = start; i < end && largest > bar; i++) {
+            if (logits[i] > bar && l->n < MOST) insert_likely(l, logits[i]);
+            else if (logits[i] > next) next = logits[i];
+        }
+        if (largest <= bar && largest > next) next = largest;
+    }
+    l->next = next;
+}
+
+double hb_boosted_probability(const hb_distribution *d, const float *logits, int32_t token)
+{
+    likely l = {.n = 0};
+    double mass = 0, sum = 0, own = hb_probability(d, logits[token]);
+    float least = INFINITY; /* the smallest logit of a dominant token */
+    find_likely(logits, d->n, (float)(d->max + log(LEAST_GAP * d->exps)), &l);
+    for (int i = 0; i < l.n; i++) {
+        double p = hb_probability(d, l.logits[i]);
+        float after = i + 1 < l.n ? l.logits[i + 1] : l.next;
+        double gap = p - hb_probability(d, after);
+        sum += p;
+        if (after == -INFINITY || !(gap > LEAST_GAP && gap > LEAST_PART * p)) continue;
+        mass = sum;
+        least = l.logits[i];
+    }
+    return logits[token] >= least ? (mass > 1 ? 1 : mass) : own;
 }
 
 /* ---- The logit lens ----------------------------------------------------------------------------- */

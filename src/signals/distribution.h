@@ -4,8 +4,10 @@
 #include "base/pool.h"
 
 /* As hb_distribution_gather, with the threads of a pool; NULL: without. The sums do not depend on the
- * number of threads. */
-bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, size_t n, hb_distribution *d);
+ * number of threads. *shift becomes the Fisher length of the change from the logits `before`, as
+ * hb_fisher_shift; without them (NULL) 0. */
+bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, const float *before, size_t n,
+                                   hb_distribution *d, double *shift);
 
 /* The sum of e^((logit - best) * scale) over n logits, of which `best` is the greatest, with a relative
  * error below HB_SUM_ERROR. Powers below e^-80 count as e^-80. Not finite if a logit is NaN. */

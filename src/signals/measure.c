@@ -43,6 +43,16 @@ double hb_measured_delta_h(hb_measuring *m)
     return m->delta_h;
 }
 
+double hb_measured_null_ratio(const hb_measuring *m)
+{
+    double p[HB_LENS_TOKENS];
+    size_t n = (size_t)m->reading->n_lens;
+    if (!m->normed_before) return 0;
+    const float *logits = hb_measured_lens(m, m->n_layers - 1);
+    for (size_t i = 0; i < n; i++) p[i] = hb_probability(&m->distribution, logits[i]);
+    return hb_null_ratio(m->reading->head, p, n, m->reading->normed, m->normed_before, m->n_embd);
+}
+
 /* The logits of the k most probable tokens, in descending order. The lens has them already, if it was
  * requested. */
 static void greatest_logits(const hb_measuring *m, int32_t k, float *out)

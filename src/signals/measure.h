@@ -16,6 +16,9 @@ typedef struct hb_reading {
     const float *attention;      /* [n_layers][n_heads][HB_N_ATTENTION], as in hb_tap */
     int32_t n_prompt;            /* length of the prompt; set if there is attention */
     const hb_distribution *sums; /* of the logits; NULL: not gathered */
+    double shift; /* Fisher length of the logits' change since the previous step; 0 if not needed */
+    const float *normed; /* [n_embd], the last state after the final norm */
+    const float *head;   /* [n_lens][n_embd], the output head's rows of the lens's tokens */
 } hb_reading;
 
 typedef struct hb_measuring {
@@ -24,10 +27,14 @@ typedef struct hb_measuring {
     int32_t step;          /* number of tokens generated before this step */
     int32_t token;         /* the token chosen at this step */
     const float *previous; /* [n_embd], last block's state at the previous step; NULL at the first */
-    double alpha;          /* weight of delta-h in PRI */
+    const float *logits_before; /* [n_vocab], at the previous step; NULL at the first */
+    const float
+        *normed_before; /* [n_embd], the reading's `normed` at the previous step; NULL likewise */
+    double alpha;       /* weight of the change between two steps in PRI */
 
     unsigned found; /* which of the following are known (bits, see measure.c) */
     hb_distribution distribution;
+    double fisher_shift;
     double impurity, surprise, delta_sigma, delta_h;
     float ranks[HB_RANKS];
     float *lookback; /* [n_layers][n_heads]; room for hb_measured_lookback */
@@ -37,6 +44,12 @@ typedef struct hb_measuring {
 static inline const hb_distribution *hb_measured_distribution(const hb_measuring *m)
 {
     return &m->distribution;
+}
+
+/* The Fisher length of the logits' change, from the same sums; 0 at the first step. */
+static inline double hb_measured_fisher_shift(const hb_measuring *m)
+{
+    return m->fisher_shift;
 }
 
 double hb_measured_impurity(hb_measuring *m);
@@ -57,6 +70,9 @@ static inline const float *hb_measured_attention(const hb_measuring *m, size_t l
  * divided by the sum of this and of the mean weight of a generated position (Chuang et al., Lookback
  * Lens, 2024). 1 at the first step, where nothing is generated. */
 const float *hb_measured_lookback(hb_measuring *m);
+
+/* The part of the state's change that the likeliest tokens do not see; 0 at the first step. */
+double hb_measured_null_ratio(const hb_measuring *m);
 
 /* The state [n_embd] after a block; NULL if the reading does not have it. */
 const float *hb_measured_state(const hb_measuring *m, size_t block);

@@ -43,6 +43,21 @@ static double surprise(const hb_signal *signal, hb_measuring *m, void *state)
     return hb_measured_surprise(m);
 }
 
+static double boosted_prob(const hb_signal *signal, hb_measuring *m, void *state)
+{
+    (void)signal, (void)state;
+    return hb_boosted_probability(hb_measured_distribution(m), m->reading->logits, m->token);
+}
+
+static double epr(const hb_signal *signal, hb_measuring *m, void *state)
+{
+    const float *ranks = hb_measured_ranks(m);
+    double sum = 0;
+    (void)signal, (void)state;
+    for (int k = 0; k < HB_RANKS; k++) sum += ranks[k];
+    return sum;
+}
+
 /* Parameters of signals that are a function of the distribution. They share one measuring function. */
 typedef struct of_distribution {
     double (*function)(const hb_distribution *distribution);
@@ -102,6 +117,24 @@ static double pri(const hb_signal *signal, hb_measuring *m, void *state)
 {
     (void)signal, (void)state;
     return hb_pri(hb_measured_surprise(m), hb_measured_delta_h(m), m->alpha);
+}
+
+static double fisher_shift(const hb_signal *signal, hb_measuring *m, void *state)
+{
+    (void)signal, (void)state;
+    return hb_measured_fisher_shift(m);
+}
+
+static double pri_fisher(const hb_signal *signal, hb_measuring *m, void *state)
+{
+    (void)signal, (void)state;
+    return hb_measured_surprise(m) + m->alpha * hb_measured_fisher_shift(m);
+}
+
+static double null_ratio(const hb_signal *signal, hb_measuring *m, void *state)
+{
+    (void)signal, (void)state;
+    return hb_measured_null_ratio(m);
 }
 
 static double lens_jsd(const hb_signal *signal, hb_measuring *m, void *state)
@@ -284,6 +317,43 @@ static const hb_signal signals[] = {
      .state_bytes = HB_RAUQ_BYTES,
      .head_bytes = HB_RAUQ_HEAD_BYTES,
      .measure = hb_measure_rauq},
+    {.name = "epr",
+     .about = "entropy production rate, 15 tokens",
+     .unit = "nats",
+     .risky = HB_DIRECTION_HIGH,
+     .usual = HB_AGGREGATION_MEAN,
+     .needs_distribution = true,
+     .measure = epr},
+    {.name = "boosted_prob",
+     .about = "of the chosen token, or of its cluster",
+     .unit = "",
+     .risky = HB_DIRECTION_LOW,
+     .usual = HB_AGGREGATION_MEAN,
+     .needs_distribution = true,
+     .measure = boosted_prob},
+    {.name = "fisher_shift",
+     .about = "Fisher length of the logits' change",
+     .unit = "nats",
+     .risky = HB_DIRECTION_AUTO,
+     .needs_distribution = true,
+     .needs_logits_before = true,
+     .measure = fisher_shift},
+    {.name = "pri_fisher",
+     .about = "surprise + alpha fisher_shift",
+     .unit = "nats",
+     .risky = HB_DIRECTION_HIGH,
+     .needs_distribution = true,
+     .needs_logits_before = true,
+     .measure = pri_fisher},
+    {.name = "null_ratio",
+     .about = "the state's change that tokens do not see",
+     .unit = "",
+     .risky = HB_DIRECTION_AUTO,
+     .needs_distribution = true,
+     .needs_lens = true,
+     .needs_head = true,
+     .reads_state = last_block,
+     .measure = null_ratio},
 };
 #define N_SIGNALS (sizeof signals / sizeof *signals)
 

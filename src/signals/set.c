@@ -159,6 +159,8 @@ hb_status hb_signal_set_needs(const hb_signal_set *set, int32_t n_layers, hb_nee
         n.previous = n.previous || s->needs_previous;
         n.lens = n.lens || s->needs_lens;
         n.attention = n.attention || s->needs_attention;
+        n.logits_before = n.logits_before || s->needs_logits_before;
+        n.head = n.head || s->needs_head;
     }
     *needs = n;
     return HB_OK;

@@ -5,10 +5,12 @@
 #include "base/error.h"
 
 typedef struct hb_needs {
-    bool distribution; /* the sums over the vocabulary */
-    bool previous;     /* the last block's state at the previous step */
-    bool lens;         /* the logit lens of `blocks` */
-    bool attention;    /* what every head attends to */
+    bool distribution;  /* the sums over the vocabulary */
+    bool previous;      /* the last block's state at the previous step */
+    bool lens;          /* the logit lens of `blocks` */
+    bool attention;     /* what every head attends to */
+    bool logits_before; /* the logits of the previous step */
+    bool head;          /* the output head's rows and what it reads, at the previous step, too */
     int32_t *blocks; /* [n_blocks], ascending, numbered from 0: blocks whose states or lens are read */
     int32_t n_blocks;
 } hb_needs;

@@ -8,7 +8,8 @@ struct hb_signal {
     const char *name, *about, *unit;
     hb_direction risky; /* as hb_signal_risky */
     hb_aggregation usual;
-    bool needs_distribution, needs_previous, needs_lens, needs_attention; /* as in hb_needs */
+    bool needs_distribution, needs_previous, needs_lens, needs_attention, needs_logits_before,
+        needs_head; /* as in hb_needs */
     /* Whether the signal reads a block's state or its row of the lens. NULL: it reads no block. */
     bool (*reads_state)(const hb_signal *signal, int32_t block, int32_t n_layers);
     size_t state_bytes; /* kept for each sequence, zero at its start */

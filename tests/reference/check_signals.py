@@ -25,7 +25,8 @@ except ModuleNotFoundError as missing:
 from model_file import read_model  # noqa: E402
 
 PROMPT, STEPS, LENS, ALPHA = "Hello world, once upon a time", 16, 32, 0.1
-USUAL = {"perplexity": ["last"], "sequence_logprob": ["last"], "rauq": ["last"], "attention_self": ["mean"]}
+USUAL = {"perplexity": ["last"], "sequence_logprob": ["last"], "rauq": ["last"], "attention_self": ["mean"],
+         "epr": ["mean"], "boosted_prob": ["mean"]}
 SINK, PREVIOUS, SELF, ENTROPY = 0, 3, 4, 5  # of a head's attention
 
 
@@ -38,7 +39,29 @@ def of_distribution(logits):
             "renyi": np.log(np.sum(p**2 / u)), "tsallis": (np.sum(p**1.5 * u**-0.5) - 1) / 0.5,
             "fisher_rao": 2 / np.pi * np.arccos(min(1, np.sum(np.sqrt(p * u)))), "max_prob": best[0],
             "rainproof_renyi": -2 * np.log(affinity), "rainproof_fisher_rao": 2 / np.pi * np.arccos(affinity),
-            "margin": best[0] - best[1], "self_certainty": entropy(u, p)}
+            "margin": best[0] - best[1], "self_certainty": entropy(u, p),
+            "epr": -np.sum(best[:15] * np.log(best[:15]))}
+
+
+def boosted(p, token):
+    """The mass of the dominant tokens if `token` is one of them, else its own probability."""
+    order = np.argsort(-p, kind="stable")
+    gaps = p[order][:-1] - p[order][1:]
+    jumps = np.flatnonzero((gaps > 0.3 * p[order][:-1]) & (gaps > 0.005))
+    dominant = order[:jumps[-1] + 1] if len(jumps) else []
+    return p[dominant].sum() if token in dominant else p[token]
+
+
+def of_change(logits, z, before, head):
+    """From the head's input z at this step, and the one before."""
+    if before is None:
+        return {"fisher_shift": 0, "null_ratio": 0}
+    p, change = softmax(logits), z - before
+    shift = head @ change
+    top = np.argsort(-p, kind="stable")[:LENS]
+    v = np.linalg.svd(np.sqrt(p[top])[:, None] * head[top], full_matrices=False)[2][0]
+    return {"fisher_shift": np.sqrt(p @ shift**2 - (p @ shift)**2),
+            "null_ratio": np.linalg.norm(change - v * (v @ change)) / np.linalg.norm(change)}
 
 
 def of_states(h, before):
@@ -83,20 +106,24 @@ def rauq(p, weights, alpha=0.2):
 
 def expected_steps(steps, pairs, tensors):
     head, norm = tensors["output.weight"], tensors["output_norm.weight"]
-    eps, before, surprises, attended = pairs["llama.attention.layer_norm_rms_epsilon"], None, [], []
+    eps, before, z_before, surprises, attended = pairs["llama.attention.layer_norm_rms_epsilon"], None, None, [], []
     for step in steps:
         logits, h = np.float64(step["logits"]), np.float64(step["blocks"])
         s = {**of_distribution(logits), **of_states(h, before), **of_lens(logits, h, head, norm, eps)}
         s["hbar_s"] = np.sqrt(s["delta_mu"] * s["delta_sigma"])
         s["surprise"] = -log_softmax(logits)[step["token"]]
         s["pri"] = s["surprise"] * (1 + ALPHA * s["delta_h"])
+        z = h[-1] / np.sqrt(np.mean(h[-1]**2) + eps) * norm
+        s |= of_change(logits, z, z_before, head)
+        s["pri_fisher"] = s["surprise"] + ALPHA * s["fisher_shift"]
+        s["boosted_prob"] = boosted(softmax(logits), step["token"])
         surprises.append(s["surprise"])
         heads = np.float64(step["attention"])
         s |= of_attention(heads)
         attended.append(heads[..., PREVIOUS])  # of the token before this step's
         s["rauq"] = rauq(np.exp(-np.array(surprises)), np.array([*attended[1:], attended[-1]]))
         s["perplexity"], s["sequence_logprob"] = np.exp(np.mean(surprises)), -np.sum(surprises)
-        before = h
+        before, z_before = h, z
         yield s
 
 
@@ -115,7 +142,7 @@ def main():
     trajectory = watched["trajectory"]
     assert [s["token"] for s in trajectory] == [s["token"] for s in steps][:len(trajectory)], "other tokens"
     expected = list(expected_steps(steps[:len(trajectory)], *read_model(model)))
-    assert len(expected) >= 8 and len(expected[0]) == 23
+    assert len(expected) >= 8 and len(expected[0]) == 28
     failed = 0
     for name in sorted(expected[0]):
         wanted = [e[name] for e in expected]

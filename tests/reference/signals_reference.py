@@ -42,6 +42,43 @@ def depth(rows):
     return min(l + 1 for l in range(len(rows)) if all(settled[l:])) / len(rows)
 
 
+def boosted(p, token):
+    """The mass of the dominant tokens if `token` is one of them, else its own probability."""
+    order = np.argsort(-p, kind="stable")
+    gaps = p[order][:-1] - p[order][1:]
+    jumps = np.flatnonzero((gaps > 0.3 * p[order][:-1]) & (gaps > 0.005))
+    dominant = order[:jumps[-1] + 1] if len(jumps) else []
+    return p[dominant].sum() if token in dominant else p[token]
+
+
+def of_clusters():
+    """Boosted probabilities of all tokens where several are about as probable, far apart, or all alike."""
+    logits = np.float32([np.concatenate([rng.normal(high, 0.2, n), rng.normal(0, 0.3, 60 - n)])
+                         for high, n in ((7, 3), (4, 9), (0.2, 40), (2, 1), (9, 1), (2.5, 60))])
+    return c_array("ref_clusters", logits) + c_array(
+        "ref_boosted", [[boosted(softmax(np.float64(x)), t) for t in range(60)] for x in logits], "double")
+
+
+def of_changes():
+    """The Fisher length of logits' changes, and the null ratio of a change of states, for sharp and flat distributions."""
+    out, shifts, ratios = "", [], []
+    logits, before = np.float32(rng.normal(0, 1, (4, 270))), np.float32(rng.normal(0, 2, (4, 270)))
+    logits *= np.float32([[0.1], [1], [6], [25]])
+    head = np.float32(rng.normal(0.3, 1, (4, 12, 21)))
+    states = np.float32(rng.normal(0, 1, (4, 2, 21)))
+    states[3, 1] = states[3, 0] + 0.25 * head[3, 0]  # along the likeliest token's row
+    weights = softmax(np.sort(rng.normal(0, 1, (4, 12)) * [[0.1], [1], [3], [20]], axis=1)[:, ::-1], axis=1)
+    for x, y, w, (now, then), p in zip(np.float64(logits), np.float64(before), np.float64(head), np.float64(states), weights):
+        q, c = softmax(x), now - then
+        shifts.append(np.sqrt(max(0, q @ (x - y) ** 2 - (q @ (x - y)) ** 2)))
+        v = np.linalg.svd(np.sqrt(p)[:, None] * w)[2][0]
+        ratios.append(np.linalg.norm(c - v * (v @ c)) / np.linalg.norm(c))
+    for name, values in (("after", logits), ("before", before), ("head", head), ("changed", states)):
+        out += c_array("ref_" + name, values)
+    return out + "".join(c_array("ref_" + name, values, "double") for name, values in
+                         (("weights", weights), ("fisher_shift", shifts), ("null_ratio", ratios)))
+
+
 def main():
     out = "/* Written by signals_reference.py. */\n"
     logits = [np.float32(rng.normal(0, scale, 17)) for scale in (0.01, 1, 8, 40)]
@@ -89,6 +126,7 @@ def main():
     distance = [cosine(a, b) for a, b in pairs]
     out += c_array("ref_delta_h", distance, "double")
     out += c_array("ref_pri", [s * (1 + 0.1 * d) for s, d in zip(surprise, distance)], "double")
+    out += of_clusters() + of_changes()
     Path(__file__).with_suffix(".h").write_text(out)
 
 

@@ -1,0 +1,106 @@
+/* The null ratio. Of a matrix with few long rows, the products of its rows are enough: an eigenvector u
+ * of A A' with the eigenvalue s^2 gives the right singular vector A'u / s of A, and its product with a
+ * change c is u'(A c) / s. */
+#include <math.h>
+#include "base/wide.h"
+#include "hbar.h"
+
+/* Rows whose probability is below this part of the largest one do not change the result. */
+#define FAINT 1e-9
+
+enum { MAX = HB_LENS_TOKENS, STEPS = 500 }; /* the second: of the power iteration, at most */
+
+/* The products of some rows with each other, and with the change. */
+typedef struct rows {
+    size_t n;
+    double squares[MAX][MAX], changes[MAX];
+} rows;
+
+/* The products of row a with four rows b. */
+HB_WIDE static void multiply_four(const float *a, const float *const b[4], size_t n, float out[4])
+{
+    float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+#pragma omp simd reduction(+ : s0, s1, s2, s3)
+    for (size_t i = 0; i < n; i++) {
+        s0 += a[i] * b[0][i];
+        s1 += a[i] * b[1][i];
+        s2 += a[i] * b[2][i];
+        s3 += a[i] * b[3][i];
+    }
+    out[0] = s0, out[1] = s1, out[2] = s2, out[3] = s3;
+}
+
+HB_WIDE static double product_of_change(const float *a, const float *state, const float *before,
+                                        size_t n)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++) sum += (double)a[i] * ((double)state[i] - (double)before[i]);
+    return sum;
+}
+
+HB_WIDE static double squared_change(const float *state, const float *before, size_t n)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++)
+        sum += ((double)state[i] - (double)before[i]) * ((double)state[i] - (double)before[i]);
+    return sum;
+}
+
+static void multiply_rows(rows *r, const float *head, const double *p, size_t n, const float *state,
+                          const float *before, size_t d)
+{
+    size_t kept[MAX];
+    double largest = 0;
+    for (size_t i = 0; i < n; i++) largest = fmax(largest, p[i]);
+    for (size_t i = 0; i < n; i++)
+        if (p[i] >= FAINT * largest) kept[r->n++] = i;
+    for (size_t i = 0; i < r->n; i++) {
+        const float *row = head + kept[i] * d;
+        for (size_t j = 0; j <= i; j += 4) {
+            const float *others[4];
+            float products[4];
+            for (size_t k = 0; k < 4; k++) others[k] = head + kept[j + k < i ? j + k : i] * d;
+            multiply_four(row, others, d, products);
+            for (size_t k = 0; k < 4 && j + k <= i; k++)
+                r->squares[i][j + k] = r->squares[j + k][i] =
+                    sqrt(p[kept[i]] * p[kept[j + k]]) * (double)products[k];
+        }
+        r->changes[i] = sqrt(p[kept[i]]) * product_of_change(row, state, before, d);
+    }
+}
+
+/* Multiplies u by the rows' products and scales it to length 1. Returns the length before; 0 leaves u
+ * as it is. */
+static double iterate(const rows *r, double *u)
+{
+    double next[MAX], length = 0;
+    for (size_t i = 0; i < r->n; i++) {
+        next[i] = 0;
+        for (size_t j = 0; j < r->n; j++) next[i] += r->squares[i][j] * u[j];
+        length += next[i] * next[i];
+    }
+    length = sqrt(length);
+    for (size_t i = 0; i < r->n && length > 0; i++) u[i] = next[i] / length;
+    return length;
+}
+
+double hb_null_ratio(const float *head, const double *p, size_t n, const float *state,
+                     const float *before, size_t n_embd)
+{
+    rows r = {.n = 0};
+    double u[MAX], value = 0, previous = -1, seen = 0;
+    if (n < 1 || n > MAX) return NAN;
+    double whole = squared_change(state, before, n_embd);
+    if (whole == 0) return 0;
+    multiply_rows(&r, head, p, n, state, before, n_embd);
+    for (size_t i = 0; i < r.n; i++) u[i] = sqrt(r.squares[i][i]); /* not orthogonal to the result */
+    for (int k = 0; k < STEPS && fabs(value - previous) > 1e-14 * value; k++) {
+        previous = value;
+        value = iterate(&r, u);
+    }
+    for (size_t i = 0; i < r.n; i++) seen += u[i] * r.changes[i];
+    double part = value > 0 ? 1 - seen * seen / value / whole : 1;
+    return sqrt(fmin(fmax(part, 0), 1));
+}
