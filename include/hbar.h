@@ -765,7 +765,7 @@ HB_API bool hb_halt_stops_all(const hb_halt *halt);
 HB_API hb_status hb_halt_statistics(const hb_halt_rule *rule, const double *values, size_t n,
                                     double *statistics, hb_error *err);
 
-/* ---- Probes: linear models of features ----------------------------------------------------------- */
+/* ---- Probes: models of features ------------------------------------------------------------------ */
 
 /* A probe gives the log-odds of label 1: an intercept and the weighted sum of a feature's numbers. It
  * is trained in pass 2 (hb_probe_fit, hb_calibrate_run) and kept in parameters. Its kind is its name:
@@ -779,8 +779,22 @@ HB_API hb_status hb_halt_statistics(const hb_halt_rule *rule, const double *valu
  *  - "wepr": HB_FEATURE_TOPK (weighted entropy production rate: Moslonka et al., Learned Hallucination
  *    Detection in Black-Box LLMs using Token-level Entropy Production Rate, 2025).
  *  - "lookback": HB_FEATURE_LOOKBACK (Chuang et al., Lookback Lens: Detecting and Mitigating Contextual
- *    Hallucinations in Large Language Models Using Only Attention Maps, 2024). */
+ *    Hallucinations in Large Language Models Using Only Attention Maps, 2024).
+ *
+ * Two kinds are densities. They give a squared distance instead of log-odds: a quadratic function of
+ * the mean state after one block, in its HB_DENSITY_RANK leading principal components.
+ *
+ *  - "mahalanobis": (x - m)' S^-1 (x - m), where m and S are the mean and the covariance of the answers
+ *    with label 0, shrunk as by Ledoit and Wolf (A Well-Conditioned Estimator for Large-Dimensional
+ *    Covariance Matrices, 2004). The distance as a detector: Lee et al., A Simple Unified Framework for
+ *    Detecting Out-of-Distribution Samples and Adversarial Attacks, 2018.
+ *  - "relative_mahalanobis": this distance less that from all answers (Ren et al., A Simple Fix to
+ *    Mahalanobis Distance for Improving Near-OOD Detection, 2021; of states of language models: Ren et
+ *    al., Out-of-Distribution Detection and Selective Generation for Conditional Language Models,
+ * 2023).
+ */
 typedef struct hb_probe hb_probe;
+#define HB_DENSITY_RANK 64
 
 /* The name of kind i, from 0; NULL beyond the last. */
 HB_API const char *hb_probe_kind_name(size_t i);
@@ -790,15 +804,19 @@ HB_API const char *hb_probe_kind_features(size_t i);
 HB_API const char *hb_probe_name(const hb_probe *probe);
 /* The block that it reads, numbered from 0; -1 for a kind that reads no state. */
 HB_API int32_t hb_probe_block(const hb_probe *probe);
-/* The weights [*n] of the feature's numbers as they are, valid as long as the probe. */
+/* The weights [*n] of the feature's numbers as they are, valid as long as the probe; of a density,
+ * those of its linear part. */
 HB_API const float *hb_probe_weights(const hb_probe *probe, size_t *n, double *intercept);
-/* The log-odds of label 1 for a feature [n]. */
+/* The log-odds of label 1 for a feature [n]; of a density, the distance. */
 HB_API double hb_probe_log_odds(const hb_probe *probe, const float *x);
 /* The probe as a signal, valid as long as the probe. Its value at a step is the log-odds of the step;
- * of wepr, of the steps up to this one. Its usual aggregation gives the sample's log-odds. */
+ * of wepr and densities, of the steps up to this one. Its usual aggregation gives the sample's
+ * log-odds.
+ */
 HB_API const hb_signal *hb_probe_signal(const hb_probe *probe);
 
-/* The out-of-fold performance of one block and regularisation strength. */
+/* The out-of-fold performance of one block and regularisation strength; of a density, c is 0 and the
+ * log-loss NaN. */
 typedef struct hb_probe_trial {
     int32_t block; /* as in hb_probe_block */
     double c, log_loss, auroc;
@@ -1885,7 +1903,11 @@ typedef struct hb_probe_samples {
  * (nested), so these log-odds are not optimistic. Uses all processors; the result does not depend on
  * their number. Memory: n d + O(n + d) floats. `options` may be NULL. HB_ERR_ARGUMENT for an unknown
  * kind and for other than 3 to 20 folds. HB_ERR_DATA when a label has fewer samples than there are
- * folds or a number is not finite. Release *probe with hb_probe_free. */
+ * folds or a number is not finite. Release *probe with hb_probe_free.
+ *
+ * A density is fitted in the leading principal components of all samples, which are found without
+ * labels (randomised subspace iteration: Halko, Martinsson and Tropp, Finding Structure with
+ * Randomness, 2011). Its block is chosen in the same way, by the highest AUROC out of fold. */
 HB_API hb_status hb_probe_fit(const char *kind, const hb_probe_samples *samples,
                               const hb_joint_options *options, hb_probe **probe, double *out_of_fold,
                               hb_error *err);

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <math.h>
+#include "base/eigen.h"
 #include "measures/graph.h"
 #include "measures/sentences.h"
 #include "measures/texts.h"

@@ -6,6 +6,7 @@
 #include "base/half.h"
 #include "base/rng.h"
 #include "calibrate/newton.h"
+#include "calibrate/principal.h"
 #include "decode/decode.h"
 #include "monitor/watch.h"
 #include "signals/probe.h"
@@ -338,7 +339,7 @@ static void test_probe_of_steps(void **state)
     kept k = {0};
     hb_rng rng = {3};
     (void)state;
-    assert_ok(hb_probe_new(hb_probe_kind_find("probe"), 1, d, &probe, &err));
+    assert_ok(hb_probe_new(hb_probe_kind_find("probe"), 1, d, 0, &probe, &err));
     for (size_t j = 0; j < d; j++) probe->weights[j] = (float)hb_rng_below(&rng, 100) / 50 - 1;
     probe->intercept = 0.25;
     assert_ok(hb_feature_plan_open("hidden:2", m, &k.plan, &err));
@@ -357,6 +358,44 @@ static void test_probe_of_steps(void **state)
     probe->block = 1;
     probe->n = d - 1;
     assert_fails(hb_watch_open(w.model, &monitor, &watch, &err), HB_ERR_MISMATCH, "probe");
+    hb_probe_free(probe);
+    free_kept(&k);
+    close_world(&w);
+}
+
+/* A density's value at a step is that of the mean of the states so far. */
+static void test_density_of_steps(void **state)
+{
+    enum { RANK = 3 };
+    hb_error err;
+    world w = open_world();
+    const hb_model_info *m = hb_model_get_info(w.model);
+    size_t d = (size_t)m->n_embd;
+    hb_probe *probe;
+    kept k = {0};
+    hb_rng rng = {4};
+    (void)state;
+    assert_ok(hb_probe_new(hb_probe_kind_find("mahalanobis"), 1, d, RANK, &probe, &err));
+    for (size_t j = 0; j < d; j++) probe->weights[j] = (float)hb_rng_below(&rng, 100) / 50 - 1;
+    for (size_t j = 0; j < RANK * d; j++) probe->rows[j] = (float)hb_rng_below(&rng, 100) / 50 - 1;
+    for (size_t r = 0; r < RANK; r++) probe->factors[r] = 2 - (double)r, probe->offsets[r] = (double)r;
+    assert_ok(hb_feature_plan_open("hidden:2", m, &k.plan, &err));
+    generate(w.session, w.prompt, w.n, hb_probe_signal(probe), &k);
+    assert_int_equal(hb_signal_usual(hb_probe_signal(probe)), HB_AGGREGATION_LAST);
+    double first = hb_probe_log_odds(probe, k.values[HB_FEATURE_FIRST]);
+    double mean = hb_probe_log_odds(probe, k.values[HB_FEATURE_MEAN]);
+    assert_near(k.probe[0], first, 1e-4 * (1 + fabs(first)));
+    assert_near(k.probe[STEPS - 1], mean, 1e-4 * (1 + fabs(mean)));
+    assert_true(fabs(mean - first) > 1e-2);
+    const float *x = k.values[HB_FEATURE_MEAN];
+    double sum = probe->intercept;
+    for (size_t j = 0; j < d; j++) sum += (double)probe->weights[j] * x[j];
+    for (size_t r = 0; r < RANK; r++) {
+        double off = -probe->offsets[r];
+        for (size_t j = 0; j < d; j++) off += (double)probe->rows[r * d + j] * x[j];
+        sum += probe->factors[r] * off * off;
+    }
+    assert_near(mean, sum, 1e-6 * (1 + fabs(sum)));
     hb_probe_free(probe);
     free_kept(&k);
     close_world(&w);
@@ -535,6 +574,139 @@ static void test_out_of_fold(void **state)
     assert_true(leaking > 0.9);
 }
 
+/* The leading components of samples that lie near a plane are this plane's; the result does not depend
+ * on the number of threads. */
+static void test_principal_components(void **state)
+{
+    enum { SAMPLES = 150, WIDE = 300, DIRECTIONS = 5 };
+    hb_error err;
+    hb_rng rng = {8};
+    hb_pool *pool;
+    float *x = calloc(SAMPLES * WIDE, sizeof *x);
+    double directions[DIRECTIONS][WIDE], basis[2][WIDE * DIRECTIONS];
+    (void)state;
+    for (size_t k = 0; k < DIRECTIONS; k++)
+        for (size_t j = 0; j < WIDE; j++) directions[k][j] = normal(&rng) / sqrt(WIDE);
+    for (size_t i = 0; i < SAMPLES; i++)
+        for (size_t k = 0; k < DIRECTIONS; k++) {
+            double along = normal(&rng) * (double)(10 << k);
+            for (size_t j = 0; j < WIDE; j++) x[i * WIDE + j] += (float)(along * directions[k][j]);
+        }
+    for (size_t i = 0; i < SAMPLES * WIDE; i++) x[i] += (float)(0.01 * normal(&rng));
+    assert_ok(hb_pool_open(&pool, 3, &err));
+    assert_ok(hb_principal_components(NULL, x, SAMPLES, WIDE, DIRECTIONS, basis[0], &err));
+    assert_ok(hb_principal_components(pool, x, SAMPLES, WIDE, DIRECTIONS, basis[1], &err));
+    assert_memory_equal(basis[0], basis[1], sizeof basis[0]);
+    hb_pool_close(pool);
+    double variances[DIRECTIONS] = {0}, whole = 0, held = 0;
+    for (size_t a = 0; a < DIRECTIONS; a++)
+        for (size_t b = 0; b < DIRECTIONS; b++) {
+            double product = 0;
+            for (size_t j = 0; j < WIDE; j++)
+                product += basis[0][j * DIRECTIONS + a] * basis[0][j * DIRECTIONS + b];
+            assert_near(product, a == b, 1e-9);
+        }
+    for (size_t i = 0; i < SAMPLES; i++) {
+        for (size_t j = 0; j < WIDE; j++) whole += (double)x[i * WIDE + j] * x[i * WIDE + j];
+        for (size_t k = 0; k < DIRECTIONS; k++) {
+            double z = 0;
+            for (size_t j = 0; j < WIDE; j++) z += x[i * WIDE + j] * basis[0][j * DIRECTIONS + k];
+            variances[k] += z * z;
+        }
+    }
+    for (size_t k = 0; k < DIRECTIONS; k++) held += variances[k];
+    for (size_t k = 1; k < DIRECTIONS; k++) assert_true(variances[k] < variances[k - 1]);
+    assert_true(held > 0.9999 * whole);
+    free(x);
+}
+
+/* The first N * 2 numbers of block 0. */
+static hb_status load_two(void *user, size_t i, float *x, hb_error *err)
+{
+    (void)i, (void)err;
+    memcpy(x, ((made *)user)->x[0], sizeof(float) * N * 2);
+    return HB_OK;
+}
+
+/* Two features: the distance from the right answers, with the shrunk covariance written out. */
+static double plain_distance(const made *m, bool all, const float *at)
+{
+    double mean[2] = {0}, s[3] = {0}, fourths = 0, n = 0;
+    for (size_t i = 0; i < N; i++) {
+        if (m->labels[i] && !all) continue;
+        n++;
+        for (int j = 0; j < 2; j++) mean[j] += m->x[0][2 * i + (size_t)j];
+    }
+    for (int j = 0; j < 2; j++) mean[j] /= n;
+    for (size_t i = 0; i < N; i++) {
+        if (m->labels[i] && !all) continue;
+        double a = m->x[0][2 * i] - mean[0], b = m->x[0][2 * i + 1] - mean[1];
+        s[0] += a * a / n, s[1] += a * b / n, s[2] += b * b / n;
+        fourths += (a * a + b * b) * (a * a + b * b);
+    }
+    double level = (s[0] + s[2]) / 2, squares = s[0] * s[0] + 2 * s[1] * s[1] + s[2] * s[2];
+    double weight = fmin(1, (fourths / n - squares) / n / (squares - 2 * level * level));
+    double p = (1 - weight) * s[0] + weight * level, q = (1 - weight) * s[1],
+           r = (1 - weight) * s[2] + weight * level;
+    double a = at[0] - mean[0], b = at[1] - mean[1];
+    return (r * a * a - 2 * q * a * b + p * b * b) / (p * r - q * q);
+}
+
+static void test_densities(void **state)
+{
+    hb_error err;
+    made *m = make(3, false, 13);
+    hb_probe_samples s = samples_of(m);
+    hb_probe *probe;
+    double z[N], fitted[N];
+    size_t n_trials, best;
+    (void)state;
+    assert_ok(hb_probe_fit("mahalanobis", &s, NULL, &probe, z, &err));
+    assert_int_equal(hb_probe_block(probe), 9);
+    const hb_probe_trial *trials = hb_probe_trials(probe, &n_trials, &best);
+    assert_int_equal(n_trials, BLOCKS);
+    for (size_t t = 0; t < n_trials; t++) assert_true(trials[t].auroc <= trials[best].auroc);
+    for (size_t i = 0; i < N; i++) fitted[i] = hb_probe_log_odds(probe, m->x[1] + i * D);
+    assert_true(auroc_of(z, m) > 0.8 && auroc_of(fitted, m) > auroc_of(z, m));
+    hb_probe_free(probe);
+
+    static const char *const kinds[] = {"mahalanobis", "relative_mahalanobis"};
+    s.d = 2;
+    s.n_blocks = 1;
+    s.load = load_two;
+    for (size_t i = 0; i < N; i++) m->x[0][2 * i + 1] += m->x[0][2 * i] / 2 + 3 * m->labels[i];
+    for (int k = 0; k < 2; k++) {
+        assert_ok(hb_probe_fit(kinds[k], &s, NULL, &probe, z, &err));
+        for (size_t i = 0; i < N; i++) {
+            const float *at = m->x[0] + 2 * i;
+            double expected = plain_distance(m, false, at) - (k ? plain_distance(m, true, at) : 0);
+            assert_near(hb_probe_log_odds(probe, at), expected, 1e-4 * (1 + fabs(expected)));
+        }
+        hb_probe_free(probe);
+    }
+    free(m);
+}
+
+/* Without information, neither the fit nor the choice of a block flatters. Constant features are fine.
+ */
+static void test_density_out_of_fold(void **state)
+{
+    hb_error err;
+    double mean = 0, z[N];
+    (void)state;
+    for (uint64_t seed = 0; seed < 10; seed++) {
+        made *m = make(0, false, seed);
+        hb_probe_samples s = samples_of(m);
+        hb_probe *probe;
+        for (size_t i = 0; i < N; i++) m->x[0][i * D + 5] = 2;
+        assert_ok(hb_probe_fit("relative_mahalanobis", &s, NULL, &probe, z, &err));
+        mean += auroc_of(z, m) / 10;
+        hb_probe_free(probe);
+        free(m);
+    }
+    assert_near(mean, 0.5, 0.06);
+}
+
 static void test_refusals(void **state)
 {
     hb_error err;
@@ -549,10 +721,12 @@ static void test_refusals(void **state)
     assert_fails(hb_probe_fit("probe", &s, &o, &probe, z, &err), HB_ERR_ARGUMENT, "folds");
     m->x[2][5] = INFINITY;
     assert_fails(hb_probe_fit("probe", &s, NULL, &probe, z, &err), HB_ERR_DATA, "not finite");
+    assert_fails(hb_probe_fit("mahalanobis", &s, NULL, &probe, z, &err), HB_ERR_DATA, "not finite");
     m->x[2][5] = 0;
     memset(m->labels, 0, sizeof m->labels);
     m->labels[0] = 1;
     assert_fails(hb_probe_fit("probe", &s, NULL, &probe, z, &err), HB_ERR_DATA, "more samples");
+    assert_fails(hb_probe_fit("mahalanobis", &s, NULL, &probe, z, &err), HB_ERR_DATA, "more samples");
     m->labels[1] = 2;
     assert_fails(hb_probe_fit("probe", &s, NULL, &probe, z, &err), HB_ERR_DATA, "label of sample 1");
     free(m);
@@ -571,6 +745,10 @@ int main(void)
         cmocka_unit_test(test_training),
         cmocka_unit_test(test_out_of_fold),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_density_of_steps),
+        cmocka_unit_test(test_densities),
+        cmocka_unit_test(test_principal_components),
+        cmocka_unit_test(test_density_out_of_fold),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

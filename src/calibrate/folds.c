@@ -58,3 +58,19 @@ hb_status hb_deal_folds(const uint8_t *labels, const uint32_t *groups, size_t n,
     free(fold_of);
     return HB_OK;
 }
+
+hb_status hb_check_pairs(const uint8_t *labels, const uint32_t *fold, size_t n, size_t n_folds,
+                         hb_error *err)
+{
+    size_t count[HB_MAX_FOLDS][2] = {0}, total[2] = {0};
+    for (size_t i = 0; i < n; i++) count[fold[i]][labels[i]]++, total[labels[i]]++;
+    for (size_t a = 0; a < n_folds; a++)
+        for (size_t b = a; b < n_folds; b++)
+            for (int label = 0; label < 2; label++)
+                if (total[label] <= count[a][label] + (a != b ? count[b][label] : 0))
+                    return hb_fail(err, HB_ERR_DATA,
+                                   "a probe needs more samples of either label: %zu are faithful (0), "
+                                   "%zu hallucinated (1), for %zu folds",
+                                   total[0], total[1], n_folds);
+    return HB_OK;
+}

@@ -19,4 +19,10 @@ hb_status hb_check_groups(const uint32_t *groups, size_t n, hb_error *err);
 hb_status hb_deal_folds(const uint8_t *labels, const uint32_t *groups, size_t n, size_t n_folds,
                         uint64_t seed, uint32_t *fold, size_t *n_dealt, hb_error *err);
 
+/* Checks that any two folds leave samples of either label. HB_ERR_DATA. There are at most HB_MAX_FOLDS.
+ */
+hb_status hb_check_pairs(const uint8_t *labels, const uint32_t *fold, size_t n, size_t n_folds,
+                         hb_error *err);
+#define HB_MAX_FOLDS 20
+
 #endif

@@ -7,11 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/pool.h"
+#include "calibrate/density.h"
 #include "calibrate/folds.h"
 #include "calibrate/newton.h"
 #include "signals/probe.h"
-
-#define MAX_FOLDS 20
 
 static const double strengths[] = {0.01, 0.1, 1, 10, 100}; /* divided by the number of features */
 #define N_STRENGTHS (sizeof strengths / sizeof *strengths)
@@ -195,7 +194,7 @@ static hb_status finish(training *t, const hb_probe_kind *kind, const hb_joint_o
     size_t best = choose(t, t->n_folds);
     hb_probe *p;
     hb_status status =
-        hb_probe_new(kind, t->samples->blocks[best / N_STRENGTHS], t->samples->d, &p, err);
+        hb_probe_new(kind, t->samples->blocks[best / N_STRENGTHS], t->samples->d, 0, &p, err);
     if (status) return status;
     p->options = (hb_joint_options){o->n_folds, o->seed, NULL};
     p->best = best;
@@ -208,28 +207,11 @@ static hb_status finish(training *t, const hb_probe_kind *kind, const hb_joint_o
 
 /* ---- The whole ----------------------------------------------------------------------------------- */
 
-/* Every two folds must leave samples of either label. */
-static hb_status check_folds(const training *t, hb_error *err)
-{
-    const hb_probe_samples *s = t->samples;
-    size_t count[MAX_FOLDS][2] = {0}, total[2] = {0};
-    for (size_t i = 0; i < s->n; i++) count[t->fold[i]][s->labels[i]]++, total[s->labels[i]]++;
-    for (size_t i = 0; i < t->n_parts; i++) {
-        const part *p = &t->parts[i];
-        for (int label = 0; label < 2; label++)
-            if (total[label] <= count[p->a][label] + (p->a != p->b ? count[p->b][label] : 0))
-                return hb_fail(err, HB_ERR_DATA,
-                               "a probe needs more samples of either label: %zu are faithful (0), %zu "
-                               "hallucinated (1), for %zu folds",
-                               total[0], total[1], t->n_folds);
-    }
-    return HB_OK;
-}
-
 static hb_status check_samples(const hb_probe_samples *s, const hb_joint_options *o, hb_error *err)
 {
-    if (o->n_folds < 3 || o->n_folds > MAX_FOLDS)
-        return hb_fail(err, HB_ERR_ARGUMENT, "%zu folds are not from 3 to %d", o->n_folds, MAX_FOLDS);
+    if (o->n_folds < 3 || o->n_folds > HB_MAX_FOLDS)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%zu folds are not from 3 to %d", o->n_folds,
+                       HB_MAX_FOLDS);
     if (s->n < o->n_folds || s->n > HB_JOINT_MAX_SAMPLES || !s->d || !s->n_blocks)
         return hb_fail(err, HB_ERR_DATA, "a probe cannot be trained on %zu samples of %zu features",
                        s->n, s->d);
@@ -283,12 +265,13 @@ hb_status hb_probe_fit(const char *kind, const hb_probe_samples *samples,
     if (!k) return hb_fail(err, HB_ERR_ARGUMENT, "there is no probe '%s'", kind);
     hb_status status = check_samples(samples, o, err);
     if (status) return status;
+    if (k->density) return hb_density_fit(k, samples, o, probe, out_of_fold, err);
     training t = {.samples = samples, .n_folds = o->n_folds, .tolerance = 1e-3};
     status = reserve(&t, err);
     if (!status)
         status = hb_deal_folds(samples->labels, o->groups, samples->n, o->n_folds, o->seed, t.fold,
                                &n_groups, err);
-    if (!status) status = check_folds(&t, err);
+    if (!status) status = hb_check_pairs(samples->labels, t.fold, samples->n, t.n_folds, err);
     for (size_t b = 0; b < samples->n_blocks && !status; b++) status = fit_block(&t, b, err);
     if (!status) status = finish(&t, k, o, probe, err);
     if (!status) predict(&t, out_of_fold);

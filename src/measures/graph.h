@@ -17,9 +17,4 @@ typedef struct hb_graph {
 /* HB_ERR_MEMORY. */
 hb_status hb_graph_measure(const double *w, size_t n, hb_graph *graph, hb_error *err);
 
-/* Eigenvalues and eigenvectors of the symmetric matrix a [n][n], which becomes diagonal: a[i][i] is an
- * eigenvalue, and column i of `vectors` [n][n] its eigenvector of length 1 (Jacobi, 1846; Golub and Van
- * Loan, Matrix Computations, 8.5). */
-void hb_eigen_symmetric(double *a, double *vectors, size_t n);
-
 #endif

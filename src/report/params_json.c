@@ -226,26 +226,38 @@ static void add_probe_trials(hb_json *j, const hb_probe *p)
     for (size_t t = 0; t < p->n_trials; t++) {
         hb_json_row(j, NULL);
         if (p->kind->of_block) hb_json_whole(j, "block", p->trials[t].block + 1);
-        hb_json_number(j, "c", p->trials[t].c);
-        hb_json_number(j, "log_loss", p->trials[t].log_loss);
+        if (!p->kind->density) {
+            hb_json_number(j, "c", p->trials[t].c);
+            hb_json_number(j, "log_loss", p->trials[t].log_loss);
+        }
         hb_json_number(j, "auroc", p->trials[t].auroc);
         hb_json_end(j);
     }
     hb_json_end(j);
 }
 
+static void add_floats(hb_json *j, const char *key, const float *values, size_t n)
+{
+    char *text = hb_base64_of_floats(values, n);
+    if (text) hb_json_text(j, key, text);
+    else j->out.failed = true;
+    free(text);
+}
+
 static void add_probe(hb_json *j, const hb_probe *p)
 {
-    char *weights = hb_base64_of_floats(p->weights, p->n);
     hb_json_object(j, p->kind->name);
     if (p->kind->of_block) hb_json_whole(j, "block", p->block + 1);
-    hb_json_number(j, "c", p->trials[p->best].c);
+    if (!p->kind->density) hb_json_number(j, "c", p->trials[p->best].c);
     hb_json_whole(j, "folds", (int64_t)p->options.n_folds);
     hb_json_whole(j, "seed", (int64_t)p->options.seed);
     hb_json_number(j, "intercept", p->intercept);
-    if (weights) hb_json_text(j, "weights", weights);
-    else j->out.failed = true;
-    free(weights);
+    add_floats(j, "weights", p->weights, p->n);
+    if (p->kind->density) {
+        add_floats(j, "rows", p->rows, p->rank * p->n);
+        hb_json_numbers(j, "offsets", p->offsets, p->rank);
+        hb_json_numbers(j, "factors", p->factors, p->rank);
+    }
     add_probe_trials(j, p);
     hb_json_end(j);
 }

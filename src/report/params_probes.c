@@ -25,6 +25,42 @@ static bool are_moderate(const float *values, size_t n)
     return true;
 }
 
+static bool read_numbers(const json_t *array, size_t n, double *values)
+{
+    if (json_array_size(array) != n) return false;
+    for (size_t i = 0; i < n; i++) {
+        const json_t *number = json_array_get(array, i);
+        values[i] = json_number_value(number);
+        if (!json_is_number(number) || !(fabs(values[i]) <= 1e100)) return false;
+    }
+    return true;
+}
+
+/* Loads the quadratic part of a density that reads n numbers into a probe without one. */
+static hb_status load_quadratic(const place *at, const json_t *object, hb_probe *p, hb_error *err)
+{
+    const json_t *factors = json_object_get(object, "factors");
+    const char *text = json_string_value(json_object_get(object, "rows"));
+    size_t rank = json_array_size(factors), n = 0;
+    if (rank < 1 || rank > HB_DENSITY_RANK || rank > p->n)
+        return bad(at, "factors", "a list of numbers", err);
+    hb_error why = {HB_ERR_FORMAT, ""};
+    float *rows = NULL;
+    hb_status status = text ? hb_base64_floats(text, &rows, &n, &why) : HB_ERR_FORMAT;
+    if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
+    if (status || n / rank != p->n || n % rank || !are_moderate(rows, n)) {
+        free(rows);
+        return bad(at, "rows", "base64 of its rows", err);
+    }
+    free(p->rows);
+    p->rows = rows;
+    p->rank = rank;
+    if (!read_numbers(factors, rank, p->factors)) return bad(at, "factors", "a list of numbers", err);
+    if (!read_numbers(json_object_get(object, "offsets"), rank, p->offsets))
+        return bad(at, "offsets", "as many numbers", err);
+    return HB_OK;
+}
+
 /* Loads a probe of a known kind. */
 static hb_status load_probe(const place *at, const hb_probe_kind *kind, const json_t *object,
                             hb_probe **probe, hb_error *err)
@@ -44,15 +80,20 @@ static hb_status load_probe(const place *at, const hb_probe_kind *kind, const js
     if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
     bool sound = !status && n > 0 && are_moderate(weights, n) &&
                  (kind->feature != HB_FEATURE_TOPK || n == 2 * HB_RANKS);
-    status = sound ? hb_probe_new(kind, kind->of_block ? (int32_t)number - 1 : -1, n, probe, err)
+    hb_probe *p = NULL;
+    size_t rank = kind->density ? HB_DENSITY_RANK : 0; /* room for as many rows */
+    status = sound ? hb_probe_new(kind, kind->of_block ? (int32_t)number - 1 : -1, n, rank, &p, err)
                    : bad(at, "weights", "base64 of its weights", err);
-    if (!status) {
-        free((*probe)->weights);
-        (*probe)->weights = weights;
-        (*probe)->intercept = json_number_value(intercept);
-    } else {
+    if (status) {
         free(weights);
+        return status;
     }
+    free(p->weights);
+    p->weights = weights;
+    p->intercept = json_number_value(intercept);
+    if (kind->density) status = load_quadratic(at, object, p, err);
+    if (status) hb_probe_free(p);
+    else *probe = p;
     return status;
 }
 

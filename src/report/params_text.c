@@ -153,8 +153,9 @@ static void write_curves(hb_writer *w, const hb_params_source *source, const hb_
     if (drawn) hb_write_interval(w, &u->bootstrap.auroc, 4);
     hb_write(w, ", PR-AUC %.4f", s->pr_auc);
     if (drawn) hb_write_interval(w, &u->bootstrap.pr_auc, 4);
-    bool log_odds = r->joint.n_features || hb_probes_find(r->probes, r->n_probes, r->scores[0].name);
-    const char *why = log_odds                                          ? "as log-odds are"
+    const hb_probe *probe = hb_probes_find(r->probes, r->n_probes, r->scores[0].name);
+    const char *why = probe && probe->kind->density                     ? "as distances are"
+                      : r->joint.n_features || probe                    ? "as log-odds are"
                       : r->options.sweep.direction == HB_DIRECTION_AUTO ? "found from the data"
                                                                         : "as asked";
     hb_write(w, ": %s scores are risky (%s)\n", hb_direction_name(s->direction), why);
@@ -183,8 +184,8 @@ static void write_probes(hb_writer *w, const hb_calibration_result *r)
         const hb_probe_trial *best = &p->trials[p->best];
         hb_write(w, "Probe %s of %zu numbers", p->kind->name, p->n);
         if (p->kind->of_block) hb_write(w, ", block %d", p->block + 1);
-        hb_write(w, ", c %.3g, chosen within %zu folds; its values here are out of fold\n", best->c,
-                 p->options.n_folds);
+        if (!p->kind->density) hb_write(w, ", c %.3g", best->c);
+        hb_write(w, ", chosen within %zu folds; its values here are out of fold\n", p->options.n_folds);
     }
 }
 

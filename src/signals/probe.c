@@ -2,12 +2,25 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "base/wide.h"
 #include "signals/features.h"
+
+HB_WIDE static double product(const float *a, const float *b, size_t n)
+{
+    double sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (size_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+    return sum;
+}
 
 double hb_probe_log_odds(const hb_probe *p, const float *x)
 {
     double sum = p->intercept;
     for (size_t i = 0; i < p->n; i++) sum += (double)p->weights[i] * x[i];
+    for (size_t k = 0; k < p->rank; k++) {
+        double off = product(p->rows + k * p->n, x, p->n) - p->offsets[k];
+        sum += p->factors[k] * off * off;
+    }
     return sum;
 }
 
@@ -33,6 +46,30 @@ const hb_probe *hb_probe_of(const hb_signal *signal)
     for (size_t i = 0; (kind = hb_probe_kind_at(i)) != NULL; i++)
         if (signal->measure == kind->signal.measure) return signal->parameters;
     return NULL;
+}
+
+/* ---- Densities ----------------------------------------------------------------------------------- */
+
+/* The state of a density: the number of steps, the sums of their states [n], and room for the mean [n].
+ */
+static size_t density_bytes(size_t n)
+{
+    return (n + 1) * sizeof(double) + n * sizeof(float);
+}
+
+/* The distance of the steps so far: that of their mean state. */
+static double measure_density(const hb_signal *signal, hb_measuring *m, void *state)
+{
+    const hb_probe *p = signal->parameters;
+    const float *h = hb_measured_state(m, (size_t)p->block);
+    double *steps = state, *sums = steps + 1;
+    float *mean = (float *)(void *)(sums + p->n);
+    ++*steps;
+    for (size_t i = 0; i < p->n; i++) {
+        sums[i] += h[i];
+        mean[i] = (float)(sums[i] / *steps);
+    }
+    return hb_probe_log_odds(p, mean);
 }
 
 /* ---- Weighted entropies -------------------------------------------------------------------------- */
@@ -75,32 +112,58 @@ static double measure_lookback(const hb_signal *signal, hb_measuring *m, void *s
         .measure = measure_state                                                                       \
     }
 
+#define OF_DENSITY                                                                                     \
+    {                                                                                                  \
+        .unit = "", .risky = HB_DIRECTION_HIGH, .usual = HB_AGGREGATION_LAST,                          \
+        .reads_state = reads_block, .measure = measure_density                                         \
+    }
+
 static const hb_probe_kind kinds[] = {
-    {"probe", "linear probe, mean over the answer", HB_FEATURE_MEAN, true,
-     OF_STATE(HB_AGGREGATION_MEAN)},
-    {"probe_first", "linear probe before the answer", HB_FEATURE_FIRST, true,
-     OF_STATE(HB_AGGREGATION_FIRST)},
-    {"probe_last", "linear probe at the answer's end", HB_FEATURE_LAST, true,
-     OF_STATE(HB_AGGREGATION_LAST)},
-    {"wepr",
-     "weighted entropies of the 15 most probable tokens",
-     HB_FEATURE_TOPK,
-     false,
-     {.unit = "log-odds",
-      .risky = HB_DIRECTION_HIGH,
-      .usual = HB_AGGREGATION_LAST,
-      .needs_distribution = true,
-      .state_bytes = sizeof(ranks_so_far),
-      .measure = measure_ranks}},
-    {"lookback",
-     "lookback ratios of the heads",
-     HB_FEATURE_LOOKBACK,
-     false,
-     {.unit = "log-odds",
-      .risky = HB_DIRECTION_HIGH,
-      .usual = HB_AGGREGATION_MEAN,
-      .needs_attention = true,
-      .measure = measure_lookback}},
+    {.name = "probe",
+     .about = "linear probe, mean over the answer",
+     .feature = HB_FEATURE_MEAN,
+     .of_block = true,
+     .signal = OF_STATE(HB_AGGREGATION_MEAN)},
+    {.name = "probe_first",
+     .about = "linear probe before the answer",
+     .feature = HB_FEATURE_FIRST,
+     .of_block = true,
+     .signal = OF_STATE(HB_AGGREGATION_FIRST)},
+    {.name = "probe_last",
+     .about = "linear probe at the answer's end",
+     .feature = HB_FEATURE_LAST,
+     .of_block = true,
+     .signal = OF_STATE(HB_AGGREGATION_LAST)},
+    {.name = "wepr",
+     .about = "weighted entropies of the 15 most probable tokens",
+     .feature = HB_FEATURE_TOPK,
+     .signal = {.unit = "log-odds",
+                .risky = HB_DIRECTION_HIGH,
+                .usual = HB_AGGREGATION_LAST,
+                .needs_distribution = true,
+                .state_bytes = sizeof(ranks_so_far),
+                .measure = measure_ranks}},
+    {.name = "lookback",
+     .about = "lookback ratios of the heads",
+     .feature = HB_FEATURE_LOOKBACK,
+     .signal = {.unit = "log-odds",
+                .risky = HB_DIRECTION_HIGH,
+                .usual = HB_AGGREGATION_MEAN,
+                .needs_attention = true,
+                .measure = measure_lookback}},
+    {.name = "mahalanobis",
+     .about = "distance of the states from right answers'",
+     .feature = HB_FEATURE_MEAN,
+     .of_block = true,
+     .density = true,
+     .signal = OF_DENSITY},
+    {.name = "relative_mahalanobis",
+     .about = "that distance less the one from all answers'",
+     .feature = HB_FEATURE_MEAN,
+     .of_block = true,
+     .density = true,
+     .relative = true,
+     .signal = OF_DENSITY},
 };
 
 const hb_probe_kind *hb_probe_kind_at(size_t i)
@@ -130,20 +193,26 @@ const char *hb_probe_kind_features(size_t i)
 
 /* ---- One probe ----------------------------------------------------------------------------------- */
 
-hb_status hb_probe_new(const hb_probe_kind *kind, int32_t block, size_t n, hb_probe **probe,
-                       hb_error *err)
+hb_status hb_probe_new(const hb_probe_kind *kind, int32_t block, size_t n, size_t rank,
+                       hb_probe **probe, hb_error *err)
 {
+    size_t cells;
     hb_probe *p = calloc(1, sizeof *p);
     if (!p) return hb_fail_memory(err);
-    *p = (hb_probe){.kind = kind, .signal = kind->signal, .block = block, .n = n};
+    *p = (hb_probe){.kind = kind, .signal = kind->signal, .block = block, .n = n, .rank = rank};
     p->signal.name = kind->name;
     p->signal.about = kind->about;
     p->signal.parameters = p;
+    if (kind->density) p->signal.state_bytes = density_bytes(n);
+    bool fits = !__builtin_mul_overflow(rank, n, &cells);
     p->weights = calloc(n + 1, sizeof *p->weights);
-    if (!p->weights) {
+    p->rows = fits ? calloc(cells + 1, sizeof *p->rows) : NULL;
+    p->offsets = calloc(2 * rank + 1, sizeof *p->offsets);
+    if (!p->weights || !p->rows || !p->offsets) {
         hb_probe_free(p);
         return hb_fail_memory(err);
     }
+    p->factors = p->offsets + rank;
     *probe = p;
     return HB_OK;
 }
@@ -152,6 +221,8 @@ void hb_probe_free(hb_probe *probe)
 {
     if (!probe) return;
     free(probe->weights);
+    free(probe->rows);
+    free(probe->offsets);
     free(probe->trials);
     free(probe);
 }

@@ -1,4 +1,4 @@
-/* Probes: linear models of features. A probe is also a signal, so a watch can measure it at each step.
+/* Probes: models of features. A probe is also a signal, so a watch can measure it at each step.
  */
 #ifndef HB_SIGNALS_PROBE_H
 #define HB_SIGNALS_PROBE_H
@@ -11,6 +11,8 @@ typedef struct hb_probe_kind {
     const char *name, *about;
     hb_feature feature; /* the vector of a sample that it reads */
     bool of_block;      /* it reads one block's part of this vector */
+    bool density;       /* it is a squared distance */
+    bool relative;      /* it is the difference of two squared distances */
     hb_signal signal;   /* its needs and functions; probes of this kind get copies */
 } hb_probe_kind;
 
@@ -25,17 +27,21 @@ struct hb_probe {
     float *weights;   /* [n] */
     size_t n;
     double intercept;
-    hb_joint_options options; /* of its training; zero when loaded */
-    hb_probe_trial *trials;   /* [n_trials], none when loaded */
+    size_t rank; /* of the quadratic part, the sum of factors[k] (rows[k].x - offsets[k])^2; 0: none */
+    float *rows; /* [rank][n] */
+    double *offsets, *factors; /* [rank] */
+    hb_joint_options options;  /* of its training; zero when loaded */
+    hb_probe_trial *trials;    /* [n_trials], none when loaded */
     size_t n_trials, best;
 };
 
 /* The probe that a signal is; NULL for another signal. */
 const hb_probe *hb_probe_of(const hb_signal *signal);
 
-/* Makes a probe with zero weights [n]. */
-hb_status hb_probe_new(const hb_probe_kind *kind, int32_t block, size_t n, hb_probe **probe,
-                       hb_error *err);
+/* Makes a probe with zero weights [n] and a quadratic part of zeros. `rank` is at most HB_DENSITY_RANK.
+ */
+hb_status hb_probe_new(const hb_probe_kind *kind, int32_t block, size_t n, size_t rank,
+                       hb_probe **probe, hb_error *err);
 void hb_probe_free(hb_probe *probe);
 
 /* Frees a list of probes [n], and the probes in it. */

@@ -28,7 +28,7 @@ class Detect(Case):
         self.assertIn(f"joint model of all {judged['scores']['joint']['calibration_auroc']:18.3f}   {joint['auroc']:.3f} [", out)
         self.assertRegex(out, r"(?m)^hbar_s .* the default$")
         self.assertEqual(out.count("chosen by calibration"), 1)
-        for name in ("entropy", "probe", "probe_first", "probe_last", "wepr", "answer length", "prompt length",
+        for name in ("entropy", "probe", "probe_first", "probe_last", "wepr", "mahalanobis", "null_ratio", "answer length", "prompt length",
                      "shuffled labels", "probe, unseen relations", "relation alone"):
             self.assertRegex(out, rf"(?m)^{name} +(0\.\d+ +)?0\.\d")
         self.assertRegex(out, r"(?m)^hbar_s, token +\d+\.\d +\d+\.\d \[ *\d+\.\d, +\d+\.\d\] +\d+\.\d +\d+\.\d +\d+\.\d$")

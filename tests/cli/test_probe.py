@@ -9,6 +9,7 @@ from server import Server
 
 FAST = ["--model", MODEL, "--max-tokens", 5]
 HEADS = 6  # of each block of the tiny model
+ALL = {"probe", "probe_first", "probe_last", "wepr", "lookback", "mahalanobis", "relative_mahalanobis"}
 
 
 def vector(blob):
@@ -63,17 +64,45 @@ class Probe(Case):
 
     def test_all_and_joint(self):
         result = self.calibrate("--features", "hidden,topk,attention", "--joint", "--score", "all", "--run", "r.db")
-        self.assertEqual(set(result["probes"]), {"probe", "probe_first", "probe_last", "wepr", "lookback"})
+        self.assertEqual(set(result["probes"]), ALL)
         names = [f["score"] for f in result["joint"]["features"]]
-        self.assertTrue({"probe", "wepr", "entropy:top5"} <= set(names))
+        self.assertTrue(ALL | {"entropy:top5", "epr", "null_ratio:top5"} <= set(names))
         judged = self.run_json("validate", "--params", result["parameters"], "--run", "r.db", "--draws", 0)
         self.assertIn("joint", judged["scores"])
         made = self.run_json("generate", *FAST, "--params", result["parameters"], "--cutoff", 2, "Is 1 plus 1 equal to 2?")
         values = made["trajectory"][-1]
         self.assertEqual(made["monitor"]["watched"], "joint")
-        self.assertTrue({"probe", "probe_first", "probe_last", "wepr", "lookback"} <= set(values))
+        self.assertTrue(ALL <= set(values))
         ranked = self.run_json("sweep", "--run", "r.db", "--score", "all", "--draws", 0)
-        self.assertIn("wepr", [r["name"] for r in ranked["ranking"]])
+        self.assertTrue(ALL <= {r["name"] for r in ranked["ranking"]})
+
+    def test_densities(self):
+        prompt = "Is 3 plus 3 equal to 6?"
+        for name in ("mahalanobis", "relative_mahalanobis"):
+            result = self.calibrate("--score", name, "--run", "r.db")
+            density = result["probes"][name]
+            self.assertEqual((result["direction"], result["map"]["kind"]), (">=", "platt"))
+            self.assertEqual({t["block"] for t in density["trials"]}, {1, 2, 3})
+            self.assertEqual(max(density["trials"], key=lambda t: t["auroc"])["block"], density["block"])
+            self.assertLess(len((self.dir / result["parameters"]).read_text()), 80_000)
+            judged = self.run_json("validate", "--params", result["parameters"], "--run", "r.db", "--draws", 0)
+            again = self.run_json("validate", "--params", result["parameters"], *FAST[:2], "--data", LABELLED, "--run",
+                                  f"{name}.db", "--draws", 0)
+            self.assertAlmostEqual(judged["scores"][name]["auroc"], again["scores"][name]["auroc"], places=6)
+            # The value of an answer is that of its last token, which covers all tokens.
+            made = self.run_json("generate", *FAST, "--params", result["parameters"], "--cutoff", 2, prompt)
+            self.assertEqual(made["monitor"]["watched"], name)
+            self.assertAlmostEqual(made["answer"]["value"], made["trajectory"][-1][name], places=9)
+            given = self.run_json("judge", *FAST[:2], "--params", result["parameters"], "--prompt", prompt, "--response",
+                                  made["text"])
+            self.assertIn(name, given["trajectory"][-1])
+            with Server("--model", MODEL, "--params", result["parameters"], "--cutoff", 2) as server:
+                answer = server.complete(prompt, max_tokens=5, temperature=0)
+                self.assertAlmostEqual(answer["choices"][0]["hbar"]["value"] / made["answer"]["value"], 1, places=3)
+        out, _ = self.run_hbar("sweep", "--run", "r.db", "--score", "mahalanobis", "--draws", 0)
+        self.assertIn("high scores are risky (as distances are)", out)
+        self.assertRegex(out, r"Probe mahalanobis of 96 numbers, block \d, chosen within 5 folds")
+        self.fails("sweep", "--run", "r.db", "--score", "mahalanobis", "--direction", "low", says="high values are risky")
 
     def test_lookback(self):
         result = self.calibrate("--score", "lookback", "--run", "r.db")
@@ -196,6 +225,14 @@ class Probe(Case):
         document["probes"] = {"probe": {"block": 0, "intercept": 0, "weights": "AAAAAA=="}}
         self.fails("validate", "--params", self.write("bad.json", json.dumps(document)), "--run", "r.db",
                    says="probes.probe.block")
+        result = self.calibrate("--score", "mahalanobis", "--run", "d.db")
+        for change in ({"rows": "AAAA"}, {"rows": None}, {"rows": result["probes"]["mahalanobis"]["weights"]}, {"factors": []},
+                       {"factors": [1] * 65}, {"factors": None}, {"factors": ["1"] * 64}, {"offsets": [1] * 63},
+                       {"offsets": None}, {"offsets": [1e200] * 64}):
+            document = self.read(result["parameters"])
+            document["probes"]["mahalanobis"] |= change
+            self.fails("validate", "--params", self.write("bad.json", json.dumps(document)), "--run", "d.db",
+                       says=f"probes.mahalanobis.{next(iter(change))}")
         db = sqlite3.connect(self.dir / "r.db")
         db.execute("UPDATE features SET topk = x'007C' || substr(topk, 3) WHERE idx = 7")  # infinity
         db.commit()

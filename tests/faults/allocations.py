@@ -72,7 +72,7 @@ COMMANDS = {
     "calibrate": (["calibrate", "--model", CHAT, "--chat", "--data", "array.json", *SCORE, *WATCHED, "-o", "out", "--draws",
                    100, "--map", "isotonic", "--json"], True),
     "calibrate-probe": (["calibrate", "--model", MODEL, "--data", "rows.jsonl", *SCORE, *WATCHED, "-o", "out", "--draws", 0,
-                         "--joint", "--score", "probe,wepr,entropy", "--json"], True),
+                         "--joint", "--score", "probe,wepr,mahalanobis,entropy", "--json"], True),
     "calibrate-halt": (["calibrate", "--model", MODEL, "--data", "more.jsonl", *SCORE, "--signals", "entropy", "-o", "out",
                         "--draws", 0, "--joint", "--score", "probe,entropy:mean", "--halt", "token", "--false-halts",
                         "0.5,delta=0.5", "--json"], True),
