@@ -7,6 +7,7 @@
 #include <string.h>
 #include "base/eigen.h"
 #include "base/pool.h"
+#include "base/wide.h"
 #include "calibrate/folds.h"
 #include "calibrate/principal.h"
 
@@ -67,6 +68,16 @@ static bool is_in(const fitting *f, size_t i, size_t a, size_t b, bool any)
     return f->fold[i] != a && f->fold[i] != b && (any || !f->samples->labels[i]);
 }
 
+/* sums [r][r] += scale off off'. */
+HB_WIDE static void add_square(const double *off, double scale, double *sums, size_t r)
+{
+    for (size_t j = 0; j < r; j++) {
+        const double factor = scale * off[j];
+#pragma omp simd
+        for (size_t k = 0; k < r; k++) sums[j * r + k] += factor * off[k];
+    }
+}
+
 /* The covariance of the samples, and the sum of their distances from the mean to the fourth power. */
 static double scatter(const fitting *f, size_t a, size_t b, bool any, double *mean, double *covariance,
                       double *fourths)
@@ -90,8 +101,7 @@ static double scatter(const fitting *f, size_t a, size_t b, bool any, double *me
             square += off[j] * off[j];
         }
         *fourths += square * square;
-        for (size_t j = 0; j < r; j++)
-            for (size_t k = 0; k < r; k++) covariance[j * r + k] += off[j] * off[k] / count;
+        add_square(off, 1 / count, covariance, r);
     }
     return count;
 }

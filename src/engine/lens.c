@@ -26,10 +26,10 @@ static void unpack_head(const hb_workspace *w, const hb_native_model *m, const i
 
 /* Applies the output head to states [n_states][n_embd] for `n_tokens` of `tokens` only, and writes as
  * many columns of out, whose rows are `stride` apart. The head's rows are unpacked a few at a time and
- * used for all states. */
+ * used for all states, unless they are `unpacked` already; NULL: they are not. */
 static void apply_head(const hb_workspace *w, const hb_native_model *m, const float *states,
-                       int32_t n_states, const int32_t *tokens, int32_t n_tokens, int32_t thread,
-                       float *out, size_t stride)
+                       int32_t n_states, const int32_t *tokens, const float *unpacked, int32_t n_tokens,
+                       int32_t thread, float *out, size_t stride)
 {
     size_t d = (size_t)m->base.info.n_embd;
     float *rows = w->thread_lens + (size_t)thread * w->lens_length;
@@ -38,8 +38,9 @@ static void apply_head(const hb_workspace *w, const hb_native_model *m, const fl
         hb_rms_norm(states + (size_t)s * d, m->output_norm, m->norm_eps, d, normed + (size_t)s * d);
     for (int32_t t = 0; t < n_tokens; t += HB_TILE_ROWS) {
         int count = n_tokens - t < HB_TILE_ROWS ? n_tokens - t : HB_TILE_ROWS;
-        unpack_head(w, m, tokens + t, count, rows);
-        w->kernels->tile[HB_TYPE_F32](rows, d * sizeof *rows, count, normed, d, n_states, d, out + t,
+        if (!unpacked) unpack_head(w, m, tokens + t, count, rows);
+        const float *from = unpacked ? unpacked + (size_t)t * d : rows;
+        w->kernels->tile[HB_TYPE_F32](from, d * sizeof *rows, count, normed, d, n_states, d, out + t,
                                       stride);
     }
     for (int32_t s = 0; s < n_states; s++)
@@ -73,7 +74,8 @@ static void find_tokens(const void *context, int32_t item, int32_t thread)
 }
 
 /* Fills one part of a row of the lens. For the last block the lens is the model's own logits. */
-static void read_lens(const call *c, int32_t row, int32_t first, int32_t end, int32_t thread)
+static void read_lens(const call *c, int32_t row, int32_t first, int32_t end, const float *unpacked,
+                      int32_t thread)
 {
     const hb_native_model *m = c->model;
     const hb_tap *tap = c->tap;
@@ -84,7 +86,8 @@ static void read_lens(const call *c, int32_t row, int32_t first, int32_t end, in
     bool with_last =
         tap->n_blocks > 0 && hb_tapped_block(tap, tap->n_blocks - 1) == m->base.info.n_layers - 1;
     apply_head(c->w, m, tap->states + (size_t)row * blocks * (size_t)m->base.info.n_embd,
-               tap->n_blocks - with_last, tokens + first, end - first, thread, out + first, stride);
+               tap->n_blocks - with_last, tokens + first, unpacked, end - first, thread, out + first,
+               stride);
     for (int32_t t = first; with_last && t < end; t++)
         out[(blocks - 1) * stride + (size_t)t] = logits[tokens[t]];
 }
@@ -97,10 +100,9 @@ static void read_part(const void *context, int32_t item, int32_t thread)
     int32_t row = c->from + item / c->parts, part = item % c->parts, k = tap->n_lens;
     int32_t first = k * part / c->parts, end = k * (part + 1) / c->parts;
     size_t at = (size_t)row * (size_t)k + (size_t)first;
-    if (tap->head)
-        unpack_head(c->w, c->model, tap->lens_tokens + at, end - first,
-                    tap->head + at * (size_t)c->model->base.info.n_embd);
-    if (tap->lens) read_lens(c, row, first, end, thread);
+    float *head = tap->head ? tap->head + at * (size_t)c->model->base.info.n_embd : NULL;
+    if (head) unpack_head(c->w, c->model, tap->lens_tokens + at, end - first, head);
+    if (tap->lens) read_lens(c, row, first, end, head, thread);
 }
 
 void hb_lens(const hb_workspace *w, const hb_native_model *model, const hb_tap *tap, int32_t from,

@@ -16,16 +16,17 @@ typedef struct rows {
     double squares[MAX][MAX], changes[MAX];
 } rows;
 
-/* The products of row a with four rows b. */
-HB_WIDE static void multiply_four(const float *a, const float *const b[4], size_t n, float out[4])
+/* The products of row a with four rows. */
+HB_WIDE static void multiply_four(const float *a, const float *b0, const float *b1, const float *b2,
+                                  const float *b3, size_t n, float out[4])
 {
     float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
 #pragma omp simd reduction(+ : s0, s1, s2, s3)
     for (size_t i = 0; i < n; i++) {
-        s0 += a[i] * b[0][i];
-        s1 += a[i] * b[1][i];
-        s2 += a[i] * b[2][i];
-        s3 += a[i] * b[3][i];
+        s0 += a[i] * b0[i];
+        s1 += a[i] * b1[i];
+        s2 += a[i] * b2[i];
+        s3 += a[i] * b3[i];
     }
     out[0] = s0, out[1] = s1, out[2] = s2, out[3] = s3;
 }
@@ -51,38 +52,38 @@ HB_WIDE static double squared_change(const float *state, const float *before, si
 static void multiply_rows(rows *r, const float *head, const double *p, size_t n, const float *state,
                           const float *before, size_t d)
 {
-    size_t kept[MAX];
-    double largest = 0;
+    const float *kept[MAX];
+    double roots[MAX], largest = 0;
     for (size_t i = 0; i < n; i++) largest = fmax(largest, p[i]);
-    for (size_t i = 0; i < n; i++)
-        if (p[i] >= FAINT * largest) kept[r->n++] = i;
+    for (size_t i = 0; i < n; i++) {
+        if (p[i] < FAINT * largest) continue;
+        roots[r->n] = sqrt(p[i]);
+        kept[r->n++] = head + i * d;
+    }
     for (size_t i = 0; i < r->n; i++) {
-        const float *row = head + kept[i] * d;
         for (size_t j = 0; j <= i; j += 4) {
-            const float *others[4];
+            const float *last = kept[i]; /* in place of rows beyond it */
             float products[4];
-            for (size_t k = 0; k < 4; k++) others[k] = head + kept[j + k < i ? j + k : i] * d;
-            multiply_four(row, others, d, products);
+            multiply_four(kept[i], kept[j], j + 1 < i ? kept[j + 1] : last,
+                          j + 2 < i ? kept[j + 2] : last, j + 3 < i ? kept[j + 3] : last, d, products);
             for (size_t k = 0; k < 4 && j + k <= i; k++)
                 r->squares[i][j + k] = r->squares[j + k][i] =
-                    sqrt(p[kept[i]] * p[kept[j + k]]) * (double)products[k];
+                    roots[i] * roots[j + k] * (double)products[k];
         }
-        r->changes[i] = sqrt(p[kept[i]]) * product_of_change(row, state, before, d);
+        r->changes[i] = roots[i] * product_of_change(kept[i], state, before, d);
     }
 }
 
 /* Multiplies u by the rows' products and scales it to length 1. Returns the length before; 0 leaves u
- * as it is. */
-static double iterate(const rows *r, double *u)
+ * as it is. Beyond the rows, both have zeros. */
+HB_WIDE static double iterate(const rows *r, double u[MAX])
 {
-    double next[MAX], length = 0;
-    for (size_t i = 0; i < r->n; i++) {
-        next[i] = 0;
-        for (size_t j = 0; j < r->n; j++) next[i] += r->squares[i][j] * u[j];
-        length += next[i] * next[i];
-    }
+    double next[MAX] = {0}, length = 0;
+    for (size_t i = 0; i < r->n; i++)
+        for (size_t j = 0; j < MAX; j++) next[j] += r->squares[i][j] * u[i];
+    for (size_t j = 0; j < MAX; j++) length += next[j] * next[j];
     length = sqrt(length);
-    for (size_t i = 0; i < r->n && length > 0; i++) u[i] = next[i] / length;
+    for (size_t j = 0; j < MAX && length > 0; j++) u[j] = next[j] / length;
     return length;
 }
 
@@ -90,7 +91,7 @@ double hb_null_ratio(const float *head, const double *p, size_t n, const float *
                      const float *before, size_t n_embd)
 {
     rows r = {.n = 0};
-    double u[MAX], value = 0, previous = -1, seen = 0;
+    double u[MAX] = {0}, value = 0, previous = -1, seen = 0;
     if (n < 1 || n > MAX) return NAN;
     double whole = squared_change(state, before, n_embd);
     if (whole == 0) return 0;
