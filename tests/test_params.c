@@ -771,7 +771,7 @@ static void test_halt_model_round_trip(void **state)
         (hb_halt_calibration){.halt = {.rule = {.kind = HB_HALT_TOKEN}, .tau = 2},
                               .guarantee = {HB_GUARANTEE_FALSE_HALTS, 0.05, 0.1, 0.05, 300, 7, 0.01},
                               .report = {.printed = {NAN, NAN}}};
-    assert_ok(hb_probe_new(hb_probe_kind_find("probe"), 14, 3, &m->probe, &err));
+    assert_ok(hb_probe_new(hb_probe_kind_find("probe"), 14, 3, 0, &m->probe, &err));
     for (int i = 0; i < 3; i++) m->probe->weights[i] = 1.0F / (float)(i + 3);
     m->probe->intercept = -0.3;
     m->probe->trials = calloc(1, sizeof *m->probe->trials);

@@ -2,7 +2,8 @@
  * Retain the Power of Hallucination Detection, 2024). */
 #include <math.h>
 #include <stdlib.h>
-#include "measures/graph.h"
+#include "base/eigen.h"
+#include "base/error.h"
 
 /* Added to each eigenvalue, as in the paper: equal samples have eigenvalues of 0. */
 #define REGULARISER 1e-3
