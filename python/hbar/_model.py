@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas
 
-CHUNK = 512  # tokens evaluated at once by states() and logits(), between which Ctrl-C is noticed
+CHUNK = 512  # tokens evaluated at once by logits() and the like, between which Ctrl-C is noticed
+# The values of attention(), in their order: "sink", "context", "generated", "previous", "self", "entropy".
+ATTENTION = [name.removeprefix("HB_ATTENTION_").lower() for name in api.ENUMS["hb_attention_value"]
+             if name.startswith("HB_ATTENTION_")]
 
 
 @dataclass(frozen=True)
@@ -242,6 +245,11 @@ class Model:
         return int(self._info.contents.n_embd)
 
     @property
+    def n_heads(self) -> int:
+        """Attention heads of a block."""
+        return int(self._info.contents.n_heads)
+
+    @property
     def n_vocab(self) -> int:
         return int(self._info.contents.n_vocab)
 
@@ -409,29 +417,35 @@ class Model:
 
         The positions are those of a prompt's tokens and, if there is one, of a response's after them. `positions` chooses
         some of them; negative numbers count from the end."""
-        return self._eval(prompt, response, positions, None)
+        return self._eval("logits", (self.n_vocab,), prompt, response, positions)
 
     def states(self, prompt: str | Sequence[int], response: str | None = None, *,
                positions: Sequence[int] | None = None, blocks: Sequence[int] | None = None
                ) -> npt.NDArray[np.float32]:
         """The residual stream after each block, [positions, blocks, n_embd], before the final norm. `blocks` chooses
         blocks, numbered from 0; `positions` is as for logits()."""
-        return self._eval(prompt, response, positions, range(self.n_layers) if blocks is None else blocks)
+        chosen = list(range(self.n_layers)) if blocks is None else list(blocks)
+        return self._eval("states", (len(chosen), self.n_embd), prompt, response, positions, chosen)
 
-    def _eval(self, prompt: str | Sequence[int], response: str | None, positions: Sequence[int] | None,
-              blocks: Sequence[int] | None) -> npt.NDArray[np.float32]:
+    def attention(self, prompt: str | Sequence[int], response: str | None = None, *,
+                  positions: Sequence[int] | None = None) -> npt.NDArray[np.float32]:
+        """What every head of every block attends to at each position, [positions, n_layers, n_heads, values]; ATTENTION
+        names the values. `positions` is as for logits()."""
+        return self._eval("attention", (self.n_layers, self.n_heads, len(ATTENTION)), prompt, response, positions)
+
+    def _eval(self, what: str, shape: tuple[int, ...], prompt: str | Sequence[int], response: str | None,
+              positions: Sequence[int] | None, blocks: Sequence[int] = ()) -> npt.NDArray[np.float32]:
         import numpy as np
-        tokens = self._tokens(prompt, response)
+        tokens, n_prompt = self._tokens(prompt, response)
         if not tokens:
             raise ValueError("there are no tokens to evaluate")
         wanted = [range(len(tokens))[p] for p in (range(len(tokens)) if positions is None else positions)]
         rows = sorted(set(wanted))
-        shape = (len(rows), self.n_vocab) if blocks is None else (len(rows), len(blocks), self.n_embd)
-        out: npt.NDArray[np.float32] = np.empty(shape, np.float32)
+        out: npt.NDArray[np.float32] = np.empty((len(rows), *shape), np.float32)
         hooks = Hooks()
 
         def work() -> None:
-            self._with_session(lambda session: _evaluate(session, tokens, rows, blocks, out, hooks))
+            self._with_session(lambda session: _evaluate(session, what, tokens, n_prompt, rows, blocks, out, hooks))
 
         run(work, hooks)
         if rows == wanted:
@@ -440,23 +454,25 @@ class Model:
         chosen: npt.NDArray[np.float32] = out[[at[row] for row in wanted]]
         return chosen
 
-    def _tokens(self, prompt: str | Sequence[int], response: str | None) -> list[int]:
+    def _tokens(self, prompt: str | Sequence[int], response: str | None) -> tuple[list[int], int]:
+        """The tokens of both, and the number of those of the prompt."""
         if not isinstance(prompt, str):
             if response is not None:
                 raise ValueError("a response goes with a prompt that is a text")
-            return list(prompt)
+            return list(prompt), len(prompt)
         if response is None:
-            return self.prompt_tokens(prompt)
+            tokens = self.prompt_tokens(prompt)
+            return tokens, len(tokens)
         given = self._given(prompt, response)
         try:
-            return list(given.tokens[:given.n_prompt + given.n_answer])
+            return list(given.tokens[:given.n_prompt + given.n_answer]), given.n_prompt
         finally:
             lib.hb_given_free(ctypes.byref(given))
 
 
-def _evaluate(session: Any, tokens: list[int], rows: list[int], blocks: Sequence[int] | None, out: Any,
-              hooks: Hooks) -> None:
-    """Fills `out` [rows, ...] with the states after the blocks or, with None, the logits."""
+def _evaluate(session: Any, what: str, tokens: list[int], n_prompt: int, rows: list[int], blocks: Sequence[int],
+              out: Any, hooks: Hooks) -> None:
+    """Fills `out` [rows, ...] with an output of the tap: logits, states after these blocks, or attention."""
     lib.hb_session_reset(session)
     done = 0
     for begin in range(0, len(tokens), CHUNK):
@@ -465,14 +481,15 @@ def _evaluate(session: Any, tokens: list[int], rows: list[int], blocks: Sequence
         part = tokens[begin:begin + CHUNK]
         here = [row - begin for row in rows if begin <= row < begin + len(part)]
         tap = lib.hb_tap_defaults()
-        array = (ctypes.c_int32 * max(len(here), 1))(*here)
+        array, chosen = (ctypes.c_int32 * max(len(here), 1))(*here), (ctypes.c_int32 * max(len(blocks), 1))(*blocks)
+        prompts = (ctypes.c_int32 * max(len(here), 1))(*[n_prompt] * len(here))
         tap.rows, tap.n_rows = array, len(here)
-        target = out[done:done + len(here)].ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-        if here and blocks is None:
-            tap.logits = target
-        elif here and blocks is not None:
-            chosen = (ctypes.c_int32 * len(blocks))(*blocks)
-            tap.states, tap.blocks, tap.n_blocks = target, chosen, len(blocks)
+        if here:
+            setattr(tap, what, out[done:done + len(here)].ctypes.data_as(ctypes.POINTER(ctypes.c_float)))
+        if here and what == "states":
+            tap.blocks, tap.n_blocks = chosen, len(blocks)
+        if here and what == "attention":
+            tap.prompts = prompts
         check(lib.hb_eval, session, (ctypes.c_int32 * len(part))(*part), len(part), ctypes.byref(tap))
         done += len(here)
 

@@ -101,6 +101,22 @@ def test_logits_and_states(tiny):
     assert greedy.steps[0].id == logits[n - 1].argmax()
 
 
+def test_attention(tiny):
+    prompt, response = "Hello world", " once upon a time"
+    n = tiny.judge(prompt, response).n_prompt
+    rows = tiny.attention(prompt, response)
+    assert rows.shape == (len(tiny.states(prompt, response)), tiny.n_layers, tiny.n_heads, len(hbar.ATTENTION))
+    value = {name: rows[..., i] for i, name in enumerate(hbar.ATTENTION)}
+    assert set(value) == {"sink", "context", "generated", "previous", "self", "entropy"}
+    assert np.allclose(value["sink"] + value["context"] + value["generated"], 1, atol=1e-5)
+    assert (value["generated"][:n] == 0).all() and (value["generated"][n:] > 0).all()
+    assert np.allclose(value["self"][0], 1) and (value["entropy"][1:] > 0).all()
+    assert (value["entropy"][1:] <= np.log(np.arange(2, len(rows) + 1))[:, None, None] + 1e-5).all()
+    assert np.allclose(tiny.attention(prompt, response, positions=[-1, n])[[1, 0]], rows[[n, -1]], atol=1e-5)
+    alone = tiny.attention(tiny.prompt_tokens(prompt))
+    assert np.allclose(alone, rows[:n], atol=1e-4)
+
+
 def test_long_texts_are_evaluated_in_parts(tiny):
     tokens = (tiny.prompt_tokens("Hello world, once upon a time") * 200)[:1100]
     model = hbar.Model(tiny.path, context=2048)
