@@ -253,7 +253,7 @@ class Parameters(Case):
     def test_refused(self):
         arguments = ["generate", "--model", MODEL, PROMPT, "--params"]
         for changes, says in [({"schema": "x"}, "not a parameters file"),
-                              ({"schema_version": 6}, "schema_version 6 is not supported"),
+                              ({"schema_version": 7}, "schema_version 7 is not supported"),
                               ({"threshold": {}}, "'threshold.tau' is missing"),
                               ({"lambda": "5"}, "'lambda' is missing or not a number"),
                               ({"direction": "up"}, "'direction'"), ({"score": {}}, "'score.name'"),
