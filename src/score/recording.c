@@ -143,10 +143,8 @@ static hb_status place_tokens(hb_scoring *sample, hb_error *err)
     return HB_OK;
 }
 
-static hb_status add_tokens(hb_scorer *s, hb_scoring *sample, hb_error *err)
+static hb_status add_tokens(hb_scorer *s, const hb_scoring *sample, hb_error *err)
 {
-    hb_status status = sample->response ? HB_OK : place_tokens(sample, err);
-    if (status) return status;
     hb_run_tokens tokens = sample->tokens;
     tokens.index = sample->index;
     tokens.n = sample->outcome.n_steps;
@@ -195,6 +193,7 @@ static hb_status record_scores(hb_scorer *s, hb_scoring *sample, hb_error *err)
 {
     hb_run_sample row;
     hb_status status = make_row(s, sample, &row, err);
+    if (!status && keeps_steps(sample) && !sample->response) status = place_tokens(sample, err);
     if (!status) status = add(s, sample, &row, err);
     if (!status && keeps_steps(sample)) status = add_tokens(s, sample, err);
     if (!status && sample->features) status = add_features(s, sample, err);
