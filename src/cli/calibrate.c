@@ -107,8 +107,9 @@ static int run(const cli_command *command, int argc, char **argv)
     pass1.user = &checked;
     bool ready = cli_parse(command, &options, argc, argv, &operand, &code) &&
                  cli_pass2_check(command, &pass2, &code);
+    if (ready) code = cli_check_apart(command, &options, "report");
     if (!score) score = pass2.joint ? "all" : "hbar_s";
-    if (ready) code = calibrate(command, &pass1, &pass2, score, checked.report);
+    if (ready && !code) code = calibrate(command, &pass1, &pass2, score, checked.report);
     cli_pass1_close(&pass1);
     return code;
 }

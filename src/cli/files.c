@@ -23,6 +23,47 @@ bool cli_is_same_file(const char *a, const char *b)
            x.st_ino == y.st_ino;
 }
 
+/* Whether both paths lead to one file, which need not exist yet. */
+static bool is_same_place(const char *a, const char *b)
+{
+    if (strcmp(a, b) == 0 || cli_is_same_file(a, b)) return true;
+    char *x = strdup(a), *y = strdup(b);
+    const char *name_a = strrchr(a, '/') ? strrchr(a, '/') + 1 : a;
+    const char *name_b = strrchr(b, '/') ? strrchr(b, '/') + 1 : b;
+    bool same = x && y && strcmp(name_a, name_b) == 0 && cli_is_same_file(dirname(x), dirname(y));
+    free(x);
+    free(y);
+    return same;
+}
+
+/* Whether the option names this file. Its placeholder says whether it takes a file. */
+static bool names_file(const cli_option *o, const char *path)
+{
+    if (!o->argument || !strstr(o->argument, "FILE")) return false;
+    if (o->kind == CLI_TEXT) {
+        const char *value = *(const char **)o->target;
+        return value && is_same_place(value, path);
+    }
+    const cli_list *list = o->kind == CLI_LIST ? o->target : NULL;
+    for (size_t i = 0; list && i < list->n; i++)
+        if (is_same_place(list->texts[i], path)) return true;
+    return false;
+}
+
+int cli_check_apart(const cli_command *command, const cli_options *options, const char *name)
+{
+    const char *path = NULL;
+    for (int i = 0; i < options->n; i++)
+        if (strcmp(options->list[i].name, name) == 0) path = *(const char **)options->list[i].target;
+    for (int i = 0; path && strcmp(path, "-") != 0 && i < options->n; i++) {
+        const cli_option *o = &options->list[i];
+        if (strcmp(o->name, name) != 0 && names_file(o, path))
+            return cli_usage(command, "--%s: %s is also the file of --%s, and would be replaced", name,
+                             path, o->name);
+    }
+    return CLI_DONE;
+}
+
 /* A regular file is replaced, so its folder must be writable. */
 int cli_check_output(const char *path)
 {

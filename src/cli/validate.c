@@ -509,6 +509,7 @@ static int run(const cli_command *command, int argc, char **argv)
     v.pass1.demo_data = CLI_DEMO_TEST;
     bool ready = cli_parse(command, &options, argc, argv, &operand, &code);
     if (ready) code = check_usage(command, &v);
+    if (ready && !code) code = cli_check_apart(command, &options, "report");
     if (ready && !code) code = validate(command, &v);
     close_validating(&v);
     return code;

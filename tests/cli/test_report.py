@@ -202,6 +202,28 @@ class Report(Case):
         self.fails("validate", "--params", self.params, "--report", ".", says=".: Is a directory")
         self.assertEqual(list(self.dir.iterdir()), [])  # refused before anything was generated
 
+    def test_page_over_another_file(self):
+        """A page never replaces what the command reads or writes beside it."""
+        data = self.dir / "data.jsonl"
+        shutil.copy(DEMO.parent.parent / "data" / "demo_calibration.jsonl", data)
+        model, params, run = (self.dir / name for name in ("model.gguf", "params.json", "run.db"))
+        for source, copy in ((DEMO, model), (self.params, params), (self.run_path, run)):
+            shutil.copy(source, copy)
+        (self.dir / "link").symlink_to(data)
+        (self.dir / "template.txt").write_text("{prompt}")
+        calibrate = ["calibrate", "--model", model, "--data", data, "-n", 60, "--run", "new.db",
+                     "--prompt-template", "template.txt", "-o", "."]
+        before = {path: path.read_bytes() for path in self.dir.iterdir()}
+        for path, option in ((data, "data"), ("link", "data"), ("model.gguf", "model"), ("new.db", "run"),
+                             ("./new.db", "run"), ("template.txt", "prompt-template")):
+            self.fails(*calibrate, "--report", path, code=USAGE,
+                       says=f"--report: {path} is also the file of --{option}, and would be replaced")
+        for path in (params, run):
+            self.fails("validate", "--params", params, "--run", run, "--report", path, code=USAGE, says="is also the file")
+        self.fails("generate", "--model", DEMO, "--trajectory", "t", "--html", "t", "x", code=USAGE,
+                   says="--html: t is also the file of --trajectory")
+        self.assertEqual({path: path.read_bytes() for path in self.dir.iterdir()}, before)
+
     def test_side_by_side(self):
         self.run_hbar("report", self.params, self.validation, self.run_path, "-q", "--title", "A < B", "--svg", "figures")
         tree = self.page(self.dir / "report.html")
@@ -341,7 +363,7 @@ class Report(Case):
         self.assertEqual(levels, [f"r{level}" for level in expected if level >= 2])
         self.assertEqual(len(list(tree.iter(HTML + "script"))), 0)
         self.fails("generate", "--model", DEMO, "--html", "no/a.html", "x", says="no/a.html")
-        self.fails("generate", "--model", DEMO, "--html", DEMO, "x", says="would be replaced")
+        self.fails("generate", "--model", DEMO, "--html", DEMO, "x", code=USAGE, says="would be replaced")
 
 
 if __name__ == "__main__":
