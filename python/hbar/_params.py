@@ -5,11 +5,13 @@ import ctypes
 import json
 import os
 import re
+import secrets
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from . import _api as api
+from ._errors import FileError
 from ._library import Handle, decode, encode, encode_path, lib, take_text
 
 
@@ -28,7 +30,11 @@ class Params:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Params:
         """Reads a parameters file."""
-        return cls(Path(path).read_text(encoding="utf-8"), _load(os.fspath(path)))
+        name = os.fsdecode(path)
+        if os.path.exists(name) and not os.path.isfile(name):  # a pipe could not be read twice
+            raise FileError(f"{name}: is not a regular file")
+        handle = _load(name)  # checks the file, with a message that names it
+        return cls(Path(name).read_text(encoding="utf-8"), handle)
 
     @classmethod
     def _from_text(cls, text: str, report: str | None = None) -> Params:
@@ -38,20 +44,30 @@ class Params:
             return cls(text, _load(file.name), report)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Writes the file: whole, or not at all. Replaces a file of that name. In a folder that exists, the file gets
-        the name that `hbar calibrate` gives it. Returns the path."""
+        """Writes the file: whole, or not at all. Replaces a file of that name; writes into a pipe or a device. In a
+        folder that exists, the file gets the name that `hbar calibrate` gives it. Returns the path."""
         if os.path.isdir(path):
             return self._save_in(path)
-        target = Path(path)
-        unfinished = target.with_name(f".{target.name}.{os.getpid()}")
+        target = Path(os.fsdecode(path))
         try:
-            with open(unfinished, "x", encoding="utf-8") as file:
+            if target.exists() and not target.is_file():
+                target.write_text(self._text, encoding="utf-8")
+            else:
+                self._replace(target)
+        except OSError as error:
+            raise FileError(f"{target}: {error.strerror}") from error
+        return target
+
+    def _replace(self, target: Path) -> None:
+        unfinished = target.parent / f".hbar-{secrets.token_hex(8)}"
+        file = open(unfinished, "x", encoding="utf-8")
+        try:
+            with file:
                 file.write(self._text)
             os.replace(unfinished, target)
         except BaseException:
             unfinished.unlink(missing_ok=True)
             raise
-        return target
 
     def _save_in(self, folder: str | os.PathLike[str]) -> Path:
         name = re.sub(r"[^a-z0-9._-]", "_", (self.model or "scores").lower())[:128].lstrip(".") or "scores"

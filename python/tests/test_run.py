@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import UserDict
 
 import numpy as np
@@ -97,8 +98,34 @@ def test_parameters_can_be_saved_and_loaded(run, demo, tmp_path):
     assert command("generate", "--model", DEMO, "--params", path, "What is the capital of Cuba?")["text"] == \
         demo.generate("What is the capital of Cuba?", params=params).result().text
     assert params.save(path) == path and sorted(p.name for p in tmp_path.iterdir()) == sorted([named.name, "mine.json"])
-    with pytest.raises(OSError):
+    with pytest.raises(hbar.FileError, match="none/mine.json: No such file"):
         params.save(tmp_path / "none" / "mine.json")
+    long = tmp_path / ("x" * 250 + ".json")
+    assert params.save(long) == long and len(list(tmp_path.iterdir())) == 3
+
+
+def test_parameters_are_written_into_a_pipe(tmp_path):
+    """A pipe or a device stays what it is: it is not replaced by a file."""
+    params, pipe, read = hbar.Params.load(DEMO_PARAMS), tmp_path / "pipe", []
+    os.mkfifo(pipe)
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()), daemon=True)
+    reader.start()
+    assert params.save(pipe) == pipe
+    assert pipe.is_fifo() and list(tmp_path.iterdir()) == [pipe]
+    reader.join()
+    assert json.loads(read[0]) == params.document
+
+
+def test_a_damaged_parameters_file(tmp_path):
+    """The error is the library's, and names the file."""
+    damaged, pipe = tmp_path / "damaged.json", tmp_path / "pipe"
+    damaged.write_bytes(b'{"schema": "\xff"}')
+    os.mkfifo(pipe)
+    for path, kind in ((damaged, hbar.FormatError), (tmp_path / "none.json", hbar.FileError), (tmp_path, hbar.FileError),
+                       (pipe, hbar.FileError)):
+        with pytest.raises(kind, match=path.name):
+            hbar.Params.load(path)
+    assert hbar.Params.load(os.fsencode(DEMO_PARAMS)).document == hbar.Params.load(DEMO_PARAMS).document
 
 
 def test_validate_is_the_programs(demo, tmp_path):
