@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Callable, Sequence, TypeVar
 
 from . import _api as api
-from ._errors import BY_STATUS, HbarError
+from ._errors import BY_STATUS, ArgumentError, HbarError
 
 T = TypeVar("T")
 VERSION = f"{api.HB_VERSION_MAJOR}.{api.HB_VERSION_MINOR}.{api.HB_VERSION_PATCH}"
@@ -75,6 +75,15 @@ def encode_path(path: str | os.PathLike[str]) -> bytes:
 
 def decode(value: bytes | None) -> str:
     return "" if value is None else value.decode("utf-8", "replace")
+
+
+def int32s(values: Sequence[int]) -> Any:
+    """An array of int32_t, of which ctypes alone would cut off upper bits."""
+    array = (ctypes.c_int32 * max(len(values), 1))(*values)
+    for kept, value in zip(array, values):
+        if kept != value:
+            raise ArgumentError(f"{value} is out of range")
+    return array
 
 
 def texts(values: Sequence[str]) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Sequence
 
 from . import _api as api
 from ._errors import HbarWarning
-from ._library import Handle, Hooks, check, decode, encode, encode_path, free, lib, number, run, set_callback, texts
+from ._library import Handle, Hooks, check, decode, encode, encode_path, free, int32s, lib, number, run, set_callback, texts
 from ._data import Data
 from ._params import Params
 from ._run import Run, score
@@ -302,7 +302,7 @@ class Model:
                  watch: str | None = None, tau: float | None = None, direction: str | None = None,
                  cutoff: float | None = None, signals: str | Sequence[str] | None = None, max_tokens: int = 512,
                  temperature: float = 0.0, top_k: int = 0, top_p: float = 1.0, seed: int = 42,
-                 stop: Sequence[str] = (), one_line: bool = False) -> Generation:
+                 stop: str | Sequence[str] = (), one_line: bool = False) -> Generation:
         """Continues a prompt, a text or tokens, and returns an iterator of its tokens.
 
         With `params`, generation stops before a risky token, by the halt of the parameters. Otherwise nothing stops it,
@@ -314,10 +314,11 @@ class Model:
         sampling = options.sampling
         sampling.temperature, sampling.top_k, sampling.top_p, sampling.seed = temperature, top_k, top_p, seed
         options.max_tokens, options.one_line = max_tokens, one_line
-        stops = texts(list(stop))
-        options.stops, options.n_stops = stops, len(stop)
-        tokens = self.prompt_tokens(prompt) if isinstance(prompt, str) else list(prompt)
-        array = (ctypes.c_int32 * max(len(tokens), 1))(*tokens)
+        stopping = [stop] if isinstance(stop, str) else list(stop)
+        stops = texts(stopping)
+        options.stops, options.n_stops = stops, len(stopping)
+        tokens, _ = self._tokens(prompt, None)
+        array = int32s(tokens)
 
         def work(put: Callable[[Token], None], hooks: Hooks) -> Answer:
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -456,6 +457,8 @@ class Model:
 
     def _tokens(self, prompt: str | Sequence[int], response: str | None) -> tuple[list[int], int]:
         """The tokens of both, and the number of those of the prompt."""
+        if isinstance(prompt, (bytes, bytearray)):
+            raise TypeError("a prompt is a text or tokens, not bytes")
         if not isinstance(prompt, str):
             if response is not None:
                 raise ValueError("a response goes with a prompt that is a text")
@@ -481,8 +484,7 @@ def _evaluate(session: Any, what: str, tokens: list[int], n_prompt: int, rows: l
         part = tokens[begin:begin + CHUNK]
         here = [row - begin for row in rows if begin <= row < begin + len(part)]
         tap = lib.hb_tap_defaults()
-        array, chosen = (ctypes.c_int32 * max(len(here), 1))(*here), (ctypes.c_int32 * max(len(blocks), 1))(*blocks)
-        prompts = (ctypes.c_int32 * max(len(here), 1))(*[n_prompt] * len(here))
+        array, chosen, prompts = int32s(here), int32s(blocks), int32s([n_prompt] * len(here))
         tap.rows, tap.n_rows = array, len(here)
         if here:
             setattr(tap, what, out[done:done + len(here)].ctypes.data_as(ctypes.POINTER(ctypes.c_float)))
@@ -490,7 +492,7 @@ def _evaluate(session: Any, what: str, tokens: list[int], n_prompt: int, rows: l
             tap.blocks, tap.n_blocks = chosen, len(blocks)
         if here and what == "attention":
             tap.prompts = prompts
-        check(lib.hb_eval, session, (ctypes.c_int32 * len(part))(*part), len(part), ctypes.byref(tap))
+        check(lib.hb_eval, session, int32s(part), len(part), ctypes.byref(tap))
         done += len(here)
 
 

@@ -65,6 +65,7 @@ def test_signals_stops_and_sampling(demo):
     text = demo.generate(PROMPT).result().text
     stopped = demo.generate(PROMPT, stop=[text[2:4]])
     assert "".join(token.text for token in stopped) == text[:2] == stopped.result().text
+    assert demo.generate(PROMPT, stop=text[2:4]).result().text == text[:2]  # one text, not its letters
     drawn = [demo.generate(PROMPT, temperature=5.0, seed=seed, max_tokens=8).result().text for seed in (1, 1, 2)]
     assert drawn[0] == drawn[1] != drawn[2]
 
@@ -151,6 +152,16 @@ def test_chat():
     (lambda m: m.states([]), ValueError, "no tokens"),
     (lambda m: m.states(PROMPT, positions=[1000]), IndexError, ""),
     (lambda m: m.states(PROMPT, blocks=[99]), hbar.ArgumentError, "block"),
+    (lambda m: m.generate(PROMPT, max_tokens=2**32 + 3), hbar.ArgumentError, "max_tokens 4294967299 is out of range"),
+    (lambda m: m.generate(PROMPT, top_k=2**40), hbar.ArgumentError, "top_k"),
+    (lambda m: m.generate(PROMPT, seed=-1), hbar.ArgumentError, "seed -1 is out of range"),
+    (lambda m: m.generate([5, 2**32 + 5]), hbar.ArgumentError, "4294967301 is out of range"),
+    (lambda m: m.states([5, 2**32 + 5]), hbar.ArgumentError, "4294967301 is out of range"),
+    (lambda m: m.states(PROMPT, blocks=[2**32]), hbar.ArgumentError, "4294967296 is out of range"),
+    (lambda m: hbar.Model(DEMO, threads=2**32 + 1), hbar.ArgumentError, "threads"),
+    (lambda m: m.score([{"prompt": "x", "answer": "y"}], n=-1), hbar.ArgumentError, "n_samples -1 is out of range"),
+    (lambda m: m.generate(PROMPT.encode()), TypeError, "not bytes"),
+    (lambda m: m.logits(PROMPT.encode()), TypeError, "not bytes"),
     (lambda m: hbar.Params.load("/nowhere.json"), OSError, "nowhere.json"),
 ])
 def test_errors_are_exceptions_with_the_librarys_message(demo, call, kind, words):
