@@ -1,8 +1,10 @@
 /* `hbar report`, and --report of other commands. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/file.h"
 #include "cli/cli.h"
 
@@ -42,7 +44,6 @@ static int save_figures(const hb_report *report, const char *dir, bool quiet)
     hb_error err;
     char name[HB_FIGURE_NAME_BYTES], *svg;
     int code = CLI_DONE;
-    if (hb_make_directory(dir, &err)) return cli_fail(&err);
     for (size_t i = 0; !code; i++) {
         if (hb_report_figure(report, i, name, &svg, &err)) return cli_fail(&err);
         if (!svg && !quiet) cli_message("%zu figures in %s", i, dir);
@@ -159,6 +160,16 @@ static int add_file(const cli_command *command, reporting *r, const char *path)
 
 /* ---- Running ------------------------------------------------------------------------------------- */
 
+/* Makes the directory of --svg before the work, which would be lost without it. */
+static int check_svg_dir(const char *dir)
+{
+    hb_error err;
+    if (hb_make_directory(dir, &err)) return cli_fail(&err);
+    if (access(dir, W_OK | X_OK) == 0) return CLI_DONE;
+    cli_message("%s: %s", dir, strerror(errno));
+    return CLI_FAILED;
+}
+
 /* Refuses what would fail after the work, and an output that is one of the inputs. */
 static int check(const cli_command *command, const reporting *r, char **paths, size_t n)
 {
@@ -170,7 +181,8 @@ static int check(const cli_command *command, const reporting *r, char **paths, s
         if (r->score_given && !is_run(paths[i]))
             return cli_usage(command, "--score goes with runs; %s is none", paths[i]);
     }
-    return strcmp(r->output, "-") == 0 ? CLI_DONE : cli_check_output(r->output);
+    int code = strcmp(r->output, "-") == 0 ? CLI_DONE : cli_check_output(r->output);
+    return code || !r->svg_dir ? code : check_svg_dir(r->svg_dir);
 }
 
 static int report(const cli_command *command, reporting *r, char **paths, size_t n)

@@ -313,6 +313,8 @@ class Report(Case):
         self.fails("report", self.params, "-o", self.params, code=USAGE, says="would be replaced")
         self.fails("report", self.params, "-o", "no/r.html", says="no/r.html: No such file")
         self.fails("report", self.run_path, "-s", "nonsense", code=USAGE, says="nonsense")
+        self.fails("report", self.run_path, "--svg", self.params, says="Not a directory")
+        self.fails("report", self.params, "--svg", "", says="the name of a directory is empty")
         self.assertFalse((self.dir / "report.html").exists())
 
     def test_output(self):
