@@ -32,16 +32,20 @@ class Watched(Model):
 
     def attention_rows(self, x, layer):
         weights, v = super().attention_rows(x, layer)
+        learned = weights.shape[-1] > len(x)  # the last column is then that of a score without a position
         self.kept = (self.kept if layer else []) + [weights]
+        self.n_positions = weights.shape[-1] - learned
         return weights, v
 
 
-def reductions(rows, at, n_prompt):
-    """rows [layers][heads][positions] of position `at`"""
+def reductions(whole, n_positions, at, n_prompt):
+    """whole [layers][heads][positions, and a learned score's weight where there is one] of position `at`; only the entropy
+    includes the learned score's weight"""
+    rows = whole[..., :n_positions]
     before = rows[..., at - 1] if at else np.zeros(rows.shape[:2])
-    logs = np.log(np.where(rows > 0, rows, 1))
+    logs = np.log(np.where(whole > 0, whole, 1))
     return np.stack([rows[..., 0], rows[..., 1:n_prompt].sum(-1), rows[..., n_prompt:].sum(-1), before, rows[..., at],
-                     -(rows * logs).sum(-1)], axis=-1)
+                     -(whole * logs).sum(-1)], axis=-1)
 
 
 def check(dump, path):
@@ -52,7 +56,8 @@ def check(dump, path):
     rows = np.stack(model.kept)
     assert len(steps) >= 8 and (rows.shape[1] == model.heads)
     found = np.array([step["attention"] for step in steps])
-    expected = np.stack([reductions(rows[:, :, at], at, len(prompt)) for at in range(len(prompt) - 1, rows.shape[2])])
+    expected = np.stack([reductions(rows[:, :, at], model.n_positions, at, len(prompt))
+                         for at in range(len(prompt) - 1, rows.shape[2])])
     worst = np.abs(found - expected).reshape(-1, len(NAMES)).max(0)
     print(Path(path).name, ", ".join(f"{name} {off:.1e}" for name, off in zip(NAMES, worst)))
     return bool((worst < [2e-5] * 5 + [1e-4]).all())
