@@ -280,9 +280,11 @@ static hb_status load_halt_model(const loading *l, const json_t *object, hb_para
     return status;
 }
 
-/* Loads the halt, which may be missing or null. */
+/* Loads the halt, which may be missing or null. Without a model it runs over the values of the score's
+ * signal, so a score without a signal needs a model. */
 static hb_status load_halt(const loading *l, const json_t *object, hb_params *p)
 {
+    hb_score_id id;
     if (!object || json_is_null(object)) return HB_OK;
     hb_status status = load_rule(l, object, &p->halt.rule);
     if (!status) status = load_direction(l, object, "halt", &p->halt.direction);
@@ -291,6 +293,8 @@ static hb_status load_halt(const loading *l, const json_t *object, hb_params *p)
         status = load_guarantee(l, json_object_get(object, "guarantee"), "halt.guarantee", true,
                                 &p->halt_guarantee);
     if (!status) status = load_halt_model(l, json_object_get(object, "model"), p);
+    if (!status && !p->halt_model && !hb_score_find(p->score, &id))
+        status = bad_field(l, "halt", "model", "the model that a halt by this score needs");
     if (!status && p->halt_guarantee.kind == HB_GUARANTEE_NONE)
         status = bad_field(l, "halt", "guarantee", "a guarantee");
     return status;

@@ -163,6 +163,17 @@ class Halt(Case):
         self.fails("generate", "--model", MODEL, "--params", self.write("bad.json", json.dumps(params)), "x",
                    says="'halt.model.joint.features' is missing or not means over the steps")
 
+    def test_missing_model(self):
+        """The halt of a probe or a joint model runs over a model of its own. Without it, nothing halts in its place."""
+        for score, *joint in (("probe",), ("probe,entropy:mean", "--joint")):
+            made = self.calibrate("--halt", "token", "--false-halts", 0.3, *joint, "--run", "missing.db", score=score)
+            params = self.read(self.dir / made["parameters"])
+            del params["halt"]["model"]
+            bad = self.write("bad.json", json.dumps(params))
+            for command in (["generate", "--model", MODEL, "x"], ["validate", "--run", "missing.db"]):
+                self.fails(*command, "--params", bad,
+                           says="bad.json: 'halt.model' is missing or not the model that a halt by this score needs")
+
     def test_server_halts_where_generate_does(self):
         """The mode flag names the step at which generate and the mode halt end the answer."""
         prompts = [json.loads(line)["prompt"] for line in LONG.read_text().splitlines()[::15]]
