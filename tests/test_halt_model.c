@@ -8,6 +8,7 @@
 #include "calibrate/halt_model.h"
 #include "calibrate/halts.h"
 #include "calibrate/trained.h"
+#include "signals/probe.h"
 #include "signals/running.h"
 #include "signals/scores.h"
 #include "store/run.h"
@@ -259,6 +260,24 @@ static void test_refusals(void **state)
     assert_false(hb_score_can_halt("probe_last", false) || hb_score_can_halt("p_yes", false));
 }
 
+/* A probe of another model has no values at the steps of a run. */
+static void test_other_width(void **state)
+{
+    hb_error err;
+    hb_rng rng = {8};
+    hb_score_table table;
+    hb_series series;
+    hb_halt_model model = {0};
+    hb_run *run = make_run(state, "states:1", 20, &rng);
+    assert_ok(hb_run_scores(run, "entropy:mean", NULL, &table, &err));
+    assert_ok(hb_probe_new(hb_probe_kind_find("probe"), 0, D - 1, 0, &model.probe, &err));
+    assert_fails(hb_halt_model_series(run, &model, &table, &series, &err), HB_ERR_MISMATCH,
+                 "the halt's probe reads 39 numbers, and the run's states have 40");
+    hb_probe_free(model.probe);
+    hb_score_table_free(&table);
+    hb_run_close(run);
+}
+
 int main(void)
 {
 #define WITH_SCRATCH(test) cmocka_unit_test_setup_teardown(test, make_scratch, remove_scratch)
@@ -266,6 +285,7 @@ int main(void)
         WITH_SCRATCH(test_guarantee_is_kept),
         WITH_SCRATCH(test_groups),
         WITH_SCRATCH(test_refusals),
+        WITH_SCRATCH(test_other_width),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

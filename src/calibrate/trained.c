@@ -121,8 +121,8 @@ static hb_status find_length(states *s, size_t n_numbers, size_t n_steps)
     const size_t d = n_numbers / n_steps;
     size_t cells;
     if (d == 0 || d * n_steps != n_numbers || (s->d && s->d != d)) return HB_ERR_FORMAT;
-    if (s->probe && s->probe->n != d) return HB_ERR_MISMATCH;
     s->d = d;
+    if (s->probe && s->probe->n != d) return HB_ERR_MISMATCH;
     if (s->probe || s->means) return HB_OK;
     if (__builtin_mul_overflow(s->table->n, d, &cells)) return HB_ERR_MEMORY;
     s->means = calloc(cells, sizeof *s->means);
@@ -173,6 +173,10 @@ static hb_status read_states(hb_run *run, states *s, hb_error *err)
 {
     hb_error why;
     hb_status status = hb_run_each_features(run, 1U << HB_FEATURE_STATES, take_states, s, &why);
+    if (status && s->probe && s->d && s->d != s->probe->n)
+        return hb_fail(err, HB_ERR_MISMATCH,
+                       "the halt's probe reads %zu numbers, and the run's states have %zu", s->probe->n,
+                       s->d);
     if (status) return hb_fail(err, status, "%s", why.message);
     if (s->n == s->table->n) return HB_OK;
     return hb_fail(err, HB_ERR_FORMAT, "the run has no states of sample %llu",
