@@ -30,7 +30,10 @@ static hb_status open_source(source *s, hb_error *err)
     if (status) return status;
     size_t parts = s->kind->of_block ? (size_t)s->plan.n_blocks : 1;
     s->d = parts ? s->length / parts : 0;
-    return HB_OK;
+    if (s->length == s->d * parts && (s->kind->feature != HB_FEATURE_TOPK || s->d == 2 * HB_RANKS))
+        return HB_OK;
+    return hb_fail(err, HB_ERR_FORMAT, "%s: the run's features '%s' cannot have %zu numbers",
+                   s->kind->name, hb_feature_name(s->kind->feature), s->length);
 }
 
 /* Reads the features of the next sample if it is one of the table's. */

@@ -240,6 +240,12 @@ class Probe(Case):
         db.execute("DELETE FROM features WHERE idx = 7")
         db.commit()
         self.fails("sweep", "--run", "r.db", "--score", "wepr", says="no features of sample 7")
+        for run, score, name, value in (("r.db", "wepr", "topk", "substr(topk, 1, 20)"),
+                                        ("d.db", "mahalanobis", "mean", "CAST(mean || x'0000' AS BLOB)")):
+            db = sqlite3.connect(self.dir / run)
+            db.execute(f"UPDATE features SET {name} = {value}")
+            db.commit()
+            self.fails("sweep", "--run", run, "--score", score, says=f"{score}: the run's features '{name}' cannot have ")
 
 
 if __name__ == "__main__":
