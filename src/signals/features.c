@@ -145,18 +145,21 @@ static bool is_item(const char *item, size_t length, const char *name)
     return strlen(name) == length && memcmp(item, name, length) == 0;
 }
 
+/* Reads an item without numbers. */
+static hb_status read_plain(const char *item, bool *planned, hb_error *err)
+{
+    if (*planned) return hb_fail(err, HB_ERR_ARGUMENT, "'%s' is listed twice", item);
+    *planned = true;
+    return HB_OK;
+}
+
 static hb_status read_item(const char *item, size_t length, const hb_model_info *model,
                            hb_feature_plan *plan, hb_error *err)
 {
     size_t name = strcspn(item, ":,");
-    if (is_item(item, length, items[TOPK]) && !plan->topk) {
-        plan->topk = true;
-        return HB_OK;
-    }
-    if (is_item(item, length, items[ATTENTION]) && !plan->attention) {
-        plan->attention = true;
-        return HB_OK;
-    }
+    if (is_item(item, length, items[TOPK])) return read_plain(items[TOPK], &plan->topk, err);
+    if (is_item(item, length, items[ATTENTION]))
+        return read_plain(items[ATTENTION], &plan->attention, err);
     if (is_item(item, name, items[HIDDEN])) return read_hidden(item, length, model, plan, err);
     if (is_item(item, name, items[STATES])) return read_states(item, length, model, plan, err);
     return hb_fail(err, HB_ERR_ARGUMENT,

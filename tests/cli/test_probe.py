@@ -204,6 +204,9 @@ class Probe(Case):
     def test_refusals(self):
         self.fails("score", *FAST, "--data", LABELLED, "--features", "hidden:4", code=USAGE, says="no block 4; it has 3")
         self.fails("score", *FAST, "--data", LABELLED, "--features", "all", code=USAGE, says="no features 'all'")
+        for item in ("topk", "attention", "hidden", "states"):
+            self.fails("score", *FAST, "--data", LABELLED, "--features", f"{item},{item}", code=USAGE,
+                       says=f"'{item}' is listed twice")
         self.fails("calibrate", *FAST, "--data", LABELLED, "--score", "probe", "--guarantee", "risk=0.5", code=USAGE,
                    says="not fitted to the same samples")
         self.run_hbar("score", *FAST, "--data", LABELLED, "-n", 20, "--run", "r.db")
