@@ -2,6 +2,7 @@
 #ifndef HB_CLI_H
 #define HB_CLI_H
 
+#include <stdio.h>
 #include "base/buffer.h"
 #include "base/json.h"
 #include "base/texts.h"
@@ -73,7 +74,8 @@ extern const char *cli_program;
 
 typedef struct cli_command {
     const char *name;
-    const char *operand; /* name of the required operand in help, such as "PROMPT"; NULL: no operand */
+    const char *operand; /* name of the operand in help, such as "PROMPT"; NULL: no operand. It is
+                            required unless it stands in brackets. */
     const char *summary; /* one line */
     const char *details; /* a paragraph, which help wraps */
     int (*run)(const struct cli_command *command, int argc, char **argv);
@@ -122,8 +124,31 @@ bool cli_parse(const cli_command *command, cli_options *options, int argc, char 
 bool cli_parse_many(const cli_command *command, cli_options *options, int argc, char **argv,
                     char ***operands, size_t *n, int *code);
 
-/* Prints what --help shows (help.c). */
+/* Called where --help is parsed: prints the help of a command, or what cli_show_command asks for. */
 void cli_print_help(const cli_command *command, const cli_options *options);
+
+/* Writes a command and its table of options in one form, such as a man page. */
+typedef void cli_writer(const cli_command *command, const cli_options *options);
+cli_writer cli_write_help, cli_write_man;
+/* Lets `write` see the table that the command prints for --help. Returns an exit code. */
+int cli_show_command(const cli_command *command, cli_writer *write);
+int cli_show_commands(cli_writer *write); /* the same for all commands */
+
+/* Parts of the forms. */
+enum { CLI_OPTION_TEXT = 1024 };
+/* Calls `write` for each option of a command, --help the last, in the order of help. `heading` is that
+ * of the group which begins with the option, or NULL. */
+typedef void cli_option_writer(const cli_option *o, const char *heading);
+void cli_walk_options(const cli_options *options, cli_option_writer *write);
+/* The placeholder of an option's value, such as "FILE" or "high|low"; empty for flags. */
+void cli_option_argument(const cli_option *o, char *text, size_t size);
+/* The description of an option, its choices and its default. */
+void cli_option_text(const cli_option *o, char *text, size_t size);
+
+/* Forms of the whole program. Return an exit code. */
+int cli_write_program_man(void); /* hbar.1 */
+int cli_write_program_markdown(void), cli_write_program_bash(void), cli_write_program_zsh(void),
+    cli_write_program_fish(void);
 
 /* Appends the operand to `text`. If the operand is "-", appends standard input instead, without its
  * final line end. Returns an exit code. */
@@ -150,6 +175,7 @@ int cli_fail_memory(void);
 __attribute__((format(printf, 1, 2))) bool cli_print(const char *format, ...);
 /* Writes bytes unchanged: for trusted text, or when the bytes themselves are the result. */
 bool cli_write(const char *bytes, size_t length);
+bool cli_put(const char *text); /* the same for a string */
 /* Writes a result with text from outside. On a terminal, replaces control characters except line breaks
  * and tabs; otherwise writes it unchanged. */
 bool cli_write_text(const char *text, size_t length);
@@ -547,7 +573,18 @@ const char *const *cli_directions(bool automatic);
 
 /* ---- The commands ------------------------------------------------------------------------------- */
 
-extern const cli_command cli_calibrate, cli_export, cli_generate, cli_inspect, cli_judge, cli_label,
-    cli_report, cli_score, cli_serve, cli_sweep, cli_tokenize, cli_validate;
+extern const cli_command cli_calibrate, cli_export, cli_generate, cli_help, cli_inspect, cli_judge,
+    cli_label, cli_report, cli_score, cli_serve, cli_sweep, cli_tokenize, cli_validate;
+
+/* All of them, in the order of help; NULL ends the list (main.c). */
+extern const cli_command *const cli_commands[];
+/* NULL: none has this name. */
+const cli_command *cli_find_command(const char *name);
+/* Prints the help of the program. */
+void cli_print_commands(FILE *out);
+
+#define CLI_ABOUT                                                                                      \
+    "Runs a local language model, measures its uncertainty token by token, and stops\n"                \
+    "it before it makes something up."
 
 #endif

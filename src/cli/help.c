@@ -1,4 +1,4 @@
-/* Prints --help from the table of options. */
+/* Prints --help from the table of options, and shows that table to the writers of other forms. */
 #include <stdio.h>
 #include <string.h>
 #include "cli/cli.h"
@@ -47,14 +47,19 @@ static void add_choices(char *text, size_t size, const cli_option *o, const char
     }
 }
 
+void cli_option_argument(const cli_option *o, char *text, size_t size)
+{
+    snprintf(text, size, "%s", o->argument ? o->argument : "");
+    if (o->kind == CLI_CHOICE && !o->argument) add_choices(text, size, o, "|");
+}
+
 /* "  -m, --model FILE" */
 static void name_option(const cli_option *o, char *text, size_t size)
 {
-    char letter[8] = "    ";
+    char letter[8] = "    ", argument[64];
     if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
-    snprintf(text, size, "  %s--%s%s%s", letter, o->name, o->kind == CLI_FLAG ? "" : " ",
-             o->argument ? o->argument : "");
-    if (o->kind == CLI_CHOICE && !o->argument) add_choices(text, size, o, "|");
+    cli_option_argument(o, argument, sizeof argument);
+    snprintf(text, size, "  %s--%s%s%s", letter, o->name, *argument ? " " : "", argument);
 }
 
 /* A number of bytes with the largest suffix that leaves a whole number, as the option takes it. */
@@ -95,8 +100,7 @@ static const char *default_text(const cli_option *o, char *number, size_t size)
     return NULL;
 }
 
-/* The description of the option, its choices and its default. */
-static void describe_option(const cli_option *o, char *text, size_t size)
+void cli_option_text(const cli_option *o, char *text, size_t size)
 {
     char number[32];
     const char *standard = default_text(o, number, sizeof number);
@@ -109,9 +113,9 @@ static void describe_option(const cli_option *o, char *text, size_t size)
 
 static void print_option(const cli_option *o)
 {
-    char left[96], right[1024];
+    char left[96], right[CLI_OPTION_TEXT];
     name_option(o, left, sizeof left);
-    describe_option(o, right, sizeof right);
+    cli_option_text(o, right, sizeof right);
     size_t length = strlen(left);
     cli_write(left, length);
     if (length + 2 > HELP_COLUMN) {
@@ -122,34 +126,68 @@ static void print_option(const cli_option *o)
     print_wrapped(right, HELP_COLUMN, HELP_COLUMN);
 }
 
-static void print_heading(const char *heading)
+/* Every command has it, and no table. */
+static const cli_option help_option = {.name = "help", .letter = 'h', .help = "show this help"};
+
+/* A command with few options shows them in one group, in the order of the table. */
+void cli_walk_options(const cli_options *options, cli_option_writer *write)
 {
-    cli_write("\n", 1);
-    cli_print("%s:\n", heading);
+    const char *heading = NULL;
+    for (int g = 0; g < CLI_N_GROUPS; g++)
+        for (int i = 0; i < options->n; i++) {
+            const cli_option *o = &options->list[i];
+            bool grouped = options->n > MANY;
+            if (grouped ? (int)o->group != g : g > 0) continue;
+            const char *own = grouped ? headings[g] : "Options";
+            write(o, own == heading ? NULL : own);
+            heading = own;
+        }
+    write(&help_option, heading ? NULL : "Options");
 }
 
-static void print_group(const cli_options *options, cli_group group)
+static void print_row(const cli_option *o, const char *heading)
 {
-    bool begun = false;
-    for (int i = 0; i < options->n; i++) {
-        if (options->list[i].group != group) continue;
-        if (!begun) print_heading(headings[group]);
-        begun = true;
-        print_option(&options->list[i]);
+    if (heading) {
+        cli_write("\n", 1);
+        cli_print("%s:\n", heading);
     }
+    print_option(o);
 }
 
-void cli_print_help(const cli_command *command, const cli_options *options)
+void cli_write_help(const cli_command *command, const cli_options *options)
 {
     const char *operand = command->operand ? command->operand : "";
     cli_print("Usage: hbar %s [OPTIONS]%s%s\n", command->name, *operand ? " " : "", operand);
     cli_write("\n", 1);
     print_wrapped(command->details, 0, 0);
-    if (options->n > MANY)
-        for (int g = 0; g < CLI_N_GROUPS; g++) print_group(options, (cli_group)g);
-    else {
-        print_heading("Options");
-        for (int i = 0; i < options->n; i++) print_option(&options->list[i]);
-    }
-    print_option(&(cli_option){.name = "help", .letter = 'h', .help = "show this help"});
+    cli_walk_options(options, print_row);
+}
+
+/* ---- Other forms --------------------------------------------------------------------------------- */
+
+/* What a command writes for --help. */
+static cli_writer *writer = cli_write_help;
+
+void cli_print_help(const cli_command *command, const cli_options *options)
+{
+    writer(command, options);
+}
+
+int cli_show_command(const cli_command *command, cli_writer *write)
+{
+    char name[64], option[] = "--help";
+    char *argv[] = {name, option, NULL};
+    snprintf(name, sizeof name, "%s", command->name);
+    writer = write;
+    int code = command->run(command, 2, argv);
+    writer = cli_write_help;
+    return code;
+}
+
+int cli_show_commands(cli_writer *write)
+{
+    int code = CLI_DONE;
+    for (const cli_command *const *c = cli_commands; *c && !code; c++)
+        code = cli_show_command(*c, write);
+    return code;
 }

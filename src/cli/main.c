@@ -5,19 +5,22 @@
 #include <unistd.h>
 #include "cli/cli.h"
 
-static const cli_command *const commands[] = {&cli_generate, &cli_judge,    &cli_calibrate, &cli_score,
-                                              &cli_sweep,    &cli_validate, &cli_report,    &cli_label,
-                                              &cli_export,   &cli_tokenize, &cli_inspect,   &cli_serve};
-#define N_COMMANDS (sizeof commands / sizeof *commands)
+const cli_command *const cli_commands[] = {
+    &cli_generate, &cli_judge,  &cli_calibrate, &cli_score,   &cli_sweep, &cli_validate, &cli_report,
+    &cli_label,    &cli_export, &cli_tokenize,  &cli_inspect, &cli_serve, &cli_help,     NULL};
 
-static void print_help(FILE *out)
+const cli_command *cli_find_command(const char *name)
 {
-    fputs("Usage: hbar COMMAND [OPTIONS]\n\n"
-          "Runs a local language model, measures its uncertainty token by token, and stops\n"
-          "it before it makes something up.\n\nCommands:\n",
-          out);
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-10s  %s\n", commands[i]->name, commands[i]->summary);
+    const cli_command *const *c = cli_commands;
+    while (*c && strcmp((*c)->name, name) != 0) c++;
+    return *c;
+}
+
+void cli_print_commands(FILE *out)
+{
+    fputs("Usage: hbar COMMAND [OPTIONS]\n\n" CLI_ABOUT "\n\nCommands:\n", out);
+    for (const cli_command *const *c = cli_commands; *c; c++)
+        fprintf(out, "  %-10s  %s\n", (*c)->name, (*c)->summary);
     fputs("\nhbar COMMAND --help explains a command; hbar --version prints the version.\n\n"
           "Exit codes: 0 done, 1 failed, 2 bad usage, 130 interrupted.\n",
           out);
@@ -53,20 +56,19 @@ int main(int argc, char **argv)
     cli_catch_faults();
     if (argc > 0) cli_program = argv[0];
     if (argc < 2) {
-        print_help(stderr);
+        cli_print_commands(stderr);
         return CLI_USAGE;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
-        print_help(stdout);
+        cli_print_commands(stdout);
         return cli_finish_output(CLI_DONE);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("hbar %s\n", hb_version());
         return cli_finish_output(CLI_DONE);
     }
-    for (size_t i = 0; i < N_COMMANDS; i++)
-        if (strcmp(argv[1], commands[i]->name) == 0)
-            return cli_finish_output(commands[i]->run(commands[i], argc - 1, argv + 1));
+    const cli_command *command = cli_find_command(argv[1]);
+    if (command) return cli_finish_output(command->run(command, argc - 1, argv + 1));
     cli_message("'%s' is not a command; see hbar --help", argv[1]);
     return CLI_USAGE;
 }

@@ -83,6 +83,11 @@ bool cli_write(const char *bytes, size_t length)
     return false;
 }
 
+bool cli_put(const char *text)
+{
+    return cli_write(text, strlen(text));
+}
+
 static bool fail_memory_write(void)
 {
     if (!write_error) write_error = ENOMEM;

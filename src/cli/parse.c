@@ -224,7 +224,9 @@ static int check_required(const cli_command *command, const cli_options *options
     for (int i = 0; i < options->n; i++)
         if (options->list[i].required && !options->list[i].seen)
             return cli_usage(command, "--%s is required", options->list[i].name);
-    if (command->operand && !operand) return cli_usage(command, "%s is required", command->operand);
+    bool optional = command->operand && *command->operand == '[';
+    if (command->operand && !operand && !optional)
+        return cli_usage(command, "%s is required", command->operand);
     if (command->operand && strcmp(command->operand, "FILE") == 0 && !*operand)
         return cli_usage(command, "FILE is empty");
     return CLI_DONE;

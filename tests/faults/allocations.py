@@ -53,6 +53,8 @@ def make_inputs():
 # Name: the arguments, and whether the command continues a run.
 COMMANDS = {
     "help": (["calibrate", "--help"], False),
+    "help-zsh": (["help", "--format", "zsh"], False),
+    "help-man": (["help", "--format", "man", "generate"], False),
     "generate": (["generate", "--model", MODEL, "--max-tokens", 3, "--cutoff", 2, "--json", "--params", "ready/params.json",
                   "--trajectory", "out/t.jsonl", "--html", "out/a.html", "one two"], False),
     "generate-chat": (["generate", "--model", CHAT, "--chat", "--system", "s", "--max-tokens", 3, "--stop", "ab", "--seed", 1,

@@ -31,3 +31,11 @@ case $shared in *"[max tokens] $(pkg-config --modversion hbar)") ;; *) echo "une
 [ "$("$root/bin/hbar" --version)" = "hbar $(pkg-config --modversion hbar)" ]
 ldd "$root/shared" | grep -q libhbar.so
 ! ldd "$root/static" | grep libhbar
+# Each command has its man page, and the shells their completions, at the places where they look.
+for page in hbar $("$root/bin/hbar" help | sed -n 's/^  \([a-z-]*\)  .*/hbar-\1/p'); do
+    [ -s "$root/share/man/man1/$page.1" ] || { echo "no man page $page.1"; exit 1; }
+done
+[ -s "$root/share/man/man1/hbar-generate.1" ]
+for file in bash-completion/completions/hbar zsh/site-functions/_hbar fish/vendor_completions.d/hbar.fish; do
+    [ -s "$root/share/$file" ] || { echo "no $file"; exit 1; }
+done
