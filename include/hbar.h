@@ -1249,10 +1249,14 @@ typedef struct hb_dataset_options {
     /* Called for a likely mistake in the options. May be NULL. */
     void (*on_warning)(void *user, const char *message);
     void *user;
+    /* Take only shard number `shard`, from 1 to `shards`, of the drawn samples; 0 and 0: all. */
+    int32_t shard, shards;
 } hb_dataset_options;
 HB_API hb_dataset_options hb_dataset_defaults(void);
 
 #define HB_SHOTS_MAX 64
+
+#define HB_SHARDS_MAX 100000
 
 /* Strings are valid as long as the dataset. */
 typedef struct hb_dataset_info {
@@ -1265,8 +1269,11 @@ typedef struct hb_dataset_info {
     uint64_t n_broken;   /* rows that cannot be used */
     uint64_t n_left_out; /* rows that `where` or the format leaves out */
     uint64_t n_samples;  /* samples in the good rows */
-    uint64_t n_selected; /* samples drawn */
+    uint64_t n_selected; /* samples drawn; of a shard, only its own */
     bool is_graded;      /* answers are graded against right ones; otherwise the data have labels */
+    uint64_t n_drawn;    /* samples drawn, of all shards */
+
+    int32_t shard, shards; /* as in hb_dataset_options */
 } hb_dataset_info;
 
 /* The name of format number i, from 0: "halueval_qa", "nq_open" ...; NULL beyond the last. */
@@ -1281,6 +1288,10 @@ HB_API const char *hb_dataset_format(size_t i);
  * (the right and the hallucinated answer) is drawn whole. So classes stay balanced, and an odd
  * n_samples gives one sample more. A larger draw with the same seed contains the smaller one. Memory
  * does not grow with the file, except with a joined file.
+ *
+ * The row alone and the number of shards decide its shard, not the draw. Rows of a group are in one
+ * shard, rows with the same context, and rows whose prompts share 256 bytes or more after what all
+ * prompts of the file share. A shard may have no samples.
  *
  * `options` may be NULL. HB_ERR_ARGUMENT for options that contradict each other or the format;
  * HB_ERR_UNSUPPORTED for a file that is not text, naming its kind; HB_ERR_FORMAT for a file whose
@@ -1359,7 +1370,7 @@ typedef struct hb_run_settings {
     uint64_t model_size;
     const char *data_path, *data_format, *data_sha256;
     uint64_t data_rows, data_broken;
-    uint64_t n_samples; /* samples drawn */
+    uint64_t n_samples; /* samples drawn; of a shard, only its own */
     uint64_t seed;
     int32_t max_tokens;
     int32_t n_ctx;
@@ -1386,6 +1397,10 @@ typedef struct hb_run_settings {
     const char *questions_sha256; /* hb_questions_sha256, if there are questions */
     const char
         *features; /* the features that are kept, as hb_features_parse has them; "" or NULL: none */
+    /* The run has only shard number `shard` of `shards` (hb_dataset_options), and n_drawn samples are
+     * drawn in all shards together. 0, 0 and 0: it has all samples. */
+    int32_t shard, shards;
+    uint64_t n_drawn;
 } hb_run_settings;
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
@@ -1423,6 +1438,33 @@ HB_API hb_status hb_run_create(const char *path, const hb_run_settings *settings
  * may be read-only. */
 HB_API hb_status hb_run_open(const char *path, hb_run **run, hb_error *err);
 HB_API void hb_run_close(hb_run *run);
+
+/* Options of hb_run_merge. */
+typedef struct hb_merge_options {
+    bool partial; /* accepts missing shards, unfinished shards and shards given more than once */
+    bool (*cancelled)(void *user); /* returning true ends the merge; may be NULL */
+    void *user;
+} hb_merge_options;
+HB_API hb_merge_options hb_merge_defaults(void);
+
+typedef struct hb_merge_counts {
+    uint64_t n_samples;  /* samples of the new run */
+    uint64_t n_missing;  /* samples drawn that no run has; 0 unless `partial` */
+    uint64_t n_repeated; /* samples that several runs have; 0 unless `partial` */
+} hb_merge_counts;
+
+/* Makes one run of the n >= 1 runs of shards, in any order. The new run has the settings, samples,
+ * scores, steps, generations, features and set labels of one run without shards; the paths and names of
+ * model and data are those of the first run. With `partial` it can lack samples, and hb_score without
+ * shards then continues it. Of a sample that several runs have, the first of these runs counts. The
+ * runs are only read. `output` must not exist; it appears when all is done.
+ *
+ * `options` and `counts` may be NULL. HB_ERR_MISMATCH when a run is not a shard, its settings or its
+ * draw differ from those of the first run, or shards are missing or given twice; HB_ERR_DATA when a
+ * shard is unfinished, or a sample is in two runs; HB_ERR_FORMAT when a run is damaged or is no run;
+ * HB_ERR_CANCELLED. */
+HB_API hb_status hb_run_merge(const char *const *paths, size_t n, const char *output,
+                              const hb_merge_options *options, hb_merge_counts *counts, hb_error *err);
 /* Valid as long as the run. */
 HB_API const hb_run_settings *hb_run_get_settings(const hb_run *run);
 /* The name of the run's score number i, from 0; NULL beyond the last. */

@@ -574,7 +574,7 @@ const char *const *cli_directions(bool automatic);
 /* ---- The commands ------------------------------------------------------------------------------- */
 
 extern const cli_command cli_calibrate, cli_export, cli_generate, cli_help, cli_inspect, cli_judge,
-    cli_label, cli_report, cli_score, cli_serve, cli_sweep, cli_tokenize, cli_validate;
+    cli_label, cli_merge, cli_report, cli_score, cli_serve, cli_sweep, cli_tokenize, cli_validate;
 
 /* All of them, in the order of help; NULL ends the list (main.c). */
 extern const cli_command *const cli_commands[];

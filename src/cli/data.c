@@ -179,9 +179,9 @@ hb_status cli_data_open(cli_data *d, uint64_t n_samples, uint64_t seed, bool qui
                     (unsigned long long)info->n_left_out, (unsigned long long)info->n_rows);
     if (info->read_as == HB_READ_RESPONSE && !d->options.unlabelled && !quiet)
         cli_message("%s: responses are given, so they are evaluated instead of generated", info->path);
-    if (n_samples > info->n_selected && !quiet)
+    if (n_samples > info->n_drawn && !quiet)
         cli_message("%s: has only %llu samples; all are used", info->path,
-                    (unsigned long long)info->n_selected);
+                    (unsigned long long)info->n_drawn);
     return HB_OK;
 }
 

@@ -86,7 +86,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
 
 /* The default name of a run is a hash of everything that decides its contents but the number of
  * samples. So the same command continues its own run, with more samples it extends the run, and any
- * other command starts another. */
+ * other command starts another. The names of a run's shards differ only in their end. */
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
@@ -110,7 +110,9 @@ static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
     if (ok) {
         hb_sha256_add(&hash, identity, strlen(identity));
         hb_sha256_finish(&hash, hex);
-        ok = asprintf(&path, "%s/%s_run_%.8s.db", p->output_dir, p->name, hex) >= 0;
+        ok = (s->shards ? asprintf(&path, "%s/%s_run_%.8s_%dof%d.db", p->output_dir, p->name, hex,
+                                   s->shard, s->shards)
+                        : asprintf(&path, "%s/%s_run_%.8s.db", p->output_dir, p->name, hex)) >= 0;
     }
     free(identity);
     return ok ? path : NULL;
@@ -163,7 +165,10 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .no_prompts = p->no_prompts,
                          .no_steps = p->no_steps,
                          .exact = p->resources.exact,
-                         .features = p->features};
+                         .features = p->features,
+                         .shard = d->shard,
+                         .shards = d->shards,
+                         .n_drawn = d->shards ? d->n_drawn : 0};
     set_samples(&p->samples, p->max_tokens, &s);
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
@@ -301,10 +306,14 @@ static void report_features(const cli_pass1 *p)
 static void report(const cli_pass1 *p)
 {
     const hb_run_counts *c = &p->counts;
+    const hb_run_settings *s = hb_run_get_settings(p->run);
     if (p->quiet) return;
     cli_message("%llu of %llu samples scored, %llu skipped, %llu failed; run %s",
                 (unsigned long long)c->scored, (unsigned long long)c->total,
                 (unsigned long long)c->skipped, (unsigned long long)c->failed, p->run_path);
+    if (s->shards)
+        cli_message("shard %d/%d has %llu of the %llu samples drawn", s->shard, s->shards,
+                    (unsigned long long)s->n_samples, (unsigned long long)s->n_drawn);
     uint64_t there = c->scored + c->skipped + c->failed - p->done_now;
     if (there && p->done_now)
         cli_message("the run had %llu of these samples, and %llu were added", (unsigned long long)there,

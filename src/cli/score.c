@@ -1,4 +1,7 @@
+#include <errno.h>
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 #include "cli/cli.h"
 
 typedef struct tally {
@@ -43,15 +46,43 @@ static int print_result(const cli_pass1 *pass)
     return cli_print_rate(t.n, rate, t.grading, pass->counts.abstained);
 }
 
+/* Reads a number from 1 to HB_SHARDS_MAX, without a sign or spaces. */
+static bool read_number(const char *text, char **end, int32_t *number)
+{
+    if (*text < '1' || *text > '9') return false;
+    errno = 0;
+    long value = strtol(text, end, 10);
+    *number = (int32_t)value;
+    return !errno && value <= HB_SHARDS_MAX;
+}
+
+/* Reads "I/N". NULL: no shard is asked for. */
+static int read_shard(const cli_command *command, const char *text, hb_dataset_options *o)
+{
+    char *end;
+    if (!text) return CLI_DONE;
+    if (read_number(text, &end, &o->shard) && *end == '/' && read_number(end + 1, &end, &o->shards) &&
+        !*end && o->shard <= o->shards)
+        return CLI_DONE;
+    return cli_usage(command, "--shard: '%s' is not I/N with I from 1 to N, at most %d", text,
+                     HB_SHARDS_MAX);
+}
+
 static int run(const cli_command *command, int argc, char **argv)
 {
     cli_options options = {0};
     cli_pass1 pass;
-    const char *operand;
+    const char *operand, *shard = NULL;
     int code;
     cli_pass1_add(&options, &pass);
+    cli_begin_group(&options, CLI_GROUP_DATA);
+    cli_add_text(&options, "shard", 0, "I/N", &shard,
+                 "score only part I of N of the samples, in a run of its own; hbar merge joins the N "
+                 "runs")
+        ->standard = "all samples";
     if (cli_parse(command, &options, argc, argv, &operand, &code)) {
-        code = cli_pass1_run(command, &pass);
+        code = read_shard(command, shard, &pass.data.options);
+        if (!code) code = cli_pass1_run(command, &pass);
         if (!code) code = print_result(&pass);
     }
     cli_pass1_close(&pass);
@@ -64,7 +95,8 @@ const cli_command cli_score = {
     .details =
         "Generates once for each sample of the data, greedily and without halting, and keeps its "
         "scores, text and timing in a run, an SQLite file. Then prints how many samples are "
-        "hallucinated. After an interruption the same command continues the run. Next: hbar "
+        "hallucinated. After an interruption the same command continues the run. Several machines "
+        "share the work with --shard. Next: hbar "
         "sweep --run FILE, or hbar export --run FILE.",
     .run = run,
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/error.h"
+#include "base/shard.h"
 #include "data/groups.h"
 
 hb_dataset_options hb_dataset_defaults(void)
@@ -55,6 +56,7 @@ static hb_status first_pass(hb_dataset *dataset, hb_error *err)
         status = hb_pass_next(dataset, &found, &good, &why, err);
         if (status != HB_OK || !found) break;
         if (good) look_at(dataset);
+        if (good) status = hb_shard_look(dataset, err);
         if (!good && why.status) status = report(dataset, why.message, err);
         else if (!good) dataset->info.n_left_out++;
     }
@@ -248,7 +250,7 @@ void hb_dataset_plan(hb_dataset *dataset, const hb_dataset_options *options)
     if (asked && asked / per_row + (asked % per_row != 0) < rows)
         rows = asked / per_row + (asked % per_row != 0);
     info->n_samples = info->n_rows * per_row;
-    info->n_selected = dataset->samples_left = rows * per_row;
+    info->n_drawn = info->n_selected = dataset->samples_left = rows * per_row;
     dataset->draw = hb_draw_rows(options->seed, info->n_rows, rows);
     dataset->next_of_row = dataset->per_row;
 }
@@ -264,6 +266,9 @@ static hb_status check_options(const hb_dataset_options *o, size_t n, hb_error *
                        "a file of examples is given, but the number of examples is 0");
     if (o->read_as < HB_READ_USUAL || o->read_as > HB_READ_RESPONSE)
         return hb_fail(err, HB_ERR_ARGUMENT, "unknown value of read_as");
+    if ((o->shard || o->shards) && !hb_is_shard(o->shard, o->shards))
+        return hb_fail(err, HB_ERR_ARGUMENT, "there is no shard %d of %d (of at most %d)", o->shard,
+                       o->shards, HB_SHARDS_MAX);
     return HB_OK;
 }
 
@@ -296,6 +301,8 @@ static hb_status open_dataset(hb_dataset *dataset, const char *const *paths, siz
 {
     dataset->breakages = (hb_breakages){options->strict, options->on_broken, options->user, 0};
     hb_status status = check_options(options, n, err);
+    dataset->info.shard = options->shard;
+    dataset->info.shards = options->shards;
     if (status == HB_OK) status = open_files(dataset, paths, n, options, err);
     if (status == HB_OK && !name_files(dataset)) status = hb_fail_memory(err);
     if (status == HB_OK) status = first_pass(dataset, err);
@@ -313,7 +320,7 @@ static hb_status open_dataset(hb_dataset *dataset, const char *const *paths, siz
         hb_warn_of_label(dataset->info.path, options->label, options->on_warning, options->user);
     hb_pass_begin(dataset);
     hb_dataset_plan(dataset, options);
-    return HB_OK;
+    return hb_shard_count(dataset, err);
 }
 
 hb_status hb_dataset_open_files(const char *const *paths, size_t n, const hb_dataset_options *options,
@@ -344,6 +351,7 @@ void hb_dataset_release(hb_dataset *dataset)
         hb_input_close(&file->input);
         hb_mapping_close(&file->mapping);
         hb_join_close(&file->join);
+        hb_buffer_free(&file->common);
     }
     if (!dataset->borrowed) free(dataset->files);
     hb_buffer *const buffers[] = {&dataset->path, &dataset->format, &dataset->recipe,
@@ -369,7 +377,7 @@ const hb_dataset_info *hb_dataset_get_info(const hb_dataset *dataset)
 static hb_status draw_row(hb_dataset *dataset, hb_error *err)
 {
     hb_error why;
-    bool found, good;
+    bool found, good, taken;
     hb_status status;
     do {
         status = hb_pass_next(dataset, &found, &good, &why, err);
@@ -377,7 +385,10 @@ static hb_status draw_row(hb_dataset *dataset, hb_error *err)
             &dataset->files[dataset->file < dataset->n_files ? dataset->file : dataset->n_files - 1];
         if (status == HB_ERR_FORMAT || (status == HB_OK && !found)) return hb_fail_changed(file, err);
         if (status != HB_OK) return status;
-    } while (!good || !hb_draw_takes(&dataset->draw, dataset->n_good - 1));
+        taken = good && hb_draw_takes(&dataset->draw, dataset->n_good - 1);
+        if (taken) status = hb_shard_takes(dataset, &taken, err);
+        if (status != HB_OK) return status;
+    } while (!taken);
     if (dataset->n_good > dataset->info.n_rows) return hb_fail_changed(hb_pass_file(dataset), err);
     dataset->next_of_row = 0;
     return HB_OK;

@@ -13,6 +13,7 @@ typedef struct hb_data_file {
     hb_mapping mapping;
     hb_join join; /* its rows are NULL if there is no joined file */
     hb_stamp stamp;
+    hb_buffer common; /* the bytes with which all prompts begin; only for shards */
 } hb_data_file;
 
 /* A few-shot example. */
@@ -80,6 +81,13 @@ void hb_dataset_plan(hb_dataset *dataset, const hb_dataset_options *options);
 
 /* Releases everything that a dataset owns, except the struct itself. */
 void hb_dataset_release(hb_dataset *dataset);
+
+/* Notes what the prompt of the current row has in common with those before it (shard.c). */
+hb_status hb_shard_look(hb_dataset *dataset, hb_error *err);
+/* Whether the current row belongs to the dataset's shard; true without shards. */
+hb_status hb_shard_takes(hb_dataset *dataset, bool *takes, hb_error *err);
+/* Counts the drawn samples of the shard, at the beginning of a pass, and begins another pass. */
+hb_status hb_shard_count(hb_dataset *dataset, hb_error *err);
 
 /* Draws the examples that the options ask for, from the dataset itself or from another file. */
 hb_status hb_shots_draw(hb_dataset *dataset, const hb_dataset_options *options, hb_shots *shots,

@@ -119,6 +119,7 @@ hb_status hb_shots_draw(hb_dataset *dataset, const hb_dataset_options *options, 
     hb_dataset_options o = *options;
     o.shots = 0;
     o.shots_path = NULL;
+    o.shard = o.shards = 0; /* all shards show the same examples */
     o.strict = false;
     o.on_broken = NULL;
     o.on_warning = NULL;
@@ -135,6 +136,7 @@ hb_status hb_shots_draw(hb_dataset *dataset, const hb_dataset_options *options, 
                        .n_files = dataset->n_files,
                        .borrowed = true,
                        .per_row = dataset->per_row};
+    same.info.shard = same.info.shards = 0;
     hb_status status = draw(&same, options, shots, err);
     hb_dataset_release(&same);
     return status;

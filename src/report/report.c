@@ -206,14 +206,14 @@ static void put_name(char *out, size_t size, const char *subject, const char *fi
     out[n] = '\0';
 }
 
-/* Finds the k-th figure that can be drawn; true if it was written. Else *k is reduced by their number.
- */
+/* Finds the k-th figure that can be drawn; true if it was written, or if memory ran out, which w shows.
+ * Else *k is reduced by their number. */
 static bool draw_subject(hb_writer *w, const hb_subject *s, size_t *k, hb_figure_words *words)
 {
     for (size_t i = 0;; i++) {
         hb_writer picture = {0};
         bool drawn = hb_page_figure(&picture, true, s, i, words);
-        bool wanted = drawn && (*k)-- == 0;
+        bool wanted = picture.failed || (drawn && (*k)-- == 0);
         if (wanted) *w = picture;
         else hb_buffer_free(&picture.text);
         if (wanted) return true;

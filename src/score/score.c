@@ -245,13 +245,15 @@ static hb_status list_signals(hb_scorer *s, hb_error *err)
 static hb_status check_session(hb_session *session, const hb_dataset *dataset,
                                const hb_run_settings *settings, hb_error *err)
 {
+    const hb_dataset_info *info = hb_dataset_get_info(dataset);
     if (hb_session_n_ctx(session) == settings->n_ctx &&
         hb_session_is_exact(session) == (settings->exact != 0) &&
-        hb_dataset_get_info(dataset)->n_selected == settings->n_samples)
+        info->n_selected == settings->n_samples && info->shard == settings->shard &&
+        info->shards == settings->shards)
         return HB_OK;
     return hb_fail(err, HB_ERR_ARGUMENT,
-                   "the session's context or exactness or the dataset's number of samples differs "
-                   "from the run's settings");
+                   "the session's context or exactness or the dataset's number of samples or shard "
+                   "differs from the run's settings");
 }
 
 /* Checks the questions, and prepares the models that they are put to. */

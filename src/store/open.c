@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/file.h"
+#include "base/shard.h"
 #include "store/store.h"
 
 static hb_run *new_run(const char *path)
@@ -170,15 +171,19 @@ static hb_status create_run(hb_run *run, const hb_run_settings *settings, hb_err
 
 /* Changes the number of samples. A larger draw with the same seed contains the smaller one. So a run of
  * fewer samples is extended; of a run of more samples only those drawn are used. */
-static hb_status change_draw(hb_run *run, uint64_t n_samples, hb_error *err)
+static hb_status change_draw(hb_run *run, const hb_run_settings *wanted, hb_error *err)
 {
-    uint64_t before = run->settings.n_samples;
-    char sql[100];
-    run->settings.n_samples = n_samples;
-    if (n_samples < before) return hb_run_restrict(run, err);
-    snprintf(sql, sizeof sql, "UPDATE settings SET value = %" PRId64 " WHERE key = 'n_samples'",
-             (int64_t)n_samples);
-    return n_samples > before ? hb_run_execute(run, sql, err) : HB_OK;
+    uint64_t before = run->settings.n_samples, drawn_before = run->settings.n_drawn;
+    char sql[160];
+    run->settings.n_samples = wanted->n_samples;
+    run->settings.n_drawn = wanted->n_drawn;
+    if (wanted->n_samples < before) return hb_run_restrict(run, err);
+    if (wanted->n_samples == before && wanted->n_drawn <= drawn_before) return HB_OK;
+    snprintf(sql, sizeof sql,
+             "UPDATE settings SET value = CASE key WHEN 'n_samples' THEN %" PRId64 " ELSE %" PRId64
+             " END WHERE key IN ('n_samples', 'n_drawn')",
+             (int64_t)wanted->n_samples, (int64_t)wanted->n_drawn);
+    return hb_run_execute(run, sql, err);
 }
 
 /* Creates the tables in an empty file. Otherwise checks that the run may be continued with these
@@ -194,7 +199,7 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
         status = hb_run_execute(run, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", err);
     if (!status) status = hb_run_read_columns(run, err);
     if (!status) status = hb_run_prepare_writing(run, err);
-    return status ? status : change_draw(run, settings->n_samples, err);
+    return status ? status : change_draw(run, settings, err);
 }
 
 /* Whether the folder of a file lets files be made; otherwise errno says why not. */
@@ -234,6 +239,9 @@ static hb_run_settings without_samples(hb_run_settings settings)
 hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run, hb_error *err)
 {
     const hb_run_settings plain = without_samples(*settings);
+    if ((settings->shard || settings->shards) && !hb_is_shard(settings->shard, settings->shards))
+        return hb_fail(err, HB_ERR_ARGUMENT, "%s: there is no shard %d of %d", path, settings->shard,
+                       settings->shards);
     hb_status status = check_place(path, err);
     if (status) return status;
     if (settings->samples < 1) settings = &plain;

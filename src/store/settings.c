@@ -15,11 +15,16 @@ typedef struct field {
     kind kind;
     size_t offset;
     bool identity; /* must agree for a run to be continued */
+    bool of_shard; /* only a run of a shard has it; in others it is 0 */
 } field;
 
 #define FIELD(name, kind, identity)                                                                    \
     {                                                                                                  \
-#name, kind, offsetof(hb_run_settings, name), identity                                         \
+#name, kind, offsetof(hb_run_settings, name), identity, false                                  \
+    }
+#define OF_SHARD(name, kind, identity)                                                                 \
+    {                                                                                                  \
+#name, kind, offsetof(hb_run_settings, name), identity, true                                   \
     }
 static const field fields[] = {
     FIELD(model_path, KIND_TEXT, false),
@@ -54,8 +59,12 @@ static const field fields[] = {
     FIELD(judge_sha256, KIND_TEXT, true),
     FIELD(questions_sha256, KIND_TEXT, true),
     FIELD(features, KIND_TEXT, true),
+    OF_SHARD(shard, KIND_I32, true),
+    OF_SHARD(shards, KIND_I32, true),
+    OF_SHARD(n_drawn, KIND_U64, false),
 };
 #undef FIELD
+#undef OF_SHARD
 #define N_FIELDS (sizeof fields / sizeof *fields)
 
 static void *at(const hb_run_settings *s, const field *f)
@@ -109,6 +118,7 @@ hb_status hb_run_write_settings(hb_run *run, const hb_run_settings *s, hb_error 
     sqlite3_stmt *q;
     hb_status status = hb_run_prepare(run, "INSERT INTO settings VALUES (?, ?)", &q, err);
     for (size_t i = 0; i < N_FIELDS && !status; i++) {
+        if (fields[i].of_shard && !s->shards) continue;
         sqlite3_bind_text(q, 1, fields[i].key, -1, SQLITE_STATIC);
         if (!bind_value(q, 2, &fields[i], at(s, &fields[i]))) status = hb_fail_memory(err);
         else if (sqlite3_step(q) != SQLITE_DONE) status = hb_run_sql_error(run, err);
@@ -180,10 +190,12 @@ static hb_status read_value(hb_run *run, sqlite3_stmt *q, const field *f, hb_err
     return HB_OK;
 }
 
-/* A setting that the file lacks. In a run of an earlier schema it is zero or empty. */
+/* A setting that the file lacks. In a run of an earlier schema, and in one that is not of a shard, it
+ * is zero or empty. */
 static hb_status lack_setting(hb_run *run, const field *f, hb_error *err)
 {
     char **text = at(&run->settings, f);
+    if (f->of_shard) return HB_OK;
     if (run->schema == HB_RUN_SCHEMA)
         return hb_fail(err, HB_ERR_FORMAT, "%s: the run has no setting '%s'", run->path, f->key);
     if (f->kind != KIND_TEXT) return HB_OK;

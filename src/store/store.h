@@ -1,8 +1,8 @@
 /* Declarations shared by the files of the run store: open.c opens, locks and closes a run, settings.c
  * handles its settings, old.c earlier schemas, samples.c its rows, tokens.c the tokens of responses,
  * generations.c samples drawn beside the answers, features.c the samples' features, label.c sets
- * labels, table.c reads columns of scores for pass 2, and sql.c calls SQLite. docs/run-store.md
- * describes the schema. */
+ * labels, merge.c joins runs, table.c reads columns of scores for pass 2, and sql.c calls SQLite.
+ * docs/run-store.md describes the schema. */
 #ifndef HB_STORE_STORE_H
 #define HB_STORE_STORE_H
 
