@@ -77,7 +77,7 @@ class Table:
             if len(values) != n:
                 raise ValueError(f"the score {name!r} has {len(values)} values for {n} labels")
         for label in labels:
-            if label not in (0, 1):
+            if type(label).__name__ == "NAType" or label not in (0, 1):  # NA has no truth value
                 raise ValueError(f"a label must be 0 or 1, not {label!r}")
         self._values = (ctypes.c_double * max(n * len(columns), 1))(*[v for values in columns.values() for v in values])
         self._labels = (ctypes.c_uint8 * max(n, 1))(*[int(label) for label in labels])

@@ -125,7 +125,9 @@ class Run:
             low = bool(lib.hb_score_find(encode(score), ctypes.byref(found))) and \
                 lib.hb_signal_risky(found.signal) == api.HB_DIRECTION_LOW
         else:
-            low = {"high": False, "low": True}[direction]
+            if direction not in ("high", "low"):
+                raise ArgumentError(f"direction must be high or low, not {direction!r}")
+            low = direction == "low"
         table = api.hb_score_table()
         check(lib.hb_run_scores, self._handle.pointer, encode(score), ctypes.byref(rule), ctypes.byref(table))
         try:

@@ -244,6 +244,8 @@ def test_tables(run, tmp_path):
     (lambda m, r: r.calibrate(halts=0.1, false_halts=0.1), hbar.ArgumentError, "exclude"),
     (lambda m, r: r.calibrate(grade="well"), ValueError, "exact, contains"),
     (lambda m, r: r.values("nothing"), hbar.ArgumentError, "nothing"),
+    (lambda m, r: r.values("hbar_s", direction="auto"), hbar.ArgumentError, "direction must be high or low, not 'auto'"),
+    (lambda m, r: hbar.calibrate([0.1, 0.2], pandas.Series([0, None], dtype="Int8")), ValueError, "0 or 1, not <NA>"),
     (lambda m, r: m.score(DATA, n=5).calibrate(), hbar.DataError, ""),
     (lambda m, r: hbar.calibrate([0.1, 0.2], [0, 2]), ValueError, "0 or 1"),
     (lambda m, r: hbar.calibrate({"a": [1.0]}, [0, 1]), ValueError, "1 values for 2 labels"),
