@@ -53,6 +53,12 @@ hb_status hb_open_regular(const char *path, int *fd, hb_error *err)
     return open_kind(path, false, fd, &st, err);
 }
 
+const char *hb_base_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 static bool make_one(const char *path)
 {
     return mkdir(path, 0777) == 0 || errno == EEXIST;

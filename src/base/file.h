@@ -22,6 +22,9 @@ const char *hb_file_kind(mode_t mode);
  * forever or never end. */
 hb_status hb_open_regular(const char *path, int *fd, hb_error *err);
 
+/* The part of a path behind its last slash. */
+const char *hb_base_name(const char *path);
+
 /* Creates a directory and its parents. An existing directory is no error. */
 hb_status hb_make_directory(const char *dir, hb_error *err);
 

@@ -1,6 +1,7 @@
 /* hbar label: labels from a judge or a person for the samples of a run. */
 #include <stdlib.h>
 #include <string.h>
+#include "base/file.h"
 #include "cli/cli.h"
 
 enum { BY_ID, BY_INDEX };
@@ -116,10 +117,7 @@ static int set_labels(labelling *l)
     hb_error err;
     int code = read_labels(l);
     if (code) return code;
-    if (!l->source) {
-        const char *slash = strrchr(l->labels.path, '/');
-        l->source = slash ? slash + 1 : l->labels.path;
-    }
+    if (!l->source) l->source = hb_base_name(l->labels.path);
     const hb_set_labels_options o = {
         .by_index = l->by == BY_INDEX, .source = l->source, .dry_run = l->dry_run};
     if (hb_run_set_labels(l->run_path, &l->labels, &o, &l->counts, &err)) return cli_fail(&err);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "base/text.h"
 #include "cli/cli.h"
 
@@ -177,7 +178,7 @@ char *cli_file_name(const char *name)
 
 char *cli_base_name(const char *path)
 {
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    const char *base = hb_base_name(path), *dot = strrchr(base, '.');
     char *stem = strndup(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
     char *name = stem ? cli_file_name(stem) : NULL;
     free(stem);

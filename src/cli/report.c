@@ -54,13 +54,6 @@ static int save_figures(const hb_report *report, const char *dir, bool quiet)
     return code;
 }
 
-/* The last part of a path. */
-static const char *last_part(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 /* ---- --report ------------------------------------------------------------------------------------ */
 
 void cli_report_add(cli_options *options, const char **path)
@@ -91,7 +84,7 @@ int cli_report_validation(const char *path, const hb_validation_source *source,
     hb_report *report;
     if (!path) return CLI_DONE;
     if (hb_report_open(NULL, &report, &err)) return cli_fail(&err);
-    int code = hb_report_add_validation(report, last_part(source->scores), source, result, run, &err)
+    int code = hb_report_add_validation(report, hb_base_name(source->scores), source, result, run, &err)
                    ? cli_fail(&err)
                    : save_page(report, path, quiet);
     hb_report_close(report);
@@ -108,7 +101,7 @@ static int add_scores(reporting *r, const char *path, hb_run *run, const hb_para
     if (hb_calibrate_run(run, (const char *const *)scores->list, scores->n, source->grading, options,
                          &result, &err))
         return cli_fail(&err);
-    int code = hb_report_add_calibration(r->report, last_part(path), source, &result, run, &err)
+    int code = hb_report_add_calibration(r->report, hb_base_name(path), source, &result, run, &err)
                    ? cli_fail(&err)
                    : CLI_DONE;
     hb_calibration_result_free(&result);
@@ -179,7 +172,7 @@ static int check(const cli_command *command, const reporting *r, char **paths, s
             return cli_usage(command, "--output: %s is one of the results, and would be replaced",
                              r->output);
         if (r->score_given && !is_run(paths[i]))
-            return cli_usage(command, "--score goes with runs; %s is none", paths[i]);
+            return cli_usage(command, "--score goes with runs; %s is not a run", paths[i]);
     }
     int code = strcmp(r->output, "-") == 0 ? CLI_DONE : cli_check_output(r->output);
     return code || !r->svg_dir ? code : check_svg_dir(r->svg_dir);

@@ -190,13 +190,6 @@ static hb_status open_session(serving *v, hb_error *err)
     return hb_session_open(v->model, r, &v->session, err);
 }
 
-/* A path's last part. */
-static const char *base_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
 static int open_all(const cli_command *command, serving *v)
 {
     hb_error err;
@@ -211,7 +204,7 @@ static int open_all(const cli_command *command, serving *v)
     m->chat = v->chat.chat;
     m->monitor = v->watch.monitor;
     m->params = v->watch.params;
-    m->params_name = v->watch.params ? base_of(v->watch.params_path) : NULL;
+    m->params_name = v->watch.params ? hb_base_name(v->watch.params_path) : NULL;
     m->watch_given = v->watch.watched != NULL;
     return CLI_DONE;
 }

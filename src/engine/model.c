@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/buffer.h"
+#include "base/file.h"
 #include "base/file_hashes.h"
 #include "base/utf8.h"
 
@@ -229,7 +230,7 @@ static char *as_name(const char *bytes, size_t length)
 /* The file's base name without its suffix, for models without a name. */
 static char *name_from_path(const char *path)
 {
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path, *dot = strrchr(base, '.');
+    const char *base = hb_base_name(path), *dot = strrchr(base, '.');
     return as_name(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
 }
 

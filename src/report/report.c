@@ -14,7 +14,8 @@ struct hb_report {
     size_t n;
 };
 
-/* The fewest bytes of a sample's row, and the smallest limit of a page. */
+/* The fewest bytes of a sample's row, the smallest limit of a page, and the most results of a report.
+ */
 enum { ROW_BYTES = 130, LEAST_BYTES = 200000, MOST_RESULTS = 64 };
 
 hb_report_options hb_report_defaults(void)
@@ -66,19 +67,13 @@ static hb_status add(hb_report *r, hb_subject *subject, hb_error *err)
     return HB_OK;
 }
 
-/* The last part of a path. */
-static const char *base_name(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    return slash && slash[1] ? slash + 1 : path;
-}
-
 hb_status hb_report_add_file(hb_report *report, const char *path, hb_error *err)
 {
     hb_buffer text = {0};
     hb_subject subject;
     hb_status status = hb_read_file(path, HB_PARAMS_BYTES, &text, err);
-    if (!status) status = hb_subject_read(base_name(path), path, text.data, text.length, &subject, err);
+    if (!status)
+        status = hb_subject_read(hb_base_name(path), path, text.data, text.length, &subject, err);
     hb_buffer_free(&text);
     return status ? status : add(report, &subject, err);
 }
@@ -151,7 +146,7 @@ static void put_contents(hb_writer *w, const hb_report *r)
     hb_write(w, "</ul></nav>\n");
 }
 
-/* Writes the samples of each run. They share what room is left. */
+/* Writes the samples of each run. The runs share the bytes that the page has left. */
 static void put_samples(hb_writer *w, const hb_report *r)
 {
     size_t left = 0;
