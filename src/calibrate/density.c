@@ -349,7 +349,6 @@ hb_status hb_density_fit(const hb_probe_kind *kind, const hb_probe_samples *s,
                          hb_error *err)
 {
     size_t n_groups;
-    hb_probe *p;
     fitting *f = calloc(1, sizeof *f);
     if (!f) return hb_fail_memory(err);
     f->samples = s;
@@ -362,8 +361,7 @@ hb_status hb_density_fit(const hb_probe_kind *kind, const hb_probe_samples *s,
     if (!status) status = hb_check_pairs(s->labels, f->fold, s->n, f->n_folds, err);
     for (size_t b = 0; b < s->n_blocks && !status; b++) status = fit_block(f, b, err);
     if (!status) status = predict_out_of_fold(f, out_of_fold, err);
-    if (!status) status = finish(f, kind, o, &p, err);
-    if (!status) *probe = p;
+    if (!status) status = finish(f, kind, o, probe, err);
     release(f);
     return status;
 }

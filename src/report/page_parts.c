@@ -409,6 +409,17 @@ static void put_halt(hb_writer *w, const json_t *halt)
     hb_write(w, "</tbody></table>\n");
 }
 
+static void put_no_halt(hb_writer *w, const char *why)
+{
+    hb_write(w, "<p>There is no calibrated halt.");
+    if (why) {
+        hb_write(w, " The reason: ");
+        hb_markup_some(w, why, 500);
+        hb_write(w, ".");
+    }
+    hb_write(w, "</p>\n");
+}
+
 static void put_alarms(hb_writer *w, const json_t *tokens)
 {
     double spans = hb_member_number(tokens, "spans");
@@ -428,16 +439,9 @@ static void put_halts(hb_writer *w, const hb_subject *s)
 {
     const json_t *halt = json_object_get(s->root, "halt"),
                  *halting = json_object_get(s->root, "halting");
-    const char *why = hb_member_text(s->root, "no_halt");
     hb_write(w, "<h3>Halts and delay</h3>\n");
     if (json_is_object(halt)) put_halt(w, halt);
-    else hb_write(w, "<p>There is no calibrated halt.");
-    if (!json_is_object(halt) && why) {
-        hb_write(w, " The reason: ");
-        hb_markup_some(w, why, 500);
-        hb_write(w, ".");
-    }
-    if (!json_is_object(halt)) hb_write(w, "</p>\n");
+    else put_no_halt(w, hb_member_text(s->root, "no_halt"));
     if (json_is_object(halting)) {
         hb_write(w, "<p>Halting where P_fail reaches ");
         hb_markup_number(w, hb_member_number(halting, "cutoff"), 2);
