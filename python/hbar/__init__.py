@@ -7,6 +7,6 @@ from ._model import ATTENTION, Answer, Generation, Model, Token
 from ._params import Params
 from ._run import Run
 
-__all__ = ["ATTENTION", "Answer", "ArgumentError", "BusyError", "ContextError", "DataError", "FileError", "FormatError", "Generation",
-           "HbarError", "HbarWarning", "MismatchError", "Model", "NumericError", "OutOfMemoryError", "Params", "Run", "Token",
-           "UnsupportedError", "Validation", "__version__", "calibrate", "validate"]
+__all__ = ["ATTENTION", "Answer", "ArgumentError", "BusyError", "ContextError", "DataError", "FileError", "FormatError",
+           "Generation", "HbarError", "HbarWarning", "MismatchError", "Model", "NumericError", "OutOfMemoryError",
+           "Params", "Run", "Token", "UnsupportedError", "Validation", "__version__", "calibrate", "validate"]

@@ -118,8 +118,8 @@ static hb_status fit_cusum(const hb_score_table *t, const double *odds, hb_halt_
     rule->sd = sqrt(squares / (double)t->n);
     if (rule->sd > 0 && rule->mean[1] > rule->mean[0]) return HB_OK;
     return hb_fail(err, HB_ERR_DATA,
-                   "a cusum cannot be fitted: the model does not tell right answers from "
-                   "hallucinated ones that it was not fitted to");
+                   "a cusum cannot be fitted: out of fold, the model does not tell right answers "
+                   "from hallucinated ones");
 }
 
 /* Fits the model to a half. */

@@ -464,10 +464,11 @@ void cli_agreement_free(cli_agreement *agreement);
 void cli_agreement_print(const cli_agreement *agreement);
 void cli_agreement_write(hb_json *json, const cli_agreement *agreement);
 
-/* What a measure needs: an answer or samples, what only pass 1 has (a question to a model, states), or
- * states. */
+/* Measures over samples: all of them, those that only pass 1 computes (they ask a model or read
+ * states), and those that read states. */
 typedef enum cli_need { CLI_NEED_SAMPLES, CLI_NEED_PASS1, CLI_NEED_STATES } cli_need;
-/* The calibrated score, or the first feature of the joint model, that is such a measure; NULL: none. */
+/* The first of the calibrated score and the joint model's features that is such a measure; NULL: none.
+ */
 const char *cli_measure_needed(const hb_params *params, cli_need need);
 /* Refuses options that do not give a measure what it needs. NULL: no measure is needed. Returns an exit
  * code. */

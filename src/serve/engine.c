@@ -13,7 +13,7 @@
 
 #define TICK       0.1 /* seconds between two looks at `stopped` and at deadlines while nothing runs */
 #define SEND_AFTER 5.0 /* seconds for the last replies to be sent */
-#define MOST_LATE  20  /* looks at a client whose time is over while its bytes are unread */
+#define MOST_LATE  20  /* checks that a late client with unread bytes gets */
 
 typedef struct engine {
     hb_server *server;
@@ -92,8 +92,9 @@ static void ping(hb_server *s, double now)
 
 /* ---- Deadlines ----------------------------------------------------------------------------------- */
 
-/* Whether the client had its time, and nothing of a request can have arrived that this machine, busy or
- * just woken up, has not read yet. A client that never stops sending gets a limited number of looks. */
+/* Whether a client's deadline has passed for at least two checks and no bytes from it wait to be read.
+ * A busy machine, or one that was suspended, may have such bytes. A client that never stops sending
+ * gets MOST_LATE checks. */
 static bool is_too_slow(hb_client *client, double now)
 {
     char byte;

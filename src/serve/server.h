@@ -20,7 +20,7 @@ typedef enum hb_server_state {
 typedef struct hb_client {
     int fd;
     double deadline; /* until when the next request must have arrived; infinity while one is answered */
-    int32_t n_late;  /* looks at it since the deadline has passed */
+    int32_t n_late;  /* checks since the deadline passed */
     struct hb_client *next, *previous;
 } hb_client;
 
