@@ -283,7 +283,7 @@ HB_API hb_status hb_sequence_fork(hb_session *session, int32_t from, int32_t n, 
                                   hb_error *err);
 
 /* What a head of a block attends to at one position: weights of its attention row, which sum to 1 over
- * the positions that the row sees. */
+ * the positions that the row sees (to less in gpt-oss, whose heads also have a learned sink). */
 typedef enum hb_attention_value {
     HB_ATTENTION_SINK,      /* the weight of the sequence's first position */
     HB_ATTENTION_CONTEXT,   /* the sum over the prompt's other positions */
@@ -417,16 +417,18 @@ HB_API double hb_margin(const hb_distribution *d);
 HB_API double hb_self_certainty(const hb_distribution *d);
 
 /* Boosted probability of a token, in [0, 1]: if the token is dominant, the sum of the dominant tokens'
- * probabilities, else its own. With the probabilities in descending order, those up to the last one are
- * dominant that exceeds its successor by more than 0.005 and more than 0.3 of itself; without such a
- * one, none are (Dinh and Niehues, Are Generative Models Underconfident? Better Quality Estimation with
- * Boosted Model Probability, 2025). `logits` are those that were gathered. */
+ * probabilities, else its own. In descending order of probability, the dominant tokens are those up to
+ * the last one whose probability exceeds the next by more than 0.005 and by more than 0.3 of itself. If
+ * there is no such token, none is dominant (Dinh and Niehues, Are Generative Models Underconfident?
+ * Better Quality Estimation with Boosted Model Probability, 2025). `logits` are those that were
+ * gathered. */
 HB_API double hb_boosted_probability(const hb_distribution *d, const float *logits, int32_t token);
 
 /* The Fisher length of a change of the logits, sqrt(Var_p(logits - before)) in nats: the standard
  * deviation, under p, of each token's change (Fisher information of softmax: Amari, Natural Gradient
- * Works Efficiently in Learning, 1998). All [n]; NaN unless the logits are finite. A change beyond
- * 10,000 (less that of the most probable token) counts as 10,000. */
+ * Works Efficiently in Learning, 1998). All [n]; NaN unless the logits are finite. A change that
+ * differs from that of the most probable token by more than 10,000 counts as if it differed by 10,000.
+ */
 HB_API double hb_fisher_shift(const float *logits, const float *before, size_t n);
 
 /* The null ratio in [0, 1]: the part of the state's change that hardly changes the likeliest tokens,
@@ -752,8 +754,8 @@ typedef struct hb_halt {
     hb_halt_rule rule;
     hb_direction direction; /* HIGH or LOW; of a cusum HIGH */
     double tau;
-    const hb_halt_model *model; /* gives the values of the steps instead of the signal or joint model
-                                   that is watched; NULL: none */
+    const hb_halt_model *model; /* gives the values at the steps; NULL: the watched signal or joint
+                                   model gives them */
 } hb_halt;
 
 /* Whether the halt stops every answer at its first step, whatever the values are: a cusum is never
@@ -829,13 +831,13 @@ HB_API void hb_probe_free(hb_probe *probe);
 
 /* ---- Trained models that halt ------------------------------------------------------------------- */
 
-/* An hb_halt_model is a model whose log-odds at each step a halt can run over: a probe, or a joint
- * model of values at the step. Being linear, its mean over an answer's steps is its log-odds of the
- * means. A calibration fits it to other answers than those on which it chooses the halt's threshold, so
- * it differs from the probe or joint model that judges whole answers. */
+/* An hb_halt_model gives log-odds at each step, from which a halt's statistic is computed: a probe, or
+ * a joint model of values at the step. The model is linear, so the mean of its log-odds over the steps
+ * is its log-odds of the mean values. A calibration fits it to one part of the answers and chooses the
+ * halt's threshold on the rest, so it is not the probe or joint model that judges whole answers. */
 
-/* Whether a halt can run over a score: alone, the values of a signal, or "probe"; in a joint model, the
- * mean of a signal over the steps, such as "entropy:mean", or "probe". */
+/* Whether a halt can run over a score. A score alone must be one of a signal, or "probe". A feature of
+ * a joint model must be the mean of a signal over the steps, such as "entropy:mean", or "probe". */
 HB_API bool hb_score_can_halt(const char *score, bool in_joint);
 /* Its probe, of the kind "probe", and its joint model; NULL if it has none. Valid as long as the model.
  */
@@ -1100,11 +1102,11 @@ typedef struct hb_drawn_sample {
 HB_API hb_status hb_draw_samples(hb_session *session, const int32_t *prompt, size_t n_prompt,
                                  const hb_draw_options *options, hb_drawn_sample **samples,
                                  hb_error *err);
-/* As hb_generate_tokens and hb_draw_samples of one prompt, which is evaluated once: the answer and the
- * samples are decoded together. The texts are those of the two calls, within rounding. The session
- * needs 1 + n sequences for all to be evaluated at once. decode_seconds are those of all. The hook of
- * `options` cancels all, and that of `draw` is not called. If the answer is cancelled, *samples is
- * NULL; HB_ERR_CANCELLED if only samples are. */
+/* As hb_generate_tokens and hb_draw_samples of one prompt, but evaluates the prompt once and decodes
+ * the answer and the samples together. The texts equal those of the two calls, within rounding. With 1
+ * + n sequences in the session, all are decoded at once. decode_seconds covers the answer and the
+ * samples. The hook of `options` cancels all; that of `draw` is not called. If the answer is cancelled,
+ * *samples is NULL. HB_ERR_CANCELLED if only samples are cancelled. */
 HB_API hb_status hb_generate_samples(hb_session *session, const int32_t *prompt, size_t n_prompt,
                                      const hb_generate_options *options, const hb_draw_options *draw,
                                      hb_generation *generation, hb_drawn_sample **samples,
@@ -2611,9 +2613,9 @@ HB_API hb_status hb_report_html(const hb_report *report, char **html, hb_error *
 HB_API hb_status hb_report_figure(const hb_report *report, size_t i, char name[HB_FIGURE_NAME_BYTES],
                                   char **svg, hb_error *err);
 
-/* Writes one generation as such a page: its text, each token with the colour of its P_fail, and a table
- * of the steps. `prompt` is shown above it. HB_ERR_ARGUMENT for a generation that was only scored.
- * Release *html with free(). */
+/* Writes one generation as an HTML page: its text, each token with the colour of its P_fail, and a
+ * table of the steps. `prompt` is shown above it. HB_ERR_ARGUMENT for a generation that was only
+ * scored. Release *html with free(). */
 HB_API hb_status hb_generation_html(const hb_model *model, const hb_generation *generation,
                                     const char *prompt, size_t length, char **html, hb_error *err);
 
