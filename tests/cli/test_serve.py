@@ -468,8 +468,8 @@ class Connections(Case):
 
     def test_pings(self):
         """A stream without output gets comments, also while its request waits."""
-        with Server("--model", MODEL, "--ctx-size", 4096, "--parallel", 1, "--ping-seconds", 0.005) as server:
-            running = server.send("/v1/completions", {"prompt": "a", "max_tokens": 4000, "hbar": {"mode": "off"}})
+        with Server("--model", MODEL, "--ctx-size", 65536, "--parallel", 1, "--ping-seconds", 0.1) as server:
+            running = server.send("/v1/completions", {"prompt": "a", "max_tokens": 65000, "hbar": {"mode": "off"}})
             server.wait_for("running_answers", 1)
             waiting = server.send("/v1/completions", {"prompt": "b", "max_tokens": 2, "stream": True})
             text = b""
