@@ -148,7 +148,7 @@ static hb_status keep(void *user, const hb_event *event, hb_error *err)
     for (int f = 0; f < HB_N_FEATURES && event->outcome->features; f++) {
         k->n[f] = event->outcome->features->n[f];
         k->values[f] = malloc(k->n[f] * sizeof(float) + 1);
-        memcpy(k->values[f], event->outcome->features->values[f], k->n[f] * sizeof(float));
+        if (k->n[f]) memcpy(k->values[f], event->outcome->features->values[f], k->n[f] * sizeof(float));
     }
     if (k->signal)
         k->mean = hb_scores_get(event->outcome->scores, (hb_score_id){k->signal, HB_AGGREGATION_MEAN});
