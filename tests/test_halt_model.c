@@ -249,9 +249,11 @@ static void test_refusals(void **state)
                  "--features states");
     hb_run_close(run);
     run = make_run(state, "states:1", 80, &rng);
+    size_t n = table.n;
     table.n = 8;
     assert_fails(hb_fit_halt_model(run, &fit, &rule, &model, &series, &n_fitted, &err), HB_ERR_DATA,
                  "fitted to half of the answers: a probe cannot be trained on 4");
+    table.n = n; /* so that all rows are freed */
     hb_score_table_free(&table);
     hb_run_close(run);
     assert_true(hb_score_can_halt("entropy:mean", true) && hb_score_can_halt("probe", true));

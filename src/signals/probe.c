@@ -5,7 +5,7 @@
 #include "base/wide.h"
 #include "signals/features.h"
 
-HB_WIDE static double product(const float *a, const float *b, size_t n)
+HB_WIDE static double row_product(const float *a, const float *b, size_t n)
 {
     double sum = 0;
 #pragma omp simd reduction(+ : sum)
@@ -18,7 +18,7 @@ double hb_probe_log_odds(const hb_probe *p, const float *x)
     double sum = p->intercept;
     for (size_t i = 0; i < p->n; i++) sum += (double)p->weights[i] * x[i];
     for (size_t k = 0; k < p->rank; k++) {
-        double off = product(p->rows + k * p->n, x, p->n) - p->offsets[k];
+        double off = row_product(p->rows + k * p->n, x, p->n) - p->offsets[k];
         sum += p->factors[k] * off * off;
     }
     return sum;
