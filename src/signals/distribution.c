@@ -83,16 +83,13 @@ typedef struct part {
     double first, second; /* sum e^x c and e^x c^2, where c is a logit's change less the offset */
 } part;
 
-/* Adds n logits to the sums; n is at most STRETCH. With `before`, adds their changes, too, at most the
- * size of a masked logit. */
-static inline __attribute__((always_inline)) void
-add_logits(part *to, const float *logits, const float *before, float offset, size_t n)
+/* Adds n logits to the sums; n is at most STRETCH. */
+HB_WIDE static void add_stretch(part *to, const float *logits, size_t n)
 {
     hb_distribution *d = &to->d;
-    float first = 0, second = 0;
     float max = (float)d->max, exps = 0, xs = 0, x_exps = 0, quarters = 0, roots = 0, three_halves = 0,
           squares = 0;
-#pragma omp simd reduction(+ : exps, xs, x_exps, quarters, roots, three_halves, squares, first, second)
+#pragma omp simd reduction(+ : exps, xs, x_exps, quarters, roots, three_halves, squares)
     for (size_t i = 0; i < n; i++) {
         float below = logits[i] - max, x = below < FLOOR ? FLOOR : below;
         float quarter = exp_below(0.25f * x), root = quarter * quarter, e = root * root;
@@ -104,16 +101,7 @@ add_logits(part *to, const float *logits, const float *before, float offset, siz
         roots += root;
         three_halves += seen * root;
         squares += seen * seen;
-        if (before) {
-            float change = logits[i] - before[i] - offset;
-            change = change > -MASKED ? -MASKED : change;
-            change = change < MASKED ? MASKED : change;
-            first += e * change;
-            second += e * change * change;
-        }
     }
-    to->first += first;
-    to->second += second;
     d->exps += exps;
     d->x += xs;
     d->x_exps += x_exps;
@@ -123,15 +111,24 @@ add_logits(part *to, const float *logits, const float *before, float offset, siz
     d->squares += squares;
 }
 
-HB_WIDE static void add_stretch(part *to, const float *logits, size_t n)
+/* Adds the changes of n logits, at most the size of a masked logit each. This loop is not part of the
+ * other one: with more sums, a compiler may add them in another order. */
+HB_WIDE static void add_changes(part *to, const float *logits, const float *before, float offset,
+                                size_t n)
 {
-    add_logits(to, logits, NULL, 0, n);
-}
-
-HB_WIDE static void add_changed_stretch(part *to, const float *logits, const float *before,
-                                        float offset, size_t n)
-{
-    add_logits(to, logits, before, offset, n);
+    float max = (float)to->d.max, first = 0, second = 0;
+#pragma omp simd reduction(+ : first, second)
+    for (size_t i = 0; i < n; i++) {
+        float below = logits[i] - max, x = below < FLOOR ? FLOOR : below;
+        float change = logits[i] - before[i] - offset;
+        change = change > -MASKED ? -MASKED : change;
+        change = change < MASKED ? MASKED : change;
+        float quarter = exp_below(0.25f * x), root = quarter * quarter, e = root * root;
+        first += e * change;
+        second += e * change * change;
+    }
+    to->first += first;
+    to->second += second;
 }
 
 /* The vocabulary is read in parts, which threads share. */
@@ -169,8 +166,8 @@ static void sum_part(const void *context, int32_t item, int32_t thread)
     (void)thread;
     for (size_t i = first; i < end; i += STRETCH) {
         size_t n = end - i < STRETCH ? end - i : STRETCH;
-        if (v->before) add_changed_stretch(to, v->logits + i, v->before + i, v->offset, n);
-        else add_stretch(to, v->logits + i, n);
+        add_stretch(to, v->logits + i, n);
+        if (v->before) add_changes(to, v->logits + i, v->before + i, v->offset, n);
     }
 }
 
@@ -348,6 +345,19 @@ static void insert_likely(likely *l, float logit)
     l->logits[at] = logit;
 }
 
+static inline __attribute__((always_inline)) float largest_of(const float *x, size_t n)
+{
+    float lanes[LANES], largest = -INFINITY;
+    size_t i = 0;
+    for (int k = 0; k < LANES; k++) lanes[k] = -INFINITY;
+    for (; i + LANES <= n; i += LANES)
+        for (int k = 0; k < LANES; k++)
+            lanes[k] = x[i + (size_t)k] > lanes[k] ? x[i + (size_t)k] : lanes[k];
+    for (; i < n; i++) largest = x[i] > largest ? x[i] : largest;
+    for (int k = 0; k < LANES; k++) largest = lanes[k] > largest ? lanes[k] : largest;
+    return largest;
+}
+
 /* Collects the logits above the bar. */
 HB_WIDE static void find_likely(const float *logits, size_t n, float bar, likely *l)
 {
@@ -355,9 +365,7 @@ HB_WIDE static void find_likely(const float *logits, size_t n, float bar, likely
     float next = -INFINITY;
     for (size_t start = 0; start < n; start += BLOCK) {
         size_t end = n - start < BLOCK ? n : start + BLOCK;
-        float largest = -INFINITY;
-#pragma omp simd reduction(max : largest)
-        for (size_t i = start; i < end; i++) largest = logits[i] > largest ? logits[i] : largest;
+        float largest = largest_of(logits + start, end - start);
         for (size_t i = start; i < end && largest > bar; i++) {
             if (logits[i] > bar && l->n < MOST) insert_likely(l, logits[i]);
             else if (logits[i] > next) next = logits[i];
