@@ -182,22 +182,15 @@ static void scatter_row(const void *context, int32_t i, int32_t thread)
     for (size_t k = 0; k < d; k++) x[k] += part * out[k];
 }
 
-/* The matrix of one of n experts, whose matrices are stored one after another. */
-static hb_matrix expert_of(const hb_matrix *all, int32_t n, int32_t expert)
-{
-    hb_matrix one = *all;
-    one.rows = all->rows / n;
-    one.data += (size_t)expert * (size_t)one.rows * one.row_bytes;
-    return one;
-}
-
 /* Evaluates one expert for the n rows that chose it. */
 static void evaluate(const group *g, int32_t n)
 {
     const hb_workspace *w = g->w;
-    hb_matrix gate = expert_of(&g->layer->experts_gate, g->model->n_experts, g->expert);
-    hb_matrix up = expert_of(&g->layer->experts_up, g->model->n_experts, g->expert);
-    hb_matrix down = expert_of(&g->layer->experts_down, g->model->n_experts, g->expert);
+    const hb_layer *l = g->layer;
+    int32_t ff = g->model->n_ff_expert, d = g->model->base.info.n_embd;
+    hb_matrix gate = hb_matrix_rows(l->experts_gate, g->expert * ff, ff);
+    hb_matrix up = hb_matrix_rows(l->experts_up, g->expert * ff, ff);
+    hb_matrix down = hb_matrix_rows(l->experts_down, g->expert * d, d);
     const hb_product products[] = {{&gate, w->gate}, {&up, w->up}};
     hb_workspace_each_row(w, n, gather_row, g);
     hb_matmul(w, w->expert_in, n, products, 2);

@@ -78,13 +78,6 @@ static const float *take_rope_factors(taker *t, const char *name)
     return factors;
 }
 
-static hb_matrix rows_of(hb_matrix w, int32_t first, int32_t rows)
-{
-    if (w.data) w.data += (size_t)first * w.row_bytes;
-    w.rows = rows;
-    return w;
-}
-
 /* Whether a block is the last one of its period; a period of 0 has no last block. */
 static bool is_last(int32_t layer, int32_t period)
 {
@@ -118,9 +111,9 @@ static void take_attention(taker *t, hb_layer *l)
             kv = m->base.info.n_kv_heads * dim;
     if (a->fused_qkv) {
         hb_matrix all = take_matrix(t, "attn_qkv", d, q + 2 * kv, true);
-        l->wq = rows_of(all, 0, q);
-        l->wk = rows_of(all, q, kv);
-        l->wv = rows_of(all, q + kv, kv);
+        l->wq = hb_matrix_rows(all, 0, q);
+        l->wk = hb_matrix_rows(all, q, kv);
+        l->wv = hb_matrix_rows(all, q + kv, kv);
     } else {
         l->wq = take_matrix(t, "attn_q", d, q, true);
         l->wk = take_matrix(t, "attn_k", d, kv, true);
@@ -164,8 +157,8 @@ static void take_dense(taker *t, hb_layer *l)
     bool shared = m->architecture->shared_expert;
     if (m->architecture->fused_up) {
         hb_matrix both = take_matrix(t, "ffn_up", d, 2 * ff, true);
-        l->w_gate = rows_of(both, 0, ff);
-        l->w_up = rows_of(both, ff, ff);
+        l->w_gate = hb_matrix_rows(both, 0, ff);
+        l->w_up = hb_matrix_rows(both, ff, ff);
     } else {
         l->w_gate = take_matrix(t, shared ? "ffn_gate_shexp" : "ffn_gate", d, ff, true);
         l->w_up = take_matrix(t, shared ? "ffn_up_shexp" : "ffn_up", d, ff, true);

@@ -17,6 +17,14 @@ typedef struct hb_matrix {
     hb_type type;
 } hb_matrix;
 
+/* The rows [first, first + rows) of a matrix; absent if the matrix is. */
+static inline hb_matrix hb_matrix_rows(hb_matrix w, int32_t first, int32_t rows)
+{
+    if (w.data) w.data += (size_t)first * w.row_bytes;
+    w.rows = rows;
+    return w;
+}
+
 /* One transformer block. Norm weights are [n_embd] unless stated otherwise. Members that an
  * architecture does not use are NULL or 0. */
 typedef struct hb_layer {
