@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include "reference/signals_reference.h"
+#include "base/greatest.h"
 #include "base/rng.h"
 #include "signals/aggregate.h"
 #include "signals/distribution.h"
@@ -70,6 +71,7 @@ static void test_large_vocabularies(void **state)
     enum { MOST = 128256 };
     (void)state;
     float *logits = calloc(MOST, sizeof *logits), *before = calloc(MOST, sizeof *before);
+    float *copy = calloc(MOST, sizeof *copy), *other = calloc(MOST, sizeof *other);
     hb_pool *pools[3];
     hb_error err;
     hb_rng rng = {5};
@@ -78,20 +80,25 @@ static void test_large_vocabularies(void **state)
     for (size_t i = 0; i < MOST; i++) before[i] = (float)(12 * hb_rng_unit(&rng) - 9);
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
         hb_distribution alone, shared;
-        double shift;
+        double shift, expected = hb_fisher_shift(logits, before, sizes[s]);
         assert_true(hb_distribution_gather(logits, sizes[s], &alone));
         hb_distribution plain = plain_sums(logits, sizes[s], alone.max);
         check_sums(&alone, &plain);
         for (int t = 0; t < 3; t++) {
-            assert_true(
-                hb_distribution_gather_shared(pools[t], logits, before, sizes[s], &shared, &shift));
+            float *kept = t == 0 ? copy : other;
+            memcpy(copy, before, sizes[s] * sizeof *copy);
+            assert_true(hb_distribution_gather_shared(pools[t], logits, t == 0 ? copy : before, kept,
+                                                      sizes[s], &shared, &shift));
             assert_memory_equal(&shared, &alone, sizeof alone);
-            assert_near(shift, hb_fisher_shift(logits, before, sizes[s]), 0);
+            assert_near(shift, expected, 0);
+            assert_memory_equal(kept, logits, sizes[s] * sizeof *kept);
         }
     }
     for (int t = 0; t < 3; t++) hb_pool_close(pools[t]);
     free(logits);
     free(before);
+    free(copy);
+    free(other);
 }
 
 static void test_distribution_signals(void **state)
@@ -591,6 +598,19 @@ static void test_scores(void **state)
     hb_scores_free(NULL);
 }
 
+/* With the greatest logits at hand, few or many, the boosted probability is the same. */
+static void check_boosted_from(const hb_distribution *d, const float *logits, int32_t n)
+{
+    int32_t tokens[HB_LENS_TOKENS];
+    float greatest[HB_LENS_TOKENS];
+    hb_greatest(logits, n, tokens, HB_LENS_TOKENS);
+    for (int k = 0; k < HB_LENS_TOKENS; k++) greatest[k] = logits[tokens[k]];
+    for (int32_t t = 0; t < n; t++)
+        for (size_t k = 1; k <= HB_LENS_TOKENS; k += 31)
+            assert_near(hb_boosted_probability_from(d, logits, t, greatest, k),
+                        hb_boosted_probability(d, logits, t), 0);
+}
+
 static void test_boosted_probability(void **state)
 {
     enum { CASES = 6, TOKENS = 60 };
@@ -601,6 +621,7 @@ static void test_boosted_probability(void **state)
         assert_true(hb_distribution_gather(logits, TOKENS, &d));
         for (int t = 0; t < TOKENS; t++)
             assert_near(hb_boosted_probability(&d, logits, t), ref_boosted[i * TOKENS + t], 1e-6);
+        check_boosted_from(&d, logits, TOKENS);
     }
     const float alone = 3, two[] = {1, 0};
     assert_true(hb_distribution_gather(&alone, 1, &d));

@@ -88,9 +88,8 @@ static void set_logprobs(hb_decoder *d, const hb_reading *reading, int32_t n_voc
 static hb_status read_logits(hb_decoder *d, hb_reading *reading, hb_distribution *sums, hb_pool *pool)
 {
     bool needed = d->task->request.logprobs || (d->checked && hb_watch_needs_sums(d->watch));
-    const float *before = d->checked ? hb_watch_logits_before(d->watch) : NULL;
-    return hb_read_logits(d->task->model, d->n_tokens, reading, before, pool, needed ? sums : NULL,
-                          &d->why);
+    return hb_watch_read_logits(d->watch, d->n_tokens, d->checked, reading, pool, needed ? sums : NULL,
+                                &d->why);
 }
 
 void hb_decoder_choose(hb_decoder *d, hb_candidate *candidates, const hb_tap *tap, int32_t row,

@@ -395,20 +395,17 @@ static bool are_finite(const float *x, size_t n)
     return sum == 0;
 }
 
-const float *hb_watch_logits_before(const hb_watch *watch)
+hb_status hb_watch_read_logits(hb_watch *w, int32_t step, bool measured, hb_reading *reading,
+                               hb_pool *pool, hb_distribution *sums, hb_error *err)
 {
-    return watch->n_steps > 0 ? watch->logits_before : NULL;
-}
-
-hb_status hb_read_logits(const hb_model *model, int32_t step, hb_reading *reading, const float *before,
-                         hb_pool *pool, hb_distribution *sums, hb_error *err)
-{
-    size_t n = (size_t)model->info.n_vocab;
-    bool finite =
-        sums ? hb_distribution_gather_shared(pool, reading->logits, before, n, sums, &reading->shift)
-             : are_finite(reading->logits, n);
+    size_t n = (size_t)w->model->info.n_vocab;
+    float *kept = measured ? w->logits_before : NULL;
+    const float *before = w->n_steps > 0 ? kept : NULL;
+    bool finite = sums ? hb_distribution_gather_shared(pool, reading->logits, before, kept, n, sums,
+                                                       &reading->shift)
+                       : are_finite(reading->logits, n);
     reading->sums = sums;
-    return finite ? HB_OK : not_finite(model, "logits", step, err);
+    return finite ? HB_OK : not_finite(w->model, "logits", step, err);
 }
 
 /* Measures the signals. With finite logits, only the blocks' states can make a value infinite or NaN.
@@ -434,8 +431,6 @@ static bool add_step(hb_watch *w, hb_measuring *m)
     for (size_t i = 0; i < w->n; i++) hb_aggregate_add(&w->aggregates[i], w->values[i]);
     if (w->previous)
         memcpy(w->previous, hb_measured_state(m, m->n_layers - 1), m->n_embd * sizeof *w->previous);
-    if (w->logits_before)
-        memcpy(w->logits_before, m->reading->logits, m->n_vocab * sizeof *w->logits_before);
     if (w->normed_before)
         memcpy(w->normed_before, m->reading->normed, m->n_embd * sizeof *w->normed_before);
     w->n_steps++;
@@ -492,7 +487,6 @@ hb_status hb_watch_step(hb_watch *w, int32_t step, int32_t token, const hb_readi
                       .step = step,
                       .token = token,
                       .previous = w->n_steps > 0 ? w->previous : NULL,
-                      .logits_before = hb_watch_logits_before(w),
                       .normed_before = w->n_steps > 0 ? w->normed_before : NULL,
                       .alpha = monitor->alpha,
                       .fisher_shift = reading->shift,

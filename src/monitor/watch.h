@@ -41,16 +41,14 @@ hb_reading hb_watch_reading(const hb_watch *watch, const hb_tap *tap, int32_t ro
 /* Whether a signal needs the sums of the logits. */
 bool hb_watch_needs_sums(const hb_watch *watch);
 
-/* Checks the reading's logits [n_vocab] of a step and sets its sums, which `sums` keeps, and its shift
- * from the logits `before`, which may be NULL; `sums` NULL: only checks. The threads
- * of `pool` share the work; NULL: the caller does it alone, with the same result. Call this right after
- * the evaluation, before the token is chosen: the threads then still look for work, and waking them
- * would take longer than the sums. HB_ERR_NUMERIC unless all logits are finite. */
-hb_status hb_read_logits(const hb_model *model, int32_t step, hb_reading *reading, const float *before,
-                         hb_pool *pool, hb_distribution *sums, hb_error *err);
-
-/* The logits of the previous step, if a signal needs them; NULL: none. */
-const float *hb_watch_logits_before(const hb_watch *watch);
+/* Checks the reading's logits [n_vocab] of a step and sets its sums, which `sums` keeps; `sums` NULL:
+ * only checks. If the step will be measured and a signal needs it, sets the shift from the logits of
+ * the step measured before, and keeps these logits for the next one. The threads of `pool` share the
+ * work; NULL: the caller does it alone, with the same result. Call this right after the evaluation,
+ * before the token is chosen: the threads then still look for work, and waking them would take longer
+ * than the sums. HB_ERR_NUMERIC unless all logits are finite. */
+hb_status hb_watch_read_logits(hb_watch *watch, int32_t step, bool measured, hb_reading *reading,
+                               hb_pool *pool, hb_distribution *sums, hb_error *err);
 
 /* Measures the step in which `token` was chosen, adds it to the scores and judges it. `reading` has the
  * outputs from which the token was chosen, with sums if the watch needs them. *halt becomes whether the

@@ -83,8 +83,8 @@ typedef struct part {
     double first, second; /* sum e^x c and e^x c^2, where c is a logit's change less the offset */
 } part;
 
-/* Adds n logits to the sums; n is at most STRETCH. */
-HB_WIDE static void add_stretch(part *to, const float *logits, size_t n)
+/* Adds n logits to the sums and writes their powers; n is at most STRETCH. */
+HB_WIDE static void add_stretch(part *to, const float *logits, size_t n, float powers[STRETCH])
 {
     hb_distribution *d = &to->d;
     float max = (float)d->max, exps = 0, xs = 0, x_exps = 0, quarters = 0, roots = 0, three_halves = 0,
@@ -94,6 +94,7 @@ HB_WIDE static void add_stretch(part *to, const float *logits, size_t n)
         float below = logits[i] - max, x = below < FLOOR ? FLOOR : below;
         float quarter = exp_below(0.25f * x), root = quarter * quarter, e = root * root;
         float seen = e < 1e-12f ? 0 : e; /* avoids powers that are subnormal floats, which are slow */
+        powers[i] = e;
         exps += e;
         xs += below < MASKED ? MASKED : below;
         x_exps += x * e;
@@ -113,19 +114,17 @@ HB_WIDE static void add_stretch(part *to, const float *logits, size_t n)
 
 /* Adds the changes of n logits, at most the size of a masked logit each. This loop is not part of the
  * other one: with more sums, a compiler may add them in another order. */
-HB_WIDE static void add_changes(part *to, const float *logits, const float *before, float offset,
-                                size_t n)
+HB_WIDE static void add_changes(part *to, const float *logits, const float *before,
+                                const float powers[STRETCH], float offset, size_t n)
 {
-    float max = (float)to->d.max, first = 0, second = 0;
+    float first = 0, second = 0;
 #pragma omp simd reduction(+ : first, second)
     for (size_t i = 0; i < n; i++) {
-        float below = logits[i] - max, x = below < FLOOR ? FLOOR : below;
         float change = logits[i] - before[i] - offset;
         change = change > -MASKED ? -MASKED : change;
         change = change < MASKED ? MASKED : change;
-        float quarter = exp_below(0.25f * x), root = quarter * quarter, e = root * root;
-        first += e * change;
-        second += e * change * change;
+        first += powers[i] * change;
+        second += powers[i] * change * change;
     }
     to->first += first;
     to->second += second;
@@ -139,6 +138,7 @@ enum { MAX_PARTS = 16 };
 
 typedef struct vocabulary {
     const float *logits, *before; /* `before` may be NULL */
+    float *kept;                  /* receives the logits; NULL: nothing does */
     float offset;                 /* of changes */
     size_t n, length;             /* of all parts, and of each but the last */
     greatest *greatest;
@@ -163,11 +163,13 @@ static void sum_part(const void *context, int32_t item, int32_t thread)
     const vocabulary *v = context;
     part *to = &v->parts[item];
     size_t first = (size_t)item * v->length, end = end_of(v, first);
+    float powers[STRETCH];
     (void)thread;
     for (size_t i = first; i < end; i += STRETCH) {
         size_t n = end - i < STRETCH ? end - i : STRETCH;
-        add_stretch(to, v->logits + i, n);
-        if (v->before) add_changes(to, v->logits + i, v->before + i, v->offset, n);
+        add_stretch(to, v->logits + i, n, powers);
+        if (v->before) add_changes(to, v->logits + i, v->before + i, powers, v->offset, n);
+        if (v->kept) memcpy(v->kept + i, v->logits + i, n * sizeof *v->kept);
     }
 }
 
@@ -186,11 +188,13 @@ static void add_part(part *to, const part *from)
 }
 
 /* The change of the most probable token's logit. Less this change, little cancels in the sums. */
-static float main_change(const float *logits, const float *before, size_t n, float max)
+static float main_change(const vocabulary *v, int32_t n_parts, float max)
 {
-    size_t i = 0;
-    while (i + 1 < n && logits[i] < max) i++;
-    return logits[i] - before[i];
+    int32_t p = 0;
+    while (p + 1 < n_parts && v->greatest[p].first < max) p++;
+    size_t i = (size_t)p * v->length, end = end_of(v, i);
+    while (i + 1 < end && v->logits[i] < max) i++;
+    return v->logits[i] - v->before[i];
 }
 
 /* The sum of at most STRETCH powers. */
@@ -219,25 +223,25 @@ static double at_least(double least, double value)
     return value < least ? least : value; /* NaN stays */
 }
 
-bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, const float *before, size_t n,
-                                   hb_distribution *out, double *shift)
+bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, const float *before, float *kept,
+                                   size_t n, hb_distribution *out, double *shift)
 {
     part parts[MAX_PARTS] = {{{0}, 0, 0}};
     greatest found[MAX_PARTS];
     size_t length = (n - 1) / (MAX_PARTS * STRETCH) * STRETCH + STRETCH;
     int32_t n_parts = (int32_t)((n - 1) / length + 1);
-    vocabulary v = {logits, before, 0, n, length, found, parts};
+    vocabulary v = {logits, before, kept, 0, n, length, found, parts};
     if (n < SHARED_FROM) pool = NULL;
     hb_pool_each(pool, n_parts, find_in_part, &v);
+    greatest most = found[0];
     for (int32_t i = 1; i < n_parts; i++)
-        join_greatest(&found[0], found[i].first, found[i].second, found[i].zero);
-    double max = found[0].first;
-    if (found[0].zero != 0) return false; /* NaN */
-    if (before) v.offset = main_change(logits, before, n, found[0].first);
+        join_greatest(&most, found[i].first, found[i].second, found[i].zero);
+    double max = most.first;
+    if (most.zero != 0) return false; /* NaN */
+    if (before) v.offset = main_change(&v, n_parts, most.first);
     for (int32_t i = 0; i < n_parts; i++) parts[i].d.max = max;
     hb_pool_each(pool, n_parts, sum_part, &v);
-    part all = {
-        .d = {.n = n, .max = max, .second = fmax(found[0].second - max, HB_DISTRIBUTION_FLOOR)}};
+    part all = {.d = {.n = n, .max = max, .second = fmax(most.second - max, HB_DISTRIBUTION_FLOOR)}};
     for (int32_t i = 0; i < n_parts; i++) add_part(&all, &parts[i]);
     double mean = all.first / all.d.exps;
     *out = all.d;
@@ -248,14 +252,14 @@ bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, const flo
 bool hb_distribution_gather(const float *logits, size_t n, hb_distribution *d)
 {
     double shift;
-    return hb_distribution_gather_shared(NULL, logits, NULL, n, d, &shift);
+    return hb_distribution_gather_shared(NULL, logits, NULL, NULL, n, d, &shift);
 }
 
 double hb_fisher_shift(const float *logits, const float *before, size_t n)
 {
     hb_distribution d;
     double shift;
-    return hb_distribution_gather_shared(NULL, logits, before, n, &d, &shift) ? shift : NAN;
+    return hb_distribution_gather_shared(NULL, logits, before, NULL, n, &d, &shift) ? shift : NAN;
 }
 
 double hb_probability(const hb_distribution *d, float logit)
@@ -375,12 +379,29 @@ HB_WIDE static void find_likely(const float *logits, size_t n, float bar, likely
     l->next = next;
 }
 
-double hb_boosted_probability(const hb_distribution *d, const float *logits, int32_t token)
+/* Takes the logits above the bar from the n greatest ones, in descending order. False if more may be
+ * above it. */
+static bool take_likely(const float *greatest, size_t n, float bar, likely *l)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (greatest[i] <= bar) {
+            l->next = greatest[i];
+            return true;
+        }
+        l->logits[l->n++] = greatest[i];
+    }
+    l->n = 0;
+    return false;
+}
+
+double hb_boosted_probability_from(const hb_distribution *d, const float *logits, int32_t token,
+                                   const float *greatest, size_t n)
 {
     likely l = {.n = 0};
     double mass = 0, sum = 0, own = hb_probability(d, logits[token]);
     float least = INFINITY; /* the smallest logit of a dominant token */
-    find_likely(logits, d->n, (float)(d->max + log(LEAST_GAP * d->exps)), &l);
+    float bar = (float)(d->max + log(LEAST_GAP * d->exps));
+    if (!take_likely(greatest, n, bar, &l)) find_likely(logits, d->n, bar, &l);
     for (int i = 0; i < l.n; i++) {
         double p = hb_probability(d, l.logits[i]);
         float after = i + 1 < l.n ? l.logits[i + 1] : l.next;
@@ -391,6 +412,11 @@ double hb_boosted_probability(const hb_distribution *d, const float *logits, int
         least = l.logits[i];
     }
     return logits[token] >= least ? (mass > 1 ? 1 : mass) : own;
+}
+
+double hb_boosted_probability(const hb_distribution *d, const float *logits, int32_t token)
+{
+    return hb_boosted_probability_from(d, logits, token, NULL, 0);
 }
 
 /* ---- The logit lens ----------------------------------------------------------------------------- */

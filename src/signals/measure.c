@@ -46,21 +46,29 @@ double hb_measured_delta_h(hb_measuring *m)
 double hb_measured_null_ratio(const hb_measuring *m)
 {
     double p[HB_LENS_TOKENS];
-    size_t n = (size_t)m->reading->n_lens;
+    size_t n;
+    const float *logits = hb_measured_greatest(m, &n);
     if (!m->normed_before) return 0;
-    const float *logits = hb_measured_lens(m, m->n_layers - 1);
     for (size_t i = 0; i < n; i++) p[i] = hb_probability(&m->distribution, logits[i]);
     return hb_null_ratio(m->reading->head, p, n, m->reading->normed, m->normed_before, m->n_embd);
 }
 
-/* The logits of the k most probable tokens, in descending order. The lens has them already, if it was
- * requested. */
+const float *hb_measured_greatest(const hb_measuring *m, size_t *n)
+{
+    const float *lens = m->reading->lens ? hb_measured_lens(m, m->n_layers - 1) : NULL;
+    *n = lens ? (size_t)m->reading->n_lens : 0;
+    return lens;
+}
+
+/* The logits of the k most probable tokens, in descending order. */
 static void greatest_logits(const hb_measuring *m, int32_t k, float *out)
 {
-    const float *lens = m->reading->n_lens >= k ? hb_measured_lens(m, m->n_layers - 1) : NULL;
     int32_t tokens[HB_RANKS];
-    if (!lens) hb_greatest(m->reading->logits, (int32_t)m->n_vocab, tokens, k);
-    for (int32_t i = 0; i < k; i++) out[i] = lens ? lens[i] : m->reading->logits[tokens[i]];
+    size_t n;
+    const float *greatest = hb_measured_greatest(m, &n);
+    if ((int32_t)n < k) greatest = NULL;
+    if (!greatest) hb_greatest(m->reading->logits, (int32_t)m->n_vocab, tokens, k);
+    for (int32_t i = 0; i < k; i++) out[i] = greatest ? greatest[i] : m->reading->logits[tokens[i]];
 }
 
 const float *hb_measured_ranks(hb_measuring *m)

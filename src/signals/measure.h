@@ -27,7 +27,6 @@ typedef struct hb_measuring {
     int32_t step;          /* number of tokens generated before this step */
     int32_t token;         /* the token chosen at this step */
     const float *previous; /* [n_embd], last block's state at the previous step; NULL at the first */
-    const float *logits_before; /* [n_vocab], at the previous step; NULL at the first */
     const float
         *normed_before; /* [n_embd], the reading's `normed` at the previous step; NULL likewise */
     double alpha;       /* weight of the change between two steps in PRI */
@@ -70,6 +69,11 @@ static inline const float *hb_measured_attention(const hb_measuring *m, size_t l
  * divided by the sum of this and of the mean weight of a generated position (Chuang et al., Lookback
  * Lens, 2024). 1 at the first step, where nothing is generated. */
 const float *hb_measured_lookback(hb_measuring *m);
+
+/* The logits of the most probable tokens [*n], in descending order, if the lens was requested; else
+ * none.
+ */
+const float *hb_measured_greatest(const hb_measuring *m, size_t *n);
 
 /* The part of the state's change that the likeliest tokens do not see; 0 at the first step. */
 double hb_measured_null_ratio(const hb_measuring *m);

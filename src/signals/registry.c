@@ -2,6 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include "signals/attention.h"
+#include "signals/distribution.h"
 
 /* ---- What signals read --------------------------------------------------------------------------- */
 
@@ -45,8 +46,11 @@ static double surprise(const hb_signal *signal, hb_measuring *m, void *state)
 
 static double boosted_prob(const hb_signal *signal, hb_measuring *m, void *state)
 {
+    size_t n;
+    const float *greatest = hb_measured_greatest(m, &n);
     (void)signal, (void)state;
-    return hb_boosted_probability(hb_measured_distribution(m), m->reading->logits, m->token);
+    return hb_boosted_probability_from(hb_measured_distribution(m), m->reading->logits, m->token,
+                                       greatest, n);
 }
 
 static double epr(const hb_signal *signal, hb_measuring *m, void *state)
