@@ -144,7 +144,8 @@ class Measured:
         return self.hbar("sweep", "--run", self.run("relations"), *self.task.grading, "--score", "probe", "--draws", 0)
 
     def validate(self, params, *arguments):
-        return self.hbar("validate", "--params", params["parameters"], "--run", self.run("test"), "--draws", 0, *arguments)
+        return self.hbar("validate", "--params", params["parameters"], "--run", self.run("test"), *self.task.grading,
+                         "--draws", 0, *arguments)
 
     def labels(self, half):
         """Whether each answer is wrong, by the row's id."""
