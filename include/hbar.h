@@ -859,8 +859,9 @@ typedef struct hb_monitor {
     const hb_signal_set *signals;
     double tau;    /* threshold on the deciding value; 2.0 */
     double lambda; /* steepness of P_fail; 5.0 */
-    double cutoff; /* halt when P_fail >= cutoff; 0.85; a cutoff above 1 never halts. Not used with
-                      `halt` */
+    double cutoff; /* halt when P_fail >= cutoff; 0.85; a cutoff above 1, such as INFINITY, never halts.
+                      Not used with `halt`. No guarantee covers it, so with parameters that have no
+                      calibrated halt, set INFINITY */
     double alpha;  /* weight of delta-h in PRI; 0.1 */
     hb_direction direction; /* HB_DIRECTION_HIGH */
     const hb_map *map;      /* if set, gives P_fail instead of tau, lambda and direction; NULL */
@@ -2290,14 +2291,16 @@ typedef struct hb_control {
  * direction are those with the highest AUROC on the other folds. So the choice does not flatter this
  * AUROC, which is the mean of the folds' AUROCs, weighted by their numbers of pairs. */
 typedef struct hb_nested {
-    size_t n_folds; /* 5; 0: too few samples or groups, and nothing else is set */
+    size_t n_folds; /* 5; 0: too few samples or groups, and nothing else is set; also 0 for a joint
+                       model, of which only the shuffles are set */
     uint64_t seed;
     size_t *winners; /* [n_folds], the score chosen for each fold; in a calibration's result its index
                         in comparison.scores, or 0 for a single score */
     bool changes;    /* the folds choose different scores */
     double auroc;
     hb_interval interval; /* from the folds' standard errors */
-    size_t n_shuffles;    /* the same with labels that are shuffled, 10 to 100 times */
+    size_t n_shuffles; /* the same with labels that are shuffled, 10 to 100 times; of a joint model, its
+                          AUROC out of fold when it is fitted to them */
     double shuffled_auroc;
     hb_interval shuffled;
 } hb_nested;
@@ -2329,8 +2332,8 @@ typedef struct hb_calibration_result {
     char *no_halt;            /* why there is no halt; NULL if there is one or none was wanted */
     hb_token_report tokens;   /* of a run with tokens, with alarms of the score's signal and the map */
     hb_comparison comparison; /* n is 0 for a single score and for a joint model */
-    hb_nested nested;         /* n_folds is 0 for a joint model */
-    hb_control *controls;     /* [n_controls] */
+    hb_nested nested;
+    hb_control *controls; /* [n_controls] */
     size_t n_controls;
     hb_better_score better; /* for a single score of a run: the signal with the highest AUROC among
                                those whose usual score ranks significantly better (p_holm < 0.05); name
@@ -2400,7 +2403,7 @@ typedef struct hb_params {
     char model_sha256[65]; /* empty when unknown */
     char created[32];      /* the time in UTC, such as 2026-01-31T12:00:00Z; empty when unknown */
     hb_halt halt; /* by the values of the score's signal or of halt_model; rule.kind is HB_HALT_NONE if
-                     there is none */
+                     there is none: then nothing should halt (hb_monitor.cutoff) */
     hb_guarantee halt_guarantee; /* of halt.tau */
     int32_t samples;             /* drawn for each prompt beside its answer; 0: none, or unknown */
     double sample_temperature, sample_top_p; /* set, with the next one, if there are samples */

@@ -231,6 +231,11 @@ static void check_halt(fixture *f, hb_direction direction)
     assert_memory_equal(g.tokens, free_run.tokens, (size_t)expected * sizeof *g.tokens);
     assert_true(strncmp(free_run.text, g.text, strlen(g.text) > 3 ? strlen(g.text) - 3 : 0) == 0);
     hb_generation_free(&g);
+    o.monitor.cutoff = INFINITY;
+    g = generate(f, &o);
+    assert_int_equal(g.finish, free_run.finish);
+    assert_int_equal(g.n_tokens, free_run.n_tokens);
+    hb_generation_free(&g);
     hb_generation_free(&free_run);
 }
 
@@ -620,6 +625,11 @@ static void test_bad_options(void **state)
     o = good;
     o.monitor.direction = HB_DIRECTION_AUTO;
     assert_fails(hb_generate(f->session, prompt, 4, &o, &g, &err), HB_ERR_ARGUMENT, "direction");
+    o = good;
+    const hb_halt low = {.rule = {.kind = HB_HALT_CUSUM, .mean = {0, 1}, .sd = 1},
+                         .direction = HB_DIRECTION_LOW};
+    o.monitor.halt = &low;
+    assert_fails(hb_generate(f->session, prompt, 4, &o, &g, &err), HB_ERR_ARGUMENT, "a cusum halts");
     o = good;
     const char *const empty[] = {"a", ""};
     o.stops = empty, o.n_stops = 2;

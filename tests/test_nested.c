@@ -248,7 +248,11 @@ static void test_in_results(void **state)
     o.map = HB_MAP_PLATT;
     assert_ok(hb_calibrate(&s->table, names, &o, &r, &err));
     assert_int_equal(r.nested.n_folds, 0);
-    assert_int_equal(r.n_controls, 1);
+    assert_int_equal(r.n_controls, 2);
+    assert_string_equal(r.controls[1].name, "shuffled_labels");
+    assert_in_range(r.controls[1].n, 10, 100);
+    assert_near(r.controls[1].auroc, 0.5, 0.05);
+    assert_true(r.controls[1].interval.upper < r.sweep.auroc);
     hb_calibration_result_free(&r);
 }
 

@@ -707,10 +707,9 @@ static void test_halt_round_trip(void **state)
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         hb_error err;
         hb_params *p;
+        hb_direction direction = rules[i].kind == HB_HALT_WINDOW ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH;
         r.halt = (hb_halt_calibration){
-            .halt = {.rule = rules[i],
-                     .direction = i % 2 ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH,
-                     .tau = 1.0 / 7},
+            .halt = {.rule = rules[i], .direction = direction, .tau = 1.0 / 7},
             .guarantee = {HB_GUARANTEE_FALSE_HALTS, 0.05, 0.1, 0.05, 300, 7, 0.01},
             .report = {.printed = {NAN, NAN}}};
         char *path = save_result(*state, "halt", &r);
@@ -721,7 +720,7 @@ static void test_halt_round_trip(void **state)
         assert_near(p->halt.rule.mean[1], rules[i].mean[1], 0);
         assert_near(p->halt.rule.sd, rules[i].sd, 0);
         assert_near(p->halt.tau, 1.0 / 7, 0);
-        assert_int_equal(p->halt.direction, i % 2 ? HB_DIRECTION_LOW : HB_DIRECTION_HIGH);
+        assert_int_equal(p->halt.direction, direction);
         assert_int_equal(p->halt_guarantee.kind, HB_GUARANTEE_FALSE_HALTS);
         assert_near(p->halt_guarantee.target, 0.05, 0);
         assert_int_equal(p->halt_guarantee.n, 300);
@@ -759,6 +758,12 @@ static void test_useless_halt(void **state)
     hb_calibration_result_free(&r);
 }
 
+static void name_score(hb_calibration_result *r, const char *name)
+{
+    free(r->scores[0].name);
+    r->scores[0].name = strdup(name);
+}
+
 /* The trained model of a halt, too. Its weights stay the same bits. */
 static void test_halt_model_round_trip(void **state)
 {
@@ -776,6 +781,7 @@ static void test_halt_model_round_trip(void **state)
     m->probe->intercept = -0.3;
     m->probe->trials = calloc(1, sizeof *m->probe->trials);
     m->probe->n_trials = 1;
+    name_score(&r, "probe");
     for (int joint = 0; joint < 2; joint++) {
         if (joint) {
             m->joint.features = calloc(2, sizeof *m->joint.features);
@@ -785,6 +791,11 @@ static void test_halt_model_round_trip(void **state)
             m->joint.intercept = 0.1;
             m->joint.trials = calloc(1, sizeof *m->joint.trials);
             m->joint.n_trials = 1;
+            r.joint.features = calloc(1, sizeof *r.joint.features);
+            r.joint.features[r.joint.n_features++] = (hb_joint_feature){strdup("entropy"), 1, 3, -0.2};
+            r.joint.trials = calloc(1, sizeof *r.joint.trials);
+            r.joint.n_trials = 1;
+            name_score(&r, "joint");
         }
         char *path = save_result(*state, "halt_model", &r);
         assert_ok(hb_params_load(path, &p, &err));
@@ -814,10 +825,16 @@ static void test_bad_halts(void **state)
         {"{\"rule\":\"ewma:0.5\",\"direction\":\"<=\",\"tau\":1," HALT_GUARANTEE "}", NULL},
         {"{\"rule\":\"none\",\"direction\":\"<=\",\"tau\":1," HALT_GUARANTEE "}", "halt.rule"},
         {"{\"rule\":\"window:0\",\"direction\":\"<=\",\"tau\":1," HALT_GUARANTEE "}", "halt.rule"},
-        {"{\"rule\":\"cusum\",\"direction\":\"<=\",\"tau\":1," HALT_GUARANTEE "}", "halt.mean_0"},
-        {"{\"rule\":\"cusum\",\"mean_0\":0,\"mean_1\":1,\"sd\":0,\"direction\":\"<=\",\"tau\":"
+        {"{\"rule\":\"cusum\",\"direction\":\">=\",\"tau\":1," HALT_GUARANTEE "}", "halt.mean_0"},
+        {"{\"rule\":\"cusum\",\"mean_0\":0,\"mean_1\":1,\"sd\":0,\"direction\":\">=\",\"tau\":"
          "1," HALT_GUARANTEE "}",
          "halt.sd"},
+        {"{\"rule\":\"cusum\",\"mean_0\":0,\"mean_1\":1,\"sd\":1,\"direction\":\"<=\",\"tau\":"
+         "1," HALT_GUARANTEE "}",
+         "halt.direction' is missing or not \">=\", which a cusum requires"},
+        {"{\"rule\":\"token\",\"direction\":\">=\",\"tau\":1,\"model\":{\"probe\":{\"block\":1,"
+         "\"intercept\":0,\"weights\":\"AAAAAA==\"}}," HALT_GUARANTEE "}",
+         "'halt.model' goes with the score 'probe' or a joint model, not with 'hbar_s'"},
         {"{\"rule\":\"token\",\"direction\":\"<\",\"tau\":1," HALT_GUARANTEE "}", "halt.direction"},
         {"{\"rule\":\"token\",\"direction\":\"<=\"," HALT_GUARANTEE "}", "halt.tau"},
         {"{\"rule\":\"token\",\"direction\":\"<=\",\"tau\":1}", "halt.guarantee"},

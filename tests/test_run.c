@@ -424,7 +424,7 @@ static void test_each_stops_when_asked(void **state)
     hb_run *run = create(state);
     for (uint64_t i = 0; i < 5; i++) add(run, scored(i));
     assert_fails(hb_run_each(run, stop_at_second, &seen, &err), HB_ERR_CALLBACK,
-                 "the visitor stopped at sample 1: cancelled");
+                 "reading stopped at sample 1, because the caller's function failed: cancelled");
     assert_int_equal(seen, 2);
     hb_run_close(run);
 }

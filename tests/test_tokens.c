@@ -110,8 +110,9 @@ static void test_kept(void **state)
     seen = 0;
     assert_ok(hb_run_each_tokens(run, check_response, &seen, &err));
     assert_int_equal(seen, SAMPLES - 1);
-    assert_fails(hb_run_each_tokens(run, stop, NULL, &err), HB_ERR_CALLBACK,
-                 "the visitor stopped at the tokens of sample 0: cancelled");
+    assert_fails(
+        hb_run_each_tokens(run, stop, NULL, &err), HB_ERR_CALLBACK,
+        "reading stopped at the tokens of sample 0, because the caller's function failed: cancelled");
     hb_run_close(run);
 }
 

@@ -305,9 +305,9 @@ class Model:
                  stop: str | Sequence[str] = (), one_line: bool = False) -> Generation:
         """Continues a prompt, a text or tokens, and returns an iterator of its tokens.
 
-        With `params`, generation stops before a risky token, by the halt of the parameters. Otherwise nothing stops it,
-        unless `watch` names a signal: then it stops where the failure probability by `tau` and `direction` reaches
-        `cutoff`. `signals` names the signals to measure (default: all)."""
+        With `params`, generation stops before a risky token, by the halt of the parameters; if they have none, a warning
+        says so and nothing stops it. Without `params`, nothing stops it unless `watch` names a signal: then it stops where
+        the failure probability by `tau` and `direction` reaches `cutoff`. `signals` names the signals to measure (default: all)."""
         watching = self._watch(params, watch, tau, direction, cutoff, signals)
         options = lib.hb_generate_defaults()
         options.monitor = watching.monitor

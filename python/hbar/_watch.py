@@ -41,8 +41,8 @@ class Watch:
         self._score: Any = None
         if self.params:
             self._take(self.params, signals is not None)
-            if not self._given and cutoff is None and self.params.halt:
-                self.monitor.halt = ctypes.pointer(self.params._struct.halt)
+            if not self._given and cutoff is None:
+                self._take_halt(self.params)
         elif watch is None and (tau is not None or cutoff is not None or direction is not None):
             raise ArgumentError("tau, direction and cutoff need a signal to watch, or parameters")
         if watch is not None:
@@ -82,6 +82,15 @@ class Watch:
         monitor.lambda_ = p.lambda_
         if not self._given:
             monitor.map = ctypes.pointer(p.map)
+
+    def _take_halt(self, params: Params) -> None:
+        """Without a calibrated halt nothing halts: tau was chosen for whole answers."""
+        if params.halt:
+            self.monitor.halt = ctypes.pointer(params._struct.halt)
+            return
+        self.monitor.cutoff = math.inf
+        warnings.warn("the parameters have no calibrated halt, so no answer is halted, only judged when it is finished; "
+                      "cutoff=P halts where P_fail reaches P, without a guarantee", HbarWarning, stacklevel=5)
 
     def _add_probes(self, probes: list[Any], signals_given: bool) -> None:
         """The parameters' probes are measured beside the other signals."""

@@ -1,5 +1,6 @@
 """Generation, judging, states and logits: the same as the program's, and as NumPy's."""
 import gc
+import json
 import math
 import os
 import signal
@@ -49,6 +50,15 @@ def test_judge_is_the_programs(demo):
     assert answer.tokens == said["tokens"] and answer.finish == said["reason"]
     assert answer.alarm == said["halt"]["step"]
     assert answer.score == pytest.approx(said["answer"]["value"]) and answer.risky == said["answer"]["risky"]
+
+
+def test_parameters_without_a_halt_stop_nothing(demo, tmp_path):
+    path = tmp_path / "params.json"
+    path.write_text(json.dumps({**json.loads(DEMO_PARAMS.read_text()), "halt": None}))
+    with pytest.warns(hbar.HbarWarning, match="no calibrated halt"):
+        answer = demo.generate(PROMPT, params=path).result()
+    assert not answer.halted and answer.alarm is None and answer.risky is not None
+    assert demo.generate(PROMPT, params=path, cutoff=1e-9).result().halted
 
 
 def test_nothing_halts_unless_it_is_watched(demo):

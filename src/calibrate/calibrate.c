@@ -130,9 +130,13 @@ static hb_status join(const hb_score_table *t, const char *const *names, hb_cali
     r->options.sweep.direction = HB_DIRECTION_HIGH;
     if (!c->own) return hb_fail_memory(err);
     hb_status status = find_features(t, names, &f, err);
+    const char *const *of = (const char *const *)f.names.list;
     if (!status)
-        status = hb_joint_fit(f.x, t->labels, t->n, f.names.n, (const char *const *)f.names.list,
-                              &r->options.joint_options, &r->joint, c->own, err);
+        status = hb_joint_fit(f.x, t->labels, t->n, f.names.n, of, &r->options.joint_options, &r->joint,
+                              c->own, err);
+    if (!status)
+        status = hb_shuffle_joint(f.x, t->labels, t->n, f.names.n, of, &r->options.joint_options,
+                                  &r->nested, err);
     free_features(&f);
     return status;
 }
@@ -259,11 +263,9 @@ hb_status hb_calibrate(const hb_score_table *table, const char *const *names,
     hb_calibration_result r = {.options = options ? *options : hb_calibrate_defaults()};
     r.options.bootstrap.min_recall = r.options.sweep.min_recall;
     r.options.bootstrap.groups = r.options.joint_options.groups = table->groups;
-    r.options.bootstrap.groups = r.options.joint_options.groups = table->groups;
     hb_status status = check_names(names, table->n_scores, err);
     if (!status) status = check_options(&r.options, table->n_scores, err);
     if (!status) status = calibrate(table, names, &r, err);
-    r.options.bootstrap.groups = r.options.joint_options.groups = NULL; /* they are the table's */
     r.options.bootstrap.groups = r.options.joint_options.groups = NULL; /* they are the table's */
     if (status) hb_calibration_result_free(&r);
     else *result = r;

@@ -17,7 +17,8 @@
 enum { FOLDS = 5, MOST_SHUFFLES = 100, LEAST_SHUFFLES = 10 };
 #define SEED 42
 /* Shuffles are fewer where there are so many samples and scores that they would take long. */
-#define STEPS 4e8
+#define STEPS       4e8
+#define JOINT_STEPS 1e6 /* values of samples, to each of which a joint model is fitted many times */
 
 /* The choice of one fold under one labelling. */
 typedef struct choice {
@@ -46,13 +47,11 @@ typedef struct choosing {
 
 /* ---- Labellings ---------------------------------------------------------------------------------- */
 
-static size_t count_shuffles(const hb_score_table *t)
+/* How many shuffles fit into `most` steps, if each takes `steps`. */
+static size_t count_shuffles(double steps, double most)
 {
-    double steps = (double)t->n * (double)t->n_scores * (t->low ? 2 : 1) * FOLDS;
-    double most = steps > 0 ? STEPS / steps : MOST_SHUFFLES;
-    return most >= MOST_SHUFFLES    ? MOST_SHUFFLES
-           : most <= LEAST_SHUFFLES ? LEAST_SHUFFLES
-                                    : (size_t)most;
+    double n = steps > 0 ? most / steps : MOST_SHUFFLES;
+    return n >= MOST_SHUFFLES ? MOST_SHUFFLES : n <= LEAST_SHUFFLES ? LEAST_SHUFFLES : (size_t)n;
 }
 
 static void label(choosing *c)
@@ -207,22 +206,27 @@ static hb_status find_interval(const choosing *c, hb_nested *out, hb_error *err)
     return status;
 }
 
-/* The mean of the AUROCs of shuffled labels, and the range of the middle 95 % of them. */
+/* Adds the mean of the AUROCs [n] of shuffled labels, and the range of the middle 95 % of them. Leaves
+ * out NaN, and reorders the others. */
+static void add_shuffled(double *aurocs, size_t n, hb_nested *out)
+{
+    double sum = 0;
+    for (size_t s = 0; s < n; s++) {
+        if (isnan(aurocs[s])) continue;
+        sum += aurocs[s];
+        aurocs[out->n_shuffles++] = aurocs[s];
+    }
+    if (!out->n_shuffles) return;
+    out->shuffled_auroc = sum / (double)out->n_shuffles;
+    out->shuffled = hb_percentiles(aurocs, out->n_shuffles);
+}
+
 static hb_status find_shuffled(const choosing *c, hb_nested *out, hb_error *err)
 {
-    double *aurocs = calloc(c->n_labellings, sizeof *aurocs), sum = 0;
+    double *aurocs = calloc(c->n_labellings, sizeof *aurocs);
     if (!aurocs) return hb_fail_memory(err);
-    for (size_t s = 1; s < c->n_labellings; s++) {
-        double auroc = auroc_of(c, s);
-        if (isnan(auroc)) continue;
-        sum += auroc;
-        aurocs[out->n_shuffles++] = auroc;
-    }
-    size_t n = out->n_shuffles;
-    if (n) {
-        out->shuffled_auroc = sum / (double)n;
-        out->shuffled = hb_percentiles(aurocs, n);
-    }
+    for (size_t s = 1; s < c->n_labellings; s++) aurocs[s - 1] = auroc_of(c, s);
+    add_shuffled(aurocs, c->n_labellings - 1, out);
     free(aurocs);
     return HB_OK;
 }
@@ -254,8 +258,10 @@ static void free_choosing(choosing *c)
 
 static hb_status reserve(choosing *c, hb_error *err)
 {
-    size_t n = c->table->n;
-    c->n_labellings = 1 + count_shuffles(c->table);
+    const hb_score_table *t = c->table;
+    size_t n = t->n;
+    c->n_labellings =
+        1 + count_shuffles((double)n * (double)t->n_scores * (t->low ? 2 : 1) * FOLDS, STEPS);
     c->fold = calloc(n + 1, sizeof *c->fold);
     c->labels = calloc(c->n_labellings, n + 1);
     c->n_label = calloc(c->n_labellings, sizeof *c->n_label);
@@ -282,6 +288,43 @@ hb_status hb_choose_nested(const hb_score_table *t, hb_direction direction, hb_n
     free_choosing(&c);
     if (status) hb_nested_free(&out);
     else *nested = out;
+    return status;
+}
+
+/* ---- Joint models -------------------------------------------------------------------------------- */
+
+/* The AUROC out of fold with these labels. NaN if a fold would have samples of one label only. */
+static hb_status judge_shuffle(const double *x, const uint8_t *labels, size_t n, size_t d,
+                               const char *const *names, const hb_joint_options *options,
+                               double *out_of_fold, double *auroc, hb_error *err)
+{
+    hb_joint joint;
+    hb_error why;
+    hb_status status = hb_joint_fit(x, labels, n, d, names, options, &joint, out_of_fold, &why);
+    *auroc = NAN;
+    if (status == HB_ERR_DATA) return HB_OK;
+    if (status) return hb_fail(err, status, "%s", why.message);
+    hb_joint_free(&joint);
+    return hb_auroc(out_of_fold, labels, n, auroc, err);
+}
+
+hb_status hb_shuffle_joint(const double *x, const uint8_t *labels, size_t n, size_t d,
+                           const char *const *names, const hb_joint_options *options, hb_nested *nested,
+                           hb_error *err)
+{
+    size_t n_shuffles = count_shuffles((double)n * (double)d, JOINT_STEPS);
+    double aurocs[MOST_SHUFFLES], *out_of_fold = calloc(n + 1, sizeof *out_of_fold);
+    uint8_t *shuffled = malloc(n + 1);
+    hb_rng rng = {SEED};
+    hb_status status = out_of_fold && shuffled ? HB_OK : hb_fail_memory(err);
+    if (!status) memcpy(shuffled, labels, n);
+    for (size_t s = 0; s < n_shuffles && !status; s++) {
+        hb_rng_shuffle(&rng, shuffled, n, sizeof *shuffled);
+        status = judge_shuffle(x, shuffled, n, d, names, options, out_of_fold, &aurocs[s], err);
+    }
+    if (!status) add_shuffled(aurocs, n_shuffles, nested);
+    free(out_of_fold);
+    free(shuffled);
     return status;
 }
 

@@ -36,6 +36,17 @@ static hb_status open_source(source *s, hb_error *err)
                    s->kind->name, hb_feature_name(s->kind->feature), s->length);
 }
 
+/* Says that a sample's features were refused, unless reading failed for another reason. */
+static hb_status refuse_features(hb_status status, const hb_error *why, hb_feature feature,
+                                 const hb_score_table *table, size_t i, hb_error *err)
+{
+    if (status != HB_ERR_CALLBACK) return hb_fail(err, status, "%s", why->message);
+    return hb_fail(err, HB_ERR_FORMAT,
+                   "the run is damaged: the features '%s' of sample %llu have another length than they "
+                   "must have; score the data again into a new run",
+                   hb_feature_name(feature), (unsigned long long)table->indices[i]);
+}
+
 /* Reads the features of the next sample if it is one of the table's. */
 static hb_status take(void *user, const hb_run_features *features)
 {
@@ -54,8 +65,10 @@ static hb_status read_features(source *s, size_t at, hb_error *err)
 {
     s->at = at;
     s->n = 0;
-    hb_status status = hb_run_each_features(s->run, 1U << s->kind->feature, take, s, err);
-    if (status || s->n == s->table->n) return status;
+    hb_error why;
+    hb_status status = hb_run_each_features(s->run, 1U << s->kind->feature, take, s, &why);
+    if (status) return refuse_features(status, &why, s->kind->feature, s->table, s->n, err);
+    if (s->n == s->table->n) return HB_OK;
     return hb_fail(err, HB_ERR_FORMAT, "the run has no features of sample %llu",
                    (unsigned long long)s->table->indices[s->n]);
 }
@@ -180,7 +193,9 @@ static hb_status read_states(hb_run *run, states *s, hb_error *err)
         return hb_fail(err, HB_ERR_MISMATCH,
                        "the halt's probe reads %zu numbers, and the run's states have %zu", s->probe->n,
                        s->d);
-    if (status) return hb_fail(err, status, "%s", why.message);
+    bool no_memory = s->d && !s->probe && !s->means;
+    if (status && no_memory) return hb_fail_memory(err);
+    if (status) return refuse_features(status, &why, HB_FEATURE_STATES, s->table, s->n, err);
     if (s->n == s->table->n) return HB_OK;
     return hb_fail(err, HB_ERR_FORMAT, "the run has no states of sample %llu",
                    (unsigned long long)s->table->indices[s->n]);

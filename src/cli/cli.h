@@ -329,6 +329,8 @@ int cli_monitor_embedded(const cli_command *command, cli_monitor *watch, bool qu
 int cli_monitor_open(const cli_command *command, cli_monitor *watch, const hb_model *model,
                      const cli_chat *chat, bool exact, bool quiet);
 void cli_monitor_close(cli_monitor *watch);
+/* Warns that parameters have no calibrated halt, and says what that means. */
+void cli_warn_no_halt(const char *params_path);
 /* Why the generation halted at this step, in words. */
 void cli_monitor_why(const cli_monitor *watch, const hb_step *step, char *text, size_t size);
 const char *cli_watched_name(const hb_monitor *monitor); /* the signal, or "joint" */

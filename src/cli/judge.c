@@ -1,3 +1,4 @@
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/writer.h"
@@ -128,7 +129,7 @@ static void write_summary(hb_writer *w, const cli_monitor *watch, const hb_gener
     const hb_signal *signal;
     cli_verdict v;
     hb_write(w, "%zu tokens; ", g->n_steps);
-    if (g->alarm < 0 && m->halt) hb_write(w, "generate would not halt\n");
+    if (g->alarm < 0 && (m->halt || isinf(m->cutoff))) hb_write(w, "generate would not halt\n");
     else if (g->alarm < 0) hb_write(w, "no P_fail reaches the cutoff %g\n", g->cutoff);
     else write_alarm(w, watch, g);
     for (size_t i = 0; (signal = hb_signal_set_at(g->signals, i)) != NULL; i++)

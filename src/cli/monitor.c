@@ -34,8 +34,8 @@ void cli_monitor_add(cli_options *options, cli_monitor *w)
         ->given = &w->lambda_given;
     cli_add_real(
         options, "cutoff", 0, "P", &m->cutoff, 1e-300, 1e300,
-        "halt before a token whose P_fail reaches P; above 1, never halt; overrides the halt of "
-        "--params")
+        "halt before a token whose P_fail reaches P, without a guarantee; above 1, never halt; with "
+        "--params, only if given, and then instead of their halt")
         ->given = &w->cutoff_given;
 }
 
@@ -70,6 +70,13 @@ int cli_monitor_embedded(const cli_command *command, cli_monitor *w, bool quiet,
 }
 
 /* ---- Parameters ---------------------------------------------------------------------------------- */
+
+void cli_warn_no_halt(const char *params_path)
+{
+    cli_message("warning: %s has no calibrated halt, so no answer is halted, only judged when it is "
+                "finished; --cutoff P halts where P_fail reaches P, without a guarantee",
+                params_path);
+}
 
 /* Warns if the parameters were calibrated on something else. */
 static void check_params(const cli_monitor *w, const hb_model_info *model, const cli_chat *chat,
@@ -109,17 +116,19 @@ static int refuse_score(const cli_monitor *w)
     return CLI_FAILED;
 }
 
-/* Takes the halt, unless an option overrides it. */
+/* Takes the halt, unless an option overrides it. Without one nothing halts: tau was chosen for whole
+ * answers, so halting by it at single tokens would stop an unknown share of the right answers. */
 static void take_halt(cli_monitor *w, bool quiet)
 {
     const hb_params *p = w->params;
     bool told = w->watched || w->tau_given || w->direction_given || w->cutoff_given;
     if (told) return;
-    if (p->halt.rule.kind != HB_HALT_NONE) w->monitor.halt = &p->halt;
-    else if (!quiet)
-        cli_message("warning: %s has no calibrated halt: generation halts where P_fail reaches %g, "
-                    "which no guarantee covers",
-                    w->params_path, w->monitor.cutoff);
+    if (p->halt.rule.kind != HB_HALT_NONE) {
+        w->monitor.halt = &p->halt;
+    } else {
+        w->monitor.cutoff = INFINITY;
+        if (!quiet) cli_warn_no_halt(w->params_path);
+    }
     if (w->monitor.halt && hb_halt_stops_all(w->monitor.halt) && !quiet)
         cli_message("warning: the halt of %s stops every answer before its first token: its cusum is "
                     "never below %g",

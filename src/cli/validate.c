@@ -236,11 +236,7 @@ static void describe(const hb_grading *g, char *text, size_t size)
 /* Without a calibrated halt, only the cutoff's effect is counted. */
 static void check_halt(const validating *v)
 {
-    if (v->params->halt.rule.kind == HB_HALT_NONE)
-        cli_message(
-            "warning: %s has no calibrated halt: generation halts where P_fail reaches %g, which "
-            "no guarantee covers",
-            v->params_path, hb_monitor_defaults().cutoff);
+    if (v->params->halt.rule.kind == HB_HALT_NONE) cli_warn_no_halt(v->params_path);
 }
 
 /* A different grading rule gives different labels. */

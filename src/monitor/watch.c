@@ -54,8 +54,7 @@ static hb_status check_monitor(const hb_monitor *m, hb_error *err)
     if (!isfinite(m->tau)) return hb_fail(err, HB_ERR_ARGUMENT, "tau %g is not a number", m->tau);
     if (!(m->lambda > 0 && isfinite(m->lambda)))
         return hb_fail(err, HB_ERR_ARGUMENT, "lambda %g is not above 0", m->lambda);
-    if (!(m->cutoff > 0 && isfinite(m->cutoff)))
-        return hb_fail(err, HB_ERR_ARGUMENT, "cutoff %g is not above 0", m->cutoff);
+    if (!(m->cutoff > 0)) return hb_fail(err, HB_ERR_ARGUMENT, "cutoff %g is not above 0", m->cutoff);
     if (!(m->alpha >= 0 && isfinite(m->alpha)))
         return hb_fail(err, HB_ERR_ARGUMENT, "alpha %g is negative", m->alpha);
     if (m->direction != HB_DIRECTION_HIGH && m->direction != HB_DIRECTION_LOW)
@@ -67,6 +66,8 @@ static hb_status check_monitor(const hb_monitor *m, hb_error *err)
     if (m->halt && (!isfinite(m->halt->tau) || (m->halt->direction != HB_DIRECTION_HIGH &&
                                                 m->halt->direction != HB_DIRECTION_LOW)))
         return hb_fail(err, HB_ERR_ARGUMENT, "the halt's tau or direction is bad");
+    if (m->halt && m->halt->rule.kind == HB_HALT_CUSUM && m->halt->direction == HB_DIRECTION_LOW)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a cusum halts where it is high, never where it is low");
     if (m->halt && !m->joint && !m->watched && !m->halt->model)
         return hb_fail(err, HB_ERR_ARGUMENT, "the halt has no value to watch");
     if (m->joint && !m->joint->n_features)

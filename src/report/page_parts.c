@@ -411,7 +411,7 @@ static void put_halt(hb_writer *w, const json_t *halt)
 
 static void put_no_halt(hb_writer *w, const char *why)
 {
-    hb_write(w, "<p>There is no calibrated halt.");
+    hb_write(w, "<p>There is no calibrated halt, so no answer is halted unless a cutoff is given.");
     if (why) {
         hb_write(w, " The reason: ");
         hb_markup_some(w, why, 500);

@@ -252,6 +252,8 @@ static hb_status load_rule(const loading *l, const json_t *object, hb_halt_rule 
     if (!hb_halt_rule_parse(text_of(object, "rule"), rule) || rule->kind == HB_HALT_NONE)
         return bad_field(l, "halt", "rule", "\"token\", \"window:K\", \"ewma:A\" or \"cusum\"");
     if (rule->kind != HB_HALT_CUSUM) return HB_OK;
+    if (strcmp(text_of(object, "direction"), "<=") == 0)
+        return bad_field(l, "halt", "direction", "\">=\", which a cusum requires");
     hb_status status = load_moderate(l, object, "halt", "mean_0", &rule->mean[0]);
     if (!status) status = load_moderate(l, object, "halt", "mean_1", &rule->mean[1]);
     if (!status) status = load_moderate(l, object, "halt", "sd", &rule->sd);
@@ -280,11 +282,28 @@ static hb_status load_halt_model(const loading *l, const json_t *object, hb_para
     return status;
 }
 
-/* Loads the halt, which may be missing or null. Without a model it runs over the values of the score's
- * signal, so a score without a signal needs a model. */
+/* Checks that the halt runs over what the score is made of: the values of its signal or, if the score
+ * is a probe or a joint model, those of a trained model of the same kind. */
+static hb_status check_halt_model(const loading *l, const hb_params *p)
+{
+    const hb_halt_model *m = p->halt_model;
+    hb_score_id id;
+    bool joint = p->joint.n_features, probe = !joint && strcmp(p->score, "probe") == 0;
+    if (!m && hb_score_find(p->score, &id)) return HB_OK;
+    if (!m) return bad_field(l, "halt", "model", "the model that a halt by this score needs");
+    if (!joint && !probe)
+        return hb_fail(l->err, HB_ERR_FORMAT,
+                       "%s: 'halt.model' goes with the score 'probe' or a joint model, not with '%s'",
+                       l->path, p->score);
+    if (joint != (m->joint.n_features > 0))
+        return bad_field(l, "halt", "model",
+                         joint ? "a joint model, as the score is" : "a probe alone, as the score is");
+    return HB_OK;
+}
+
+/* Loads the halt, which may be missing or null. */
 static hb_status load_halt(const loading *l, const json_t *object, hb_params *p)
 {
-    hb_score_id id;
     if (!object || json_is_null(object)) return HB_OK;
     hb_status status = load_rule(l, object, &p->halt.rule);
     if (!status) status = load_direction(l, object, "halt", &p->halt.direction);
@@ -293,8 +312,7 @@ static hb_status load_halt(const loading *l, const json_t *object, hb_params *p)
         status = load_guarantee(l, json_object_get(object, "guarantee"), "halt.guarantee", true,
                                 &p->halt_guarantee);
     if (!status) status = load_halt_model(l, json_object_get(object, "model"), p);
-    if (!status && !p->halt_model && !hb_score_find(p->score, &id))
-        status = bad_field(l, "halt", "model", "the model that a halt by this score needs");
+    if (!status) status = check_halt_model(l, p);
     if (!status && p->halt_guarantee.kind == HB_GUARANTEE_NONE)
         status = bad_field(l, "halt", "guarantee", "a guarantee");
     return status;

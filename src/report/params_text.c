@@ -227,13 +227,16 @@ static void write_threshold(hb_writer *w, const hb_calibration_result *r)
                     "swept\n");
 }
 
-/* Without a calibrated halt, a cutoff on P_fail halts. */
+/* Without a calibrated halt, nothing halts unless a cutoff on P_fail is given. */
 static void write_halt(hb_writer *w, const hb_calibration_result *r)
 {
     const hb_halt_calibration *c = &r->halt;
     const hb_guarantee *g = &c->guarantee;
     if (c->halt.rule.kind == HB_HALT_NONE) {
-        if (r->no_halt) hb_write(w, "No halt is guaranteed: %s\n", r->no_halt);
+        if (r->no_halt)
+            hb_write(w,
+                     "No halt is guaranteed: %s\n  with these parameters, generate halts no answer\n",
+                     r->no_halt);
         if (r->has_halting) hb_write_halting(w, &r->halting);
         return;
     }

@@ -73,6 +73,7 @@ hb_status hb_run_visited(const hb_run *run, hb_status visited, const char *part,
                          hb_error *err)
 {
     if (!visited) return HB_OK;
-    return hb_fail(err, HB_ERR_CALLBACK, "%s: the visitor stopped at %ssample %llu: %s", run->path,
-                   part, (unsigned long long)index, hb_status_name(visited));
+    return hb_fail(err, HB_ERR_CALLBACK,
+                   "%s: reading stopped at %ssample %llu, because the caller's function failed: %s",
+                   run->path, part, (unsigned long long)index, hb_status_name(visited));
 }

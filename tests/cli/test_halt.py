@@ -252,11 +252,30 @@ class Halt(Case):
         self.assertNotIn(says, self.run_hbar(*arguments, "x")[1])
         params["halt"] = None
         without = self.write("without.json", json.dumps(params))
-        says = "has no calibrated halt: generation halts where P_fail reaches 0.85"
+        says = "has no calibrated halt, so no answer is halted, only judged when it is finished"
         self.assertIn(says, self.run_hbar("generate", "--model", MODEL, "--params", without, "-n", 2, "x")[1])
         self.assertIn(says, self.run_hbar("judge", "--model", MODEL, "--params", without, "--prompt", "x", "--response", "y")[1])
         self.assertIn(says, self.run_hbar("validate", "--params", without, *PASS1, "--draws", 0)[1])
         self.assertNotIn(says, self.run_hbar("validate", "--params", arguments[-1], *PASS1, "--draws", 0)[1])
+
+    def test_parameters_without_a_halt_stop_nothing(self):
+        """A threshold for whole answers says nothing about single tokens. Only a cutoff that is asked for halts."""
+        params = self.read(self.halting()[-1])
+        params["halt"] = None
+        params["threshold"]["tau"] = -1e6 if params["direction"] == ">=" else 1e6  # P_fail is 1 at each token
+        params["map"] = {"kind": "lambda"}
+        given = ["--model", MODEL, "--params", self.write("without.json", json.dumps(params))]
+        free = self.run_json("generate", *given, "--max-tokens", 6, "x")
+        self.assertEqual([s["p_fail"] for s in free["trajectory"]], [1] * len(free["trajectory"]))
+        self.assertEqual((free["halted"], free["halt"], free["monitor"]["cutoff"]), (False, None, None))
+        self.assertTrue(free["answer"]["risky"])
+        self.assertTrue(self.run_json("generate", *given, "--max-tokens", 6, "--cutoff", 0.85, "x")["halted"])
+        self.assertIn("generate would not halt\n", self.run_hbar("judge", *given, "--prompt", "x", "--response", "y")[0])
+        with Server(*given) as server:
+            self.assertIsNone(server.get("/v1/hbar/params")[2]["cutoff"])
+            answer = server.complete("x", max_tokens=6)["choices"][0]
+            self.assertEqual([answer["hbar"][key] for key in ("halted", "step", "cutoff", "risky")], [False, None, None, True])
+            self.assertTrue(server.complete("x", max_tokens=6, hbar={"cutoff": 0.85})["choices"][0]["hbar"]["halted"])
 
     def test_too_few_answers(self):
         few = ["--model", MODEL, "--data", LABELLED, "-n", 20, "--max-tokens", 3, "--draws", 0]

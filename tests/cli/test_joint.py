@@ -45,6 +45,10 @@ class Table(Case):
         fitted = auroc([(log_odds(model, row), row["label"]) for row in rows])
         self.assertLess(result["auroc"], fitted)  # the in-sample AUROC, which must not be reported
 
+        (shuffled,) = (c for c in result["controls"] if c["name"] == "shuffled_labels")
+        self.assertAlmostEqual(shuffled["auroc"], 0.5, delta=0.03)
+        self.assertTrue(10 <= shuffled["n"] <= 100 and shuffled["interval"][0] < 0.5 < shuffled["interval"][1] < 0.65, shuffled)
+
         test, path = self.rows("b.jsonl", 2)
         judged = self.run_json("validate", "--params", result["parameters"], "--scores", path, "--draws", 0)
         score = judged["scores"]["joint"]
@@ -59,6 +63,7 @@ class Table(Case):
         out, _ = self.run_hbar("sweep", "--data", data, "--joint", "--score", "a,b")
         self.assertRegex(out, "Joint model of 2 scores, c [0-9.e+-]+ chosen by 5 folds: out of fold AUROC 0.[0-9]+")
         self.assertIn("P_fail by platt", out)
+        self.assertRegex(out, r"shuffled labels +0\.[45]\d\d \[0\.4\d\d, 0\.5\d\d\] +must be 0\.5")
         self.assertIn("high scores are risky (as log-odds are)", out)
 
     def test_a_table_s_scores_are_not_for_generate(self):

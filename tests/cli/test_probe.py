@@ -1,6 +1,8 @@
 """Features that pass 1 keeps, and probes: trained by calibrate and sweep, used by validate, generate and judge."""
 import base64
+import contextlib
 import json
+import shutil
 import sqlite3
 import struct
 
@@ -147,6 +149,27 @@ class Probe(Case):
             self.assertTrue(all(isinstance(s[name], float) for s in made["trajectory"]))
         joint = self.run_json("sweep", "--run", "r.db", "--joint", "--score", ",".join(sorted(names)), "--draws", 0)
         self.assertTrue({"rauq", "attention_self"} <= {f["score"] for f in joint["joint"]["features"]})
+
+    def test_scores_of_whole_answers_have_no_halt(self):
+        for score in ("mahalanobis", "relative_mahalanobis", "lookback"):
+            result = self.calibrate("--score", score, "--features", "hidden,attention", "--run", "r.db")
+            self.assertIsNone(result["halt"])
+            self.assertEqual(result["no_halt"], f"'{score}' has no value at each step; of the probes, only 'probe' has")
+            made = self.run_json("generate", *FAST, "--params", result["parameters"], "Is 3 plus 3 equal to 6?")
+            self.assertEqual((made["halted"], made["monitor"]["cutoff"], made["answer"]["score"]), (False, None, score))
+            self.assertFalse(any(step["p_fail"] is None for step in made["trajectory"]))
+
+    def test_damaged_features(self):
+        """The message says what is wrong with the run, and what to do."""
+        self.run_hbar("score", *FAST, "--data", LABELLED, "--run", "r.db", "--features", "hidden,states")
+        for feature, arguments in (("mean", ["--score", "probe"]), ("states", ["--score", "probe", "--halt", "token", "--false-halts", 0.5])):
+            shutil.copy(self.dir / "r.db", self.dir / "bad.db")
+            with contextlib.closing(sqlite3.connect(self.dir / "bad.db")) as db:
+                db.execute(f"UPDATE features SET {feature} = substr({feature}, 1, length({feature}) - 2) WHERE idx = 3")
+                db.commit()
+            self.fails("sweep", "--run", "bad.db", *arguments, "--draws", 0,
+                       says=f"the run is damaged: the features '{feature}' of sample 3 have another length than they must have; score "
+                            "the data again into a new run")
 
     def test_server(self):
         prompt = "Is 3 plus 3 equal to 6?"
