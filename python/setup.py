@@ -1,7 +1,8 @@
 """Builds the package: makes the declarations from hbar.h, and takes the library that belongs to it.
 
 In a checkout whose library is built (build/release/libhbar.so), the package carries a copy of that library. Otherwise it
-uses the installed header and library, which pkg-config finds. HBAR_LIBRARY names another library of this checkout."""
+uses the installed header and library, which pkg-config finds. HBAR_LIBRARY names another library of this checkout; a
+name without a folder (libhbar.so.MAJOR.MINOR) is one that the system finds, and the package carries no copy of it."""
 import os
 import re
 import shutil
@@ -25,23 +26,25 @@ def installed(variable):
 
 
 def find():
-    """The header, and the library to carry; None: the installed one is used."""
+    """The header, the library to carry (None: the installed one is used), and where else to look for a library."""
     named = os.environ.get("HBAR_LIBRARY")
+    if named and CHECKOUT.exists() and "/" not in named:
+        return CHECKOUT, None, ""
     built = Path(named) if named else HERE.parent / "build/release/libhbar.so"
     if CHECKOUT.exists() and built.exists():
         if built.stat().st_mtime < CHECKOUT.stat().st_mtime:
             sys.exit(f"{built} is older than {CHECKOUT}: build it again (cmake --build --preset release)")
-        return CHECKOUT, built.resolve()
+        return CHECKOUT, built.resolve(), ""
     if named:
         sys.exit(f"HBAR_LIBRARY: there is no {named}")
     include = installed("includedir")
     if include is None:
         sys.exit("hbar's library is neither built (cmake --preset release && cmake --build --preset release) nor "
                  "installed where pkg-config finds it")
-    return include / "hbar.h", None
+    return include / "hbar.h", None, str(installed("libdir"))
 
 
-HEADER, LIBRARY = find()
+HEADER, LIBRARY, FOLDER = find()
 VERSION = [int(re.search(rf"#define HB_VERSION_{part} (\d+)", HEADER.read_text())[1])
            for part in ("MAJOR", "MINOR", "PATCH")]
 
@@ -50,8 +53,7 @@ class Build(build_py):
     def run(self):
         super().run()
         package = Path(self.build_lib) / "hbar"
-        folder = "" if LIBRARY else str(installed("libdir"))
-        subprocess.run([sys.executable, HERE / "generate.py", HEADER, package / "_api.py", folder], check=True)
+        subprocess.run([sys.executable, HERE / "generate.py", HEADER, package / "_api.py", FOLDER], check=True)
         for old in package.glob("libhbar.so.*"):
             old.unlink()
         if LIBRARY:

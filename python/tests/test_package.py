@@ -82,10 +82,23 @@ def test_package_of_an_installed_library(tmp_path):
             tmp_path / "source/python", PKG_CONFIG_PATH="", PKG_CONFIG_LIBDIR="/nowhere")
 
 
+def copy_sources(folder):
+    for name in ("python", "include"):
+        shutil.copytree(PROJECT / name, folder / name, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+
+
+def test_package_of_a_library_that_the_system_finds(tmp_path):
+    copy_sources(tmp_path)
+    soname = "libhbar.so." + hbar.__version__.rpartition(".")[0]
+    pip("install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation", "--target", tmp_path / "site",
+        tmp_path / "python", HBAR_LIBRARY=soname)
+    assert not list((tmp_path / "site/hbar").glob("libhbar*"))
+    assert answer_of(tmp_path / "site", LD_LIBRARY_PATH=os.environ["HBAR_BUILD"]) == " Paris"
+
+
 def test_an_old_library_is_refused(tmp_path):
     """The declarations would be those of a newer header."""
-    for name in ("python", "include"):
-        shutil.copytree(PROJECT / name, tmp_path / name, ignore=shutil.ignore_patterns("build", "*.egg-info"))
+    copy_sources(tmp_path)
     library = tmp_path / "build/release/libhbar.so"
     library.parent.mkdir(parents=True)
     shutil.copy(Path(os.environ["HBAR_BUILD"]) / "libhbar.so", library)
