@@ -463,7 +463,7 @@ static void test_alarm(void **state)
     check_scores(&scored, &judged);
     o.monitor.cutoff = -1;
     assert_fails(hb_judge(f.session, &g, &o, &scored, &err), HB_ERR_ARGUMENT, "cutoff");
-    o.monitor.cutoff = INFINITY;
+    o.monitor.cutoff = NAN;
     assert_fails(hb_judge(f.session, &g, &o, &scored, &err), HB_ERR_ARGUMENT, "cutoff");
     hb_generation_free(&whole);
     hb_generation_free(&halted);
