@@ -26,6 +26,9 @@ ROWS = [{"prompt": "Is 1 plus 1 2?", "label": 0, "id": "a"},
         {"prompt": "Say it.", "response": "It is it.", "spans": [{"start": 0, "end": 2}], "label": 1},
         {"context": "c", "question": "q", "answers": "['a', \"b\"]"}]
 
+SETTINGS = ["# none\n", "threads = 4\nlambda = -2.5e-3\nquiet = true\n[generate] # head\non-halt = \"I \\u00e9\\n\"\n",
+            "stop = [\"a\", # one\r\n 'b' ,\r\n]\n[score]\nmodel = 'C:\\x'\n[score]\n"]
+
 
 def add(target, name, content):
     path = folder / target / str(name)
@@ -136,6 +139,8 @@ def main():
         add("vocab", i, bytes([i % 2, i % 6, 12] if i % 2 else [0, 0, 12]) + pieces + rng.randbytes(60) + b"abab ba <s>")
     for i, body in enumerate(requests()):
         add("request", i, body)
+    for i, settings in enumerate(SETTINGS):
+        add("toml", i, settings)
     make_models()
     for i, template in enumerate(TEMPLATES.values()):
         add("chat_template", i, template)

@@ -59,7 +59,8 @@ typedef struct cli_option {
     const char *standard;       /* text of the default if *target does not hold it; else NULL */
     bool required;
     bool *given; /* set when the option is given; may be NULL */
-    bool seen;   /* set by cli_parse */
+    /* Set by cli_parse: cli_given, or what gave the value, such as "hbar.toml:3"; NULL: the default. */
+    const char *source;
 } cli_option;
 
 #define CLI_MAX_OPTIONS 96
@@ -68,6 +69,11 @@ typedef struct cli_options {
     int n;
     cli_group group; /* group of the options added next */
 } cli_options;
+
+/* Every command has these options, and no table. */
+enum { CLI_COMMON_CONFIG, CLI_COMMON_SHOW_CONFIG, CLI_COMMON_HELP, CLI_N_COMMON };
+extern const cli_option cli_common_options[CLI_N_COMMON];
+extern const char cli_given[]; /* the source of an option on the command line */
 
 /* The program's name as it was called (main.c). */
 extern const char *cli_program;
@@ -124,6 +130,19 @@ bool cli_parse(const cli_command *command, cli_options *options, int argc, char 
 bool cli_parse_many(const cli_command *command, cli_options *options, int argc, char **argv,
                     char ***operands, size_t *n, int *code);
 
+/* Sets an option to the value that a text stands for; of a flag to true, or false for "false" or "0".
+ * Its source must be set, and the text must stay. Returns an exit code, after a message that names the
+ * source. */
+int cli_set_option(const cli_command *command, cli_option *o, const char *text);
+
+/* Sets the options that have no source from variables of the environment, then from `path` or, if it is
+ * NULL, from the files that hbar looks for (config.c). With `show`, does not say which file is used.
+ * Returns an exit code. */
+int cli_configure(const cli_command *command, cli_options *options, const char *path, bool show);
+/* Prints each option with its value and its source, as a file that cli_configure reads. */
+void cli_show_config(const cli_command *command, const cli_options *options);
+enum { CLI_NAME_BYTES = 64 }; /* for the name of a variable */
+
 /* Called where --help is parsed: prints the help of a command, or what cli_show_command asks for. */
 void cli_print_help(const cli_command *command, const cli_options *options);
 
@@ -136,12 +155,14 @@ int cli_show_commands(cli_writer *write); /* the same for all commands */
 
 /* Parts of the forms. */
 enum { CLI_OPTION_TEXT = 1024 };
-/* Calls `write` for each option of a command, --help the last, in the order of help. `heading` is that
- * of the group which begins with the option, or NULL. */
+/* Calls `write` for each option of a command, the common ones last, in the order of help. `heading` is
+ * that of the group which begins with the option, or NULL. */
 typedef void cli_option_writer(const cli_option *o, const char *heading);
 void cli_walk_options(const cli_options *options, cli_option_writer *write);
 /* The placeholder of an option's value, such as "FILE" or "high|low"; empty for flags. */
 void cli_option_argument(const cli_option *o, char *text, size_t size);
+/* The default of an option in words. */
+void cli_option_default(const cli_option *o, char *text, size_t size);
 /* The description of an option, its choices and its default. */
 void cli_option_text(const cli_option *o, char *text, size_t size);
 

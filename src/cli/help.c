@@ -100,6 +100,13 @@ static const char *default_text(const cli_option *o, char *number, size_t size)
     return NULL;
 }
 
+void cli_option_default(const cli_option *o, char *text, size_t size)
+{
+    char number[32];
+    const char *standard = default_text(o, number, sizeof number);
+    snprintf(text, size, "%s", standard ? standard : "false");
+}
+
 void cli_option_text(const cli_option *o, char *text, size_t size)
 {
     char number[32];
@@ -126,8 +133,16 @@ static void print_option(const cli_option *o)
     print_wrapped(right, HELP_COLUMN, HELP_COLUMN);
 }
 
-/* Every command has it, and no table. */
-static const cli_option help_option = {.name = "help", .letter = 'h', .help = "show this help"};
+const cli_option cli_common_options[CLI_N_COMMON] = {
+    [CLI_COMMON_CONFIG] = {.name = "config",
+                           .kind = CLI_TEXT,
+                           .argument = "FILE",
+                           .help = "take defaults of options from FILE; none: from no file",
+                           .standard = "hbar.toml in the working folder, and the user's"},
+    [CLI_COMMON_SHOW_CONFIG] = {.name = "show-config",
+                                .help = "print the options, their values and where these come from"},
+    [CLI_COMMON_HELP] = {.name = "help", .letter = 'h', .help = "show this help"},
+};
 
 /* A command with few options shows them in one group, in the order of the table. */
 void cli_walk_options(const cli_options *options, cli_option_writer *write)
@@ -142,7 +157,8 @@ void cli_walk_options(const cli_options *options, cli_option_writer *write)
             write(o, own == heading ? NULL : own);
             heading = own;
         }
-    write(&help_option, heading ? NULL : "Options");
+    for (int i = 0; i < CLI_N_COMMON; i++)
+        write(&cli_common_options[i], heading || i > 0 ? NULL : "Options");
 }
 
 static void print_row(const cli_option *o, const char *heading)

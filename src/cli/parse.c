@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,17 +46,31 @@ static bool parse_bytes(const char *text, uint64_t *value)
     return true;
 }
 
+const char cli_given[] = "command line";
+
+/* Reports a bad value of an option, and where it stands. */
+__attribute__((format(printf, 3, 4))) static int
+refuse_value(const cli_command *command, const cli_option *o, const char *format, ...)
+{
+    char message[1024];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(message, sizeof message, format, args);
+    va_end(args);
+    if (o->source == cli_given) return cli_usage(command, "--%s: %s", o->name, message);
+    return cli_usage(command, "%s: %s: %s", o->source, o->name, message);
+}
+
 static int bad_value(const cli_command *command, const cli_option *o, const char *text)
 {
     const char *number = o->kind == CLI_REAL ? "a number" : "a whole number";
     if (o->kind == CLI_BYTES)
-        return cli_usage(command, "--%s: '%s' is not a number of bytes like 512M or 2G", o->name, text);
+        return refuse_value(command, o, "'%s' is not a number of bytes like 512M or 2G", text);
     if (o->max > 1e15 && o->min > 0 && o->min < 1e-15)
-        return cli_usage(command, "--%s: '%s' is not %s above 0", o->name, text, number);
+        return refuse_value(command, o, "'%s' is not %s above 0", text, number);
     if (o->max > 1e15 && o->min >= 0)
-        return cli_usage(command, "--%s: '%s' is not %s of at least %g", o->name, text, number, o->min);
-    return cli_usage(command, "--%s: '%s' is not %s from %g to %.10g", o->name, text, number, o->min,
-                     o->max);
+        return refuse_value(command, o, "'%s' is not %s of at least %g", text, number, o->min);
+    return refuse_value(command, o, "'%s' is not %s from %g to %.10g", text, number, o->min, o->max);
 }
 
 static int set_choice(const cli_command *command, const cli_option *o, const char *text)
@@ -69,7 +84,7 @@ static int set_choice(const cli_command *command, const cli_option *o, const cha
         size_t n = strlen(known);
         snprintf(known + n, sizeof known - n, "%s%s", i ? ", " : "", o->choices[i]);
     }
-    return cli_usage(command, "--%s: '%s' is not one of %s", o->name, text, known);
+    return refuse_value(command, o, "'%s' is not one of %s", text, known);
 }
 
 static int add_text(cli_list *list, const char *text)
@@ -91,19 +106,26 @@ static int set_number(const cli_command *command, const cli_option *o, const cha
     return CLI_DONE;
 }
 
-static int set_value(const cli_command *command, cli_option *o, const char *text)
+/* A flag on the command line has no text. */
+static int set_flag(const cli_command *command, const cli_option *o, const char *text)
+{
+    bool on = !text || strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
+    if (!on && strcmp(text, "false") != 0 && strcmp(text, "0") != 0)
+        return refuse_value(command, o, "'%s' is neither true nor false", text);
+    *(bool *)o->target = on;
+    if (o->given) *o->given = on;
+    return CLI_DONE;
+}
+
+int cli_set_option(const cli_command *command, cli_option *o, const char *text)
 {
     double real;
-    if (o->seen && o->kind != CLI_FLAG && o->kind != CLI_LIST)
-        return cli_usage(command, "--%s is given twice but takes one value", o->name);
     bool refuses_empty = o->argument && (!strcmp(o->argument, "FILE") || !strcmp(o->argument, "WORD"));
-    if (refuses_empty && !*text) return cli_usage(command, "--%s: the value is empty", o->name);
-    o->seen = true;
+    if (refuses_empty && !*text) return refuse_value(command, o, "the value is empty");
     if (o->given) *o->given = true;
     switch (o->kind) {
     case CLI_FLAG:
-        *(bool *)o->target = true;
-        return CLI_DONE;
+        return set_flag(command, o, text);
     case CLI_TEXT:
         *(const char **)o->target = text;
         return CLI_DONE;
@@ -124,13 +146,23 @@ static int set_value(const cli_command *command, cli_option *o, const char *text
     return CLI_USAGE;
 }
 
+/* Takes an option from the command line. */
+static int take(const cli_command *command, cli_option *o, const char *text)
+{
+    if (o->source && o->kind != CLI_FLAG && o->kind != CLI_LIST)
+        return cli_usage(command, "--%s is given twice but takes one value", o->name);
+    o->source = cli_given;
+    return cli_set_option(command, o, text);
+}
+
 /* ---- Parsing ------------------------------------------------------------------------------------- */
 
-enum { HELP = 1000, FIRST_OPTION = 2000 };
+/* getopt's codes of options: the common ones, in their order, then those of the command. */
+enum { FIRST_COMMON = 1000, FIRST_OPTION = 2000 };
 
 /* getopt's tables, made from ours. */
 typedef struct tables {
-    struct option longs[CLI_MAX_OPTIONS + 2];
+    struct option longs[CLI_MAX_OPTIONS + CLI_N_COMMON + 1];
     char shorts[2 * CLI_MAX_OPTIONS + 3];
 } tables;
 
@@ -147,9 +179,20 @@ static void describe(const cli_options *options, tables *t)
         t->shorts[n++] = o->letter;
         if (has == required_argument) t->shorts[n++] = ':';
     }
-    t->longs[options->n] = (struct option){"help", no_argument, NULL, HELP};
-    t->longs[options->n + 1] = (struct option){0};
+    for (int i = 0; i < CLI_N_COMMON; i++) {
+        const cli_option *o = &cli_common_options[i];
+        int has = o->argument ? required_argument : no_argument;
+        t->longs[options->n + i] = (struct option){o->name, has, NULL, FIRST_COMMON + i};
+    }
+    t->longs[options->n + CLI_N_COMMON] = (struct option){0};
     t->shorts[n] = '\0';
+}
+
+/* The common option of a code; NULL: it is none. */
+static const cli_option *find_common(int code)
+{
+    bool is = code >= FIRST_COMMON && code < FIRST_COMMON + CLI_N_COMMON;
+    return is ? &cli_common_options[code - FIRST_COMMON] : NULL;
 }
 
 static cli_option *find_option(cli_options *options, int code)
@@ -163,8 +206,10 @@ static cli_option *find_option(cli_options *options, int code)
 
 static int refuse_no_value(const cli_command *command, cli_options *options)
 {
-    if (optopt < FIRST_OPTION) return cli_usage(command, "-%c needs a value", optopt);
-    return cli_usage(command, "--%s needs a value", find_option(options, optopt)->name);
+    const cli_option *common = find_common(optopt);
+    if (!common && optopt < FIRST_OPTION) return cli_usage(command, "-%c needs a value", optopt);
+    return cli_usage(command, "--%s needs a value",
+                     (common ? common : find_option(options, optopt))->name);
 }
 
 /* Whether a long option is a prefix of several names. */
@@ -174,6 +219,8 @@ static bool is_ambiguous(const cli_options *options, const char *argument)
     if (length < 3 || strncmp(argument, "--", 2) != 0) return false;
     for (int i = 0; i < options->n; i++)
         if (strncmp(options->list[i].name, argument + 2, length - 2) == 0) n++;
+    for (int i = 0; i < CLI_N_COMMON; i++)
+        if (strncmp(cli_common_options[i].name, argument + 2, length - 2) == 0) n++;
     return n > 1;
 }
 
@@ -182,10 +229,9 @@ static bool is_ambiguous(const cli_options *options, const char *argument)
 static int refuse(const cli_command *command, cli_options *options, char **argv)
 {
     const char *argument = argv[optind - 1];
-    const cli_option *flag = find_option(options, optopt);
+    const cli_option *common = find_common(optopt), *o = common ? common : find_option(options, optopt);
     char hint[64] = "";
-    if (flag || optopt == HELP)
-        return cli_usage(command, "--%s takes no value", flag ? flag->name : "help");
+    if (o) return cli_usage(command, "--%s takes no value", o->name);
     if (command->operand)
         snprintf(hint, sizeof hint, "; a %s that starts with - goes after --", command->operand);
     if (optopt > 0 && optopt < 128 && isalnum(optopt))
@@ -198,31 +244,47 @@ static int refuse(const cli_command *command, cli_options *options, char **argv)
                      argument, hint);
 }
 
-/* Goes through the options and, where `apply` says so, sets their values. */
-static bool walk(const cli_command *command, cli_options *options, const tables *t, int argc,
-                 char **argv, bool apply, int *code)
+/* What the common options ask for. */
+typedef struct asked {
+    const char *config; /* NULL: no file is named */
+    bool help, show_config;
+} asked;
+
+/* Takes a common option in the first walk. */
+static int take_common(const cli_command *command, int code, asked *a)
 {
-    int c;
+    if (code == FIRST_COMMON + CLI_COMMON_HELP) a->help = true;
+    if (code == FIRST_COMMON + CLI_COMMON_SHOW_CONFIG) a->show_config = true;
+    if (code != FIRST_COMMON + CLI_COMMON_CONFIG) return CLI_DONE;
+    if (a->config) return cli_usage(command, "--config is given twice but takes one value");
+    if (!*optarg) return cli_usage(command, "--config: the value is empty");
+    a->config = optarg;
+    return CLI_DONE;
+}
+
+/* Goes through the options and, where `apply` says so, sets their values. Without it, sets `a` and ends
+ * where help is asked for. */
+static int walk(const cli_command *command, cli_options *options, const tables *t, int argc,
+                char **argv, bool apply, asked *a)
+{
+    int c, code = CLI_DONE;
     optind = 0; /* restarts getopt in glibc */
     opterr = 0;
-    while ((c = getopt_long(argc, argv, t->shorts, t->longs, NULL)) != -1) {
-        if (c == HELP || c == 'h') {
-            cli_print_help(command, options);
-            return false;
-        }
+    while (!code && !a->help && (c = getopt_long(argc, argv, t->shorts, t->longs, NULL)) != -1) {
         cli_option *o = find_option(options, c);
-        if (c == ':') *code = refuse_no_value(command, options);
-        else if (!o) *code = refuse(command, options, argv);
-        else if (apply) *code = set_value(command, o, optarg);
-        if (*code) return false;
+        if (c == ':') code = refuse_no_value(command, options);
+        else if (c == 'h') a->help = true;
+        else if (find_common(c)) code = apply ? CLI_DONE : take_common(command, c, a);
+        else if (!o) code = refuse(command, options, argv);
+        else if (apply) code = take(command, o, optarg);
     }
-    return true;
+    return code;
 }
 
 static int check_required(const cli_command *command, const cli_options *options, const char *operand)
 {
     for (int i = 0; i < options->n; i++)
-        if (options->list[i].required && !options->list[i].seen)
+        if (options->list[i].required && !options->list[i].source)
             return cli_usage(command, "--%s is required", options->list[i].name);
     bool optional = command->operand && *command->operand == '[';
     if (command->operand && !operand && !optional)
@@ -232,15 +294,23 @@ static int check_required(const cli_command *command, const cli_options *options
     return CLI_DONE;
 }
 
-/* The first walk sets nothing, so that help finds every default in its place. */
+/* The first walk sets nothing, so that help finds every default in its place. Settings of files and
+ * variables come last: they are for options that the command line leaves out. */
 static bool parse_options(const cli_command *command, cli_options *options, int argc, char **argv,
                           int *code)
 {
     tables t;
+    asked a = {.config = NULL};
     describe(options, &t);
-    *code = CLI_DONE;
-    return walk(command, options, &t, argc, argv, false, code) &&
-           walk(command, options, &t, argc, argv, true, code);
+    *code = walk(command, options, &t, argc, argv, false, &a);
+    if (!*code && a.help) cli_print_help(command, options);
+    if (*code || a.help) return false;
+    *code = walk(command, options, &t, argc, argv, true, &a);
+    int operands = optind; /* which reading the tables of other commands would change */
+    if (!*code) *code = cli_configure(command, options, a.config, a.show_config);
+    optind = operands;
+    if (!*code && a.show_config) cli_show_config(command, options);
+    return !*code && !a.show_config;
 }
 
 bool cli_parse(const cli_command *command, cli_options *options, int argc, char **argv,

@@ -34,7 +34,7 @@ LABELLED.write_text("".join(
 
 
 def environment(**changes):
-    return {**os.environ, "TERM": "xterm", "NO_COLOR": "", **changes}
+    return {**os.environ, "TERM": "xterm", "NO_COLOR": "", "XDG_CONFIG_HOME": str(SCRATCH / "config"), **changes}
 
 
 class Case(unittest.TestCase):
@@ -45,8 +45,8 @@ class Case(unittest.TestCase):
     def run_hbar(self, *arguments, code=DONE, stdin=b"", **options):
         """Runs to the end in the test's folder, checks the exit code, and returns (standard output, standard error)."""
         options.setdefault("cwd", self.dir)
-        done = subprocess.run([HBAR, *map(str, arguments)], input=stdin, capture_output=True, timeout=TIMEOUT,
-                              env=environment(), **options)
+        options.setdefault("env", environment())
+        done = subprocess.run([HBAR, *map(str, arguments)], input=stdin, capture_output=True, timeout=TIMEOUT, **options)
         err = done.stderr.decode()
         self.assertEqual(done.returncode, code, f"{arguments}: {err}")
         return done.stdout.decode(), err
