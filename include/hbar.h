@@ -1020,6 +1020,11 @@ HB_API hb_grading hb_grading_defaults(void);
 HB_API const char *hb_grade_rule_name(hb_grade_rule rule);      /* "exact", "contains", "f1" ... */
 HB_API const char *hb_abstain_as_name(hb_abstain_as treatment); /* "out", "right", "wrong" */
 
+/* HB_ERR_ARGUMENT, naming the field, for an unknown rule or treatment of abstentions, for min_f1 that
+ * is not above 0 and at most 1, and for a tolerance that is negative or not finite. Functions that read
+ * a run and return a status check this, too. */
+HB_API hb_status hb_grading_check(const hb_grading *grading, hb_error *err);
+
 /* Whether both give the same labels for the same grades: rule, the rule's limit and abstain_as are
  * equal. */
 HB_API bool hb_grading_same(const hb_grading *a, const hb_grading *b);
@@ -2580,8 +2585,9 @@ typedef struct hb_report hb_report;
 
 typedef struct hb_report_options {
     const char *title; /* NULL: made from the results' names */
-    size_t max_bytes;  /* of the page, at least 200,000; samples beyond it are left out, the least wrong
-                          ones first; 1,000,000 */
+    size_t max_bytes;  /* of the page, at least 200,000; 1,000,000. Samples beyond it are left out, the
+                          least wrong ones first. With many results, the tables of the figures' numbers
+                          are left out, then the figures of single results */
 } hb_report_options;
 HB_API hb_report_options hb_report_defaults(void); /* those named above */
 
@@ -2589,9 +2595,12 @@ HB_API hb_report_options hb_report_defaults(void); /* those named above */
 HB_API hb_status hb_report_open(const hb_report_options *options, hb_report **report, hb_error *err);
 HB_API void hb_report_close(hb_report *report);
 
+#define HB_REPORT_RESULTS 64 /* the most results of a report */
+
 /* Adds a file of parameters (hb_params_json) or of a validation (hb_validation_json). HB_ERR_IO;
- * HB_ERR_FORMAT for any other file and a damaged one; HB_ERR_UNSUPPORTED for a newer version. Refused
- * results leave the report as it was, also by the next two functions. */
+ * HB_ERR_FORMAT for any other file and a damaged one; HB_ERR_UNSUPPORTED for a newer version;
+ * HB_ERR_ARGUMENT for more than HB_REPORT_RESULTS. Refused results leave the report as it was, also by
+ * the next two functions. */
 HB_API hb_status hb_report_add_file(hb_report *report, const char *path, hb_error *err);
 
 /* Adds a calibration under a name. With `run`, from which it was made, the page shows its samples, the

@@ -233,7 +233,7 @@ static void test_damaged(void **state)
     hb_subject s;
     hb_writer w = {0};
     assert_ok(hb_subject_read("n", "FILE", text, strlen(text), &s, &err));
-    hb_page_parts(&w, &s, 0);
+    hb_page_parts(&w, &s, 0, HB_DETAIL_ALL);
     hb_page_samples(&w, &s, 0, 0);
     hb_page_comparison(&w, &s, 1);
     char *page = text_of(&w);

@@ -732,9 +732,29 @@ static void test_what_can_be_graded(void **state)
     assert_true(gradable);
 }
 
+static void test_gradings(void **state)
+{
+    (void)state;
+    hb_error err;
+    hb_grading g = hb_grading_defaults();
+    assert_ok(hb_grading_check(&g, &err));
+    g.min_f1 = NAN;
+    assert_fails(hb_grading_check(&g, &err), HB_ERR_ARGUMENT, "min_f1");
+    g = hb_grading_defaults();
+    g.tolerance = -1;
+    assert_fails(hb_grading_check(&g, &err), HB_ERR_ARGUMENT, "tolerance");
+    g = hb_grading_defaults();
+    g.rule = HB_N_GRADE_RULES;
+    assert_fails(hb_grading_check(&g, &err), HB_ERR_ARGUMENT, "rule");
+    g = hb_grading_defaults();
+    g.abstain_as = (hb_abstain_as)-1;
+    assert_fails(hb_grading_check(&g, &err), HB_ERR_ARGUMENT, "abstain_as");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gradings),
         cmocka_unit_test(test_exact_after_normalising),
         cmocka_unit_test(test_contains_whole_words),
         cmocka_unit_test(test_f1_counts_words),

@@ -25,6 +25,7 @@ def grading(grade: str = "exact", min_f1: float | None = None, tolerance: float 
         g.min_f1 = min_f1
     if tolerance is not None:
         g.tolerance = tolerance
+    check(lib.hb_grading_check, ctypes.byref(g))
     return g
 
 

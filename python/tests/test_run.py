@@ -71,6 +71,16 @@ def test_grades_decide_labels(run):
     assert (f1 <= exact).all() and f1.sum() < exact.sum()
 
 
+def test_limits_of_grades_are_checked(run):
+    for limits, message in (({"min_f1": float("nan")}, "min_f1: nan is not above 0 and at most 1"),
+                            ({"min_f1": 0}, "min_f1: 0 is not above 0"), ({"min_f1": 1.5}, "min_f1: 1.5 is not"),
+                            ({"tolerance": float("inf")}, "tolerance: inf is not a finite number from 0"),
+                            ({"tolerance": -1.0}, "tolerance: -1 is not")):
+        for call in (run.frame, run.calibrate, lambda **given: run.values("entropy", **given)):
+            with pytest.raises(hbar.ArgumentError, match=message):
+                call(**limits)
+
+
 def test_calibrate_is_the_programs(run, tmp_path):
     for ours, theirs in [
             ({}, []), ({"score": "entropy"}, ["--score", "entropy"]), ({"score": "all"}, ["--score", "all"]),

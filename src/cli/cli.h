@@ -235,7 +235,7 @@ char *cli_base_name(const char *path);
 /* Whether both paths lead to one existing file. NULL is no file. */
 bool cli_is_same_file(const char *a, const char *b);
 /* Refuses the value of the option `name` if another option names the same file, which would be replaced
- * then. Returns an exit code. */
+ * then, and "-", because standard output has the result. Returns an exit code. */
 int cli_check_apart(const cli_command *command, const cli_options *options, const char *name);
 /* Checks early that a file can be written. Returns an exit code. */
 int cli_check_output(const char *path);

@@ -55,7 +55,10 @@ int cli_check_apart(const cli_command *command, const cli_options *options, cons
     const char *path = NULL;
     for (int i = 0; i < options->n; i++)
         if (strcmp(options->list[i].name, name) == 0) path = *(const char **)options->list[i].target;
-    for (int i = 0; path && strcmp(path, "-") != 0 && i < options->n; i++) {
+    if (path && strcmp(path, "-") == 0)
+        return cli_usage(command, "--%s: - is standard output, which has the result; name a file",
+                         name);
+    for (int i = 0; path && i < options->n; i++) {
         const cli_option *o = &options->list[i];
         if (strcmp(o->name, name) != 0 && names_file(o, path))
             return cli_usage(command, "--%s: %s is also the file of --%s, and would be replaced", name,

@@ -374,6 +374,7 @@ static int run(const cli_command *command, int argc, char **argv)
     bool ready = cli_parse(command, &options, argc, argv, &operand, &code);
     if (ready) code = check_usage(command, &o);
     if (ready && !code) code = cli_check_apart(command, &options, "html");
+    if (ready && !code) code = cli_check_apart(command, &options, "trajectory");
     if (ready && !code)
         code = cli_monitor_embedded(command, &o.watch, o.quiet, &o.model_path, &own_model);
     if (ready && !code) code = cli_read_operand(operand, &prompt);

@@ -166,6 +166,9 @@ static int check_svg_dir(const char *dir)
 /* Refuses what would fail after the work, and an output that is one of the inputs. */
 static int check(const cli_command *command, const reporting *r, char **paths, size_t n)
 {
+    if (n > HB_REPORT_RESULTS)
+        return cli_usage(command, "%zu files are given, and a report has at most %d results", n,
+                         HB_REPORT_RESULTS);
     for (size_t i = 0; i < n; i++) {
         if (!*paths[i]) return cli_usage(command, "FILE is empty");
         if (cli_is_same_file(r->output, paths[i]))

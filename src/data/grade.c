@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/error.h"
 #include "data/grade.h"
 #include "data/grade_number.h"
 #include "data/grade_words.h"
@@ -26,6 +27,21 @@ const char *hb_abstain_as_name(hb_abstain_as treatment)
     static const char *const names[HB_N_ABSTAIN_AS] = {
         [HB_ABSTAIN_OUT] = "out", [HB_ABSTAIN_RIGHT] = "right", [HB_ABSTAIN_WRONG] = "wrong"};
     return (size_t)treatment < sizeof names / sizeof *names ? names[treatment] : "unknown";
+}
+
+hb_status hb_grading_check(const hb_grading *g, hb_error *err)
+{
+    if ((size_t)g->rule >= HB_N_GRADE_RULES)
+        return hb_fail(err, HB_ERR_ARGUMENT, "rule: %d is no rule for grading", (int)g->rule);
+    if ((size_t)g->abstain_as >= HB_N_ABSTAIN_AS)
+        return hb_fail(err, HB_ERR_ARGUMENT, "abstain_as: %d is no treatment of abstentions",
+                       (int)g->abstain_as);
+    if (!(g->min_f1 > 0 && g->min_f1 <= 1))
+        return hb_fail(err, HB_ERR_ARGUMENT, "min_f1: %g is not above 0 and at most 1", g->min_f1);
+    if (!(g->tolerance >= 0 && isfinite(g->tolerance)))
+        return hb_fail(err, HB_ERR_ARGUMENT, "tolerance: %g is not a finite number from 0",
+                       g->tolerance);
+    return HB_OK;
 }
 
 bool hb_grading_same(const hb_grading *a, const hb_grading *b)

@@ -11,10 +11,17 @@
 hb_status hb_page_begin(hb_writer *w, const char *title, bool script, hb_error *err);
 void hb_page_end(hb_writer *w, bool script);
 
+/* What the parts of a result contain. */
+typedef enum hb_detail {
+    HB_DETAIL_ALL,
+    HB_DETAIL_FIGURES, /* no tables with the figures' numbers */
+    HB_DETAIL_NUMBERS  /* no figures either */
+} hb_detail;
+
 /* The comparison of several results, and the parts of one (page_parts.c). `id` makes the names of
  * anchors unique. */
 void hb_page_comparison(hb_writer *w, const hb_subject *subjects, size_t n);
-void hb_page_parts(hb_writer *w, const hb_subject *subject, size_t id);
+void hb_page_parts(hb_writer *w, const hb_subject *subject, size_t id, hb_detail detail);
 
 /* The samples, in at most `room` bytes (page_samples.c). */
 void hb_page_samples(hb_writer *w, const hb_subject *subject, size_t id, size_t room);

@@ -333,10 +333,31 @@ static void put_numbers(hb_writer *w, const hb_subject *s, const char *name)
     else put_correlations(w, s);
 }
 
-static void put_figures(hb_writer *w, const hb_subject *s)
+/* Writes a figure that was drawn, with how to read it. */
+static void put_figure(hb_writer *w, const hb_subject *s, const hb_writer *picture,
+                       const hb_figure_words *words, hb_detail detail)
+{
+    hb_write(w, "<figure><h4>%s</h4>\n", words->title);
+    hb_write_bytes(w, picture->text.data, picture->text.length);
+    hb_write(w, "<figcaption>%s", words->words);
+    if (strcmp(words->name, "reliability") == 0 && !s->is_validation)
+        hb_write(w, " Here it looks better than it is: P_fail was fitted to these samples.");
+    hb_write(w, "</figcaption>\n");
+    if (detail == HB_DETAIL_ALL) put_numbers(w, s, words->name);
+    hb_write(w, "</figure>\n");
+}
+
+static void put_figures(hb_writer *w, const hb_subject *s, hb_detail detail)
 {
     hb_figure_words words;
     hb_write(w, "<h3>Figures</h3>\n");
+    if (detail != HB_DETAIL_ALL)
+        hb_write(w,
+                 "<p class=\"how\">With so many results, the page has no room for %s. A report of "
+                 "fewer results shows them.</p>\n",
+                 detail == HB_DETAIL_NUMBERS ? "the figures of each"
+                                             : "the figures' numbers as tables");
+    if (detail == HB_DETAIL_NUMBERS) return;
     if (!s->has_curves)
         hb_write(w,
                  "<p class=\"warning\">This file is of an earlier version and has no curves. hbar "
@@ -346,16 +367,7 @@ static void put_figures(hb_writer *w, const hb_subject *s)
         hb_writer picture = {0};
         bool drawn = hb_page_figure(&picture, false, s, i, &words);
         if (picture.failed) w->failed = true;
-        if (drawn) {
-            hb_write(w, "<figure><h4>%s</h4>\n", words.title);
-            hb_write_bytes(w, picture.text.data, picture.text.length);
-            hb_write(w, "<figcaption>%s", words.words);
-            if (strcmp(words.name, "reliability") == 0 && !s->is_validation)
-                hb_write(w, " Here it looks better than it is: P_fail was fitted to these samples.");
-            hb_write(w, "</figcaption>\n");
-            put_numbers(w, s, words.name);
-            hb_write(w, "</figure>\n");
-        }
+        if (drawn) put_figure(w, s, &picture, &words, detail);
         hb_buffer_free(&picture.text);
         if (!words.name) break;
     }
@@ -455,14 +467,14 @@ static void put_halts(hb_writer *w, const hb_subject *s)
 
 /* ---- All of it ----------------------------------------------------------------------------------- */
 
-void hb_page_parts(hb_writer *w, const hb_subject *s, size_t id)
+void hb_page_parts(hb_writer *w, const hb_subject *s, size_t id, hb_detail detail)
 {
     hb_write(w, "<section id=\"r%zu\">\n<h2>", id);
     hb_markup_some(w, s->name, NAME_BYTES);
     hb_write(w, "</h2>\n");
     put_headline(w, s);
     put_facts(w, s);
-    put_figures(w, s);
+    put_figures(w, s, detail);
     put_halts(w, s);
     hb_write(w, "</section>\n");
 }

@@ -14,9 +14,9 @@ struct hb_report {
     size_t n;
 };
 
-/* The fewest bytes of a sample's row, the smallest limit of a page, and the most results of a report.
- */
-enum { ROW_BYTES = 130, LEAST_BYTES = 200000, MOST_RESULTS = 64 };
+/* The fewest bytes of a sample's row, the smallest limit of a page, and the bytes of a page's end with
+ * its script. */
+enum { ROW_BYTES = 130, LEAST_BYTES = 200000, END_BYTES = 4000 };
 
 hb_report_options hb_report_defaults(void)
 {
@@ -55,8 +55,8 @@ void hb_report_close(hb_report *report)
 static hb_status add(hb_report *r, hb_subject *subject, hb_error *err)
 {
     hb_status status = HB_OK;
-    if (r->n == MOST_RESULTS)
-        status = hb_fail(err, HB_ERR_ARGUMENT, "a report has at most %d results", MOST_RESULTS);
+    if (r->n == HB_REPORT_RESULTS)
+        status = hb_fail(err, HB_ERR_ARGUMENT, "a report has at most %d results", HB_REPORT_RESULTS);
     hb_subject *list = status ? NULL : reallocarray(r->subjects, r->n + 1, sizeof *list);
     if (!list) {
         hb_subject_free(subject);
@@ -146,17 +146,45 @@ static void put_contents(hb_writer *w, const hb_report *r)
     hb_write(w, "</ul></nav>\n");
 }
 
+static size_t count_runs(const hb_report *r)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->n; i++) n += r->subjects[i].has_samples;
+    return n;
+}
+
+/* The bytes that the page has left. */
+static size_t room_of(const hb_writer *w, const hb_report *r)
+{
+    size_t used = w->text.length + END_BYTES;
+    return used < r->options.max_bytes ? r->options.max_bytes - used : 0;
+}
+
+/* Writes the parts of all results, with as much detail as there is room for. A quarter of the room is
+ * kept for samples. */
+static void put_parts(hb_writer *w, const hb_report *r)
+{
+    size_t room = room_of(w, r);
+    hb_writer parts = {0};
+    if (count_runs(r)) room -= room / 4;
+    for (int detail = HB_DETAIL_ALL; detail <= HB_DETAIL_NUMBERS; detail++) {
+        hb_buffer_free(&parts.text);
+        parts = (hb_writer){0};
+        for (size_t i = 0; i < r->n; i++) hb_page_parts(&parts, &r->subjects[i], i, (hb_detail)detail);
+        if (parts.failed || parts.text.length <= room) break;
+    }
+    if (parts.failed) w->failed = true;
+    hb_write_bytes(w, parts.text.data, parts.text.length);
+    hb_buffer_free(&parts.text);
+}
+
 /* Writes the samples of each run. The runs share the bytes that the page has left. */
 static void put_samples(hb_writer *w, const hb_report *r)
 {
-    size_t left = 0;
-    enum { END_BYTES = 4000 }; /* of the script and the page's end */
-    for (size_t i = 0; i < r->n; i++) left += r->subjects[i].has_samples;
+    size_t left = count_runs(r);
     for (size_t i = 0; i < r->n; i++) {
         if (!r->subjects[i].has_samples) continue;
-        size_t used = w->text.length + END_BYTES;
-        size_t room = used < r->options.max_bytes ? (r->options.max_bytes - used) / left : 0;
-        hb_page_samples(w, &r->subjects[i], i, room);
+        hb_page_samples(w, &r->subjects[i], i, room_of(w, r) / left);
         left--;
     }
 }
@@ -173,7 +201,7 @@ hb_status hb_report_html(const hb_report *report, char **html, hb_error *err)
     if (!status) {
         put_contents(&w, report);
         if (report->n > 1) hb_page_comparison(&w, report->subjects, report->n);
-        for (size_t i = 0; i < report->n; i++) hb_page_parts(&w, &report->subjects[i], i);
+        put_parts(&w, report);
         put_samples(&w, report);
         hb_page_end(&w, true);
         return hb_writer_finish(&w, html, err);

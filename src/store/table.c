@@ -144,10 +144,12 @@ hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
 {
     hb_score_table t = {0};
     gathering g = {.table = &t, .grading = grading ? *grading : hb_grading_defaults()};
+    hb_status status = hb_grading_check(&g.grading, err);
+    if (status) return status;
     g.high = calloc(2 * n_scores + 1, sizeof *g.high);
     if (!g.high) return hb_fail_memory(err);
     g.low = g.high + n_scores;
-    hb_status status = find_scores(run, scores, n_scores, &g, err);
+    status = find_scores(run, scores, n_scores, &g, err);
     if (!status) status = make_table(run, n_scores, &g, err);
     if (!status) status = hb_run_each(run, gather, &g, err);
     if (g.failed) status = hb_fail_memory(err);

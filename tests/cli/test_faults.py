@@ -117,8 +117,8 @@ class Trajectory(Case):
         shutil.copy(MODEL, model)
         (self.dir / "link").symlink_to(model)
         for path in (model, self.dir / "link"):
-            self.fails("generate", "--model", model, "--max-tokens", 2, "--trajectory", path, "x",
-                       says=f"--trajectory: {path}: is read by this command")
+            self.fails("generate", "--model", model, "--max-tokens", 2, "--trajectory", path, "x", code=USAGE,
+                       says=f"--trajectory: {path} is also the file of --model, and would be replaced")
         self.assertEqual(model.read_bytes(), MODEL.read_bytes())
 
 

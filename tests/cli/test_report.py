@@ -350,6 +350,30 @@ class Report(Case):
         self.assertIn(f"The page has room for {len(rows)} of 10200 labelled samples", " ".join(tree.itertext()))
         self.assertGreater(len(rows), 500)
 
+    def test_many_results(self):
+        """A page of many results keeps its limit: first the tables of numbers are left out, then single figures."""
+        for n, tables, figures in ((2, 14, 16), (20, 0, 142), (64, 0, 2)):
+            self.run_hbar("report", *[self.params] * n, "-q")
+            page = self.dir / "report.html"
+            self.assertLessEqual(page.stat().st_size, 1_000_000)
+            tree = self.page(page)
+            self.assertEqual(len(list(tree.iter(HTML + "details"))), tables, n)
+            self.assertEqual(len(self.figures(tree)), figures, n)
+            self.assertEqual(self.texts(tree, "h3").count("Headline"), n)
+            self.assertEqual("the page has no room for" in " ".join(tree.itertext()), n > 2)
+
+    def test_too_many_results(self):
+        self.fails("report", *[self.run_path] * 65, code=USAGE, says="65 files are given, and a report has at most 64")
+        self.assertEqual(list(self.dir.iterdir()), [])
+
+    def test_standard_output_has_the_result(self):
+        says = "is standard output, which has the result; name a file"
+        for option in ("html", "trajectory"):
+            self.fails("generate", "--model", DEMO, f"--{option}", "-", "x", code=USAGE, says=f"--{option}: - {says}")
+        self.fails("calibrate", "--model", DEMO, "-n", 60, "--report", "-", code=USAGE, says=f"--report: - {says}")
+        self.fails("validate", "--params", self.params, "--report", "-", code=USAGE, says=f"--report: - {says}")
+        self.assertEqual(list(self.dir.iterdir()), [])
+
     def test_answer(self):
         out, _ = self.run_hbar("generate", "--model", DEMO, "--params", PARAMS, "--cutoff", 1, "--html", "a.html",
                                "What is the capital of <b>Cuba</b>?\x1b", "--json")
