@@ -1584,13 +1584,22 @@ HB_API int hb_run_label(const hb_run_sample *sample, const hb_grading *grading);
 /* The label that the data give or, if they give none, hb_grade_label. */
 HB_API int hb_run_own_label(const hb_run_sample *sample, const hb_grading *grading);
 
-/* The work done by one call of hb_score. */
+/* The work done by one call of hb_score. The time of an evaluation is divided evenly among its tokens.
+ * What the four parts leave of `seconds` is spent on everything else: choosing tokens, measuring,
+ * grading and storing. */
 typedef struct hb_score_work {
     uint64_t tokens_evaluated;
-    uint64_t tokens_shared; /* prompt tokens shared with another sample's prompt instead of being
-                               evaluated again */
-    uint64_t literal;       /* prompts that contain the text of a control token, taken as plain text */
-    uint64_t unstated;      /* answers to "verbalised" without a number, which count as 0.5 */
+    uint64_t tokens_shared;  /* prompt tokens shared with another sample's prompt instead of being
+                                evaluated again */
+    uint64_t literal;        /* prompts that contain the text of a control token, taken as plain text */
+    uint64_t unstated;       /* answers to "verbalised" without a number, which count as 0.5 */
+    double seconds;          /* since the call */
+    double prompt_seconds;   /* evaluating the prompts of answers and of samples drawn beside them */
+    double answer_seconds;   /* evaluating answers, generated and given */
+    double sample_seconds;   /* evaluating samples drawn beside answers */
+    double question_seconds; /* evaluating questions about answers, and the replies */
+    double seconds_left; /* estimate for the samples that the run lacks, from the tokens that a finished
+                            sample took; NaN until this call has finished two */
 } hb_score_work;
 
 typedef struct hb_score_options {
@@ -1601,7 +1610,7 @@ typedef struct hb_score_options {
      * cancels. */
     bool (*cancelled)(void *user);
     void *user;
-    hb_score_work *work; /* filled in at the end; may be NULL */
+    hb_score_work *work; /* filled in before each call of on_progress, and at the end; may be NULL */
     const hb_chat *chat; /* the chat of the run's settings; NULL: the format of that name, or none */
     const hb_abstain_list
         *abstains;                 /* for grading, as in the run's settings; NULL: the built-in list */

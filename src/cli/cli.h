@@ -259,8 +259,9 @@ typedef struct cli_progress {
     double started, drawn;
 } cli_progress;
 void cli_progress_start(cli_progress *progress, bool quiet);
-/* `done` of `total` are finished, `done_now` of them since the start. */
-void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, uint64_t done_now);
+/* `done` of `total` are finished, `done_now` of them since the start, with so much work. */
+void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, uint64_t done_now,
+                         const hb_score_work *work);
 double cli_progress_seconds(const cli_progress *progress); /* since the start */
 void cli_progress_end(cli_progress *progress);
 

@@ -278,7 +278,7 @@ static void on_progress(void *user, const hb_run_counts *c, uint64_t done_now)
 {
     cli_pass1 *p = user;
     p->done_now = done_now;
-    cli_progress_update(&p->progress, c->scored + c->skipped + c->failed, c->total, done_now);
+    cli_progress_update(&p->progress, c->scored + c->skipped + c->failed, c->total, done_now, &p->work);
 }
 
 /* Stops at the first sample without a score, to show its reason. */

@@ -1,6 +1,8 @@
 /* Interruption by signals, and the progress bar. */
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "cli/cli.h"
@@ -55,17 +57,87 @@ void cli_progress_start(cli_progress *progress, bool quiet)
     *progress = (cli_progress){.shown = !quiet && isatty(STDERR_FILENO), .started = hb_seconds()};
 }
 
-void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, uint64_t done_now)
+/* A text of the line. Starts empty; what does not fit is cut off. */
+typedef struct line {
+    char text[256];
+    size_t n;
+} line;
+
+__attribute__((format(printf, 2, 3))) static void put(line *l, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int n = vsnprintf(l->text + l->n, sizeof l->text - l->n, format, arguments);
+    va_end(arguments);
+    if (n > 0) l->n += (size_t)n < sizeof l->text - l->n ? (size_t)n : sizeof l->text - l->n - 1;
+}
+
+/* "1:23", or "2:01:23" from an hour on. */
+static void put_time(line *l, double seconds)
+{
+    unsigned long long s = seconds < 1e12 ? (unsigned long long)(seconds + 0.5) : 0;
+    if (s >= 3600) put(l, "%llu:%02llu:%02llu", s / 3600, s / 60 % 60, s % 60);
+    else put(l, "%llu:%02llu", s / 60, s % 60);
+}
+
+/* Adds the shares of the time that each kind of work took, the largest first, while the line has room
+ * for `most` bytes. */
+static void put_shares(line *l, const hb_score_work *w, int most)
+{
+    struct {
+        const char *name;
+        double seconds;
+    } parts[] = {{"prefill", w->prompt_seconds},
+                 {"decode", w->answer_seconds},
+                 {"samples", w->sample_seconds},
+                 {"questions", w->question_seconds},
+                 {"rest", w->seconds - w->prompt_seconds - w->answer_seconds - w->sample_seconds -
+                              w->question_seconds}};
+    enum { N = sizeof parts / sizeof *parts };
+    for (size_t k = 0; k < N; k++) {
+        size_t greatest = 0;
+        line part = {0};
+        for (size_t i = 1; i < N; i++)
+            if (parts[i].seconds > parts[greatest].seconds) greatest = i;
+        double percent = w->seconds > 0 ? 100 * parts[greatest].seconds / w->seconds : 0;
+        put(&part, "%s%s %.0f %%", k ? ", " : ": ", parts[greatest].name, percent);
+        if (percent < 0.5 || (int)(l->n + part.n) > most) return;
+        put(l, "%s", part.text);
+        parts[greatest].seconds = 0;
+    }
+}
+
+/* The width of the terminal in columns. */
+static int columns(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
+}
+
+void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, uint64_t done_now,
+                         const hb_score_work *work)
 {
     static const char bar[] = "##############################";
     double time = hb_seconds(), elapsed = time - progress->started;
+    enum { FRAME = 3, MOST = 30, LEAST = 10 }; /* of the bar: its brackets, and its width */
+    line l = {0};
     if (!progress->shown || (time - progress->drawn < 0.1 && done < total)) return;
     progress->drawn = time;
-    int filled = total ? (int)(30 * done / total) : 30;
-    double rate = elapsed > 0 ? (double)done_now / elapsed : 0;
-    unsigned long long left = rate > 0 ? (unsigned long long)((double)(total - done) / rate + 0.5) : 0;
-    fprintf(stderr, "\r[%-30.*s] %llu/%llu  %.1f samples/s  %llu:%02llu left \033[K", filled, bar,
-            (unsigned long long)done, (unsigned long long)total, rate, left / 60, left % 60);
+    int room = columns() - 1; /* the last column stays empty */
+    put(&l, "%llu/%llu  %.1f samples/s", (unsigned long long)done, (unsigned long long)total,
+        elapsed > 0 ? (double)done_now / elapsed : 0);
+    if (work->seconds_left >= 0) {
+        put(&l, "  ");
+        put_time(&l, work->seconds_left);
+        put(&l, " left");
+        put_shares(&l, work, room - LEAST - FRAME);
+    }
+    int width = room - (int)l.n - FRAME;
+    if (width > MOST) width = MOST;
+    if (width > 0)
+        fprintf(stderr, "\r[%-*.*s] %s\033[K", width,
+                total ? (int)((double)width * (double)done / (double)total) : width, bar, l.text);
+    else fprintf(stderr, "\r%.*s\033[K", room, l.text);
     fflush(stderr);
 }
 

@@ -64,6 +64,14 @@ typedef struct hb_event {
  * HB_EVENT_FINISH itself is ignored. A sink may add and cancel requests. */
 typedef hb_status hb_sink(void *user, const hb_event *event, hb_error *err);
 
+/* What a request is for: its time is counted there. */
+typedef enum hb_purpose {
+    HB_PURPOSE_ANSWER,
+    HB_PURPOSE_SAMPLES, /* drawn beside an answer */
+    HB_PURPOSE_QUESTION,
+    HB_N_PURPOSES
+} hb_purpose;
+
 /* hb_scheduler_add copies arrays and texts, except what `monitor` points to. */
 typedef struct hb_request {
     const int32_t *prompt; /* [n_prompt], at least one token */
@@ -82,6 +90,7 @@ typedef struct hb_request {
     int32_t max_tokens;       /* maximum for each sample */
     const char *const *stops; /* [n_stops], the text ends before the first of these; none is empty */
     size_t n_stops;
+    hb_purpose purpose;
     int32_t answer_lines; /* end with the answer of at most so many lines (hb_answer_length);
                              HB_ALL_LINES: where a marker ends it; 0: do not look for it */
     hb_sink *sink;
@@ -137,8 +146,10 @@ int32_t hb_scheduler_n_running(const hb_scheduler *scheduler);
 int32_t hb_scheduler_positions(const hb_scheduler *scheduler);
 
 typedef struct hb_scheduler_work {
-    uint64_t evaluated; /* evaluated tokens */
-    uint64_t shared;    /* prompt tokens taken from another sample instead of being evaluated */
+    uint64_t evaluated;  /* evaluated tokens */
+    uint64_t unfinished; /* those of them that belong to running samples */
+    double prompt_seconds[HB_N_PURPOSES], decode_seconds[HB_N_PURPOSES]; /* as in hb_outcome */
+    uint64_t shared; /* prompt tokens taken from another sample instead of being evaluated */
 } hb_scheduler_work;
 hb_scheduler_work hb_scheduler_get_work(const hb_scheduler *scheduler);
 

@@ -364,14 +364,17 @@ static void fill(hb_scheduler *s)
 }
 
 /* Updates a slot after the evaluation. `seconds` is the time per token. */
-static void account(const hb_scheduler *s, hb_slot *q, double seconds)
+static void account(hb_scheduler *s, hb_slot *q, double seconds)
 {
     hb_prompt *p = &q->job->prompt;
+    hb_purpose purpose = q->job->task.request.purpose;
     int32_t past = q->past + q->n_rows;
     int32_t of_prompt = q->past < p->n ? least(past, p->n) - q->past : 0;
     q->reserved -= hb_session_paged(s->session, past) - hb_session_paged(s->session, q->past);
     q->prompt_seconds += seconds * of_prompt;
     q->decode_seconds += seconds * (q->n_rows - of_prompt);
+    s->work.prompt_seconds[purpose] += seconds * of_prompt;
+    s->work.decode_seconds[purpose] += seconds * (q->n_rows - of_prompt);
     q->past = past;
     if (p->slot == (int32_t)(q - s->slots)) p->evaluated = least(past, p->n);
 }
@@ -498,5 +501,10 @@ int32_t hb_scheduler_positions(const hb_scheduler *s)
 
 hb_scheduler_work hb_scheduler_get_work(const hb_scheduler *s)
 {
-    return s->work;
+    hb_scheduler_work work = s->work;
+    for (int32_t k = 0; k < s->n_slots; k++) {
+        const hb_slot *q = &s->slots[k];
+        if (q->state == HB_SLOT_RUNNING) work.unfinished += (uint64_t)(q->past - q->shared);
+    }
+    return work;
 }

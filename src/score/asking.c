@@ -117,6 +117,7 @@ static hb_status put(const hb_asked_model *m, const asking *question, hb_questio
                     .sampling = hb_sampling_defaults(),
                     .n_samples = 1,
                     .max_tokens = most,
+                    .purpose = HB_PURPOSE_QUESTION,
                     .sink = hear,
                     .user = a};
     r.monitor.watched = NULL;

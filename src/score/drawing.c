@@ -39,6 +39,7 @@ hb_status hb_draw(hb_scorer *s, hb_scoring *sample, const int32_t *prompt, size_
                                  .seed = seed_of(s, sample)},
                     .n_samples = settings->samples,
                     .max_tokens = settings->sample_max_tokens,
+                    .purpose = HB_PURPOSE_SAMPLES,
                     .answer_lines = ends ? lines : 0,
                     .sink = hb_record_drawn,
                     .user = sample};

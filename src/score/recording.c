@@ -72,6 +72,7 @@ static void progress(hb_scorer *s, uint64_t *count)
 {
     ++*count;
     s->done++;
+    hb_scorer_report_work(s);
     if (s->options->on_progress) s->options->on_progress(s->options->user, &s->counts, s->done);
 }
 

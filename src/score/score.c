@@ -1,7 +1,9 @@
 /* Pass 1: each sample of the dataset becomes a request and is generated, or its given response
  * evaluated, exactly once. Only scalars and the short text are kept. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/clock.h"
 #include "score/scorer.h"
 
 /* Maximum number of waiting requests. With more of them, more prompts have common prefixes, and batches
@@ -276,16 +278,47 @@ static hb_status open_asked(hb_scorer *s, hb_error *err)
     return status ? status : hb_asked_model_open(&s->judge, err);
 }
 
+/* The time for the samples that the run lacks: a finished sample took so many tokens, and the
+ * unfinished ones have some of theirs already. */
+static double seconds_left(const hb_scorer *s, const hb_scheduler_work *work, double seconds)
+{
+    const hb_run_counts *c = &s->counts;
+    uint64_t left = c->total - (c->scored + c->skipped + c->failed);
+    if (s->done < 2 || !work->evaluated) return NAN;
+    double each = (double)(work->evaluated - work->unfinished) / (double)s->done;
+    double tokens = fmax(each * (double)left - (double)work->unfinished, 0);
+    return tokens / (double)work->evaluated * seconds;
+}
+
+void hb_scorer_report_work(const hb_scorer *s)
+{
+    hb_score_work *out = s->options->work;
+    if (!out) return;
+    hb_scheduler_work w = hb_scheduler_get_work(s->scheduler), judge = {0};
+    if (s->judge.scheduler) judge = hb_scheduler_get_work(s->judge.scheduler);
+    const double *prompts = w.prompt_seconds, *tokens = w.decode_seconds;
+    double seconds = hb_seconds() - s->started;
+    *out =
+        (hb_score_work){.tokens_evaluated = w.evaluated + judge.evaluated,
+                        .tokens_shared = w.shared + judge.shared,
+                        .literal = s->literal,
+                        .unstated = s->unstated,
+                        .seconds = seconds,
+                        .prompt_seconds = prompts[HB_PURPOSE_ANSWER] + prompts[HB_PURPOSE_SAMPLES],
+                        .answer_seconds = tokens[HB_PURPOSE_ANSWER],
+                        .sample_seconds = tokens[HB_PURPOSE_SAMPLES],
+                        .question_seconds = prompts[HB_PURPOSE_QUESTION] + tokens[HB_PURPOSE_QUESTION] +
+                                            judge.prompt_seconds[HB_PURPOSE_QUESTION] +
+                                            judge.decode_seconds[HB_PURPOSE_QUESTION],
+                        .seconds_left = seconds_left(s, &w, seconds)};
+}
+
 /* Scores all samples, with the scheduler open. */
 static hb_status open_and_score(hb_scorer *s, hb_error *err)
 {
     hb_status status = open_asked(s, err);
     if (!status) status = score_all(s, err);
-    hb_scheduler_work work = hb_scheduler_get_work(s->scheduler), judge = {0};
-    if (s->judge.scheduler) judge = hb_scheduler_get_work(s->judge.scheduler);
-    if (s->options->work)
-        *s->options->work = (hb_score_work){work.evaluated + judge.evaluated,
-                                            work.shared + judge.shared, s->literal, s->unstated};
+    hb_scorer_report_work(s);
     hb_scheduler_close(s->judge.scheduler);
     hb_scheduler_close(s->scheduler);
     hb_asked_model_close(&s->judge);
@@ -304,7 +337,8 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                    .dataset = dataset,
                    .run = run,
                    .settings = settings,
-                   .options = options ? options : &defaults};
+                   .options = options ? options : &defaults,
+                   .started = hb_seconds()};
     hb_chat *own = NULL;
     status = find_chat(&s, &own, err);
     if (!status) status = list_signals(&s, err);

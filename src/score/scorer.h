@@ -30,6 +30,7 @@ typedef struct hb_scorer {
     hb_feature_plan of_states;  /* `middle` alone if the run keeps states, else nothing */
     hb_run_counts counts;
     uint64_t done;    /* number of samples that this call has recorded */
+    double started;   /* hb_seconds at the beginning of the call */
     uint64_t literal; /* number of prompts that spell a control token and were taken literally */
     bool exhausted;   /* the dataset has no more samples */
     hb_buffer text;
@@ -82,6 +83,9 @@ typedef struct hb_scoring {
 } hb_scoring;
 
 void hb_scoring_free(hb_scoring *sample);
+
+/* Fills in options->work, if it is wanted. */
+void hb_scorer_report_work(const hb_scorer *scorer);
 
 /* Receive the events of a sample's answer and of the samples drawn beside it; `user` is an hb_scoring
  * (recording.c). */

@@ -136,7 +136,7 @@ class Calibrate(Runs):
     def test_progress_bar_on_a_terminal(self):
         code, shown = self.on_terminal("score", "--model", MODEL, "--data", LABELLED, "-o", self.dir, *FAST)
         self.assertEqual(code, DONE)
-        self.assertRegex(shown, r"\[#+ *\] \d+/60  [0-9.]+ samples/s  \d+:\d\d left")
+        self.assertRegex(shown, r"\[#+ *\] \d+/60  [0-9.]+ samples/s  \d+:\d\d left: (prefill|decode|rest) \d+ %")
         self.assertIn("60/60", shown)
 
     def test_parameters_serve_generate(self):
