@@ -349,6 +349,49 @@ HB_API hb_status hb_eval(hb_session *session, const int32_t *tokens, int32_t n_t
 HB_API hb_status hb_eval_sequences(hb_session *session, const int32_t *tokens, const int32_t *sequences,
                                    int32_t n_tokens, const hb_tap *tap, hb_error *err);
 
+/* ---- The machine, and how fast it is ------------------------------------------------------------- */
+
+/* What this process may use. */
+typedef struct hb_machine {
+    char processor[96];    /* the processor's name as the system has it; empty: unknown */
+    const char *kernels;   /* those that sessions use: "avx512vnni" ..., or HBAR_KERNELS */
+    int32_t n_online;      /* processors of the machine */
+    int32_t n_allowed;     /* processors that the affinity of this process allows */
+    double quota;          /* processors that its control groups allow; 0: no limit */
+    int32_t n_threads;     /* threads that a session uses by default */
+    uint64_t memory;       /* bytes of the machine */
+    uint64_t memory_free;  /* bytes that are free or can be freed, within memory_limit */
+    uint64_t memory_limit; /* bytes that its control groups allow; 0: no limit */
+} hb_machine;
+
+/* HB_ERR_ARGUMENT for kernels that HBAR_KERNELS names and this processor cannot run. */
+HB_API hb_status hb_machine_describe(hb_machine *machine, hb_error *err);
+
+/* Measured speed of a session, in tokens per second. */
+typedef struct hb_speed {
+    double prefill;  /* a prompt, n_prefill tokens at once */
+    double decode;   /* one sequence, token by token */
+    double together; /* n_together sequences, one token each at a time */
+    int32_t n_prefill, n_together;
+    double measuring; /* seconds that choosing a token and measuring all its signals take */
+    double seconds;   /* spent on measuring the speed */
+} hb_speed;
+
+/* Measures the speed in about `seconds`, but at least a few evaluations: a large model on a slow
+ * machine takes longer. Resets the session, which should have at least 64 free positions. Errors as
+ * hb_eval. */
+HB_API hb_status hb_measure_speed(hb_session *session, double seconds, hb_speed *speed, hb_error *err);
+
+/* How many bytes a second n_threads threads (0: one per available processor) read from memory, measured
+ * in about `seconds`. Decoding reads a model's weights once for each token, so this divided by their
+ * size bounds its speed. HB_ERR_MEMORY. */
+HB_API hb_status hb_measure_reading(int32_t n_threads, double seconds, double *bytes_per_second,
+                                    hb_error *err);
+
+/* About how long pass 1 takes for n samples with prompts of n_prompt tokens and answers of n_answer
+ * tokens, in seconds. */
+HB_API double hb_score_seconds(const hb_speed *speed, uint64_t n, double n_prompt, double n_answer);
+
 /* ---- Signals: pure functions ------------------------------------------------------------------- */
 
 /* p = softmax(logits) at temperature 1, both [n], n >= 1. `p` may be `logits`. */
@@ -2385,6 +2428,57 @@ HB_API hb_status hb_calibrate_run(hb_run *run, const char *const *scores, size_t
                                   hb_calibration_result *result, hb_error *err);
 HB_API void hb_calibration_result_free(hb_calibration_result *result);
 
+/* ---- Comparison of two results ------------------------------------------------------------------- */
+
+/* A setting that two results do not share. */
+typedef struct hb_changed_setting {
+    char *name;      /* as in hb_run_settings, or its path in a document, such as "settings.seed" */
+    char *values[2]; /* of each result; NULL: none */
+} hb_changed_setting;
+
+/* A score that both results have. Each result's numbers are in its own direction, the better one on its
+ * samples. NaN: unknown. */
+typedef struct hb_compared_result {
+    char *name;
+    double auroc[2];
+    hb_interval interval[2];
+    hb_direction direction[2];      /* HB_DIRECTION_AUTO: unknown */
+    hb_auroc_difference difference; /* AUROC of the first result minus that of the second, on the shared
+                                       samples alone, by a paired test; NaN without one */
+    double p_holm;                  /* its p, adjusted for the tests of all scores */
+} hb_compared_result;
+
+typedef struct hb_diff {
+    hb_changed_setting *settings; /* [n_settings] */
+    size_t n_settings;
+    hb_compared_result *scores; /* [n_scores] */
+    size_t n_scores;
+    size_t n[2];         /* labelled samples of each result */
+    size_t n_shared;     /* labelled samples that both have; 0 for documents */
+    size_t n_relabelled; /* shared samples whose two labels differ, because the answers do */
+    char *untested;      /* why there is no paired test, one line; NULL: there is one */
+} hb_diff;
+
+/* Compares two runs: their settings, and the AUROC of each score that both have. Of signals, only the
+ * scores with the usual aggregation are compared. Samples of the same data (equal hash and recipe) are
+ * the same if their index is; of other data, if their prompt occurs once in each run.
+ *
+ * The paired test is DeLong's where both runs label all shared samples alike, as they do given
+ * responses. Where models answer themselves, the labels of a sample can differ; then each sample's
+ * deviations in both AUROCs are subtracted, as for a cluster with a member in each run (Obuchowski,
+ * Nonparametric Analysis of Clustered ROC Curve Data, 1997).
+ *
+ * `grading` as for hb_run_table. Errors as hb_run_table; scores and samples that allow no AUROC or test
+ * are not errors. Release with hb_diff_free. */
+HB_API hb_status hb_diff_runs(hb_run *a, hb_run *b, const hb_grading *grading, hb_diff *diff,
+                              hb_error *err);
+
+/* Compares two documents, each parameters (hb_params_json) or a validation (hb_validation_json): what
+ * they say of model, data and settings, and their AUROCs. Documents have no samples, so there is no
+ * paired test. Errors as hb_report_add_file. */
+HB_API hb_status hb_diff_files(const char *a, const char *b, hb_diff *diff, hb_error *err);
+HB_API void hb_diff_free(hb_diff *diff); /* frees the members, not the struct */
+
 /* ---- Calibrated parameters: what a file of them holds ------------------------------------------- */
 
 /* The contents of a parameters file that a monitor and a validation need. Only hb_params_load creates
@@ -2585,6 +2679,47 @@ HB_API hb_status hb_rate_text(size_t n, double hallucination_rate, const hb_grad
  * cannot be read. */
 HB_API hb_status hb_inspect(const char *path, int32_t n_ctx, char **json, hb_error *err);
 HB_API hb_status hb_inspect_text(const char *path, int32_t n_ctx, char **text, hb_error *err);
+
+/* ---- What a folder holds --------------------------------------------------------------------------
+ */
+
+typedef enum hb_result_kind {
+    HB_RESULT_RUN,
+    HB_RESULT_PARAMS,
+    HB_RESULT_VALIDATION,
+    HB_RESULT_DAMAGED /* named or beginning like one of them, but unreadable */
+} hb_result_kind;
+/* "run", "parameters", "validation", "damaged"; "unknown" for any other number. */
+HB_API const char *hb_result_kind_name(hb_result_kind kind);
+
+/* One result. Texts are NULL and numbers NaN or 0 where unknown. */
+typedef struct hb_result {
+    hb_result_kind kind;
+    char *path;
+    char *reason;               /* why it is damaged, one line */
+    char *model, *data;         /* the model's name; the path of the data */
+    uint64_t n_drawn, n_scored; /* samples drawn, and those of them with scores */
+    int32_t shard, shards;      /* of a run, as in hb_run_settings */
+    double hallucination_rate;  /* of a run by hb_grading_defaults() */
+    char *score;                /* the calibrated score; a run has none */
+    double auroc;
+    hb_interval interval; /* DeLong's */
+    double tau;
+    hb_direction direction; /* HB_DIRECTION_AUTO: unknown */
+    char *created;          /* of parameters: the time in UTC */
+} hb_result;
+
+typedef struct hb_result_list {
+    hb_result *list; /* [n], in the order of their paths */
+    size_t n;
+} hb_result_list;
+
+/* Lists the runs, parameters and validations of a folder, but not of folders in it. A run is any SQLite
+ * file and any file named *.db; parameters and validations are files named *.json that begin with their
+ * schema. Other files are passed over. Each file is read, and may be hostile. HB_ERR_IO when the folder
+ * cannot be read; HB_ERR_MEMORY. Release with hb_result_list_free. */
+HB_API hb_status hb_results_list(const char *dir, hb_result_list *list, hb_error *err);
+HB_API void hb_result_list_free(hb_result_list *list); /* frees the members, not the struct */
 
 /* ---- Reports for people: one page, figures ------------------------------------------------------- */
 

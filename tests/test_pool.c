@@ -148,19 +148,41 @@ static void put(const char *name, const char *text)
     assert_int_equal(fclose(f), 0);
 }
 
-static double quota(const char *groups)
+static double limit(double (*find)(const char *, const char *), const char *groups)
 {
     char path[256];
     put("groups", groups);
     snprintf(path, sizeof path, "%s/groups", root);
-    return hb_cpu_quota(path, root);
+    return find(path, root);
+}
+
+static double quota(const char *groups)
+{
+    return limit(hb_cpu_quota, groups);
+}
+
+static double memory(const char *groups)
+{
+    return limit(hb_memory_limit, groups);
+}
+
+static void make_root(void)
+{
+    snprintf(root, sizeof root, "/tmp/hbar-pool-XXXXXX");
+    assert_non_null(mkdtemp(root));
+}
+
+static void remove_root(void)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", root);
+    assert_int_equal(system(command), 0);
 }
 
 static void test_quotas(void **state)
 {
     (void)state;
-    snprintf(root, sizeof root, "/tmp/hbar-pool-XXXXXX");
-    assert_non_null(mkdtemp(root));
+    make_root();
     put("job/cpu.max", "150000 100000\n");
     put("job/inner/cpu.max", "max 100000\n");
     put("free/cpu.max", "max 100000\n");
@@ -179,9 +201,27 @@ static void test_quotas(void **state)
     assert_float_equal(quota("1:cpu:/elsewhere\n"), 0, 0);
     assert_float_equal(quota("no groups\n\n:::\n"), 0, 0);
     assert_float_equal(hb_cpu_quota("/nowhere", root), 0, 0);
-    char command[128];
-    snprintf(command, sizeof command, "rm -r %s", root);
-    assert_int_equal(system(command), 0);
+    remove_root();
+}
+
+static void test_memory_limits(void **state)
+{
+    (void)state;
+    make_root();
+    put("job/memory.max", "2147483648\n");
+    put("job/inner/memory.max", "max\n");
+    put("free/memory.max", "max\n");
+    put("memory/docker/memory.limit_in_bytes", "1048576\n");
+    put("memory/memory.limit_in_bytes", "9223372036854771712\n"); /* none */
+    put("odd/memory.max", "nonsense\n");
+    assert_float_equal(memory("0::/job\n"), 0x1p31, 0);
+    assert_float_equal(memory("0::/job/inner\n"), 0x1p31, 0); /* of the group around it */
+    assert_float_equal(memory("0::/free\n"), 0, 0);
+    assert_float_equal(memory("0::/odd\n"), 0, 0);
+    assert_float_equal(memory("4:memory:/docker\n0::/free\n"), 0x1p20, 0);
+    assert_float_equal(memory("4:memory:/elsewhere\n"), 0, 0);
+    assert_float_equal(memory("4:cpu:/docker\n"), 0, 0);
+    remove_root();
 }
 
 int main(void)
@@ -190,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_each_item_once),   cmocka_unit_test(test_sleepers_wake),
         cmocka_unit_test(test_idle_pool_sleeps), cmocka_unit_test(test_refused_threads),
         cmocka_unit_test(test_affinity),         cmocka_unit_test(test_quotas),
+        cmocka_unit_test(test_memory_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,9 +2,11 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
 
@@ -29,6 +31,17 @@ void *hb_reserve(size_t bytes, bool claim)
     if (!claim || take(memory, bytes)) return memory;
     free(memory);
     return NULL;
+}
+
+uint64_t hb_available_memory(void)
+{
+    FILE *file = fopen("/proc/meminfo", "re");
+    unsigned long long kib = 0;
+    char line[128];
+    while (file && !kib && fgets(line, sizeof line, file)) sscanf(line, "MemAvailable: %llu kB", &kib);
+    if (file) fclose(file);
+    if (kib) return (uint64_t)kib * 1024;
+    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
 void *hb_grown(void *array, size_t n, size_t size, size_t *room)

@@ -29,5 +29,12 @@ int32_t hb_usable_processors(void);
  * /proc/self/cgroup) and of the groups that contain them. `root` is where the groups are mounted. 0
  * when there is no quota. */
 double hb_cpu_quota(const char *groups, const char *root);
+/* The same for memory, in bytes. */
+double hb_memory_limit(const char *groups, const char *root);
+#define HB_OWN_GROUPS  "/proc/self/cgroup" /* of this process */
+#define HB_GROUPS_ROOT "/sys/fs/cgroup"
+
+/* The number of processors that this process's affinity allows. */
+int32_t hb_allowed_processors(void);
 
 #endif

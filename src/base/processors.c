@@ -35,35 +35,56 @@ static double quota_of(const char *group)
     return quota > 0 && period > 0 ? quota / period : 0;
 }
 
-/* The smallest quota of the group at root + path and of the groups that contain it. Cuts path. */
-static double smallest_quota(const char *root, char *path)
+/* The limit of one group in bytes, 0 when it has none: "max" in version 2, a number near 2^63 in
+ * version 1. */
+static double memory_of(const char *group)
+{
+    char path[4352], line[64];
+    snprintf(path, sizeof path, "%s/memory.max", group);
+    bool found = read_line(path, line, sizeof line);
+    if (!found) {
+        snprintf(path, sizeof path, "%s/memory.limit_in_bytes", group);
+        found = read_line(path, line, sizeof line);
+    }
+    double bytes = found ? strtod(line, NULL) : 0;
+    return bytes > 0 && bytes < 0x1p62 ? bytes : 0;
+}
+
+/* What the groups limit. */
+typedef struct limited {
+    const char *controller;                /* its name in version 1 */
+    double (*limit_of)(const char *group); /* 0: none */
+} limited;
+
+/* The smallest limit of the group at root + path and of the groups that contain it. Cuts path. */
+static double smallest_limit(const limited *what, const char *root, char *path)
 {
     double smallest = 0;
     for (;;) {
         char group[4320];
         snprintf(group, sizeof group, "%s%s", root, path);
-        double quota = quota_of(group);
-        if (quota > 0 && (!smallest || quota < smallest)) smallest = quota;
+        double limit = what->limit_of(group);
+        if (limit > 0 && (!smallest || limit < smallest)) smallest = limit;
         char *slash = strrchr(path, '/');
         if (!slash) return smallest;
         *slash = 0;
     }
 }
 
-/* Whether the comma-separated list holds "cpu". */
-static bool has_cpu(const char *list)
+/* Whether the comma-separated list holds the name. */
+static bool has_name(const char *list, const char *name)
 {
     for (const char *at = list; *at;) {
         size_t n = strcspn(at, ",");
-        if (n == 3 && !strncmp(at, "cpu", 3)) return true;
+        if (n == strlen(name) && !strncmp(at, name, n)) return true;
         at += n + (at[n] == ',');
     }
     return false;
 }
 
-/* The quota that a line of /proc/self/cgroup, "NUMBER:CONTROLLERS:PATH", leads to; 0 when it leads to
+/* The limit that a line of /proc/self/cgroup, "NUMBER:CONTROLLERS:PATH", leads to; 0 when it leads to
  * none. The line of version 2 has no controllers. Cuts the line. */
-static double quota_of_line(char *line, const char *root)
+static double limit_of_line(const limited *what, char *line, const char *root)
 {
     char *controllers = strchr(line, ':');
     char *path = controllers ? strchr(controllers + 1, ':') : NULL;
@@ -72,29 +93,47 @@ static double quota_of_line(char *line, const char *root)
     *path++ = 0;
     path[strcspn(path, "\n")] = 0;
     char hierarchy[4096];
-    snprintf(hierarchy, sizeof hierarchy, "%s%s", root, *controllers ? "/cpu" : "");
-    return !*controllers || has_cpu(controllers) ? smallest_quota(hierarchy, path) : 0;
+    bool second = !*controllers;
+    snprintf(hierarchy, sizeof hierarchy, "%s%s%s", root, second ? "" : "/",
+             second ? "" : what->controller);
+    return second || has_name(controllers, what->controller) ? smallest_limit(what, hierarchy, path)
+                                                             : 0;
 }
 
-double hb_cpu_quota(const char *groups, const char *root)
+static double find_limit(const limited *what, const char *groups, const char *root)
 {
     FILE *f = fopen(groups, "re");
     char line[4200];
     double smallest = 0;
     while (f && fgets(line, sizeof line, f)) {
-        double quota = quota_of_line(line, root);
-        if (quota > 0 && (!smallest || quota < smallest)) smallest = quota;
+        double limit = limit_of_line(what, line, root);
+        if (limit > 0 && (!smallest || limit < smallest)) smallest = limit;
     }
     if (f) fclose(f);
     return smallest;
 }
 
-int32_t hb_usable_processors(void)
+double hb_cpu_quota(const char *groups, const char *root)
+{
+    return find_limit(&(limited){"cpu", quota_of}, groups, root);
+}
+
+double hb_memory_limit(const char *groups, const char *root)
+{
+    return find_limit(&(limited){"memory", memory_of}, groups, root);
+}
+
+int32_t hb_allowed_processors(void)
 {
     cpu_set_t set;
-    int32_t n = (int32_t)sysconf(_SC_NPROCESSORS_ONLN);
-    if (!sched_getaffinity(0, sizeof set, &set)) n = CPU_COUNT(&set); /* fails above 1,024 processors */
-    double quota = hb_cpu_quota("/proc/self/cgroup", "/sys/fs/cgroup");
+    if (!sched_getaffinity(0, sizeof set, &set)) return CPU_COUNT(&set);
+    return (int32_t)sysconf(_SC_NPROCESSORS_ONLN); /* it fails above 1,024 processors */
+}
+
+int32_t hb_usable_processors(void)
+{
+    int32_t n = hb_allowed_processors();
+    double quota = hb_cpu_quota(HB_OWN_GROUPS, HB_GROUPS_ROOT);
     if (quota > 0 && quota < n) n = quota < 1 ? 1 : (int32_t)quota;
     return n < 1 ? 1 : n;
 }

@@ -126,19 +126,24 @@ hb_status hb_delong_grouped(const double *scores, const uint8_t *labels, const u
     return status;
 }
 
+/* The test of a difference with this variance. */
+static hb_auroc_difference test(double difference, double variance_of_it)
+{
+    hb_auroc_difference d = {.difference = difference, .se = sqrt(variance_of_it)};
+    d.z = d.difference / d.se;
+    d.p = isnan(d.se) ? NAN : d.se > 0 ? erfc(fabs(d.z) / sqrt(2)) : d.difference == 0;
+    return d;
+}
+
 /* The AUROC difference of two scores, from their placements. Overwrites of_a. */
 static hb_status difference(double *of_a, const double *of_b, const uint8_t *labels,
                             const uint32_t *groups, size_t n, hb_auroc_difference *out, hb_error *err)
 {
-    hb_auroc_difference d;
+    double mean, v;
     for (size_t i = 0; i < n; i++) of_a[i] -= of_b[i];
-    hb_status status = variance(of_a, labels, groups, n, &d.difference, &d.se, err);
-    if (status) return status;
-    d.se = sqrt(d.se);
-    d.z = d.difference / d.se;
-    d.p = isnan(d.se) ? NAN : d.se > 0 ? erfc(fabs(d.z) / sqrt(2)) : d.difference == 0;
-    *out = d;
-    return HB_OK;
+    hb_status status = variance(of_a, labels, groups, n, &mean, &v, err);
+    if (!status) *out = test(mean, v);
+    return status;
 }
 
 static hb_status place_checked(const double *scores, const uint8_t *labels, size_t n, double *placed,
@@ -151,14 +156,7 @@ static hb_status place_checked(const double *scores, const uint8_t *labels, size
 hb_status hb_delong_compare(const double *a, const double *b, const uint8_t *labels, size_t n,
                             hb_auroc_difference *out, hb_error *err)
 {
-    double *of_a = calloc(n + 1, sizeof *of_a), *of_b = calloc(n + 1, sizeof *of_b);
-    hb_status status = of_a && of_b ? HB_OK : hb_fail_memory(err);
-    if (!status) status = place_checked(a, labels, n, of_a, err);
-    if (!status) status = place_checked(b, labels, n, of_b, err);
-    if (!status) status = difference(of_a, of_b, labels, NULL, n, out, err);
-    free(of_a);
-    free(of_b);
-    return status;
+    return hb_delong_compare_labelled(a, labels, b, labels, NULL, n, out, err);
 }
 
 hb_status hb_delong_compare_all(const double *scores, size_t n_scores, const uint8_t *labels, size_t n,
@@ -188,6 +186,64 @@ hb_status hb_delong_compare_grouped(const double *scores, size_t n_scores, const
     free(other);
     free(p);
     free(all);
+    return status;
+}
+
+/* Adds sign times each sample's part in the error of the mean placement to its group's sum; returns the
+ * mean over the 1s, which is AUROC. */
+static double add_deviations(const double *placed, const uint8_t *labels, const uint32_t *groups,
+                             size_t n, double sign, double *sums)
+{
+    double sum = 0, count[2] = {0, 0};
+    for (size_t i = 0; i < n; i++) {
+        if (labels[i]) sum += placed[i];
+        count[labels[i]]++;
+    }
+    double auroc = sum / count[1];
+    for (size_t i = 0; i < n; i++)
+        sums[hb_group_of(groups, i)] += sign * (placed[i] - auroc) / count[labels[i]];
+    return auroc;
+}
+
+/* Where the labels differ, a sample has a placement among the 1s of one score and among the 0s of the
+ * other. Its deviations in both AUROCs are summed, as those of a cluster's members are, and the
+ * variance is that of the clusters' sums. */
+static hb_status difference_labelled(const double *of_a, const uint8_t *labels_a, const double *of_b,
+                                     const uint8_t *labels_b, const uint32_t *groups, size_t n,
+                                     hb_auroc_difference *out, hb_error *err)
+{
+    double squares = 0, n_groups = 0, *sums = calloc(n, sizeof *sums);
+    bool *has = calloc(n, sizeof *has);
+    hb_status status = sums && has ? HB_OK : hb_fail_memory(err);
+    if (!status) {
+        double a = add_deviations(of_a, labels_a, groups, n, 1, sums);
+        double b = add_deviations(of_b, labels_b, groups, n, -1, sums);
+        for (size_t i = 0; i < n; i++) has[hb_group_of(groups, i)] = true;
+        for (size_t k = 0; k < n; k++) {
+            n_groups += has[k];
+            squares += sums[k] * sums[k];
+        }
+        *out = test(a - b, correction(n_groups) * squares);
+    }
+    free(sums);
+    free(has);
+    return status;
+}
+
+hb_status hb_delong_compare_labelled(const double *a, const uint8_t *labels_a, const double *b,
+                                     const uint8_t *labels_b, const uint32_t *groups, size_t n,
+                                     hb_auroc_difference *out, hb_error *err)
+{
+    double *of_a = calloc(n + 1, sizeof *of_a), *of_b = calloc(n + 1, sizeof *of_b);
+    hb_status status = of_a && of_b ? hb_check_groups(groups, n, err) : hb_fail_memory(err);
+    if (!status) status = place_checked(a, labels_a, n, of_a, err);
+    if (!status) status = place_checked(b, labels_b, n, of_b, err);
+    if (!status)
+        status = memcmp(labels_a, labels_b, n) == 0
+                     ? difference(of_a, of_b, labels_a, groups, n, out, err)
+                     : difference_labelled(of_a, labels_a, of_b, labels_b, groups, n, out, err);
+    free(of_a);
+    free(of_b);
     return status;
 }
 

@@ -54,6 +54,12 @@ hb_status hb_delong_compare_grouped(const double *scores, size_t n_scores, const
                                     const uint32_t *groups, size_t n, hb_auroc_difference *out,
                                     double *p_holm, hb_error *err);
 
+/* The difference AUROC(a) - AUROC(b) of two scores of the same samples [n], which may have other labels
+ * for b than for a. With equal labels, it is hb_delong_compare for samples in groups (delong.c). */
+hb_status hb_delong_compare_labelled(const double *a, const uint8_t *labels_a, const double *b,
+                                     const uint8_t *labels_b, const uint32_t *groups, size_t n,
+                                     hb_auroc_difference *out, hb_error *err);
+
 /* The 95 % interval of an AUROC with this standard error, within [0, 1] (delong.c). */
 hb_interval hb_auroc_interval(double auroc, double se);
 

@@ -234,6 +234,8 @@ char *cli_base_name(const char *path);
 
 /* Whether both paths lead to one existing file. NULL is no file. */
 bool cli_is_same_file(const char *a, const char *b);
+/* Whether the file begins like an SQLite database, as runs do. */
+bool cli_is_run(const char *path);
 /* Refuses the value of the option `name` if another option names the same file, which would be replaced
  * then, and "-", because standard output has the result. Returns an exit code. */
 int cli_check_apart(const cli_command *command, const cli_options *options, const char *name);
@@ -542,6 +544,10 @@ typedef struct cli_pass1 {
     void *user;
 } cli_pass1;
 
+#define CLI_SEQUENCES 128 /* default number of samples evaluated together */
+/* The options of pass 1's session. kv_mem 0: the usual limit for the model and the free memory. */
+hb_session_options cli_pass1_session(const hb_session_options *resources, const hb_model *model,
+                                     int32_t n_sequences, uint64_t kv_mem);
 void cli_pass1_add(cli_options *options, cli_pass1 *pass); /* sets the defaults in *pass */
 /* Makes pass 1 keep features that the command requires, as hb_probe_kind_features or feature_list have
  * them. */
@@ -598,8 +604,9 @@ const char *const *cli_directions(bool automatic);
 
 /* ---- The commands ------------------------------------------------------------------------------- */
 
-extern const cli_command cli_calibrate, cli_export, cli_generate, cli_help, cli_inspect, cli_judge,
-    cli_label, cli_merge, cli_report, cli_score, cli_serve, cli_sweep, cli_tokenize, cli_validate;
+extern const cli_command cli_calibrate, cli_diff, cli_doctor, cli_export, cli_generate, cli_help,
+    cli_inspect, cli_judge, cli_label, cli_merge, cli_report, cli_runs, cli_score, cli_serve, cli_sweep,
+    cli_tokenize, cli_validate;
 
 /* All of them, in the order of help; NULL ends the list (main.c). */
 extern const cli_command *const cli_commands[];

@@ -167,7 +167,8 @@ static void put_zsh_option(const cli_option *o, const char *heading)
 static void put_zsh_operand(const char *operand)
 {
     if (completed_by(operand) == NOTHING) return;
-    cli_put(strstr(operand, "...") ? " \\\n            '*:" : " \\\n            '1:");
+    bool several = strstr(operand, "...") || strchr(operand, ' ');
+    cli_put(several ? " \\\n            '*:" : " \\\n            '1:");
     put_zsh(operand, "\\:");
     cli_put(":");
     put_zsh_action(operand);

@@ -23,6 +23,19 @@ bool cli_is_same_file(const char *a, const char *b)
            x.st_ino == y.st_ino;
 }
 
+bool cli_is_run(const char *path)
+{
+    static const char magic[] = "SQLite format 3";
+    char begin[sizeof magic] = "";
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return false;
+    FILE *file = fopen(path, "rbe");
+    if (!file) return false;
+    size_t n = fread(begin, 1, sizeof begin, file);
+    fclose(file);
+    return n == sizeof begin && memcmp(begin, magic, sizeof magic) == 0;
+}
+
 /* Whether both paths lead to one file, which need not exist yet. */
 static bool is_same_place(const char *a, const char *b)
 {

@@ -6,9 +6,9 @@
 #include "cli/cli.h"
 
 const cli_command *const cli_commands[] = {
-    &cli_generate, &cli_judge,   &cli_calibrate, &cli_score, &cli_sweep,
-    &cli_validate, &cli_report,  &cli_label,     &cli_merge, &cli_export,
-    &cli_tokenize, &cli_inspect, &cli_serve,     &cli_help,  NULL};
+    &cli_generate, &cli_judge,   &cli_calibrate, &cli_score, &cli_sweep, &cli_validate,
+    &cli_report,   &cli_runs,    &cli_diff,      &cli_label, &cli_merge, &cli_export,
+    &cli_tokenize, &cli_inspect, &cli_doctor,    &cli_serve, &cli_help,  NULL};
 
 const cli_command *cli_find_command(const char *name)
 {

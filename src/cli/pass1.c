@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "base/error.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "base/sha256.h"
 #include "cli/cli.h"
 
@@ -55,7 +55,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     *p = (cli_pass1){.n_samples = 100,
                      .seed = 42,
                      .max_tokens = CLI_MAX_TOKENS,
-                     .n_sequences = 128,
+                     .n_sequences = CLI_SEQUENCES,
                      .output_dir = CLI_PARAMS_DIR,
                      .demo_data = CLI_DEMO_DATA,
                      .signal_list = "all"};
@@ -179,18 +179,6 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
     return hb_run_create(p->run_path, &s, &p->run, err);
 }
 
-/* Available memory in bytes. MemAvailable includes the page cache, which the kernel frees on demand. */
-static uint64_t free_memory(void)
-{
-    FILE *file = fopen("/proc/meminfo", "r");
-    unsigned long long kib = 0;
-    char line[128];
-    while (file && !kib && fgets(line, sizeof line, file)) sscanf(line, "MemAvailable: %llu kB", &kib);
-    if (file) fclose(file);
-    if (kib) return (uint64_t)kib * 1024;
-    return (uint64_t)sysconf(_SC_AVPHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 /* Opens the model. Returns an exit code. */
 static int open_model(cli_pass1 *p)
 {
@@ -202,14 +190,24 @@ static int open_model(cli_pass1 *p)
     return p->name ? CLI_DONE : cli_fail_memory();
 }
 
-/* The cache's limit in bytes. A cache as large as the model already holds so many sequences that
- * weights are read for all of them at little cost; a small model needs LEAST_CACHE for that. */
-static uint64_t cache_limit(const cli_pass1 *p)
+/* The usual limit of the cache in bytes. A cache as large as the model already holds so many sequences
+ * that weights are read for all of them at little cost; a small model needs LEAST_CACHE for that. */
+static uint64_t usual_cache(const hb_model *model)
 {
-    if (p->kv_mem) return p->kv_mem;
-    uint64_t half = free_memory() / 2, useful = hb_model_get_info(p->model)->file_size;
+    uint64_t half = hb_available_memory() / 2, useful = hb_model_get_info(model)->file_size;
     if (useful < LEAST_CACHE) useful = LEAST_CACHE;
     return half < useful ? half : useful;
+}
+
+hb_session_options cli_pass1_session(const hb_session_options *resources, const hb_model *model,
+                                     int32_t n_sequences, uint64_t kv_mem)
+{
+    hb_session_options o = *resources;
+    o.n_sequences = n_sequences;
+    o.claim = true;
+    o.cache_bytes = (int64_t)(kv_mem ? kv_mem : usual_cache(model));
+    if (!kv_mem) o.n_positions = USEFUL_POSITIONS > o.n_ctx ? USEFUL_POSITIONS : o.n_ctx;
+    return o;
 }
 
 void cli_pass1_need(cli_pass1 *p, const char *features)
@@ -261,11 +259,7 @@ static hb_status open_data(cli_pass1 *p, hb_error *err)
 
 static hb_status open_all(cli_pass1 *p, hb_error *err)
 {
-    hb_session_options o = p->resources;
-    o.n_sequences = p->n_sequences;
-    o.claim = true;
-    o.cache_bytes = (int64_t)cache_limit(p);
-    if (!p->kv_mem) o.n_positions = USEFUL_POSITIONS > o.n_ctx ? USEFUL_POSITIONS : o.n_ctx;
+    hb_session_options o = cli_pass1_session(&p->resources, p->model, p->n_sequences, p->kv_mem);
     p->data.strict = p->strict;
     hb_status status = open_data(p, err);
     if (!status) status = hb_session_open(p->model, &o, &p->session, err);

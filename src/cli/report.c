@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "base/file.h"
 #include "cli/cli.h"
@@ -126,25 +125,11 @@ static int add_open_run(const cli_command *command, reporting *r, const char *pa
     return code;
 }
 
-/* Whether the file begins like an SQLite database. */
-static bool is_run(const char *path)
-{
-    static const char magic[] = "SQLite format 3";
-    char begin[sizeof magic] = "";
-    struct stat st;
-    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) return false;
-    FILE *file = fopen(path, "rbe");
-    if (!file) return false;
-    size_t n = fread(begin, 1, sizeof begin, file);
-    fclose(file);
-    return n == sizeof begin && memcmp(begin, magic, sizeof magic) == 0;
-}
-
 static int add_file(const cli_command *command, reporting *r, const char *path)
 {
     hb_error err;
     hb_run *run;
-    if (!is_run(path)) return hb_report_add_file(r->report, path, &err) ? cli_fail(&err) : CLI_DONE;
+    if (!cli_is_run(path)) return hb_report_add_file(r->report, path, &err) ? cli_fail(&err) : CLI_DONE;
     if (hb_run_open(path, &run, &err)) return cli_fail(&err);
     int code = add_open_run(command, r, path, run);
     hb_run_close(run);
@@ -174,7 +159,7 @@ static int check(const cli_command *command, const reporting *r, char **paths, s
         if (cli_is_same_file(r->output, paths[i]))
             return cli_usage(command, "--output: %s is one of the results, and would be replaced",
                              r->output);
-        if (r->score_given && !is_run(paths[i]))
+        if (r->score_given && !cli_is_run(paths[i]))
             return cli_usage(command, "--score goes with runs; %s is not a run", paths[i]);
     }
     int code = strcmp(r->output, "-") == 0 ? CLI_DONE : cli_check_output(r->output);

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/file.h"
 #include "report/collect.h"
 #include "report/markup.h"
 #include "report/page.h"
@@ -69,12 +68,8 @@ static hb_status add(hb_report *r, hb_subject *subject, hb_error *err)
 
 hb_status hb_report_add_file(hb_report *report, const char *path, hb_error *err)
 {
-    hb_buffer text = {0};
     hb_subject subject;
-    hb_status status = hb_read_file(path, HB_PARAMS_BYTES, &text, err);
-    if (!status)
-        status = hb_subject_read(hb_base_name(path), path, text.data, text.length, &subject, err);
-    hb_buffer_free(&text);
+    hb_status status = hb_subject_read_file(path, &subject, err);
     return status ? status : add(report, &subject, err);
 }
 

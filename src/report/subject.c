@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/file.h"
 #include "base/json_read.h"
 #include "report/params.h"
 
@@ -159,6 +160,16 @@ hb_status hb_subject_read(const char *name, const char *path, const char *json, 
     if (!status && !(s.name = strdup(name))) status = hb_fail_memory(err);
     if (status) hb_subject_free(&s);
     else *subject = s;
+    return status;
+}
+
+hb_status hb_subject_read_file(const char *path, hb_subject *subject, hb_error *err)
+{
+    hb_buffer text = {0};
+    hb_status status = hb_read_file(path, HB_PARAMS_BYTES, &text, err);
+    if (!status)
+        status = hb_subject_read(hb_base_name(path), path, text.data, text.length, subject, err);
+    hb_buffer_free(&text);
     return status;
 }
 

@@ -38,6 +38,8 @@ typedef struct hb_subject {
  * anything else, HB_ERR_UNSUPPORTED for a newer version. On failure nothing is left to free. */
 hb_status hb_subject_read(const char *name, const char *path, const char *json, size_t length,
                           hb_subject *subject, hb_error *err);
+/* The same for a file, which is called by its base name. HB_ERR_IO. */
+hb_status hb_subject_read_file(const char *path, hb_subject *subject, hb_error *err);
 void hb_subject_free(hb_subject *subject);
 
 /* The value at a path of names such as "uncertainty.auroc_delong"; NULL: there is none. */

@@ -23,6 +23,11 @@ hb_status hb_run_add_generation(hb_run *run, const hb_run_generation *generation
 /* Adds the features of such a sample, and fails in the same way. */
 hb_status hb_run_add_features(hb_run *run, const hb_run_features *features, hb_error *err);
 
+/* Setting number i, from 0, as a text, which may be empty. *name is NULL beyond the last setting.
+ * Release *text with free(). HB_ERR_MEMORY. */
+hb_status hb_run_setting_at(const hb_run_settings *settings, size_t i, const char **name, char **text,
+                            hb_error *err);
+
 hb_status hb_run_commit(hb_run *run, hb_error *err);
 
 /* Moves all that is committed from the log into the run's file, so that the file alone is the run. On a

@@ -332,6 +332,40 @@ static bool is_same(const field *f, const void *a, const void *b)
     return false;
 }
 
+/* A setting as a text; NULL when memory runs out. */
+static char *value_text(const field *f, const void *value)
+{
+    char text[40] = "";
+    switch (f->kind) {
+    case KIND_TEXT:
+        return strdup(text_at(value));
+    case KIND_SIGNALS:
+        return signals_at(value);
+    case KIND_U64:
+        snprintf(text, sizeof text, "%llu", (unsigned long long)*(const uint64_t *)value);
+        break;
+    case KIND_I32:
+    case KIND_LINES:
+        snprintf(text, sizeof text, "%d", *(const int32_t *)value);
+        break;
+    case KIND_REAL:
+        snprintf(text, sizeof text, "%.10g", *(const double *)value);
+        break;
+    }
+    return strdup(text);
+}
+
+hb_status hb_run_setting_at(const hb_run_settings *s, size_t i, const char **name, char **text,
+                            hb_error *err)
+{
+    *name = NULL;
+    if (i >= N_FIELDS) return HB_OK;
+    *text = value_text(&fields[i], at(s, &fields[i]));
+    if (!*text) return hb_fail_memory(err);
+    *name = fields[i].key;
+    return HB_OK;
+}
+
 /* Appends "KEY is A, not B". */
 static bool describe(hb_buffer *out, const field *f, const void *a, const void *b)
 {
