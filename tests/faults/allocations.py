@@ -198,7 +198,7 @@ with tempfile.TemporaryDirectory(prefix="hbar-faults-", dir=folder) as scratch:
     make_inputs()
     for command in [options.only] if options.only else COMMANDS:
         n, said, written = count(command)
-        for first in range(options.first, n, options.every):
+        for first in range(options.first % n, n, options.every):
             for after in ("", "+"):
                 n_runs += 1
                 fault = check(command, f"{first}{after}", said, written)
