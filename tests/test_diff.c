@@ -74,7 +74,7 @@ static void test_level(void **state)
         variances += d.se * d.se;
         rejected += d.p < 0.05;
     }
-    assert_int_equal(differing, REPEATS);
+    assert_true(differing > REPEATS * 9 / 10);
     assert_near(sum / REPEATS, 0, 0.01);
     assert_near(sqrt(variances / squares), 1, 0.1);
     assert_in_range(rejected, REPEATS * 3 / 100, REPEATS * 8 / 100);

@@ -35,13 +35,14 @@ static void print_auroc(const hb_compared_result *s, int r)
 static void print_scores(const hb_diff *d)
 {
     if (d->n_scores) cli_print("%-24s  %-24s  %-24s", "AUROC [95 %]", "A", "B");
-    if (d->n_scores) cli_print("%s\n", d->untested ? "" : "  A - B   p (Holm)");
+    if (d->n_scores) cli_print("%s\n", d->untested ? "" : "  A - B   p        p (Holm)");
     for (size_t i = 0; i < d->n_scores; i++) {
         const hb_compared_result *s = &d->scores[i];
         cli_print("  %-22.22s", s->name);
         print_auroc(s, 0);
         print_auroc(s, 1);
-        if (!isnan(s->difference.p)) cli_print("  %+.3f  %.2g", s->difference.difference, s->p_holm);
+        if (!isnan(s->difference.p))
+            cli_print("  %+.3f  %-7.2g  %.2g", s->difference.difference, s->difference.p, s->p_holm);
         cli_print("\n");
     }
 }
@@ -163,8 +164,8 @@ static int find_diff(const cli_command *command, const differing *o, char **path
 static int print(const differing *o, char **paths, const hb_diff *d)
 {
     if (o->json) return print_json(paths, d);
-    cli_print("A  %s\nB  ", paths[0]);
-    cli_print("%s\n", paths[1]);
+    cli_print("A  %s\n", paths[0]);
+    cli_print("B  %s\n", paths[1]);
     print_settings(d);
     print_scores(d);
     print_samples(d);

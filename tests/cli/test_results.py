@@ -133,6 +133,10 @@ class Diff(Results):
         self.assertEqual(aurocs, sorted(aurocs, reverse=True))
         out, err = self.run_hbar("diff", self.a, self.b)
         self.assertEqual(err, "")
+        self.assertTrue(out.startswith(f"A  {self.a}\nB  {self.b}\nSettings that differ\n"), out)
+        row = got["scores"]["entropy"]
+        shown = next(line for line in out.splitlines() if line.startswith("  entropy "))
+        self.assertEqual(shown.split()[-3:], [f"{row['difference']:+.3f}", f"{row['p']:.2g}", f"{row['p_holm']:.2g}"])
         for part in ("max_tokens\n    A  20\n    B  12", "100 in both", "paired test", "entropy "):
             self.assertIn(part, out)
 
