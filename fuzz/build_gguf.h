@@ -80,6 +80,23 @@ static inline void begin_array(built *b, const char *key, uint32_t type, uint64_
     put64(&b->pairs, vary(b->choices, n));
 }
 
+/* Random bytes; large exponents are rare. */
+static inline void put_weights(hb_buffer *out, uint32_t seed, uint64_t bytes)
+{
+    uint8_t part[1024];
+    while (bytes) {
+        size_t n = bytes < sizeof part ? bytes : sizeof part;
+        for (size_t i = 0; i < n; i++) {
+            uint8_t byte = (uint8_t)(seed >> 24);
+            if (i % 2) byte = byte & 0x83 ? byte & 0xBF : byte;
+            part[i] = byte;
+            seed = seed * 1664525 + 1013904223;
+        }
+        put(out, part, n);
+        bytes -= n;
+    }
+}
+
 static inline void add_tensor(built *b, const char *name, uint32_t type, uint64_t columns,
                               uint64_t rows, uint64_t bytes)
 {
@@ -91,13 +108,7 @@ static inline void add_tensor(built *b, const char *name, uint32_t type, uint64_
     put32(&b->tensors, (uint32_t)vary(b->choices, type));
     put64(&b->tensors, offset);
     while (b->data.length < usual) put(&b->data, "", 1);
-    uint32_t seed = choose(b->choices) * 2654435761u + 1;
-    for (uint64_t i = 0; i < bytes; i++) {
-        uint8_t byte = (uint8_t)(seed >> 24); /* large exponents are rare */
-        if (i % 2) byte = byte & 0x83 ? byte & 0xBF : byte;
-        put(&b->data, &byte, 1);
-        seed = seed * 1664525 + 1013904223;
-    }
+    put_weights(&b->data, choose(b->choices) * 2654435761u + 1, bytes);
     b->n_tensors++;
 }
 
