@@ -1063,9 +1063,9 @@ HB_API hb_grading hb_grading_defaults(void);
 HB_API const char *hb_grade_rule_name(hb_grade_rule rule);      /* "exact", "contains", "f1" ... */
 HB_API const char *hb_abstain_as_name(hb_abstain_as treatment); /* "out", "right", "wrong" */
 
-/* HB_ERR_ARGUMENT, naming the field, for an unknown rule or treatment of abstentions, for min_f1 that
- * is not above 0 and at most 1, and for a tolerance that is negative or not finite. Functions that read
- * a run and return a status check this, too. */
+/* HB_ERR_ARGUMENT, naming the field, for an unknown rule or treatment of abstentions, for min_f1
+ * outside of 0 to 1 and, with HB_GRADE_F1, for 0, and for a tolerance that is negative or not finite.
+ * Functions that read a run and return a status check this, too. */
 HB_API hb_status hb_grading_check(const hb_grading *grading, hb_error *err);
 
 /* Whether both give the same labels for the same grades: rule, the rule's limit and abstain_as are

@@ -36,7 +36,8 @@ hb_status hb_grading_check(const hb_grading *g, hb_error *err)
     if ((size_t)g->abstain_as >= HB_N_ABSTAIN_AS)
         return hb_fail(err, HB_ERR_ARGUMENT, "abstain_as: %d is no treatment of abstentions",
                        (int)g->abstain_as);
-    if (!(g->min_f1 > 0 && g->min_f1 <= 1))
+    bool least = g->rule == HB_GRADE_F1 ? g->min_f1 > 0 : g->min_f1 >= 0;
+    if (!(least && g->min_f1 <= 1))
         return hb_fail(err, HB_ERR_ARGUMENT, "min_f1: %g is not above 0 and at most 1", g->min_f1);
     if (!(g->tolerance >= 0 && isfinite(g->tolerance)))
         return hb_fail(err, HB_ERR_ARGUMENT, "tolerance: %g is not a finite number from 0",

@@ -52,7 +52,7 @@ class Exact(Case):
         (params,) = (self.dir / "out").glob("*.json")
         judged, err = self.run_hbar("validate", "--model", QUANTISED, "--data", LABELLED, "--params", params, "--run",
                                     self.dir / "v.db")
-        self.assertNotIn("without", err)
+        self.assertNotIn("without --exact", err)
         exact = sqlite3.connect(self.dir / "v.db").execute("SELECT value FROM settings WHERE key = 'exact'").fetchone()
         self.assertEqual(exact, (1,))
         self.assertIn("AUROC", judged)
