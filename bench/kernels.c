@@ -70,9 +70,9 @@ static void make_room(work *w)
     }
     w->start = room(n / 16, sizeof(int32_t));
     w->y = room((size_t)w->rows * MAX_TOKENS, sizeof(float));
-    w->u = room(HB_PANEL_ROWS * HB_PANEL_DEPTH, 1);
-    w->pd = room(HB_PANEL_ROWS * HB_PANEL_DEPTH / 16, sizeof(float));
-    w->pm = room(HB_PANEL_ROWS * HB_PANEL_DEPTH / 16, sizeof(float));
+    w->u = room(HB_PANEL_BYTES, 1);
+    w->pd = room(HB_PANEL_SCALES, sizeof(float));
+    w->pm = room(HB_PANEL_SCALES, sizeof(float));
     w->acc = room(HB_PANEL_ROWS * MAX_TOKENS, sizeof(float));
 }
 
@@ -100,6 +100,7 @@ static void multiply_panels(const work *w)
             size_t from = at * (size_t)w->tokens, kind = type->group / 32;
             const hb_panel panel = {.depth = depth,
                                     .group = type->group,
+                                    .block = type->block,
                                     .bits = type->bits,
                                     .u = w->u,
                                     .d = w->pd,

@@ -461,21 +461,61 @@ static void test_dots(void **state)
     }
 }
 
+/* ---- Panels ---------------------------------------------------------------------------------------
+ */
+
+/* Whether a type's panels have whole scales, see hb_panel. */
+static bool is_whole(const hb_kernels *k, const hb_type_info *info)
+{
+    return k->pair_starts && info->block == 256 && info->bits < 8;
+}
+
+/* The offset of a type's weights in panels. */
+static int panel_offset(const hb_kernels *k, const hb_type_info *info)
+{
+    return k->wide_is_signed && info->bits == 8 ? 0 : info->offset;
+}
+
+/* The weight in row r and column i, without scale and offset. */
+static int panel_value(const hb_kernels *k, const hb_type_info *info, const uint8_t *u, size_t r,
+                       size_t i)
+{
+    size_t lanes = (size_t)k->panel_rows, at = (i / 4 * lanes + r) * 4 + i % 4;
+    if (k->pair_starts && info->bits == 8) {
+        int16_t both[2];
+        memcpy(both, u + ((i / 4 * 2 + i % 2) * lanes + r) * 4, sizeof both);
+        return both[i % 4 / 2];
+    }
+    return k->wide_is_signed && info->bits == 8 ? (int8_t)u[at] : u[at];
+}
+
+/* The scale of row r and column i. */
+static float panel_scale(const hb_kernels *k, const hb_type_info *info, const float *d, size_t r,
+                         size_t i)
+{
+    size_t lanes = (size_t)k->panel_rows, groups = 256 / info->group;
+    int16_t halves[2];
+    if (!is_whole(k, info)) return d[i / info->group * lanes + r];
+    d += i / 256 * (groups + 1) * lanes + r;
+    memcpy(halves, d + i % 256 / info->group * lanes, sizeof halves);
+    assert_int_equal(halves[0], halves[1]);
+    return d[groups * lanes] * (float)halves[0];
+}
+
 /* Compares the sums of a panel, to which 1 was added if p->add, with plain sums. */
-static void check_panel(const hb_kernels *k, const hb_panel *p)
+static void check_panel(const hb_kernels *k, const hb_type_info *info, const hb_panel *p)
 {
     size_t each = HB_PANEL_DEPTH / p->group, rows = (size_t)k->panel_rows;
-    bool is_signed = p->bits == 8 && k->wide_is_signed;
     for (size_t t = 0; t < (size_t)p->n; t++)
         for (size_t r = 0; r < rows; r++) {
             double expected = p->add, size = 1;
-            for (size_t g = 0; g < p->depth / p->group; g++) {
-                int sum = p->start[t * each + g];
-                for (size_t i = g * p->group; i < (g + 1) * p->group; i++) {
-                    uint8_t byte = p->u[(i / 4 * rows + r) * 4 + i % 4];
-                    sum += (is_signed ? (int8_t)byte : byte) * p->q[t * HB_PANEL_DEPTH + i];
-                }
-                double part = (double)sum * p->d[g * rows + r] * p->dx[t * each + g];
+            for (size_t i = 0; i < p->depth; i += p->group) {
+                size_t g = i / p->group;
+                int sum = 0;
+                for (size_t j = i; j < i + p->group; j++)
+                    sum += (panel_value(k, info, p->u, r, j) - panel_offset(k, info)) *
+                           p->q[t * HB_PANEL_DEPTH + j];
+                double part = (double)sum * panel_scale(k, info, p->d, r, i) * p->dx[t * each + g];
                 if (p->m) part -= (double)p->m[g * rows + r] * p->scaled[t * each + g];
                 expected += part;
                 size += fabs(part);
@@ -484,55 +524,96 @@ static void check_panel(const hb_kernels *k, const hb_panel *p)
         }
 }
 
-/* Panels with groups of 16 and 32 and weights of 2 to 8 bits, with and without minima, for each number
- * of tokens, with results added to existing ones; a part has the greatest weights and activations. */
+/* What the sums of groups start from, for TOKENS tokens. */
+static void fill_starts(const hb_kernels *k, const hb_type_info *info, const int8_t *q, size_t n,
+                        int32_t *start)
+{
+    int offset = panel_offset(k, info);
+    if (k->pair_starts) {
+        k->pair_starts(q, n, info->group, offset, start);
+        return;
+    }
+    for (size_t g = 0; g < n / info->group; g++) {
+        start[g] = 0;
+        for (size_t i = 0; i < info->group; i++) start[g] -= offset * q[g * info->group + i];
+    }
+}
+
+enum { PANEL_TOKENS = 15 };
+static struct panel_data {
+    uint8_t u[HB_PANEL_BYTES];
+    int8_t q[PANEL_TOKENS * HB_PANEL_DEPTH];
+    float d[HB_PANEL_SCALES], m[HB_PANEL_SCALES], dx[PANEL_TOKENS * HB_PANEL_DEPTH / 16];
+    float scaled[PANEL_TOKENS * HB_PANEL_DEPTH / 16], acc[PANEL_TOKENS * HB_PANEL_ROWS];
+    int32_t start[PANEL_TOKENS * HB_PANEL_DEPTH / 16];
+} data;
+
+/* Random weights of a type; the first columns have the greatest weights, the next ones the least. */
+static void draw_weights(const hb_kernels *k, const hb_type_info *info, size_t depth, hb_rng *rng)
+{
+    size_t n = depth * (size_t)k->panel_rows;
+    int least = k->wide_is_signed && info->bits == 8 ? -128 : 0, most = (1 << info->bits) - 1;
+    if (info->offset && most > 2 * info->offset) most = 2 * info->offset;
+    for (size_t i = 0; i < n; i++) {
+        int drawn = (int)hb_rng_below(rng, (uint64_t)most + 1);
+        int16_t value = (int16_t)(least + (i < n / 3 ? most : i < n * 2 / 3 ? 0 : drawn));
+        if (k->pair_starts && info->bits == 8) memcpy(data.u + 2 * i, &value, sizeof value);
+        else data.u[i] = (uint8_t)value;
+    }
+}
+
+/* Random scales; some whole ones have the greatest magnitude. */
+static void draw_scales(const hb_kernels *k, const hb_type_info *info, hb_rng *rng)
+{
+    size_t lanes = (size_t)k->panel_rows, groups = 256 / info->group;
+    for (size_t i = 0; i < HB_PANEL_SCALES; i++) {
+        int16_t whole = (int16_t)(i % 3 ? (int)hb_rng_below(rng, 256) - 128 : -128);
+        const int16_t halves[2] = {whole, whole};
+        data.d[i] = data.m[i] = random_float(rng);
+        if (is_whole(k, info) && i / lanes % (groups + 1) < groups)
+            memcpy(&data.d[i], halves, sizeof halves);
+    }
+}
+
+/* Panels of every type, for each number of tokens, with results added to existing ones; some tokens
+ * have the greatest activations. */
 static void test_panels(void **state)
 {
     (void)state;
-    enum { TOKENS = 15, DEPTH = 96, ROWS = HB_PANEL_ROWS };
-    static uint8_t u[DEPTH * ROWS];
-    static int8_t q[TOKENS * HB_PANEL_DEPTH];
-    static float d[DEPTH / 16 * ROWS], m[DEPTH / 16 * ROWS], dx[TOKENS * HB_PANEL_DEPTH / 16];
-    static float scaled[TOKENS * HB_PANEL_DEPTH / 16], acc[TOKENS * ROWS];
-    static int32_t start[TOKENS * HB_PANEL_DEPTH / 16];
     hb_rng rng = {10};
-    for (size_t i = 0; i < sizeof q; i++) q[i] = (int8_t)(hb_rng_below(&rng, 255) - 127);
-    memset(q, 127, HB_PANEL_DEPTH);
-    memset(q + HB_PANEL_DEPTH, -127, HB_PANEL_DEPTH);
-    for (size_t i = 0; i < sizeof d / 4; i++) d[i] = random_float(&rng);
-    for (size_t i = 0; i < sizeof m / 4; i++) m[i] = random_float(&rng);
-    for (size_t i = 0; i < sizeof dx / 4; i++) {
-        dx[i] = random_float(&rng);
-        scaled[i] = random_float(&rng);
-        start[i] = (int32_t)hb_rng_below(&rng, 1000) - 500;
+    for (size_t i = 0; i < sizeof data.q; i++) data.q[i] = (int8_t)(hb_rng_below(&rng, 255) - 127);
+    memset(data.q, 127, HB_PANEL_DEPTH);
+    memset(data.q + HB_PANEL_DEPTH, -127, HB_PANEL_DEPTH);
+    for (size_t i = 0; i < sizeof data.dx / sizeof *data.dx; i++) {
+        data.dx[i / 2 * 2] = data.dx[i / 2 * 2 + 1] = random_float(&rng);
+        data.scaled[i] = random_float(&rng);
     }
     for (int s = 0; s < N_SETS; s++) {
         const hb_kernels *k = hb_kernels_named(sets[s]);
-        for (int i = 0; k && k->panel && i < 28 * TOKENS; i++) {
-            int kind = i % 28;
-            uint32_t group = kind & 1 ? 16 : 32, bits = 2 + (uint32_t)kind / 4;
-            bool minima = kind & 2;
-            if (bits == 7 || (bits == 8 && (minima || group == 16))) continue; /* no type has these */
-            if (bits == 6 ? minima || group == 32 : minima && group == 16 && bits > 4) continue;
-            for (size_t j = 0; j < sizeof u; j++)
-                u[j] = (uint8_t)(hb_rng_next(&rng) & ((1u << bits) - 1));
-            memset(u, (1 << bits) - 1, sizeof u / 3);
-            for (int j = 0; j < TOKENS * ROWS; j++) acc[j] = 1;
-            const hb_panel p = {.depth = DEPTH,
-                                .group = group,
-                                .bits = bits,
-                                .u = u,
-                                .d = d,
-                                .m = minima ? m : NULL,
-                                .n = 1 + i / 28,
-                                .q = q,
-                                .dx = dx,
-                                .scaled = scaled,
-                                .start = start,
-                                .acc = acc,
-                                .add = kind % 3 > 0};
+        for (int i = 0; k && k->panel && i < HB_TYPE_COUNT * PANEL_TOKENS; i++) {
+            const hb_type_info *info = hb_type_get_info((uint32_t)(i % HB_TYPE_COUNT));
+            size_t depth = info->block == 256 ? 512 : 96;
+            if (!info->group) continue;
+            draw_weights(k, info, depth, &rng);
+            draw_scales(k, info, &rng);
+            fill_starts(k, info, data.q, sizeof data.q, data.start);
+            for (size_t j = 0; j < sizeof data.acc / sizeof *data.acc; j++) data.acc[j] = 1;
+            const hb_panel p = {.depth = depth,
+                                .group = info->group,
+                                .block = info->block,
+                                .bits = info->bits,
+                                .u = data.u,
+                                .d = data.d,
+                                .m = info->offset ? NULL : data.m,
+                                .n = 1 + i / HB_TYPE_COUNT,
+                                .q = data.q,
+                                .dx = data.dx,
+                                .scaled = data.scaled,
+                                .start = data.start,
+                                .acc = data.acc,
+                                .add = i % 3 > 0};
             k->panel(&p);
-            check_panel(k, &p);
+            check_panel(k, info, &p);
         }
     }
 }
@@ -541,11 +622,9 @@ static void test_panels(void **state)
 static float panel_weight(const hb_kernels *k, const hb_type_info *info, const uint8_t *u,
                           const float *d, const float *m, size_t r, size_t i)
 {
-    size_t lanes = (size_t)k->panel_rows, at = (i / 4 * lanes + r) * 4 + i % 4;
-    size_t scale = i / info->group * lanes + r;
-    bool is_signed = k->wide_is_signed && info->bits == 8;
-    int value = is_signed ? (int8_t)u[at] : u[at] - info->offset;
-    return d[scale] * (float)value - (info->offset ? 0 : m[scale]);
+    int value = panel_value(k, info, u, r, i) - panel_offset(k, info);
+    float less = info->offset ? 0 : m[i / info->group * (size_t)k->panel_rows + r];
+    return panel_scale(k, info, d, r, i) * (float)value - less;
 }
 
 /* Weights of panels are the same as those that the portable kernels unpack row by row, for all bytes
@@ -553,9 +632,9 @@ static float panel_weight(const hb_kernels *k, const hb_type_info *info, const u
 static void test_fills(void **state)
 {
     (void)state;
-    enum { COLUMNS = HB_PANEL_DEPTH, STRIDE = 4 * COLUMNS, GROUPS = COLUMNS / 16 };
-    static uint8_t rows[HB_PANEL_ROWS * STRIDE], u[COLUMNS * HB_PANEL_ROWS];
-    static float d[GROUPS * HB_PANEL_ROWS], m[GROUPS * HB_PANEL_ROWS], expected[COLUMNS];
+    enum { COLUMNS = HB_PANEL_DEPTH, STRIDE = 4 * COLUMNS };
+    static uint8_t rows[HB_PANEL_ROWS * STRIDE], u[HB_PANEL_BYTES];
+    static float d[HB_PANEL_SCALES], m[HB_PANEL_SCALES], expected[COLUMNS];
     hb_rng rng = {12};
     for (size_t i = 0; i < sizeof rows; i++) rows[i] = (uint8_t)hb_rng_next(&rng);
     for (int s = 0; s < N_SETS; s++) {

@@ -76,6 +76,10 @@ static void undo_offset(const hb_kernels *k, const hb_type_info *type, const hb_
     const size_t group = type->group;
     if (!group) return;
     const int32_t offset = k->wide_is_signed && type->bits == 8 ? 0 : type->offset;
+    if (k->pair_starts) {
+        if (offset) k->pair_starts(b->q + from, n, group, offset, start + from / group);
+        return;
+    }
     const int32_t *sums = b->sums[group / 32] + from / group;
     for (size_t g = 0; g < n / group; g++) start[from / group + g] = -offset * sums[g];
 }
@@ -175,6 +179,7 @@ static void panel_bytes(const call *c, int number, size_t first, size_t count, s
                         space->m);
     const hb_panel panel = {.depth = width,
                             .group = group,
+                            .block = type->block,
                             .bits = type->bits,
                             .u = (const uint8_t *)space->panel,
                             .d = space->d,

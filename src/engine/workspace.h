@@ -21,11 +21,10 @@ typedef struct hb_byte_space {
 } hb_byte_space;
 
 /* Buffers in which a thread makes panels. `panel` holds floats or bytes. */
-#define HB_PANEL_GROUPS (HB_PANEL_DEPTH / 16)
 typedef struct hb_panel_space {
     float rows[HB_PANEL_ROWS * HB_PANEL_DEPTH];
     float panel[HB_PANEL_ROWS * HB_PANEL_DEPTH];
-    float d[HB_PANEL_GROUPS * HB_PANEL_ROWS], m[HB_PANEL_GROUPS * HB_PANEL_ROWS];
+    float d[HB_PANEL_SCALES], m[HB_PANEL_SCALES];
     float acc[HB_BATCH * HB_PANEL_ROWS];
 } hb_panel_space;
 

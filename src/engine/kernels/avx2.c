@@ -5,11 +5,11 @@
 #define TILE_ROWS    6
 #define TILE_VECTORS 2
 #define BYTE_VECTORS 2
-#define BYTE_TOKENS  4
 
 #include "engine/kernels/float.h"
 
 #ifdef HB_VNNI
+#define BYTE_TOKENS    4
 #define WIDE_IS_SIGNED 0
 #define SUMS_IN_PAIRS  0
 
@@ -19,28 +19,39 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
     return (vi)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)u, (__m256i)q);
 }
 #else
+#define BYTE_TOKENS    6
 #define WIDE_IS_SIGNED 1
 #define SUMS_IN_PAIRS  1
+#define FIT4_TOKENS    3
+#define FIT8_TOKENS    4
+#define WIDE_TOKENS    6
 
-/* Signed weights pass their signs to the activations. 16 bits can hold the sum of two products of 128 *
- * 127. */
-static inline vi pairs4(vi pairs, vb w, vb q, bool wide)
+static inline vi add_products(vi pairs, vb u, vb q)
 {
-    __m256i u = (__m256i)w, x = (__m256i)q;
-    if (wide) x = _mm256_sign_epi8(x, u);
-    if (wide) u = _mm256_abs_epi8(u);
-    pairs = (vi)_mm256_add_epi16((__m256i)pairs, _mm256_maddubs_epi16(u, x));
+    pairs = (vi)_mm256_add_epi16((__m256i)pairs, _mm256_maddubs_epi16((__m256i)u, (__m256i)q));
     __asm__("" : "+v"(pairs)); /* in another order, the compiler would need more registers */
     return pairs;
 }
 
-static inline vi add_pairs(vi sums, vi pairs)
+static inline vi add_pairs(vi sums, vi a, vi b)
 {
-    return sums + (vi)_mm256_madd_epi16((__m256i)pairs, _mm256_set1_epi16(1));
+    sums += (vi)_mm256_madd_epi16((__m256i)a, (__m256i)b);
+    __asm__("" : "+v"(sums));
+    return sums;
+}
+
+static inline vb magnitudes(vb w)
+{
+    return (vb)_mm256_abs_epi8((__m256i)w);
+}
+
+static inline vb with_signs(vb q, vb w)
+{
+    return (vb)_mm256_sign_epi8((__m256i)q, (__m256i)w);
 }
 #endif
 
-#include "engine/kernels/bytes.h"
+#include "engine/kernels/panels.h"
 
 static inline vf load_groups(const float *from, size_t group)
 {
@@ -219,6 +230,9 @@ const hb_kernels hb_kernels_avx2 = {
     .wide_is_signed = WIDE_IS_SIGNED,
     .transpose = transpose,
     .panel = panel_product,
+#if SUMS_IN_PAIRS
+    .pair_starts = pair_starts,
+#endif
     .outer = outer,
     .attend = attend,
     .silu_mul = silu_mul,

@@ -22,22 +22,33 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
 #else
 #define WIDE_IS_SIGNED 1
 #define SUMS_IN_PAIRS  1
+#define FIT4_TOKENS    6
+#define FIT8_TOKENS    6
+#define WIDE_TOKENS    6
 
-/* Signed weights pass their signs to the activations. 16 bits can hold the sum of two products of 128 *
- * 127. */
-static inline vi pairs4(vi pairs, vb w, vb q, bool wide)
+static inline vi add_products(vi pairs, vb u, vb q)
 {
-    __m512i u = (__m512i)w, x = (__m512i)q;
-    if (wide) x = _mm512_mask_sub_epi8(x, _mm512_movepi8_mask(u), _mm512_setzero_si512(), x);
-    if (wide) u = _mm512_abs_epi8(u);
-    pairs = (vi)_mm512_add_epi16((__m512i)pairs, _mm512_maddubs_epi16(u, x));
+    pairs = (vi)_mm512_add_epi16((__m512i)pairs, _mm512_maddubs_epi16((__m512i)u, (__m512i)q));
     __asm__("" : "+v"(pairs)); /* in another order, the compiler would need more registers */
     return pairs;
 }
 
-static inline vi add_pairs(vi sums, vi pairs)
+static inline vi add_pairs(vi sums, vi a, vi b)
 {
-    return sums + (vi)_mm512_madd_epi16((__m512i)pairs, _mm512_set1_epi16(1));
+    sums += (vi)_mm512_madd_epi16((__m512i)a, (__m512i)b);
+    __asm__("" : "+v"(sums));
+    return sums;
+}
+
+static inline vb magnitudes(vb w)
+{
+    return (vb)_mm512_abs_epi8((__m512i)w);
+}
+
+static inline vb with_signs(vb q, vb w)
+{
+    __m512i x = (__m512i)q;
+    return (vb)_mm512_mask_sub_epi8(x, _mm512_movepi8_mask((__m512i)w), _mm512_setzero_si512(), x);
 }
 #endif
 
@@ -60,7 +71,7 @@ static inline float half_float(uint16_t half)
     return _cvtsh_ss(half);
 }
 
-#include "engine/kernels/bytes.h"
+#include "engine/kernels/panels.h"
 
 static inline void times_bytes(float d, const uint64_t *bytes, int n, int zero, vf *out)
 {
@@ -226,6 +237,9 @@ const hb_kernels hb_kernels_avx512 = {
     .wide_is_signed = WIDE_IS_SIGNED,
     .transpose = transpose,
     .panel = panel_product,
+#if SUMS_IN_PAIRS
+    .pair_starts = pair_starts,
+#endif
     .outer = outer,
     .attend = attend,
     .silu_mul = silu_mul,

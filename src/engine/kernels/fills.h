@@ -1,5 +1,5 @@
 /* Fills panels: transposes packed words of as many rows as a vector has lanes and unpacks them in
- * registers, so that panels are worthwhile for few tokens already. In addition to what bytes.h needs,
+ * registers, so that panels are worthwhile for few tokens already. In addition to what panels.h needs,
  * the including file defines, for HB_LANES rows, each in one lane:
  *
  *   void four_words(const uint8_t *const *row, size_t at, vi *w)
@@ -15,7 +15,7 @@
 #ifndef HB_ENGINE_KERNELS_FILLS_H
 #define HB_ENGINE_KERNELS_FILLS_H
 
-#include "engine/kernels/bytes.h"
+#include "engine/kernels/panels.h"
 
 #define ROWS ((size_t)BYTE_VECTORS * HB_LANES) /* in a panel */
 
@@ -37,6 +37,17 @@ INLINE void put(uint8_t *u, size_t quad, vi w)
     memcpy(u + quad * ROWS * 4, &w, sizeof w);
 }
 
+/* Puts four weights of 8 bits of each row, as bytes that dot4 takes as wide. */
+INLINE void put_wide(uint8_t *u, size_t quad, vi w)
+{
+#if SUMS_IN_PAIRS
+    put(u, 2 * quad, (vi)EVEN_BYTES((lane_halves)w));
+    put(u, 2 * quad + 1, (vi)ODD_BYTES((lane_halves)w));
+#else
+    put(u, quad, w);
+#endif
+}
+
 /* Puts 32 weights from 16 bytes of nibbles. */
 INLINE void put_nibbles(const uint8_t *const *row, size_t at, uint8_t *u, size_t quad)
 {
@@ -47,12 +58,16 @@ INLINE void put_nibbles(const uint8_t *const *row, size_t at, uint8_t *u, size_t
 }
 
 /* The same, each nibble naming one of 16 values. */
-INLINE void put_chosen(const uint8_t *const *row, size_t at, vb values, uint8_t *u, size_t quad)
+INLINE void put_chosen(const uint8_t *const *row, size_t at, vb values, const bool wide, uint8_t *u,
+                       size_t quad)
 {
     vi w[4];
     four_words(row, at, w);
     EACH(i, 8)
-    put(u, quad + (size_t)i, (vi)chosen_by(values, (vb)byte_bits(w[i % 4], i / 4 * 4, 0xF)));
+    {
+        vi four = (vi)chosen_by(values, (vb)byte_bits(w[i % 4], i / 4 * 4, 0xF));
+        (wide ? put_wide : put)(u, quad + (size_t)i, four);
+    }
 }
 
 /* The same with the fifth bits from the word at `qh`: four bits of it move to four bytes. */
@@ -125,7 +140,7 @@ INLINE void q8_0_some(FILL_PARAMETERS)
     for (EACH_BLOCK(q8_0, k, at)) {
         vi w[8];
         EACH(i, 2) four_words(row, at + offsetof(block_q8_0, qs) + 16 * (size_t)i, w + 4 * i);
-        EACH(i, 8) put(u, 8 * k + (size_t)i, (vi)as_wide((vb)w[i] ^ all(-128)));
+        EACH(i, 8) put_wide(u, 8 * k + (size_t)i, (vi)as_wide((vb)w[i] ^ all(-128)));
         vf_store(d + k * ROWS, two_bytes(row, at));
     }
 }
@@ -134,7 +149,7 @@ INLINE void iq4_nl_some(FILL_PARAMETERS)
 {
     (void)m;
     for (EACH_BLOCK(iq4_nl, k, at)) {
-        put_chosen(row, at + offsetof(block_iq4_nl, qs), as_wide(repeat16(iq4_values)), u, 8 * k);
+        put_chosen(row, at + offsetof(block_iq4_nl, qs), as_wide(repeat16(iq4_values)), true, u, 8 * k);
         vf_store(d + k * ROWS, two_bytes(row, at));
     }
 }
@@ -143,7 +158,7 @@ INLINE void mxfp4_some(FILL_PARAMETERS)
 {
     (void)m;
     for (EACH_BLOCK(mxfp4, k, at)) {
-        put_chosen(row, at + offsetof(block_mxfp4, qs), repeat16(mxfp4_values), u, 8 * k);
+        put_chosen(row, at + offsetof(block_mxfp4, qs), repeat16(mxfp4_values), false, u, 8 * k);
         EACH(i, HB_LANES) d[k * ROWS + (size_t)i] = mxfp4_scale(row[i][at]);
     }
 }
@@ -151,15 +166,30 @@ INLINE void mxfp4_some(FILL_PARAMETERS)
 /* ---- Blocks of 256 ----------------------------------------------------------------------------------
  */
 
-#define EACH_LARGE(type, groups, at)                                                                   \
+/* Each block has this many groups and scales, and each weight this many bytes. */
+#define EACH_LARGE(type, groups, scales, bytes, at)                                                    \
     size_t at = 0;                                                                                     \
     at < n / 256 * sizeof(block_##type);                                                               \
-    at += sizeof(block_##type), u += 256 * ROWS, d += (groups)*ROWS, m += (groups)*ROWS
+    at += sizeof(block_##type), u += 256 * ROWS * (bytes), d += (scales)*ROWS, m += (groups)*ROWS
+#define EACH_NARROW(type, groups, at) EACH_LARGE(type, groups, (groups) + SUMS_IN_PAIRS, 1, at)
 
-/* Puts the scales d * (whole - zero) of group j. */
-INLINE void put_scale(float *to, int j, vf d, vi whole, const int zero)
+/* Puts the scales d * whole of group j. */
+INLINE void put_scale(float *to, int j, vf d, vi whole)
 {
-    vf_store(to + (size_t)j * ROWS, d * __builtin_convertvector(whole - zero, vf));
+    vf_store(to + (size_t)j * ROWS, d * __builtin_convertvector(whole, vf));
+}
+
+/* Puts the scales of group j of a block of narrow weights with `groups` groups. */
+INLINE void put_narrow_scale(float *to, int j, const int groups, vf d, vi whole)
+{
+#if SUMS_IN_PAIRS
+    vi twice = (whole & 0xFFFF) | whole << 16;
+    memcpy(to + (size_t)j * ROWS, &twice, sizeof twice);
+    if (j == 0) vf_store(to + (size_t)groups * ROWS, d);
+#else
+    (void)groups;
+    put_scale(to, j, d, whole);
+#endif
 }
 
 /* Puts runs of 32 weights that share 32 bytes: run r has bits 2r of each byte, and bit r + top of the
@@ -182,7 +212,7 @@ INLINE void put_pairs(const uint8_t *const *row, size_t at, const bool three, si
 
 INLINE void q2_k_some(FILL_PARAMETERS)
 {
-    for (EACH_LARGE(q2_k, 16, at)) {
+    for (EACH_NARROW(q2_k, 16, at)) {
         size_t qs = at + offsetof(block_q2_k, qs);
         vi scales[4], tail[4];
         four_words(row, at, scales);
@@ -190,14 +220,14 @@ INLINE void q2_k_some(FILL_PARAMETERS)
         vf scale = words_halves(tail[3] & 0xFFFF), min = words_halves(bits_of(tail[3], 16, 0xFFFF));
         put_pairs(row, qs, false, 0, 0, u, 0);
         put_pairs(row, qs + 32, false, 0, 0, u, 32);
-        EACH(j, 16) put_scale(d, j, scale, bits_of(scales[j / 4], j % 4 * 8, 0xF), 0);
-        EACH(j, 16) put_scale(m, j, min, bits_of(scales[j / 4], j % 4 * 8 + 4, 0xF), 0);
+        EACH(j, 16) put_narrow_scale(d, j, 16, scale, bits_of(scales[j / 4], j % 4 * 8, 0xF));
+        EACH(j, 16) put_scale(m, j, min, bits_of(scales[j / 4], j % 4 * 8 + 4, 0xF));
     }
 }
 
 INLINE void q3_k_some(FILL_PARAMETERS)
 {
-    for (EACH_LARGE(q3_k, 16, at)) {
+    for (EACH_NARROW(q3_k, 16, at)) {
         size_t qs = at + offsetof(block_q3_k, qs);
         vi w[4]; /* the last three are the scales */
         four_words(row, at + offsetof(block_q3_k, scales) - 4, w);
@@ -207,7 +237,8 @@ INLINE void q3_k_some(FILL_PARAMETERS)
         EACH(j, 16)
         {
             vi low = bits_of(w[1 + j % 8 / 4], j % 4 * 8 + j / 8 * 4, 0xF);
-            put_scale(d, j, scale, low | bits_of(w[3], j % 4 * 8 + j / 4 * 2 - 4, 0x30), 32);
+            put_narrow_scale(d, j, 16, scale,
+                             (low | bits_of(w[3], j % 4 * 8 + j / 4 * 2 - 4, 0x30)) - 32);
         }
     }
 }
@@ -218,19 +249,19 @@ INLINE void put_q4_k_scales(const uint8_t *const *row, size_t at, float *d, floa
     vi head[4]; /* d and dmin, then the three words of scales */
     four_words(row, at, head);
     vf scale = words_halves(head[0] & 0xFFFF), min = words_halves(bits_of(head[0], 16, 0xFFFF));
-    EACH(j, 4) put_scale(d, j, scale, bits_of(head[1], 8 * j, 63), 0);
-    EACH(j, 4) put_scale(m, j, min, bits_of(head[2], 8 * j, 63), 0);
+    EACH(j, 4) put_narrow_scale(d, j, 8, scale, bits_of(head[1], 8 * j, 63));
+    EACH(j, 4) put_scale(m, j, min, bits_of(head[2], 8 * j, 63));
     EACH(j, 4)
     {
         vi low = bits_of(head[3], 8 * j, 0xF), high = bits_of(head[3], 8 * j + 4, 0xF);
-        put_scale(d, 4 + j, scale, low | bits_of(head[1], 8 * j + 2, 0x30), 0);
-        put_scale(m, 4 + j, min, high | bits_of(head[2], 8 * j + 2, 0x30), 0);
+        put_narrow_scale(d, 4 + j, 8, scale, low | bits_of(head[1], 8 * j + 2, 0x30));
+        put_scale(m, 4 + j, min, high | bits_of(head[2], 8 * j + 2, 0x30));
     }
 }
 
 INLINE void q4_k_some(FILL_PARAMETERS)
 {
-    for (EACH_LARGE(q4_k, 8, at)) {
+    for (EACH_NARROW(q4_k, 8, at)) {
         put_q4_k_scales(row, at, d, m);
         for (size_t j = 0; j < 8; j++) { /* 16 bytes hold 16 weights of a group and 16 of the next */
             size_t quad = j / 2 * 16 + j % 2 * 4;
@@ -244,7 +275,7 @@ INLINE void q4_k_some(FILL_PARAMETERS)
 
 INLINE void q5_k_some(FILL_PARAMETERS)
 {
-    for (EACH_LARGE(q5_k, 8, at)) {
+    for (EACH_NARROW(q5_k, 8, at)) {
         put_q4_k_scales(row, at, d, m);
         EACH(half, 2)
         {
@@ -281,7 +312,7 @@ INLINE void put_sixes(const uint8_t *const *row, size_t ql, size_t qh, uint8_t *
 
 INLINE void q6_k_some(FILL_PARAMETERS)
 {
-    for (EACH_LARGE(q6_k, 16, at)) {
+    for (EACH_NARROW(q6_k, 16, at)) {
         size_t ql = at + offsetof(block_q6_k, ql), qh = at + offsetof(block_q6_k, qh);
         vi scales[4];
         vf scale = two_bytes(row, at + offsetof(block_q6_k, d));
@@ -290,21 +321,23 @@ INLINE void q6_k_some(FILL_PARAMETERS)
                 put_sixes(row, ql + 64 * h + part, qh + 32 * h + part, u, 32 * h + part / 4);
         four_words(row, at + offsetof(block_q6_k, scales), scales);
         EACH(j, 16)
-        put_scale(d, j, scale, bits_of(scales[j / 4] ^ (int32_t)0x80808080, j % 4 * 8, 0xFF), 128);
+        put_narrow_scale(d, j, 16, scale,
+                         bits_of(scales[j / 4] ^ (int32_t)0x80808080, j % 4 * 8, 0xFF) - 128);
     }
 }
 
 INLINE void iq4_xs_some(FILL_PARAMETERS)
 {
-    for (EACH_LARGE(iq4_xs, 8, at)) {
+    for (EACH_LARGE(iq4_xs, 8, 8, 1 + SUMS_IN_PAIRS, at)) {
         vi head[4]; /* d and the high bits of the scales, then their low bits */
         four_words(row, at, head);
         vf scale = words_halves(head[0] & 0xFFFF);
         for (size_t j = 0; j < 8; j++)
-            put_chosen(row, at + offsetof(block_iq4_xs, qs) + 16 * j, as_wide(repeat16(iq4_values)), u,
-                       8 * j);
+            put_chosen(row, at + offsetof(block_iq4_xs, qs) + 16 * j, as_wide(repeat16(iq4_values)),
+                       true, u, 8 * j);
         EACH(j, 8)
-        put_scale(d, j, scale, bits_of(head[1], 4 * j, 0xF) | bits_of(head[0], 12 + 2 * j, 0x30), 32);
+        put_scale(d, j, scale,
+                  (bits_of(head[1], 4 * j, 0xF) | bits_of(head[0], 12 + 2 * j, 0x30)) - 32);
     }
 }
 

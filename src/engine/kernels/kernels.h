@@ -75,10 +75,20 @@ typedef void hb_dot(const void *rows, size_t row_bytes, int count, const hb_byte
 #define HB_PANEL_ROWS  32
 #define HB_PANEL_DEPTH 512
 
+/* The number of bytes of u, and of the scales in d, of a panel of the maximum size. */
+#define HB_PANEL_BYTES  (2 * HB_PANEL_ROWS * HB_PANEL_DEPTH)
+#define HB_PANEL_SCALES ((HB_PANEL_DEPTH / 16 + HB_PANEL_DEPTH / 256) * HB_PANEL_ROWS)
+
 /* Some columns of panel_rows rows of quantised weights, and the same columns of n tokens as bytes. Four
- * adjacent columns of a row lie beside each other. */
+ * adjacent columns of a row lie beside each other.
+ *
+ * Panels for kernels with pair_starts differ. Weights of 8 bits are signed numbers of 16 bits, u is
+ * [depth / 4][2][panel_rows][2], and of four columns the two even ones come first. For other types with
+ * blocks of 256, d holds for each block [256 / group][panel_rows] whole scales, each as two equal
+ * numbers of 16 bits, then [panel_rows] floats, by which they are multiplied. */
 typedef struct hb_panel {
     size_t depth, group;  /* columns, a multiple of 32, at most HB_PANEL_DEPTH; weights in a group */
+    size_t block;         /* weights in a block of the type, which divides depth */
     uint32_t bits;        /* u is below 2^bits; if it has 8 bits, it may be signed, see hb_kernels */
     const uint8_t *u;     /* [depth / 4][panel_rows][4] */
     const float *d, *m;   /* [depth / group][panel_rows]; m: NULL for types with an offset */
@@ -86,7 +96,8 @@ typedef struct hb_panel {
     const int8_t *q;      /* [n][HB_PANEL_DEPTH] */
     const float *dx;      /* [n][HB_PANEL_DEPTH / group] */
     const float *scaled;  /* [n][HB_PANEL_DEPTH / group], as in hb_bytes */
-    const int32_t *start; /* [n][HB_PANEL_DEPTH / group], what each group's sum starts from */
+    const int32_t *start; /* [n][HB_PANEL_DEPTH / group], what each group's sum starts from; not read
+                             for types with minima, nor for 8 bits, by kernels with pair_starts */
     float *acc; /* [n][panel_rows]; the result is added if `add`, else it replaces the contents */
     bool add;
     /* What the next panel is filled from: next_bytes of each of panel_rows rows, next_stride apart. The
@@ -125,6 +136,11 @@ typedef struct hb_kernels {
     bool wide_is_signed; /* in panels, weights of 8 bits are u - 128 */
     void (*transpose)(const void *from, size_t stride, size_t n, void *to);
     void (*panel)(const hb_panel *panel);
+
+    /* For kernels that add products in 16 bits first, else NULL: what a panel's sums start from, for
+     * the groups of n activations, as two numbers of 16 bits. The low one cancels the offset of columns
+     * 4i and 4i + 1, the high one of 4i + 2 and 4i + 3. */
+    void (*pair_starts)(const int8_t *q, size_t n, size_t group, int32_t offset, int32_t *starts);
     void (*outer)(const float *a, size_t lda, int rows, const float *b, size_t ldb, size_t depth,
                   size_t width, bool add, float *c, size_t ldc);
 

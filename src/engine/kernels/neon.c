@@ -18,7 +18,7 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
     return (vi)vdotq_s32((int32x4_t)sums, (int8x16_t)u, (int8x16_t)q);
 }
 
-#include "engine/kernels/bytes.h"
+#include "engine/kernels/panels.h"
 
 static inline vf load_groups(const float *from, size_t group)
 {

@@ -1,0 +1,143 @@
+/* Products of bytes for instruction sets without dot products of bytes: products are first added in 16
+ * bits, two sums to a lane, as often as they fit. In addition to what panels.h needs, the including
+ * file defines:
+ *
+ *   vi add_products(vi pairs, vb u, vb q)
+ *       adds u[4i] q[4i] + u[4i+1] q[4i+1] to the low half of lane i and the other two products to its
+ *       high half; u is from 0 to 255
+ *   vi add_pairs(vi sums, vi a, vi b)
+ *       adds the products of both halves, signed numbers of 16 bits, to each lane
+ *   vb magnitudes(vb w); vb with_signs(vb q, vb w)
+ *       the magnitudes of bytes, and q times the signs of w
+ *   FIT4_TOKENS, FIT8_TOKENS, WIDE_TOKENS
+ *       number of tokens processed together where 16 bits hold the sums of 16 or 32 columns, and for
+ *       weights of 8 bits */
+#ifndef HB_ENGINE_KERNELS_PAIRS_H
+#define HB_ENGINE_KERNELS_PAIRS_H
+
+#include "engine/kernels/bytes.h"
+
+#define ONES (0x00010001 - (vi){0}) /* 1 in each half of each lane */
+
+typedef int16_t lane_halves __attribute__((vector_size(HB_LANES * 4)));
+typedef int16_t halves_of_32 __attribute__((vector_size(32)));
+typedef int16_t halves_of_16 __attribute__((vector_size(16)));
+
+/* The low and the high bytes of halves as signed numbers: the even and the odd bytes. */
+#define EVEN_BYTES(halves) ((halves) << 8 >> 8)
+#define ODD_BYTES(halves)  ((halves) >> 8)
+
+/* Signed weights pass their signs to the activations. 16 bits can hold the sum of two products of 128 *
+ * 127. */
+static inline vi dot4(vi sums, vb w, vb q, bool wide)
+{
+    if (wide) q = with_signs(q, w);
+    if (wide) w = magnitudes(w);
+    return add_pairs(sums, add_products((vi){0}, w, q), ONES);
+}
+
+/* What the sums in 16 bits of each group start from so that the weights' offset cancels. Sums on the
+ * way may wrap around: with the offset cancelled, the sum of a group fits in 16 bits for every type. */
+static void pair_starts(const int8_t *q, size_t n, size_t group, int32_t offset, int32_t *starts)
+{
+    for (size_t i = 0; i < n; i += group) {
+        halves_of_16 sums = {0};
+        for (size_t j = i; j < i + group; j += 16) {
+            halves_of_16 two;
+            memcpy(&two, q + j, sizeof two);
+            sums += EVEN_BYTES(two) + ODD_BYTES(two);
+        }
+        sums += __builtin_shufflevector(sums, sums, 4, 5, 6, 7, 0, 1, 2, 3);
+        sums += __builtin_shufflevector(sums, sums, 2, 3, 0, 1, 6, 7, 4, 5);
+        sums *= (int16_t)-offset;
+        memcpy(starts + i / group, &sums, sizeof *starts);
+    }
+}
+
+/* Products of weights of 16 bits: activations are widened, and the even ones come before the odd ones.
+ */
+INLINE void wide_sums(const int T, const int V, const uint8_t *u, const int8_t *q,
+                      vi (*sum)[BYTE_VECTORS])
+{
+    int32_t words[BYTE_TOKENS][2][8];
+    EACH(t, T)
+    {
+        halves_of_32 two;
+        memcpy(&two, q + (size_t)t * HB_PANEL_DEPTH, sizeof two);
+        halves_of_32 even = EVEN_BYTES(two), odd = ODD_BYTES(two);
+        memcpy(words[t][0], &even, sizeof even);
+        memcpy(words[t][1], &odd, sizeof odd);
+    }
+    /* Words are loaded, which is faster than moving them. */
+    __asm__ volatile("" : : "r"(words) : "memory");
+    EACH(t, T) EACH(v, V) sum[t][v] = (vi){0};
+    EACH(i, 16)
+    {
+        vi uv[BYTE_VECTORS];
+        EACH(v, V) uv[v] = (vi)vb_load(u + (size_t)(i * V + v) * STEP);
+        EACH(t, T)
+        {
+            vi both = words[t][i % 2][i / 2] - (vi){0};
+            EACH(v, V) sum[t][v] = add_pairs(sum[t][v], uv[v], both);
+        }
+    }
+}
+
+/* Sets `sum` to the products of 32 columns of a panel's V vectors of rows, from column `at` on, with T
+ * tokens from `first` on; scales that are whole numbers are applied. */
+INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first,
+                       size_t at, const float *scales, vi (*sum)[BYTE_VECTORS])
+{
+    const size_t width = (size_t)V * HB_LANES, each = HB_PANEL_DEPTH / s.group;
+    const uint8_t *u = p->u + at * width * (s.wide ? 2 : 1);
+    const int8_t *q = p->q + first * HB_PANEL_DEPTH + at;
+    const int32_t *start = p->start + first * each + at / s.group;
+    if (s.wide) {
+        wide_sums(T, V, u, q, sum);
+        return;
+    }
+    EACH(k, 8 / s.fit)
+    {
+        const int g = 4 * k * s.fit / (int)s.group;
+        vi part[BYTE_TOKENS][BYTE_VECTORS];
+        EACH(t, T)
+        EACH(v, V) part[t][v] = (s.minima ? 0 : start[(size_t)t * each + (size_t)g]) - (vi){0};
+        for (int i = 0; i < s.fit; i++, u += (size_t)V * STEP, q += 4) {
+            vb uv[BYTE_VECTORS];
+            EACH(v, V) uv[v] = vb_load(u + (size_t)v * STEP);
+            EACH(t, T)
+            {
+                vb four = vb_four(q + (size_t)t * HB_PANEL_DEPTH);
+                EACH(v, V) part[t][v] = add_products(part[t][v], uv[v], four);
+            }
+        }
+        EACH(v, V)
+        {
+            vi by = s.whole ? (vi)vb_load(scales + (size_t)g * width + v * HB_LANES) : ONES;
+            EACH(t, T) sum[t][v] = add_pairs(k ? sum[t][v] : (vi){0}, part[t][v], by);
+        }
+    }
+}
+
+#define PRODUCT(columns, fits, has_minima, is_whole)                                                   \
+    panel_tokens((panel_shape){.group = columns,                                                       \
+                               .tokens = fits == 4 ? FIT4_TOKENS : FIT8_TOKENS,                        \
+                               .minima = has_minima,                                                   \
+                               .whole = is_whole,                                                      \
+                               .fit = fits},                                                           \
+                 p)
+
+static void panel_product(const hb_panel *p)
+{
+    const bool whole = p->block == 256, four = p->bits <= 4;
+    if (p->bits == 8) panel_tokens((panel_shape){.group = 32, .tokens = WIDE_TOKENS, .wide = true}, p);
+    else if (p->group == 16 && p->m) PRODUCT(16, 4, true, true);
+    else if (p->group == 16) PRODUCT(16, 4, false, true);
+    else if (!p->m) PRODUCT(32, 8, false, false);
+    else if (four && whole) PRODUCT(32, 8, true, true);
+    else if (four) PRODUCT(32, 8, true, false);
+    else if (whole) PRODUCT(32, 4, true, true);
+    else PRODUCT(32, 4, true, false);
+}
+
+#endif

@@ -1,0 +1,147 @@
+/* Products of panels of quantised weights with many tokens. In addition to what bytes.h needs, the
+ * including file defines:
+ *
+ *   BYTE_VECTORS, BYTE_TOKENS
+ *       number of vectors of rows, and maximum number of tokens processed together
+ *   SUMS_IN_PAIRS
+ *       whether panels and products are those of pairs.h */
+#ifndef HB_ENGINE_KERNELS_PANELS_H
+#define HB_ENGINE_KERNELS_PANELS_H
+
+#include "engine/kernels/bytes.h"
+
+/* The kind of a panel; constants where functions are inlined. */
+typedef struct panel_shape {
+    size_t group;
+    int tokens; /* that are processed together, at most BYTE_TOKENS */
+    bool minima;
+    /* Only for pairs.h: */
+    bool whole; /* groups have whole scales, and each 256 columns have a scale in addition */
+    bool wide;  /* weights have 16 bits */
+    int fit;    /* columns, divided by 4, whose products are added in 16 bits */
+} panel_shape;
+
+/* The number of columns that share a scale, apart from whole scales. */
+#define UNIT_OF(shape) ((shape).whole ? (size_t)256 : (shape).group)
+
+INLINE void panel_tokens(const panel_shape s, const hb_panel *p);
+
+/* The four bytes at `from` in every lane. */
+static inline vb vb_four(const int8_t *from)
+{
+    int32_t four;
+    memcpy(&four, from, sizeof four);
+    return (vb)(four - (vi){0});
+}
+
+#if SUMS_IN_PAIRS
+#include "engine/kernels/pairs.h"
+#else
+/* Sets `sum` to the products of a group of a panel's V vectors of rows, from column `at` on, with T
+ * tokens from `first` on. Each sum starts from the value that cancels the weights' offset. */
+INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first,
+                       size_t at, const float *scales, vi (*sum)[BYTE_VECTORS])
+{
+    const size_t each = HB_PANEL_DEPTH / s.group;
+    const uint8_t *u = p->u + at * (size_t)V * HB_LANES;
+    const int8_t *q = p->q + first * HB_PANEL_DEPTH + at;
+    const int32_t *start = p->start + first * each + at / s.group;
+    (void)scales;
+    EACH(t, T) EACH(v, V) sum[t][v] = start[(size_t)t * each] - (vi){0};
+    for (int i = 0; i < (int)s.group / 4; i++, u += (size_t)V * STEP, q += 4) {
+        vb uv[BYTE_VECTORS];
+        EACH(v, V) uv[v] = vb_load(u + (size_t)v * STEP);
+        EACH(t, T)
+        {
+            vb four = vb_four(q + (size_t)t * HB_PANEL_DEPTH);
+            EACH(v, V) sum[t][v] = dot4(sum[t][v], uv[v], four, false);
+        }
+    }
+}
+
+static void panel_product(const hb_panel *p)
+{
+    if (p->group == 16 && p->m)
+        panel_tokens((panel_shape){.group = 16, .tokens = BYTE_TOKENS, .minima = true}, p);
+    else if (p->group == 16) panel_tokens((panel_shape){.group = 16, .tokens = BYTE_TOKENS}, p);
+    else if (p->m) panel_tokens((panel_shape){.group = 32, .tokens = BYTE_TOKENS, .minima = true}, p);
+    else panel_tokens((panel_shape){.group = 32, .tokens = BYTE_TOKENS}, p);
+}
+#endif
+
+/* Prefetches one row of what the next panel is filled from. The fill reads many rows at once, and few
+ * bytes of each, so the processor's own prefetching comes too late for it. */
+INLINE void ask_for_row(const hb_panel *p, size_t row)
+{
+    const char *from = (const char *)p->next + row * p->next_stride, *end = from + p->next_bytes;
+    for (from -= (uintptr_t)from % 64; from < end; from += 64) __builtin_prefetch(from, 0, 2);
+}
+
+/* Prefetches the share of the rows of the next panel that belongs to part i of a product of n parts. */
+INLINE void ask_for_share(const hb_panel *p, size_t rows, size_t i, size_t n)
+{
+    for (size_t row = i * rows / n; row < (i + 1) * rows / n; row++) ask_for_row(p, row);
+}
+
+/* Adds the products of columns from `at` on, as many as share a scale. `d` is where their scales begin.
+ * With whole scales, the last scale is still missing from `sums`. */
+INLINE void panel_unit(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first,
+                       size_t at, const float *d, vf (*sums)[BYTE_VECTORS])
+{
+    const size_t width = (size_t)V * HB_LANES, each = HB_PANEL_DEPTH / s.group;
+    const size_t step = s.whole ? 32 : s.group, steps = p->depth / step;
+    const size_t tokens = (size_t)s.tokens, before = first / tokens * steps;
+    const size_t all = ((size_t)p->n + tokens - 1) / tokens * steps;
+    for (size_t i = at; i < at + UNIT_OF(s); i += step) {
+        const float *dx = p->dx + first * each + i / s.group;
+        vi sum[BYTE_TOKENS][BYTE_VECTORS];
+        ask_for_share(p, width, before + i / step, all);
+        panel_sums(T, V, s, p, first, i, d + (i - at) / s.group * width, sum);
+        EACH(v, V)
+        {
+            vf dv = s.whole ? vf_all(1) : vf_load(d + v * HB_LANES);
+            EACH(t, T)
+            {
+                vf scale = s.whole ? vf_all(dx[(size_t)t * each]) : dv * dx[(size_t)t * each];
+                sums[t][v] += __builtin_convertvector(sum[t][v], vf) * scale;
+            }
+        }
+    }
+}
+
+/* Multiplies a panel's V vectors of rows by T tokens from `first` on. */
+INLINE void panel_tile(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first)
+{
+    const size_t width = (size_t)V * HB_LANES, groups = UNIT_OF(s) / s.group;
+    const size_t each = HB_PANEL_DEPTH / s.group;
+    float *out = p->acc + first * width;
+    const float *d = p->d, *m = p->m, *scaled = p->scaled + first * each;
+    vf acc[BYTE_TOKENS][BYTE_VECTORS];
+    EACH(t, T)
+    EACH(v, V) acc[t][v] = p->add ? vf_load(out + (size_t)t * width + v * HB_LANES) : vf_all(0);
+    for (size_t at = 0; at < p->depth; at += UNIT_OF(s), d += (groups + s.whole) * width) {
+        vf sums[BYTE_TOKENS][BYTE_VECTORS];
+        EACH(t, T) EACH(v, V) if (s.whole) sums[t][v] = vf_all(0);
+        panel_unit(T, V, s, p, first, at, d, s.whole ? sums : acc);
+        EACH(v, V)
+        {
+            vf dv = s.whole ? vf_load(d + groups * width + v * HB_LANES) : vf_all(1);
+            EACH(t, T) if (s.whole) acc[t][v] += sums[t][v] * dv;
+        }
+        for (size_t g = 0; s.minima && g < groups; g++, m += width, scaled++) EACH(v, V)
+            {
+                vf mv = vf_load(m + v * HB_LANES);
+                EACH(t, T) acc[t][v] -= mv * scaled[(size_t)t * each];
+            }
+    }
+    EACH(t, T) EACH(v, V) vf_store(out + (size_t)t * width + v * HB_LANES, acc[t][v]);
+}
+
+INLINE void panel_tokens(const panel_shape s, const hb_panel *p)
+{
+    size_t t = 0, n = (size_t)p->n, tokens = (size_t)s.tokens;
+    for (; t + tokens <= n; t += tokens) panel_tile(s.tokens, BYTE_VECTORS, s, p, t);
+    EACH(T, s.tokens) if ((size_t)T == n - t) panel_tile(T, BYTE_VECTORS, s, p, t);
+}
+
+#endif
