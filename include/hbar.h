@@ -222,6 +222,12 @@ HB_API const char *hb_find_control(const hb_model *model, const char *text, size
 /* A KV cache for one or more token sequences, with the buffers that evaluation needs. */
 typedef struct hb_session hb_session;
 
+/* The numbers of which the keys and values in a cache consist. A number takes 4 bytes in F32, 2 in F16
+ * (IEEE 754 binary16), and 1.125 in Q8_0: a byte, and a scale for each 32 of them. */
+typedef enum hb_kv_type { HB_KV_AUTO, HB_KV_F16, HB_KV_F32, HB_KV_Q8_0 } hb_kv_type;
+HB_API const char *hb_kv_type_name(hb_kv_type type);             /* "auto", "f16", "f32", "q8_0" */
+HB_API bool hb_kv_type_find(const char *name, hb_kv_type *type); /* false: unknown name */
+
 typedef struct hb_session_options {
     int32_t n_ctx;       /* maximum positions per sequence; 0: the model's context length, at most
                             HB_DEFAULT_CTX */
@@ -233,6 +239,7 @@ typedef struct hb_session_options {
                             sequence; 0: no limit */
     bool exact; /* multiply quantised weights by unrounded activations instead of 8-bit ones: slower,
                    but as float32 arithmetic on the same weights has it (docs/signals.md) */
+    hb_kv_type kv_type; /* AUTO: F16, but F32 in an exact session, which takes no other type */
     bool claim; /* commit all memory when the session opens, so that a long job cannot run out later and
                    peak memory does not depend on the workload; false: commit memory when it is first
                    used */
@@ -263,8 +270,9 @@ HB_API void hb_session_reset(hb_session *session); /* empties every sequence */
 HB_API const hb_model *hb_session_model(const hb_session *session);
 HB_API int32_t hb_session_n_ctx(const hb_session *session);
 HB_API int32_t hb_session_n_sequences(const hb_session *session);
-HB_API bool hb_session_is_exact(const hb_session *session);  /* as in hb_session_options */
-HB_API int32_t hb_session_n_past(const hb_session *session); /* positions in sequence 0 */
+HB_API bool hb_session_is_exact(const hb_session *session);      /* as in hb_session_options */
+HB_API hb_kv_type hb_session_kv_type(const hb_session *session); /* never AUTO */
+HB_API int32_t hb_session_n_past(const hb_session *session);     /* positions in sequence 0 */
 
 /* Free positions in the cache. Sequences allocate them in pages of hb_session_page positions. */
 HB_API int64_t hb_session_n_free(const hb_session *session);
@@ -1435,6 +1443,8 @@ typedef struct hb_run_settings {
     const char *read_as; /* how responses of the data are used, as hb_read_as_name has it; NULL or "":
                             the data have none */
     int32_t exact;       /* 1: the session is exact (hb_session_options) */
+    const char *kv_type; /* of the session, as hb_kv_type_name has it; NULL or "": the usual one. Runs
+                            of schemas before 17 lack it; it was f32 */
     int32_t no_steps;    /* 1: the run does not keep the signals' values at each step; 0: it does */
     /* Samples drawn for each prompt beside its answer; 0: none, and the next three are ignored. The run
      * then has the scores of hb_measure_name. */
@@ -1456,7 +1466,7 @@ typedef struct hb_run_settings {
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
  * ones, too. */
-#define HB_RUN_SCHEMA 16
+#define HB_RUN_SCHEMA 17
 
 /* The score of a judgement: P(Yes) / (P(Yes) + P(No)) at its first token (docs/signals.md). A run whose
  * settings read responses as judgements has it beside those of signals. */
@@ -2506,6 +2516,7 @@ typedef struct hb_params {
     size_t n_prompts;
     char *read_as; /* how responses of the data were used, as hb_read_as_name has it; NULL: unknown */
     bool exact, knows_exact; /* whether the sessions were exact; set if knows_exact */
+    hb_kv_type kv_type;      /* of the sessions; AUTO when unknown */
     char
         *abstain_sha256; /* of the file that added phrases of abstentions; empty: none; NULL: unknown */
     char model_sha256[65]; /* empty when unknown */

@@ -3,7 +3,8 @@
  *
  *   hbar_dump MODEL.gguf PROMPT N      a first line {"prompt":[ids]}, then for each greedy step
  *                                      {"step","token","logits","blocks","attention"}: logits
- *                                      and states, and what every head attends to (hbar.h)
+ *                                      and states, and what every head attends to (hbar.h);
+ *                                      the cache holds floats, as the oracle's does
  *   hbar_dump follow MODEL.gguf N      the same steps for the last N of the token ids that standard
  *                                      input holds after their number, whatever is greedy; "exact" in
  *                                      place of "follow" keeps activations as they are
@@ -169,9 +170,8 @@ typedef struct walk {
     int32_t n_prompt; /* tokens of the first evaluation */
 } walk;
 
-static bool open_walk(walk *w, const char *path, bool exact, hb_error *err)
+static bool open_walk(walk *w, const char *path, hb_session_options options, hb_error *err)
 {
-    const hb_session_options options = {.exact = exact};
     if (hb_model_open(path, &w->model, err) || hb_session_open(w->model, &options, &w->session, err))
         return false;
     const hb_model_info *m = hb_model_get_info(w->model);
@@ -214,7 +214,8 @@ static bool follow(const char *path, bool exact, int32_t n_steps, hb_error *err)
 {
     walk w = {0};
     int32_t n, ids[4096], step = 0;
-    if (scanf("%d", &n) != 1 || n > 4096 || n_steps > n || !open_walk(&w, path, exact, err))
+    if (scanf("%d", &n) != 1 || n > 4096 || n_steps > n ||
+        !open_walk(&w, path, (hb_session_options){.exact = exact}, err))
         return false;
     for (int32_t i = 0; i < n; i++)
         if (scanf("%d", &ids[i]) != 1) return false;
@@ -229,7 +230,7 @@ static bool greedy(const char *path, const char *prompt, int steps, hb_error *er
     walk w = {0};
     int32_t *tokens, token;
     size_t n;
-    if (!open_walk(&w, path, false, err) ||
+    if (!open_walk(&w, path, (hb_session_options){.kv_type = HB_KV_F32}, err) ||
         hb_tokenize(w.model, prompt, strlen(prompt), true, true, &tokens, &n, err))
         return false;
     printf("{\"prompt\":[");

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <math.h>
+#include "base/half.h"
 #include "engine/session.h"
 #include "monitor/watch.h"
 
@@ -31,14 +32,19 @@ static fixture open_fixture(const char *name)
     return f;
 }
 
-static hb_session *open_session(const fixture *f, bool exact)
+static hb_session *open_session_of(const fixture *f, const hb_session_options *rounding)
 {
     hb_session *s;
     hb_error err;
-    const hb_session_options o = {
-        .n_ctx = 256, .n_threads = 2, .n_sequences = 4, .n_positions = 1024, .exact = exact};
+    hb_session_options o = *rounding;
+    o.n_ctx = 256, o.n_threads = 2, o.n_sequences = 4, o.n_positions = 1024;
     assert_ok(hb_session_open(f->model, &o, &s, &err));
     return s;
+}
+
+static hb_session *open_session(const fixture *f)
+{
+    return open_session_of(f, &(hb_session_options){0});
 }
 
 /* Evaluates the text at once in sequence 0. Returns the rows' attention. */
@@ -61,6 +67,17 @@ static float *evaluate(const fixture *f, hb_session *s, float *logits)
 
 /* ---- Against the definition ---------------------------------------------------------------------- */
 
+/* Number i of a key in the cache. */
+static double key(const hb_native_session *s, int32_t layer, int32_t head, int32_t position, size_t i)
+{
+    const hb_kv_cache *c = &s->cache;
+    hb_kv_head kv = hb_kv_at(c, c->sequences[0].pages[position / HB_PAGE], layer, head);
+    size_t place = (size_t)position % HB_PAGE, at = i * HB_PAGE + place;
+    if (c->type == HB_TYPE_F32) return ((const float *)kv.keys)[at];
+    if (c->type == HB_TYPE_F16) return hb_half_value(((const uint16_t *)kv.keys)[at]);
+    return (double)kv.key_scales[i / HB_KV_GROUP * HB_PAGE + place] * ((const int8_t *)kv.keys)[at];
+}
+
 /* The attention row of one head of the last block, in double, from its queries and the cache's keys.
  * Returns the first position that it sees. */
 static int32_t attention_row(const hb_native_session *s, int32_t head, int32_t position, double *a)
@@ -72,11 +89,9 @@ static int32_t attention_row(const hb_native_session *s, int32_t head, int32_t p
     const float *q = s->work.q + ((size_t)position * (size_t)m->base.info.n_heads + (size_t)head) * dim;
     double sum = 0;
     for (int32_t p = from; p <= position; p++) {
-        const float *keys = hb_kv_keys(&s->cache, s->cache.sequences[0].pages[p / HB_PAGE], layer,
-                                       head / s->batch.group);
         double score = 0;
         for (size_t i = 0; i < dim; i++)
-            score += (double)(q[i] * m->attention_scale) * keys[i * HB_PAGE + (size_t)p % HB_PAGE];
+            score += (double)(q[i] * m->attention_scale) * key(s, layer, head / s->batch.group, p, i);
         if (m->attention_cap > 0) score = m->attention_cap * tanh(score / m->attention_cap);
         sum += a[p] = exp(score);
     }
@@ -102,11 +117,13 @@ static void check_row(const float *found, const double *a, int32_t from, int32_t
 static void test_definition(void **state)
 {
     static const char *const models[] = {"f32", "q4_0", "gemma2", "gemma3", "phi3-window", "qwen3"};
+    static const hb_session_options sessions[] = {
+        {.kv_type = HB_KV_F16}, {.kv_type = HB_KV_F32}, {.kv_type = HB_KV_Q8_0}, {.exact = true}};
     (void)state;
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         fixture f = open_fixture(models[i]);
-        for (int exact = 0; exact < 2; exact++) {
-            hb_session *s = open_session(&f, exact);
+        for (size_t k = 0; k < sizeof sessions / sizeof *sessions; k++) {
+            hb_session *s = open_session_of(&f, &sessions[k]);
             const hb_native_session *native = (const hb_native_session *)(const void *)s;
             float *found = evaluate(&f, s, NULL);
             double a[LENGTH];
@@ -128,7 +145,7 @@ static void test_windows(void **state)
 {
     (void)state;
     fixture f = open_fixture("gemma3");
-    hb_session *s = open_session(&f, false);
+    hb_session *s = open_session(&f);
     const hb_native_model *m = hb_native(f.model);
     float *found = evaluate(&f, s, NULL);
     size_t hidden = 0;
@@ -155,7 +172,7 @@ static void test_nothing_else_changes(void **state)
 {
     (void)state;
     fixture f = open_fixture("q4_0");
-    hb_session *s = open_session(&f, false);
+    hb_session *s = open_session(&f);
     size_t n = N_ROWS * (size_t)hb_model_get_info(f.model)->n_vocab;
     float *with = calloc(n, sizeof *with), *without = calloc(n, sizeof *without);
     hb_error err;
@@ -172,13 +189,11 @@ static void test_nothing_else_changes(void **state)
 
 /* Two sequences forked from a third one in the middle of a page, with the tokens of both mixed one by
  * one; another prompt length for each. With the portable kernels results are bit-identical. */
-static void test_forked_and_mixed(void **state)
+static void check_forked_and_mixed(hb_kv_type type)
 {
     enum { FORK = 70, REST = LENGTH - FORK };
-    (void)state;
-    setenv("HBAR_KERNELS", "portable", 1);
     fixture f = open_fixture("gemma3");
-    hb_session *s = open_session(&f, false);
+    hb_session *s = open_session_of(&f, &(hb_session_options){.kv_type = type});
     hb_error err;
     int32_t tokens[2 * REST], sequences[2 * REST], last[2] = {2 * REST - 2, 2 * REST - 1};
     const int32_t lengths[2] = {N_PROMPT, FORK};
@@ -210,11 +225,18 @@ static void test_forked_and_mixed(void **state)
     hb_model_close(f.model);
 }
 
+static void test_forked_and_mixed(void **state)
+{
+    (void)state;
+    setenv("HBAR_KERNELS", "portable", 1);
+    for (int type = HB_KV_F16; type <= HB_KV_Q8_0; type++) check_forked_and_mixed((hb_kv_type)type);
+}
+
 static void test_refused(void **state)
 {
     (void)state;
     fixture f = open_fixture("f32");
-    hb_session *s = open_session(&f, false);
+    hb_session *s = open_session(&f);
     hb_error err;
     const int32_t none[N_ROWS] = {1, 1, 0, 1, 1, 1};
     float *out = calloc(N_ROWS * f.row, sizeof *out);

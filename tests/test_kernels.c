@@ -3,8 +3,9 @@
 #include "check.h"
 
 #include <math.h>
+#include "base/half.h"
 #include "base/rng.h"
-#include "engine/kernels/kernels.h"
+#include "engine/kv_cache.h"
 #include "reference/blocks_reference.h"
 
 static const char *const sets[] = {"portable", "avx2", "avxvnni", "avx512", "avx512vnni", "neon"};
@@ -219,8 +220,8 @@ static void place_taps(hb_attend_tap *taps, const int32_t *to, int page)
     }
 }
 
-/* job has the keys and values of all pages, and positions that count from the first page. */
-static void attend_to_pages(const hb_kernels *k, hb_attend job)
+/* The positions of the job count from the first page. */
+static void attend_to_pages(const hb_kernels *k, const hb_kv_cache *cache, hb_attend job)
 {
     const int32_t *from = job.from, *to = job.to;
     int32_t page_from[QUERIES], page_to[QUERIES];
@@ -233,9 +234,8 @@ static void attend_to_pages(const hb_kernels *k, hb_attend job)
             if (page_to[r] > HB_PAGE) page_to[r] = HB_PAGE;
         }
         place_taps(job.taps, to, page);
+        job.kv = hb_kv_at(cache, page, 0, 0);
         k->attend(&job);
-        job.keys += job.dim * HB_PAGE;
-        job.values += job.padded * HB_PAGE;
     }
 }
 
@@ -250,7 +250,8 @@ static void check_tapped(const hb_attend_tap *tap, float max, float sum, const f
 }
 
 /* Attends with some queries tapped; their results are as those without taps, bit for bit. */
-static void attend_tapped(const hb_kernels *k, hb_attend job, hb_attend_tap *taps)
+static void attend_tapped(const hb_kernels *k, const hb_kv_cache *cache, hb_attend job,
+                          hb_attend_tap *taps)
 {
     static float acc[QUERIES * WIDEST];
     float max[QUERIES], sum[QUERIES] = {0};
@@ -265,57 +266,155 @@ static void attend_tapped(const hb_kernels *k, hb_attend job, hb_attend_tap *tap
     job.max = max;
     job.sum = sum;
     job.taps = taps;
-    attend_to_pages(k, job);
+    attend_to_pages(k, cache, job);
     assert_memory_equal(acc, acc_before, QUERIES * job.padded * sizeof *acc);
     assert_memory_equal(max, max_before, sizeof max);
     assert_memory_equal(sum, sum_before, sizeof sum);
     assert_true(taps[2].in_context == 0 && taps[2].moment == 0);
 }
 
-/* Queries see different parts of three pages, or nothing of a page. Widths are odd. */
+/* A cache of one head with keys and values in PAGES pages, and the floats that it holds. */
+typedef struct stored {
+    hb_kv_cache cache;
+    float keys[PAGES * WIDEST * HB_PAGE], values[PAGES * HB_PAGE * WIDEST]; /* as in hb_kv_head */
+} stored;
+
+/* Number `at` of stored keys or values, and the scale of its group. */
+static float stored_number(hb_type type, const void *numbers, size_t at, const float *scale)
+{
+    if (type == HB_TYPE_F32) return ((const float *)numbers)[at];
+    if (type == HB_TYPE_F16) return hb_half_value(((const uint16_t *)numbers)[at]);
+    return *scale * (float)((const int8_t *)numbers)[at];
+}
+
+/* The error of rounding numbers up to 1. */
+static double rounding(hb_type type)
+{
+    return type == HB_TYPE_F32 ? 0 : type == HB_TYPE_F16 ? 0x1p-12 : 0.5001 / 127;
+}
+
+/* Stores a key and a value at a position, and reads them back. */
+static void store_position(stored *to, const hb_kernels *k, int position, hb_rng *rng)
+{
+    const hb_kv_cache *c = &to->cache;
+    float key[WIDEST], value[WIDEST];
+    size_t dim = (size_t)c->head_dim, page = (size_t)position / HB_PAGE;
+    size_t at = (size_t)position % HB_PAGE, groups = hb_kv_groups(dim);
+    hb_kv_head head = hb_kv_at(c, position / HB_PAGE, 0, 0);
+    for (size_t i = 0; i < dim; i++) key[i] = random_float(rng), value[i] = random_float(rng);
+    hb_kv_store(c, k, &head, at, key, value);
+    for (size_t i = 0; i < dim; i++) {
+        const float *key_scale = head.key_scales + i / HB_KV_GROUP * HB_PAGE + at;
+        const float *value_scale = head.value_scales + at * groups + i / HB_KV_GROUP;
+        float *kept_key = &to->keys[(page * dim + i) * HB_PAGE + at];
+        float *kept_value = &to->values[(size_t)position * c->padded + i];
+        *kept_key = stored_number(c->type, head.keys, i * HB_PAGE + at, key_scale);
+        *kept_value = stored_number(c->type, head.values, at * c->padded + i, value_scale);
+        assert_near(*kept_key, key[i], rounding(c->type));
+        assert_near(*kept_value, value[i], rounding(c->type));
+    }
+}
+
+static void fill_cache(stored *to, const hb_kernels *k, hb_type type, size_t dim)
+{
+    hb_error err;
+    hb_rng rng = {6};
+    to->cache = (hb_kv_cache){.type = type,
+                              .n_layers = 1,
+                              .n_heads = 1,
+                              .head_dim = (int32_t)dim,
+                              .n_pages = PAGES,
+                              .n_sequences = 1,
+                              .pages_each = PAGES};
+    assert_ok(hb_kv_open(&to->cache, false, &err));
+    for (int p = 0; p < PAGES * HB_PAGE; p++) store_position(to, k, p, &rng);
+}
+
+/* Queries see different parts of three pages, or nothing of a page. */
+static void check_attend(const hb_kernels *k, const stored *s, const float *q, float cap)
+{
+    static float acc[QUERIES * WIDEST];
+    static const int32_t from[QUERIES] = {0, 0, 0, 0, 70, 3, 130, 64},
+                         to[QUERIES] = {1, 64, 65, 192, 190, 60, 131, 128};
+    size_t dim = (size_t)s->cache.head_dim, padded = s->cache.padded;
+    hb_attend_tap taps[QUERIES];
+    float max[QUERIES], sum[QUERIES] = {0};
+    for (int r = 0; r < QUERIES; r++) max[r] = -INFINITY;
+    memset(acc, 0, sizeof acc);
+    const hb_attend job = {.q = q,
+                           .n_queries = QUERIES,
+                           .dim = dim,
+                           .padded = padded,
+                           .type = s->cache.type,
+                           .from = from,
+                           .to = to,
+                           .softcap = cap,
+                           .max = max,
+                           .sum = sum,
+                           .acc = acc};
+    attend_to_pages(k, &s->cache, job);
+    attend_tapped(k, &s->cache, job, taps);
+    for (int r = 0; r < QUERIES; r++) {
+        double expected[WIDEST];
+        found f;
+        plain_attention(q + (size_t)r * dim, s->keys, s->values, dim, padded, PAGES, from[r], to[r],
+                        cap, expected, &f);
+        if (taps[r].is_tapped) check_tapped(&taps[r], max[r], sum[r], &f);
+        for (size_t i = 0; i < dim; i++)
+            assert_near(acc[(size_t)r * padded + i] / sum[r], expected[i], 2e-6);
+    }
+}
+
+/* Every type of cache; widths are odd. */
 static void test_attend(void **state)
 {
     (void)state;
-    hb_attend_tap taps[QUERIES];
-    static float q[QUERIES * WIDEST], keys[PAGES * WIDEST * HB_PAGE], values[PAGES * HB_PAGE * WIDEST];
-    static float acc[QUERIES * WIDEST];
-    const int32_t from[QUERIES] = {0, 0, 0, 0, 70, 3, 130, 64},
-                  to[QUERIES] = {1, 64, 65, 192, 190, 60, 131, 128};
-    const size_t dims[] = {8, 16, 40, 64, WIDEST};
-    hb_rng rng = {6};
+    static const hb_type types[] = {HB_TYPE_F32, HB_TYPE_F16, HB_TYPE_Q8_0};
+    static const size_t dims[] = {8, 16, 40, 64, WIDEST};
+    static float q[QUERIES * WIDEST];
+    static stored s;
+    hb_rng rng = {9};
     for (size_t i = 0; i < sizeof q / 4; i++) q[i] = random_float(&rng);
-    for (size_t i = 0; i < sizeof keys / 4; i++) keys[i] = random_float(&rng);
-    for (size_t i = 0; i < sizeof values / 4; i++) values[i] = random_float(&rng);
+    for (int i = 0; i < 3 * N_SETS; i++) {
+        const hb_kernels *k = hb_kernels_named(sets[i / 3]);
+        for (size_t d = 0; k && d < sizeof dims / sizeof *dims; d++) {
+            fill_cache(&s, k, types[i % 3], dims[d]);
+            check_attend(k, &s, q, 0);
+            check_attend(k, &s, q, 2);
+            hb_kv_close(&s.cache);
+        }
+    }
+}
+
+/* Floats become the nearest halves, ties to even, whatever the number of floats. */
+static void test_to_f16(void **state)
+{
+    (void)state;
+    enum { N = 37 };
+    const float special[] = {0,          -0.0f,     1,          65504,     65519.9f, 65520,
+                             -65520,     1e30f,     INFINITY,   -INFINITY, 0x1p-24f, 0x1p-25f,
+                             0x1.8p-25f, -0x1p-26f, 0x1.002p0f, 0x1.006p0f};
+    const uint16_t halves[] = {0,      0x8000, 0x3C00, 0x7BFF, 0x7BFF, 0x7C00, 0xFC00, 0x7C00,
+                               0x7C00, 0xFC00, 1,      0,      1,      0x8000, 0x3C00, 0x3C02};
+    enum { N_SPECIAL = sizeof special / sizeof *special };
     for (int s = 0; s < N_SETS; s++) {
         const hb_kernels *k = hb_kernels_named(sets[s]);
-        for (size_t d = 0; k && d < 2 * sizeof dims / sizeof *dims; d++) {
-            size_t dim = dims[d / 2], padded = (dim + HB_PAD - 1) / HB_PAD * HB_PAD;
-            float max[QUERIES], sum[QUERIES] = {0}, cap = d % 2 ? 2.0f : 0;
-            for (int r = 0; r < QUERIES; r++) max[r] = -INFINITY;
-            memset(acc, 0, sizeof acc);
-            const hb_attend job = {.q = q,
-                                   .n_queries = QUERIES,
-                                   .dim = dim,
-                                   .padded = padded,
-                                   .keys = keys,
-                                   .values = values,
-                                   .from = from,
-                                   .to = to,
-                                   .softcap = cap,
-                                   .max = max,
-                                   .sum = sum,
-                                   .acc = acc};
-            attend_to_pages(k, job);
-            attend_tapped(k, job, taps);
-            for (int r = 0; r < QUERIES; r++) {
-                double expected[WIDEST];
-                found f;
-                plain_attention(q + (size_t)r * dim, keys, values, dim, padded, PAGES, from[r], to[r],
-                                cap, expected, &f);
-                if (taps[r].is_tapped) check_tapped(&taps[r], max[r], sum[r], &f);
-                for (size_t i = 0; i < dim; i++)
-                    assert_near(acc[(size_t)r * padded + i] / sum[r], expected[i], 2e-6);
-            }
+        for (size_t n = 0; k && n <= N; n++) {
+            float x[N], nan = NAN;
+            uint16_t out[N + 1];
+            for (size_t i = 0; i < n; i++) x[i] = special[(i + n) % N_SPECIAL];
+            out[n] = 777;
+            k->to_f16(x, n, out);
+            for (size_t i = 0; i < n; i++) assert_int_equal(out[i], halves[(i + n) % N_SPECIAL]);
+            assert_int_equal(out[n], 777);
+            k->to_f16(&nan, 1, out);
+            assert_true(isnan(hb_half_value(out[0])));
+        }
+        for (uint32_t h = 0; k && h < 0x7C00; h++) {
+            float x = hb_half_value((uint16_t)h);
+            uint16_t out;
+            k->to_f16(&x, 1, &out);
+            assert_int_equal(out, h);
         }
     }
 }
@@ -804,6 +903,7 @@ int main(void)
         cmocka_unit_test(test_sets_agree_on_blocks),
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_attend),
+        cmocka_unit_test(test_to_f16),
         cmocka_unit_test(test_quantise),
         cmocka_unit_test(test_quantise_not_finite),
         cmocka_unit_test(test_quantise_tiny),

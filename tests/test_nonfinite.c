@@ -56,7 +56,7 @@ static bool spoil(uint8_t *row, uint32_t type, bool infinite)
 enum { TOKEN = 7, MANY = 40, SOME = 4 }; /* the portable kernels multiply 4 tokens as they do 40 */
 
 /* Whether any logit after n tokens is not finite. */
-static bool shows(const hb_model *model, int32_t n)
+static bool shows(const hb_model *model, int32_t n, hb_kv_type type)
 {
     hb_error err;
     hb_session *session;
@@ -65,7 +65,7 @@ static bool shows(const hb_model *model, int32_t n)
     float *logits = malloc(n_vocab * sizeof *logits);
     hb_tap tap = {.rows = &last, .n_rows = 1, .logits = logits};
     hb_distribution d;
-    const hb_session_options o = {.n_ctx = MANY, .n_threads = 1};
+    const hb_session_options o = {.n_ctx = MANY, .n_threads = 1, .kv_type = type};
     for (int32_t i = 0; i < n; i++) tokens[i] = TOKEN;
     assert_ok(hb_session_open(model, &o, &session, &err));
     assert_ok(hb_eval(session, tokens, n, &tap, &err));
@@ -93,7 +93,7 @@ static void check_message(const hb_model *model, const char *spoiled, hb_text te
     hb_session_close(session);
 }
 
-/* With each set of kernels; in slow builds, with one of them by turns. */
+/* With each set of kernels, and the types of cache by turns; in slow builds, with one set by turns. */
 static void check_model(const char *path, const char *spoiled, hb_text tensor)
 {
     hb_error err;
@@ -101,6 +101,7 @@ static void check_model(const char *path, const char *spoiled, hb_text tensor)
     assert_ok(hb_model_open(path, &model, &err));
     static int turn;
     turn++;
+    hb_kv_type type = (hb_kv_type)(HB_KV_F16 + turn % 3);
     for (int s = 0; s < N_SETS; s++) {
         if (IS_SLOW && s != turn % N_SETS) continue;
         setenv("HBAR_KERNELS", sets[s], 1);
@@ -109,8 +110,9 @@ static void check_model(const char *path, const char *spoiled, hb_text tensor)
         if (hb_session_open(model, &o, &session, &err))
             continue; /* this processor does not have them */
         hb_session_close(session);
-        if (!shows(model, 1)) fail_msg("%s: one token hides it (%s)", spoiled, sets[s]);
-        if (!shows(model, s ? MANY : SOME)) fail_msg("%s: many tokens hide it (%s)", spoiled, sets[s]);
+        if (!shows(model, 1, type)) fail_msg("%s: one token hides it (%s)", spoiled, sets[s]);
+        if (!shows(model, s ? MANY : SOME, type))
+            fail_msg("%s: many tokens hide it (%s)", spoiled, sets[s]);
     }
     unsetenv("HBAR_KERNELS");
     check_message(model, spoiled, tensor);
@@ -200,6 +202,31 @@ static void test_infinity(void **state)
     check_all(*state, true);
 }
 
+/* A value that is finite, but beyond a half. */
+static void test_beyond_halves(void **state)
+{
+    const char *path = HBAR_TEST_MODELS "/tiny-f32.gguf";
+    const float large = 1e9f;
+    hb_error err;
+    hb_gguf *gguf;
+    hb_model *model;
+    uint64_t n, v = 0;
+    assert_ok(hb_gguf_open(path, &gguf, &err));
+    const hb_gguf_tensor *tensors = hb_gguf_tensors(gguf, &n);
+    while (v < n && !begins(tensors[v].name, "blk.0.attn_v.weight")) v++;
+    assert_true(v < n);
+    file_bytes f = load_file(path, *state, "large.gguf");
+    memcpy(f.data + (tensors[v].data - map_of(gguf)), &large, sizeof large);
+    save_file(&f, f.size);
+    assert_ok(hb_model_open(f.path, &model, &err));
+    assert_true(shows(model, 2, HB_KV_F16));
+    assert_false(shows(model, 2, HB_KV_F32));
+    assert_false(shows(model, 2, HB_KV_Q8_0));
+    hb_model_close(model);
+    free(f.data);
+    hb_gguf_close(gguf);
+}
+
 /* Finite values whose squares are not: the norm is that of smaller values in the same proportions. */
 static void test_large_values(void **state)
 {
@@ -219,6 +246,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nan),
         cmocka_unit_test(test_infinity),
+        cmocka_unit_test(test_beyond_halves),
         cmocka_unit_test(test_large_values),
     };
     return cmocka_run_group_tests_name("nonfinite", tests, make_scratch, remove_scratch);

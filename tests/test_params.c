@@ -959,6 +959,7 @@ static void test_bad_calibrations(void **state)
         {":7", ":7,\"grade\":\"f1\",\"min_f1\":0", "settings.min_f1"},
         {":7", ":7,\"grade\":\"number\"", "settings.tolerance"},
         {":7", ":7,\"grade\":\"number\",\"tolerance\":-1", "settings.tolerance"},
+        {":7", ":7,\"kv_type\":\"f8\"", "settings.kv_type"},
         {":7", ":7,\"grade\":\"exact\",\"abstain_as\":\"in\"", "settings.abstain_as"},
         {":7", ":7,\"grade\":\"exact\",\"answer_lines\":-2", "settings.answer_lines"},
         {":7", ":7,\"grade\":\"exact\",\"answer_lines\":\"all\"", "settings.answer_lines"},

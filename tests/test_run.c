@@ -454,6 +454,9 @@ static void test_other_settings_are_refused(void **state)
                  "no_prompts is 0, not 1");
     s = settings(), s.exact = 1;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH, "exact is 0, not 1");
+    s = settings(), s.kv_type = "q8_0";
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
+                 "kv_type is none, not \"q8_0\"");
     s = settings(), s.seed = 1, s.max_tokens = 21;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "max_tokens is 20, not 21");
@@ -1333,11 +1336,12 @@ static void test_wrong_session(void **state)
     hb_error err;
     job j = open_job(state);
     const hb_session_options so[] = {{.n_ctx = 65, .n_threads = 1},
-                                     {.n_ctx = 64, .n_threads = 1, .exact = true}};
-    for (int i = 0; i < 2; i++) {
+                                     {.n_ctx = 64, .n_threads = 1, .exact = true},
+                                     {.n_ctx = 64, .n_threads = 1, .kv_type = HB_KV_F32}};
+    for (int i = 0; i < 3; i++) {
         hb_session_close(j.session);
         assert_ok(hb_session_open(j.model, &so[i], &j.session, &err));
-        assert_int_equal(hb_session_is_exact(j.session), i);
+        assert_int_equal(hb_session_is_exact(j.session), i == 1);
         assert_fails(score(&j, &err), HB_ERR_ARGUMENT, "differs from the run's settings");
     }
     close_job(&j);

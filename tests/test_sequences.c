@@ -227,6 +227,33 @@ static void test_context_costs_cache_alone(void **state)
     assert_int_equal(small.cache << 14, large.cache);
 }
 
+/* Halves take half the memory of floats, and bytes with scales 9/32. An exact session has floats. */
+static void test_types_of_cache(void **state)
+{
+    const fixture *f = *state;
+    static const hb_kv_type types[] = {HB_KV_AUTO, HB_KV_F16, HB_KV_Q8_0};
+    hb_error err;
+    hb_memory m[3], floats;
+    hb_session_options o = {.n_ctx = 640, .n_threads = 1, .kv_type = HB_KV_F32};
+    hb_session *s;
+    assert_ok(hb_session_memory(f->model, &o, &floats, &err));
+    for (int i = 0; i < 3; i++) {
+        o.kv_type = types[i];
+        assert_ok(hb_session_memory(f->model, &o, &m[i], &err));
+    }
+    assert_int_equal(m[0].cache, m[1].cache);
+    assert_int_equal(2 * m[1].cache, floats.cache);
+    assert_in_range(m[2].cache, floats.cache * 9 / 32, floats.cache / 3); /* heads may be padded */
+    o.exact = true;
+    assert_fails(hb_session_open(f->model, &o, &s, &err), HB_ERR_ARGUMENT, "is f32, not q8_0");
+    o.kv_type = HB_KV_AUTO;
+    assert_ok(hb_session_open(f->model, &o, &s, &err));
+    assert_int_equal(hb_session_kv_type(s), HB_KV_F32);
+    hb_session_close(s);
+    o.kv_type = (hb_kv_type)4;
+    assert_fails(hb_session_open(f->model, &o, &s, &err), HB_ERR_ARGUMENT, "type 4 is not possible");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +263,7 @@ int main(void)
         cmocka_unit_test(test_sequences_that_are_not_there),
         cmocka_unit_test(test_more_positions_than_any),
         cmocka_unit_test(test_context_costs_cache_alone),
+        cmocka_unit_test(test_types_of_cache),
     };
     return cmocka_run_group_tests_name("llama", tests, set_up_llama, tear_down) +
            cmocka_run_group_tests_name("gemma", tests, set_up_gemma, tear_down) +

@@ -166,11 +166,12 @@ class Model:
     built-in format, and "prepared" says that prompts contain their markers already. `template` is the text of another
     template. `system` is a system message. `thinking` ("default", "on" or "off") is for templates that have this
     choice. `context` is the maximum number of positions (0: the model's, at most 4096) and `threads` the number of
-    threads (0: one per processor). `exact` multiplies by unrounded activations: slower, but as float32 arithmetic."""
+    threads (0: one per processor). `exact` multiplies by unrounded activations: slower, but as float32 arithmetic.
+    `kv_type` is the type of numbers in the KV cache: "f16", "f32" or "q8_0" ("auto": "f16", or "f32" if `exact`)."""
 
     def __init__(self, path: str | os.PathLike[str], *, chat: bool | str = False, template: str | None = None,
                  system: str | None = None, thinking: str = "default", context: int = 0, threads: int = 0,
-                 exact: bool = False) -> None:
+                 exact: bool = False, kv_type: str = "auto") -> None:
         self._handle = Handle.open(api.hb_model, lib.hb_model_close, lib.hb_model_open, encode_path(path))
         i = 0
         while warning := lib.hb_model_warning(self._handle.pointer, i):
@@ -182,6 +183,7 @@ class Model:
         self.system = system
         self._options = lib.hb_session_defaults()
         self._options.n_ctx, self._options.n_threads, self._options.exact = context, threads, exact
+        self._options.kv_type = number("hb_kv_type", "HB_KV_", kv_type, "kv_type")
         self._idle: list[Handle] = [self._open_session()]
         self.context = int(lib.hb_session_n_ctx(self._idle[0].pointer))
 
@@ -261,6 +263,11 @@ class Model:
     @property
     def exact(self) -> bool:
         return bool(self._options.exact)
+
+    @property
+    def kv_type(self) -> str:
+        """The type of numbers in the KV cache, never "auto"."""
+        return decode(lib.hb_kv_type_name(lib.hb_session_kv_type(self._idle[0].pointer)))
 
     def __repr__(self) -> str:
         return f"<hbar.Model {self.name}, {self.architecture}, {self.n_layers} blocks>"
@@ -357,7 +364,7 @@ class Model:
     def _watch(self, params: Params | str | os.PathLike[str] | None, watch: str | None, tau: float | None,
                direction: str | None, cutoff: float | None, signals: str | Sequence[str] | None) -> Watch:
         watching = Watch(params, watch, tau, direction, cutoff, signals)
-        watching.check_model(self._info, self.chat, self.system, self.exact)
+        watching.check_model(self._info, self.chat, self.system, self.exact, self.kv_type)
         return watching
 
     def _measure(self, options: Any, watching: Watch, hooks: Hooks, on_token: Callable[..., None] | None,

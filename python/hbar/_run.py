@@ -273,7 +273,7 @@ def score(model: Model, data: Data, path: str | os.PathLike[str] | None, *, max_
         alpha=lib.hb_monitor_defaults().alpha, chat=encode(model.chat), system=encode(model.system),
         answer_lines=1 if answer_lines is None else answer_lines, abstain_sha256=pass1.abstain_sha256,
         no_prompts=not keep_prompts, read_as=lib.hb_read_as_name(info.read_as), exact=model.exact,
-        no_steps=not keep_steps)
+        kv_type=encode(model.kv_type), no_steps=not keep_steps)
     pass1.signals = signal_set(signals if signals is not None else "all")
     assert pass1.signals
     settings.signals = pass1.signals.pointer

@@ -99,7 +99,8 @@ class Watch:
         for probe in probes:
             check(lib.hb_signal_set_add, self._signals.pointer, lib.hb_probe_signal(probe))
 
-    def check_model(self, info: Any, chat: str | None, system: str | None, exact: bool) -> None:
+    def check_model(self, info: Any, chat: str | None, system: str | None, exact: bool,
+                    kv_type: str) -> None:
         """Warns of parameters that were calibrated on something else. Probes of another model measure nothing."""
         if not self.params:
             return
@@ -115,6 +116,9 @@ class Watch:
         if p.contents.knows_exact and p.contents.exact != exact:
             warnings.warn(f"the parameters were calibrated {'with' if p.contents.exact else 'without'} exact=True",
                           HbarWarning, stacklevel=4)
+        elif p.contents.kv_type and decode(lib.hb_kv_type_name(p.contents.kv_type)) != kv_type:
+            warnings.warn("the parameters were calibrated with another kv_type "
+                          f"({decode(lib.hb_kv_type_name(p.contents.kv_type))})", HbarWarning, stacklevel=4)
 
     def verdict(self, generation: Any) -> float | None:
         """The value of the parameters' score for a whole answer; None without parameters, and if it is not known."""

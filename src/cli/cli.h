@@ -116,7 +116,7 @@ void cli_explain(cli_options *options, const char *name, const char *help, const
 #define CLI_TEXT_OF(x)       CLI_TEXT_OF_(x)
 #define CLI_CONTEXT_STANDARD "the model's, at most " CLI_TEXT_OF(HB_DEFAULT_CTX)
 
-/* The options of a session: --ctx-size, --threads and --exact. */
+/* The options of a session: --ctx-size, --threads, --exact and --kv-type. */
 void cli_add_session(cli_options *options, hb_session_options *session);
 /* --quiet and --json, which every command has. */
 void cli_add_common(cli_options *options, bool *quiet, bool *json);
@@ -349,9 +349,9 @@ int cli_monitor_embedded(const cli_command *command, cli_monitor *watch, bool qu
                          const char **model_path, char **own);
 /* Reads the parameters and sets watch->monitor. Without --params, unless an option says what to watch,
  * they are the newest of CLI_PARAMS_DIR that match the model, or else the demo model's own. Warns if
- * they were calibrated on something else or, by `exact`, with another session. Returns an exit code. */
+ * they were calibrated on something else or with another session. Returns an exit code. */
 int cli_monitor_open(const cli_command *command, cli_monitor *watch, const hb_model *model,
-                     const cli_chat *chat, bool exact, bool quiet);
+                     const cli_chat *chat, const hb_session_options *session, bool quiet);
 void cli_monitor_close(cli_monitor *watch);
 /* Warns that parameters have no calibrated halt, and says what that means. */
 void cli_warn_no_halt(const char *params_path);

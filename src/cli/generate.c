@@ -333,8 +333,7 @@ static int open_and_generate(const cli_command *command, generate_options *o, co
     cli_show_warnings(model);
     if (cli_chat_find(&o->chat, model, &err)) code = cli_fail(&err);
     else if (!o->quiet) cli_chat_warn(&o->chat, model, prompt);
-    if (!code)
-        code = cli_monitor_open(command, &o->watch, model, &o->chat, o->resources.exact, o->quiet);
+    if (!code) code = cli_monitor_open(command, &o->watch, model, &o->chat, &o->resources, o->quiet);
     hb_session_options resources = o->resources;
     if (o->samples.n)
         resources.n_sequences = o->samples.n < MAX_TOGETHER ? o->samples.n + 1 : MAX_TOGETHER;

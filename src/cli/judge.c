@@ -313,7 +313,7 @@ static int open_all(const cli_command *command, judging *j)
     if (hb_model_open(j->model_path, &j->model, &err)) return cli_fail(&err);
     cli_show_warnings(j->model);
     if (cli_chat_find(&j->chat, j->model, &err)) return cli_fail(&err);
-    int code = cli_monitor_open(command, &j->watch, j->model, &j->chat, j->resources.exact, j->quiet);
+    int code = cli_monitor_open(command, &j->watch, j->model, &j->chat, &j->resources, j->quiet);
     if (code) return code;
     j->engine.monitor = j->watch.monitor;
     j->engine.monitor.signals = j->signals;

@@ -78,9 +78,23 @@ void cli_warn_no_halt(const char *params_path)
                 params_path);
 }
 
+/* Warns if the parameters were calibrated with another rounding. */
+static void check_rounding(const cli_monitor *w, const hb_session_options *session)
+{
+    const hb_params *p = w->params;
+    hb_kv_type usual = session->exact ? HB_KV_F32 : HB_KV_F16;
+    hb_kv_type here = session->kv_type ? session->kv_type : usual;
+    if (p->knows_exact && p->exact != session->exact)
+        cli_message("warning: %s was calibrated %s --exact", w->params_path,
+                    p->exact ? "with" : "without");
+    else if (p->kv_type && p->kv_type != here)
+        cli_message("warning: %s was calibrated with --kv-type %s, not %s", w->params_path,
+                    hb_kv_type_name(p->kv_type), hb_kv_type_name(here));
+}
+
 /* Warns if the parameters were calibrated on something else. */
 static void check_params(const cli_monitor *w, const hb_model_info *model, const cli_chat *chat,
-                         bool exact)
+                         const hb_session_options *session)
 {
     const hb_params *p = w->params;
     if (!hb_params_same_model(p, model))
@@ -91,9 +105,7 @@ static void check_params(const cli_monitor *w, const hb_model_info *model, const
     if (!hb_params_same_chat(p, chat->format, chat->system))
         cli_message("warning: %s was calibrated with another chat format or system message (%s)",
                     w->params_path, *p->chat ? p->chat : "without --chat");
-    if (p->knows_exact && p->exact != exact)
-        cli_message("warning: %s was calibrated %s --exact", w->params_path,
-                    p->exact ? "with" : "without");
+    check_rounding(w, session);
 }
 
 /* Refuses parameters of a score that is not known while an answer is generated. */
@@ -178,8 +190,8 @@ static bool has_probe(const hb_params *p)
 
 /* Takes tau, lambda, alpha, direction and map from the file. The map is not used with options that
  * override the file, because it was fitted to another signal or threshold. */
-static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *chat, bool exact,
-                       bool quiet)
+static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *chat,
+                       const hb_session_options *session, bool quiet)
 {
     hb_error err;
     hb_monitor *m = &w->monitor;
@@ -192,7 +204,7 @@ static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *ch
     if ((!known && !by_samples) || (by_samples && !w->draws) || asked) return refuse_score(w);
     int code = take_probes(w, hb_model_get_info(model));
     if (code) return code;
-    if (!quiet) check_params(w, hb_model_get_info(model), chat, exact);
+    if (!quiet) check_params(w, hb_model_get_info(model), chat, session);
     m->watched = w->score.signal;
     if (by_samples) m->watched = NULL; /* the score is known only after the answer */
     else if (p->joint.n_features && !w->watched) m->joint = &p->joint;
@@ -229,11 +241,11 @@ static int find_params(const cli_command *command, cli_monitor *w, const hb_mode
 }
 
 int cli_monitor_open(const cli_command *command, cli_monitor *w, const hb_model *model,
-                     const cli_chat *chat, bool exact, bool quiet)
+                     const cli_chat *chat, const hb_session_options *session, bool quiet)
 {
     bool told = w->watched || w->tau_given || w->lambda_given || w->direction_given;
     int code = w->params_path || told ? CLI_DONE : find_params(command, w, model, chat, quiet);
-    if (!code && w->params_path) code = take_params(w, model, chat, exact, quiet);
+    if (!code && w->params_path) code = take_params(w, model, chat, session, quiet);
     if (w->watched) w->monitor.watched = w->watched_signal;
     if (w->tau_given) w->monitor.tau = w->tau;
     if (w->lambda_given) w->monitor.lambda = w->lambda;

@@ -74,6 +74,12 @@ static void write_chat(hb_writer *w, const hb_run_settings *run, const char *giv
     if (run->system && *run->system) write_option(w, "system", run->system);
 }
 
+/* Whether a type of cache must be asked for. */
+static bool is_unusual(const char *kv_type)
+{
+    return kv_type && *kv_type && strcmp(kv_type, hb_kv_type_name(HB_KV_F16)) != 0;
+}
+
 /* Writes the common beginning of both commands: the model and its options. */
 static void write_command(hb_writer *w, const char *command, const hb_run_settings *run,
                           const cli_pass2 *pass, const char *params)
@@ -84,6 +90,7 @@ static void write_command(hb_writer *w, const char *command, const hb_run_settin
     if (!pass->demo) write_option(w, "model", run->model_path);
     write_chat(w, run, pass->chat_template);
     if (run->exact) hb_write(w, " --exact");
+    else if (is_unusual(run->kv_type)) write_option(w, "kv-type", run->kv_type);
     write_option(w, "params", params);
 }
 

@@ -90,19 +90,18 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
 static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
 {
     char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
-    int length =
-        signals
-            ? asprintf(
-                  &identity,
-                  "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %d %d %.17g %.17g %d %s %s %s %s %s",
-                  HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
-                  (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha, signals,
-                  s->chat ? s->chat : "", s->answer_lines, s->abstain_sha256, s->no_prompts,
-                  s->no_steps, s->exact, s->samples, s->sample_temperature, s->sample_top_p,
-                  s->sample_max_tokens, s->asks ? s->asks : "", s->judge_sha256 ? s->judge_sha256 : "",
-                  s->questions_sha256 ? s->questions_sha256 : "", s->features,
-                  s->system ? s->system : "")
-            : -1;
+    int length = signals ? asprintf(&identity,
+                                    "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %d %d %.17g %.17g "
+                                    "%d %s %s %s %s %s %s",
+                                    HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
+                                    (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha,
+                                    signals, s->chat ? s->chat : "", s->answer_lines, s->abstain_sha256,
+                                    s->no_prompts, s->no_steps, s->exact, s->samples,
+                                    s->sample_temperature, s->sample_top_p, s->sample_max_tokens,
+                                    s->asks ? s->asks : "", s->judge_sha256 ? s->judge_sha256 : "",
+                                    s->questions_sha256 ? s->questions_sha256 : "", s->features,
+                                    s->kv_type, s->system ? s->system : "")
+                         : -1;
     free(signals);
     if (length < 0) return NULL;
     hb_sha256 hash;
@@ -165,6 +164,7 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
                          .no_prompts = p->no_prompts,
                          .no_steps = p->no_steps,
                          .exact = p->resources.exact,
+                         .kv_type = hb_kv_type_name(hb_session_kv_type(p->session)),
                          .features = p->features,
                          .shard = d->shard,
                          .shards = d->shards,

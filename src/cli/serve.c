@@ -197,7 +197,7 @@ static int open_all(const cli_command *command, serving *v)
     if (hb_model_open(v->model_path, &v->model, &err)) return cli_fail(&err);
     cli_show_warnings(v->model);
     if (find_chat(v, &err)) return cli_fail(&err);
-    int code = cli_monitor_open(command, &v->watch, v->model, &v->chat, v->resources.exact, v->quiet);
+    int code = cli_monitor_open(command, &v->watch, v->model, &v->chat, &v->resources, v->quiet);
     if (code) return code;
     if (open_session(v, &err)) return cli_fail(&err);
     m->session = v->session;

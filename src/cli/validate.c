@@ -62,6 +62,7 @@ static void add_options(cli_options *options, validating *v)
                 "as calibrated");
     cli_explain(options, "exact",
                 "do not round activations to 8 bits; parameters calibrated so require it", NULL);
+    cli_explain(options, "kv-type", "numbers of the KV cache", "as calibrated");
     cli_explain(options, "features", CLI_FEATURES_HELP, "what the parameters need");
     explain_samples(options);
     cli_explain(options, "run", "a run to validate; with --model and --data, where to keep samples",
@@ -203,6 +204,16 @@ static void check_exact(const validating *v)
                     here ? "with" : "without", here ? "without" : "with");
 }
 
+static void check_kv_type(const validating *v)
+{
+    const char *here = hb_run_get_settings(v->run)->kv_type;
+    const char *there = hb_kv_type_name(v->params->kv_type);
+    if (v->params->kv_type && *here && strcmp(here, there) != 0)
+        cli_message("warning: samples were measured with a cache of %s, but those of the calibration "
+                    "with one of %s",
+                    here, there);
+}
+
 /* Measures over samples depend on their number and on how they are drawn. */
 static void check_samples(const validating *v)
 {
@@ -259,9 +270,11 @@ static void check_grading(const validating *v)
 /* Takes settings that were not given from the parameters. */
 static void take_settings(validating *v)
 {
+    hb_session_options *r = &v->pass1.resources;
     if (!v->pass1.max_tokens) v->pass1.max_tokens = v->params->max_tokens;
     if (!v->pass1.max_tokens) v->pass1.max_tokens = CLI_MAX_TOKENS;
-    if (v->params->exact) v->pass1.resources.exact = true;
+    if (v->params->exact) r->exact = true;
+    if (!r->kv_type && !r->exact) r->kv_type = v->params->kv_type;
     cli_samples_take(&v->pass1.samples, v->params);
     v->pass1.needed_measure = cli_measure_needed(v->params, CLI_NEED_PASS1);
     if (!v->pass1.needed_measure)
@@ -351,6 +364,7 @@ static int open_split(const cli_command *command, validating *v)
     v->source.counts = v->pass1.counts;
     check_tokens(v);
     check_exact(v);
+    check_kv_type(v);
     check_samples(v);
     check_grading(v);
     if (!v->pass1.quiet) check_halt(v);

@@ -25,11 +25,9 @@ void hb_attention_store(const hb_workspace *w, const hb_kv_cache *c, const hb_ba
     size_t dim = (size_t)c->head_dim, from = (size_t)row * (size_t)c->n_heads * dim;
     int32_t position = hb_batch_position(batch, row);
     int32_t page = c->sequences[batch->span_of[row]->sequence].pages[position / HB_PAGE];
-    size_t at = (size_t)(position % HB_PAGE);
     for (int32_t h = 0; h < c->n_heads; h++, from += dim) {
-        float *keys = hb_kv_keys(c, page, layer, h) + at;
-        for (size_t i = 0; i < dim; i++) keys[i * HB_PAGE] = w->k[from + i];
-        memcpy(hb_kv_values(c, page, layer, h) + at * c->padded, w->v + from, dim * sizeof(float));
+        hb_kv_head head = hb_kv_at(c, page, layer, h);
+        hb_kv_store(c, w->kernels, &head, (size_t)(position % HB_PAGE), w->k + from, w->v + from);
     }
 }
 
@@ -186,6 +184,7 @@ static void attend(const void *context, int32_t item, int32_t thread)
                      .n_queries = block->n,
                      .dim = dim,
                      .padded = c->padded,
+                     .type = c->type,
                      .from = from,
                      .to = to,
                      .softcap = m->attention_cap,
@@ -202,8 +201,7 @@ static void attend(const void *context, int32_t item, int32_t thread)
             if (job.taps) place_tap(a, block, r, page, &taps[r]);
         }
         int32_t stored = c->sequences[span->sequence].pages[page];
-        job.keys = hb_kv_keys(c, stored, a->layer, head);
-        job.values = hb_kv_values(c, stored, a->layer, head);
+        job.kv = hb_kv_at(c, stored, a->layer, head);
         a->w->kernels->attend(&job);
     }
     end_taps(a, block, head, job.taps, max, sum);

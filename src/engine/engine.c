@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include "base/names.h"
 
 #define MAX_CTX       (1 << 24)
 #define MAX_THREADS   1024
@@ -139,6 +140,21 @@ hb_text hb_model_not_finite(const hb_model *model)
 
 /* ---- Sessions ------------------------------------------------------------------------------------ */
 
+static const char *const kv_types[] = {"auto", "f16", "f32", "q8_0"}; /* by hb_kv_type */
+
+const char *hb_kv_type_name(hb_kv_type type)
+{
+    return HB_NAME(kv_types, type);
+}
+
+bool hb_kv_type_find(const char *name, hb_kv_type *type)
+{
+    size_t found;
+    if (!HB_FIND_NAME(kv_types, name, &found)) return false;
+    *type = (hb_kv_type)found;
+    return true;
+}
+
 static hb_status check_options(const hb_session_options *o, hb_error *err)
 {
     if (o->n_ctx < 0 || o->n_ctx > MAX_CTX)
@@ -156,6 +172,11 @@ static hb_status check_options(const hb_session_options *o, hb_error *err)
     if (o->cache_bytes < 0)
         return hb_fail(err, HB_ERR_ARGUMENT, "a cache of %lld bytes is not possible",
                        (long long)o->cache_bytes);
+    if ((unsigned)o->kv_type > HB_KV_Q8_0)
+        return hb_fail(err, HB_ERR_ARGUMENT, "a cache of type %d is not possible", (int)o->kv_type);
+    if (o->exact && o->kv_type != HB_KV_AUTO && o->kv_type != HB_KV_F32)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the cache of an exact session is f32, not %s",
+                       hb_kv_type_name(o->kv_type));
     return HB_OK;
 }
 
@@ -172,6 +193,7 @@ static hb_status resolve(const hb_model *model, const hb_session_options *option
     if (!o.n_ctx) o.n_ctx = trained < HB_DEFAULT_CTX ? trained : HB_DEFAULT_CTX;
     if (!o.n_threads) o.n_threads = hb_usable_processors();
     if (!o.n_sequences) o.n_sequences = 1;
+    if (o.kv_type == HB_KV_AUTO) o.kv_type = o.exact ? HB_KV_F32 : HB_KV_F16;
     *out = o;
     return HB_OK;
 }
@@ -198,6 +220,7 @@ hb_status hb_session_open(const hb_model *model, const hb_session_options *optio
     s->model = model;
     s->pool = pool;
     s->exact = o.exact;
+    s->kv_type = o.kv_type;
     *session = s;
     return HB_OK;
 }
@@ -236,6 +259,11 @@ int32_t hb_session_n_sequences(const hb_session *session)
 bool hb_session_is_exact(const hb_session *session)
 {
     return session->exact;
+}
+
+hb_kv_type hb_session_kv_type(const hb_session *session)
+{
+    return session->kv_type;
 }
 
 int32_t hb_session_page(const hb_session *session)

@@ -38,6 +38,7 @@ struct hb_session {
     int32_t n_batch;     /* maximum number of tokens evaluated together; longer calls are split */
     int32_t page;        /* positions in a page; sequences get their positions in whole pages */
     bool exact;          /* as in hb_session_options */
+    hb_kv_type kv_type;  /* the same, but never AUTO */
     const char *kernels; /* name of the kernels that do the arithmetic, for messages */
 };
 

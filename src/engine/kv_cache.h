@@ -14,27 +14,27 @@ typedef struct hb_kv_sequence {
 } hb_kv_sequence;
 
 typedef struct hb_kv_cache {
+    hb_type type;                        /* of keys and values: F32, F16 or Q8_0 */
     int32_t n_layers, n_heads, head_dim; /* n_heads: heads of keys and values */
     int32_t n_pages, n_sequences, pages_each;
-    size_t padded;    /* head_dim, rounded up to HB_PAD */
-    size_t head_size; /* floats of one head's keys and values in a page */
-    size_t page_size; /* floats of a page: [n_layers][n_heads] of keys [head_dim][HB_PAGE], values
-                         [HB_PAGE][padded] */
-    float *memory;    /* [n_pages][page_size] */
-    int32_t *users;   /* [n_pages], the number of sequences that hold each page */
-    int32_t *free;    /* [n_pages], a stack of free pages */
+    size_t padded;     /* head_dim, rounded up to HB_PAD */
+    size_t head_bytes; /* of one head's keys and values in a page, see hb_kv_at */
+    size_t page_bytes; /* of a page: [n_layers][n_heads] of head_bytes */
+    uint8_t *memory;   /* [n_pages][page_bytes] */
+    int32_t *users;    /* [n_pages], the number of sequences that hold each page */
+    int32_t *free;     /* [n_pages], a stack of free pages */
     int32_t n_free;
     hb_kv_sequence *sequences; /* [n_sequences] */
 } hb_kv_cache;
 
-/* The size of a page in bytes. */
-uint64_t hb_kv_page_bytes(int32_t n_layers, int32_t n_heads, int32_t head_dim);
+/* The size in bytes of a page of a cache whose shape is set. */
+uint64_t hb_kv_page_bytes(const hb_kv_cache *cache);
 
 /* The number of pages that n positions take. */
 int32_t hb_kv_pages(int32_t n);
 
-/* Allocates the cache. The caller has set the members of its first two lines, the shape. With `claim`,
- * all memory is committed at once. Call hb_kv_close also after a failure. */
+/* Allocates the cache. The caller has set the members of its first three lines, the shape. With
+ * `claim`, all memory is committed at once. Call hb_kv_close also after a failure. */
 hb_status hb_kv_open(hb_kv_cache *cache, bool claim, hb_error *err);
 void hb_kv_close(hb_kv_cache *cache);
 
@@ -51,16 +51,11 @@ void hb_kv_drop(hb_kv_cache *cache, int32_t sequence);
  * copied and none is free. */
 bool hb_kv_fork(hb_kv_cache *cache, int32_t from, int32_t n, int32_t to);
 
-/* The keys [head_dim][HB_PAGE] of a head in a page. Its values [HB_PAGE][padded] follow them. */
-static inline float *hb_kv_keys(const hb_kv_cache *c, int32_t page, int32_t layer, int32_t head)
-{
-    return c->memory + (size_t)page * c->page_size +
-           ((size_t)layer * (size_t)c->n_heads + (size_t)head) * c->head_size;
-}
+/* A head in a page. The scales of bytes lie behind its values. */
+hb_kv_head hb_kv_at(const hb_kv_cache *cache, int32_t page, int32_t layer, int32_t head);
 
-static inline float *hb_kv_values(const hb_kv_cache *c, int32_t page, int32_t layer, int32_t head)
-{
-    return hb_kv_keys(c, page, layer, head) + (size_t)c->head_dim * HB_PAGE;
-}
+/* Stores a head's keys and values [head_dim] at a position of a page, rounded to the cache's type. */
+void hb_kv_store(const hb_kv_cache *cache, const hb_kernels *kernels, const hb_kv_head *head,
+                 size_t position, const float *keys, const float *values);
 
 #endif

@@ -14,15 +14,18 @@ typedef struct plan {
 /* Sets the number of pages of the cache, and their shape. */
 static void shape_cache(hb_kv_cache *cache, const hb_native_model *m, const hb_session_options *o)
 {
+    static const hb_type types[] = {
+        [HB_KV_F16] = HB_TYPE_F16, [HB_KV_F32] = HB_TYPE_F32, [HB_KV_Q8_0] = HB_TYPE_Q8_0};
     int64_t each = hb_kv_pages(o->n_ctx), all = each * o->n_sequences;
     int64_t wanted = o->n_positions ? (o->n_positions - 1) / HB_PAGE + 1 : all;
-    *cache = (hb_kv_cache){.n_layers = m->base.info.n_layers,
+    *cache = (hb_kv_cache){.type = types[o->kv_type],
+                           .n_layers = m->base.info.n_layers,
                            .n_heads = m->base.info.n_kv_heads,
                            .head_dim = m->head_dim,
                            .n_sequences = o->n_sequences,
                            .pages_each = (int32_t)each};
     if (o->cache_bytes) {
-        int64_t page = (int64_t)hb_kv_page_bytes(cache->n_layers, cache->n_heads, m->head_dim);
+        int64_t page = (int64_t)hb_kv_page_bytes(cache);
         int64_t most = o->cache_bytes / page > each ? o->cache_bytes / page : each;
         if (wanted > most) wanted = most;
     }
@@ -36,7 +39,7 @@ static hb_status make_plan(plan *p, const hb_model *model, const hb_session_opti
     if (status) return status;
     hb_kv_cache *c = &p->cache;
     shape_cache(c, p->model, o);
-    uint64_t page = hb_kv_page_bytes(c->n_layers, c->n_heads, c->head_dim);
+    uint64_t page = hb_kv_page_bytes(c);
     if (__builtin_mul_overflow((uint64_t)c->n_pages, page, &p->cache_bytes))
         p->cache_bytes = UINT64_MAX; /* more than any machine has; check_machine refuses it */
     p->work_bytes = hb_workspace_bytes(p->model, o->n_threads);

@@ -381,8 +381,10 @@ static hb_status not_finite(const hb_model *model, const char *what, int32_t ste
 {
     hb_text cause = hb_model_not_finite(model);
     if (!cause.bytes)
-        return hb_fail(err, HB_ERR_NUMERIC, "%s: the %s at step %d are not finite", model->info.path,
-                       what, step);
+        return hb_fail(
+            err, HB_ERR_NUMERIC,
+            "%s: the %s at step %d are not finite; a KV cache of f16 holds values up to 65504",
+            model->info.path, what, step);
     return hb_fail(err, HB_ERR_NUMERIC,
                    "%s: the %s at step %d are not finite: the tensor '%.*s' has NaN or infinity",
                    model->info.path, what, step, (int)cause.length, cause.bytes);

@@ -51,6 +51,7 @@ static const fact facts[] = {
     {"System message", "settings.system"},
     {"Responses read as", "settings.read_as"},
     {"Exact sessions", "settings.exact"},
+    {"Type of the KV cache", "settings.kv_type"},
     {"Graded by", "settings.grade"},
     {"Samples beside each answer", "settings.samples.n"},
     {"Their temperature", "settings.samples.temperature"},

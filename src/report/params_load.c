@@ -390,6 +390,9 @@ static hb_status load_settings(const loading *l, const json_t *settings, hb_para
     const json_t *exact = json_object_get(settings, "exact");
     p->knows_exact = json_is_boolean(exact);
     p->exact = json_is_true(exact);
+    const char *kv_type = text_of(settings, "kv_type");
+    if (*kv_type && !hb_kv_type_find(kv_type, &p->kv_type))
+        return bad_field(l, "settings", "kv_type", "\"f16\", \"f32\" or \"q8_0\"");
     if (!hash_text(text_of(settings, "system"), p->system_sha256)) return hb_fail_memory(l->err);
     hb_status status = load_samples(l, json_object_get(settings, "samples"), p);
     if (!status) status = load_text(l, settings, "settings", "asks", &p->asks);

@@ -244,18 +244,26 @@ static hb_status list_signals(hb_scorer *s, hb_error *err)
     return status ? status : hb_signal_set_add(s->of_samples, log_prob, err);
 }
 
+/* Whether the session's cache has the type of the settings. */
+static bool has_kv_type(const hb_session *session, const hb_run_settings *settings)
+{
+    hb_kv_type type = settings->exact ? HB_KV_F32 : HB_KV_F16;
+    if (!settings->kv_type || !*settings->kv_type) return hb_session_kv_type(session) == type;
+    return hb_kv_type_find(settings->kv_type, &type) && hb_session_kv_type(session) == type;
+}
+
 static hb_status check_session(hb_session *session, const hb_dataset *dataset,
                                const hb_run_settings *settings, hb_error *err)
 {
     const hb_dataset_info *info = hb_dataset_get_info(dataset);
     if (hb_session_n_ctx(session) == settings->n_ctx &&
-        hb_session_is_exact(session) == (settings->exact != 0) &&
+        hb_session_is_exact(session) == (settings->exact != 0) && has_kv_type(session, settings) &&
         info->n_selected == settings->n_samples && info->shard == settings->shard &&
         info->shards == settings->shards)
         return HB_OK;
     return hb_fail(err, HB_ERR_ARGUMENT,
-                   "the session's context or exactness or the dataset's number of samples or shard "
-                   "differs from the run's settings");
+                   "the session's context, exactness or type of cache, or the dataset's number of "
+                   "samples or shard differs from the run's settings");
 }
 
 /* Checks the questions, and prepares the models that they are put to. */

@@ -73,6 +73,7 @@ void hb_answer_props(hb_server *s, const char *body, size_t length, hb_reply *re
     hb_json_text(&json, "kernels", s->session->kernels);
     hb_json_whole(&json, "threads", s->session->n_threads);
     hb_json_bool(&json, "exact", s->session->exact);
+    hb_json_text(&json, "kv_type", hb_kv_type_name(s->session->kv_type));
     hb_json_text(&json, "chat", s->served.chat ? hb_chat_name(s->served.chat) : NULL);
     write_generation(&json, &s->served);
     hb_json_end(&json);

@@ -50,6 +50,7 @@ static const field fields[] = {
     FIELD(no_prompts, KIND_I32, true),
     FIELD(read_as, KIND_TEXT, true),
     FIELD(exact, KIND_I32, true),
+    FIELD(kv_type, KIND_TEXT, true),
     FIELD(no_steps, KIND_I32, true),
     FIELD(samples, KIND_I32, true),
     FIELD(sample_temperature, KIND_REAL, true),

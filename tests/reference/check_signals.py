@@ -137,7 +137,7 @@ def main():
     hbar, dump, model = sys.argv[1:]
     shown = subprocess.run([dump, model, PROMPT, str(STEPS)], check=True, capture_output=True).stdout.splitlines()
     steps = [json.loads(line) for line in shown[1:]]
-    watched = json.loads(subprocess.run([hbar, "generate", "--model", model, "--cutoff", "1.1", "--max-tokens",
+    watched = json.loads(subprocess.run([hbar, "generate", "--model", model, "--kv-type", "f32", "--cutoff", "1.1", "--max-tokens",
                                          str(STEPS), "--json", PROMPT], check=True, capture_output=True).stdout)
     trajectory = watched["trajectory"]
     assert [s["token"] for s in trajectory] == [s["token"] for s in steps][:len(trajectory)], "other tokens"

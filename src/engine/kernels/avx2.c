@@ -6,6 +6,19 @@
 #define TILE_VECTORS 2
 #define BYTE_VECTORS 2
 
+#include "engine/kernels/vector.h"
+
+static inline vf vf_halves(const uint16_t *from)
+{
+    return (vf)_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)from));
+}
+
+static inline vf vf_bytes(const int8_t *from)
+{
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)from);
+    return (vf)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+
 #include "engine/kernels/float.h"
 
 #ifdef HB_VNNI
@@ -199,6 +212,15 @@ static void f16c_to_f32(const void *blocks, float *out, size_t n)
     for (; i < n; i++) out[i] = f16_f32(h[i]);
 }
 
+static void f32_to_f16(const float *x, size_t n, uint16_t *out)
+{
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+        _mm_storeu_si128((__m128i *)(void *)(out + i),
+                         _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; i++) out[i] = _cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT);
+}
+
 #define TILE_TOKENS 2
 
 /* Loads eight weights of a float type, from index i on. */
@@ -235,6 +257,7 @@ const hb_kernels hb_kernels_avx2 = {
 #endif
     .outer = outer,
     .attend = attend,
+    .to_f16 = f32_to_f16,
     .silu_mul = silu_mul,
     .gelu_mul = gelu_mul,
     .softcap = softcap,

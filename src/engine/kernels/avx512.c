@@ -8,6 +8,19 @@
 #define BYTE_VECTORS 2
 #define BYTE_TOKENS  6
 
+#include "engine/kernels/vector.h"
+
+static inline vf vf_halves(const uint16_t *from)
+{
+    return (vf)_mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)from));
+}
+
+static inline vf vf_bytes(const int8_t *from)
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)from);
+    return (vf)_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+
 #include "engine/kernels/float.h"
 
 #ifdef HB_VNNI
@@ -185,6 +198,15 @@ static void f16_zmm_to_f32(const void *blocks, float *out, size_t n)
     }
 }
 
+static void f32_to_f16(const float *x, size_t n, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 m = lanes(i, n);
+        __m512 sixteen = _mm512_maskz_loadu_ps(m, x + i);
+        _mm256_mask_storeu_epi16(out + i, m, _mm512_cvtps_ph(sixteen, _MM_FROUND_TO_NEAREST_INT));
+    }
+}
+
 #define TILE_TOKENS 4
 
 /* Loads up to sixteen weights of a float type, from index i on. */
@@ -242,6 +264,7 @@ const hb_kernels hb_kernels_avx512 = {
 #endif
     .outer = outer,
     .attend = attend,
+    .to_f16 = f32_to_f16,
     .silu_mul = silu_mul,
     .gelu_mul = gelu_mul,
     .softcap = softcap,

@@ -1,5 +1,10 @@
 /* Float arithmetic shared by all instruction sets. The including file defines HB_LANES, TILE_ROWS and
- * TILE_VECTORS; products are accumulated in TILE_ROWS x TILE_VECTORS registers. */
+ * TILE_VECTORS; products are accumulated in TILE_ROWS x TILE_VECTORS registers. With vector.h it also
+ * defines
+ *
+ *   vf vf_halves(const uint16_t *from), vf vf_bytes(const int8_t *from)
+ *       as many halves or bytes as a vector has lanes, as floats
+ */
 #ifndef HB_ENGINE_KERNELS_FLOAT_H
 #define HB_ENGINE_KERNELS_FLOAT_H
 
@@ -7,16 +12,36 @@
 #include "engine/kernels/kernels.h"
 #include "engine/kernels/vector.h"
 
-/* c[r][v] = c[r][v] (if `add`) + sum_k a[r * lda + k] * b[k * ldb + v], for R rows and V vectors; R and
- * V are constants where this is inlined. Each sum runs in the order of k. */
-INLINE void outer_tile(const int R, const int V, const float *a, size_t lda, const float *b, size_t ldb,
-                       size_t depth, bool add, float *c, size_t ldc)
+/* A matrix [depth][width] of floats (F32), halves (F16) or bytes (Q8_0). */
+typedef struct matrix {
+    const void *data;
+    size_t stride;       /* numbers from one row to the next */
+    const float *scales; /* of bytes; unused for other types */
+} matrix;
+
+/* The vector from column w on in row k of a matrix. Scales of bytes are each for HB_KV_GROUP numbers of
+ * a column, if they go `down`, or else of a row. */
+INLINE vf matrix_load(const hb_type type, const bool down, const matrix *b, size_t k, size_t w)
+{
+    size_t at = k * b->stride + w;
+    if (type == HB_TYPE_F32) return vf_load((const float *)b->data + at);
+    if (type == HB_TYPE_F16) return vf_halves((const uint16_t *)b->data + at);
+    vf x = vf_bytes((const int8_t *)b->data + at);
+    if (down) return x * vf_load(b->scales + k / HB_KV_GROUP * b->stride + w);
+    return x * b->scales[k * hb_kv_groups(b->stride) + w / HB_KV_GROUP];
+}
+
+/* c[r][v] = c[r][v] (if `add`) + sum_k a[r * lda + k] * b[k][w + v], for R rows and V vectors; R, V,
+ * `type` and `down` are constants where this is inlined. Each sum runs in the order of k. */
+INLINE void outer_tile(const int R, const int V, const hb_type type, const bool down, const float *a,
+                       size_t lda, const matrix *b, size_t w, size_t depth, bool add, float *c,
+                       size_t ldc)
 {
     vf acc[TILE_ROWS][TILE_VECTORS];
     EACH(r, R) EACH(v, V) acc[r][v] = add ? vf_load(c + (size_t)r * ldc + v * HB_LANES) : vf_all(0);
-    for (size_t k = 0; k < depth; k++, b += ldb) {
+    for (size_t k = 0; k < depth; k++) {
         vf bv[TILE_VECTORS];
-        EACH(v, V) bv[v] = vf_load(b + v * HB_LANES);
+        EACH(v, V) bv[v] = matrix_load(type, down, b, k, w + (size_t)v * HB_LANES);
         EACH(r, R)
         {
             vf x = vf_all(a[(size_t)r * lda + k]);
@@ -26,29 +51,44 @@ INLINE void outer_tile(const int R, const int V, const float *a, size_t lda, con
     EACH(r, R) EACH(v, V) vf_store(c + (size_t)r * ldc + v * HB_LANES, acc[r][v]);
 }
 
+/* Multiplies up to TILE_ROWS rows by V vectors of columns, with as few passes over b as possible. */
+INLINE void outer_rows(const int V, const hb_type type, const bool down, const float *a, size_t lda,
+                       int rows, const matrix *b, size_t w, size_t depth, bool add, float *c,
+                       size_t ldc)
+{
+    for (int r = 0; r < rows;) {
+        const float *from = a + (size_t)r * lda;
+        float *to = c + (size_t)r * ldc;
+        int left = rows - r;
+        if (left >= TILE_ROWS)
+            outer_tile(TILE_ROWS, V, type, down, from, lda, b, w, depth, add, to, ldc);
+        else if (left >= 4) outer_tile(4, V, type, down, from, lda, b, w, depth, add, to, ldc);
+        else if (left >= 2) outer_tile(2, V, type, down, from, lda, b, w, depth, add, to, ldc);
+        else outer_tile(1, V, type, down, from, lda, b, w, depth, add, to, ldc);
+        r += left >= TILE_ROWS ? TILE_ROWS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+    }
+}
+
 /* c [rows][width] = c (if `add`) + a [rows][depth] b [depth][width], width being a multiple of 16. */
+INLINE void outer_typed(const hb_type type, const bool down, const float *a, size_t lda, int rows,
+                        const matrix *b, size_t depth, size_t width, bool add, float *c, size_t ldc)
+{
+    const size_t step = TILE_VECTORS * HB_LANES;
+    size_t w = 0;
+    for (; width - w >= step; w += step)
+        outer_rows(TILE_VECTORS, type, down, a, lda, rows, b, w, depth, add, c + w, ldc);
+    for (; w < width; w += HB_LANES)
+        outer_rows(1, type, down, a, lda, rows, b, w, depth, add, c + w, ldc);
+}
+
+#ifdef BYTE_TOKENS /* only kernels with panels have it */
 static void outer(const float *a, size_t lda, int rows, const float *b, size_t ldb, size_t depth,
                   size_t width, bool add, float *c, size_t ldc)
 {
-    const size_t step = TILE_VECTORS * HB_LANES;
-    for (size_t w = 0; w < width;) {
-        int r = 0;
-        if (width - w >= step) {
-            for (; r + TILE_ROWS <= rows; r += TILE_ROWS)
-                outer_tile(TILE_ROWS, TILE_VECTORS, a + (size_t)r * lda, lda, b + w, ldb, depth, add,
-                           c + (size_t)r * ldc + w, ldc);
-            for (; r < rows; r++)
-                outer_tile(1, TILE_VECTORS, a + (size_t)r * lda, lda, b + w, ldb, depth, add,
-                           c + (size_t)r * ldc + w, ldc);
-            w += step;
-        } else {
-            for (; r < rows; r++)
-                outer_tile(1, 1, a + (size_t)r * lda, lda, b + w, ldb, depth, add,
-                           c + (size_t)r * ldc + w, ldc);
-            w += HB_LANES;
-        }
-    }
+    const matrix m = {.data = b, .stride = ldb};
+    outer_typed(HB_TYPE_F32, false, a, lda, rows, &m, depth, width, add, c, ldc);
 }
+#endif
 
 /* cap * tanh(x / cap), where tanh(y) = 1 - 2 / (e^2y + 1). NaN for infinity, too: an infinite logit is
  * an error that must show. */
@@ -142,21 +182,31 @@ static void soften(const hb_attend *job, int r, float *scores)
     if (tap) tap_page(tap, kept, scores, job->max[r]);
 }
 
-static void attend(const hb_attend *job)
+/* Attention over a page whose keys and values are of a type. */
+INLINE void attend_typed(const hb_type type, const hb_attend *job)
 {
+    const matrix keys = {job->kv.keys, HB_PAGE, job->kv.key_scales};
+    const matrix values = {job->kv.values, job->padded, job->kv.value_scales};
     float scores[TILE_ROWS * HB_PAGE];
     for (int r = 0; r < job->n_queries; r += TILE_ROWS) {
         int rows = job->n_queries - r < TILE_ROWS ? job->n_queries - r : TILE_ROWS;
         int32_t last = 0;
-        outer(job->q + (size_t)r * job->dim, job->dim, rows, job->keys, HB_PAGE, job->dim, HB_PAGE,
-              false, scores, HB_PAGE);
+        outer_typed(type, true, job->q + (size_t)r * job->dim, job->dim, rows, &keys, job->dim, HB_PAGE,
+                    false, scores, HB_PAGE);
         for (int i = 0; i < rows; i++) {
             soften(job, r + i, scores + i * HB_PAGE);
             if (job->to[r + i] > last) last = job->to[r + i];
         }
-        outer(scores, HB_PAGE, rows, job->values, job->padded, (size_t)last, job->padded, true,
-              job->acc + (size_t)r * job->padded, job->padded);
+        outer_typed(type, false, scores, HB_PAGE, rows, &values, (size_t)last, job->padded, true,
+                    job->acc + (size_t)r * job->padded, job->padded);
     }
+}
+
+static void attend(const hb_attend *job)
+{
+    if (job->type == HB_TYPE_F16) attend_typed(HB_TYPE_F16, job);
+    else if (job->type == HB_TYPE_Q8_0) attend_typed(HB_TYPE_Q8_0, job);
+    else attend_typed(HB_TYPE_F32, job);
 }
 
 /* x * logistic(x). */

@@ -12,8 +12,17 @@
 /* Positions in a page of the KV cache. */
 #define HB_PAGE 64
 
-/* Rows of heads in the KV cache are padded to a multiple of this many floats. */
+/* Rows of heads in the KV cache are padded to a multiple of this many numbers. */
 #define HB_PAD 16
+
+/* Numbers of a row that share a scale in a KV cache of bytes. */
+#define HB_KV_GROUP 32
+
+/* The number of such groups in a row of n numbers. */
+static inline size_t hb_kv_groups(size_t n)
+{
+    return (n + HB_KV_GROUP - 1) / HB_KV_GROUP;
+}
 
 /* Turns n weights, whole blocks of one type, into floats. */
 typedef void hb_to_f32(const void *blocks, float *out, size_t n);
@@ -37,15 +46,25 @@ typedef struct hb_attend_tap {
     float moment;                   /* sum of weight * (score - max), initially 0 */
 } hb_attend_tap;
 
+/* The keys and values of a head in a page of the KV cache: floats (F32), halves (F16), or bytes with
+ * scales (Q8_0). */
+typedef struct hb_kv_head {
+    void *keys;   /* [dim][HB_PAGE] */
+    void *values; /* [HB_PAGE][padded] */
+    /* Of bytes: of keys [hb_kv_groups(dim)][HB_PAGE], of values [HB_PAGE][hb_kv_groups(padded)]; unused
+     * for other types. */
+    float *key_scales, *value_scales;
+} hb_kv_head;
+
 /* Attention of the queries of one head over one page, with a softmax that runs over pages (Milakov and
  * Gimelshein, Online normalizer calculation for softmax, 2018; Dao et al., FlashAttention, 2022):
  * afterwards acc / sum is the attention over the pages seen. */
 typedef struct hb_attend {
     const float *q; /* [n_queries][dim], already scaled */
     int n_queries;
-    size_t dim, padded;       /* length of a head; the same, rounded up to HB_PAD */
-    const float *keys;        /* [dim][HB_PAGE] */
-    const float *values;      /* [HB_PAGE][padded] */
+    size_t dim, padded; /* length of a head; the same, rounded up to HB_PAD */
+    hb_type type;       /* of keys and values */
+    hb_kv_head kv;
     const int32_t *from, *to; /* [n_queries], each query sees from <= j < to of the page */
     float softcap;            /* scores become softcap * tanh(score / softcap); 0: no cap */
     float *max, *sum;         /* [n_queries], initially -infinity and 0 */
@@ -145,6 +164,9 @@ typedef struct hb_kernels {
                   size_t width, bool add, float *c, size_t ldc);
 
     void (*attend)(const hb_attend *job);
+
+    /* Rounds n floats to halves, ties to even; infinite from 65520 on. */
+    void (*to_f16)(const float *x, size_t n, uint16_t *out);
 
     /* gate = silu(gate) * up, each [n]; gelu_mul uses the tanh approximation of GELU (Hendrycks and
      * Gimpel, Gaussian Error Linear Units, 2016). */

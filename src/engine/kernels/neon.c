@@ -7,6 +7,21 @@
 #define BYTE_VECTORS 4
 #define BYTE_TOKENS  3
 
+#include "engine/kernels/vector.h"
+
+static inline vf vf_halves(const uint16_t *from)
+{
+    return (vf)vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(from)));
+}
+
+static inline vf vf_bytes(const int8_t *from)
+{
+    int32_t four;
+    memcpy(&four, from, sizeof four);
+    int16x8_t wide = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
+    return (vf)vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+}
+
 #include "engine/kernels/float.h"
 
 #define WIDE_IS_SIGNED 1 /* as the instruction treats both sides */
@@ -138,6 +153,16 @@ static void f16_neon_to_f32(const void *blocks, float *out, size_t n)
     for (; i < n; i++) out[i] = f16_f32(h[i]);
 }
 
+static void f32_to_f16(const float *x, size_t n, uint16_t *out)
+{
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) vst1_u16(out + i, vreinterpret_u16_f16(vcvt_f16_f32(vld1q_f32(x + i))));
+    for (; i < n; i++) {
+        float16x4_t half = vcvt_f16_f32(vdupq_n_f32(x[i]));
+        vst1_lane_u16(out + i, vreinterpret_u16_f16(half), 0);
+    }
+}
+
 #define TILE_TOKENS 4
 
 /* Loads four weights of a float type, from index i on. */
@@ -166,6 +191,7 @@ const hb_kernels hb_kernels_neon = {
     .panel = panel_product,
     .outer = outer,
     .attend = attend,
+    .to_f16 = f32_to_f16,
     .silu_mul = silu_mul,
     .gelu_mul = gelu_mul,
     .softcap = softcap,

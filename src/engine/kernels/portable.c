@@ -4,6 +4,20 @@
 #define TILE_ROWS    4
 #define TILE_VECTORS 2
 
+#include "base/half.h"
+#include "engine/kernels/dequantize.h"
+#include "engine/kernels/vector.h"
+
+static inline vf vf_halves(const uint16_t *from)
+{
+    return (vf){f16_f32(from[0]), f16_f32(from[1]), f16_f32(from[2]), f16_f32(from[3])};
+}
+
+static inline vf vf_bytes(const int8_t *from)
+{
+    return (vf){from[0], from[1], from[2], from[3]};
+}
+
 #include "engine/kernels/float.h"
 
 #define WIDE_IS_SIGNED 0
@@ -118,6 +132,12 @@ static void tile(const void *w, size_t ldw, int rows, const float *x, size_t ldx
         }
 }
 
+static void f32_to_f16(const float *x, size_t n, uint16_t *out)
+{
+    for (size_t i = 0; i < n; i++)
+        out[i] = fabsf(x[i]) < 65520 || isnan(x[i]) ? hb_half(x[i]) : signbit(x[i]) ? 0xFC00 : 0x7C00;
+}
+
 const hb_kernels hb_kernels_portable = {
     .name = "portable",
     .to_f32 = {[HB_TYPE_F16] = f16_to_f32, COMMON_TO_F32},
@@ -125,6 +145,7 @@ const hb_kernels hb_kernels_portable = {
     .tile = {[HB_TYPE_F32] = tile},
     .quantise = quantise,
     .attend = attend,
+    .to_f16 = f32_to_f16,
     .silu_mul = silu_mul,
     .gelu_mul = gelu_mul,
     .softcap = softcap,
