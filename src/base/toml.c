@@ -327,10 +327,3 @@ void hb_toml_free(hb_toml *toml)
     free(toml->entries);
     *toml = (hb_toml){0};
 }
-
-const char *hb_toml_kind_name(hb_toml_kind kind)
-{
-    static const char *const names[] = {"a table", "a string",  "an integer",
-                                        "a float", "a boolean", "an array of strings"};
-    return names[kind];
-}

@@ -34,7 +34,4 @@ hb_status hb_toml_parse(const char *name, const char *text, size_t length, hb_to
                         hb_error *err);
 void hb_toml_free(hb_toml *toml);
 
-/* What a value of this kind is called, such as "a string". */
-const char *hb_toml_kind_name(hb_toml_kind kind);
-
 #endif

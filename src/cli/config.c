@@ -27,13 +27,18 @@ static const char *keep(const char *text)
     return hb_texts_add(&kept, text, strlen(text)) ? kept.list[kept.n - 1] : NULL;
 }
 
-/* Sets an option. `origin` says where the text stands, for a message and for --show-config. */
-static int apply(const cli_command *command, cli_option *o, const char *text, const char *origin)
+/* Notes where an option's value stands, for a message and for --show-config. Returns an exit code. */
+static int note_source(cli_option *o, const char *source)
 {
-    const char *value = keep(text), *source = keep(origin);
-    if (!value || !source) return cli_fail_memory();
-    o->source = source;
-    return cli_set_option(command, o, value);
+    o->source = keep(source);
+    return o->source ? CLI_DONE : cli_fail_memory();
+}
+
+/* Sets an option that has its source. */
+static int apply(const cli_command *command, cli_option *o, const char *text)
+{
+    const char *value = keep(text);
+    return value ? cli_set_option(command, o, value) : cli_fail_memory();
 }
 
 /* ---- The environment ----------------------------------------------------------------------------- */
@@ -55,8 +60,9 @@ static int take_variables(const cli_command *command, cli_options *options)
         char name[CLI_NAME_BYTES];
         name_variable(options->list[i].name, name, sizeof name);
         const char *value = getenv(name);
-        if (!options->list[i].source && value && *value)
-            code = apply(command, &options->list[i], value, name);
+        if (options->list[i].source || !value || !*value) continue;
+        code = note_source(&options->list[i], name);
+        if (!code) code = apply(command, &options->list[i], value);
     }
     return code;
 }
@@ -163,7 +169,7 @@ static bool fits(const cli_option *o, hb_toml_kind kind)
     return kind == HB_TOML_STRING;
 }
 
-/* Checks an entry that is not for the command at hand, or for all commands: the name and the type. */
+/* Checks an entry for whatever command: the table, the name and the type. */
 static int check_entry(const file *f, const hb_toml_entry *e)
 {
     const known *found = NULL;
@@ -198,12 +204,11 @@ static int check_entries(const file *f)
 /* Sets an option to the entry's value. */
 static int apply_entry(const cli_command *command, const file *f, const hb_toml_entry *e, cli_option *o)
 {
-    char origin[PATH_MAX + 32];
-    int code = CLI_DONE;
+    char source[PATH_MAX + 32];
     if (!fits(o, e->kind)) return refuse(f, e, expected(o));
-    snprintf(origin, sizeof origin, "%s:%zu", f->path, e->line);
-    for (size_t i = 0; i < e->values.n && !code; i++)
-        code = apply(command, o, e->values.list[i], origin);
+    snprintf(source, sizeof source, "%s:%zu", f->path, e->line);
+    int code = note_source(o, source);
+    for (size_t i = 0; i < e->values.n && !code; i++) code = apply(command, o, e->values.list[i]);
     return code;
 }
 
@@ -267,8 +272,8 @@ static int take_file(const cli_command *command, cli_options *options, file f)
 {
     hb_error err;
     if (read_file(&f, &err)) {
-        cli_message("%s", err.message);
-        return CLI_USAGE;
+        int failed = cli_fail(&err);
+        return err.status == HB_ERR_MEMORY ? failed : CLI_USAGE;
     }
     int code = check_entries(&f);
     if (!code) code = apply_table(command, options, &f, command->name);

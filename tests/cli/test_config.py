@@ -50,6 +50,13 @@ class Config(Case):
         for shown, _ in (self.shown("generate", "--config", only), self.shown("generate", HBAR_CONFIG=str(only))):
             self.assertEqual(shown, {"tau": ("7", f"{only}:1")})
 
+    def test_lists_replace_each_other(self):
+        self.user("stop = 'x'\n")
+        for text, value in (("[]", "[]"), ('["a", "b"]', '["a", "b"]'), ("'c'", '["c"]')):
+            self.write("hbar.toml", f"stop = {text}\n")
+            self.assertEqual(self.shown("generate")[0], {"stop": (value, "hbar.toml:1")})
+        self.assertEqual(self.shown("generate", "--stop", "d", "--stop", "e")[0], {"stop": ('["d", "e"]', "command line")})
+
     def test_users_folder(self):
         """Without XDG_CONFIG_HOME, or with a relative one, it is ~/.config."""
         (self.dir / "h/.config/hbar").mkdir(parents=True)
