@@ -81,7 +81,7 @@ INLINE void outer_typed(const hb_type type, const bool down, const float *a, siz
         outer_rows(1, type, down, a, lda, rows, b, w, depth, add, c + w, ldc);
 }
 
-#ifdef BYTE_TOKENS /* only kernels with panels have it */
+#ifdef BYTE_VECTORS /* only kernels with panels have it */
 static void outer(const float *a, size_t lda, int rows, const float *b, size_t ldb, size_t depth,
                   size_t width, bool add, float *c, size_t ldc)
 {
