@@ -73,7 +73,8 @@ def test_grades_decide_labels(run):
 
 def test_limits_of_grades_are_checked(run):
     for limits, message in (({"min_f1": float("nan")}, "min_f1: nan is not above 0 and at most 1"),
-                            ({"min_f1": 0}, "min_f1: 0 is not above 0"), ({"min_f1": 1.5}, "min_f1: 1.5 is not"),
+                            ({"grade": "f1", "min_f1": 0}, "min_f1: 0 is not above 0"),
+                            ({"min_f1": 1.5}, "min_f1: 1.5 is not above 0 and at most 1"),
                             ({"tolerance": float("inf")}, "tolerance: inf is not a finite number from 0"),
                             ({"tolerance": -1.0}, "tolerance: -1 is not")):
         for call in (run.frame, run.calibrate, lambda **given: run.values("entropy", **given)):
