@@ -218,7 +218,7 @@ static void test_inspect(void **state)
     assert_int_equal(json_integer_value(at(root, "memory", "total", NULL)),
                      info->file_size + m.cache + m.work);
     /* 100 positions take two pages; each has keys and values of 2 heads of 64 in 3 blocks. */
-    assert_int_equal(m.cache, 2 * 64 * 3 * 2 * 2 * 64 * sizeof(float));
+    assert_int_equal(m.cache, 2 * 64 * 3 * 2 * 2 * 64 * sizeof(uint16_t));
     assert_string_equal(json_string_value(at(root, "metadata", "general.architecture", "value")),
                         "llama");
     assert_int_equal(json_integer_value(at(root, "metadata", "llama.block_count", "value")), 3);

@@ -514,7 +514,7 @@ static void test_one_line(void **state)
 {
     fixture *f = *state;
     int cut = 0;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
+    for (uint64_t seed = 1; seed <= 40; seed++) {
         hb_generate_options o = quiet_options(300);
         o.sampling.temperature = 3;
         o.sampling.seed = seed;

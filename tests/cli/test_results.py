@@ -117,7 +117,8 @@ class Diff(Results):
     def test_runs(self):
         """Settings, AUROCs as calibration has them, and DeLong's paired test, for labels that are the same."""
         got = self.run_json("diff", self.a, self.b)
-        self.assertEqual(got["settings"], {"max_tokens": {"a": "20", "b": "12"}, "exact": {"a": "0", "b": "1"}})
+        self.assertEqual(got["settings"], {"max_tokens": {"a": "20", "b": "12"}, "exact": {"a": "0", "b": "1"},
+                                           "kv_type": {"a": "f16", "b": "f32"}})
         self.assertEqual((got["samples"]["a"], got["samples"]["b"], got["samples"]["shared"]), (100, 100, 100))
         self.assertIsNone(got["untested"])
         self.assertEqual(set(got["scores"]), {"entropy", "margin", "surprise", "delta_h"})

@@ -16,8 +16,8 @@ flags="-std=c11 -O2 -Wall -Wextra -Wpedantic -Wstrict-prototypes -Werror -D_GNU_
 compile() { $cc $flags "$@"; }
 compile -ffp-contract=fast -march=armv8.2-a+dotprod -c src/engine/kernels/neon.c -o "$build/neon.o"
 compile -static -o "$build/test_kernels" tests/test_kernels.c src/engine/kernels/kernels.c \
-    src/engine/kernels/portable.c src/engine/types.c src/base/buffer.c src/base/error.c src/base/rng.c \
-    src/base/text.c src/base/utf8.c "$build/neon.o" -lm
+    src/engine/kernels/portable.c src/engine/types.c src/engine/kv_cache.c src/base/buffer.c src/base/error.c src/base/half.c src/base/memory.c \
+    src/base/rng.c src/base/text.c src/base/utf8.c "$build/neon.o" -lm
 qemu-aarch64 -cpu max "$build/test_kernels" >"$build/log" || { cat "$build/log"; exit 1; }
 ! grep 'no neon' "$build/log"
 qemu-aarch64 -cpu cortex-a53 "$build/test_kernels" | grep -q 'no neon'
