@@ -111,9 +111,10 @@ typedef struct file {
  * write files or delete labels, or open the server to others. */
 static bool is_guarded(const char *option)
 {
-    static const char *const names[] = {"output",       "output-dir",  "name",       "run",  "report",
-                                        "svg",          "html",        "trajectory", "host", "port",
-                                        "api-key-file", "cors-origin", "clear",      NULL};
+    static const char *const names[] = {"output",   "output-dir",  "name",         "run",
+                                        "report",   "svg",         "html",         "trajectory",
+                                        "host",     "port",        "api-key-file", "cors-origin",
+                                        "insecure", "log-prompts", "clear",        NULL};
     const char *const *n = names;
     while (*n && strcmp(*n, option) != 0) n++;
     return *n != NULL;

@@ -150,7 +150,8 @@ class Config(Case):
         for option in sorted(WRITTEN | {"name", "host", "cors-origin"}):
             self.write("hbar.toml", f'{option} = "x"\n')
             self.fails("tokenize", "x", code=USAGE, says=f"hbar.toml:1: '{option}' cannot be set by a file that is found")
-        for table, setting in (("serve", "port = 1"), ("label", "clear = true")):
+        for table, setting in (("serve", "port = 1"), ("serve", "insecure = true"), ("serve", "log-prompts = true"),
+                               ("label", "clear = true")):
             self.write("hbar.toml", f"[{table}]\n{setting}\n")
             self.fails("tokenize", "x", code=USAGE, says=f"hbar.toml:2: '{setting.split()[0]}' cannot be set by a file that is found")
         self.write("hbar.toml", '[generate]\ntrajectory = "t.jsonl"\n')
