@@ -1637,6 +1637,25 @@ HB_API int hb_run_label(const hb_run_sample *sample, const hb_grading *grading);
 /* The label that the data give or, if they give none, hb_grade_label. */
 HB_API int hb_run_own_label(const hb_run_sample *sample, const hb_grading *grading);
 
+/* A team: the processes that a launcher such as mpirun started together. They score one dataset into
+ * one run, which does not depend on their number but for rounding and times. Rank 0 calls hb_score with
+ * hb_score_options.team, and all others call hb_score_join. Rank 0 reads the dataset, hands out groups
+ * of samples that share a prefix, and alone writes the run. It evaluates, too. */
+typedef struct hb_team hb_team;
+
+/* Finds the team of this process. *team is NULL if the process is alone, and always in a library that
+ * was built without MPI. HB_ERR_IO and HB_ERR_UNSUPPORTED for failures of MPI. To be called once. */
+HB_API hb_status hb_team_open(hb_team **team, hb_error *err);
+/* These also take NULL, which is a team of one. */
+HB_API int32_t hb_team_rank(const hb_team *team);
+HB_API int32_t hb_team_size(const hb_team *team);
+HB_API int32_t hb_team_local_size(const hb_team *team); /* its processes on this machine */
+HB_API const char *hb_team_host(const hb_team *team);   /* the machine's name */
+/* Waits until all processes of the team call it. A process that does not get so far calls
+ * hb_team_abort, which ends all of them with this exit code and does not return. */
+HB_API void hb_team_close(hb_team *team);
+HB_API void hb_team_abort(hb_team *team, int code);
+
 /* The work done by one call of hb_score. The time of an evaluation is divided evenly among its tokens.
  * What the four parts leave of `seconds` is spent on everything else: choosing tokens, measuring,
  * grading and storing. */
@@ -1670,6 +1689,7 @@ typedef struct hb_score_options {
     const hb_questions *questions; /* needed if the run's settings have questions */
     hb_session *judge;             /* of the model that judges entailment; NULL: the same model */
     const hb_chat *judge_chat;     /* wraps its questions; NULL: none */
+    hb_team *team;                 /* whose processes share the work; NULL: this process is alone */
 } hb_score_options;
 HB_API hb_score_options hb_score_defaults(void); /* no hooks */
 
@@ -1686,6 +1706,15 @@ HB_API hb_score_options hb_score_defaults(void); /* no hooks */
  * later. `session` and `dataset` must match the run's settings. */
 HB_API hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
                           const hb_score_options *options, hb_error *err);
+
+/* Evaluates samples for rank 0 until all are finished. Of the settings, those of the data are not used,
+ * and `signals` is not NULL. The others, the model and its hash must be those of rank 0, which
+ * otherwise fails with HB_ERR_MISMATCH. Any failure here also makes hb_score of rank 0 fail, with the
+ * same message. HB_ERR_CANCELLED when rank 0 failed. Of the options, `on_progress`, `work` and `team`
+ * are not used.
+ */
+HB_API hb_status hb_score_join(hb_team *team, hb_session *session, const hb_run_settings *settings,
+                               const hb_score_options *options, hb_error *err);
 
 /* Controls: properties of a sample that may tell hallucinations apart without any score. */
 typedef enum hb_control_column {

@@ -73,7 +73,7 @@ static int calibrate(const cli_command *command, cli_pass1 *pass1, cli_pass2 *pa
     need_features(&scores, pass2, pass1);
     hb_texts_free(&scores);
     if (!code) code = cli_pass1_run(command, pass1);
-    if (code) return code;
+    if (code || pass1->joined) return code;
     pass2->demo = pass1->own_model_path != NULL;
     pass2->chat_template = pass1->chat.template_given;
     if (pass1->data.read_as) pass2->read_as = hb_read_as_name((hb_read_as)pass1->data.read_as);

@@ -257,10 +257,12 @@ bool cli_interrupted(void *unused);
 
 /* A progress bar on standard error, drawn only on a terminal. */
 typedef struct cli_progress {
-    bool shown;
+    bool shown, logged; /* as a bar on the terminal; as a message from time to time */
+    int32_t n_ranks;
     double started, drawn;
 } cli_progress;
-void cli_progress_start(cli_progress *progress, bool quiet);
+/* n_ranks: processes that share the work. Launchers connect no terminal, so more than one log lines. */
+void cli_progress_start(cli_progress *progress, bool quiet, int32_t n_ranks);
 /* `done` of `total` are finished, `done_now` of them since the start, with so much work. */
 void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, uint64_t done_now,
                          const hb_score_work *work);
@@ -441,6 +443,19 @@ int cli_embedded(const cli_command *command, const char *option, const char *nam
     "named as in hidden:8+15+30), topk and attention for probes; states (the state at each token "     \
     "after the middle block, or states:20) for a halt by a probe"
 
+/* ---- Several processes (team.c) ------------------------------------------------------------------ */
+
+/* Finds the processes that were started together with this one. *team is NULL if there are none.
+ * Returns an exit code. */
+int cli_team_open(hb_team **team);
+/* Leaves the team when all others do, or ends all of them if `code` is a failure. Returns `code`. */
+int cli_team_close(hb_team *team, int code);
+/* The default number of threads: a share of the machine's processors. 0 if the process is alone there,
+ * or has processors of its own. */
+int32_t cli_team_threads(const hb_team *team);
+/* Makes messages name this process, which does not lead (output.c). */
+void cli_speak_as(int32_t rank, const char *host);
+
 /* ---- The two passes, as several commands run them ------------------------------------------------ */
 
 #define CLI_PARAMS_DIR "calibrated_params" /* the folder that calibrate writes to by default */
@@ -535,6 +550,8 @@ typedef struct cli_pass1 {
     hb_score_work work;
     double seconds;
     cli_progress progress;
+    hb_team *team; /* during pass 1, the processes that share it; NULL: there are no others */
+    bool joined;   /* another process has the run and the result; nothing remains to be done */
     /* Called before anything is created or generated, when `model`, `chat` and `name` are known. Any
      * exit code except CLI_DONE ends pass 1. May be NULL. */
     int (*check)(void *user);
@@ -552,7 +569,8 @@ void cli_pass1_add(cli_options *options, cli_pass1 *pass); /* sets the defaults 
 /* Makes pass 1 keep features that the command requires, as hb_probe_kind_features or feature_list have
  * them. */
 void cli_pass1_need(cli_pass1 *pass, const char *features);
-/* Runs pass 1. The run stays open in `pass` until cli_pass1_close, whatever this returns. */
+/* Runs pass 1. The run stays open in `pass` until cli_pass1_close, whatever this returns. After
+ * CLI_DONE, a process with pass->joined has no run and only exits. */
 int cli_pass1_run(const cli_command *command, cli_pass1 *pass);
 void cli_pass1_close(cli_pass1 *pass);
 /* {"run", "total", "scored", "skipped", "failed", "seconds", "tokens_evaluated", "tokens_shared"}. */

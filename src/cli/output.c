@@ -12,12 +12,29 @@
 
 /* ---- Messages ------------------------------------------------------------------------------------ */
 
+/* Before the messages of a process that does not lead its team; "" in all other processes. */
+static char speaker[96];
+
+void cli_speak_as(int32_t rank, const char *host)
+{
+    snprintf(speaker, sizeof speaker, "rank %d (%s): ", rank, host);
+}
+
+/* Lets the leader speak first. It ends the job when it fails, too, so a failure of all processes is
+ * reported once. */
+static void wait_for_leader(void)
+{
+    if (*speaker) sleep(1);
+}
+
 /* Needs no memory, so that it can say that memory ran out. */
 static void print_message(const char *program, const char *format, va_list args, const char *end)
 {
     char text[8192], clean[8000];
     vsnprintf(text, sizeof text, format, args);
-    fprintf(stderr, "%s: %s%s\n", program, hb_printable(clean, sizeof clean, text, strlen(text)), end);
+    wait_for_leader();
+    fprintf(stderr, "%s: %s%s%s\n", program, speaker,
+            hb_printable(clean, sizeof clean, text, strlen(text)), end);
 }
 
 void cli_message(const char *format, ...)
@@ -69,6 +86,7 @@ void cli_report_broken(const char *path, uint64_t n_broken, uint64_t n_good)
 void cli_show_warnings(const hb_model *model)
 {
     const char *warning;
+    if (*speaker) return; /* the leader shows the same */
     for (size_t i = 0; (warning = hb_model_warning(model, i)); i++) cli_message("warning: %s", warning);
 }
 

@@ -133,43 +133,54 @@ static void set_samples(const cli_samples *samples, int32_t max_tokens, hb_run_s
     }
 }
 
+/* The settings but for those of the data. */
+static void set_model(const cli_pass1 *p, const char *sha256, hb_run_settings *s)
+{
+    const hb_model_info *m = hb_model_get_info(p->model);
+    *s = (hb_run_settings){.model_path = m->path,
+                           .model_name = m->name,
+                           .model_architecture = m->architecture,
+                           .model_sha256 = sha256,
+                           .model_size = m->file_size,
+                           .seed = p->seed,
+                           .max_tokens = p->max_tokens,
+                           .n_ctx = hb_session_n_ctx(p->session),
+                           .alpha = hb_generate_defaults().monitor.alpha,
+                           .signals = p->signals,
+                           .chat = p->chat.format,
+                           .system = p->chat.system,
+                           .answer_lines = p->grading.grading.answer_lines,
+                           .abstain_sha256 = p->grading.abstain_sha256,
+                           .no_prompts = p->no_prompts,
+                           .no_steps = p->no_steps,
+                           .exact = p->resources.exact,
+                           .kv_type = hb_kv_type_name(hb_session_kv_type(p->session)),
+                           .features = p->features};
+    set_samples(&p->samples, p->max_tokens, s);
+}
+
+static void set_data(const hb_dataset_info *d, hb_run_settings *s)
+{
+    s->data_path = d->path;
+    s->data_format = d->recipe;
+    s->data_sha256 = d->sha256;
+    s->data_rows = d->n_rows;
+    s->data_broken = d->n_broken;
+    s->n_samples = d->n_selected;
+    s->read_as = hb_read_as_name(d->read_as);
+    s->shard = d->shard;
+    s->shards = d->shards;
+    s->n_drawn = d->shards ? d->n_drawn : 0;
+}
+
 static hb_status open_run(cli_pass1 *p, hb_error *err)
 {
     char sha256[65];
-    const hb_model_info *m = hb_model_get_info(p->model);
-    const hb_dataset_info *d = hb_dataset_get_info(p->dataset);
+    hb_run_settings s;
     hb_status status = hb_model_sha256(p->model, sha256, err);
     if (status) return status;
-    hb_run_settings s = {.model_path = m->path,
-                         .model_name = m->name,
-                         .model_architecture = m->architecture,
-                         .model_sha256 = sha256,
-                         .model_size = m->file_size,
-                         .data_path = d->path,
-                         .data_format = d->recipe,
-                         .data_sha256 = d->sha256,
-                         .data_rows = d->n_rows,
-                         .data_broken = d->n_broken,
-                         .n_samples = d->n_selected,
-                         .seed = p->seed,
-                         .max_tokens = p->max_tokens,
-                         .n_ctx = hb_session_n_ctx(p->session),
-                         .alpha = hb_generate_defaults().monitor.alpha,
-                         .signals = p->signals,
-                         .chat = p->chat.format,
-                         .system = p->chat.system,
-                         .answer_lines = p->grading.grading.answer_lines,
-                         .abstain_sha256 = p->grading.abstain_sha256,
-                         .read_as = hb_read_as_name(d->read_as),
-                         .no_prompts = p->no_prompts,
-                         .no_steps = p->no_steps,
-                         .exact = p->resources.exact,
-                         .kv_type = hb_kv_type_name(hb_session_kv_type(p->session)),
-                         .features = p->features,
-                         .shard = d->shard,
-                         .shards = d->shards,
-                         .n_drawn = d->shards ? d->n_drawn : 0};
-    set_samples(&p->samples, p->max_tokens, &s);
+    set_model(p, sha256, &s);
+    set_data(hb_dataset_get_info(p->dataset), &s);
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
         if (status) return status;
@@ -257,15 +268,24 @@ static hb_status open_data(cli_pass1 *p, hb_error *err)
                    info->path);
 }
 
-static hb_status open_all(cli_pass1 *p, hb_error *err)
+/* Opens the session, and what the questions need. */
+static hb_status open_session(cli_pass1 *p, hb_error *err)
 {
     hb_session_options o = cli_pass1_session(&p->resources, p->model, p->n_sequences, p->kv_mem);
+    /* Processes that share the work share the machine's memory, too. */
+    int64_t share = (int64_t)(hb_available_memory() / 2 / (uint64_t)hb_team_local_size(p->team));
+    if (!p->kv_mem && share < o.cache_bytes) o.cache_bytes = share;
+    if (!o.n_threads) o.n_threads = cli_team_threads(p->team);
+    hb_status status = hb_session_open(p->model, &o, &p->session, err);
+    return status ? status : cli_samples_open(&p->samples, &o, err);
+}
+
+static hb_status open_all(cli_pass1 *p, hb_error *err)
+{
     p->data.strict = p->strict;
     hb_status status = open_data(p, err);
-    if (!status) status = hb_session_open(p->model, &o, &p->session, err);
-    if (!status) status = cli_samples_open(&p->samples, &o, err);
-    if (!status) status = open_run(p, err);
-    return status;
+    if (!status) status = open_session(p, err);
+    return status ? status : open_run(p, err);
 }
 
 static void on_progress(void *user, const hb_run_counts *c, uint64_t done_now)
@@ -362,7 +382,7 @@ static int take_embedded(const cli_command *command, cli_pass1 *p)
     return CLI_DONE;
 }
 
-int cli_pass1_run(const cli_command *command, cli_pass1 *p)
+static int check_all_usage(const cli_command *command, cli_pass1 *p)
 {
     int code = check_usage(command, p);
     if (!code) code = cli_samples_check(command, &p->samples);
@@ -370,31 +390,48 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
     p->grading.shown = p->data.shots > 0;
     if (!code && !cli_grading_check(command, &p->grading, &code)) return code;
     if (!code && !cli_chat_check(command, &p->chat, &code)) return code;
-    if (!code) code = cli_data_check(command, &p->data);
-    if (!code) code = take_embedded(command, p);
-    if (!code) code = open_model(p);
-    if (!code) code = find_features(command, p);
-    if (!code && p->check) code = p->check(p->user);
-    if (code) return code;
+    return code ? code : cli_data_check(command, &p->data);
+}
+
+static hb_score_options score_options(cli_pass1 *p)
+{
+    return (hb_score_options){.on_progress = on_progress,
+                              .cancelled = cli_interrupted,
+                              .user = p,
+                              .work = &p->work,
+                              .chat = p->chat.chat,
+                              .abstains = p->grading.abstains,
+                              .questions = p->samples.questions,
+                              .judge = p->samples.judge_session,
+                              .judge_chat = p->samples.judge_chat,
+                              .team = p->team};
+}
+
+/* Evaluates for the process that leads the team. It also reports failures of this one. */
+static int join_team(cli_pass1 *p)
+{
+    char sha256[65];
+    hb_run_settings s;
     hb_error err;
-    code = cli_grading_open(&p->grading);
-    if (code) return code;
+    hb_status status = open_session(p, &err);
+    if (!status) status = hb_model_sha256(p->model, sha256, &err);
+    if (status) return cli_fail(&err);
+    set_model(p, sha256, &s);
+    hb_score_options o = score_options(p);
+    p->joined = true;
+    return hb_score_join(p->team, p->session, &s, &o, &err) ? CLI_FAILED : CLI_DONE;
+}
+
+static int score(cli_pass1 *p)
+{
+    hb_error err, count_err;
     if (open_all(p, &err)) return cli_fail(&err);
-    hb_score_options o = {.on_progress = on_progress,
-                          .cancelled = cli_interrupted,
-                          .user = p,
-                          .work = &p->work,
-                          .chat = p->chat.chat,
-                          .abstains = p->grading.abstains,
-                          .questions = p->samples.questions,
-                          .judge = p->samples.judge_session,
-                          .judge_chat = p->samples.judge_chat};
+    hb_score_options o = score_options(p);
     cli_catch_interrupts();
-    cli_progress_start(&p->progress, p->quiet);
+    cli_progress_start(&p->progress, p->quiet, hb_team_size(p->team));
     hb_status status = hb_score(p->session, p->dataset, p->run, &o, &err);
     p->seconds = cli_progress_seconds(&p->progress);
     cli_progress_end(&p->progress);
-    hb_error count_err;
     if (hb_run_count(p->run, &p->counts, &count_err)) return cli_fail(&count_err);
     report(p);
     if (!status) return CLI_DONE;
@@ -402,6 +439,29 @@ int cli_pass1_run(const cli_command *command, cli_pass1 *p)
         cli_message("interrupted; the same command continues %s", p->run_path);
     else cli_fail(&err);
     return status == HB_ERR_CANCELLED ? CLI_INTERRUPTED : CLI_FAILED;
+}
+
+static int open_and_score(const cli_command *command, cli_pass1 *p)
+{
+    bool leads = hb_team_rank(p->team) == 0;
+    p->quiet = p->quiet || !leads;
+    int code = check_all_usage(command, p);
+    if (!code) code = take_embedded(command, p);
+    if (!code) code = open_model(p);
+    if (!code) code = find_features(command, p);
+    if (!code && leads && p->check) code = p->check(p->user);
+    if (!code) code = cli_grading_open(&p->grading);
+    if (code) return code;
+    return leads ? score(p) : join_team(p);
+}
+
+int cli_pass1_run(const cli_command *command, cli_pass1 *p)
+{
+    int code = cli_team_open(&p->team);
+    if (!code) code = open_and_score(command, p);
+    code = cli_team_close(p->team, code);
+    p->team = NULL;
+    return code;
 }
 
 void cli_pass1_close(cli_pass1 *p)

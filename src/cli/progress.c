@@ -52,9 +52,17 @@ bool cli_interrupted(void *unused)
 
 /* ---- Progress ------------------------------------------------------------------------------------ */
 
-void cli_progress_start(cli_progress *progress, bool quiet)
+#define LOG_EVERY 10 /* seconds between two messages */
+
+void cli_progress_start(cli_progress *progress, bool quiet, int32_t n_ranks)
 {
-    *progress = (cli_progress){.shown = !quiet && isatty(STDERR_FILENO), .started = hb_seconds()};
+    bool shown = !quiet && isatty(STDERR_FILENO);
+    double now = hb_seconds();
+    *progress = (cli_progress){.shown = shown,
+                               .logged = !quiet && !shown && n_ranks > 1,
+                               .n_ranks = n_ranks,
+                               .started = now,
+                               .drawn = shown ? 0 : now};
 }
 
 /* A text of the line. Starts empty; what does not fit is cut off. */
@@ -114,14 +122,27 @@ static int columns(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col ? size.ws_col : 80;
 }
 
+enum { FRAME = 3, MOST = 30, LEAST = 10 }; /* of the bar: its brackets, and its width */
+
+/* Draws the bar and the line in so many columns. */
+static void draw(const line *l, int room, double share)
+{
+    static const char bar[] = "##############################";
+    int width = room - (int)l->n - FRAME;
+    if (width > MOST) width = MOST;
+    if (width > 0)
+        fprintf(stderr, "\r[%-*.*s] %s\033[K", width, (int)((double)width * share), bar, l->text);
+    else fprintf(stderr, "\r%.*s\033[K", room, l->text);
+    fflush(stderr);
+}
+
 void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, uint64_t done_now,
                          const hb_score_work *work)
 {
-    static const char bar[] = "##############################";
-    double time = hb_seconds(), elapsed = time - progress->started;
-    enum { FRAME = 3, MOST = 30, LEAST = 10 }; /* of the bar: its brackets, and its width */
+    double time = hb_seconds(), elapsed = time - progress->started, since = time - progress->drawn;
     line l = {0};
-    if (!progress->shown || (time - progress->drawn < 0.1 && done < total)) return;
+    bool due = progress->shown ? since >= 0.1 || done >= total : progress->logged && since >= LOG_EVERY;
+    if (!due) return;
     progress->drawn = time;
     int room = columns() - 1; /* the last column stays empty */
     put(&l, "%llu/%llu  %.1f samples/s", (unsigned long long)done, (unsigned long long)total,
@@ -130,15 +151,11 @@ void cli_progress_update(cli_progress *progress, uint64_t done, uint64_t total, 
         put(&l, "  ");
         put_time(&l, work->seconds_left);
         put(&l, " left");
-        put_shares(&l, work, room - LEAST - FRAME);
     }
-    int width = room - (int)l.n - FRAME;
-    if (width > MOST) width = MOST;
-    if (width > 0)
-        fprintf(stderr, "\r[%-*.*s] %s\033[K", width,
-                total ? (int)((double)width * (double)done / (double)total) : width, bar, l.text);
-    else fprintf(stderr, "\r%.*s\033[K", room, l.text);
-    fflush(stderr);
+    if (progress->n_ranks > 1) put(&l, "  %d ranks", progress->n_ranks);
+    else if (work->seconds_left >= 0) put_shares(&l, work, room - LEAST - FRAME);
+    if (progress->logged) cli_message("%s", l.text);
+    else draw(&l, room, total ? (double)done / (double)total : 1);
 }
 
 double cli_progress_seconds(const cli_progress *progress)

@@ -83,7 +83,7 @@ static int run(const cli_command *command, int argc, char **argv)
     if (cli_parse(command, &options, argc, argv, &operand, &code)) {
         code = read_shard(command, shard, &pass.data.options);
         if (!code) code = cli_pass1_run(command, &pass);
-        if (!code) code = print_result(&pass);
+        if (!code && !pass.joined) code = print_result(&pass);
     }
     cli_pass1_close(&pass);
     return code;

@@ -355,7 +355,7 @@ static int open_split(const cli_command *command, validating *v)
         code = cli_pass1_run(command, &v->pass1);
         v->run = v->pass1.run;
     }
-    if (code) return code;
+    if (code || v->pass1.joined) return code;
     v->source.scores = v->pass1.run_path;
     code = cli_grading_use(&v->pass1.grading, v->source.scores, &v->pass1.counts, &v->source.grading);
     if (code) return code;
@@ -483,7 +483,7 @@ static int validate(const cli_command *command, validating *v)
     if (code) return code;
     if (hb_params_load(v->params_path, &v->params, &err)) return cli_fail(&err);
     code = open_split(command, v);
-    return code ? code : judge(v);
+    return code || v->pass1.joined ? code : judge(v);
 }
 
 static void close_validating(validating *v)

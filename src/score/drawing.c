@@ -170,19 +170,18 @@ hb_status hb_measure_drawn(hb_scorer *s, hb_scoring *sample, hb_error *err)
     return status;
 }
 
-hb_status hb_record_generations(hb_scorer *s, const hb_scoring *sample, hb_error *err)
+hb_run_generation *hb_list_generations(const hb_scoring *sample)
 {
-    hb_status status = HB_OK;
-    for (int32_t k = 0; k < sample->n_drawn && !status; k++) {
+    hb_run_generation *list = calloc((size_t)sample->n_drawn + 1, sizeof *list);
+    for (int32_t k = 0; k < sample->n_drawn && list; k++) {
         const hb_drawn *d = &sample->drawn[k];
-        const hb_run_generation g = {.index = sample->index,
-                                     .k = k,
-                                     .text = d->raw.data,
-                                     .log_prob = d->log_prob,
-                                     .n_tokens = d->n_tokens,
-                                     .n_measured = d->n_measured,
-                                     .finish = d->finish};
-        status = hb_run_add_generation(s->run, &g, err);
+        list[k] = (hb_run_generation){.index = sample->index,
+                                      .k = k,
+                                      .text = d->raw.data,
+                                      .log_prob = d->log_prob,
+                                      .n_tokens = d->n_tokens,
+                                      .n_measured = d->n_measured,
+                                      .finish = d->finish};
     }
-    return status;
+    return list;
 }

@@ -1,4 +1,4 @@
-/* Records finished samples in the run. */
+/* Puts together what is kept of finished samples. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,9 +48,10 @@ static hb_status write_answers(const hb_scoring *sample, char **text, hb_error *
     return hb_json_finish(&json, text, err);
 }
 
-/* Completes the row with the data of its sample, and adds it to the run. */
-static hb_status add(hb_scorer *s, const hb_scoring *sample, hb_run_sample *row, hb_error *err)
+/* Completes the row with the data of its sample, and hands everything on. */
+static hb_status keep(hb_scorer *s, const hb_scoring *sample, hb_finished *finished, hb_error *err)
 {
+    hb_run_sample *row = &finished->sample;
     char *answers;
     hb_status status = write_answers(sample, &answers, err);
     if (status) return status;
@@ -62,28 +63,18 @@ static hb_status add(hb_scorer *s, const hb_scoring *sample, hb_run_sample *row,
     row->group = sample->group;
     row->prompt_sha256 = sample->prompt_sha256;
     row->n_prompt = (int32_t)sample->n_prompt;
-    status = hb_run_add(s->run, row, err);
+    hb_scorer_report_work(s, 1);
+    status = s->exchange->keep(s->exchange->user, finished, err);
+    s->n_kept += !status;
     free(answers);
     return status;
-}
-
-/* Counts a recorded sample and calls the progress hook. */
-static void progress(hb_scorer *s, uint64_t *count)
-{
-    ++*count;
-    s->done++;
-    hb_scorer_report_work(s);
-    if (s->options->on_progress) s->options->on_progress(s->options->user, &s->counts, s->done);
 }
 
 hb_status hb_record_reason(hb_scorer *s, const hb_scoring *sample, hb_sample_status status,
                            const char *reason, hb_error *err)
 {
-    hb_run_sample row = {.status = status, .reason = reason};
-    hb_status added = add(s, sample, &row, err);
-    if (added) return added;
-    progress(s, status == HB_SAMPLE_SKIPPED ? &s->counts.skipped : &s->counts.failed);
-    return HB_OK;
+    hb_finished finished = {.sample = {.status = status, .reason = reason}};
+    return keep(s, sample, &finished, err);
 }
 
 /* The sample's text: the given response, or the generated text as valid UTF-8. NULL when memory runs
@@ -144,24 +135,23 @@ static hb_status place_tokens(hb_scoring *sample, hb_error *err)
     return HB_OK;
 }
 
-static hb_status add_tokens(hb_scorer *s, const hb_scoring *sample, hb_error *err)
+static hb_run_tokens tokens_of(const hb_scoring *sample)
 {
     hb_run_tokens tokens = sample->tokens;
     tokens.index = sample->index;
     tokens.n = sample->outcome.n_steps;
     tokens.values = (const float *)(const void *)sample->values.data;
-    return hb_run_add_tokens(s->run, &tokens, err);
+    return tokens;
 }
 
-static hb_status add_features(hb_scorer *s, const hb_scoring *sample, hb_error *err)
+static hb_run_features features_of(const hb_scoring *sample)
 {
-    const hb_features *features = sample->features;
     hb_run_features row = {.index = sample->index};
-    for (int f = 0; f < HB_N_FEATURES; f++) {
-        row.n[f] = features->n[f];
-        row.values[f] = features->values[f];
+    for (int f = 0; f < HB_N_FEATURES && sample->features; f++) {
+        row.n[f] = sample->features->n[f];
+        row.values[f] = sample->features->values[f];
     }
-    return hb_run_add_features(s->run, &row, err);
+    return row;
 }
 
 /* The row of a sample with scores. */
@@ -192,18 +182,20 @@ static hb_status make_row(hb_scorer *s, hb_scoring *sample, hb_run_sample *row, 
 
 static hb_status record_scores(hb_scorer *s, hb_scoring *sample, hb_error *err)
 {
-    hb_run_sample row;
-    hb_status status = make_row(s, sample, &row, err);
+    hb_finished finished = {.n_generations = (size_t)sample->n_drawn};
+    hb_run_generation *generations = NULL;
+    hb_status status = make_row(s, sample, &finished.sample, err);
     if (!status && keeps_steps(sample) && !sample->response) status = place_tokens(sample, err);
-    if (!status) status = add(s, sample, &row, err);
-    if (!status && keeps_steps(sample)) status = add_tokens(s, sample, err);
-    if (!status && sample->features) status = add_features(s, sample, err);
-    if (!status) status = hb_record_generations(s, sample, err);
-    if (status) return status;
-    if (sample->answers) s->counts.graded++;
-    if (row.grade.abstained) s->counts.abstained++;
-    progress(s, &s->counts.scored);
-    return HB_OK;
+    if (!status) generations = hb_list_generations(sample);
+    if (!status && !generations) status = hb_fail_memory(err);
+    const hb_run_tokens tokens = tokens_of(sample);
+    const hb_run_features features = features_of(sample);
+    if (keeps_steps(sample)) finished.tokens = &tokens;
+    if (sample->features) finished.features = &features;
+    finished.generations = generations;
+    if (!status) status = keep(s, sample, &finished, err);
+    free(generations);
+    return status;
 }
 
 /* Records how a sample ended. A cancelled sample is not recorded, so that the run can be continued. Any

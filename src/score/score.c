@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "score/ledger.h"
 #include "score/scorer.h"
+#include "score/team.h"
+#include "store/run.h"
 
 /* Maximum number of waiting requests. With more of them, more prompts have common prefixes, and batches
  * stay full when most samples decode. */
@@ -164,31 +167,6 @@ static hb_status take_in(hb_scorer *s, const hb_sample *sample, hb_error *err)
 
 /* ---- The loop ------------------------------------------------------------------------------------ */
 
-/* Reads more samples when half of the waiting requests have begun, so that batches stay full. Many
- * samples may be skipped before one becomes a request. Meanwhile cancelling works, and recorded samples
- * are committed. */
-static hb_status refill(hb_scorer *s, hb_error *err)
-{
-    hb_status status = HB_OK;
-    if (hb_scheduler_n_waiting(s->scheduler) > MAX_WAITING / 2) return HB_OK;
-    if (s->judge.scheduler && hb_scheduler_n_waiting(s->judge.scheduler) > MAX_WAITING / 2)
-        return HB_OK;
-    while (!status && !s->exhausted && hb_scheduler_n_waiting(s->scheduler) < MAX_WAITING) {
-        hb_sample sample;
-        bool found, has = true;
-        uint64_t done = s->done;
-        if (is_cancelled(s)) return hb_fail(err, HB_ERR_CANCELLED, "interrupted");
-        status = hb_dataset_next(s->dataset, &sample, &found, err);
-        if (status) return status;
-        s->exhausted = !found;
-        if (found) status = hb_run_has(s->run, sample.index, &has, err);
-        if (!status && !has) status = take_in(s, &sample, err);
-        if (!status && s->done > done && s->done % COMMIT_EVERY == 0)
-            status = hb_run_commit(s->run, err);
-    }
-    return status;
-}
-
 /* Whether a sample is unfinished, or a question about one. */
 static bool is_busy(const hb_scorer *s)
 {
@@ -196,20 +174,48 @@ static bool is_busy(const hb_scorer *s)
            (s->judge.scheduler && hb_scheduler_is_busy(s->judge.scheduler));
 }
 
+/* Whether enough requests wait for their turn. */
+static bool is_supplied(const hb_scorer *s)
+{
+    return hb_scheduler_n_waiting(s->scheduler) > MAX_WAITING / 2 ||
+           (s->judge.scheduler && hb_scheduler_n_waiting(s->judge.scheduler) > MAX_WAITING / 2);
+}
+
+/* Reads more samples when half of the waiting requests have begun, so that batches stay full. Many
+ * samples may be skipped before one becomes a request. Meanwhile cancelling works, and recorded samples
+ * are committed. */
+static hb_status refill(hb_scorer *s, hb_error *err)
+{
+    const hb_exchange *e = s->exchange;
+    hb_supply supply = HB_SUPPLY_SAMPLE;
+    hb_status status = HB_OK;
+    if (is_supplied(s)) return HB_OK;
+    while (!status && !s->exhausted && hb_scheduler_n_waiting(s->scheduler) < MAX_WAITING) {
+        hb_sample sample;
+        uint64_t kept = s->n_kept;
+        status = e->next(e->user, !is_busy(s), &sample, &supply, err);
+        if (status || supply == HB_SUPPLY_LATER) return status;
+        s->exhausted = supply == HB_SUPPLY_END;
+        if (!s->exhausted) status = take_in(s, &sample, err);
+        if (!status && s->n_kept > kept && s->n_kept % COMMIT_EVERY == 0)
+            status = e->settle(e->user, err);
+    }
+    return status;
+}
+
 static hb_status score_all(hb_scorer *s, hb_error *err)
 {
-    hb_status status = hb_run_count(s->run, &s->counts, err);
+    const hb_exchange *e = s->exchange;
+    hb_status status = HB_OK;
     while (!status && (!s->exhausted || is_busy(s))) {
         status = refill(s, err);
         if (!status && is_cancelled(s)) status = hb_fail(err, HB_ERR_CANCELLED, "interrupted");
         if (!status) status = hb_scheduler_step(s->scheduler, err);
         if (!status && s->judge.scheduler) status = hb_scheduler_step(s->judge.scheduler, err);
         if (!status && s->failed) status = hb_fail(err, s->failed, "%s", s->why.message);
-        if (!status) status = hb_run_commit(s->run, err);
+        if (!status) status = e->settle(e->user, err);
     }
-    hb_status kept = hb_run_commit(s->run, status ? NULL : err);
-    if (status || kept) return status ? status : kept;
-    return hb_run_finish(s->run, err);
+    return status;
 }
 
 hb_score_options hb_score_defaults(void)
@@ -233,37 +239,14 @@ static hb_status find_chat(hb_scorer *s, hb_chat **own, hb_error *err)
  * samples need. */
 static hb_status list_signals(hb_scorer *s, hb_error *err)
 {
-    bool has_p_yes = hb_run_has_score(s->run, HB_SCORE_P_YES);
     hb_status status = hb_signal_set_copy(s->settings->signals, &s->measured, err);
-    if (!status && has_p_yes) status = hb_p_yes_open(s->model, &s->p_yes, err);
-    if (!status && has_p_yes) status = hb_signal_set_add(s->measured, &s->p_yes.signal, err);
+    if (!status && s->has_p_yes) status = hb_p_yes_open(s->model, &s->p_yes, err);
+    if (!status && s->has_p_yes) status = hb_signal_set_add(s->measured, &s->p_yes.signal, err);
     if (status || !s->settings->samples) return status;
     const hb_signal *log_prob = hb_signal_find(HB_LOG_PROB);
     status = hb_signal_set_add(s->measured, log_prob, err);
     if (!status) status = hb_signal_set_new(&s->of_samples, err);
     return status ? status : hb_signal_set_add(s->of_samples, log_prob, err);
-}
-
-/* Whether the session's cache has the type of the settings. */
-static bool has_kv_type(const hb_session *session, const hb_run_settings *settings)
-{
-    hb_kv_type type = settings->exact ? HB_KV_F32 : HB_KV_F16;
-    if (!settings->kv_type || !*settings->kv_type) return hb_session_kv_type(session) == type;
-    return hb_kv_type_find(settings->kv_type, &type) && hb_session_kv_type(session) == type;
-}
-
-static hb_status check_session(hb_session *session, const hb_dataset *dataset,
-                               const hb_run_settings *settings, hb_error *err)
-{
-    const hb_dataset_info *info = hb_dataset_get_info(dataset);
-    if (hb_session_n_ctx(session) == settings->n_ctx &&
-        hb_session_is_exact(session) == (settings->exact != 0) && has_kv_type(session, settings) &&
-        info->n_selected == settings->n_samples && info->shard == settings->shard &&
-        info->shards == settings->shards)
-        return HB_OK;
-    return hb_fail(err, HB_ERR_ARGUMENT,
-                   "the session's context, exactness or type of cache, or the dataset's number of "
-                   "samples or shard differs from the run's settings");
 }
 
 /* Checks the questions, and prepares the models that they are put to. */
@@ -287,26 +270,26 @@ static hb_status open_asked(hb_scorer *s, hb_error *err)
 }
 
 /* The time for the samples that the run lacks: a finished sample took so many tokens, and the
- * unfinished ones have some of theirs already. */
-static double seconds_left(const hb_scorer *s, const hb_scheduler_work *work, double seconds)
+ * unfinished ones have some of theirs already. NaN in a team, whose leader knows the run. */
+static double seconds_left(const hb_scorer *s, const hb_scheduler_work *work, double seconds,
+                           uint64_t pending)
 {
-    const hb_run_counts *c = &s->counts;
-    uint64_t left = c->total - (c->scored + c->skipped + c->failed);
-    if (s->done < 2 || !work->evaluated) return NAN;
-    double each = (double)(work->evaluated - work->unfinished) / (double)s->done;
+    const hb_ledger *l = s->exchange->ledger;
+    if (!l || l->done + pending < 2 || !work->evaluated) return NAN;
+    const hb_run_counts *c = &l->counts;
+    uint64_t left = c->total - (c->scored + c->skipped + c->failed) - pending;
+    double each = (double)(work->evaluated - work->unfinished) / (double)(l->done + pending);
     double tokens = fmax(each * (double)left - (double)work->unfinished, 0);
     return tokens / (double)work->evaluated * seconds;
 }
 
-void hb_scorer_report_work(const hb_scorer *s)
+void hb_scorer_report_work(const hb_scorer *s, uint64_t pending)
 {
-    hb_score_work *out = s->options->work;
-    if (!out) return;
     hb_scheduler_work w = hb_scheduler_get_work(s->scheduler), judge = {0};
     if (s->judge.scheduler) judge = hb_scheduler_get_work(s->judge.scheduler);
     const double *prompts = w.prompt_seconds, *tokens = w.decode_seconds;
     double seconds = hb_seconds() - s->started;
-    *out =
+    *s->work =
         (hb_score_work){.tokens_evaluated = w.evaluated + judge.evaluated,
                         .tokens_shared = w.shared + judge.shared,
                         .literal = s->literal,
@@ -318,7 +301,7 @@ void hb_scorer_report_work(const hb_scorer *s)
                         .question_seconds = prompts[HB_PURPOSE_QUESTION] + tokens[HB_PURPOSE_QUESTION] +
                                             judge.prompt_seconds[HB_PURPOSE_QUESTION] +
                                             judge.decode_seconds[HB_PURPOSE_QUESTION],
-                        .seconds_left = seconds_left(s, &w, seconds)};
+                        .seconds_left = seconds_left(s, &w, seconds, pending)};
 }
 
 /* Scores all samples, with the scheduler open. */
@@ -326,7 +309,7 @@ static hb_status open_and_score(hb_scorer *s, hb_error *err)
 {
     hb_status status = open_asked(s, err);
     if (!status) status = score_all(s, err);
-    hb_scorer_report_work(s);
+    hb_scorer_report_work(s, 0);
     hb_scheduler_close(s->judge.scheduler);
     hb_scheduler_close(s->scheduler);
     hb_asked_model_close(&s->judge);
@@ -334,21 +317,20 @@ static hb_status open_and_score(hb_scorer *s, hb_error *err)
     return status;
 }
 
-hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
-                   const hb_score_options *options, hb_error *err)
+hb_status hb_score_exchange(hb_session *session, const hb_exchange *exchange,
+                            const hb_run_settings *settings, bool has_p_yes,
+                            const hb_score_options *options, hb_score_work *work, hb_error *err)
 {
-    const hb_score_options defaults = hb_score_defaults();
-    const hb_run_settings *settings = hb_run_get_settings(run);
-    hb_status status = check_session(session, dataset, settings, err);
-    if (status) return status;
     hb_scorer s = {.model = hb_session_model(session),
-                   .dataset = dataset,
-                   .run = run,
+                   .exchange = exchange,
                    .settings = settings,
-                   .options = options ? options : &defaults,
+                   .options = options,
+                   .has_p_yes = has_p_yes,
+                   .work = work,
                    .started = hb_seconds()};
     hb_chat *own = NULL;
-    status = find_chat(&s, &own, err);
+    *work = (hb_score_work){0};
+    hb_status status = find_chat(&s, &own, err);
     if (!status) status = list_signals(&s, err);
     if (!status)
         status = hb_feature_plan_open(settings->features, hb_model_get_info(s.model), &s.features, err);
@@ -362,5 +344,79 @@ hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
     hb_signal_set_free(s.of_samples);
     hb_feature_plan_free(&s.features);
     hb_buffer_free(&s.text);
+    return status;
+}
+
+/* ---- Alone --------------------------------------------------------------------------------------- */
+
+/* Whether the session's cache has the type of the settings. */
+static bool has_kv_type(const hb_session *session, const hb_run_settings *settings)
+{
+    hb_kv_type type = settings->exact ? HB_KV_F32 : HB_KV_F16;
+    if (!settings->kv_type || !*settings->kv_type) return hb_session_kv_type(session) == type;
+    return hb_kv_type_find(settings->kv_type, &type) && hb_session_kv_type(session) == type;
+}
+
+static hb_status check_session(hb_session *session, const hb_dataset *dataset,
+                               const hb_run_settings *settings, hb_error *err)
+{
+    const hb_dataset_info *info = hb_dataset_get_info(dataset);
+    if (hb_session_n_ctx(session) == settings->n_ctx &&
+        hb_session_is_exact(session) == (settings->exact != 0) && has_kv_type(session, settings) &&
+        info->n_selected == settings->n_samples && info->shard == settings->shard &&
+        info->shards == settings->shards)
+        return HB_OK;
+    return hb_fail(err, HB_ERR_ARGUMENT,
+                   "the session's context, exactness or type of cache, or the dataset's number of "
+                   "samples or shard differs from the run's settings");
+}
+
+/* Finds the next sample that the run lacks. Interruptions are noticed between samples that it has. */
+static hb_status next_of_ledger(void *user, bool wait, hb_sample *sample, hb_supply *supply,
+                                hb_error *err)
+{
+    const hb_ledger *l = user;
+    (void)wait;
+    hb_status status = HB_OK;
+    do {
+        if (l->options->cancelled && l->options->cancelled(l->options->user))
+            return hb_fail(err, HB_ERR_CANCELLED, "interrupted");
+        status = hb_ledger_next(user, sample, supply, err);
+    } while (!status && *supply == HB_SUPPLY_LATER);
+    return status;
+}
+
+static hb_status keep_in_ledger(void *user, const hb_finished *finished, hb_error *err)
+{
+    return hb_ledger_keep(user, finished, err);
+}
+
+static hb_status commit_ledger(void *user, hb_error *err)
+{
+    return hb_run_commit(((hb_ledger *)user)->run, err);
+}
+
+static hb_status score_alone(hb_session *session, hb_ledger *ledger, hb_score_work *work, hb_error *err)
+{
+    const hb_exchange exchange = {ledger, next_of_ledger, keep_in_ledger, commit_ledger, ledger};
+    hb_status status = hb_ledger_open(ledger, err);
+    if (status) return status;
+    status =
+        hb_score_exchange(session, &exchange, hb_run_get_settings(ledger->run),
+                          hb_run_has_score(ledger->run, HB_SCORE_P_YES), ledger->options, work, err);
+    return hb_ledger_close(ledger, status, err);
+}
+
+hb_status hb_score(hb_session *session, hb_dataset *dataset, hb_run *run,
+                   const hb_score_options *options, hb_error *err)
+{
+    const hb_score_options defaults = hb_score_defaults();
+    hb_ledger ledger = {.dataset = dataset, .run = run, .options = options ? options : &defaults};
+    hb_score_work own, *work = ledger.options->work ? ledger.options->work : &own;
+    *work = (hb_score_work){0};
+    hb_status status = check_session(session, dataset, hb_run_get_settings(run), err);
+    if (!status && hb_team_size(ledger.options->team) > 1)
+        status = hb_score_lead(ledger.options->team, session, &ledger, work, err);
+    else if (!status) status = score_alone(session, &ledger, work, err);
     return status;
 }

@@ -1,5 +1,6 @@
-/* Pass 1's state, shared by its parts. score.c turns samples of the dataset into requests; recording.c
- * records their results in the run; drawing.c measures the samples drawn beside an answer. */
+/* Pass 1's state, shared by its parts. score.c turns samples into requests; recording.c puts together
+ * what is kept of them; drawing.c measures the samples drawn beside an answer. Where samples come from
+ * and where results go is behind hb_exchange (exchange.h). */
 #ifndef HB_SCORE_SCORER_H
 #define HB_SCORE_SCORER_H
 
@@ -7,16 +8,16 @@
 #include "decode/decode.h"
 #include "measures/asks.h"
 #include "score/asking.h"
+#include "score/exchange.h"
 #include "signals/p_yes.h"
 #include "signals/scores.h"
-#include "store/run.h"
 
 typedef struct hb_scorer {
     const hb_model *model;
-    hb_dataset *dataset;
-    hb_run *run;
+    const hb_exchange *exchange;
     const hb_run_settings *settings;
     const hb_score_options *options;
+    bool has_p_yes; /* whether the run keeps P(Yes) */
     hb_scheduler *scheduler;
     const hb_chat *chat; /* that wraps prompts; NULL: none */
     hb_p_yes p_yes;
@@ -28,11 +29,11 @@ typedef struct hb_scorer {
     hb_feature_plan features;   /* kept by the run */
     int32_t middle;             /* the block whose states are measured of samples */
     hb_feature_plan of_states;  /* `middle` alone if the run keeps states, else nothing */
-    hb_run_counts counts;
-    uint64_t done;    /* number of samples that this call has recorded */
-    double started;   /* hb_seconds at the beginning of the call */
+    uint64_t n_kept;            /* number of samples that have been kept */
+    double started;             /* hb_seconds at the beginning of the call */
+    hb_score_work *work;        /* the work so far */
     uint64_t literal; /* number of prompts that spell a control token and were taken literally */
-    bool exhausted;   /* the dataset has no more samples */
+    bool exhausted;   /* there are no more samples */
     hb_buffer text;
     hb_status failed; /* status of a failure in the sink */
     hb_error why;     /* set if `failed` */
@@ -84,8 +85,8 @@ typedef struct hb_scoring {
 
 void hb_scoring_free(hb_scoring *sample);
 
-/* Fills in options->work, if it is wanted. */
-void hb_scorer_report_work(const hb_scorer *scorer);
+/* Updates the work so far, when `pending` samples are about to be kept (score.c). */
+void hb_scorer_report_work(const hb_scorer *scorer, uint64_t pending);
 
 /* Receive the events of a sample's answer and of the samples drawn beside it; `user` is an hb_scoring
  * (recording.c). */
@@ -105,11 +106,18 @@ hb_status hb_collect_answers(hb_scorer *scorer, hb_scoring *sample, const char *
  */
 hb_status hb_measure_drawn(hb_scorer *scorer, hb_scoring *sample, hb_error *err);
 
-/* Adds the drawn samples to the run (drawing.c). */
-hb_status hb_record_generations(hb_scorer *scorer, const hb_scoring *sample, hb_error *err);
+/* What the run keeps of the drawn samples, [sample->n_drawn], released with free(). The texts belong to
+ * the sample. NULL when memory runs out (drawing.c). */
+hb_run_generation *hb_list_generations(const hb_scoring *sample);
 
 /* The part of a sample's text that is its answer. */
 hb_answer hb_find_answer(const hb_scorer *scorer, const hb_scoring *sample, const char *text);
+
+/* Scores all samples of the exchange, with the session's model. *work is set whatever this returns
+ * (score.c). */
+hb_status hb_score_exchange(hb_session *session, const hb_exchange *exchange,
+                            const hb_run_settings *settings, bool has_p_yes,
+                            const hb_score_options *options, hb_score_work *work, hb_error *err);
 
 /* Records a sample that has no scores. */
 hb_status hb_record_reason(hb_scorer *scorer, const hb_scoring *sample, hb_sample_status status,
