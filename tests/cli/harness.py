@@ -1,14 +1,17 @@
 """Runs hbar as a user would. HBAR names the program, HBAR_TEST_MODELS the folder of small models."""
 import atexit
+import contextlib
 import json
 import os
 import pty
 import select
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -104,3 +107,33 @@ class Case(unittest.TestCase):
 
     def write_rows(self, name, rows):
         return self.write(name, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+class Runs(Case):
+    """Compares runs. With the portable kernels, results do not depend on the batch."""
+
+    def setUp(self):
+        super().setUp()
+        kernels = unittest.mock.patch.dict(os.environ, HBAR_KERNELS="portable")
+        kernels.start()
+        self.addCleanup(kernels.stop)
+
+    def score(self, run, *more, data=LABELLED, n=0, max_tokens=5):
+        return self.run_hbar("score", "--model", MODEL, "--data", data, "--run", self.dir / run, "-n", n, "--max-tokens",
+                             max_tokens, *more)
+
+    def rows(self, run, sql):
+        with contextlib.closing(sqlite3.connect(run)) as db:
+            return db.execute(sql).fetchall()
+
+    def exported(self, run, *more):
+        """What export prints, without the times."""
+        out, _ = self.run_hbar("export", "--run", self.dir / run, "--format", "jsonl", *more)
+        return [{k: v for k, v in json.loads(line).items() if not k.endswith("_seconds")} for line in out.splitlines()]
+
+    def check_equal(self, run, whole):
+        self.assertEqual(self.exported(run), self.exported(whole))
+        self.assertEqual(self.exported(run, "--generations"), self.exported(whole, "--generations"))
+        for table in "settings", "scores", "tokens", "features", "generations":
+            sql = f"SELECT * FROM {table} ORDER BY 1, 2"
+            self.assertEqual(*(self.rows(self.dir / r, sql) for r in (run, whole)))

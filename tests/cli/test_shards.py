@@ -1,51 +1,20 @@
 """Shards: parts of the samples that are scored apart, and the runs merged into one."""
 import contextlib
 import json
-import os
 import signal
 import sqlite3
 import subprocess
 import time
-import unittest.mock
 
-from harness import HBAR, LABELLED, MODEL, USAGE, Case, environment
-
+from harness import HBAR, LABELLED, MODEL, USAGE, Runs, environment
 
 
-class Shards(Case):
-    """With the portable kernels, results do not depend on the batch."""
-
-    def setUp(self):
-        super().setUp()
-        kernels = unittest.mock.patch.dict(os.environ, HBAR_KERNELS="portable")
-        kernels.start()
-        self.addCleanup(kernels.stop)
-
-    def score(self, run, *more, data=LABELLED, n=0, max_tokens=5):
-        return self.run_hbar("score", "--model", MODEL, "--data", data, "--run", self.dir / run, "-n", n, "--max-tokens",
-                             max_tokens, *more)
-
+class Shards(Runs):
     def score_shards(self, shards, *more, **options):
         runs = [self.dir / f"{i}of{shards}.db" for i in range(1, shards + 1)]
         for i, run in enumerate(runs, 1):
             self.score(run, "--shard", f"{i}/{shards}", *more, **options)
         return runs
-
-    def rows(self, run, sql):
-        with contextlib.closing(sqlite3.connect(run)) as db:
-            return db.execute(sql).fetchall()
-
-    def exported(self, run, *more):
-        """What export prints, without the times."""
-        out, _ = self.run_hbar("export", "--run", self.dir / run, "--format", "jsonl", *more)
-        return [{k: v for k, v in json.loads(line).items() if not k.endswith("_seconds")} for line in out.splitlines()]
-
-    def check_equal(self, run, whole):
-        self.assertEqual(self.exported(run), self.exported(whole))
-        self.assertEqual(self.exported(run, "--generations"), self.exported(whole, "--generations"))
-        for table in "settings", "scores", "tokens", "features", "generations":
-            sql = f"SELECT * FROM {table} ORDER BY 1, 2"
-            self.assertEqual(*(self.rows(self.dir / r, sql) for r in (run, whole)))
 
     def test_equal_to_the_whole(self):
         more = "--samples", 2, "--features", "hidden,topk"
