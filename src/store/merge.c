@@ -1,12 +1,16 @@
 /* Makes one run of the runs of shards. Each is opened as any run from outside, checked and read whole,
  * and its rows are copied as they are. The new run has another name until it is complete. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/shard.h"
 #include "store/run.h"
@@ -318,6 +322,57 @@ static hb_status publish(const char *part, const char *path, hb_error *err)
     return failed ? hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno)) : HB_OK;
 }
 
+/* ---- What killed merges left --------------------------------------------------------------------- */
+
+#define STALE_AFTER 60 /* seconds without a change */
+
+/* Whether no process writes this part any longer: it would hold the lock of a run. A part that has just
+ * been created or is about to be renamed has no lock. */
+static bool is_stale(const char *part, const char *lock)
+{
+    struct stat info;
+    if (lstat(part, &info) != 0 || !S_ISREG(info.st_mode) || time(NULL) - info.st_mtime < STALE_AFTER)
+        return false;
+    int fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0) return errno == ENOENT;
+    bool stale = flock(fd, LOCK_EX | LOCK_NB) == 0;
+    close(fd);
+    return stale;
+}
+
+static void remove_if_stale(const char *part)
+{
+    static const char *const suffixes[] = {"-wal", "-shm", "-lock", ""};
+    char name[2 * PATH_MAX + 16];
+    if ((size_t)snprintf(name, sizeof name, "%s-lock", part) >= sizeof name || !is_stale(part, name))
+        return;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+        snprintf(name, sizeof name, "%s%s", part, suffixes[i]);
+        unlink(name);
+    }
+}
+
+/* Removes the unfinished files of merges to `output` that were killed. */
+static void remove_stale(const char *output)
+{
+    char folder[PATH_MAX], part[2 * PATH_MAX];
+    const char *slash = strrchr(output, '/'), *base = slash ? slash + 1 : output;
+    size_t length = strlen(base), before = slash ? (size_t)(slash - output) + 1 : 0;
+    if (before >= sizeof folder) return;
+    snprintf(folder, sizeof folder, "%.*s", (int)before, output);
+    DIR *dir = opendir(before ? folder : ".");
+    const struct dirent *entry;
+    while (dir && (entry = readdir(dir)) != NULL) {
+        const char *rest = entry->d_name + length;
+        if (strncmp(entry->d_name, base, length) != 0 || strncmp(rest, ".part", 5) != 0 || !rest[5] ||
+            rest[5 + strspn(rest + 5, "0123456789")])
+            continue;
+        snprintf(part, sizeof part, "%s%s", folder, entry->d_name);
+        remove_if_stale(part);
+    }
+    if (dir) closedir(dir);
+}
+
 /* Checks the runs, and writes the new run under another name first. */
 static hb_status make_run(merge *m, const char *output, hb_error *err)
 {
@@ -325,6 +380,7 @@ static hb_status make_run(merge *m, const char *output, hb_error *err)
     hb_status status = check_output(output, err);
     if (!status) status = check_all(m, err);
     if (status) return status;
+    remove_stale(output);
     if (asprintf(&part, "%s.part%ld", output, (long)getpid()) < 0) return hb_fail_memory(err);
     status = check_output(part, err);
     if (!status) {

@@ -1,10 +1,13 @@
 """Shards: parts of the samples that are scored apart, and the runs merged into one."""
 import contextlib
+import fcntl
 import json
+import os
 import signal
 import sqlite3
 import subprocess
 import time
+from pathlib import Path
 
 from harness import HBAR, LABELLED, MODEL, USAGE, Runs, environment
 
@@ -137,3 +140,17 @@ class Shards(Runs):
         self.fails("merge", *runs, "-o", LABELLED, says="exists already")
         self.fails("merge", *runs, "-o", self.dir, says="exists already")
         self.assertEqual(len(list(self.dir.glob("*"))), 2)
+
+    def test_what_a_killed_merge_left_is_removed(self):
+        runs = self.score_shards(2)
+        old, young, locked, other = (self.dir / name for name in ("x.db.part1", "x.db.part2", "x.db.part3", "x.db.parts"))
+        for path in old, young, locked, other:
+            for suffix in "", "-wal", "-lock":
+                Path(f"{path}{suffix}").write_text("")
+        for path in old, locked, other:
+            os.utime(path, (1, 1))
+        with open(f"{locked}-lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.run_hbar("merge", *runs, "-o", "x.db")
+        left = {p.name for p in self.dir.glob("x.db*")}
+        self.assertEqual(left, {"x.db"} | {f"{p.name}{s}" for p in (young, locked, other) for s in ("", "-wal", "-lock")})
