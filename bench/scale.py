@@ -118,7 +118,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=0.5, help="time of a rank for a sample")
     parser.add_argument("--step", type=float, default=0.2, help="time of a rank for an evaluation")
     parser.add_argument("--latency", type=float, default=0.002, help="time until a message is noticed")
-    parser.add_argument("--ranks", default="1,2,10,50,100,200,500,1000")
+    parser.add_argument("--ranks", default="1,10,100,1000,2000")
     args = parser.parse_args()
     sample, message = (args.sample or 0) * 1e-6, args.message * 1e-6
     if args.sample is None:
