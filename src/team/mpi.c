@@ -92,9 +92,9 @@ static int wait_for(mpi_team *t, MPI_Request *request)
     }
 }
 
-/* Looks for a message. *bytes has room for it when *found is true. */
-static int begin_receiving(mpi_team *t, hb_box box, hb_parcel *parcel, char **bytes,
-                           MPI_Request *request, bool *found)
+/* Looks for a message, and begins to receive it. */
+static int begin_receiving(mpi_team *t, hb_box box, hb_parcel *parcel, MPI_Request *request,
+                           bool *found)
 {
     MPI_Message handle;
     MPI_Status about;
@@ -106,24 +106,24 @@ static int begin_receiving(mpi_team *t, hb_box box, hb_parcel *parcel, char **by
     if (!*found) return code;
     code = MPI_Get_count(&about, MPI_BYTE, &n);
     if (code != MPI_SUCCESS) return code;
-    *bytes = malloc((size_t)n + 1);
-    if (!*bytes) return MPI_ERR_NO_MEM;
-    (*bytes)[n] = '\0';
+    char *bytes = malloc((size_t)n + 1);
+    if (!bytes) return MPI_ERR_NO_MEM;
+    bytes[n] = '\0';
     parcel->from = about.MPI_SOURCE;
-    parcel->bytes = (hb_buffer){.data = *bytes, .length = (size_t)n, .capacity = (size_t)n + 1};
-    return MPI_Imrecv(*bytes, n, MPI_BYTE, &handle, request);
+    parcel->bytes = (hb_buffer){.data = bytes, .length = (size_t)n, .capacity = (size_t)n + 1};
+    return MPI_Imrecv(bytes, n, MPI_BYTE, &handle, request);
 }
 
 static hb_status look(mpi_team *t, hb_box box, hb_parcel *parcel, bool *found, hb_error *err)
 {
-    char *bytes = NULL;
     MPI_Request request;
+    *parcel = (hb_parcel){0};
     pthread_mutex_lock(&t->lock);
-    int code = begin_receiving(t, box, parcel, &bytes, &request, found);
+    int code = begin_receiving(t, box, parcel, &request, found);
     pthread_mutex_unlock(&t->lock);
     if (code == MPI_SUCCESS && *found) code = wait_for(t, &request);
     if (code == MPI_SUCCESS) return HB_OK;
-    free(bytes);
+    hb_buffer_free(&parcel->bytes);
     return code == MPI_ERR_NO_MEM ? hb_fail_memory(err) : fail(code, err);
 }
 
