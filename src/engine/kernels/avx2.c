@@ -32,12 +32,12 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
     return (vi)_mm256_dpbusd_avx_epi32((__m256i)sums, (__m256i)u, (__m256i)q);
 }
 #else
-#define BYTE_TOKENS    6
-#define WIDE_IS_SIGNED 1
-#define SUMS_IN_PAIRS  1
-#define FIT4_TOKENS    3
-#define FIT8_TOKENS    4
-#define WIDE_TOKENS    6
+#define BYTE_TOKENS     6
+#define WIDE_IS_SIGNED  1
+#define SUMS_IN_PAIRS   1
+#define ONE_PART_TOKENS 4
+#define TWO_PART_TOKENS 3
+#define WIDE_TOKENS     6
 
 static inline vi add_products(vi pairs, vb u, vb q)
 {

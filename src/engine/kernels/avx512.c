@@ -33,11 +33,11 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
     return (vi)_mm512_dpbusd_epi32((__m512i)sums, (__m512i)u, (__m512i)q);
 }
 #else
-#define WIDE_IS_SIGNED 1
-#define SUMS_IN_PAIRS  1
-#define FIT4_TOKENS    6
-#define FIT8_TOKENS    6
-#define WIDE_TOKENS    6
+#define WIDE_IS_SIGNED  1
+#define SUMS_IN_PAIRS   1
+#define ONE_PART_TOKENS 6
+#define TWO_PART_TOKENS 6
+#define WIDE_TOKENS     6
 
 static inline vi add_products(vi pairs, vb u, vb q)
 {

@@ -9,9 +9,9 @@
  *       adds the products of both halves, signed numbers of 16 bits, to each lane
  *   vb magnitudes(vb w); vb with_signs(vb q, vb w)
  *       the magnitudes of bytes, and q times the signs of w
- *   FIT4_TOKENS, FIT8_TOKENS, WIDE_TOKENS
- *       number of tokens processed together where 16 bits hold the sums of 16 or 32 columns, and for
- *       weights of 8 bits */
+ *   ONE_PART_TOKENS, TWO_PART_TOKENS, WIDE_TOKENS
+ *       number of tokens processed together where the sums of 32 columns come in one part or in two,
+ *       and for weights of 8 bits */
 #ifndef HB_ENGINE_KERNELS_PAIRS_H
 #define HB_ENGINE_KERNELS_PAIRS_H
 
@@ -96,13 +96,13 @@ INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_p
         wide_sums(T, V, u, q, sum);
         return;
     }
-    EACH(k, 8 / s.fit)
+    EACH(k, s.parts)
     {
-        const int g = 4 * k * s.fit / (int)s.group;
+        const int g = s.group == 16 ? k : 0, fit = s.parts == 2 ? 4 : 8;
         vi part[BYTE_TOKENS][BYTE_VECTORS];
         EACH(t, T)
         EACH(v, V) part[t][v] = (s.minima ? 0 : start[(size_t)t * each + (size_t)g]) - (vi){0};
-        for (int i = 0; i < s.fit; i++, u += (size_t)V * STEP, q += 4) {
+        for (int i = 0; i < fit; i++, u += (size_t)V * STEP, q += 4) {
             vb uv[BYTE_VECTORS];
             EACH(v, V) uv[v] = vb_load(u + (size_t)v * STEP);
             EACH(t, T)
@@ -119,25 +119,25 @@ INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_p
     }
 }
 
-#define PRODUCT(columns, fits, has_minima, is_whole)                                                   \
+#define PRODUCT(columns, n_parts, has_minima, is_whole)                                                \
     panel_tokens((panel_shape){.group = columns,                                                       \
-                               .tokens = fits == 4 ? FIT4_TOKENS : FIT8_TOKENS,                        \
+                               .tokens = n_parts == 2 ? TWO_PART_TOKENS : ONE_PART_TOKENS,             \
                                .minima = has_minima,                                                   \
                                .whole = is_whole,                                                      \
-                               .fit = fits},                                                           \
+                               .parts = n_parts},                                                      \
                  p)
 
 static void panel_product(const hb_panel *p)
 {
     const bool whole = p->block == 256, four = p->bits <= 4;
     if (p->bits == 8) panel_tokens((panel_shape){.group = 32, .tokens = WIDE_TOKENS, .wide = true}, p);
-    else if (p->group == 16 && p->m) PRODUCT(16, 4, true, true);
-    else if (p->group == 16) PRODUCT(16, 4, false, true);
-    else if (!p->m) PRODUCT(32, 8, false, false);
-    else if (four && whole) PRODUCT(32, 8, true, true);
-    else if (four) PRODUCT(32, 8, true, false);
-    else if (whole) PRODUCT(32, 4, true, true);
-    else PRODUCT(32, 4, true, false);
+    else if (p->group == 16 && p->m) PRODUCT(16, 2, true, true);
+    else if (p->group == 16) PRODUCT(16, 2, false, true);
+    else if (!p->m) PRODUCT(32, 1, false, false);
+    else if (four && whole) PRODUCT(32, 1, true, true);
+    else if (four) PRODUCT(32, 1, true, false);
+    else if (whole) PRODUCT(32, 2, true, true);
+    else PRODUCT(32, 2, true, false);
 }
 
 #endif

@@ -18,7 +18,7 @@ typedef struct panel_shape {
     /* Only for pairs.h: */
     bool whole; /* groups have whole scales, and each 256 columns have a scale in addition */
     bool wide;  /* weights have 16 bits */
-    int fit;    /* columns, divided by 4, whose products are added in 16 bits */
+    int parts;  /* 2 if 16 bits hold the sums of 16 columns, 1 if of 32 */
 } panel_shape;
 
 /* The number of columns that share a scale, apart from whole scales. */
