@@ -228,6 +228,16 @@ def test_other_threads_run_while_the_library_works():
     os.close(reading)
 
 
+def test_types_of_the_cache(tiny):
+    for kv_type, exact, expected in (("auto", False, "f16"), ("auto", True, "f32"), ("f32", False, "f32"),
+                                     ("q8_0", False, "q8_0")):
+        assert hbar.Model(tiny.path, kv_type=kv_type, exact=exact).kv_type == expected
+    with pytest.raises(ValueError, match="kv_type must be one of auto, f16, f32, q8-0, not 'f8'"):
+        hbar.Model(tiny.path, kv_type="f8")
+    with pytest.raises(hbar.ArgumentError, match="exact"):
+        hbar.Model(tiny.path, kv_type="f16", exact=True)
+
+
 SCRIPTS = {
     "generate": "for token in model.generate('Hello', max_tokens=10**6): print('.', flush=True)",
     "judge": "print('.', flush=True)\n    while True: model.judge('Hello', ' world' * 200)",

@@ -56,7 +56,7 @@ TYPES = ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "
          "IQ4_NL", "IQ4_XS", "MXFP4"]
 # Errors of float arithmetic; no type can have smaller ones. By default, those of a cache of halves are added; the
 # peer's oracle has one of floats.
-FLOAT, HALVES = 1e-5, 1e-3
+FLOAT, HALVES = 1e-5, 1.2e-3
 
 
 def make(scratch, options):
