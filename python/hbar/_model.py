@@ -186,6 +186,7 @@ class Model:
         self._options.kv_type = number("hb_kv_type", "HB_KV_", kv_type.replace("_", "-"), "kv_type")
         self._idle: list[Handle] = [self._open_session()]
         self.context = int(lib.hb_session_n_ctx(self._idle[0].pointer))
+        self.kv_type = decode(lib.hb_kv_type_name(lib.hb_session_kv_type(self._idle[0].pointer)))
 
     def _open_chat(self, chat: bool | str, template: str | None, thinking: str) -> Handle:
         options = lib.hb_chat_defaults()
@@ -263,11 +264,6 @@ class Model:
     @property
     def exact(self) -> bool:
         return bool(self._options.exact)
-
-    @property
-    def kv_type(self) -> str:
-        """The type of numbers in the KV cache, never "auto"."""
-        return decode(lib.hb_kv_type_name(lib.hb_session_kv_type(self._idle[0].pointer)))
 
     def __repr__(self) -> str:
         return f"<hbar.Model {self.name}, {self.architecture}, {self.n_layers} blocks>"

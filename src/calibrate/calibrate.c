@@ -134,7 +134,7 @@ static hb_status join(const hb_score_table *t, const char *const *names, hb_cali
     if (!status)
         status = hb_joint_fit(f.x, t->labels, t->n, f.names.n, of, &r->options.joint_options, &r->joint,
                               c->own, err);
-    if (!status)
+    if (!status && r->options.bootstrap.n_draws)
         status = hb_shuffle_joint(f.x, t->labels, t->n, f.names.n, of, &r->options.joint_options,
                                   &r->nested, err);
     free_features(&f);
