@@ -1,4 +1,4 @@
-/* hbar diff: what two results do not share. */
+/* hbar diff: compares two results. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -200,7 +200,7 @@ const cli_command cli_diff = {
     .details =
         "Shows the settings that differ, and the AUROC of each score that both have, each in its own "
         "better direction. Two runs that share samples are compared by DeLong's paired test, adjusted "
-        "for the number of scores (Holm). Samples are the same if data and place in the data are, or, "
-        "in different data, if their prompts are.",
+        "for the number of scores (Holm). Samples match by their place in the data or, if the data "
+        "differ, by their prompts.",
     .run = run,
 };

@@ -254,8 +254,7 @@ const cli_command cli_doctor = {
         "Shows the processor, the kernels chosen, threads and memory, with the limits of affinity and "
         "control groups, and measures in about two seconds how fast memory is read. With --model, also "
         "measures the model's speed, and says how much memory it needs and how long a calibration "
-        "would "
-        "take. The estimate counts the tokens given; samples beside answers and questions to a model "
+        "takes. The estimate counts the tokens given; samples beside answers and questions to a model "
         "take longer.",
     .run = run,
 };

@@ -34,8 +34,8 @@ void cli_monitor_add(cli_options *options, cli_monitor *w)
         ->given = &w->lambda_given;
     cli_add_real(
         options, "cutoff", 0, "P", &m->cutoff, 1e-300, 1e300,
-        "halt before a token whose P_fail reaches P, without a guarantee; above 1, never halt; with "
-        "--params, only if given, and then instead of their halt")
+        "halt before a token whose P_fail reaches P, without a guarantee; above 1, never halt; "
+        "replaces the halt of --params if it is given")
         ->given = &w->cutoff_given;
 }
 

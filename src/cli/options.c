@@ -92,13 +92,12 @@ void cli_explain(cli_options *options, const char *name, const char *help, const
     }
 }
 
-/* The names of the types of a cache, by hb_kv_type. */
 static void add_kv_type(cli_options *options, hb_kv_type *type)
 {
     static const char *choices[HB_KV_Q8_0 + 2];
     for (int i = 0; i <= HB_KV_Q8_0; i++) choices[i] = hb_kv_type_name((hb_kv_type)i);
     cli_add_choice(options, "kv-type", 0, NULL, (int *)type, choices,
-                   "numbers of the KV cache; auto: f16, or f32 with --exact");
+                   "type of the numbers in the KV cache; auto: f16, or f32 with --exact");
 }
 
 void cli_add_session(cli_options *options, hb_session_options *session)

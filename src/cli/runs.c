@@ -1,11 +1,11 @@
-/* hbar runs: what a folder holds. */
+/* hbar runs: lists the results in a folder. */
 #include <errno.h>
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/cli.h"
 
-/* Results of this folder are called by their names alone. */
+/* Results of this folder are shown without its path. */
 #define HERE "."
 
 static const char *shown_path(const hb_result *r)

@@ -62,7 +62,7 @@ static void add_options(cli_options *options, validating *v)
                 "as calibrated");
     cli_explain(options, "exact",
                 "do not round activations to 8 bits; parameters calibrated so require it", NULL);
-    cli_explain(options, "kv-type", "numbers of the KV cache", "as calibrated");
+    cli_explain(options, "kv-type", "type of the numbers in the KV cache", "as calibrated");
     cli_explain(options, "features", CLI_FEATURES_HELP, "what the parameters need");
     explain_samples(options);
     cli_explain(options, "run", "a run to validate; with --model and --data, where to keep samples",

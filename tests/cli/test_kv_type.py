@@ -1,4 +1,4 @@
-"""--kv-type: the numbers of the KV cache."""
+"""--kv-type: the type of the numbers in the KV cache."""
 import sqlite3
 
 from harness import LABELLED, MODELS, Case
