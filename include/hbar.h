@@ -2355,7 +2355,7 @@ HB_API void hb_token_report_free(hb_token_report *report);
 typedef struct hb_calibrate_options {
     hb_sweep_options sweep;         /* hb_sweep_defaults() */
     hb_bootstrap_options bootstrap; /* hb_bootstrap_defaults(); min_recall comes from `sweep`. 0 draws:
-                                       only DeLong's interval */
+                                       only DeLong's interval, and no control of a joint model */
     hb_map_kind map;                /* HB_MAP_LAMBDA */
     bool joint; /* calibrate a joint model of the scores; false: the score with the highest AUROC */
     hb_joint_options joint_options; /* hb_joint_defaults() */

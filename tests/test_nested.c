@@ -245,6 +245,7 @@ static void test_in_results(void **state)
     assert_null(r.better.name);
     hb_calibration_result_free(&r);
     o.joint = true;
+    o.bootstrap.n_draws = 100;
     o.map = HB_MAP_PLATT;
     assert_ok(hb_calibrate(&s->table, names, &o, &r, &err));
     assert_int_equal(r.nested.n_folds, 0);
