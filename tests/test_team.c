@@ -366,12 +366,34 @@ static void test_sample(void **state)
     hb_buffer_free(&out.text);
 }
 
+/* Processes with caches of different types would score differently. The usual type may be left out. */
+static void test_identity(void **state)
+{
+    (void)state;
+    hb_run_settings settings = {.kv_type = NULL};
+    static const char *const types[] = {NULL, "f16", "q8_0"};
+    char *identities[3];
+    hb_error err;
+    assert_ok(hb_signal_set_parse("entropy", (hb_signal_set **)(uintptr_t)&settings.signals, &err));
+    for (int i = 0; i < 3; i++) {
+        hb_writer out = {0};
+        settings.kv_type = types[i];
+        hb_write_identity(&out, &settings, "00");
+        assert_ok(hb_writer_finish(&out, &identities[i], &err));
+    }
+    assert_ok(hb_compare_identity(identities[0], identities[1], "rank 1", &err));
+    assert_fails(hb_compare_identity(identities[0], identities[2], "rank 1", &err), HB_ERR_MISMATCH,
+                 "rank 1 differs from rank 0: its kv_type is 'kv_type q8_0' instead of 'kv_type f16'");
+    for (int i = 0; i < 3; i++) free(identities[i]);
+    hb_signal_set_free((hb_signal_set *)(uintptr_t)settings.signals);
+}
+
 /* ---- The pool ------------------------------------------------------------------------------------ */
 
 static void test_groups(void **state)
 {
     (void)state;
-    hb_pool pool = {0};
+    hb_sample_pool pool = {0};
     hb_error err;
     char prompt[1024];
     /* Four stories of 300 characters, three questions about each, in turn. */
@@ -379,26 +401,29 @@ static void test_groups(void **state)
         memset(prompt, 'a' + (int)(i % 4), 300);
         snprintf(prompt + 300, sizeof prompt - 300, "%llu", (unsigned long long)i);
         const hb_sample s = {.index = i, .id = "", .prompt = prompt, .prompt_sha256 = ""};
-        assert_ok(hb_pool_add(&pool, &s, &err));
+        assert_ok(hb_sample_pool_add(&pool, &s, &err));
     }
-    hb_pool_sort(&pool);
+    hb_sample_pool_sort(&pool);
     static const struct {
         size_t want, gets;
     } turns[] = {{1, 3}, {5, 3}, {6, 6}, {1, 0}};
     for (size_t i = 0; i < sizeof turns / sizeof *turns; i++) {
         hb_writer out = {0};
-        assert_int_equal(hb_pool_take(&pool, turns[i].want, &out), turns[i].gets);
+        assert_int_equal(hb_sample_pool_take(&pool, turns[i].want, &out), turns[i].gets);
         hb_buffer_free(&out.text);
     }
-    assert_int_equal(hb_pool_left(&pool), 0);
-    hb_pool_free(&pool);
+    assert_int_equal(hb_sample_pool_left(&pool), 0);
+    hb_sample_pool_free(&pool);
 }
 
 int main(void)
 {
     setenv("HBAR_KERNELS", "portable", 1); /* results do not depend on the batch */
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_equal_to_one_process), cmocka_unit_test(test_another_model),
-        cmocka_unit_test(test_finished), cmocka_unit_test(test_sample), cmocka_unit_test(test_groups)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_equal_to_one_process),
+                                       cmocka_unit_test(test_another_model),
+                                       cmocka_unit_test(test_finished),
+                                       cmocka_unit_test(test_sample),
+                                       cmocka_unit_test(test_identity),
+                                       cmocka_unit_test(test_groups)};
     return cmocka_run_group_tests(tests, make_scratch, remove_scratch);
 }

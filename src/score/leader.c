@@ -32,7 +32,7 @@ typedef struct leader {
     size_t n_signals;
     hb_scores *columns; /* the run's scores, with the values of the sample read last */
     char *identity;
-    hb_pool pool;
+    hb_sample_pool pool;
     bool exhausted;            /* the dataset has no more samples */
     uint64_t held;             /* samples that members have */
     hb_score_work *work;       /* of all members */
@@ -77,7 +77,7 @@ static hb_status send_plan(leader *l, int32_t to, hb_error *err)
 static hb_status send_work(leader *l, int32_t to, uint64_t want, hb_error *err)
 {
     hb_writer samples = {0}, out = {0};
-    size_t n = hb_pool_take(&l->pool, want < MOST_AT_ONCE ? want : MOST_AT_ONCE, &samples);
+    size_t n = hb_sample_pool_take(&l->pool, want < MOST_AT_ONCE ? want : MOST_AT_ONCE, &samples);
     begin_message(&out, HB_MESSAGE_WORK, n);
     hb_pack(&out, samples.text.data, samples.text.length);
     out.failed = out.failed || samples.failed;
@@ -103,16 +103,16 @@ static hb_status send_end(leader *l, bool failed, hb_error *err)
 static hb_status fill_pool(leader *l, hb_error *err)
 {
     hb_status status = HB_OK;
-    hb_pool_clear(&l->pool);
-    while (!status && !l->exhausted && hb_pool_left(&l->pool) < POOL_SIZE) {
+    hb_sample_pool_clear(&l->pool);
+    while (!status && !l->exhausted && hb_sample_pool_left(&l->pool) < POOL_SIZE) {
         hb_sample sample;
         hb_supply supply;
         if (is_cancelled(l)) return hb_fail(err, HB_ERR_CANCELLED, "interrupted");
         status = hb_ledger_next(l->ledger, &sample, &supply, err);
         l->exhausted = !status && supply == HB_SUPPLY_END;
-        if (!status && supply == HB_SUPPLY_SAMPLE) status = hb_pool_add(&l->pool, &sample, err);
+        if (!status && supply == HB_SUPPLY_SAMPLE) status = hb_sample_pool_add(&l->pool, &sample, err);
     }
-    hb_pool_sort(&l->pool);
+    hb_sample_pool_sort(&l->pool);
     return status;
 }
 
@@ -145,8 +145,8 @@ static hb_status hand_out(leader *l, hb_error *err)
         any = false;
         for (int32_t i = 0; i < l->team->size && !status; i++) {
             bool supplied = false;
-            if (!hb_pool_left(&l->pool)) status = fill_pool(l, err);
-            if (!status && hb_pool_left(&l->pool)) status = supply(l, i, &supplied, err);
+            if (!hb_sample_pool_left(&l->pool)) status = fill_pool(l, err);
+            if (!status && hb_sample_pool_left(&l->pool)) status = supply(l, i, &supplied, err);
             any = any || supplied;
         }
     }
@@ -340,7 +340,7 @@ static void close_leader(leader *l)
     free(l->ranks);
     free(l->identity);
     hb_scores_free(l->columns);
-    hb_pool_free(&l->pool);
+    hb_sample_pool_free(&l->pool);
 }
 
 hb_status hb_score_lead(hb_team *team, hb_session *session, hb_ledger *ledger, hb_score_work *work,

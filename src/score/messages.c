@@ -278,11 +278,13 @@ static const char *or_empty(const char *text)
 
 void hb_write_identity(hb_writer *out, const hb_run_settings *s, const char *model_sha256)
 {
+    const char *usual = hb_kv_type_name(s->exact ? HB_KV_F32 : HB_KV_F16);
     hb_write(out, "version %s\n", hb_version());
     hb_write(out, "layout %zu %zu %zu\n", sizeof(hb_sample), sizeof(hb_finished),
              sizeof(hb_run_generation));
     hb_write(out, "model_sha256 %s\n", model_sha256);
     hb_write(out, "n_ctx %d\nmax_tokens %d\nexact %d\n", s->n_ctx, s->max_tokens, s->exact != 0);
+    hb_write(out, "kv_type %s\n", s->kv_type && *s->kv_type ? s->kv_type : usual);
     hb_write(out, "no_prompts %d\nno_steps %d\n", s->no_prompts != 0, s->no_steps != 0);
     hb_write(out, "answer_lines %d\nseed %llu\nalpha %.17g\n", s->answer_lines,
              (unsigned long long)s->seed, s->alpha);
