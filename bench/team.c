@@ -1,8 +1,9 @@
 /* Measures what rank 0 of a team has to do: its processor time for each sample and each message. The
- * other ranks are played by this program, which answers at once with made-up results. team [--samples
- * N] [--ranks K] [--tokens T] [--rows R] [--dir DIR] MODEL R is the number of finished samples in a
- * message. With --messages B, under mpirun -n 2, it measures the time of rank 0 for a message of B
- * bytes instead. */
+ * other ranks are played by this program, which answers at once with made-up results.
+ *   team [--samples N] [--ranks K] [--tokens T] [--rows R] [--dir DIR] MODEL
+ *   mpirun -n 2 team --messages B
+ * R is the number of finished samples in a message. With --messages, it measures the time of rank 0 for
+ * a message of B bytes instead. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -21,7 +21,7 @@ enum { FILE_BYTES = 1 << 16 };
 /* Texts that options point to, kept until the program ends. */
 static hb_texts kept;
 
-/* Returns a copy that stays; NULL when memory runs out. */
+/* Returns a copy that is kept until the end; NULL when memory runs out. */
 static const char *keep(const char *text)
 {
     return hb_texts_add(&kept, text, strlen(text)) ? kept.list[kept.n - 1] : NULL;
@@ -34,7 +34,7 @@ static int note_source(cli_option *o, const char *source)
     return o->source ? CLI_DONE : cli_fail_memory();
 }
 
-/* Sets an option that has its source. */
+/* Sets an option whose source is noted. */
 static int apply(const cli_command *command, cli_option *o, const char *text)
 {
     const char *value = keep(text);

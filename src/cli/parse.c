@@ -306,7 +306,7 @@ static bool parse_options(const cli_command *command, cli_options *options, int 
     if (!*code && a.help) cli_print_help(command, options);
     if (*code || a.help) return false;
     *code = walk(command, options, &t, argc, argv, true, &a);
-    int operands = optind; /* which reading the tables of other commands would change */
+    int operands = optind; /* cli_configure may parse for other commands, which changes optind */
     if (!*code) *code = cli_configure(command, options, a.config, a.show_config);
     optind = operands;
     if (!*code && a.show_config) cli_show_config(command, options);

@@ -1,5 +1,4 @@
 /* Commands that several processes run together, started by mpirun or srun. */
-#include <sched.h>
 #include <stdio.h>
 #include <unistd.h>
 #include "base/pool.h"
@@ -27,9 +26,7 @@ int cli_team_close(hb_team *team, int code)
 /* Whether the launcher gave this process processors of its own. */
 static bool is_bound(void)
 {
-    cpu_set_t own;
-    long all = sysconf(_SC_NPROCESSORS_ONLN);
-    return sched_getaffinity(0, sizeof own, &own) != 0 || CPU_COUNT(&own) < all;
+    return hb_allowed_processors() < sysconf(_SC_NPROCESSORS_ONLN);
 }
 
 int32_t cli_team_threads(const hb_team *team)

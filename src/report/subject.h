@@ -38,7 +38,7 @@ typedef struct hb_subject {
  * anything else, HB_ERR_UNSUPPORTED for a newer version. On failure nothing is left to free. */
 hb_status hb_subject_read(const char *name, const char *path, const char *json, size_t length,
                           hb_subject *subject, hb_error *err);
-/* The same for a file, which is called by its base name. HB_ERR_IO. */
+/* The same for a file; its base name becomes the subject's name. HB_ERR_IO. */
 hb_status hb_subject_read_file(const char *path, hb_subject *subject, hb_error *err);
 void hb_subject_free(hb_subject *subject);
 

@@ -1,5 +1,4 @@
-/* A member of a team: evaluates the samples that the leader sends, and sends back what the run keeps.
- */
+/* A member of a team: evaluates samples that the leader sends, and sends back what the run keeps. */
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"

@@ -5,8 +5,8 @@
 
 /* As hb_distribution_gather, with the threads of a pool; NULL: without. The sums do not depend on the
  * number of threads. *shift becomes the Fisher length of the change from the logits `before`, as
- * hb_fisher_shift; without them (NULL) 0. `kept` [n] receives the logits; it may be `before`, or NULL.
- */
+ * hb_fisher_shift; without them (NULL) 0. `kept` [n] receives the logits; NULL: nothing does. It may be
+ * `before`. */
 bool hb_distribution_gather_shared(hb_pool *pool, const float *logits, const float *before, float *kept,
                                    size_t n, hb_distribution *d, double *shift);
 

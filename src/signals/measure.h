@@ -71,8 +71,7 @@ static inline const float *hb_measured_attention(const hb_measuring *m, size_t l
 const float *hb_measured_lookback(hb_measuring *m);
 
 /* The logits of the most probable tokens [*n], in descending order, if the lens was requested; else
- * none.
- */
+ * none. */
 const float *hb_measured_greatest(const hb_measuring *m, size_t *n);
 
 /* The part of the state's change that the likeliest tokens do not see; 0 at the first step. */

@@ -1,5 +1,5 @@
-/* A team of MPI processes. Each call is made under one lock, so MPI needs no threads of its own kind
- * (MPI_THREAD_SERIALIZED), and no call waits: MPI would keep a processor busy for that. */
+/* A team of MPI processes. All calls are made under one lock, so MPI_THREAD_SERIALIZED suffices. No
+ * call waits inside MPI, because MPI keeps a processor busy while it waits. */
 #include <limits.h>
 #include <mpi.h>
 #include <pthread.h>

@@ -54,8 +54,7 @@ static void pair_starts(const int8_t *q, size_t n, size_t group, int32_t offset,
     }
 }
 
-/* Products of weights of 16 bits: activations are widened, and the even ones come before the odd ones.
- */
+/* Products of weights of 16 bits. Activations are widened, the even ones before the odd ones. */
 INLINE void wide_sums(const int T, const int V, const uint8_t *u, const int8_t *q,
                       vi (*sum)[BYTE_VECTORS])
 {
