@@ -63,14 +63,18 @@ def encode(text: str | None) -> bytes | None:
     """A text for a zero-terminated parameter."""
     if text is None:
         return None
-    encoded = text.encode()
-    if b"\0" in encoded:
-        raise ValueError("the text contains a zero byte")
-    return encoded
+    return _without_zeros(text.encode(), "text")
 
 
 def encode_path(path: str | os.PathLike[str]) -> bytes:
-    return os.fsencode(path)
+    return _without_zeros(os.fsencode(path), "path")
+
+
+def _without_zeros(encoded: bytes, what: str) -> bytes:
+    """Refuses what the library would read to the first zero byte only."""
+    if b"\0" in encoded:
+        raise ValueError(f"the {what} contains a zero byte")
+    return encoded
 
 
 def decode(value: bytes | None) -> str:

@@ -149,6 +149,9 @@ def test_chat():
 @pytest.mark.parametrize("call, kind, words", [
     (lambda m: hbar.Model("/nowhere/m.gguf"), hbar.FileError, "/nowhere/m.gguf"),
     (lambda m: hbar.Model(__file__), hbar.FormatError, "test_model.py"),
+    (lambda m: hbar.Model(f"{DEMO}\0x"), ValueError, "the path contains a zero byte"),
+    (lambda m: m.score(f"{DEMO}\0x"), ValueError, "the path contains a zero byte"),
+    (lambda m: m.generate(PROMPT, stop=["a\0b"]), ValueError, "the text contains a zero byte"),
     (lambda m: hbar.Model(DEMO, chat="none"), hbar.ArgumentError, "none"),
     (lambda m: hbar.Model(DEMO, system="x"), ValueError, "chat=True"),
     (lambda m: m.generate(PROMPT, max_tokens=0).result(), hbar.ArgumentError, "max-tokens"),
@@ -205,6 +208,12 @@ def test_threads_share_a_model(demo):
         thread.join()
     assert [answer.scores for answer in answers] == [alone.scores] * 4
     assert {answer.text for answer in answers} == {alone.text}
+
+
+def test_a_model_is_described_while_its_session_is_used():
+    model = hbar.Model(DEMO, kv_type="f32")
+    assert model._with_session(lambda _: (list(model._idle), model.kv_type)) == ([], "f32")
+    assert model._with_session(lambda _: model.generate(PROMPT).result().text)
 
 
 def test_other_threads_run_while_the_library_works():
