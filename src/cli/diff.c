@@ -1,7 +1,9 @@
 /* hbar diff: compares two results. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/cli.h"
 
 typedef struct differing {
@@ -147,15 +149,23 @@ static int diff_runs(const differing *o, char **paths, hb_diff *diff)
     return code;
 }
 
+/* Refuses a run and something else; a file that cannot be read is named as such. */
+static int refuse_mixed(const cli_command *command, const char *run, const char *other)
+{
+    if (access(other, R_OK) == 0)
+        return cli_usage(command,
+                         "%s is a run, and %s is not; hbar sweep --run makes parameters of a run", run,
+                         other);
+    cli_message("%s: %s", other, strerror(errno));
+    return CLI_FAILED;
+}
+
 static int find_diff(const cli_command *command, const differing *o, char **paths, hb_diff *diff)
 {
     hb_error err;
     bool is_run[2] = {cli_is_run(paths[0]), cli_is_run(paths[1])};
     if (is_run[0] && is_run[1]) return diff_runs(o, paths, diff);
-    if (is_run[0] != is_run[1])
-        return cli_usage(command,
-                         "%s is a run, and %s is not; hbar sweep --run makes parameters of a run",
-                         paths[is_run[1]], paths[is_run[0]]);
+    if (is_run[0] != is_run[1]) return refuse_mixed(command, paths[is_run[1]], paths[is_run[0]]);
     if (o->grading.rule_given)
         return cli_usage(command, "--grade goes with runs; %s is not a run", paths[0]);
     return hb_diff_files(paths[0], paths[1], diff, &err) ? cli_fail(&err) : CLI_DONE;

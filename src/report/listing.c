@@ -52,25 +52,27 @@ static bool ends_in(const char *name, const char *end)
     return n > m && strcmp(name + n - m, end) == 0;
 }
 
-/* Reads the beginning of a regular file as a text; empty if it cannot be read. */
-static void read_head(const char *path, char head[HEAD_BYTES + 1])
+/* Reads the beginning of a regular file as a text; false if it cannot be read. */
+static bool read_head(const char *path, char head[HEAD_BYTES + 1])
 {
     int fd = hb_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
     ssize_t n = fd < 0 ? 0 : read(fd, head, HEAD_BYTES);
     if (fd >= 0) close(fd);
     head[n > 0 ? n : 0] = '\0';
+    return fd >= 0 && n >= 0;
 }
 
+/* Guesses from the name and the beginning. A file whose beginning cannot be read may be a document. */
 static guess guess_kind(const char *path)
 {
     char head[HEAD_BYTES + 1];
     struct stat info;
     if (stat(path, &info) != 0 || !S_ISREG(info.st_mode)) return OTHER;
-    read_head(path, head);
+    bool readable = read_head(path, head);
     if (ends_in(path, ".db") || strcmp(head, "SQLite format 3") == 0) return RUN;
     if (!ends_in(path, ".json")) return OTHER;
-    bool ours =
-        strstr(head, "\"" HB_PARAMS_SCHEMA "\"") || strstr(head, "\"" HB_VALIDATION_SCHEMA "\"");
+    bool ours = !readable || strstr(head, "\"" HB_PARAMS_SCHEMA "\"") ||
+                strstr(head, "\"" HB_VALIDATION_SCHEMA "\"");
     return ours ? DOCUMENT : OTHER;
 }
 

@@ -87,9 +87,11 @@ class Runs(Results):
         os.mkfifo(self.dir / "pipe.db")
         (self.dir / "folder.json").mkdir()
         (self.dir / "loop.db").symlink_to("loop.db")
+        (self.dir / "unreadable.json").symlink_to("/proc/self/mem")  # a regular file whose first bytes cannot be read
         got = self.listed(".")
         damaged = {path: r["reason"] for path, r in got.items() if r["kind"] == "damaged"}
-        self.assertEqual(sorted(damaged), ["cut.db", "cut.json", "empty.db", "foreign.sqlite", "newer.json", "noise.db"])
+        self.assertEqual(sorted(damaged), ["cut.db", "cut.json", "empty.db", "foreign.sqlite", "newer.json", "noise.db",
+                                           "unreadable.json"])
         for reason in damaged.values():
             self.assertTrue(reason and "\n" not in reason)
         self.assertEqual(sorted(set(got) - set(damaged)), ["good.db", f"hostile{HOSTILE}.json", "odd.json", "renamed"])
@@ -205,6 +207,8 @@ class Diff(Results):
         self.fails("diff", self.a, self.a, self.a, code=USAGE, says="two files are compared, not 3")
         self.fails("diff", self.a, "", code=USAGE, says="FILE is empty")
         self.fails("diff", self.a, self.params[0], code=USAGE, says="a.db is a run, and")
+        self.fails("diff", self.a, "none", says="none: No such file")
+        self.fails("diff", "none", self.a, says="none: No such file")
         self.fails("diff", self.params[0], self.params[1], "--grade", "f1", code=USAGE, says="--grade goes with runs")
         self.fails("diff", "none", "none", says="none: No such file")
         self.fails("diff", self.write("x.json", "{}"), self.params[0], says="x.json: is neither a run, nor parameters")
