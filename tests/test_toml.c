@@ -67,7 +67,7 @@ static void test_reading(void **state)
 static void test_empty(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"", "\n", " \t# only a comment", "\r\n\r\n"};
+    static const char *const texts[] = {"", "\n", " \t# only a comment", "\r\n\r\n", "\xEF\xBB\xBF"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         hb_error err;
         hb_toml t;
@@ -129,9 +129,7 @@ static void test_refused(void **state)
         {"a = 1\x01", "f:1: has the control character 0x01"},
         {"a = 1\rb = 2", "has the control character 0x0d"},
         {"\n\na = \"\xFF\"", "f:3: the text is not UTF-8"},
-        {"\xEF\xBB\xBF"
-         "a = 1",
-         "expected the name"},
+        {"a = 1\n\xEF\xBB\xBF", "f:2: expected the name"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         hb_error err;

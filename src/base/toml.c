@@ -9,6 +9,9 @@
 #include "base/memory.h"
 #include "base/utf8.h"
 
+/* Some editors write it at the beginning of a file. */
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
+
 enum { KEY_BYTES = 64 };
 
 typedef struct reader {
@@ -298,6 +301,7 @@ static hb_status read_setting(reader *r)
 static hb_status read_lines(reader *r)
 {
     hb_status status = check_text(r);
+    if (starts_with(r, BYTE_ORDER_MARK)) r->at += strlen(BYTE_ORDER_MARK);
     for (skip_empty_lines(r); !status && r->at < r->end; skip_empty_lines(r)) {
         status = next(r) == '[' ? read_table(r) : read_setting(r);
         skip_blanks(r);
