@@ -2,6 +2,9 @@
 #include "check.h"
 
 #include <math.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "base/pool.h"
 
 static void test_machine(void **state)
@@ -31,6 +34,35 @@ static void test_reading(void **state)
     assert_true(speed > 0 && isfinite(speed));
     assert_fails(hb_measure_reading(-1, 1, &speed, &err), HB_ERR_ARGUMENT, "threads");
     assert_fails(hb_measure_reading(1, NAN, &speed, &err), HB_ERR_ARGUMENT, "seconds");
+}
+
+/* Where a limit forbids the usual size, less memory is read; where it forbids the least, memory is
+ * missing. */
+static void test_reading_with_little_memory(void **state)
+{
+    (void)state;
+#if defined HB_FOR_CHECKERS || defined __SANITIZE_ADDRESS__
+    skip(); /* a sanitizer needs the address space that is taken away here */
+#endif
+    static const struct {
+        rlim_t bytes;
+        hb_status status;
+    } limits[] = {{(rlim_t)300 << 20, HB_OK}, {(rlim_t)16 << 20, HB_ERR_MEMORY}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            const struct rlimit little = {limits[i].bytes, limits[i].bytes};
+            double speed;
+            hb_error err;
+            bool ok = setrlimit(RLIMIT_AS, &little) == 0 &&
+                      hb_measure_reading(1, 1e-6, &speed, &err) == limits[i].status;
+            _exit(ok ? 0 : 1);
+        }
+        int status = -1;
+        assert_true(child > 0);
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+    }
 }
 
 /* Whatever the session's shape, all speeds are known, and the session is empty afterwards. */
@@ -70,6 +102,7 @@ static void test_estimate(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_machine), cmocka_unit_test(test_reading),
+                                       cmocka_unit_test(test_reading_with_little_memory),
                                        cmocka_unit_test(test_speed), cmocka_unit_test(test_estimate)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,8 +53,8 @@ static void print_machine(const doctor *d)
     const hb_machine *m = &d->machine;
     cli_print("Processor   %s, %d processors, kernels %s\n", *m->processor ? m->processor : "unknown",
               m->n_online, m->kernels);
-    cli_print("Threads     %d by default: %d processors are allowed to this process", m->n_threads,
-              m->n_allowed);
+    cli_print("Threads     %d by default: %d %s allowed to this process", m->n_threads, m->n_allowed,
+              m->n_allowed == 1 ? "processor is" : "processors are");
     if (m->quota > 0) cli_print(", and its control group has a quota of %.2f", m->quota);
     if (d->resources.n_threads) cli_print("; %d are measured", d->resources.n_threads);
     cli_print("\n");

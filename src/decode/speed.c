@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/pool.h"
 #include "engine/engine.h"
 
 /* The most tokens of a measured prompt and of a measured answer. */
@@ -151,8 +152,9 @@ double hb_score_seconds(const hb_speed *s, uint64_t n, double n_prompt, double n
 
 /* ---- Memory -------------------------------------------------------------------------------------- */
 
-/* Larger than any processor's cache. */
-#define READ_BYTES ((size_t)512 << 20)
+/* Larger than any processor's cache; and the least, where little memory is free. */
+#define READ_BYTES  ((size_t)512 << 20)
+#define LEAST_BYTES ((size_t)32 << 20)
 
 typedef struct reading {
     const uint64_t *words; /* [n_parts][n] */
@@ -170,16 +172,31 @@ static void read_part(const void *context, int32_t part, int32_t thread)
     r->sums[part] = sum;
 }
 
+/* Reserves READ_BYTES, or less if they are more than half of what is free or if a limit forbids them.
+ */
+static uint64_t *reserve_words(size_t *bytes)
+{
+    double available = (double)hb_available_memory();
+    double limit = hb_memory_limit(HB_OWN_GROUPS, HB_GROUPS_ROOT);
+    if (limit > 0 && limit < available) available = limit;
+    *bytes = READ_BYTES;
+    while (*bytes > LEAST_BYTES && (double)*bytes > available / 2) *bytes /= 2;
+    uint64_t *words = hb_reserve(*bytes, true);
+    while (!words && *bytes > LEAST_BYTES) words = hb_reserve(*bytes /= 2, true);
+    return words;
+}
+
 hb_status hb_measure_reading(int32_t n_threads, double seconds, double *bytes_per_second, hb_error *err)
 {
     hb_pool *pool;
     int32_t n = n_threads ? n_threads : hb_usable_processors();
     if (n < 1 || n > 1024 || !(seconds > 0))
         return hb_fail(err, HB_ERR_ARGUMENT, "%d threads for %g seconds are not possible", n, seconds);
-    uint64_t *words = hb_reserve(READ_BYTES, true), *sums = calloc((size_t)n, sizeof *sums);
+    size_t bytes;
+    uint64_t *words = reserve_words(&bytes), *sums = calloc((size_t)n, sizeof *sums);
     hb_status status = words && sums ? hb_pool_open(&pool, n, err) : hb_fail_memory(err);
     if (!status) {
-        const reading r = {words, READ_BYTES / sizeof *words / (size_t)n, sums};
+        const reading r = {words, bytes / sizeof *words / (size_t)n, sums};
         double start = hb_seconds(), elapsed;
         double read = 0;
         do {

@@ -27,6 +27,9 @@ class Doctor(Case):
         self.assertIn('"kernels": "portable"', done.stdout)
         self.assertIn('"allowed": 1,', done.stdout)
         self.assertIn('"threads": 1,', done.stdout)
+        done = subprocess.run(["taskset", "-c", str(one), HBAR, "doctor"], capture_output=True, check=True,
+                              env=environment(), text=True)
+        self.assertIn("1 processor is allowed to this process\n", done.stdout)
 
     def test_model(self):
         got = self.run_json("doctor", "--model", MODEL, "-n", 500, "--prompt-tokens", 60, "--max-tokens", 10,
