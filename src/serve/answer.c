@@ -175,6 +175,15 @@ static void count_answer(hb_call *c, const hb_choice *choice)
     pthread_mutex_unlock(&c->server->lock);
 }
 
+/* Counts the tokens of a prompt that the cache had. */
+static void count_cached(hb_call *c, int64_t n)
+{
+    c->n_cached += n;
+    pthread_mutex_lock(&c->server->lock);
+    c->server->metrics.cached_tokens += (uint64_t)n;
+    pthread_mutex_unlock(&c->server->lock);
+}
+
 /* Ends the call with an error, whatever it has answered so far; its other samples are cancelled. */
 static void fail(hb_call *c, const hb_problem *problem)
 {
@@ -235,7 +244,7 @@ static void take_finish(hb_call *c, hb_choice *choice, const hb_event *event)
         return;
     }
     choice->finish = o->finish;
-    if (event->sample == 0 && !c->ask.echo) c->n_cached += o->n_shared;
+    if (event->sample == 0 && !c->ask.echo) count_cached(c, o->n_shared);
     judge_answer(c, choice, event);
     choice->scores = o->scores;
     o->scores = NULL;

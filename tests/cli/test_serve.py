@@ -273,9 +273,11 @@ class Answers(Shared):
         first = self.server.chat(text, max_tokens=20, hbar={"mode": "off"})
         said = first["choices"][0]["message"]
         again = {"messages": [{"role": "user", "content": text}], "max_tokens": 4}
+        counted = self.server.metric("cached_tokens_total")
         second = self.server.post("/v1/chat/completions", again)[2]
         details = second["usage"]["prompt_tokens_details"]
         self.assertEqual(details["cached_tokens"], second["usage"]["prompt_tokens"] - 1)
+        self.assertEqual(self.server.metric("cached_tokens_total"), counted + details["cached_tokens"])
         longer = {"messages": [*again["messages"], said, {"role": "user", "content": "Why?"}], "max_tokens": 4}
         third = self.server.post("/v1/chat/completions", longer)[2]
         self.assertGreaterEqual(third["usage"]["prompt_tokens_details"]["cached_tokens"], first["usage"]["prompt_tokens"])
