@@ -487,6 +487,10 @@ void cli_samples_close(cli_samples *samples);
 int cli_samples_check(const cli_command *command, cli_samples *samples);
 /* Takes the options that are not given from a calibration's samples. */
 void cli_samples_take(cli_samples *samples, const hb_params *params);
+/* Warns if samples are drawn in another way than those of the calibration: the values of measures over
+ * samples depend on their number and on how they are drawn. */
+void cli_samples_warn(const hb_params *there, int32_t n, double temperature, double top_p,
+                      int32_t max_tokens);
 /* Samples beside a generated answer, and how far they agree with it (agreement.c). */
 typedef struct cli_agreement {
     hb_sampled *answers; /* [1 + n], the first is the answer */

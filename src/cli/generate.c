@@ -322,6 +322,15 @@ static int generate(generate_options *o, hb_session *session, const hb_buffer *p
 /* The most sequences that are evaluated together. */
 #define MAX_TOGETHER 64
 
+/* Warns if a calibrated score compares samples that were drawn in another way. */
+static void check_samples(const generate_options *o)
+{
+    const hb_params *p = o->watch.params;
+    if (!o->quiet && p && o->samples.n && cli_measure_needed(p, CLI_NEED_SAMPLES))
+        cli_samples_warn(p, o->samples.n, o->samples.temperature, o->samples.top_p,
+                         p->sample_max_tokens);
+}
+
 static int open_and_generate(const cli_command *command, generate_options *o, const hb_buffer *prompt)
 {
     hb_model *model = NULL;
@@ -334,6 +343,7 @@ static int open_and_generate(const cli_command *command, generate_options *o, co
     if (cli_chat_find(&o->chat, model, &err)) code = cli_fail(&err);
     else if (!o->quiet) cli_chat_warn(&o->chat, model, prompt);
     if (!code) code = cli_monitor_open(command, &o->watch, model, &o->chat, &o->resources, o->quiet);
+    if (!code) check_samples(o);
     hb_session_options resources = o->resources;
     if (o->samples.n)
         resources.n_sequences = o->samples.n < MAX_TOGETHER ? o->samples.n + 1 : MAX_TOGETHER;

@@ -119,7 +119,8 @@ static int refuse_score(const cli_monitor *w)
     } else if (measure) {
         why = "puts questions to a model; generate, judge and serve do not ask them";
     } else if ((measure = cli_measure_needed(p, CLI_NEED_SAMPLES)) != NULL) {
-        why = "compares several samples of the whole answer, so it cannot halt";
+        why = "compares several samples of the whole answer, so it cannot halt; generate --samples N "
+              "judges answers by it";
     } else if (strcmp(p->score, HB_SCORE_P_YES) == 0) {
         why = "only judgements of responses have";
     }

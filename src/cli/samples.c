@@ -106,6 +106,19 @@ void cli_samples_take(cli_samples *s, const hb_params *p)
     if (!s->ask && !s->entailment && !s->judge_path && *p->asks) s->ask = p->asks;
 }
 
+void cli_samples_warn(const hb_params *there, int32_t n, double temperature, double top_p,
+                      int32_t max_tokens)
+{
+    if (!there->samples) return;
+    if (n != there->samples)
+        cli_message("warning: prompts have %d samples each, but those of the calibration had %d", n,
+                    there->samples);
+    else if (temperature != there->sample_temperature || top_p != there->sample_top_p ||
+             max_tokens != there->sample_max_tokens)
+        cli_message("warning: samples were drawn with another temperature, top-p or limit of tokens "
+                    "than those of the calibration");
+}
+
 static bool is_measure(const char *score)
 {
     size_t place;

@@ -204,30 +204,25 @@ static void check_exact(const validating *v)
                     here ? "with" : "without", here ? "without" : "with");
 }
 
+/* Exactness implies the type of the cache, so check_exact says it all where that differs. */
 static void check_kv_type(const validating *v)
 {
-    const char *here = hb_run_get_settings(v->run)->kv_type;
-    const char *there = hb_kv_type_name(v->params->kv_type);
-    if (v->params->kv_type && *here && strcmp(here, there) != 0)
+    const hb_run_settings *run = hb_run_get_settings(v->run);
+    const char *here = run->kv_type, *there = hb_kv_type_name(v->params->kv_type);
+    bool told = v->params->knows_exact && (run->exact != 0) != v->params->exact;
+    if (v->params->kv_type && !told && *here && strcmp(here, there) != 0)
         cli_message("warning: samples were measured with a cache of %s, but those of the calibration "
                     "with one of %s",
                     here, there);
 }
 
-/* Measures over samples depend on their number and on how they are drawn. */
 static void check_samples(const validating *v)
 {
     const hb_run_settings *here = hb_run_get_settings(v->run);
     const hb_params *there = v->params;
-    if (!there->samples || !here->samples) return;
-    if (here->samples != there->samples)
-        cli_message("warning: prompts have %d samples each, but those of the calibration had %d",
-                    here->samples, there->samples);
-    else if (here->sample_temperature != there->sample_temperature ||
-             here->sample_top_p != there->sample_top_p ||
-             here->sample_max_tokens != there->sample_max_tokens)
-        cli_message("warning: samples were drawn with another temperature, top-p or limit of tokens "
-                    "than those of the calibration");
+    if (here->samples)
+        cli_samples_warn(there, here->samples, here->sample_temperature, here->sample_top_p,
+                         here->sample_max_tokens);
 }
 
 /* Writes a rule with its limit and the treatment of abstentions, where these are not the defaults. */
@@ -267,13 +262,23 @@ static void check_grading(const validating *v)
 
 /* ---- The split ----------------------------------------------------------------------------------- */
 
+/* Parameters of exact sessions make the session exact, which allows no other cache. */
+static int take_exact(const cli_command *command, validating *v)
+{
+    hb_session_options *r = &v->pass1.resources;
+    if (!v->params->exact) return CLI_DONE;
+    r->exact = true;
+    if (!r->kv_type || r->kv_type == HB_KV_F32) return CLI_DONE;
+    return cli_usage(command, "--kv-type %s: %s was calibrated with --exact, whose cache is %s",
+                     hb_kv_type_name(r->kv_type), v->params_path, hb_kv_type_name(HB_KV_F32));
+}
+
 /* Takes settings that were not given from the parameters. */
 static void take_settings(validating *v)
 {
     hb_session_options *r = &v->pass1.resources;
     if (!v->pass1.max_tokens) v->pass1.max_tokens = v->params->max_tokens;
     if (!v->pass1.max_tokens) v->pass1.max_tokens = CLI_MAX_TOKENS;
-    if (v->params->exact) r->exact = true;
     if (!r->kv_type && !r->exact) r->kv_type = v->params->kv_type;
     cli_samples_take(&v->pass1.samples, v->params);
     v->pass1.needed_measure = cli_measure_needed(v->params, CLI_NEED_PASS1);
@@ -340,7 +345,8 @@ static bool need_features(validating *v)
 /* Opens the split: an existing run, or one that pass 1 creates. */
 static int open_split(const cli_command *command, validating *v)
 {
-    int code;
+    int code = take_exact(command, v);
+    if (code) return code;
     take_settings(v);
     v->source = (hb_validation_source){.params = v->params_path, .scores = v->scores_path};
     if (v->scores_path) return CLI_DONE;

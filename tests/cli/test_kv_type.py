@@ -55,3 +55,15 @@ class KvType(Case):
         self.assertNotEqual(exact, self.run_json(*generate)["scores"])
         self.fails(*generate, "--exact", "--kv-type", "f16", says="the cache of an exact session is f32, not f16")
         self.fails(*generate, "--kv-type", "f8", says="'f8' is not one of auto, f16, f32, q8_0", code=2)
+
+    def test_validate_with_exact_parameters(self):
+        _, params = self.calibrate("--exact")
+        validate = ["validate", "--model", MODEL, "--data", LABELLED]
+        self.fails(*validate, "--params", params, "--kv-type", "q8_0", "--run", self.dir / "v.db", code=2,
+                   says=f"--kv-type q8_0: {params} was calibrated with --exact, whose cache is f32")
+        self.assertFalse((self.dir / "v.db").exists())
+        self.run_hbar(*validate, "--params", params, "--kv-type", "f32", "--run", self.dir / "v.db")
+        _, rounded = self.calibrate()
+        _, err = self.run_hbar("validate", "--params", rounded, "--run", self.dir / "v.db")
+        self.assertIn("samples were measured with --exact, but those of the calibration without", err)
+        self.assertNotIn("a cache of", err)

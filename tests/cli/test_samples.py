@@ -300,11 +300,17 @@ class Samples(Case):
         for options, name in ((["--score", "predictive_entropy"], "predictive_entropy"), (["--joint"], "joint")):
             params = self.run_json("sweep", "--run", run, "-o", self.dir, *options, "--draws", 0)["parameters"]
             command = ["generate", "--model", MODEL, "--params", params, "Hello", "--max-tokens", 4]
-            self.fails(*command, says="which compares several samples of the whole answer, so it cannot halt")
+            self.fails(*command, says="which compares several samples of the whole answer, so it cannot halt; "
+                                      "generate --samples N judges answers by it")
             g = self.run_json(*command, "--samples", N)
             self.assertEqual((g["answer"]["score"], g["halted"], g["monitor"]["watched"]), (name, False, "none"))
             self.assertTrue(0 <= g["answer"]["p_fail"] <= 1)
             if name != "joint":
                 self.assertEqual(g["answer"]["value"], g["samples"]["scores"][name])
             _, err = self.run_hbar(*command, "--samples", N)
+            self.assertNotIn("those of the calibration", err)
+            _, err = self.run_hbar(*command, "--samples", N + 1)
+            self.assertIn(f"prompts have {N + 1} samples each, but those of the calibration had {N}", err)
+            _, err = self.run_hbar(*command, "--samples", N, "--sample-temperature", 0.5)
+            self.assertIn("samples were drawn with another temperature", err)
             self.assertIn(f"risky: {name} ", err)
