@@ -67,7 +67,8 @@ typedef struct cli_option {
 typedef struct cli_options {
     cli_option list[CLI_MAX_OPTIONS];
     int n;
-    cli_group group; /* group of the options added next */
+    cli_group group;                   /* group of the options added next */
+    const hb_session_options *session; /* what cli_add_session fills; NULL: no session */
 } cli_options;
 
 /* Every command has these options, and no table. */

@@ -110,6 +110,7 @@ void cli_add_session(cli_options *options, hb_session_options *session)
     cli_add_flag(options, "exact", 0, &session->exact,
                  "do not round activations to 8 bits: slower, and comparable with other programs");
     add_kv_type(options, &session->kv_type);
+    options->session = session;
 }
 
 void cli_add_common(cli_options *options, bool *quiet, bool *json)

@@ -294,6 +294,15 @@ static int check_required(const cli_command *command, const cli_options *options
     return CLI_DONE;
 }
 
+/* The session would refuse this, too, but only when the model is loaded. */
+static int check_session(const cli_command *command, const hb_session_options *session)
+{
+    if (!session || !session->exact || !session->kv_type || session->kv_type == HB_KV_F32)
+        return CLI_DONE;
+    return cli_usage(command, "--kv-type %s: the cache of an --exact session is %s",
+                     hb_kv_type_name(session->kv_type), hb_kv_type_name(HB_KV_F32));
+}
+
 /* The first walk sets nothing, so that help finds every default in its place. Settings of files and
  * variables come last: they are for options that the command line leaves out. */
 static bool parse_options(const cli_command *command, cli_options *options, int argc, char **argv,
@@ -321,6 +330,7 @@ bool cli_parse(const cli_command *command, cli_options *options, int argc, char 
     if (optind < argc && command->operand) *operand = argv[optind++];
     if (optind < argc) *code = cli_usage(command, "unexpected argument '%s'", argv[optind]);
     if (!*code) *code = check_required(command, options, *operand);
+    if (!*code) *code = check_session(command, options->session);
     return *code == CLI_DONE;
 }
 

@@ -53,7 +53,9 @@ class KvType(Case):
         exact = self.run_json(*generate, "--exact")["scores"]
         self.assertEqual(exact, self.run_json(*generate, "--kv-type", "f32")["scores"])
         self.assertNotEqual(exact, self.run_json(*generate)["scores"])
-        self.fails(*generate, "--exact", "--kv-type", "f16", says="the cache of an exact session is f32, not f16")
+        for command in (generate, ["serve", "--model", "no.gguf"], ["score", "--model", "no.gguf", "--data", "no"]):
+            self.fails(*command, "--exact", "--kv-type", "f16", code=2,
+                       says="--kv-type f16: the cache of an --exact session is f32")
         self.fails(*generate, "--kv-type", "f8", says="'f8' is not one of auto, f16, f32, q8_0", code=2)
 
     def test_validate_with_exact_parameters(self):
