@@ -149,6 +149,24 @@ static void test_malformed_texts(void **state)
     assert_fails(read_run(&err), HB_ERR_FORMAT, "name of a score is not UTF-8");
 }
 
+/* A score that is a text or a blob is not read as 0. */
+static void test_scores_that_are_no_numbers(void **state)
+{
+    hb_error err;
+    static const char *const scores[] = {"2.5", "3", "'x'", "''", "x'00'", "'1.5 '||'x'", "NULL"};
+    for (size_t i = 0; i < sizeof scores / sizeof *scores; i++) {
+        char sql[300];
+        snprintf(
+            sql, sizeof sql,
+            "UPDATE samples SET status = 'scored', reason = NULL, text = 'a', finish = 'end of text';"
+            "INSERT INTO scores VALUES (0, 1, 1, 1, 1, 1, 1, 1, %s)",
+            scores[i]);
+        make_run(state, sql);
+        if (i < 2) assert_ok(read_run(&err));
+        else assert_fails(read_run(&err), HB_ERR_FORMAT, "sample 0 is damaged");
+    }
+}
+
 /* As an unprivileged user, tries to write a run. Ends the process with 0 if it is refused with this
  * message. */
 static void create_as_stranger(const char *at)
@@ -251,9 +269,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_SCRATCH(test_views),           WITH_SCRATCH(test_own_views),
         WITH_SCRATCH(test_huge_values),     WITH_SCRATCH(test_triggers),
-        WITH_SCRATCH(test_malformed_texts), WITH_SCRATCH(test_names_of_sqlite),
-        WITH_SCRATCH(test_places),          WITH_SCRATCH(test_empty),
-        WITH_SCRATCH(test_removed),
+        WITH_SCRATCH(test_malformed_texts), WITH_SCRATCH(test_scores_that_are_no_numbers),
+        WITH_SCRATCH(test_names_of_sqlite), WITH_SCRATCH(test_places),
+        WITH_SCRATCH(test_empty),           WITH_SCRATCH(test_removed),
     };
     return cmocka_run_group_tests_name("run_hostile", tests, NULL, NULL);
 }

@@ -313,9 +313,11 @@ static int number_of(const char *name, const char *(*name_of)(int number))
     return name && strcmp(name_of(i), "unknown") != 0 ? i : -1;
 }
 
+/* NaN for NULL, and for a text or a blob, which SQLite would read as 0. */
 static double real_or_nan(sqlite3_stmt *q, int column)
 {
-    return sqlite3_column_type(q, column) == SQLITE_NULL ? NAN : sqlite3_column_double(q, column);
+    int type = sqlite3_column_type(q, column);
+    return type == SQLITE_FLOAT || type == SQLITE_INTEGER ? sqlite3_column_double(q, column) : NAN;
 }
 
 static const char *status_name(int number)
