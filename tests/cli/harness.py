@@ -45,6 +45,14 @@ class Case(unittest.TestCase):
         self.dir = Path(tempfile.mkdtemp(prefix="hbar-cli-"))
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
 
+    @classmethod
+    def for_class(cls):
+        """A case for setUpClass. Its folder stays until the last test of the class."""
+        case = cls("run_hbar")
+        case.setUp()
+        cls.addClassCleanup(case.doCleanups)
+        return case
+
     def run_hbar(self, *arguments, code=DONE, stdin=b"", **options):
         """Runs to the end in the test's folder, checks the exit code, and returns (standard output, standard error)."""
         options.setdefault("cwd", self.dir)

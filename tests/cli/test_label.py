@@ -14,9 +14,7 @@ class Label(Case):
     @classmethod
     def setUpClass(cls):
         """Two runs, of labelled and of graded samples, which each test copies."""
-        case = cls("run_hbar")
-        case.setUp()
-        cls.addClassCleanup(case.doCleanups)
+        case = cls.for_class()
         graded = case.write_rows("g.jsonl", [{"id": f"g{i}", "prompt": f"What is {i}?", "answers": ["never this"]}
                                              for i in range(24)])
         cls.runs = {"labelled": case.dir / "l.db", "graded": case.dir / "g.db"}

@@ -34,9 +34,7 @@ class Report(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        case = cls("run_hbar")
-        case.setUp()
-        cls.addClassCleanup(case.doCleanups)
+        case = cls.for_class()
         cls.common = case.dir
         data = DEMO.parent.parent / "data"
         case.run_hbar("calibrate", "--model", DEMO, "--data", data / "demo_calibration.jsonl", "-n", 120, "--score",

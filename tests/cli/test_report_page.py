@@ -17,9 +17,7 @@ class ReportPage(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        case = cls("run_hbar")
-        case.setUp()
-        cls.addClassCleanup(case.doCleanups)
+        case = cls.for_class()
         cls.common = case.dir
         case.run_hbar("calibrate", "--model", DEMO, "--data", DATA / "demo_calibration.jsonl", "-n", 400, "--score",
                       "margin,entropy,surprise,hbar_s,lens_depth,delta_h", "-o", ".", "--run", "demo.db", "--report",

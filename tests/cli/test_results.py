@@ -19,9 +19,7 @@ class Results(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
-        case = cls("run_hbar")
-        case.setUp()
-        cls.addClassCleanup(case.doCleanups)
+        case = cls.for_class()
         cls.common = case.dir
         for name, more in (("a", []), ("b", ["--exact", "--max-tokens", 12])):
             case.run_hbar("score", "--model", DEMO, "--data", DATA / "demo_calibration.jsonl", "-n", 100, "--run",
