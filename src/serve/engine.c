@@ -269,7 +269,6 @@ hb_status hb_server_run(hb_server *s, const hb_server_model *model, hb_error *er
     hb_scheduler_close(s->scheduler); /* ends every call */
     s->scheduler = NULL;
     flush_replies(s);
-    hb_log_event(s, "stopped");
     free(e.polled);
     return status;
 }

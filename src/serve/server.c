@@ -156,7 +156,9 @@ int32_t hb_server_port(const hb_server *server)
 void hb_server_close(hb_server *s)
 {
     if (!s) return;
+    bool listened = s->daemon;
     hb_http_stop(s);
+    if (listened) hb_log_event(s, "stopped"); /* the last line: every request has its own by now */
     pthread_mutex_destroy(&s->lock);
     pthread_mutex_destroy(&s->log_lock);
     pthread_cond_destroy(&s->wake);
