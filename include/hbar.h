@@ -10,8 +10,8 @@
  *  - Text is UTF-8. Sizes are bytes unless said otherwise. Logarithms are natural, so information is
  *    in nats.
  *  - Nothing here exits the process, prints, or keeps global state, except that the first JSON that is
- *    read makes Jansson's allocation function note failures. A model may be shared by threads; a
- * session, dataset or run is used by one thread at a time.
+ *    read makes Jansson's allocation function note failures, and that libllama is started. A model may
+ *    be shared by threads; a session, dataset or run is used by one thread at a time.
  */
 #ifndef HBAR_H
 #define HBAR_H
@@ -88,6 +88,31 @@ typedef struct hb_model_info {
  * inconsistent), HB_ERR_UNSUPPORTED (architecture, tensor type, tokenizer), HB_ERR_MEMORY. */
 HB_API hb_status hb_model_open(const char *path, hb_model **model, hb_error *err);
 HB_API void hb_model_close(hb_model *model);
+
+/* What evaluates a model (docs/engines.md). hbar's own engine is always there; the one over libllama
+ * only in builds with it. */
+typedef enum hb_engine_choice {
+    HB_ENGINE_AUTO,   /* the native engine, or llama for a model that it does not support */
+    HB_ENGINE_NATIVE, /* hbar's own */
+    HB_ENGINE_LLAMA   /* libllama, which also uses GPUs */
+} hb_engine_choice;
+HB_API const char *hb_engine_name(hb_engine_choice engine); /* "auto", "native", "llama"; else NULL */
+HB_API bool hb_engine_is_built(hb_engine_choice engine);    /* whether this build has it */
+
+typedef struct hb_model_options {
+    hb_engine_choice engine;
+    int32_t n_gpu_layers; /* the number of blocks that a GPU evaluates; above 0, HB_ENGINE_AUTO is
+                             llama; more than the model has: all */
+} hb_model_options;
+HB_API hb_model_options hb_model_defaults(void); /* HB_ENGINE_AUTO without a GPU */
+
+/* As hb_model_open, which has the default options. HB_ERR_UNSUPPORTED for an engine that is not built;
+ * HB_ERR_ARGUMENT for a GPU with the native engine. */
+HB_API hb_status hb_model_open_with(const char *path, const hb_model_options *options, hb_model **model,
+                                    hb_error *err);
+
+/* The engine of a model: "native" or "llama". */
+HB_API const char *hb_model_engine(const hb_model *model);
 
 /* Valid as long as the model. */
 HB_API const hb_model_info *hb_model_get_info(const hb_model *model);
@@ -238,7 +263,8 @@ typedef struct hb_session_options {
     int64_t cache_bytes; /* upper limit on the size of the cache, which always has room for one
                             sequence; 0: no limit */
     bool exact; /* multiply quantised weights by unrounded activations instead of 8-bit ones: slower,
-                   but as float32 arithmetic on the same weights has it (docs/signals.md) */
+                   but as float32 arithmetic on the same weights has it (docs/signals.md); native engine
+                   only */
     hb_kv_type kv_type; /* AUTO: F16, but F32 in an exact session, which takes no other type */
     bool claim; /* commit all memory when the session opens, so that a long job cannot run out later and
                    peak memory does not depend on the workload; false: commit memory when it is first
@@ -659,6 +685,11 @@ HB_API const hb_signal *hb_signal_set_at(const hb_signal_set *set, size_t i); /*
 HB_API bool hb_signal_set_has(const hb_signal_set *set, const hb_signal *signal);
 /* The names, separated by commas. Release with free(). NULL when memory runs out. */
 HB_API char *hb_signal_set_names(const hb_signal_set *set);
+
+/* Whether the engine of the model gives what the signal reads (docs/engines.md), and the set of all
+ * built-in signals of which this is true. The native engine measures every signal. */
+HB_API bool hb_model_can_measure(const hb_model *model, const hb_signal *signal);
+HB_API hb_status hb_signal_set_of_model(const hb_model *model, hb_signal_set **set, hb_error *err);
 
 /* ---- Features: vectors of a sample, for detectors that are trained ------------------------------- */
 
@@ -1445,6 +1476,7 @@ typedef struct hb_run_settings {
     int32_t exact;       /* 1: the session is exact (hb_session_options) */
     const char *kv_type; /* of the session, as hb_kv_type_name has it; NULL or "": the usual one. Runs
                             of schemas before 17 lack it; it was f32 */
+    const char *engine;  /* of the model, as hb_model_engine has it; "" or NULL: native */
     int32_t no_steps;    /* 1: the run does not keep the signals' values at each step; 0: it does */
     /* Samples drawn for each prompt beside its answer; 0: none, and the next three are ignored. The run
      * then has the scores of hb_measure_name. */
@@ -2557,6 +2589,7 @@ typedef struct hb_params {
     double sample_temperature, sample_top_p; /* set, with the next one, if there are samples */
     int32_t sample_max_tokens;
     char *asks;        /* questions to a model, as in hb_run_settings; empty: none, or unknown */
+    char *engine;      /* of the model, if it was not the native one; empty: native */
     hb_probe **probes; /* [n_probes], of the scores that are named like them */
     size_t n_probes;
     hb_halt_model *halt_model; /* what `halt` runs over instead of the score's signal; NULL: none */

@@ -16,9 +16,11 @@ static const char *const warnings[] = {"counting: it only counts"};
 static const char pieces[] = "abc| ";
 static hb_session_options seen; /* by the last session */
 
-static hb_status open_model(const char *path, bool vocab_only, hb_model **model, hb_error *err)
+static hb_status open_model(const char *path, bool vocab_only, int32_t n_gpu_layers, hb_model **model,
+                            hb_error *err)
 {
     (void)vocab_only;
+    assert_int_equal(n_gpu_layers, 0);
     if (strcmp(path, "none") == 0) return hb_fail(err, HB_ERR_IO, "none: not there");
     hb_model *m = calloc(1, sizeof *m);
     assert_non_null(m);
@@ -33,6 +35,7 @@ static hb_status open_model(const char *path, bool vocab_only, hb_model **model,
                               .n_ctx_train = 16};
     m->warnings = warnings;
     m->n_warnings = 1;
+    m->lacks = HB_OUTPUT_LENS;
     *model = m;
     return HB_OK;
 }
@@ -207,7 +210,7 @@ static hb_status eval(hb_session *session, const int32_t *tokens, const int32_t 
 {
     counter *c = of(session);
     c->evaluations++;
-    if (tap->lens) return hb_fail(err, HB_ERR_UNSUPPORTED, "counting: it has no lens");
+    assert_null(tap->lens);
     for (int32_t i = 0, row = 0; i < n_tokens; i++) {
         int32_t q = sequences ? sequences[i] : 0;
         assert_in_range(tokens[i], 0, N_VOCAB - 1);
@@ -253,7 +256,7 @@ static int set_up(void **state)
     hb_error err;
     const hb_session_options o = {.n_sequences = 2};
     *state = &f;
-    return hb_engine_open(&counting, "counting", false, &f.model, &err) ||
+    return hb_engine_open(&counting, "counting", false, 0, &f.model, &err) ||
            hb_session_open(f.model, &o, &f.session, &err);
 }
 
@@ -272,7 +275,7 @@ static void test_models(void **state)
     hb_model *model;
     char hex[65];
     size_t length;
-    assert_fails(hb_engine_open(&counting, "none", false, &model, &err), HB_ERR_IO, "not there");
+    assert_fails(hb_engine_open(&counting, "none", false, 0, &model, &err), HB_ERR_IO, "not there");
     assert_string_equal(hb_model_get_info(f->model)->name, "counting");
     assert_string_equal(hb_model_warning(f->model, 0), warnings[0]);
     assert_null(hb_model_warning(f->model, 1));
@@ -327,7 +330,7 @@ static void test_sessions(void **state)
     assert_int_equal(m.n_ctx, 16);
     const hb_session_options bad = {.n_threads = -1};
     assert_fails(hb_session_open(f->model, &bad, &s, &err), HB_ERR_ARGUMENT, "-1 threads");
-    assert_ok(hb_engine_open(&counting, "counting", true, &vocab, &err));
+    assert_ok(hb_engine_open(&counting, "counting", true, 0, &vocab, &err));
     assert_fails(hb_session_open(vocab, NULL, &s, &err), HB_ERR_ARGUMENT, "vocabulary only");
     hb_model_close(vocab);
 }
@@ -367,8 +370,79 @@ static void test_tap(void **state)
     assert_true(states[0] == A + 2 && states[N_EMBD] == C + 2);
 }
 
-/* Generation works with this engine, in parts of its batch size, until the end token. The lens is left
- * out, because the engine does not support it. */
+/* Signals of the lens, which this engine does not give, are refused by name; all signals are those that
+ * it can measure. */
+static void test_signals(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    hb_signal_set *all, *lens;
+    hb_generation g;
+    hb_generate_options o = hb_generate_defaults();
+    assert_ok(hb_signal_set_of_model(f->model, &all, &err));
+    assert_ok(hb_signal_set_parse("entropy,lens_jsd", &lens, &err));
+    assert_true(hb_model_can_measure(f->model, hb_signal_find("hbar_s")));
+    assert_false(hb_model_can_measure(f->model, hb_signal_find("lens_jsd")));
+    assert_false(hb_signal_set_has(all, hb_signal_find("null_ratio")));
+    assert_true(hb_signal_set_has(all, hb_signal_find("rauq")));
+    o.monitor.signals = lens;
+    assert_fails(hb_generate(f->session, "aa a", 4, &o, &g, &err), HB_ERR_UNSUPPORTED,
+                 "the signal 'lens_jsd' is not available with the engine counting");
+    o.monitor.signals = NULL;
+    o.monitor.cutoff = 1.1;
+    assert_ok(hb_generate(f->session, "aa a", 4, &o, &g, &err));
+    assert_int_equal(hb_signal_set_count(g.signals), hb_signal_set_count(all));
+    hb_generation_free(&g);
+    hb_signal_set_free(all);
+    hb_signal_set_free(lens);
+}
+
+/* A tap that asks for an output which the engine lacks does not reach it. */
+static void test_outputs(void **state)
+{
+    const fixture *f = *state;
+    hb_error err;
+    const int32_t token = A, row = 0;
+    int32_t tokens[1];
+    float logits[N_VOCAB], states[N_LAYERS * N_EMBD], lens[N_LAYERS];
+    const hb_tap tap = {.rows = &row,
+                        .n_rows = 1,
+                        .logits = logits,
+                        .states = states,
+                        .lens = lens,
+                        .lens_tokens = tokens,
+                        .n_lens = 1};
+    hb_session_reset(f->session);
+    assert_fails(hb_eval(f->session, &token, 1, &tap, &err), HB_ERR_UNSUPPORTED,
+                 "the engine counting has no lens");
+    assert_int_equal(hb_session_n_past(f->session), 0);
+}
+
+static void test_choice(void **state)
+{
+    hb_error err;
+    hb_model *model;
+    hb_model_options o = hb_model_defaults();
+    (void)state;
+    assert_string_equal(hb_engine_name(HB_ENGINE_LLAMA), "llama");
+    assert_null(hb_engine_name((hb_engine_choice)3));
+    assert_true(hb_engine_is_built(HB_ENGINE_NATIVE));
+    o.n_gpu_layers = -1;
+    assert_fails(hb_model_open_with(tiny_model("f32"), &o, &model, &err), HB_ERR_ARGUMENT, "-1 layers");
+    o = (hb_model_options){.engine = HB_ENGINE_NATIVE, .n_gpu_layers = 1};
+    assert_fails(hb_model_open_with(tiny_model("f32"), &o, &model, &err), HB_ERR_ARGUMENT, "no GPU");
+    o = (hb_model_options){.engine = (hb_engine_choice)7};
+    assert_fails(hb_model_open_with(tiny_model("f32"), &o, &model, &err), HB_ERR_ARGUMENT, "engine 7");
+    o = (hb_model_options){.engine = HB_ENGINE_LLAMA};
+    if (!hb_engine_is_built(HB_ENGINE_LLAMA))
+        assert_fails(hb_model_open_with(tiny_model("f32"), &o, &model, &err), HB_ERR_UNSUPPORTED,
+                     "-DHBAR_LLAMA=ON");
+    assert_ok(hb_model_open_with(tiny_model("f32"), NULL, &model, &err));
+    assert_string_equal(hb_model_engine(model), "native");
+    hb_model_close(model);
+}
+
+/* Generation works with this engine, in parts of its batch size, until the end token. */
 static void test_generation(void **state)
 {
     const fixture *f = *state;
@@ -377,7 +451,6 @@ static void test_generation(void **state)
     hb_signal_set *signals;
     hb_generate_options o = hb_generate_defaults();
     o.monitor.cutoff = 1.1;
-    assert_fails(hb_generate(f->session, "aa a", 4, &o, &g, &err), HB_ERR_UNSUPPORTED, "no lens");
     assert_ok(hb_signal_set_parse("hbar_s,entropy", &signals, &err));
     o.monitor.signals = signals;
     assert_ok(hb_generate(f->session, "ca caba", 7, &o, &g, &err));
@@ -391,9 +464,11 @@ static void test_generation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_models),   cmocka_unit_test(test_tokens),
-        cmocka_unit_test(test_sessions), cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_tap),      cmocka_unit_test(test_generation),
+        cmocka_unit_test(test_models),     cmocka_unit_test(test_tokens),
+        cmocka_unit_test(test_sessions),   cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_tap),        cmocka_unit_test(test_signals),
+        cmocka_unit_test(test_outputs),    cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_generation),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

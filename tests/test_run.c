@@ -457,7 +457,19 @@ static void test_other_settings_are_refused(void **state)
     s = settings(), s.kv_type = "q8_0";
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "kv_type is none, not \"q8_0\"");
-    s = settings(), s.seed = 1, s.max_tokens = 21;
+    s = settings(), s.engine = "llama";
+    assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
+                 "engine is none, not \"llama\"");
+}
+
+static void test_other_numbers_and_texts_are_refused(void **state)
+{
+    hb_error err;
+    hb_run *run = create(state);
+    add(run, scored(0));
+    hb_run_close(run);
+    hb_run_settings s = settings();
+    s.seed = 1, s.max_tokens = 21;
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "max_tokens is 20, not 21");
     assert_non_null(strstr(err.message, "seed is"));
@@ -1362,6 +1374,7 @@ int main(int argc, char **argv)
         WITH_SCRATCH(test_groups_of_samples),
         WITH_SCRATCH(test_each_stops_when_asked),
         WITH_SCRATCH(test_other_settings_are_refused),
+        WITH_SCRATCH(test_other_numbers_and_texts_are_refused),
         WITH_SCRATCH(test_files_that_are_no_runs),
         WITH_SCRATCH(test_damaged_runs),
         WITH_SCRATCH(test_one_writer),

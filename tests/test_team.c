@@ -371,20 +371,23 @@ static void test_identity(void **state)
 {
     (void)state;
     hb_run_settings settings = {.kv_type = NULL};
-    static const char *const types[] = {NULL, "f16", "q8_0"};
-    char *identities[3];
+    static const char *const types[] = {NULL, "f16", "q8_0", NULL};
+    char *identities[4];
     hb_error err;
     assert_ok(hb_signal_set_parse("entropy", (hb_signal_set **)(uintptr_t)&settings.signals, &err));
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         hb_writer out = {0};
         settings.kv_type = types[i];
+        if (i == 3) settings.engine = "llama";
         hb_write_identity(&out, &settings, "00");
         assert_ok(hb_writer_finish(&out, &identities[i], &err));
     }
     assert_ok(hb_compare_identity(identities[0], identities[1], "rank 1", &err));
     assert_fails(hb_compare_identity(identities[0], identities[2], "rank 1", &err), HB_ERR_MISMATCH,
                  "rank 1 differs from rank 0: its kv_type is 'kv_type q8_0' instead of 'kv_type f16'");
-    for (int i = 0; i < 3; i++) free(identities[i]);
+    assert_fails(hb_compare_identity(identities[0], identities[3], "rank 1", &err), HB_ERR_MISMATCH,
+                 "rank 1 differs from rank 0: its engine is");
+    for (int i = 0; i < 4; i++) free(identities[i]);
     hb_signal_set_free((hb_signal_set *)(uintptr_t)settings.signals);
 }
 

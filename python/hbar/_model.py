@@ -167,12 +167,17 @@ class Model:
     template. `system` is a system message. `thinking` ("default", "on" or "off") is for templates that have this
     choice. `context` is the maximum number of positions (0: the model's, at most 4096) and `threads` the number of
     threads (0: one per processor). `exact` multiplies by unrounded activations: slower, but as float32 arithmetic.
-    `kv_type` is the type of numbers in the KV cache: "f16", "f32" or "q8_0" ("auto": "f16", or "f32" if `exact`)."""
+    `kv_type` is the type of numbers in the KV cache: "f16", "f32" or "q8_0" ("auto": "f16", or "f32" if `exact`).
+    `engine` ("auto", "native" or "llama") evaluates the model; with "llama", a GPU evaluates `gpu_layers` of its blocks."""
 
     def __init__(self, path: str | os.PathLike[str], *, chat: bool | str = False, template: str | None = None,
                  system: str | None = None, thinking: str = "default", context: int = 0, threads: int = 0,
-                 exact: bool = False, kv_type: str = "auto") -> None:
-        self._handle = Handle.open(api.hb_model, lib.hb_model_close, lib.hb_model_open, encode_path(path))
+                 exact: bool = False, kv_type: str = "auto", engine: str = "auto", gpu_layers: int = 0) -> None:
+        opening = lib.hb_model_defaults()
+        opening.engine = number("hb_engine_choice", "HB_ENGINE_", engine, "engine")
+        opening.n_gpu_layers = gpu_layers
+        self._handle = Handle.open(api.hb_model, lib.hb_model_close, lib.hb_model_open_with, encode_path(path),
+                                   ctypes.byref(opening))
         i = 0
         while warning := lib.hb_model_warning(self._handle.pointer, i):
             warnings.warn(decode(warning), HbarWarning, stacklevel=2)
@@ -260,6 +265,11 @@ class Model:
     def chat(self) -> str | None:
         """The name of the chat format; None for bare prompts."""
         return decode(lib.hb_chat_name(self._chat.pointer)) if self._chat else None
+
+    @property
+    def engine(self) -> str:
+        """What evaluates the model: "native" or "llama"."""
+        return decode(lib.hb_model_engine(self._handle.pointer))
 
     @property
     def exact(self) -> bool:
@@ -360,7 +370,7 @@ class Model:
     def _watch(self, params: Params | str | os.PathLike[str] | None, watch: str | None, tau: float | None,
                direction: str | None, cutoff: float | None, signals: str | Sequence[str] | None) -> Watch:
         watching = Watch(params, watch, tau, direction, cutoff, signals)
-        watching.check_model(self._info, self.chat, self.system, self.exact, self.kv_type)
+        watching.check_model(self._info, self.chat, self.system, self.exact, self.kv_type, self.engine)
         return watching
 
     def _measure(self, options: Any, watching: Watch, hooks: Hooks, on_token: Callable[..., None] | None,

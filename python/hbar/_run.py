@@ -273,8 +273,13 @@ def score(model: Model, data: Data, path: str | os.PathLike[str] | None, *, max_
         alpha=lib.hb_monitor_defaults().alpha, chat=encode(model.chat), system=encode(model.system),
         answer_lines=1 if answer_lines is None else answer_lines, abstain_sha256=pass1.abstain_sha256,
         no_prompts=not keep_prompts, read_as=lib.hb_read_as_name(info.read_as), exact=model.exact,
-        kv_type=encode(model.kv_type), no_steps=not keep_steps)
-    pass1.signals = signal_set(signals if signals is not None else "all")
+        kv_type=encode(model.kv_type), no_steps=not keep_steps,
+        engine=encode("" if model.engine == "native" else model.engine))
+    if signals is None or signals == "all":
+        pass1.signals = Handle.open(api.hb_signal_set, lib.hb_signal_set_free, lib.hb_signal_set_of_model,
+                                    model._handle.pointer)
+    else:
+        pass1.signals = signal_set(signals)
     assert pass1.signals
     settings.signals = pass1.signals.pointer
     if features is not None:

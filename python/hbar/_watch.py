@@ -100,7 +100,7 @@ class Watch:
             check(lib.hb_signal_set_add, self._signals.pointer, lib.hb_probe_signal(probe))
 
     def check_model(self, info: Any, chat: str | None, system: str | None, exact: bool,
-                    kv_type: str) -> None:
+                    kv_type: str, engine: str) -> None:
         """Warns of parameters that were calibrated on something else. Probes of another model measure nothing."""
         if not self.params:
             return
@@ -119,6 +119,9 @@ class Watch:
         elif p.contents.kv_type and decode(lib.hb_kv_type_name(p.contents.kv_type)) != kv_type:
             warnings.warn("the parameters were calibrated with another kv_type "
                           f"({decode(lib.hb_kv_type_name(p.contents.kv_type))})", HbarWarning, stacklevel=4)
+        calibrated = decode(p.contents.engine) or "native"
+        if p.contents.knows_exact and calibrated != engine:
+            warnings.warn(f"the parameters were calibrated with engine={calibrated!r}", HbarWarning, stacklevel=4)
 
     def verdict(self, generation: Any) -> float | None:
         """The value of the parameters' score for a whole answer; None without parameters, and if it is not known."""

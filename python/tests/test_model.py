@@ -265,3 +265,11 @@ def test_ctrl_c(tiny, what, tmp_path):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0 and out.replace(".\n", "") == "interrupted\n3\n", (out, err)
+
+
+def test_engine(demo):
+    assert demo.engine == "native"
+    with pytest.raises(ValueError, match="engine must be one of auto, native, llama"):
+        hbar.Model(DEMO, engine="other")
+    with pytest.raises(hbar.ArgumentError, match="the native engine uses no GPU"):
+        hbar.Model(DEMO, engine="native", gpu_layers=1)

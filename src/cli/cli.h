@@ -117,8 +117,23 @@ void cli_explain(cli_options *options, const char *name, const char *help, const
 #define CLI_TEXT_OF(x)       CLI_TEXT_OF_(x)
 #define CLI_CONTEXT_STANDARD "the model's, at most " CLI_TEXT_OF(HB_DEFAULT_CTX)
 
-/* The options of a session: --ctx-size, --threads, --exact and --kv-type. */
-void cli_add_session(cli_options *options, hb_session_options *session);
+/* What evaluates a model (engine.c): --engine and --gpu-layers. */
+typedef struct cli_engine {
+    int choice; /* hb_engine_choice */
+    int32_t n_gpu_layers;
+} cli_engine;
+void cli_add_engine(cli_options *options, cli_engine *engine);
+hb_status cli_open_model(const char *path, const cli_engine *engine, hb_model **model, hb_error *err);
+
+/* The engine of a model as a run's settings have it. */
+const char *cli_engine_setting(const hb_model *model);
+
+/* Completes the signals to measure, which were parsed from `list`, when the model is known: "all" means
+ * those that its engine can measure, and others are refused. Returns an exit code. */
+int cli_choose_signals(const hb_model *model, const char *list, bool quiet, hb_signal_set **signals);
+
+/* The options of a session: --ctx-size, --threads, --exact and --kv-type, and those of the engine. */
+void cli_add_session(cli_options *options, hb_session_options *session, cli_engine *engine);
 /* --quiet and --json, which every command has. */
 void cli_add_common(cli_options *options, bool *quiet, bool *json);
 
@@ -482,7 +497,8 @@ void cli_samples_add(cli_options *options, cli_samples *samples); /* sets the de
 /* --entailment, --judge, --ask and --prompts. */
 void cli_samples_add_asking(cli_options *options, cli_samples *samples);
 /* Opens what the questions need, if there are any. The session is like `resources`. */
-hb_status cli_samples_open(cli_samples *samples, const hb_session_options *resources, hb_error *err);
+hb_status cli_samples_open(cli_samples *samples, const hb_session_options *resources,
+                           const cli_engine *engine, hb_error *err);
 void cli_samples_close(cli_samples *samples);
 /* Refuses options of drawing without --samples. Returns an exit code. */
 int cli_samples_check(const cli_command *command, cli_samples *samples);
@@ -538,6 +554,7 @@ typedef struct cli_pass1 {
     uint64_t n_samples, seed, kv_mem;
     int32_t max_tokens, n_sequences;
     hb_session_options resources; /* as given */
+    cli_engine engine;
     bool strict, no_prompts, no_steps, quiet, json;
 
     hb_model *model;

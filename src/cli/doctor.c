@@ -17,6 +17,7 @@ typedef struct doctor {
     uint64_t n;
     int32_t n_prompt, n_answer;
     hb_session_options resources;
+    cli_engine engine;
     bool quiet, json;
 
     hb_machine machine;
@@ -209,7 +210,7 @@ static int examine(doctor *d)
 {
     hb_error err;
     hb_status status = hb_machine_describe(&d->machine, &err);
-    if (!status && d->model_path) status = hb_model_open(d->model_path, &d->model, &err);
+    if (!status && d->model_path) status = cli_open_model(d->model_path, &d->engine, &d->model, &err);
     if (!status)
         status = hb_measure_reading(d->resources.n_threads, READING_SECONDS, &d->reading, &err);
     if (!status && d->model) {
@@ -239,7 +240,7 @@ static int run(const cli_command *command, int argc, char **argv)
     cli_add_int(&options, "max-tokens", 0, "N", &d.n_answer, 1, 1 << 24,
                 "tokens of an answer in that calibration")
         ->given = &given[2];
-    cli_add_session(&options, &d.resources);
+    cli_add_session(&options, &d.resources, &d.engine);
     cli_add_common(&options, &d.quiet, &d.json);
     if (!cli_parse(command, &options, argc, argv, &operand, &code)) return code;
     if (!d.model_path && (given[0] || given[1] || given[2]))

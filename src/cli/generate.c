@@ -16,6 +16,7 @@ typedef struct generate_options {
     int32_t halt_exit; /* exit code after a halt */
     bool halt_exit_given;
     hb_session_options resources;
+    cli_engine chosen;
     bool quiet, json;
     cli_list stops;
     cli_chat chat;
@@ -67,7 +68,7 @@ static void add_options(cli_options *options, generate_options *o)
                  "print TEXT in place of the rest after a halt");
     add_generation_options(options, o);
     cli_samples_add(options, &o->samples);
-    cli_add_session(options, &o->resources);
+    cli_add_session(options, &o->resources, &o->chosen);
     cli_begin_group(options, CLI_GROUP_OUTPUT);
     cli_add_text(options, "trajectory", 0, "FILE", &o->trajectory_path,
                  "write each checked step to FILE as JSON Lines");
@@ -338,7 +339,7 @@ static int open_and_generate(const cli_command *command, generate_options *o, co
     hb_error err;
     FILE *trajectory = NULL;
     int code = CLI_DONE;
-    if (hb_model_open(o->model_path, &model, &err)) return cli_fail(&err);
+    if (cli_open_model(o->model_path, &o->chosen, &model, &err)) return cli_fail(&err);
     cli_show_warnings(model);
     if (cli_chat_find(&o->chat, model, &err)) code = cli_fail(&err);
     else if (!o->quiet) cli_chat_warn(&o->chat, model, prompt);

@@ -10,6 +10,7 @@
 typedef struct judging {
     const char *model_path, *prompt, *response, *signal_list;
     hb_session_options resources;
+    cli_engine chosen;
     bool quiet, json;
     cli_chat chat;
     cli_monitor watch;
@@ -55,7 +56,7 @@ static void add_options(cli_options *options, judging *j)
         ->standard = FEW_SIGNALS "; with --json, all";
     cli_monitor_add(options, &j->watch);
     cli_explain(options, "cutoff", "report the first token whose P_fail reaches P", NULL);
-    cli_add_session(options, &j->resources);
+    cli_add_session(options, &j->resources, &j->chosen);
     cli_add_common(options, &j->quiet, &j->json);
     cli_explain(options, "json", "print each answer as a JSON object; with --data, one on each line",
                 NULL);
@@ -297,8 +298,8 @@ static int check_usage(const cli_command *command, judging *j)
         return cli_usage(command, "give --prompt and --response, or --data");
     if (!data && strcmp(j->prompt, "-") == 0 && strcmp(j->response, "-") == 0)
         return cli_usage(command, "only one of --prompt and --response can be standard input");
-    const char *list = j->signal_list ? j->signal_list : j->json ? "all" : FEW_SIGNALS;
-    if (hb_signal_set_parse(list, &j->signals, &err))
+    if (!j->signal_list) j->signal_list = j->json ? "all" : FEW_SIGNALS;
+    if (hb_signal_set_parse(j->signal_list, &j->signals, &err))
         return cli_usage(command, "--signals: %s", err.message);
     if (!cli_monitor_check(command, &j->watch, &code) || !cli_chat_check(command, &j->chat, &code))
         return code;
@@ -310,10 +311,11 @@ static int check_usage(const cli_command *command, judging *j)
 static int open_all(const cli_command *command, judging *j)
 {
     hb_error err;
-    if (hb_model_open(j->model_path, &j->model, &err)) return cli_fail(&err);
+    if (cli_open_model(j->model_path, &j->chosen, &j->model, &err)) return cli_fail(&err);
     cli_show_warnings(j->model);
     if (cli_chat_find(&j->chat, j->model, &err)) return cli_fail(&err);
     int code = cli_monitor_open(command, &j->watch, j->model, &j->chat, &j->resources, j->quiet);
+    if (!code) code = cli_choose_signals(j->model, j->signal_list, j->quiet, &j->signals);
     if (code) return code;
     j->engine.monitor = j->watch.monitor;
     j->engine.monitor.signals = j->signals;

@@ -93,10 +93,11 @@ static void check_rounding(const cli_monitor *w, const hb_session_options *sessi
 }
 
 /* Warns if the parameters were calibrated on something else. */
-static void check_params(const cli_monitor *w, const hb_model_info *model, const cli_chat *chat,
+static void check_params(const cli_monitor *w, const hb_model *opened, const cli_chat *chat,
                          const hb_session_options *session)
 {
     const hb_params *p = w->params;
+    const hb_model_info *model = hb_model_get_info(opened);
     if (!hb_params_same_model(p, model))
         cli_message("warning: %s was calibrated on another model (%s, %llu bytes), not %s, %llu bytes",
                     w->params_path, *p->model_name ? p->model_name : "unknown",
@@ -106,6 +107,9 @@ static void check_params(const cli_monitor *w, const hb_model_info *model, const
         cli_message("warning: %s was calibrated with another chat format or system message (%s)",
                     w->params_path, *p->chat ? p->chat : "without --chat");
     check_rounding(w, session);
+    if (p->knows_exact && strcmp(p->engine, cli_engine_setting(opened)) != 0)
+        cli_message("warning: %s was calibrated with the engine %s", w->params_path,
+                    *p->engine ? p->engine : "native");
 }
 
 /* Refuses parameters of a score that is not known while an answer is generated. */
@@ -155,8 +159,9 @@ static void take_halt(cli_monitor *w, bool quiet)
 
 /* Adds the probes of the parameters to the measured signals, where the calibrated score needs them. A
  * probe on another model would measure nothing, so it is refused. */
-static int take_probes(cli_monitor *w, const hb_model_info *model)
+static int take_probes(cli_monitor *w, const hb_model *opened)
 {
+    const hb_model_info *model = hb_model_get_info(opened);
     const hb_params *p = w->params;
     hb_error err;
     if (!p->n_probes || w->watched) return CLI_DONE;
@@ -167,7 +172,7 @@ static int take_probes(cli_monitor *w, const hb_model_info *model)
                     (unsigned long long)model->file_size);
         return CLI_FAILED;
     }
-    if (hb_signal_set_copy(NULL, &w->signals, &err)) return cli_fail(&err);
+    if (hb_signal_set_of_model(opened, &w->signals, &err)) return cli_fail(&err);
     for (size_t i = 0; i < p->n_probes; i++) {
         const hb_signal *signal = hb_probe_signal(p->probes[i]);
         bool needed = strcmp(p->score, hb_probe_name(p->probes[i])) == 0;
@@ -203,9 +208,9 @@ static int take_params(cli_monitor *w, const hb_model *model, const cli_chat *ch
     bool by_samples = cli_measure_needed(p, CLI_NEED_SAMPLES),
          asked = cli_measure_needed(p, CLI_NEED_PASS1);
     if ((!known && !by_samples) || (by_samples && !w->draws) || asked) return refuse_score(w);
-    int code = take_probes(w, hb_model_get_info(model));
+    int code = take_probes(w, model);
     if (code) return code;
-    if (!quiet) check_params(w, hb_model_get_info(model), chat, session);
+    if (!quiet) check_params(w, model, chat, session);
     m->watched = w->score.signal;
     if (by_samples) m->watched = NULL; /* the score is known only after the answer */
     else if (p->joint.n_features && !w->watched) m->joint = &p->joint;

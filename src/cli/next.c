@@ -91,6 +91,7 @@ static void write_command(hb_writer *w, const char *command, const hb_run_settin
     write_chat(w, run, pass->chat_template);
     if (run->exact) hb_write(w, " --exact");
     else if (is_unusual(run->kv_type)) write_option(w, "kv-type", run->kv_type);
+    if (run->engine && *run->engine) write_option(w, "engine", run->engine);
     write_option(w, "params", params);
 }
 

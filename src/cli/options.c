@@ -100,7 +100,7 @@ static void add_kv_type(cli_options *options, hb_kv_type *type)
                    "type of the numbers in the KV cache; auto: f16, or f32 with --exact");
 }
 
-void cli_add_session(cli_options *options, hb_session_options *session)
+void cli_add_session(cli_options *options, hb_session_options *session, cli_engine *engine)
 {
     cli_begin_group(options, CLI_GROUP_RESOURCES);
     cli_add_int(options, "ctx-size", 0, "N", &session->n_ctx, 1, 1 << 24, "context size in tokens")
@@ -111,6 +111,7 @@ void cli_add_session(cli_options *options, hb_session_options *session)
                  "do not round activations to 8 bits: slower, and comparable with other programs");
     add_kv_type(options, &session->kv_type);
     options->session = session;
+    cli_add_engine(options, engine);
 }
 
 void cli_add_common(cli_options *options, bool *quiet, bool *json)

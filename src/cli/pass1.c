@@ -42,7 +42,7 @@ static void add_data_options(cli_options *options, cli_pass1 *p)
 
 static void add_resource_options(cli_options *options, cli_pass1 *p)
 {
-    cli_add_session(options, &p->resources);
+    cli_add_session(options, &p->resources, &p->engine);
     cli_add_bytes(options, "kv-mem", 0, "BYTES", &p->kv_mem, 1, 1e15,
                   "memory for keys and values, such as 2G")
         ->standard = "the model's size, at least 240M, at most half of the free memory";
@@ -92,7 +92,7 @@ static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
     char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
     int length = signals ? asprintf(&identity,
                                     "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %d %d %.17g %.17g "
-                                    "%d %s %s %s %s %s %s",
+                                    "%d %s %s %s %s %s %s%s",
                                     HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
                                     (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha,
                                     signals, s->chat ? s->chat : "", s->answer_lines, s->abstain_sha256,
@@ -100,7 +100,7 @@ static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
                                     s->sample_temperature, s->sample_top_p, s->sample_max_tokens,
                                     s->asks ? s->asks : "", s->judge_sha256 ? s->judge_sha256 : "",
                                     s->questions_sha256 ? s->questions_sha256 : "", s->features,
-                                    s->kv_type, s->system ? s->system : "")
+                                    s->kv_type, s->system ? s->system : "", s->engine ? s->engine : "")
                          : -1;
     free(signals);
     if (length < 0) return NULL;
@@ -155,6 +155,7 @@ static void set_model(const cli_pass1 *p, const char *sha256, hb_run_settings *s
                            .no_steps = p->no_steps,
                            .exact = p->resources.exact,
                            .kv_type = hb_kv_type_name(hb_session_kv_type(p->session)),
+                           .engine = cli_engine_setting(p->model),
                            .features = p->features};
     set_samples(&p->samples, p->max_tokens, s);
 }
@@ -194,7 +195,7 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
 static int open_model(cli_pass1 *p)
 {
     hb_error err;
-    if (hb_model_open(p->model_path, &p->model, &err)) return cli_fail(&err);
+    if (cli_open_model(p->model_path, &p->engine, &p->model, &err)) return cli_fail(&err);
     cli_show_warnings(p->model);
     if (cli_chat_find(&p->chat, p->model, &err)) return cli_fail(&err);
     if (!p->name) p->name = p->own_name = cli_file_name(hb_model_get_info(p->model)->name);
@@ -277,7 +278,7 @@ static hb_status open_session(cli_pass1 *p, hb_error *err)
     if (!p->kv_mem && share < o.cache_bytes) o.cache_bytes = share;
     if (!o.n_threads) o.n_threads = cli_team_threads(p->team);
     hb_status status = hb_session_open(p->model, &o, &p->session, err);
-    return status ? status : cli_samples_open(&p->samples, &o, err);
+    return status ? status : cli_samples_open(&p->samples, &o, &p->engine, err);
 }
 
 static hb_status open_all(cli_pass1 *p, hb_error *err)
@@ -448,6 +449,7 @@ static int open_and_score(const cli_command *command, cli_pass1 *p)
     int code = check_all_usage(command, p);
     if (!code) code = take_embedded(command, p);
     if (!code) code = open_model(p);
+    if (!code) code = cli_choose_signals(p->model, p->signal_list, p->quiet, &p->signals);
     if (!code) code = find_features(command, p);
     if (!code && leads && p->check) code = p->check(p->user);
     if (!code) code = cli_grading_open(&p->grading);

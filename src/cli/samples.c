@@ -64,12 +64,13 @@ static hb_status open_judge_chat(cli_samples *s, hb_error *err)
     return status && status != HB_ERR_UNSUPPORTED ? hb_fail(err, status, "%s", why.message) : HB_OK;
 }
 
-hb_status cli_samples_open(cli_samples *s, const hb_session_options *resources, hb_error *err)
+hb_status cli_samples_open(cli_samples *s, const hb_session_options *resources,
+                           const cli_engine *engine, hb_error *err)
 {
     if (!s->asks) return HB_OK;
     hb_status status = hb_questions_open(s->questions_dir, &s->questions, err);
     if (status || !s->judge_path) return status;
-    status = hb_model_open(s->judge_path, &s->judge, err);
+    status = cli_open_model(s->judge_path, engine, &s->judge, err);
     if (!status) cli_show_warnings(s->judge);
     if (!status) status = hb_model_sha256(s->judge, s->judge_sha256, err);
     if (!status) status = open_judge_chat(s, err);

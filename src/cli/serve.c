@@ -14,6 +14,7 @@ enum {
 typedef struct serving {
     const char *model_path, *keys_path;
     hb_session_options resources;
+    cli_engine chosen;
     uint64_t kv_mem;
     int32_t kept;
     bool quiet, json;
@@ -96,7 +97,7 @@ static void add_options(cli_options *options, serving *v)
     cli_monitor_add(options, &v->watch);
     add_generation_options(options, &v->served);
     add_server_options(options, v);
-    cli_add_session(options, &v->resources);
+    cli_add_session(options, &v->resources, &v->chosen);
     cli_add_int(options, "parallel", 0, "N", &v->served.n_parallel, 1, 256,
                 "generate up to N answers at once");
     cli_add_int(options, "kept", 0, "N", &v->kept, 0, 1024,
@@ -194,7 +195,7 @@ static int open_all(const cli_command *command, serving *v)
 {
     hb_error err;
     hb_server_model *m = &v->served;
-    if (hb_model_open(v->model_path, &v->model, &err)) return cli_fail(&err);
+    if (cli_open_model(v->model_path, &v->chosen, &v->model, &err)) return cli_fail(&err);
     cli_show_warnings(v->model);
     if (find_chat(v, &err)) return cli_fail(&err);
     int code = cli_monitor_open(command, &v->watch, v->model, &v->chat, &v->resources, v->quiet);

@@ -216,6 +216,15 @@ static void check_kv_type(const validating *v)
                     here, there);
 }
 
+static void check_engine(const validating *v)
+{
+    const char *here = hb_run_get_settings(v->run)->engine, *there = v->params->engine;
+    if (!v->params->knows_exact || strcmp(here, there) == 0) return;
+    cli_message(
+        "warning: samples were measured with the engine %s, but those of the calibration with %s",
+        *here ? here : "native", *there ? there : "native");
+}
+
 static void check_samples(const validating *v)
 {
     const hb_run_settings *here = hb_run_get_settings(v->run);
@@ -280,6 +289,9 @@ static void take_settings(validating *v)
     if (!v->pass1.max_tokens) v->pass1.max_tokens = v->params->max_tokens;
     if (!v->pass1.max_tokens) v->pass1.max_tokens = CLI_MAX_TOKENS;
     if (!r->kv_type && !r->exact) r->kv_type = v->params->kv_type;
+    if (strcmp(v->params->engine, "llama") == 0 && v->pass1.engine.choice == HB_ENGINE_AUTO &&
+        hb_engine_is_built(HB_ENGINE_LLAMA))
+        v->pass1.engine.choice = HB_ENGINE_LLAMA;
     cli_samples_take(&v->pass1.samples, v->params);
     v->pass1.needed_measure = cli_measure_needed(v->params, CLI_NEED_PASS1);
     if (!v->pass1.needed_measure)
@@ -371,6 +383,7 @@ static int open_split(const cli_command *command, validating *v)
     check_tokens(v);
     check_exact(v);
     check_kv_type(v);
+    check_engine(v);
     check_samples(v);
     check_grading(v);
     if (!v->pass1.quiet) check_halt(v);

@@ -13,11 +13,11 @@
 
 /* ---- Models -------------------------------------------------------------------------------------- */
 
-hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_only, hb_model **model,
-                         hb_error *err)
+hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_only,
+                         int32_t n_gpu_layers, hb_model **model, hb_error *err)
 {
     hb_model *m;
-    hb_status status = engine->open(path, vocab_only, &m, err);
+    hb_status status = engine->open(path, vocab_only, n_gpu_layers, &m, err);
     if (status) return status;
     m->engine = engine;
     m->vocab_only = vocab_only;
@@ -25,14 +25,83 @@ hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_o
     return HB_OK;
 }
 
+#ifdef HB_HAVE_LLAMA
+static const hb_engine *const llama = &hb_engine_llama;
+#else
+static const hb_engine *const llama = NULL;
+#endif
+
+hb_model_options hb_model_defaults(void)
+{
+    return (hb_model_options){.engine = HB_ENGINE_AUTO};
+}
+
+const char *hb_engine_name(hb_engine_choice engine)
+{
+    static const char *const names[] = {"auto", "native", "llama"};
+    return (unsigned)engine < sizeof names / sizeof *names ? names[engine] : NULL;
+}
+
+bool hb_engine_is_built(hb_engine_choice engine)
+{
+    return engine == HB_ENGINE_LLAMA ? llama != NULL : hb_engine_name(engine) != NULL;
+}
+
+static hb_status check_choice(const hb_model_options *o, hb_error *err)
+{
+    if (!hb_engine_name(o->engine))
+        return hb_fail(err, HB_ERR_ARGUMENT, "there is no engine %d", (int)o->engine);
+    if (o->n_gpu_layers < 0)
+        return hb_fail(err, HB_ERR_ARGUMENT, "%d layers on a GPU are not possible", o->n_gpu_layers);
+    if (o->n_gpu_layers && o->engine == HB_ENGINE_NATIVE)
+        return hb_fail(err, HB_ERR_ARGUMENT, "the native engine uses no GPU; the engine llama does");
+    if (!llama && (o->n_gpu_layers || o->engine == HB_ENGINE_LLAMA))
+        return hb_fail(err, HB_ERR_UNSUPPORTED,
+                       "this hbar is built without the engine llama, which %s; build it with "
+                       "-DHBAR_LLAMA=ON (docs/engines.md)",
+                       o->n_gpu_layers ? "uses GPUs" : "evaluates models with libllama");
+    return HB_OK;
+}
+
+/* Opens a model with the native engine or, if that does not support it, with the other one. */
+static hb_status open_auto(const char *path, bool vocab_only, hb_model **model, hb_error *err)
+{
+    hb_error why, other;
+    hb_status status = hb_engine_open(&hb_engine_native, path, vocab_only, 0, model, &why);
+    if (!status) return HB_OK;
+    if (status != HB_ERR_UNSUPPORTED || !llama) return hb_fail(err, status, "%s", why.message);
+    status = hb_engine_open(llama, path, vocab_only, 0, model, &other);
+    if (!status) return HB_OK;
+    return hb_fail(err, status, "%s; the native engine does not support the model either",
+                   other.message);
+}
+
+hb_status hb_model_open_with(const char *path, const hb_model_options *options, hb_model **model,
+                             hb_error *err)
+{
+    const hb_model_options o = options ? *options : hb_model_defaults();
+    hb_status status = check_choice(&o, err);
+    if (status) return status;
+    if (o.engine == HB_ENGINE_LLAMA || o.n_gpu_layers)
+        return hb_engine_open(llama, path, false, o.n_gpu_layers, model, err);
+    if (o.engine == HB_ENGINE_NATIVE)
+        return hb_engine_open(&hb_engine_native, path, false, 0, model, err);
+    return open_auto(path, false, model, err);
+}
+
 hb_status hb_model_open(const char *path, hb_model **model, hb_error *err)
 {
-    return hb_engine_open(&hb_engine_native, path, false, model, err);
+    return hb_model_open_with(path, NULL, model, err);
 }
 
 hb_status hb_model_open_vocab(const char *path, hb_model **model, hb_error *err)
 {
-    return hb_engine_open(&hb_engine_native, path, true, model, err);
+    return open_auto(path, true, model, err);
+}
+
+const char *hb_model_engine(const hb_model *model)
+{
+    return model->engine->name;
 }
 
 void hb_model_close(hb_model *model)
@@ -336,6 +405,20 @@ static bool ascends(const int32_t *numbers, int32_t n, int32_t end, int32_t *bad
     return true;
 }
 
+/* Refuses a tap that asks for an output that the engine cannot compute. */
+static hb_status check_outputs(const hb_model *model, const hb_tap *t, hb_error *err)
+{
+    unsigned lacks = model->lacks;
+    const char *what = (lacks & HB_OUTPUT_STATES) && t->states            ? "states of blocks"
+                       : (lacks & HB_OUTPUT_LENS) && (t->lens || t->head) ? "lens"
+                       : (lacks & HB_OUTPUT_ATTENTION) && t->attention    ? "attention"
+                       : (lacks & HB_OUTPUT_NORMED) && t->normed          ? "states after the norm"
+                                                                          : NULL;
+    if (!what) return HB_OK;
+    return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: the engine %s has no %s", model->info.path,
+                   model->engine->name, what);
+}
+
 static hb_status check_tap(const hb_session *s, int32_t n_tokens, const hb_tap *t, hb_error *err)
 {
     const hb_model_info *m = &s->model->info;
@@ -380,6 +463,7 @@ hb_status hb_eval_sequences(hb_session *session, const int32_t *tokens, const in
     hb_tap t = tap ? *tap : hb_tap_defaults();
     hb_status status = check_tokens(session, tokens, sequences, n_tokens, err);
     if (!status) status = check_tap(session, n_tokens, &t, err);
+    if (!status) status = check_outputs(session->model, &t, err);
     if (status) return status;
     if (!t.blocks) t.n_blocks = session->model->info.n_layers;
     return session->engine->eval(session, tokens, sequences, n_tokens, &t, err);

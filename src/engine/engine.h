@@ -1,10 +1,11 @@
-/* The engine as the rest of hbar sees it. Code outside src/engine/ includes no other header of that
- * folder, and knows nothing of files, tensors, caches and kernels.
+/* The engine as the rest of hbar sees it. Code outside src/engine/ and the folders of other engines
+ * includes no other header of that folder, and knows nothing of files, tensors, caches and kernels.
  *
  * Two nouns: a model (tokens, shape, name) and a session (sequences of tokens, evaluated together). An
- * engine is a table of operations on them. The native engine is always there; another one can stand
- * behind the same functions by filling in the same table. Callers use the functions of hbar.h and those
- * below: they check their arguments once (engine.c) and then call the operation. */
+ * engine is a table of operations on them. The native engine is always there; others stand behind the
+ * same functions by filling in the same table, such as the one over libllama (src/engine_llama/).
+ * Callers use the functions of hbar.h and those below: they check their arguments once (engine.c) and
+ * then call the operation. */
 #ifndef HB_ENGINE_H
 #define HB_ENGINE_H
 
@@ -16,10 +17,19 @@ typedef struct hb_engine hb_engine;
 
 /* ---- What models and sessions of all engines share ---------------------------------------------- */
 
+/* Outputs of a tap beside the logits, as bits. */
+enum {
+    HB_OUTPUT_STATES = 1,
+    HB_OUTPUT_LENS = 2, /* the lens, and the output head's rows */
+    HB_OUTPUT_ATTENTION = 4,
+    HB_OUTPUT_NORMED = 8
+};
+
 /* An engine's own struct for a model begins with this one. The operation that opens a model fills in
- * `info`, `warnings` and `n_warnings`; hb_engine_open fills in the rest. */
+ * `info`, `warnings`, `n_warnings` and `lacks`; hb_engine_open fills in the rest. */
 struct hb_model {
     const hb_engine *engine;
+    unsigned lacks;  /* outputs that the engine cannot compute for this model, as bits */
     bool vocab_only; /* opened for its tokenizer only; no session can be opened */
     hb_model_info info;
     const char *const *warnings; /* [n_warnings], see hb_model_warning */
@@ -51,8 +61,8 @@ static inline int64_t hb_session_paged(const hb_session *session, int32_t n)
 /* ---- Functions beside those of hbar.h ----------------------------------------------------------- */
 
 /* As hb_model_open or, with vocab_only, hb_model_open_vocab, but with the given engine. */
-hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_only, hb_model **model,
-                         hb_error *err);
+hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_only,
+                         int32_t n_gpu_layers, hb_model **model, hb_error *err);
 
 /* HB_ERR_ARGUMENT, naming the token, unless all tokens [n] are in the model's vocabulary. */
 hb_status hb_check_tokens(const hb_model *model, const int32_t *tokens, size_t n, hb_error *err);
@@ -146,8 +156,10 @@ void hb_describe_free(hb_file_description *description);
 struct hb_engine {
     const char *name;
 
-    /* Models. `close` releases a model that `open` returned. */
-    hb_status (*open)(const char *path, bool vocab_only, hb_model **model, hb_error *err);
+    /* Models. `close` releases a model that `open` returned. n_gpu_layers >= 0; an engine without GPUs
+     * gets 0. */
+    hb_status (*open)(const char *path, bool vocab_only, int32_t n_gpu_layers, hb_model **model,
+                      hb_error *err);
     void (*close)(hb_model *model);
     hb_status (*sha256)(const hb_model *model, char hex[65], hb_error *err);
     hb_text (*chat_template)(const hb_model *model);
@@ -181,14 +193,17 @@ struct hb_engine {
     hb_status (*fork)(hb_session *session, int32_t from, int32_t n, int32_t to, hb_error *err);
 
     /* Evaluates at least one token and fills the tap. sequences[i] is the sequence of token i; NULL
-     * means that all belong to sequence 0. `tap` is not NULL and was checked; if its `blocks` is NULL,
-     * its n_blocks is the model's. Returns HB_ERR_CONTEXT, with the session unchanged, when the tokens
-     * do not fit, and HB_ERR_UNSUPPORTED for an output that the engine cannot compute. */
+     * means that all belong to sequence 0. `tap` is not NULL and was checked: it asks for no output
+     * that the model lacks; if its `blocks` is NULL, its n_blocks is the model's. Returns
+     * HB_ERR_CONTEXT, with the session unchanged, when the tokens do not fit. */
     hb_status (*eval)(hb_session *session, const int32_t *tokens, const int32_t *sequences,
                       int32_t n_tokens, const hb_tap *tap, hb_error *err);
 };
 
 /* The engine in src/engine/. */
 extern const hb_engine hb_engine_native;
+
+/* The engine in src/engine_llama/; only in builds with HB_HAVE_LLAMA. */
+extern const hb_engine hb_engine_llama;
 
 #endif

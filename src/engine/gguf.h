@@ -36,7 +36,8 @@ typedef struct hb_gguf_value {
     const uint8_t *data;  /* the value or the first element, unaligned; all elements are in bounds */
 } hb_gguf_value;
 
-typedef struct hb_gguf_tensor {
+typedef struct hb_gguf_tensor hb_gguf_tensor;
+struct hb_gguf_tensor {
     hb_text name;
     uint32_t type; /* as in the file; possibly an unsupported type */
     uint32_t n_dims;
@@ -46,7 +47,7 @@ typedef struct hb_gguf_tensor {
     uint64_t offset;     /* byte offset in the data section of its part */
     uint32_t part;       /* index of the file that holds it, from 0 */
     bool used;           /* set by hb_gguf_take_tensor */
-} hb_gguf_tensor;
+};
 
 typedef struct hb_gguf hb_gguf;
 

@@ -8,6 +8,7 @@
 #include "base/file.h"
 #include "base/file_hashes.h"
 #include "base/utf8.h"
+#include "engine/model_file.h"
 
 /* ---- Weights ------------------------------------------------------------------------------------ */
 
@@ -282,8 +283,10 @@ static hb_status open_vocab(hb_native_model *m, hb_error *err)
     return HB_OK;
 }
 
-hb_status hb_native_open(const char *path, bool vocab_only, hb_model **model, hb_error *err)
+hb_status hb_native_open(const char *path, bool vocab_only, int32_t n_gpu_layers, hb_model **model,
+                         hb_error *err)
 {
+    (void)n_gpu_layers;
     hb_native_model *m = calloc(1, sizeof *m);
     if (!m) return hb_fail_memory(err);
     hb_status status = hb_gguf_open(path, &m->gguf, err);
@@ -295,6 +298,26 @@ hb_status hb_native_open(const char *path, bool vocab_only, hb_model **model, hb
     if (status) hb_native_close(&m->base);
     else *model = &m->base;
     return status;
+}
+
+hb_status hb_model_file_open(const char *path, bool *has_tokens, hb_model **file, hb_error *err)
+{
+    hb_native_model *m = calloc(1, sizeof *m);
+    if (!m) return hb_fail_memory(err);
+    hb_error why;
+    hb_status status = hb_gguf_open(path, &m->gguf, err), tokens = HB_OK;
+    if (!status) status = read_identity(m, err);
+    if (!status) tokens = open_vocab(m, &why);
+    if (tokens && tokens != HB_ERR_UNSUPPORTED) status = hb_fail(err, tokens, "%s", why.message);
+    if (status) {
+        hb_native_close(&m->base);
+        return status;
+    }
+    m->base.engine = &hb_engine_native;
+    m->base.vocab_only = true;
+    *has_tokens = !tokens;
+    *file = &m->base;
+    return HB_OK;
 }
 
 void hb_native_close(hb_model *model)

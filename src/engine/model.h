@@ -92,7 +92,8 @@ static inline const hb_native_model *hb_native(const hb_model *model)
 hb_status hb_shape_read(hb_native_model *m, hb_error *err);
 
 /* The table's operations (model.c). */
-hb_status hb_native_open(const char *path, bool vocab_only, hb_model **model, hb_error *err);
+hb_status hb_native_open(const char *path, bool vocab_only, int32_t n_gpu_layers, hb_model **model,
+                         hb_error *err);
 void hb_native_close(hb_model *model);
 hb_status hb_native_sha256(const hb_model *model, char hex[65], hb_error *err);
 hb_text hb_native_not_finite(const hb_model *model); /* finite.c */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine/engine.h"
+#include "monitor/able.h"
 #include "signals/aggregate.h"
 #include "signals/distribution.h"
 #include "signals/halt_model.h"
@@ -155,12 +156,14 @@ static hb_status add_halt_model(hb_watch *w, hb_error *err)
 static hb_status choose_signals(hb_watch *w, hb_error *err)
 {
     const hb_monitor *m = &w->monitor;
-    hb_status status = hb_signal_set_copy(m->signals, &w->signals, err);
+    hb_status status = m->signals ? hb_signal_set_copy(m->signals, &w->signals, err)
+                                  : hb_signal_set_of_model(w->model, &w->signals, err);
     if (!status && m->joint) status = add_joint(w, err);
     else if (!status && m->watched) status = hb_signal_set_add(w->signals, m->watched, err);
     if (!status && w->halts_by) status = add_halt_model(w, err);
     w->monitor.signals = w->signals;
     w->n = hb_signal_set_count(w->signals);
+    if (!status) status = hb_check_signals(w->model, w->signals, err);
     if (!status) status = check_probes(w, err);
     if (!status) status = hb_signal_set_needs(w->signals, w->model->info.n_layers, &w->needs, err);
     return status;
@@ -278,7 +281,7 @@ hb_status hb_watch_open(const hb_model *model, const hb_monitor *monitor, hb_wat
 
 hb_status hb_watch_keep(hb_watch *w, const hb_feature_plan *plan, hb_error *err)
 {
-    hb_status status = HB_OK;
+    hb_status status = hb_check_features(w->model, plan, err);
     for (int32_t b = 0; b < plan->n_blocks && !status; b++)
         status = need_block(w, plan->blocks[b], err);
     if (!status && plan->states) status = need_block(w, plan->states_block, err);

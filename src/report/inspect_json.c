@@ -156,6 +156,7 @@ static void add_verdict(hb_json *j, const hb_inspection *in)
 {
     const char *warning;
     hb_json_bool(j, "runs", in->runs);
+    hb_json_text(j, "engine", in->runs ? hb_model_engine(in->model) : NULL);
     hb_json_text(j, "why_not", in->runs ? NULL : in->why_not);
     hb_json_array(j, "warnings");
     for (size_t i = 0; in->model && (warning = hb_model_warning(in->model, i)); i++)

@@ -52,6 +52,7 @@ static const fact facts[] = {
     {"Responses read as", "settings.read_as"},
     {"Exact sessions", "settings.exact"},
     {"Type of the KV cache", "settings.kv_type"},
+    {"Engine", "settings.engine"},
     {"Graded by", "settings.grade"},
     {"Samples beside each answer", "settings.samples.n"},
     {"Their temperature", "settings.samples.temperature"},

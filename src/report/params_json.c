@@ -60,6 +60,7 @@ static void add_run_settings(hb_json *j, const hb_run_settings *run)
     hb_json_text_or_null(j, "read_as", run->read_as);
     hb_json_bool(j, "exact", run->exact);
     if (run->kv_type && *run->kv_type) hb_json_text(j, "kv_type", run->kv_type);
+    if (run->engine && *run->engine) hb_json_text(j, "engine", run->engine);
     if (run->asks && *run->asks) hb_json_text(j, "asks", run->asks);
     if (!run->samples) return;
     hb_json_object(j, "samples");

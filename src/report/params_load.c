@@ -396,6 +396,7 @@ static hb_status load_settings(const loading *l, const json_t *settings, hb_para
     if (!hash_text(text_of(settings, "system"), p->system_sha256)) return hb_fail_memory(l->err);
     hb_status status = load_samples(l, json_object_get(settings, "samples"), p);
     if (!status) status = load_text(l, settings, "settings", "asks", &p->asks);
+    if (!status) status = load_text(l, settings, "settings", "engine", &p->engine);
     if (!status) status = load_text(l, settings, "settings", "chat", &p->chat);
     if (status || !json_object_get(settings, "read_as")) return status;
     return load_text(l, settings, "settings", "read_as", &p->read_as);
@@ -654,6 +655,7 @@ void hb_params_free(hb_params *params)
     free(params->chat);
     free(params->read_as);
     free(params->asks);
+    free(params->engine);
     free(params->abstain_sha256);
     hb_map_free(&params->map);
     hb_joint_free(&params->joint);

@@ -285,6 +285,7 @@ void hb_write_identity(hb_writer *out, const hb_run_settings *s, const char *mod
     hb_write(out, "model_sha256 %s\n", model_sha256);
     hb_write(out, "n_ctx %d\nmax_tokens %d\nexact %d\n", s->n_ctx, s->max_tokens, s->exact != 0);
     hb_write(out, "kv_type %s\n", s->kv_type && *s->kv_type ? s->kv_type : usual);
+    hb_write(out, "engine %s\n", or_empty(s->engine));
     hb_write(out, "no_prompts %d\nno_steps %d\n", s->no_prompts != 0, s->no_steps != 0);
     hb_write(out, "answer_lines %d\nseed %llu\nalpha %.17g\n", s->answer_lines,
              (unsigned long long)s->seed, s->alpha);

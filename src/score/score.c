@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/clock.h"
+#include "monitor/able.h"
 #include "score/ledger.h"
 #include "score/scorer.h"
 #include "score/team.h"
@@ -242,6 +243,7 @@ static hb_status list_signals(hb_scorer *s, hb_error *err)
     hb_status status = hb_signal_set_copy(s->settings->signals, &s->measured, err);
     if (!status && s->has_p_yes) status = hb_p_yes_open(s->model, &s->p_yes, err);
     if (!status && s->has_p_yes) status = hb_signal_set_add(s->measured, &s->p_yes.signal, err);
+    if (!status) status = hb_check_signals(s->model, s->measured, err);
     if (status || !s->settings->samples) return status;
     const hb_signal *log_prob = hb_signal_find(HB_LOG_PROB);
     status = hb_signal_set_add(s->measured, log_prob, err);
@@ -334,6 +336,7 @@ hb_status hb_score_exchange(hb_session *session, const hb_exchange *exchange,
     if (!status) status = list_signals(&s, err);
     if (!status)
         status = hb_feature_plan_open(settings->features, hb_model_get_info(s.model), &s.features, err);
+    if (!status) status = hb_check_features(s.model, &s.features, err);
     if (s.features.hidden)
         s.of_states = (hb_feature_plan){.hidden = true, .blocks = &s.middle, .n_blocks = 1};
     s.middle = (hb_model_get_info(s.model)->n_layers + 1) / 2 - 1;
@@ -357,18 +360,24 @@ static bool has_kv_type(const hb_session *session, const hb_run_settings *settin
     return hb_kv_type_find(settings->kv_type, &type) && hb_session_kv_type(session) == type;
 }
 
+static bool same_engine(const hb_session *session, const hb_run_settings *settings)
+{
+    const char *given = settings->engine && *settings->engine ? settings->engine : "native";
+    return strcmp(hb_model_engine(hb_session_model(session)), given) == 0;
+}
+
 static hb_status check_session(hb_session *session, const hb_dataset *dataset,
                                const hb_run_settings *settings, hb_error *err)
 {
     const hb_dataset_info *info = hb_dataset_get_info(dataset);
     if (hb_session_n_ctx(session) == settings->n_ctx &&
         hb_session_is_exact(session) == (settings->exact != 0) && has_kv_type(session, settings) &&
-        info->n_selected == settings->n_samples && info->shard == settings->shard &&
-        info->shards == settings->shards)
+        same_engine(session, settings) && info->n_selected == settings->n_samples &&
+        info->shard == settings->shard && info->shards == settings->shards)
         return HB_OK;
     return hb_fail(err, HB_ERR_ARGUMENT,
-                   "the session's context, exactness or type of cache, or the dataset's number of "
-                   "samples or shard differs from the run's settings");
+                   "the session's context, exactness, type of cache or engine, or the dataset's number "
+                   "of samples or shard differs from the run's settings");
 }
 
 /* Finds the next sample that the run lacks. Interruptions are noticed between samples that it has. */

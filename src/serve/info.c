@@ -70,6 +70,7 @@ void hb_answer_props(hb_server *s, const char *body, size_t length, hb_reply *re
     hb_json_whole(&json, "n_ctx", s->positions);
     hb_json_whole(&json, "total_slots", s->served.n_parallel);
     hb_json_whole(&json, "queue", s->options.n_queue);
+    hb_json_text(&json, "engine", hb_model_engine(s->model));
     hb_json_text(&json, "kernels", s->session->kernels);
     hb_json_whole(&json, "threads", s->session->n_threads);
     hb_json_bool(&json, "exact", s->session->exact);

@@ -263,7 +263,7 @@ bool hb_prepare_judgement(hb_call *c, const char *body, size_t length, hb_proble
     a->prompts = calloc(1, sizeof *a->prompts);
     if (!a->prompts) return hb_refuse_as(problem, 500, NULL, "out of memory");
     a->n_prompts = 1;
-    if (!a->signals && hb_signal_set_parse("all", &a->signals, &err))
+    if (!a->signals && hb_signal_set_of_model(c->server->model, &a->signals, &err))
         return hb_refuse_error(problem, NULL, &err);
     if (!set_monitor(c, problem) ||
         !check_bytes(c->server, j.n_prompt + j.n_response, "response", problem))

@@ -16,15 +16,20 @@ typedef struct field {
     size_t offset;
     bool identity; /* must agree for a run to be continued */
     bool of_shard; /* only a run of a shard has it; in others it is 0 */
+    bool if_set;   /* a text that a run has only if it is not empty */
 } field;
 
 #define FIELD(name, kind, identity)                                                                    \
     {                                                                                                  \
-#name, kind, offsetof(hb_run_settings, name), identity, false                                  \
+#name, kind, offsetof(hb_run_settings, name), identity, false, false                           \
     }
 #define OF_SHARD(name, kind, identity)                                                                 \
     {                                                                                                  \
-#name, kind, offsetof(hb_run_settings, name), identity, true                                   \
+#name, kind, offsetof(hb_run_settings, name), identity, true, false                            \
+    }
+#define IF_SET(name, identity)                                                                         \
+    {                                                                                                  \
+#name, KIND_TEXT, offsetof(hb_run_settings, name), identity, false, true                       \
     }
 static const field fields[] = {
     FIELD(model_path, KIND_TEXT, false),
@@ -51,6 +56,7 @@ static const field fields[] = {
     FIELD(read_as, KIND_TEXT, true),
     FIELD(exact, KIND_I32, true),
     FIELD(kv_type, KIND_TEXT, true),
+    IF_SET(engine, true),
     FIELD(no_steps, KIND_I32, true),
     FIELD(samples, KIND_I32, true),
     FIELD(sample_temperature, KIND_REAL, true),
@@ -66,6 +72,7 @@ static const field fields[] = {
 };
 #undef FIELD
 #undef OF_SHARD
+#undef IF_SET
 #define N_FIELDS (sizeof fields / sizeof *fields)
 
 static void *at(const hb_run_settings *s, const field *f)
@@ -120,6 +127,7 @@ hb_status hb_run_write_settings(hb_run *run, const hb_run_settings *s, hb_error 
     hb_status status = hb_run_prepare(run, "INSERT INTO settings VALUES (?, ?)", &q, err);
     for (size_t i = 0; i < N_FIELDS && !status; i++) {
         if (fields[i].of_shard && !s->shards) continue;
+        if (fields[i].if_set && !*text_at(at(s, &fields[i]))) continue;
         sqlite3_bind_text(q, 1, fields[i].key, -1, SQLITE_STATIC);
         if (!bind_value(q, 2, &fields[i], at(s, &fields[i]))) status = hb_fail_memory(err);
         else if (sqlite3_step(q) != SQLITE_DONE) status = hb_run_sql_error(run, err);
@@ -191,13 +199,13 @@ static hb_status read_value(hb_run *run, sqlite3_stmt *q, const field *f, hb_err
     return HB_OK;
 }
 
-/* A setting that the file lacks. In a run of an earlier schema, and in one that is not of a shard, it
- * is zero or empty. */
+/* A setting that the file lacks. It is zero or empty in a run of an earlier schema, in one that is not
+ * of a shard, and if only a run that sets it has it. */
 static hb_status lack_setting(hb_run *run, const field *f, hb_error *err)
 {
     char **text = at(&run->settings, f);
     if (f->of_shard) return HB_OK;
-    if (run->schema == HB_RUN_SCHEMA)
+    if (run->schema == HB_RUN_SCHEMA && !f->if_set)
         return hb_fail(err, HB_ERR_FORMAT, "%s: the run has no setting '%s'", run->path, f->key);
     if (f->kind != KIND_TEXT) return HB_OK;
     *text = strdup("");

@@ -1,0 +1,171 @@
+"""The command with the engine over libllama. HBAR names a program that has this engine."""
+import json
+import math
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "cli"))
+from harness import LABELLED, MODEL, MODELS, USAGE, Case  # noqa: E402
+from server import Server  # noqa: E402
+
+LLAMA = ["--engine", "llama"]
+NATIVE = ["--engine", "native"]
+FAST = ["--max-tokens", 6]
+ATTENTION = ["attention_entropy", "attention_sink", "attention_self", "rauq"]
+ARCHITECTURES = ["f32", "f16", "llama3", "yarn", "qwen2", "gemma2", "gemma3", "granite", "phi3", "qwen3moe", "gpt-oss"]
+PROMPT, RESPONSE = "Once upon a time there was a little", " girl who lived in a house by the sea"
+GIVEN = ["--prompt", PROMPT, "--response", RESPONSE]
+
+
+AGREEING = [*ARCHITECTURES, "linear", "qwen3", "smollm3", "olmo2", "glm4", "mistral3", "experts", "qwen2moe", "olmoe"]
+# libllama takes the function of their gates from a table of half precision.
+ROUGH = ["gemma2", "gemma3"]
+
+
+def foreign(kind, folder):
+    """A model that only libllama can evaluate."""
+    path = folder / f"{kind}.gguf"
+    subprocess.run([sys.executable, HERE / "foreign.py", kind, path], check=True)
+    return path
+
+
+class Outputs(Case):
+    def test_every_output_agrees(self):
+        """Logits, states, lens and head of both engines, in single sequences, batches and forks (agree.c)."""
+        exaone4 = self.make_model("exaone4.gguf", "--arch", "exaone4") # libllama has its windows only in 64 blocks
+        fine = [MODELS / f"tiny-{name}.gguf" for name in AGREEING if name not in ROUGH] + [exaone4]
+        for limit, models in ("1e-3", fine), ("3e-3", [MODELS / f"tiny-{name}.gguf" for name in ROUGH]):
+            done = subprocess.run([os.environ["HBAR_AGREE"], limit, *models], capture_output=True, text=True, timeout=300)
+            print("\n" + done.stdout, end="")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+
+
+class Signals(Case):
+    def judge(self, model, *arguments):
+        return self.run_json("judge", "--model", model, *GIVEN, "--kv-type", "f32", *arguments)
+
+    def assert_close(self, a, b, limit, what):
+        if isinstance(a, float) and isinstance(b, float):
+            self.assertTrue(math.isclose(a, b, rel_tol=limit, abs_tol=1e-5), f"{what}: {a} and {b}")
+        else:
+            self.assertEqual(a, b, what)
+
+    def test_every_step_agrees(self):
+        for name in ARCHITECTURES:
+            with self.subTest(name):
+                model, limit = MODELS / f"tiny-{name}.gguf", 5e-3 if name in ROUGH else 1e-3
+                steps = self.judge(model, *LLAMA)["trajectory"], self.judge(model, *NATIVE)["trajectory"]
+                self.assertEqual(len(steps[0]), len(steps[1]))
+                self.assertEqual([key for key in steps[1][0] if key not in steps[0][0]], ATTENTION)
+                for here, there in zip(*steps):
+                    for key in here:
+                        self.assert_close(here[key], there[key], limit, f"{key} at step {here['step']}")
+
+    def test_signals_that_it_lacks(self):
+        _, err = self.run_hbar("judge", "--model", MODEL, *GIVEN, *LLAMA, "--signals", "all")
+        self.assertIn(f"the engine llama does not measure {', '.join(ATTENTION)}", err)
+        says = "the signal 'rauq' is not available with the engine llama"
+        self.fails("judge", "--model", MODEL, *GIVEN, *LLAMA, "--signals", "hbar_s,rauq", says=says)
+        self.fails("judge", "--model", MODEL, *GIVEN, *LLAMA, "--watch", "rauq", says=says)
+        score = ["score", "--model", MODEL, "--data", LABELLED, "-o", self.dir, *FAST, *LLAMA]
+        self.fails(*score, "--signals", "rauq", says=says)
+        self.assertEqual(list(self.dir.glob("*.db")), [])
+        self.fails(*score, "-q", "--features", "attention", says="the feature 'attention' is not available")
+
+
+class Identity(Case):
+    def calibrate(self, *arguments):
+        result = self.run_json("calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir / "out", *FAST,
+                               "--draws", 0, "-n", 30, *arguments)
+        return result, result["parameters"]
+
+    def test_the_engine_identifies_a_run(self):
+        native, _ = self.calibrate()
+        llama, params = self.calibrate(*LLAMA)
+        self.assertEqual((native["settings"]["kv_type"], llama["settings"]["kv_type"]), ("f16", "f16"))
+        self.assertEqual((native["settings"].get("engine"), llama["settings"]["engine"]), (None, "llama"))
+        runs = {}
+        for run in (self.dir / "out").glob("*.db"):
+            row = sqlite3.connect(run).execute("SELECT value FROM settings WHERE key = 'engine'").fetchone()
+            runs[row and row[0]] = run
+        self.assertEqual(set(runs), {None, "llama"})
+        score = ["score", "--model", MODEL, "--data", LABELLED, *FAST, "-n", 30, "--run", runs["llama"]]
+        self.fails(*score, "-q", "--signals", "hbar_s", says='engine is "llama", not none')
+        self.assertEqual(self.run_json(*score, *LLAMA)["tokens_evaluated"], 0)
+        _, err = self.run_hbar("validate", "--params", params, "--run", runs[None])
+        self.assertIn("warning: samples were measured with the engine native, but those of the calibration with llama", err)
+        generate = ["generate", "--model", MODEL, "--params", params, *FAST, "Hello"]
+        self.assertIn("was calibrated with the engine llama", self.run_hbar(*generate, *NATIVE)[1])
+        self.assertNotIn("the engine llama", self.run_hbar(*generate, *LLAMA)[1])
+        text, _ = self.run_hbar("calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir / "out", *FAST, "-n", 30,
+                                "--draws", 0, *LLAMA)
+        self.assertIn(" --engine llama", text)
+
+
+class Models(Case):
+    def test_auto_takes_native_where_it_can(self):
+        generate = ["generate", "--max-tokens", 4, "Hello", "--model"]
+        for kind in "xverse", "bloom":
+            model = foreign(kind, self.dir)
+            out, err = self.run_hbar(*generate, model)
+            self.assertEqual(self.run_hbar(*generate, model, *LLAMA), (out, err))
+            self.fails(*generate, model, *NATIVE, says="is not supported")
+            self.assertEqual(self.run_json("inspect", model)["engine"], "llama")
+        self.assertEqual(self.run_json("inspect", MODEL)["engine"], "native")
+        for text, pieces in ("the th", ["the", " ", "th"]), ("<|endoftext|>", list("<|endoftext|>")):
+            self.assertEqual(self.run_json("tokenize", "--model", self.dir / "bloom.gguf", text)["pieces"], pieces)
+
+    def test_a_recurrent_model(self):
+        """Samples share a prompt, although a recurrent state cannot be shortened."""
+        model = foreign("mamba", self.dir)
+        rows = self.write_rows("rows.jsonl", [{"prompt": f"the same beginning of a prompt, then {i}", "label": i % 2}
+                                              for i in range(12)])
+        both = [self.run_json("score", "--model", model, "--data", rows, "-n", 0, *FAST, "-q", "--sequences", n,
+                              "--run", self.dir / f"{n}.db") for n in (1, 6)]
+        self.assertEqual([b["scored"] for b in both], [12, 12])
+        values = [sqlite3.connect(self.dir / f"{n}.db").execute('SELECT "entropy:mean" FROM scores ORDER BY idx').fetchall()
+                  for n in (1, 6)]
+        for a, b in zip(*values):
+            self.assertAlmostEqual(a[0], b[0], places=3)
+
+    def test_samples_and_server(self):
+        drawn = self.run_json("generate", "--model", MODEL, *LLAMA, *FAST, "--samples", 3, "--seed", 1, "Hello there")
+        self.assertEqual(len(drawn["samples"]["texts"]), 3)
+        with Server("--model", MODEL, *LLAMA) as server:
+            self.assertEqual(server.get("/props")[2]["engine"], "llama")
+            self.assertEqual(server.complete("Hello", max_tokens=4)["usage"]["completion_tokens"], 4)
+
+    def test_refusals(self):
+        generate = ["generate", "--model", MODEL, "Hello"]
+        self.fails(*generate, *LLAMA, "--exact", says="the engine llama has no exact sessions")
+        self.fails(*generate, *LLAMA, "--kv-type", "q8_0", says="the engine llama has no cache of q8_0")
+        self.fails(*generate, "--gpu-layers", 2, says="libllama finds no GPU here")
+        self.fails(*generate, *NATIVE, "--gpu-layers", 2, says="the native engine uses no GPU")
+        self.fails(*generate, "--engine", "other", code=USAGE, says="--engine")
+        self.fails(*generate, *LLAMA, "--ctx-size", 1 << 24, says="needs")
+
+    def test_hostile_files(self):
+        """hbar's own reader refuses a broken file before libllama sees it, and libllama's refusals are one line."""
+        whole = MODEL.read_bytes()
+        for at in 3, 40, 2000, len(whole) - 100:
+            path = self.write("cut.gguf", whole[:at])
+            self.fails("generate", "--model", path, *LLAMA, "Hello", says="cut.gguf")
+        missing = self.write("missing.gguf", whole.replace(b"blk.1.ffn_up", b"blk.1.ffn_xx"))
+        self.fails("generate", "--model", missing, *LLAMA, "Hello", says="libllama cannot open it")
+        path = self.write("text.gguf", json.dumps({}))
+        self.fails("generate", "--model", path, *LLAMA, "Hello", says="not a GGUF file")
+
+
+class Command(Case):
+    def test_the_commands_own_tests(self):
+        """Tests of the command, with --engine llama."""
+        modules = ["test_generate.Generate", "test_generate.Terminal"]
+        env = {**os.environ, "HBAR": str(HERE / "wrapper.sh"), "HBAR_WRAPPED": os.environ["HBAR"]}
+        done = subprocess.run([sys.executable, "-m", "unittest", *modules], cwd=HERE.parent / "cli", env=env,
+                              capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr[-20000:])
+        self.assertRegex(done.stderr, r"\nRan [1-9][0-9]* tests")
