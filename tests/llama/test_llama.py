@@ -48,22 +48,24 @@ class Signals(Case):
     def judge(self, model, *arguments):
         return self.run_json("judge", "--model", model, *GIVEN, "--kv-type", "f32", *arguments)
 
-    def assert_close(self, a, b, limit, what):
+    def assert_close(self, a, b, limits, what):
         if isinstance(a, float) and isinstance(b, float):
-            self.assertTrue(math.isclose(a, b, rel_tol=limit, abs_tol=1e-5), f"{what}: {a} and {b}")
+            relative, absolute = limits
+            self.assertTrue(math.isclose(a, b, rel_tol=relative, abs_tol=absolute), f"{what}: {a} and {b}")
         else:
             self.assertEqual(a, b, what)
 
     def test_every_step_agrees(self):
         for name in ARCHITECTURES:
             with self.subTest(name):
-                model, limit = MODELS / f"tiny-{name}.gguf", 5e-3 if name in ROUGH else 1e-3
+                model = MODELS / f"tiny-{name}.gguf"
+                limits = (5e-3, 2e-3) if name in ROUGH else (1e-3, 1e-5)  # relative; absolute, for small differences of logits
                 steps = self.judge(model, *LLAMA)["trajectory"], self.judge(model, *NATIVE)["trajectory"]
                 self.assertEqual(len(steps[0]), len(steps[1]))
                 self.assertEqual([key for key in steps[1][0] if key not in steps[0][0]], ATTENTION)
                 for here, there in zip(*steps):
                     for key in here:
-                        self.assert_close(here[key], there[key], limit, f"{key} at step {here['step']}")
+                        self.assert_close(here[key], there[key], limits, f"{key} at step {here['step']}")
 
     def test_signals_that_it_lacks(self):
         _, err = self.run_hbar("judge", "--model", MODEL, *GIVEN, *LLAMA, "--signals", "all")
