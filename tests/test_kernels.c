@@ -228,7 +228,7 @@ static void attend_to_pages(const hb_kernels *k, const hb_kv_cache *cache, hb_at
     job.from = page_from;
     job.to = page_to;
     for (int page = 0; page < PAGES; page++) {
-        for (int r = 0; r < QUERIES; r++) {
+        for (int r = 0; r < job.n_queries; r++) {
             page_from[r] = from[r] - page * HB_PAGE;
             page_to[r] = to[r] - page * HB_PAGE < 0 ? 0 : to[r] - page * HB_PAGE;
             if (page_to[r] > HB_PAGE) page_to[r] = HB_PAGE;
@@ -383,6 +383,55 @@ static void test_attend(void **state)
             check_attend(k, &s, q, 2);
             hb_kv_close(&s.cache);
         }
+    }
+}
+
+/* Attends to positions from <= p < to with two queries that differ in sign. Whether both results are
+ * NaN.
+ */
+static bool is_nan_from(const hb_kernels *k, const hb_kv_cache *cache, int32_t from, int32_t to)
+{
+    const size_t dim = (size_t)cache->head_dim;
+    const int32_t froms[2] = {from, from}, tos[2] = {to, to};
+    float q[2 * WIDEST], acc[2 * WIDEST] = {0}, max[2] = {-INFINITY, -INFINITY}, sum[2] = {0};
+    for (size_t i = 0; i < dim; i++) q[i] = 1e-3f, q[dim + i] = -1e-3f;
+    attend_to_pages(k, cache,
+                    (hb_attend){.q = q,
+                                .n_queries = 2,
+                                .dim = dim,
+                                .padded = cache->padded,
+                                .type = cache->type,
+                                .from = froms,
+                                .to = tos,
+                                .max = max,
+                                .sum = sum,
+                                .acc = acc});
+    return isnan(acc[0] / sum[0]) && isnan(acc[cache->padded] / sum[1]);
+}
+
+/* A key that the cache cannot hold makes the results of all queries NaN that see its position: also if
+ * other positions are finite, if the score would be -infinity, or if nothing else is seen of its page.
+ */
+static void test_attend_not_finite(void **state)
+{
+    (void)state;
+    static const hb_type types[] = {HB_TYPE_F32, HB_TYPE_F16, HB_TYPE_Q8_0};
+    static const float keys[] = {NAN, INFINITY, -INFINITY, 70000, -70000};
+    static stored s;
+    for (int i = 0; i < 3 * 5 * N_SETS; i++) {
+        const hb_kernels *k = hb_kernels_named(sets[i / 15]);
+        const hb_type type = types[i % 3];
+        float key[WIDEST] = {[5] = keys[i / 3 % 5]}, value[WIDEST] = {0};
+        if (!k) continue;
+        fill_cache(&s, k, type, 40);
+        hb_kv_head head = hb_kv_at(&s.cache, 0, 0, 0);
+        hb_kv_store(&s.cache, k, &head, HB_PAGE - 1, key, value);
+        const bool held = isfinite(key[5]) && type != HB_TYPE_F16;
+        assert_int_equal(is_nan_from(k, &s.cache, 0, HB_PAGE), !held);
+        assert_int_equal(is_nan_from(k, &s.cache, 0, HB_PAGE + 9), !held);
+        assert_int_equal(is_nan_from(k, &s.cache, HB_PAGE - 1, HB_PAGE + 9), !held);
+        assert_false(is_nan_from(k, &s.cache, HB_PAGE, HB_PAGE + 9));
+        hb_kv_close(&s.cache);
     }
 }
 
@@ -903,6 +952,7 @@ int main(void)
         cmocka_unit_test(test_sets_agree_on_blocks),
         cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_attend),
+        cmocka_unit_test(test_attend_not_finite),
         cmocka_unit_test(test_to_f16),
         cmocka_unit_test(test_quantise),
         cmocka_unit_test(test_quantise_not_finite),

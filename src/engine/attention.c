@@ -135,7 +135,7 @@ static void end_taps(const call *a, const hb_query_block *block, int32_t head,
 static float sink(float score, float max, float *sum)
 {
     /* A token sees at least itself, so without a greatest score its scores are NaN. */
-    if (max == -INFINITY || score == INFINITY) return NAN;
+    if (max == -INFINITY || isinf(score)) return NAN;
     if (score <= max) {
         *sum += expf(score - max);
         return 1;

@@ -127,12 +127,25 @@ hb_kv_head hb_kv_at(const hb_kv_cache *c, int32_t page, int32_t layer, int32_t h
     return h;
 }
 
+/* A key that is infinite would give its position a score of -infinity for some queries, and so a weight
+ * of 0: a finite result without this position. NaN always shows. */
+static float shown(float key)
+{
+    return key + key * 0;
+}
+
+static uint16_t shown_half(uint16_t key)
+{
+    enum { INFINITE = 0x7C00, NOT_A_NUMBER = 0x7E00 };
+    return (key & 0x7FFF) == INFINITE ? NOT_A_NUMBER : key;
+}
+
 static void store_floats(const hb_kv_cache *c, const hb_kv_head *head, size_t position,
                          const float *keys, const float *values)
 {
     size_t dim = (size_t)c->head_dim;
     float *to = (float *)head->keys + position;
-    for (size_t i = 0; i < dim; i++) to[i * HB_PAGE] = keys[i];
+    for (size_t i = 0; i < dim; i++) to[i * HB_PAGE] = shown(keys[i]);
     memcpy((float *)head->values + position * c->padded, values, dim * sizeof *values);
 }
 
@@ -145,7 +158,7 @@ static void store_halves(const hb_kv_cache *c, const hb_kernels *kernels, const 
     for (size_t i = 0; i < dim; i += PART) {
         size_t n = dim - i < PART ? dim - i : PART;
         kernels->to_f16(keys + i, n, part);
-        for (size_t k = 0; k < n; k++) to[(i + k) * HB_PAGE] = part[k];
+        for (size_t k = 0; k < n; k++) to[(i + k) * HB_PAGE] = shown_half(part[k]);
     }
     kernels->to_f16(values, dim, (uint16_t *)head->values + position * c->padded);
 }

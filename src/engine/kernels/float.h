@@ -154,9 +154,14 @@ static void tap_page(hb_attend_tap *tap, const float *scores, const float *weigh
 }
 
 /* One query's step of the running softmax. Scores become weights relative to the greatest score so far;
- * if that score has grown, the sums accumulated so far are scaled down. */
+ * if that score has grown, the sums accumulated so far are scaled down. A page in which the query sees
+ * nothing is left out. One whose scores are all NaN has no greatest score either, but must show. */
 static void soften(const hb_attend *job, int r, float *scores)
 {
+    if (job->from[r] >= job->to[r]) {
+        memset(scores, 0, HB_PAGE * sizeof *scores);
+        return;
+    }
     float max = mask_scores(scores, job->from[r], job->to[r], job->softcap);
     float *acc = job->acc + (size_t)r * job->padded, kept[HB_PAGE];
     hb_attend_tap *tap = job->taps && job->taps[r].is_tapped ? &job->taps[r] : NULL;
@@ -166,10 +171,6 @@ static void soften(const hb_attend *job, int r, float *scores)
         job->max[r] = max;
         job->sum[r] *= shrink;
         for (size_t i = 0; i < job->padded; i += HB_LANES) vf_store(acc + i, vf_load(acc + i) * shrink);
-    }
-    if (job->max[r] == -INFINITY) { /* no position seen yet */
-        memset(scores, 0, HB_PAGE * sizeof *scores);
-        return;
     }
     if (tap) memcpy(kept, scores, sizeof kept);
     vf sum = vf_all(0);
