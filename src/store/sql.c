@@ -1,7 +1,21 @@
 /* Calls SQLite and turns its errors into statuses. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include "store/store.h"
+
+/* The system's reason for SQLITE_IOERR; 0: unknown. SQLite does not pass it on when a commit fails, but
+ * the log and the file have it. */
+static int system_reason(const hb_run *run)
+{
+    sqlite3_file *log = NULL;
+    int reason = sqlite3_system_errno(run->db);
+    if (reason) return reason;
+    sqlite3_file_control(run->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+    if (log && log->pMethods) log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &reason);
+    if (!reason) sqlite3_file_control(run->db, "main", SQLITE_FCNTL_LAST_ERRNO, &reason);
+    return reason;
+}
 
 hb_status hb_run_sql_error(const hb_run *run, hb_error *err)
 {
@@ -10,7 +24,11 @@ hb_status hb_run_sql_error(const hb_run *run, hb_error *err)
     if (code == SQLITE_NOMEM) return hb_fail_memory(err);
     if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT || code == SQLITE_ERROR) status = HB_ERR_FORMAT;
     if (code == SQLITE_BUSY) status = HB_ERR_BUSY;
-    int reason = code == SQLITE_IOERR ? sqlite3_system_errno(run->db) : 0;
+    int reason = code == SQLITE_IOERR ? system_reason(run) : 0;
+    if (reason == EFBIG)
+        return hb_fail(err, status,
+                       "%s: the file would exceed the limit for the size of files (ulimit -f)",
+                       run->path);
     if (!reason) return hb_fail(err, status, "%s: %s", run->path, sqlite3_errmsg(run->db));
     return hb_fail(err, status, "%s: %s: %s", run->path, sqlite3_errmsg(run->db), strerror(reason));
 }

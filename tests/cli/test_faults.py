@@ -1,7 +1,10 @@
 """Faults from outside: truncated models, limits, empty names, templates that are no files, removed runs."""
+import contextlib
 import os
+import re
 import resource
 import shutil
+import sqlite3
 import subprocess
 import time
 from pathlib import Path
@@ -28,15 +31,52 @@ class TruncatedModel(Case):
 
 
 class Limits(Case):
-    def test_size_of_files(self):
-        """At the limit for the size of files writing fails; SIGXFSZ does not end the program."""
-        run = self.dir / "run.db"
-        limited = {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20000, resource.RLIM_INFINITY))}
-        self.fails(*SCORE, "--run", run, "-q", says="run.db: ", **limited)
-        self.run_hbar(*SCORE, "--run", run, "-q")
+    """At the limit for the size of files writing fails; SIGXFSZ does not end the program."""
+
+    @staticmethod
+    def limited(size):
+        return {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))}
+
+    def count(self, run):
+        """The samples that an interrupted run has."""
+        with contextlib.closing(sqlite3.connect(self.dir / run)) as database:
+            self.assertEqual(database.execute("PRAGMA integrity_check").fetchone(), ("ok",))
+            begun = database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'samples'").fetchone()[0]
+            return database.execute("SELECT count(*) FROM samples").fetchone()[0] if begun else 0
+
+    def test_runs(self):
+        """What was committed is kept, and the same command continues the run, wherever the limit stops it."""
+        score = [*SCORE[:-2], "-n", 0, "-q", "--threads", 1]
+        kept = []
+        for size in (4000, 20000, 40000, 60000, 80000):
+            run = f"run{size}.db"
+            self.fails(*score, "--run", run, says=f"hbar: {run}: the file would exceed the limit for the size of files "
+                                                  "(ulimit -f)", **self.limited(size))
+            kept.append(self.count(run))
+            self.run_hbar(*score, "--run", run)
+            self.assertEqual(self.count(run), 60)
+        self.assertEqual(kept, sorted(kept))
+        self.assertGreater(kept[-1], 0)
+
+    def test_other_files(self):
+        """Every other file that a command writes; nothing stays under its name."""
+        self.run_hbar(*SCORE, "--run", "run.db", "-q")
+        self.run_hbar(*SCORE, "--shard", "1/2", "--run", "half.db", "-q")
+        self.run_hbar("sweep", "--run", "run.db", "--draws", 0, "-o", ".")
+        params = next(self.dir.glob("*.json"))
         long = ["generate", "--model", MODEL, "-q", "--max-tokens", 100, "--cutoff", 2]
-        _, err = self.run_hbar(*long, "--trajectory", self.dir / "t.jsonl", "x", code=FAILED, **limited)
-        self.assertEqual(err, f"hbar: {self.dir}/t.jsonl: File too large\n")
+        for command, name in (([*long, "--trajectory", "t.jsonl", "x"], "t.jsonl"), ([*long, "--html", "t.html", "x"], "t.html"),
+                              (["sweep", "--run", "run.db", "--draws", 0, "-o", "new"], "new/"),
+                              (["report", params, "-q", "-o", "r.html"], "r.html"),
+                              (["merge", "half.db", "--partial", "-o", "merged.db"], "merged.db")):
+            with self.subTest(name):
+                _, err = self.run_hbar(*command, code=FAILED, **self.limited(1000))
+                self.assertRegex(err, f"(?m)^hbar: {re.escape(name)}.*: (File too large|the file would exceed .*)$")
+                self.assertFalse((self.dir / name).is_file() and name != "t.jsonl" and (self.dir / name).stat().st_size)
+        with open(self.dir / "out.csv", "wb") as out:
+            done = subprocess.run([HBAR, "export", "--run", "run.db"], stdout=out, stderr=subprocess.PIPE, cwd=self.dir,
+                                  env=environment(), **self.limited(100))
+        self.assertEqual((done.returncode, done.stderr), (FAILED, b"hbar: standard output: File too large\n"))
 
 
 class FullDisk(Case):
