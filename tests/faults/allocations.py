@@ -43,6 +43,8 @@ def make_inputs():
     Path("ready").mkdir()
     for arguments in (["score", "--model", MODEL, "--data", "rows.jsonl", "--max-tokens", 2, "-q", "--run", "ready/run.db",
                        *WATCHED],
+                      *(["score", "--model", MODEL, "--data", "rows.jsonl", "--max-tokens", 2, "-q", "--shard", f"{i}/2",
+                         "--samples", 2, "--run", f"ready/{i}.db"] for i in (1, 2)),
                       ["sweep", "--run", "ready/run.db", "--draws", 0, "-o", "ready"],
                       ["sweep", "--data", "table.csv", "--score", "hbar_s,entropy", "--joint", "--draws", 0, "-o", "ready"]):
         subprocess.run([HBAR, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL)
@@ -82,8 +84,15 @@ COMMANDS = {
     "sweep-joint": (["sweep", "--data", "table.csv", "--score", "hbar_s,entropy", "--joint", "--draws", 0], False),
     "validate": (["validate", "--run", "ready/run.db", "-p", "ready/params.json", "--draws", 100], False),
     "validate-table": (["validate", "--scores", "table.csv", "-p", "ready/joint.json", "--draws", 0, "--json"], False),
+    "validate-run": (["validate", "--model", MODEL, "--data", "rows.jsonl", *SCORE, "-p", "ready/params.json", "--draws", 0],
+                     True),
+    "report-run": (["report", "ready/run.db", "-q", "-o", "out/r.html"], False),
     "report": (["report", "ready/run.db", "ready/params.json", "-q", "-o", "out/r.html", "--svg", "out"], False),
     "label": (["label", "--run", "out/labelled.db", "--labels", "labels.csv"], False),
+    "merge": (["merge", "ready/1.db", "ready/2.db", "-o", "out/merged.db", "--json"], True),
+    "diff": (["diff", "ready/run.db", "ready/run.db", "--json"], False),
+    "runs": (["runs", "ready", "--json"], False),
+    "export-samples": (["export", "--run", "ready/1.db", "--generations"], False),
     "export": (["export", "--run", "ready/run.db"], False),
     "export-json": (["export", "--run", "ready/run.db", "--format", "jsonl"], False),
 }
