@@ -103,6 +103,12 @@ class Outside(Case):
                 self.said(*arguments, code=USAGE)
         self.said(TEXT, code=USAGE)
 
+    def test_long_messages(self):
+        """A message that is too long is cut at a character and ends in "...", for every place where the limit falls."""
+        for length in (*range(7980, 8010), *range(8170, 8200)):
+            _, err = self.run_hbar("x" * length + "\u00e9\u20ac" * 50, code=USAGE)
+            self.assertRegex(err, "^hbar: 'x+(\u00e9\u20ac)*\u00e9?\\.\\.\\.\n$")
+
     def test_json_is_escaped_and_means_the_same(self):
         data = self.write_rows("d.jsonl", [{"id": f"{i}\x7f{TEXT}", "prompt": "p", "label": i % 2} for i in range(12)])
         run = self.dir / "r.db"
