@@ -19,16 +19,17 @@ static json_t *load(const char *text)
     return value;
 }
 
-static void test_loading(void **state)
+/* Loads a text with each allocation failing, alone and with all later ones. */
+static void check_loading(const char *text)
 {
-    (void)state;
     hb_error err;
     json_error_t why;
-    json_t *whole = load(document), *value;
+    json_t *whole = load(text), *value;
+    assert_non_null(whole);
     for (long n = 0;; n++) {
         for (int all_after = 0; all_after < 2; all_after++) {
             fail_allocations(n, all_after);
-            hb_status status = hb_json_load(document, strlen(document), 0, &value, &why, &err);
+            hb_status status = hb_json_load(text, strlen(text), 0, &value, &why, &err);
             stop_failing();
             if (allocations.failed) assert_int_equal(status, HB_ERR_MEMORY);
             else assert_int_equal(status, HB_OK);
@@ -40,6 +41,26 @@ static void test_loading(void **state)
         assert_in_range(n, 0, 10000);
     }
     json_decref(whole);
+}
+
+static void test_loading(void **state)
+{
+    (void)state;
+    check_loading(document);
+}
+
+/* Jansson's buffer for a token grows at every length, so each character of a token is once the one that
+ * it drops: also the quote at the end, and the backslash before a quote. */
+static void test_tokens_of_each_length(void **state)
+{
+    (void)state;
+    static const char *const ends[] = {"\"]", "\\\"\"]", "\\\\\"]", "\\u00e9\"]", "\", 1]"};
+    for (size_t e = 0; e < sizeof ends / sizeof *ends; e++)
+        for (int length = 0; length < 140; length++) {
+            char text[200];
+            snprintf(text, sizeof text, "[\"%0*d%s", length + 1, 0, ends[e]);
+            check_loading(text);
+        }
 }
 
 static void test_malformed(void **state)
@@ -82,6 +103,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loading),
+        cmocka_unit_test(test_tokens_of_each_length),
         cmocka_unit_test(test_malformed),
         cmocka_unit_test(test_copying),
     };
