@@ -1111,6 +1111,13 @@ HB_API hb_status hb_grading_check(const hb_grading *grading, hb_error *err);
  * equal. */
 HB_API bool hb_grading_same(const hb_grading *a, const hb_grading *b);
 
+/* The rule, abstain_as and the rule's limit as a text, such as "contains,out" and "f1,wrong,0.6"; and
+ * back, with the defaults for the other fields. A text that hb_grading_text does not write fails with
+ * HB_ERR_FORMAT. */
+enum { HB_GRADING_TEXT_BYTES = 64 };
+HB_API void hb_grading_text(const hb_grading *grading, char text[HB_GRADING_TEXT_BYTES]);
+HB_API hb_status hb_grading_parse(const char *text, hb_grading *grading, hb_error *err);
+
 /* The result by every rule; the best result over all right answers counts. */
 typedef struct hb_grade {
     bool exact, contains;
@@ -1494,6 +1501,9 @@ typedef struct hb_run_settings {
      * drawn in all shards together. 0, 0 and 0: it has all samples. */
     int32_t shard, shards;
     uint64_t n_drawn;
+    const char *grading; /* how the labels come from grades, as hb_grading_text has it; "" or NULL: the
+                            data have labels, or any rule may be used. A run that is continued with
+                            another one has that from then on */
 } hb_run_settings;
 
 /* The version of a run's schema that this version of hbar writes (docs/run-store.md). It reads earlier
@@ -2773,8 +2783,10 @@ typedef struct hb_result {
     char *model, *data;         /* the model's name; the path of the data */
     uint64_t n_drawn, n_scored; /* samples drawn, and those of them with scores */
     int32_t shard, shards;      /* of a run, as in hb_run_settings */
-    double hallucination_rate;  /* of a run by hb_grading_defaults() */
-    char *score;                /* the calibrated score; a run has none */
+    /* Of a run whose labels come from grades, by the grading of its settings; NaN if they have none. */
+    double hallucination_rate;
+    char *grade; /* the rule's name; NULL if the data have labels, or the rule is unknown */
+    char *score; /* the calibrated score; a run has none */
     double auroc;
     hb_interval interval; /* DeLong's */
     double tau;

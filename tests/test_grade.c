@@ -751,10 +751,37 @@ static void test_gradings(void **state)
     assert_fails(hb_grading_check(&g, &err), HB_ERR_ARGUMENT, "abstain_as");
 }
 
+static void test_gradings_as_texts(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {
+        "",         "contains", "contains,out,1",  "Contains,out",  "f1,out",      "f1,out,0",
+        "f1,out,2", "f1,out,x", "number,wrong,-1", "exact,unknown", "unknown,out", "f1,out,0.5 "};
+    hb_error err;
+    char text[HB_GRADING_TEXT_BYTES];
+    hb_grading g = hb_grading_defaults(), back;
+    for (int rule = 0; rule < HB_N_GRADE_RULES; rule++)
+        for (int treatment = 0; treatment < HB_N_ABSTAIN_AS; treatment++) {
+            g = (hb_grading){.rule = (hb_grade_rule)rule,
+                             .abstain_as = (hb_abstain_as)treatment,
+                             .min_f1 = 1.0 / 3,
+                             .tolerance = 1e-9};
+            hb_grading_text(&g, text);
+            assert_ok(hb_grading_parse(text, &back, &err));
+            assert_true(hb_grading_same(&g, &back));
+        }
+    g.rule = HB_GRADE_CONTAINS, g.abstain_as = HB_ABSTAIN_OUT;
+    hb_grading_text(&g, text);
+    assert_string_equal(text, "contains,out");
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_fails(hb_grading_parse(bad[i], &back, &err), HB_ERR_FORMAT, "is not a grading");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gradings),
+        cmocka_unit_test(test_gradings_as_texts),
         cmocka_unit_test(test_exact_after_normalising),
         cmocka_unit_test(test_contains_whole_words),
         cmocka_unit_test(test_f1_counts_words),

@@ -177,11 +177,15 @@ static void set_data(const hb_dataset_info *d, hb_run_settings *s)
 static hb_status open_run(cli_pass1 *p, hb_error *err)
 {
     char sha256[65];
+    char grading[HB_GRADING_TEXT_BYTES];
+    const hb_dataset_info *info = hb_dataset_get_info(p->dataset);
     hb_run_settings s;
     hb_status status = hb_model_sha256(p->model, sha256, err);
     if (status) return status;
     set_model(p, sha256, &s);
-    set_data(hb_dataset_get_info(p->dataset), &s);
+    set_data(info, &s);
+    hb_grading_text(&p->grading.grading, grading);
+    if (info->is_graded) s.grading = grading;
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
         if (status) return status;

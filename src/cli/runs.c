@@ -37,6 +37,7 @@ static void print_result(const hb_result *r)
     cli_print(" samples");
     if (isfinite(r->hallucination_rate))
         cli_print(", %.1f %% hallucinated", 100 * r->hallucination_rate);
+    if (r->grade) cli_print(" (by %s)", r->grade);
     print_headline(r);
     if (r->created) cli_print(", %s", r->created);
     cli_print("\n");
@@ -70,6 +71,7 @@ static void write_result(hb_json *json, const hb_result *r)
         hb_json_whole(json, "shard", r->shard);
         hb_json_whole(json, "shards", r->shards);
         hb_json_number(json, "hallucination_rate", r->hallucination_rate);
+        hb_json_text(json, "grade", r->grade);
         hb_json_text(json, "score", r->score);
         hb_json_text(json, "direction",
                      r->direction == HB_DIRECTION_AUTO ? NULL : hb_direction_sign(r->direction));
@@ -139,7 +141,8 @@ const cli_command cli_runs = {
     .summary = "list the runs, parameters and validations of a folder",
     .details =
         "Lists each result with its model, data, number of samples and headline: the rate of "
-        "hallucinations, and of parameters and validations the threshold and the AUROC with its 95 % "
+        "hallucinations, with the rule by which answers were graded, and of parameters and validations "
+        "the threshold and the AUROC with its 95 % "
         "interval. A file that cannot be read is listed with the reason. DIR is by default this folder "
         "and " CLI_PARAMS_DIR " in it.",
     .run = run,

@@ -1,8 +1,10 @@
 /* Grades a model's own answer against the right answers. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/error.h"
+#include "base/text.h"
 #include "data/grade.h"
 #include "data/grade_number.h"
 #include "data/grade_words.h"
@@ -50,6 +52,62 @@ bool hb_grading_same(const hb_grading *a, const hb_grading *b)
     if (a->rule != b->rule || a->abstain_as != b->abstain_as) return false;
     if (a->rule == HB_GRADE_F1) return a->min_f1 == b->min_f1;
     return a->rule != HB_GRADE_NUMBER || a->tolerance == b->tolerance;
+}
+
+/* ---- As a text ----------------------------------------------------------------------------------- */
+
+/* The limit of the rule; NULL if it has none. */
+static double *limit_of(hb_grading *g)
+{
+    if (g->rule == HB_GRADE_F1) return &g->min_f1;
+    return g->rule == HB_GRADE_NUMBER ? &g->tolerance : NULL;
+}
+
+void hb_grading_text(const hb_grading *grading, char text[HB_GRADING_TEXT_BYTES])
+{
+    hb_grading g = *grading;
+    const double *limit = limit_of(&g);
+    int n = snprintf(text, HB_GRADING_TEXT_BYTES, "%s,%s", hb_grade_rule_name(g.rule),
+                     hb_abstain_as_name(g.abstain_as));
+    if (limit) snprintf(text + n, HB_GRADING_TEXT_BYTES - (size_t)n, ",%.17g", *limit);
+}
+
+/* Reads a text up to a comma or the end: its number among n names, or n for another one. */
+static int read_name(const char **text, const char *(*name)(int), int n)
+{
+    size_t length = strcspn(*text, ",");
+    int i = 0;
+    while (i < n && (strlen(name(i)) != length || memcmp(*text, name(i), length) != 0)) i++;
+    *text += length + ((*text)[length] == ',');
+    return i;
+}
+
+static const char *rule_name(int i)
+{
+    return hb_grade_rule_name((hb_grade_rule)i);
+}
+
+static const char *treatment_name(int i)
+{
+    return hb_abstain_as_name((hb_abstain_as)i);
+}
+
+hb_status hb_grading_parse(const char *text, hb_grading *grading, hb_error *err)
+{
+    hb_grading g = hb_grading_defaults();
+    char again[HB_GRADING_TEXT_BYTES], shown[HB_GRADING_TEXT_BYTES];
+    const char *rest = text;
+    g.rule = (hb_grade_rule)read_name(&rest, rule_name, HB_N_GRADE_RULES);
+    g.abstain_as = (hb_abstain_as)read_name(&rest, treatment_name, HB_N_ABSTAIN_AS);
+    double *limit = limit_of(&g);
+    if (limit) *limit = strtod(rest, NULL);
+    hb_grading_text(&g, again);
+    if (!hb_grading_check(&g, NULL) && strcmp(again, text) == 0) {
+        *grading = g;
+        return HB_OK;
+    }
+    return hb_fail(err, HB_ERR_FORMAT, "'%s' is not a grading, such as \"contains,out\"",
+                   hb_printable(shown, sizeof shown, text, strlen(text)));
 }
 
 /* ---- Labels ------------------------------------------------------------------------------------- */

@@ -30,6 +30,7 @@ static void free_result(hb_result *r)
     free(r->reason);
     free(r->model);
     free(r->data);
+    free(r->grade);
     free(r->score);
     free(r->created);
 }
@@ -79,13 +80,14 @@ static guess guess_kind(const char *path)
 /* ---- Runs ---------------------------------------------------------------------------------------- */
 
 typedef struct tally {
+    const hb_grading *grading;
     size_t n, hallucinated;
 } tally;
 
 static hb_status count_label(void *user, const hb_run_sample *sample)
 {
     tally *t = user;
-    int label = sample->text ? hb_run_label(sample, NULL) : HB_LABEL_NONE;
+    int label = sample->text ? hb_run_label(sample, t->grading) : HB_LABEL_NONE;
     t->n += label != HB_LABEL_NONE;
     t->hallucinated += label == 1;
     return HB_OK;
@@ -99,16 +101,34 @@ static bool copy_text(const char *text, char **copy)
     return *copy;
 }
 
+/* Sets the rate of hallucinations. Unknown where grades decide, but the run does not say by which rule.
+ */
+static hb_status find_rate(hb_run *run, const hb_run_counts *counts, hb_result *r, hb_error *err)
+{
+    const char *text = hb_run_get_settings(run)->grading;
+    hb_grading grading = hb_grading_defaults();
+    hb_error why;
+    tally t = {.grading = &grading};
+    if (counts->graded && !*text) return HB_OK;
+    if (*text && hb_grading_parse(text, &grading, &why))
+        return hb_fail(err, HB_ERR_FORMAT, "%s: setting 'grading': %s", r->path, why.message);
+    hb_status status = hb_run_each(run, count_label, &t, err);
+    if (status) return status;
+    if (t.n) r->hallucination_rate = (double)t.hallucinated / (double)t.n;
+    return !counts->graded || copy_text(hb_grade_rule_name(grading.rule), &r->grade)
+               ? HB_OK
+               : hb_fail_memory(err);
+}
+
 static hb_status read_run(hb_result *r, hb_error *err)
 {
     hb_run *run;
     hb_run_counts counts;
-    tally t = {0};
     hb_status status = hb_run_open(r->path, &run, err);
     if (status) return status;
     const hb_run_settings *s = hb_run_get_settings(run);
     status = hb_run_count(run, &counts, err);
-    if (!status) status = hb_run_each(run, count_label, &t, err);
+    if (!status) status = find_rate(run, &counts, r, err);
     if (!status && (!copy_text(s->model_name, &r->model) || !copy_text(s->data_path, &r->data)))
         status = hb_fail_memory(err);
     if (!status) {
@@ -117,7 +137,6 @@ static hb_status read_run(hb_result *r, hb_error *err)
         r->n_scored = counts.scored;
         r->shard = s->shard;
         r->shards = s->shards;
-        if (t.n) r->hallucination_rate = (double)t.hallucinated / (double)t.n;
     }
     hb_run_close(run);
     return status;
@@ -148,6 +167,7 @@ static hb_status read_document(hb_result *r, hb_error *err)
     if (sign) hb_direction_by_sign(sign, &r->direction);
     if (!copy_text(hb_member_text(s.root, "model.name"), &r->model) ||
         !copy_text(hb_member_text(s.root, s.is_validation ? "source" : "data.path"), &r->data) ||
+        !copy_text(hb_member_text(s.root, s.is_validation ? "grade" : "settings.grade"), &r->grade) ||
         !copy_text(hb_member_text(s.root, "created"), &r->created) || !copy_text(s.score, &r->score))
         status = hb_fail_memory(err);
     hb_subject_free(&s);

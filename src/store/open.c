@@ -186,6 +186,25 @@ static hb_status change_draw(hb_run *run, const hb_run_settings *wanted, hb_erro
     return hb_run_execute(run, sql, err);
 }
 
+/* Takes the grading of a run that is continued. None leaves the one that the run has. */
+static hb_status change_grading(hb_run *run, const char *wanted, hb_error *err)
+{
+    sqlite3_stmt *q = NULL;
+    if (!wanted || !*wanted || strcmp(wanted, run->settings.grading) == 0) return HB_OK;
+    hb_status status =
+        hb_run_prepare(run, "INSERT OR REPLACE INTO settings VALUES ('grading', ?)", &q, err);
+    char *copy = status ? NULL : strdup(wanted);
+    if (!status && !copy) status = hb_fail_memory(err);
+    if (!status) {
+        free((char *)(uintptr_t)run->settings.grading);
+        run->settings.grading = copy;
+        sqlite3_bind_text(q, 1, copy, -1, SQLITE_STATIC);
+        if (sqlite3_step(q) != SQLITE_DONE) status = hb_run_sql_error(run, err);
+    }
+    sqlite3_finalize(q);
+    return status;
+}
+
 /* Creates the tables in an empty file. Otherwise checks that the run may be continued with these
  * settings. */
 static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *err)
@@ -199,6 +218,7 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
         status = hb_run_execute(run, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", err);
     if (!status) status = hb_run_read_columns(run, err);
     if (!status) status = hb_run_prepare_writing(run, err);
+    if (!status) status = change_grading(run, settings->grading, err);
     return status ? status : change_draw(run, settings, err);
 }
 

@@ -69,6 +69,7 @@ static const field fields[] = {
     OF_SHARD(shard, KIND_I32, true),
     OF_SHARD(shards, KIND_I32, true),
     OF_SHARD(n_drawn, KIND_U64, false),
+    IF_SET(grading, false),
 };
 #undef FIELD
 #undef OF_SHARD

@@ -59,9 +59,9 @@ class Runs(Results):
         out, err = self.run_hbar("runs", self.common)
         self.assertEqual(err, "")
         self.assertRegex(out, r"run         .*/a\.db\n            hbar-demo, .*demo_calibration\.jsonl: "
-                              r"100 of 100 samples, \d+\.\d % hallucinated\n")
+                              r"100 of 100 samples, \d+\.\d % hallucinated \(by exact\)\n")
         out, _ = self.run_hbar("runs", self.common / "calibrated_params")
-        self.assertRegex(out, r"hallucinated, (entropy|margin) [<>]= [\d.]+, AUROC 0\.\d+ \[0\.\d+, \d\.\d+\], 20")
+        self.assertRegex(out, r"hallucinated \(by exact\), (entropy|margin) [<>]= [\d.]+, AUROC 0\.\d+ \[0\.\d+, \d\.\d+\], 20")
 
     def test_damaged_and_hostile_files(self):
         """They are listed with a reason of one line, and the others are listed, too."""
@@ -104,6 +104,36 @@ class Runs(Results):
         run = self.listed()["s.db"]
         self.assertEqual((run["shard"], run["shards"]), (2, 3))
         self.assertIn("shard 2/3", self.run_hbar("runs")[0])
+
+    def test_graded_run(self):
+        """Answers that are right by another rule than `exact` do not count as hallucinated."""
+        data = self.write_rows("data.jsonl", [{"prompt": f"Question {i}?", "answers": ["anything"]} for i in range(4)])
+
+        def score(*more):
+            self.run_hbar("score", "--model", MODEL, "--data", data, "--run", "g.db", "--max-tokens", 4, *more)
+
+        score("--grade", "contains")
+        with contextlib.closing(sqlite3.connect(self.dir / "g.db")) as db:
+            db.execute("UPDATE samples SET grade_contains = idx < 3, grade_f1 = 0.4")
+            db.commit()
+        got = self.listed()["g.db"]
+        self.assertEqual((got["grade"], got["hallucination_rate"]), ("contains", 0.25))
+        self.assertIn(" samples, 25.0 % hallucinated (by contains)\n", self.run_hbar("runs")[0])
+        score("--grade", "f1", "--min-f1", 0.3)  # continues the run, and grades it anew
+        got = self.listed()["g.db"]
+        self.assertEqual((got["grade"], got["hallucination_rate"]), ("f1", 0))
+        for grading, says in ((None, None), ("f1,out,9", "setting 'grading': 'f1,out,9' is not a grading")):
+            with contextlib.closing(sqlite3.connect(self.dir / "g.db")) as db:
+                db.execute("DELETE FROM settings WHERE key = 'grading'")
+                if grading:
+                    db.execute("INSERT INTO settings VALUES ('grading', ?)", [grading])
+                db.commit()
+            got = self.listed()["g.db"]
+            if says:
+                self.assertIn(says, got["reason"])
+            else:
+                self.assertEqual((got["kind"], got["grade"], got["hallucination_rate"]), ("run", None, None))
+                self.assertNotIn("hallucinated", self.run_hbar("runs")[0])
 
     def test_nothing(self):
         out, err = self.run_hbar("runs")
