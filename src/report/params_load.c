@@ -11,6 +11,7 @@
 #include "calibrate/guarantee.h"
 #include "calibrate/names.h"
 #include "report/params.h"
+#include "report/ranges.h"
 #include "signals/halt_model.h"
 #include "signals/probe.h"
 #include "signals/scores.h"
@@ -631,6 +632,7 @@ hb_status hb_params_load(const char *path, hb_params **params, hb_error *err)
     loading l = {path, err, false};
     hb_params *p = calloc(1, sizeof *p);
     status = p ? load_fields(&l, root, p) : hb_fail_memory(err);
+    if (!status) status = hb_check_ranges(path, root, err);
     if (!status) status = load_calibration(&l, root, p);
     if (!status) status = hb_params_load_probes(path, root, p, err);
     json_decref(root);

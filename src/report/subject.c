@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/json_read.h"
 #include "report/params.h"
+#include "report/ranges.h"
 
 /* ---- Fields -------------------------------------------------------------------------------------- */
 
@@ -156,6 +157,7 @@ hb_status hb_subject_read(const char *name, const char *path, const char *json, 
     hb_status status = hb_json_load(json, length, JSON_REJECT_DUPLICATES, &s.root, &why, err);
     if (!status && !s.root) status = hb_fail(err, HB_ERR_FORMAT, "%s:%d: %s", path, why.line, why.text);
     if (!status) status = recognise(&s, path, err);
+    if (!status) status = hb_check_ranges(path, s.root, err);
     if (!status) status = read_curves(&s, err);
     if (!status && !(s.name = strdup(name))) status = hb_fail_memory(err);
     if (status) hb_subject_free(&s);

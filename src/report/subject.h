@@ -1,5 +1,6 @@
 /* One of the results that a report shows: a document of hb_params_json or hb_validation_json, read as a
- * hostile file. What is missing or of another kind counts as unknown. */
+ * hostile file. What is missing or of another kind counts as unknown; a number out of its range is
+ * refused (ranges.h). */
 #ifndef HB_REPORT_SUBJECT_H
 #define HB_REPORT_SUBJECT_H
 

@@ -1,5 +1,6 @@
 """hbar runs and hbar diff: what a folder holds, and what two results do not share."""
 import contextlib
+import copy
 import json
 import os
 import shutil
@@ -98,6 +99,38 @@ class Runs(Results):
         out, _ = self.run_hbar("runs", ".")
         self.assertNotIn("\x1b", out)
         self.assertEqual(len(out.splitlines()), 2 * len(got))
+
+    def test_numbers_out_of_range(self):
+        """A document with an impossible number is damaged, wherever the number stands."""
+        params, judged = self.read(self.params[0]), self.read(self.validation)
+        cases = {
+            "auroc": (params, ["auroc"], 1.5, "between 0 and 1"),
+            "negative": (params, ["pr_auc"], -0.25, "between 0 and 1"),
+            "rate": (params, ["score", "hallucination_rate"], 62, "between 0 and 1"),
+            "interval": (params, ["uncertainty", "auroc_delong", 1], 1.25, "between 0 and 1"),
+            "ranking": (params, ["ranking", 0, "auroc"], 2, "between 0 and 1"),
+            "band": (params, ["curves", "roc", "lower", 0], -3, "between 0 and 1"),
+            "count": (params, ["threshold", "tp"], -1, "at least 0"),
+            "correlation": (params, ["correlations", "matrix", 0, 1], -1.5, "between -1 and 1"),
+            "judged": (judged, ["scores", judged["score"], "auroc"], 1.5, "between 0 and 1"),
+            "share": (judged, ["scores", judged["score"], "at_tau", "precision"], 1.01, "between 0 and 1"),
+            "prr": (judged, ["scores", judged["score"], "prr"], 1.5, "at most 1"),
+        }
+        wanted = {}
+        for name, (document, field, value, words) in cases.items():
+            changed = at = copy.deepcopy(document)
+            for key in field[:-1]:
+                at = at[key]
+            at[field[-1]] = value
+            self.write(f"{name}.json", json.dumps(changed))
+            place = ".".join(map(str, field))
+            wanted[f"{name}.json"] = f"./{name}.json: '{place}' is {value}, not {words}"
+        got = self.listed(".")
+        self.assertEqual({path: r["reason"] for path, r in got.items()}, wanted)
+        self.fails("report", "band.json", says="'curves.roc.lower.0' is -3, not between 0 and 1")
+        self.fails("diff", "judged.json", self.validation, says=".auroc' is 1.5, not between 0 and 1")
+        self.fails("validate", "--params", "auroc.json", "--run", self.b, says="auroc.json: 'auroc' is 1.5, not between 0")
+        self.fails("generate", "--params", "ranking.json", "-m", DEMO, "Hi", says="'ranking.0.auroc' is 2, not between 0")
 
     def test_shard(self):
         self.run_hbar("score", "--model", MODEL, "--data", LABELLED, "--run", "s.db", "--shard", "2/3", "--max-tokens", 2)
