@@ -95,10 +95,12 @@ def texts(values: Sequence[str]) -> Any:
     return (ctypes.c_char_p * max(len(values), 1))(*[encode(value) for value in values])
 
 
-def number(enum: str, prefix: str, value: str, what: str) -> int:
-    """The enumerator that a word names: number("hb_direction", "HB_DIRECTION_", "high", "direction")."""
-    known = {name.removeprefix(prefix).lower().replace("_", "-"): n for name, n in api.ENUMS[enum].items()
-             if name.startswith(prefix)}
+def number(enum: str, prefix: str, value: str, what: str, name_of: Any = None) -> int:
+    """The enumerator that a word names: number("hb_direction", "HB_DIRECTION_", "high", "direction").
+
+    `name_of` is the library's function that names the enumerators, for words that are not those of the constants."""
+    known = {decode(name_of(n)) if name_of else name.removeprefix(prefix).lower().replace("_", "-"): n
+             for name, n in api.ENUMS[enum].items() if name.startswith(prefix)}
     if value not in known:
         raise ValueError(f"{what} must be one of {', '.join(known)}, not {value!r}")
     return known[value]

@@ -188,7 +188,7 @@ class Model:
         self.system = system
         self._options = lib.hb_session_defaults()
         self._options.n_ctx, self._options.n_threads, self._options.exact = context, threads, exact
-        self._options.kv_type = number("hb_kv_type", "HB_KV_", kv_type.replace("_", "-"), "kv_type")
+        self._options.kv_type = number("hb_kv_type", "HB_KV_", kv_type, "kv_type", lib.hb_kv_type_name)
         self._idle: list[Handle] = [self._open_session()]
         self.context = int(lib.hb_session_n_ctx(self._idle[0].pointer))
         self.kv_type = decode(lib.hb_kv_type_name(lib.hb_session_kv_type(self._idle[0].pointer)))

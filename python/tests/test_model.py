@@ -241,8 +241,9 @@ def test_types_of_the_cache(tiny):
     for kv_type, exact, expected in (("auto", False, "f16"), ("auto", True, "f32"), ("f32", False, "f32"),
                                      ("q8_0", False, "q8_0")):
         assert hbar.Model(tiny.path, kv_type=kv_type, exact=exact).kv_type == expected
-    with pytest.raises(ValueError, match="kv_type must be one of auto, f16, f32, q8-0, not 'f8'"):
-        hbar.Model(tiny.path, kv_type="f8")
+    for unknown in ("f8", "q8-0"):  # the words are those of --kv-type
+        with pytest.raises(ValueError, match=f"kv_type must be one of auto, f16, f32, q8_0, not '{unknown}'"):
+            hbar.Model(tiny.path, kv_type=unknown)
     with pytest.raises(hbar.ArgumentError, match="exact"):
         hbar.Model(tiny.path, kv_type="f16", exact=True)
 
