@@ -197,6 +197,11 @@ int cli_read_operand(const char *operand, hb_buffer *text);
  * control characters, so that text from outside cannot act on the terminal. */
 __attribute__((format(printf, 1, 2))) void cli_message(const char *format, ...);
 
+/* Gives messages to a function from now on, without "hbar: "; NULL: they are printed. Wrong usage is
+ * always printed. Returns where messages went before. */
+typedef void cli_messenger(const char *message);
+cli_messenger *cli_send_messages(cli_messenger *to);
+
 /* Reports wrong usage; returns CLI_USAGE. */
 __attribute__((format(printf, 2, 3))) int cli_usage(const cli_command *command, const char *format,
                                                     ...);
@@ -654,6 +659,11 @@ extern const cli_command *const cli_commands[];
 const cli_command *cli_find_command(const char *name);
 /* Prints the help of the program. */
 void cli_print_commands(FILE *out);
+
+/* What all commands' flags have in common. */
+#define CLI_ABOUT_FLAGS                                                                                \
+    "--FLAG=false switches off a flag (an option without a value) that a configuration file or a "     \
+    "variable sets."
 
 #define CLI_ABOUT                                                                                      \
     "Runs a local language model, measures its uncertainty token by token, and stops\n"                \

@@ -14,6 +14,12 @@ static completed completed_by(const char *placeholder)
     return strcmp(placeholder, "DIR") == 0 ? DIRECTORIES : NOTHING;
 }
 
+/* Whether it is a flag that takes --FLAG=true and --FLAG=false, and not one like --help. */
+static bool is_switch(const cli_option *o)
+{
+    return o->kind == CLI_FLAG && o->target;
+}
+
 /* Puts `with` before each character of `text` that is one of `special`. */
 static void put_escaped(const char *text, const char *special, const char *with)
 {
@@ -71,7 +77,11 @@ static void write_bash(const cli_command *command, const cli_options *options)
     cli_put(operands[completed_by(command->operand)]);
     cli_put("        case $prev in\n");
     cli_walk_options(options, put_bash_value);
-    cli_put("        esac ;;\n");
+    cli_put("        esac\n"
+            "        if [[ $value ]]; then\n"
+            "            _hbar_words 'true false'\n"
+            "            return\n"
+            "        fi ;;\n");
 }
 
 int cli_write_program_bash(void)
@@ -82,15 +92,15 @@ int cli_write_program_bash(void)
             "}\n\n"
             "_hbar() {\n"
             "    local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}\n"
-            "    local options operand= commands='");
+            "    local options operand= value= commands='");
     put_commands();
     cli_put("'\n"
             "    COMPREPLY=()\n"
             "    # --option=value is three words.\n"
             "    if [[ $cur == '=' ]]; then\n"
-            "        cur=\n"
+            "        cur= value=1\n"
             "    elif [[ $prev == '=' ]]; then\n"
-            "        prev=${COMP_WORDS[COMP_CWORD - 2]}\n"
+            "        prev=${COMP_WORDS[COMP_CWORD - 2]} value=1\n"
             "    fi\n"
             "    if ((COMP_CWORD == 1)); then\n"
             "        _hbar_words \"$commands --help --version\"\n"
@@ -135,30 +145,58 @@ static void put_zsh_action(const char *placeholder)
     cli_put(")");
 }
 
-/* '(-m --model)'{-m+,--model=}'[the model]:FILE:_files' */
-static void put_zsh_option(const cli_option *o, const char *heading)
+/* The opening quote and the description of a specification: '[the model] */
+static void put_zsh_words(const cli_option *o)
 {
-    char argument[64], text[CLI_OPTION_TEXT];
-    bool flag = o->kind == CLI_FLAG;
-    (void)heading;
-    cli_put(" \\\n            ");
-    if (o->kind == CLI_LIST) cli_put("'*'");
-    else if (o->letter) cli_print("'(-%c --%s)'", o->letter, o->name);
-    if (o->letter) cli_print("{-%c%s,--%s%s}", o->letter, flag ? "" : "+", o->name, flag ? "" : "=");
-    else cli_print("--%s%s", o->name, flag ? "" : "=");
+    char text[CLI_OPTION_TEXT];
     cli_put("'[");
     cli_option_text(o, text, sizeof text);
     put_zsh(text, "\\[]");
     cli_put("]");
-    if (!flag) {
-        cli_option_argument(o, argument, sizeof argument);
-        cli_put(":");
-        put_zsh(o->kind == CLI_CHOICE ? o->name : argument, "\\:");
-        cli_put(o->kind == CLI_CHOICE ? ":(" : ":");
-        if (o->kind == CLI_CHOICE) put_choices(o);
-        else put_zsh_action(argument);
-        if (o->kind == CLI_CHOICE) cli_put(")");
+}
+
+static void put_zsh_value(const cli_option *o)
+{
+    char argument[64];
+    cli_option_argument(o, argument, sizeof argument);
+    cli_put(":");
+    put_zsh(o->kind == CLI_CHOICE ? o->name : argument, "\\:");
+    cli_put(o->kind == CLI_CHOICE ? ":(" : ":");
+    if (o->kind == CLI_CHOICE) put_choices(o);
+    else put_zsh_action(argument);
+    if (o->kind == CLI_CHOICE) cli_put(")");
+}
+
+/* --exact=-'[help]::value:(true false)'. Only the long name takes the value. */
+static void put_zsh_switch(const cli_option *o)
+{
+    if (o->letter) {
+        cli_print("'(-%c --%s)'-%c", o->letter, o->name, o->letter);
+        put_zsh_words(o);
+        cli_put("' \\\n            ");
+        cli_print("'(-%c --%s)'", o->letter, o->name);
     }
+    cli_print("--%s=-", o->name);
+    put_zsh_words(o);
+    cli_put("::value:(true false)'");
+}
+
+/* '(-m --model)'{-m+,--model=}'[the model]:FILE:_files' */
+static void put_zsh_option(const cli_option *o, const char *heading)
+{
+    bool flag = o->kind == CLI_FLAG;
+    (void)heading;
+    cli_put(" \\\n            ");
+    if (is_switch(o)) {
+        put_zsh_switch(o);
+        return;
+    }
+    if (o->kind == CLI_LIST) cli_put("'*'");
+    else if (o->letter) cli_print("'(-%c --%s)'", o->letter, o->name);
+    if (o->letter) cli_print("{-%c%s,--%s%s}", o->letter, flag ? "" : "+", o->name, flag ? "" : "=");
+    else cli_print("--%s%s", o->name, flag ? "" : "=");
+    put_zsh_words(o);
+    if (!flag) put_zsh_value(o);
     cli_put("'");
 }
 
@@ -246,7 +284,8 @@ static void put_fish_option(const cli_option *o, const char *heading)
         cli_put(" -x -a '");
         put_choices(o);
         cli_put("'");
-    } else if (o->kind != CLI_FLAG) put_fish_action(o->argument);
+    } else if (is_switch(o)) cli_put(" -a 'true false'");
+    else if (o->kind != CLI_FLAG) put_fish_action(o->argument);
     cli_option_text(o, text, sizeof text);
     put_fish_description(text);
 }

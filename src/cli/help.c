@@ -177,6 +177,8 @@ void cli_write_help(const cli_command *command, const cli_options *options)
     cli_write("\n", 1);
     print_wrapped(command->details, 0, 0);
     cli_walk_options(options, print_row);
+    cli_write("\n", 1);
+    print_wrapped(CLI_ABOUT_FLAGS, 0, 0);
 }
 
 /* ---- Other forms --------------------------------------------------------------------------------- */

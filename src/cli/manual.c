@@ -94,6 +94,7 @@ void cli_write_man(const cli_command *command, const cli_options *options)
     cli_put("\n.SH DESCRIPTION\n");
     put_roff_line(command->details);
     cli_put(".SH OPTIONS\n");
+    put_roff_line(CLI_ABOUT_FLAGS);
     cli_walk_options(options, put_man_option);
     put_exit_status();
     cli_put(".SH SEE ALSO\n.BR hbar (1)\n");
@@ -176,7 +177,7 @@ int cli_write_program_markdown(void)
 {
     cli_put("# Commands and options\n\n"
             "Written by `hbar help --format markdown`, from the tables that `--help` prints.\n"
-            "[usage.md](usage.md) explains what the commands are for.\n\n"
+            "[usage.md](usage.md) explains what the commands are for.\n\n" CLI_ABOUT_FLAGS "\n\n"
             "| command | |\n| --- | --- |\n");
     for (const cli_command *const *c = cli_commands; *c; c++) {
         cli_print("| [`%s`](#hbar-%s) | ", (*c)->name, (*c)->name);

@@ -106,7 +106,7 @@ static int set_number(const cli_command *command, const cli_option *o, const cha
     return CLI_DONE;
 }
 
-/* A flag on the command line has no text. */
+/* A flag that stands alone on the command line has no text. */
 static int set_flag(const cli_command *command, const cli_option *o, const char *text)
 {
     bool on = !text || strcmp(text, "true") == 0 || strcmp(text, "1") == 0;
@@ -173,7 +173,7 @@ static void describe(const cli_options *options, tables *t)
     t->shorts[n++] = 'h';
     for (int i = 0; i < options->n; i++) {
         const cli_option *o = &options->list[i];
-        int has = o->kind == CLI_FLAG ? no_argument : required_argument;
+        int has = o->kind == CLI_FLAG ? optional_argument : required_argument;
         t->longs[i] = (struct option){o->name, has, NULL, FIRST_OPTION + i};
         if (!o->letter) continue;
         t->shorts[n++] = o->letter;

@@ -104,6 +104,14 @@ class Config(Case):
         self.assertEqual(self.shown("generate")[0], {"quiet": ("true", "hbar.toml:1")})
         self.assertEqual(self.shown("generate", HBAR_QUIET="false")[0], {"quiet": ("false", "HBAR_QUIET")})
         self.assertEqual(self.shown("generate", HBAR_QUIET="")[0], {"quiet": ("true", "hbar.toml:1")})
+        for value in ("false", "0"):
+            self.assertEqual(self.shown("generate", f"--quiet={value}", HBAR_QUIET="true")[0],
+                             {"quiet": ("false", "command line")})
+        self.assertEqual(self.shown("generate", "--quiet=true", HBAR_QUIET="0")[0], {"quiet": ("true", "command line")})
+        self.assertEqual(self.shown("generate", "-q", "--quiet=false")[0], {"quiet": ("false", "command line")})
+        out, err = self.run_hbar("tokenize", "-m", MODEL, "--json=false", "Hi", env=self.variables(HBAR_JSON="1"))
+        self.assertNotIn("{", out)
+        self.fails("generate", "--quiet=no", "x", code=USAGE, says="--quiet: 'no' is neither true nor false")
         self.fails("generate", "x", code=USAGE, says="HBAR_QUIET: quiet: 'no' is neither true nor false",
                    env=self.variables(HBAR_QUIET="no"))
 

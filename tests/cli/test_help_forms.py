@@ -209,6 +209,8 @@ class Forms(Case):
             ("hbar generate --model my\t x", ["generate", "--model", "my model.gguf", "x"]),
             ("hbar generate --tau my\t", ["generate", "--tau", "my"]),
             ("hbar calibrate --output-dir fold\t", ["calibrate", "--output-dir", "folder/"]),
+            ("hbar generate --exac\t x", ["generate", "--exact", "x"]),
+            ("hbar generate --exact=f\t x", ["generate", "--exact=false", "x"]),
             ("hbar help serv\t", ["help", "serve"]),
         ]:
             self.assertEqual(shell.arguments(line), wanted, line)
@@ -233,8 +235,8 @@ class Forms(Case):
         text = self.text("help", "--format", "zsh")
         for command, options in self.options.items():
             section = text.split(f"    {command})\n", 1)[1].split(" ;;\n", 1)[0].replace("'\\''", "'")
-            rows = re.findall(r"(?:\{-(\w)\+?,|^ +(?:'\*')?)--([\w-]+)=?\}?'\[((?:[^]\\]|\\.)*)\]", section, re.M)
-            found = {name: (letter or None, re.sub(r"\\(.)", r"\1", words)) for letter, name, words in rows}
+            rows = re.findall(r"(?:\{|^ +)(?:-(\w)\+?,|'\(-(\w) --[\w-]+\)'|'\*')?--([\w-]+)(?:=-?)?\}?'\[((?:[^]\\]|\\.)*)\]", section, re.M)
+            found = {name: (a or b or None, re.sub(r"\\(.)", r"\1", words)) for a, b, name, words in rows}
             self.assertEqual(found, {name: (letter, words) for name, (letter, _, words) in options.items()}, command)
 
     def test_fish_has_each_option(self):
@@ -261,6 +263,7 @@ class Forms(Case):
             ("hbar generate --model my", ["my model.gguf"]),
             ("hbar generate --tau my", []),
             ("hbar calibrate --output-dir fold", ["folder/"]),
+            ("hbar generate --exact=", ["--exact=false", "--exact=true"]),
             ("hbar help serv", ["serve"]),
         ]:
             done = subprocess.run(["fish", "--no-config", "-c", f"source form.fish; complete -C '{line}'"], check=True,

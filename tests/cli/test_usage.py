@@ -34,7 +34,7 @@ class Usage(Case):
             (["generate", "-Z"], "unknown option -Z"),
             (["generate", "--tau"], "--tau needs a value"),
             (["generate", "x", "-qn"], "-n needs a value"),
-            (["generate", "--json=yes", "x"], "--json takes no value"),
+            (["generate", "--json=yes", "x"], "--json: 'yes' is neither true nor false"),
             (["generate", "--help=yes", "x"], "--help takes no value"),
             (["generate", "--t", "1", "x"], "--t stands for several options"),
             (["generate", "--t=1", "x"], "--t=1 stands for several options"),
