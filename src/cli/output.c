@@ -27,33 +27,53 @@ static void wait_for_leader(void)
     if (*speaker) sleep(1);
 }
 
-/* Needs no memory, so that it can say that memory ran out. */
-static void print_message(const char *program, const char *format, va_list args, const char *end)
+/* Takes messages; NULL: they are printed. */
+static cli_messenger *messenger;
+
+cli_messenger *cli_send_messages(cli_messenger *to)
 {
-    char text[8192], clean[8000];
+    cli_messenger *before = messenger;
+    messenger = to;
+    return before;
+}
+
+/* These need no memory, so that they can say that memory ran out. */
+enum { MESSAGE_BYTES = 8192 };
+
+static void make_message(char clean[MESSAGE_BYTES], const char *format, va_list args)
+{
+    char text[MESSAGE_BYTES];
     vsnprintf(text, sizeof text, format, args);
+    hb_printable(clean, MESSAGE_BYTES, text, strlen(text));
+}
+
+static void print_message(const char *program, const char *message, const char *end)
+{
     wait_for_leader();
-    fprintf(stderr, "%s: %s%s%s\n", program, speaker,
-            hb_printable(clean, sizeof clean, text, strlen(text)), end);
+    fprintf(stderr, "%s: %s%s%s\n", program, speaker, message, end);
 }
 
 void cli_message(const char *format, ...)
 {
+    char clean[MESSAGE_BYTES];
     va_list args;
     va_start(args, format);
-    print_message("hbar", format, args, "");
+    make_message(clean, format, args);
     va_end(args);
+    if (messenger) messenger(clean);
+    else print_message("hbar", clean, "");
 }
 
 int cli_usage(const cli_command *command, const char *format, ...)
 {
-    char program[64], end[64];
+    char program[64], end[64], clean[MESSAGE_BYTES];
     va_list args;
     snprintf(program, sizeof program, "hbar %s", command->name);
     snprintf(end, sizeof end, "; see hbar %s --help", command->name);
     va_start(args, format);
-    print_message(program, format, args, end);
+    make_message(clean, format, args);
     va_end(args);
+    print_message(program, clean, end);
     return CLI_USAGE;
 }
 

@@ -2,9 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/buffer.h"
 #include "base/file.h"
 #include "cli/cli.h"
+#include "serve/log.h"
 
 enum {
     KEYS_BYTES = 1 << 20, /* limit on the size of the file of keys */
@@ -168,6 +170,20 @@ static void write_log(void *unused, const char *line, size_t length)
     fprintf(stderr, "%.*s\n", (int)length, line);
 }
 
+/* Writes a message as a line of the log, {"time", "event": "message", "message"}. */
+static void log_message(const char *message)
+{
+    static const char no_memory[] = "{\"event\": \"message\", \"message\": \"out of memory\"}";
+    char *line;
+    hb_json json = {0};
+    hb_log_begin(&json, "message");
+    hb_json_text(&json, "message", message);
+    hb_json_end(&json);
+    bool ok = !hb_json_finish(&json, &line, NULL);
+    write_log(NULL, ok ? line : no_memory, ok ? strlen(line) : sizeof no_memory - 1);
+    if (ok) free(line);
+}
+
 /* Without a template of its own, a model gets messages as plain text. */
 static hb_status find_chat(serving *v, hb_error *err)
 {
@@ -255,6 +271,7 @@ static int run(const cli_command *command, int argc, char **argv)
     char *own_model = NULL;
     int code = CLI_DONE;
     add_options(&options, &v);
+    cli_messenger *before = cli_send_messages(isatty(STDERR_FILENO) ? NULL : log_message);
     bool ready = cli_parse(command, &options, argc, argv, &operand, &code);
     if (ready) cli_monitor_check(command, &v.watch, &code);
     if (ready && !code)
@@ -266,6 +283,7 @@ static int run(const cli_command *command, int argc, char **argv)
     cli_monitor_close(&v.watch);
     hb_texts_free(&v.keys);
     free(own_model);
+    cli_send_messages(before);
     return code;
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include "serve/server.h"
 
 void hb_log_begin(hb_json *json, const char *event)
 {

@@ -2,9 +2,11 @@
 #ifndef HB_SERVE_LOG_H
 #define HB_SERVE_LOG_H
 
-#include "serve/server.h"
+#include "base/buffer.h"
+#include "base/json.h"
 
-/* Begins a line: an object with the time and the event. */
+/* Begins a line: an object with the time and the event. The command uses this, too, for its messages.
+ */
 void hb_log_begin(hb_json *json, const char *event);
 /* Ends it and hands it to the server's log. */
 void hb_log_end(hb_server *server, hb_json *json);

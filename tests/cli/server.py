@@ -17,13 +17,13 @@ TIMEOUT = 300  # a slow machine must not fail a test
 class Server:
     """A server on a free port, in a `with` block. Ends it by SIGTERM, and checks its exit code."""
 
-    def __init__(self, *arguments, code=0, wait=True, **changes):
+    def __init__(self, *arguments, code=0, wait=True, cwd=None, **changes):
         self.code = code
         self.terminated = False
         self.log = []
         self.process = subprocess.Popen([HBAR, "serve", "--port", "0", *map(str, arguments)], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                        env=environment(**changes))
+                                        env=environment(**changes), cwd=cwd)
         self.address = self.process.stdout.readline().strip()
         match = re.search(r":(\d+)$", self.address)
         if not match:
@@ -40,8 +40,8 @@ class Server:
             del self.log[:-10000]
 
     def events(self, name=None):
-        """The log's objects of an event; lines that are no JSON are messages."""
-        rows = [json.loads(line) for line in list(self.log) if line.startswith("{")]
+        """The log's objects of an event."""
+        rows = [json.loads(line) for line in list(self.log)]
         return [row for row in rows if name in (None, row["event"])]
 
     def wait_until_ready(self):

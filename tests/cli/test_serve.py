@@ -2,6 +2,7 @@
 import fcntl
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -610,9 +611,15 @@ class Curl(Case):
 
 
 class Safety(Case):
+    def fails_to_serve(self, *arguments, says):
+        """Checks that a failure prints only one line of the log."""
+        out, err = self.run_hbar("serve", "--port", 0, *arguments, code=1)
+        self.assertEqual((out, json.loads(err)["event"]), ("", "message"))
+        self.assertIn(says, json.loads(err)["message"])
+
     def test_beyond_loopback(self):
-        self.fails("serve", "--model", MODEL, "--host", "0.0.0.0", "--port", 0, says="--api-key-file")
-        self.fails("serve", "--model", MODEL, "--host", "no such host", "--port", 0, says="no such host")
+        self.fails_to_serve("--model", MODEL, "--host", "0.0.0.0", says="--api-key-file")
+        self.fails_to_serve("--model", MODEL, "--host", "no such host", says="no such host")
         with Server("--model", MODEL, "--ctx-size", 256, "--host", "0.0.0.0", "--insecure") as server:
             self.assertEqual(server.get("/v1/models")[0], 200)
 
@@ -629,15 +636,14 @@ class Safety(Case):
             self.assertEqual(server.get("/v1/models", Authorization="Bearer second-ke")[0], 401)
             self.assertEqual(server.post("/tokenize", {"content": "a"}, Authorization="Bearer wrong")[0], 401)
             self.assertNotIn("second-key", "\n".join(server.log))
-        self.fails("serve", "--model", MODEL, "--port", 0, "--api-key-file", self.write("none", "# nothing\n"),
-                   says="has no key")
-        self.fails("serve", "--model", MODEL, "--port", 0, "--api-key-file", self.dir / "missing", says="missing")
+        self.fails_to_serve("--model", MODEL, "--api-key-file", self.write("none", "# nothing\n"), says="has no key")
+        self.fails_to_serve("--model", MODEL, "--api-key-file", self.dir / "missing", says="missing")
 
     def test_keys_that_no_client_can_send(self):
         for key in (b"ab\0cd", b"key ", b" key", b"k\xc3\xa9y", b"\xef\xbb\xbfkey", b"a\tb", b"x" * 513):
             keys = self.dir / "keys"
             keys.write_bytes(b"# keys\r\nfirst\r\n" + key + b"\n")
-            self.fails("serve", "--model", MODEL, "--port", 0, "--api-key-file", keys, says="keys: line 3: a key has 1 to 512")
+            self.fails_to_serve("--model", MODEL, "--api-key-file", keys, says="keys: line 3: a key has 1 to 512")
 
     def test_origins(self):
         with Server("--model", MODEL, "--ctx-size", 256, "--cors-origin", "https://app.example") as server:
@@ -655,7 +661,7 @@ class Safety(Case):
     def test_bad_origins(self):
         """An origin that no browser sends, or that breaks every reply's headers, is refused at the start."""
         for origin in ("", "a\nb", "https://a.example\x01", "app.example", "https://a.example/", "https://a.example, https://b.example"):
-            self.fails("serve", "--model", MODEL, "--port", 0, "--cors-origin", origin, says="is not like https://app.example.org")
+            self.fails_to_serve("--model", MODEL, "--cors-origin", origin, says="is not like https://app.example.org")
 
     def test_host_names(self):
         """Anyone can give a name that begins with 127 an address of this machine."""
@@ -703,6 +709,25 @@ class Chat(Case):
         with server:
             server.wait_until_ready()
             self.assertTrue(server.get("/v1/hbar/params")[2]["calibrated"])
+
+    def test_all_lines_are_json(self):
+        """Also the messages at the start, with and without --quiet; on a terminal they are for people."""
+        keys = self.write("keys", "key\n")
+        keys.chmod(0o644)
+        config = self.write("hbar.toml", "queue = 3\n")
+        for quiet in ([], ["--quiet"]):
+            with Server("--model", MODEL, "--ctx-size", 256, "--api-key-file", keys, *quiet, cwd=self.dir) as server:
+                server.get("/v1/models", Authorization="Bearer key")
+            rows = [json.loads(line) for line in server.log]
+            messages = [row["message"] for row in rows if row["event"] == "message"]
+            self.assertTrue(all(re.fullmatch(r"20\d\d-\d\d-\d\dT[\d:.]+Z", row["time"]) for row in rows), rows)
+            self.assertTrue(any(f"warning: {keys}: other users may read" in message for message in messages), messages)
+            self.assertEqual(any("options from hbar.toml" in message for message in messages), not quiet, messages)
+            self.assertEqual("ready" in {row["event"] for row in rows}, not quiet)
+        config.unlink()
+        code, shown = self.on_terminal("serve", "--port", 0, "--model", self.dir / "none.gguf")
+        self.assertEqual(code, 1)
+        self.assertRegex(shown, r"(?m)^hbar: .*none\.gguf: No such file")
 
     def test_no_model(self):
         server = Server("--model", self.dir / "none.gguf", wait=False, code=1)
