@@ -279,7 +279,8 @@ class Report(Case):
         params["correlations"]["scores"][0] = HOSTILE
         params["direction"] = params["no_halt"] = params["settings"]["system"] = "<b onclick='x'>"
         params["halt"] = None
-        params["curves"]["roc"]["upper"] = ["NaN", 1e308, None] + params["curves"]["roc"]["upper"][3:]
+        params["curves"]["roc"]["upper"] = ["NaN", [], None] + params["curves"]["roc"]["upper"][3:]
+        params["curves"]["histogram"]["upper"] = 1e308
         self.run_hbar("report", self.write("<u>.json", json.dumps(params)), "-q", "--svg", "f")
         tree = self.page(self.dir / "report.html")
         self.assertEqual(len(list(tree.iter(HTML + "b"))), 0)
