@@ -103,8 +103,10 @@ typedef struct hb_model_options {
     hb_engine_choice engine;
     int32_t n_gpu_layers; /* the number of blocks that a GPU evaluates; above 0, HB_ENGINE_AUTO is
                              llama; more than the model has: all */
+    bool hash_ahead; /* a thread hashes the file while the model opens, unless the cache has the hash;
+                        hb_model_sha256 then returns this hash as long as the model is open */
 } hb_model_options;
-HB_API hb_model_options hb_model_defaults(void); /* HB_ENGINE_AUTO without a GPU */
+HB_API hb_model_options hb_model_defaults(void); /* HB_ENGINE_AUTO, no GPU, no hash_ahead */
 
 /* As hb_model_open, which has the default options. HB_ERR_UNSUPPORTED for an engine that is not built;
  * HB_ERR_ARGUMENT for a GPU with the native engine. */

@@ -16,11 +16,11 @@ static const char *const warnings[] = {"counting: it only counts"};
 static const char pieces[] = "abc| ";
 static hb_session_options seen; /* by the last session */
 
-static hb_status open_model(const char *path, bool vocab_only, int32_t n_gpu_layers, hb_model **model,
-                            hb_error *err)
+static hb_status open_model(const char *path, bool vocab_only, const hb_model_options *options,
+                            hb_model **model, hb_error *err)
 {
     (void)vocab_only;
-    assert_int_equal(n_gpu_layers, 0);
+    assert_int_equal(options->n_gpu_layers, 0);
     if (strcmp(path, "none") == 0) return hb_fail(err, HB_ERR_IO, "none: not there");
     hb_model *m = calloc(1, sizeof *m);
     assert_non_null(m);
@@ -254,9 +254,10 @@ static int set_up(void **state)
 {
     static fixture f;
     hb_error err;
+    const hb_model_options opening = hb_model_defaults();
     const hb_session_options o = {.n_sequences = 2};
     *state = &f;
-    return hb_engine_open(&counting, "counting", false, 0, &f.model, &err) ||
+    return hb_engine_open(&counting, "counting", false, &opening, &f.model, &err) ||
            hb_session_open(f.model, &o, &f.session, &err);
 }
 
@@ -273,9 +274,10 @@ static void test_models(void **state)
     const fixture *f = *state;
     hb_error err;
     hb_model *model;
+    const hb_model_options o = hb_model_defaults();
     char hex[65];
     size_t length;
-    assert_fails(hb_engine_open(&counting, "none", false, 0, &model, &err), HB_ERR_IO, "not there");
+    assert_fails(hb_engine_open(&counting, "none", false, &o, &model, &err), HB_ERR_IO, "not there");
     assert_string_equal(hb_model_get_info(f->model)->name, "counting");
     assert_string_equal(hb_model_warning(f->model, 0), warnings[0]);
     assert_null(hb_model_warning(f->model, 1));
@@ -320,6 +322,7 @@ static void test_sessions(void **state)
     hb_session *s;
     hb_memory m;
     hb_model *vocab;
+    const hb_model_options o = hb_model_defaults();
     assert_int_equal(seen.n_ctx, 16); /* the model's training length */
     assert_int_equal(seen.n_sequences, 2);
     assert_true(seen.n_threads >= 1);
@@ -330,7 +333,7 @@ static void test_sessions(void **state)
     assert_int_equal(m.n_ctx, 16);
     const hb_session_options bad = {.n_threads = -1};
     assert_fails(hb_session_open(f->model, &bad, &s, &err), HB_ERR_ARGUMENT, "-1 threads");
-    assert_ok(hb_engine_open(&counting, "counting", true, 0, &vocab, &err));
+    assert_ok(hb_engine_open(&counting, "counting", true, &o, &vocab, &err));
     assert_fails(hb_session_open(vocab, NULL, &s, &err), HB_ERR_ARGUMENT, "vocabulary only");
     hb_model_close(vocab);
 }

@@ -258,6 +258,47 @@ static void test_caches_that_cannot_be_used(void **state)
     assert_fails(hb_files_sha256(&missing, 1, hex, &err), HB_ERR_IO, "/no/such/file");
 }
 
+/* A thread computes the same hash and keeps it; then there is nothing left to start for. */
+static void test_hashing_beside(void **state)
+{
+    scratch *s = *state;
+    const char *path = s->other;
+    char hex[65], expected[65];
+    hb_error err;
+    assert_ok(hb_file_sha256(path, expected, &err));
+    hb_hashing *hashing = hb_hashing_start(&path, 1);
+    assert_non_null(hashing);
+    for (int i = 0; i < 2; i++) {
+        memset(hex, 0, sizeof hex);
+        assert_ok(hb_hashing_wait(hashing, hex, &err));
+        assert_string_equal(hex, expected);
+    }
+    hb_hashing_end(hashing);
+    assert_null(hb_hashing_start(&path, 1));
+    hash_one(path, hex);
+    assert_string_equal(hex, expected);
+    const char *missing = "/no/such/file";
+    hashing = hb_hashing_start(&missing, 1);
+    assert_non_null(hashing);
+    assert_fails(hb_hashing_wait(hashing, hex, &err), HB_ERR_IO, "/no/such/file");
+    hb_hashing_end(hashing);
+    hb_hashing_end(NULL);
+}
+
+/* A hashing that is not needed any more ends at once and keeps nothing: it would take minutes. */
+static void test_hashing_that_is_stopped(void **state)
+{
+    scratch *s = *state;
+    const char *path = s->other;
+    char dir[128], last[512];
+    snprintf(dir, sizeof dir, "%s/hbar", s->cache);
+    make_file(path, (off_t)1 << 37, "long");
+    hb_hashing *hashing = hb_hashing_start(&path, 1);
+    assert_non_null(hashing);
+    hb_hashing_end(hashing);
+    assert_int_equal(count_entries(dir, last, sizeof last), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +309,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_several_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_not_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_caches_that_cannot_be_used, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_hashing_beside, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_hashing_that_is_stopped, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

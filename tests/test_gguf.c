@@ -81,10 +81,15 @@ static void test_hash_covers_all_parts(void **state)
             save_file(&f, f.size);
             free(f.data);
         }
+        const hb_model_options ahead = {.hash_ahead = true};
         assert_ok(hb_model_open(path, &model, &err));
         assert_ok(hb_model_sha256(model, changed < 0 ? one : other, &err));
         hb_model_close(model);
         if (changed >= 0) assert_string_not_equal(one, other);
+        assert_ok(hb_model_open_with(path, &ahead, &model, &err));
+        assert_ok(hb_model_sha256(model, first, &err));
+        assert_string_equal(first, changed < 0 ? one : other);
+        hb_model_close(model);
     }
     assert_ok(hb_model_open(tiny_model("f32"), &model, &err));
     assert_ok(hb_model_sha256(model, one, &err));

@@ -1,6 +1,8 @@
 #include "base/file_hashes.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -12,6 +14,7 @@
 #include "base/buffer.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "base/thread.h"
 
 #define MIN_BYTES ((uint64_t)16 << 20) /* smaller files are hashed in milliseconds */
 
@@ -119,28 +122,109 @@ static void keep(const char *dir, const char *key, const char *hex)
     free(path);
 }
 
-static hb_status hash_files(const char *const *paths, size_t n, char hex[65], hb_error *err)
+static hb_status hash_files(const char *const *paths, size_t n, const atomic_bool *stop, char hex[65],
+                            hb_error *err)
 {
     hb_sha256 hash;
     hb_status status = HB_OK;
     if (!hb_sha256_init(&hash)) return hb_fail_memory(err);
+    hash.stop = stop;
     for (size_t i = 0; i < n && !status; i++) status = hb_sha256_add_file(&hash, paths[i], err);
     if (status) hb_sha256_free(&hash);
     else hb_sha256_finish(&hash, hex);
     return status;
 }
 
-hb_status hb_files_sha256(const char *const *paths, size_t n, char hex[65], hb_error *err)
+/* Looks in the cache for the hash of files. Sets *dir to its directory, which release with free(), and
+ * `key`; or *dir to NULL if the hash cannot be kept. */
+static bool recall_files(const char *const *paths, size_t n, char **dir, char key[65], char hex[65])
 {
-    char key[65], after[65];
-    char *dir = make_key(paths, n, key) ? cache_directory() : NULL;
-    if (dir && recall(dir, key, hex)) {
-        free(dir);
-        return HB_OK;
-    }
-    hb_status status = hash_files(paths, n, hex, err);
+    *dir = make_key(paths, n, key) ? cache_directory() : NULL;
+    return *dir && recall(*dir, key, hex);
+}
+
+/* Hashes files unless the cache has their hash. */
+static hb_status find_hash(const char *const *paths, size_t n, const atomic_bool *stop, char hex[65],
+                           hb_error *err)
+{
+    char key[65], after[65], *dir;
+    bool found = recall_files(paths, n, &dir, key, hex);
+    hb_status status = found ? HB_OK : hash_files(paths, n, stop, hex, err);
     /* A file that changed while it was read has another key now. */
-    if (!status && dir && make_key(paths, n, after) && strcmp(key, after) == 0) keep(dir, key, hex);
+    if (!found && !status && dir && make_key(paths, n, after) && strcmp(key, after) == 0)
+        keep(dir, key, hex);
     free(dir);
     return status;
+}
+
+hb_status hb_files_sha256(const char *const *paths, size_t n, char hex[65], hb_error *err)
+{
+    return find_hash(paths, n, NULL, hex, err);
+}
+
+/* ---- A thread that hashes ------------------------------------------------------------------------ */
+
+struct hb_hashing {
+    pthread_t thread;
+    pthread_mutex_t lock; /* for is_joined */
+    bool is_joined;
+    atomic_bool stop;
+    hb_status status; /* the result, to be read when the thread has ended */
+    hb_error err;
+    char hex[65];
+    size_t n;
+    const char *paths[];
+};
+
+static bool is_kept(const char *const *paths, size_t n)
+{
+    char key[65], hex[65], *dir;
+    bool found = recall_files(paths, n, &dir, key, hex);
+    free(dir);
+    return found;
+}
+
+static void *run_hashing(void *argument)
+{
+    hb_hashing *h = argument;
+    h->status = find_hash(h->paths, h->n, &h->stop, h->hex, &h->err);
+    return NULL;
+}
+
+hb_hashing *hb_hashing_start(const char *const *paths, size_t n)
+{
+    hb_hashing *h = is_kept(paths, n) ? NULL : malloc(sizeof *h + n * sizeof *paths);
+    if (!h) return NULL;
+    *h = (hb_hashing){.n = n};
+    memcpy(h->paths, paths, n * sizeof *paths);
+    pthread_mutex_init(&h->lock, NULL);
+    if (hb_thread_start(&h->thread, run_hashing, h)) return h;
+    pthread_mutex_destroy(&h->lock);
+    free(h);
+    return NULL;
+}
+
+static void join(hb_hashing *h)
+{
+    pthread_mutex_lock(&h->lock);
+    if (!h->is_joined) pthread_join(h->thread, NULL);
+    h->is_joined = true;
+    pthread_mutex_unlock(&h->lock);
+}
+
+hb_status hb_hashing_wait(hb_hashing *h, char hex[65], hb_error *err)
+{
+    join(h);
+    if (h->status) return hb_fail(err, h->status, "%s", h->err.message);
+    memcpy(hex, h->hex, sizeof h->hex);
+    return HB_OK;
+}
+
+void hb_hashing_end(hb_hashing *h)
+{
+    if (!h) return;
+    h->stop = true;
+    join(h);
+    pthread_mutex_destroy(&h->lock);
+    free(h);
 }

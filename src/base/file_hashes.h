@@ -15,4 +15,18 @@
  * no error. */
 hb_status hb_files_sha256(const char *const *paths, size_t n, char hex[65], hb_error *err);
 
+/* The same hash, computed by a thread of its own. */
+typedef struct hb_hashing hb_hashing;
+
+/* Starts the thread. The texts of `paths` must live as long as the hashing. NULL when there is nothing
+ * to gain, because the cache has the hash, or when memory or a thread is missing; then hb_files_sha256
+ * is to be called. */
+hb_hashing *hb_hashing_start(const char *const *paths, size_t n);
+
+/* Waits for the result of hb_files_sha256. Threads may share a hashing. */
+hb_status hb_hashing_wait(hb_hashing *hashing, char hex[65], hb_error *err);
+
+/* Stops the thread, if it still works, and releases the hashing, which may be NULL. */
+void hb_hashing_end(hb_hashing *hashing);
+
 #endif

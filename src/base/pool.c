@@ -1,11 +1,11 @@
 #include "base/pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdalign.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include "base/error.h"
+#include "base/thread.h"
 
 #define CACHE_LINE 64
 
@@ -217,31 +217,16 @@ static hb_pool *allocate(int32_t n_workers)
     return NULL;
 }
 
-/* Blocks, for the calling thread, the signals that other threads or programs send, and returns those
- * that were blocked before. Workers inherit this, so that such signals reach the program's own threads.
- */
-static sigset_t block_signals(void)
-{
-    const int own[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV};
-    sigset_t all, before;
-    sigfillset(&all);
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) sigdelset(&all, own[i]);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    return before;
-}
-
 /* Starts workers up to n. Returns false when the system refuses one. */
 static bool start_workers(hb_pool *p, int32_t n)
 {
-    sigset_t before = block_signals();
     bool ok = true;
     while (ok && p->n_workers < n) {
         struct start *start = &p->starts[p->n_workers];
         *start = (struct start){p, p->n_workers + 1};
-        ok = !pthread_create(&p->workers[p->n_workers], NULL, run_worker, start);
+        ok = hb_thread_start(&p->workers[p->n_workers], run_worker, start);
         p->n_workers += ok;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return ok;
 }
 

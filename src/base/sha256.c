@@ -17,6 +17,7 @@ static bool has_openssl(void)
 
 bool hb_sha256_init(hb_sha256 *hash)
 {
+    *hash = (hb_sha256){0};
     if (!has_openssl()) return false;
     hash->context = EVP_MD_CTX_new();
     if (!hash->context) return false;
@@ -52,9 +53,11 @@ hb_status hb_sha256_add_file(hb_sha256 *hash, const char *path, hb_error *err)
     if (status) return status;
     char block[1 << 16];
     ssize_t n;
-    while ((n = read(fd, block, sizeof block)) > 0 || (n < 0 && errno == EINTR))
+    while (!status && ((n = read(fd, block, sizeof block)) > 0 || (n < 0 && errno == EINTR))) {
         if (n > 0) hb_sha256_add(hash, block, (size_t)n);
-    if (n < 0) status = hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+        if (hash->stop && *hash->stop) status = hb_fail(err, HB_ERR_CANCELLED, "%s: stopped", path);
+    }
+    if (!status && n < 0) status = hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
     close(fd);
     return status;
 }

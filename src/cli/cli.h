@@ -121,6 +121,7 @@ void cli_explain(cli_options *options, const char *name, const char *help, const
 typedef struct cli_engine {
     int choice; /* hb_engine_choice */
     int32_t n_gpu_layers;
+    bool hash_ahead; /* for commands that need the hash of every model they open */
 } cli_engine;
 void cli_add_engine(cli_options *options, cli_engine *engine);
 hb_status cli_open_model(const char *path, const cli_engine *engine, hb_model **model, hb_error *err);

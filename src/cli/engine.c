@@ -21,6 +21,7 @@ hb_status cli_open_model(const char *path, const cli_engine *engine, hb_model **
     hb_model_options o = hb_model_defaults();
     o.engine = (hb_engine_choice)engine->choice;
     o.n_gpu_layers = engine->n_gpu_layers;
+    o.hash_ahead = engine->hash_ahead;
     return hb_model_open_with(path, &o, model, err);
 }
 

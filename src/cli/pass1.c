@@ -58,6 +58,7 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
                      .n_sequences = CLI_SEQUENCES,
                      .output_dir = CLI_PARAMS_DIR,
                      .demo_data = CLI_DEMO_DATA,
+                     .engine = {.hash_ahead = true},
                      .signal_list = "all"};
     cli_begin_group(options, CLI_GROUP_MODEL);
     cli_add_text(options, "model", 'm', "FILE", &p->model_path, "the model, a GGUF file")->standard =

@@ -14,10 +14,10 @@
 /* ---- Models -------------------------------------------------------------------------------------- */
 
 hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_only,
-                         int32_t n_gpu_layers, hb_model **model, hb_error *err)
+                         const hb_model_options *options, hb_model **model, hb_error *err)
 {
     hb_model *m;
-    hb_status status = engine->open(path, vocab_only, n_gpu_layers, &m, err);
+    hb_status status = engine->open(path, vocab_only, options, &m, err);
     if (status) return status;
     m->engine = engine;
     m->vocab_only = vocab_only;
@@ -64,13 +64,14 @@ static hb_status check_choice(const hb_model_options *o, hb_error *err)
 }
 
 /* Opens a model with the native engine or, if that does not support it, with the other one. */
-static hb_status open_auto(const char *path, bool vocab_only, hb_model **model, hb_error *err)
+static hb_status open_auto(const char *path, bool vocab_only, const hb_model_options *o,
+                           hb_model **model, hb_error *err)
 {
     hb_error why, other;
-    hb_status status = hb_engine_open(&hb_engine_native, path, vocab_only, 0, model, &why);
+    hb_status status = hb_engine_open(&hb_engine_native, path, vocab_only, o, model, &why);
     if (!status) return HB_OK;
     if (status != HB_ERR_UNSUPPORTED || !llama) return hb_fail(err, status, "%s", why.message);
-    status = hb_engine_open(llama, path, vocab_only, 0, model, &other);
+    status = hb_engine_open(llama, path, vocab_only, o, model, &other);
     if (!status) return HB_OK;
     return hb_fail(err, status, "%s; the native engine does not support the model either",
                    other.message);
@@ -83,10 +84,10 @@ hb_status hb_model_open_with(const char *path, const hb_model_options *options, 
     hb_status status = check_choice(&o, err);
     if (status) return status;
     if (o.engine == HB_ENGINE_LLAMA || o.n_gpu_layers)
-        return hb_engine_open(llama, path, false, o.n_gpu_layers, model, err);
+        return hb_engine_open(llama, path, false, &o, model, err);
     if (o.engine == HB_ENGINE_NATIVE)
-        return hb_engine_open(&hb_engine_native, path, false, 0, model, err);
-    return open_auto(path, false, model, err);
+        return hb_engine_open(&hb_engine_native, path, false, &o, model, err);
+    return open_auto(path, false, &o, model, err);
 }
 
 hb_status hb_model_open(const char *path, hb_model **model, hb_error *err)
@@ -96,7 +97,8 @@ hb_status hb_model_open(const char *path, hb_model **model, hb_error *err)
 
 hb_status hb_model_open_vocab(const char *path, hb_model **model, hb_error *err)
 {
-    return open_auto(path, true, model, err);
+    const hb_model_options o = hb_model_defaults();
+    return open_auto(path, true, &o, model, err);
 }
 
 const char *hb_model_engine(const hb_model *model)

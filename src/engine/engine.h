@@ -62,7 +62,7 @@ static inline int64_t hb_session_paged(const hb_session *session, int32_t n)
 
 /* As hb_model_open or, with vocab_only, hb_model_open_vocab, but with the given engine. */
 hb_status hb_engine_open(const hb_engine *engine, const char *path, bool vocab_only,
-                         int32_t n_gpu_layers, hb_model **model, hb_error *err);
+                         const hb_model_options *options, hb_model **model, hb_error *err);
 
 /* HB_ERR_ARGUMENT, naming the token, unless all tokens [n] are in the model's vocabulary. */
 hb_status hb_check_tokens(const hb_model *model, const int32_t *tokens, size_t n, hb_error *err);
@@ -156,10 +156,10 @@ void hb_describe_free(hb_file_description *description);
 struct hb_engine {
     const char *name;
 
-    /* Models. `close` releases a model that `open` returned. n_gpu_layers >= 0; an engine without GPUs
-     * gets 0. */
-    hb_status (*open)(const char *path, bool vocab_only, int32_t n_gpu_layers, hb_model **model,
-                      hb_error *err);
+    /* Models. `close` releases a model that `open` returned. In the options, n_gpu_layers is not
+     * negative, and 0 for an engine without GPUs; `engine` is not for the engine to read. */
+    hb_status (*open)(const char *path, bool vocab_only, const hb_model_options *options,
+                      hb_model **model, hb_error *err);
     void (*close)(hb_model *model);
     hb_status (*sha256)(const hb_model *model, char hex[65], hb_error *err);
     hb_text (*chat_template)(const hb_model *model);

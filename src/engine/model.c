@@ -6,7 +6,6 @@
 #include <string.h>
 #include "base/buffer.h"
 #include "base/file.h"
-#include "base/file_hashes.h"
 #include "base/utf8.h"
 #include "engine/model_file.h"
 
@@ -283,16 +282,34 @@ static hb_status open_vocab(hb_native_model *m, hb_error *err)
     return HB_OK;
 }
 
-hb_status hb_native_open(const char *path, bool vocab_only, int32_t n_gpu_layers, hb_model **model,
-                         hb_error *err)
+/* The paths of all parts, in an array to be released with free(); NULL when memory runs out. */
+static const char **part_paths(const hb_gguf *g)
 {
-    (void)n_gpu_layers;
+    uint32_t n = hb_gguf_n_parts(g);
+    const char **paths = calloc(n, sizeof *paths);
+    for (uint32_t i = 0; paths && i < n; i++) paths[i] = hb_gguf_part_path(g, i);
+    return paths;
+}
+
+/* Lets a thread hash the file, if the options ask for it. Without memory for it, hb_native_sha256
+ * hashes the file. */
+static void hash_ahead(hb_native_model *m, const hb_model_options *options)
+{
+    const char **paths = options->hash_ahead ? part_paths(m->gguf) : NULL;
+    if (paths) m->hashing = hb_hashing_start(paths, hb_gguf_n_parts(m->gguf));
+    free(paths);
+}
+
+hb_status hb_native_open(const char *path, bool vocab_only, const hb_model_options *options,
+                         hb_model **model, hb_error *err)
+{
     hb_native_model *m = calloc(1, sizeof *m);
     if (!m) return hb_fail_memory(err);
     hb_status status = hb_gguf_open(path, &m->gguf, err);
     if (!status) status = read_identity(m, err);
     if (!status && !vocab_only) status = find_architecture(m, err);
     if (!status && !vocab_only) status = hb_shape_read(m, err);
+    if (!status) hash_ahead(m, options);
     if (!status) status = open_vocab(m, err);
     if (!status && !vocab_only) status = take_weights(m, err);
     if (status) hb_native_close(&m->base);
@@ -300,13 +317,15 @@ hb_status hb_native_open(const char *path, bool vocab_only, int32_t n_gpu_layers
     return status;
 }
 
-hb_status hb_model_file_open(const char *path, bool *has_tokens, hb_model **file, hb_error *err)
+hb_status hb_model_file_open(const char *path, const hb_model_options *options, bool *has_tokens,
+                             hb_model **file, hb_error *err)
 {
     hb_native_model *m = calloc(1, sizeof *m);
     if (!m) return hb_fail_memory(err);
     hb_error why;
     hb_status status = hb_gguf_open(path, &m->gguf, err), tokens = HB_OK;
     if (!status) status = read_identity(m, err);
+    if (!status) hash_ahead(m, options);
     if (!status) tokens = open_vocab(m, &why);
     if (tokens && tokens != HB_ERR_UNSUPPORTED) status = hb_fail(err, tokens, "%s", why.message);
     if (status) {
@@ -323,6 +342,7 @@ hb_status hb_model_file_open(const char *path, bool *has_tokens, hb_model **file
 void hb_native_close(hb_model *model)
 {
     hb_native_model *m = (hb_native_model *)(void *)model;
+    hb_hashing_end(m->hashing);
     hb_tokenizer_close(m->tokenizer);
     hb_gguf_close(m->gguf);
     free(m->layers);
@@ -334,12 +354,11 @@ void hb_native_close(hb_model *model)
 
 hb_status hb_native_sha256(const hb_model *model, char hex[65], hb_error *err)
 {
-    const hb_gguf *g = hb_native(model)->gguf;
-    uint32_t n = hb_gguf_n_parts(g);
-    const char **paths = calloc(n, sizeof *paths);
+    const hb_native_model *m = hb_native(model);
+    if (m->hashing) return hb_hashing_wait(m->hashing, hex, err);
+    const char **paths = part_paths(m->gguf);
     if (!paths) return hb_fail_memory(err);
-    for (uint32_t i = 0; i < n; i++) paths[i] = hb_gguf_part_path(g, i);
-    hb_status status = hb_files_sha256(paths, n, hex, err);
+    hb_status status = hb_files_sha256(paths, hb_gguf_n_parts(m->gguf), hex, err);
     free(paths);
     return status;
 }

@@ -3,6 +3,7 @@
 #define HB_ENGINE_MODEL_H
 
 #include <stdatomic.h>
+#include "base/file_hashes.h"
 #include "engine/architecture.h"
 #include "engine/engine.h"
 #include "engine/gguf.h"
@@ -55,6 +56,7 @@ typedef struct hb_native_model {
     char *warning;                       /* NULL: none */
     const hb_architecture *architecture; /* NULL when opened for the vocabulary only */
     hb_gguf *gguf;
+    hb_hashing *hashing;     /* of the file; NULL: none was started */
     atomic_llong not_finite; /* what hb_native_not_finite found; 0: not asked for yet */
     hb_tokenizer *tokenizer;
 
@@ -92,8 +94,8 @@ static inline const hb_native_model *hb_native(const hb_model *model)
 hb_status hb_shape_read(hb_native_model *m, hb_error *err);
 
 /* The table's operations (model.c). */
-hb_status hb_native_open(const char *path, bool vocab_only, int32_t n_gpu_layers, hb_model **model,
-                         hb_error *err);
+hb_status hb_native_open(const char *path, bool vocab_only, const hb_model_options *options,
+                         hb_model **model, hb_error *err);
 void hb_native_close(hb_model *model);
 hb_status hb_native_sha256(const hb_model *model, char hex[65], hb_error *err);
 hb_text hb_native_not_finite(const hb_model *model); /* finite.c */

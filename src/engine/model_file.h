@@ -6,8 +6,9 @@
 #include "engine/engine.h"
 
 /* As hb_model_open_vocab, but a tokenizer that hbar does not support is no error: *has_tokens becomes
- * false, n_vocab is 0, and no function for tokens may be called. */
-hb_status hb_model_file_open(const char *path, bool *has_tokens, hb_model **file, hb_error *err);
+ * false, n_vocab is 0, and no function for tokens may be called. Of the options, hash_ahead counts. */
+hb_status hb_model_file_open(const char *path, const hb_model_options *options, bool *has_tokens,
+                             hb_model **file, hb_error *err);
 
 /* The number in metadata "ARCHITECTURE.KEY", if it is above 0 and below 1e30; else 0. */
 double hb_model_file_number(const hb_model *file, const char *key);

@@ -74,16 +74,16 @@ static void read_shape(hb_llama_model *m)
     m->recurrent = llama_model_is_recurrent(m->model) || llama_model_is_hybrid(m->model);
 }
 
-hb_status hb_llama_open(const char *path, bool vocab_only, int32_t n_gpu_layers, hb_model **model,
-                        hb_error *err)
+hb_status hb_llama_open(const char *path, bool vocab_only, const hb_model_options *options,
+                        hb_model **model, hb_error *err)
 {
     bool has_tokens;
     hb_llama_model *m = calloc(1, sizeof *m);
     if (!m) return hb_fail_memory(err);
-    hb_status status = hb_model_file_open(path, &has_tokens, &m->file, err);
+    hb_status status = hb_model_file_open(path, options, &has_tokens, &m->file, err);
     if (!status) {
         m->base.info = m->file->info;
-        status = load(m, vocab_only, n_gpu_layers, err);
+        status = load(m, vocab_only, options->n_gpu_layers, err);
     }
     if (!status) status = open_tokens(m, has_tokens, err);
     if (!status && !vocab_only) status = check_kind(m, err);

@@ -30,8 +30,8 @@ struct llama_context_params hb_llama_context_params(const hb_llama_model *model,
                                                     int32_t n_sequences);
 
 /* The table's operations (model.c). */
-hb_status hb_llama_open(const char *path, bool vocab_only, int32_t n_gpu_layers, hb_model **model,
-                        hb_error *err);
+hb_status hb_llama_open(const char *path, bool vocab_only, const hb_model_options *options,
+                        hb_model **model, hb_error *err);
 void hb_llama_close(hb_model *model);
 
 /* Evaluates two tokens, to find which outputs of a tap this model's graph has, and reads its head
