@@ -35,7 +35,7 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
 #define BYTE_TOKENS     6
 #define WIDE_IS_SIGNED  1
 #define SUMS_IN_PAIRS   1
-#define ONE_PART_TOKENS 4
+#define ONE_PART_TOKENS 3
 #define TWO_PART_TOKENS 3
 #define WIDE_TOKENS     6
 

@@ -109,7 +109,20 @@ INLINE void panel_unit(const int T, const int V, const panel_shape s, const hb_p
     }
 }
 
-/* Multiplies a panel's V vectors of rows by T tokens from `first` on. */
+/* Loads a tile's sums from `out`, or sets them to 0. */
+INLINE void load_tile(const int T, const int V, bool add, const float *out, vf (*acc)[BYTE_VECTORS])
+{
+    EACH(t, T)
+    EACH(v, V) acc[t][v] = add ? vf_load(out + (t * V + v) * HB_LANES) : vf_all(0);
+}
+
+INLINE void store_tile(const int T, const int V, vf (*acc)[BYTE_VECTORS], float *out)
+{
+    EACH(t, T) EACH(v, V) vf_store(out + (t * V + v) * HB_LANES, acc[t][v]);
+}
+
+/* Multiplies a panel's V vectors of rows by T tokens from `first` on. With whole scales, the result
+ * stays in memory while a block is multiplied, because there are not enough registers. */
 INLINE void panel_tile(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first)
 {
     const size_t width = (size_t)V * HB_LANES, groups = UNIT_OF(s) / s.group;
@@ -117,12 +130,12 @@ INLINE void panel_tile(const int T, const int V, const panel_shape s, const hb_p
     float *out = p->acc + first * width;
     const float *d = p->d, *m = p->m, *scaled = p->scaled + first * each;
     vf acc[BYTE_TOKENS][BYTE_VECTORS];
-    EACH(t, T)
-    EACH(v, V) acc[t][v] = p->add ? vf_load(out + (size_t)t * width + v * HB_LANES) : vf_all(0);
+    if (!s.whole) load_tile(T, V, p->add, out, acc);
     for (size_t at = 0; at < p->depth; at += UNIT_OF(s), d += (groups + s.whole) * width) {
         vf sums[BYTE_TOKENS][BYTE_VECTORS];
-        EACH(t, T) EACH(v, V) if (s.whole) sums[t][v] = vf_all(0);
+        if (s.whole) load_tile(T, V, false, NULL, sums);
         panel_unit(T, V, s, p, first, at, d, s.whole ? sums : acc);
+        if (s.whole) load_tile(T, V, p->add || at, out, acc);
         EACH(v, V)
         {
             vf dv = s.whole ? vf_load(d + groups * width + v * HB_LANES) : vf_all(1);
@@ -133,8 +146,9 @@ INLINE void panel_tile(const int T, const int V, const panel_shape s, const hb_p
                 vf mv = vf_load(m + v * HB_LANES);
                 EACH(t, T) acc[t][v] -= mv * scaled[(size_t)t * each];
             }
+        if (s.whole) store_tile(T, V, acc, out);
     }
-    EACH(t, T) EACH(v, V) vf_store(out + (size_t)t * width + v * HB_LANES, acc[t][v]);
+    if (!s.whole) store_tile(T, V, acc, out);
 }
 
 INLINE void panel_tokens(const panel_shape s, const hb_panel *p)
