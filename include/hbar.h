@@ -1116,7 +1116,7 @@ HB_API bool hb_grading_same(const hb_grading *a, const hb_grading *b);
 /* The rule, abstain_as and the rule's limit as a text, such as "contains,out" and "f1,wrong,0.6"; and
  * back, with the defaults for the other fields. A text that hb_grading_text does not write fails with
  * HB_ERR_FORMAT. */
-enum { HB_GRADING_TEXT_BYTES = 64 };
+#define HB_GRADING_TEXT_BYTES 64
 HB_API void hb_grading_text(const hb_grading *grading, char text[HB_GRADING_TEXT_BYTES]);
 HB_API hb_status hb_grading_parse(const char *text, hb_grading *grading, hb_error *err);
 
