@@ -265,7 +265,7 @@ def test_ctrl_c(tiny, what, tmp_path):
     assert process.stdout.readline() == ".\n"
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0 and out.replace(".\n", "") == "interrupted\n3\n", (out, err)
+    assert process.returncode == 0 and out.replace(".", "").split() == ["interrupted", "3"], (out, err)
 
 
 def test_engine(demo):

@@ -38,11 +38,11 @@ cli_messenger *cli_send_messages(cli_messenger *to)
 }
 
 /* These need no memory, so that they can say that memory ran out. */
-enum { MESSAGE_BYTES = 8192 };
+enum { MESSAGE_BYTES = 8000 };
 
 static void make_message(char clean[MESSAGE_BYTES], const char *format, va_list args)
 {
-    char text[MESSAGE_BYTES];
+    char text[MESSAGE_BYTES + 200]; /* hb_printable cuts what is too long */
     vsnprintf(text, sizeof text, format, args);
     hb_printable(clean, MESSAGE_BYTES, text, strlen(text));
 }

@@ -43,7 +43,23 @@ void hb_feature_plan_free(hb_feature_plan *plan)
     *plan = (hb_feature_plan){0};
 }
 
-bool hb_feature_planned(const hb_feature_plan *plan, hb_feature feature)
+static bool is_item(const char *item, size_t length, const char *name)
+{
+    return strlen(name) == length && memcmp(item, name, length) == 0;
+}
+
+bool hb_feature_listed(const char *list, hb_feature feature)
+{
+    const char *wanted = items[kinds[feature].item];
+    for (const char *item = list; item && *item;) {
+        if (is_item(item, strcspn(item, ":,"), wanted)) return true;
+        item += strcspn(item, ",");
+        if (*item) item++;
+    }
+    return false;
+}
+
+static bool is_planned(const hb_feature_plan *plan, hb_feature feature)
 {
     const bool planned[N_ITEMS] = {plan->hidden, plan->topk, plan->attention, plan->states};
     return planned[kinds[feature].item];
@@ -52,7 +68,7 @@ bool hb_feature_planned(const hb_feature_plan *plan, hb_feature feature)
 size_t hb_feature_length(const hb_feature_plan *plan, hb_feature feature, const hb_model_info *model)
 {
     size_t heads = (size_t)model->n_layers * (size_t)model->n_heads;
-    if (!hb_feature_planned(plan, feature) || feature == HB_FEATURE_STATES) return 0;
+    if (!is_planned(plan, feature) || feature == HB_FEATURE_STATES) return 0;
     if (feature == HB_FEATURE_TOPK) return 2 * HB_RANKS;
     if (feature == HB_FEATURE_ATTENTION) return heads * HB_N_ATTENTION;
     if (feature == HB_FEATURE_LOOKBACK) return heads;
@@ -138,11 +154,6 @@ static hb_status read_states(const char *item, size_t length, const hb_model_inf
     plan->states = true;
     plan->states_block = (int32_t)number - 1;
     return HB_OK;
-}
-
-static bool is_item(const char *item, size_t length, const char *name)
-{
-    return strlen(name) == length && memcmp(item, name, length) == 0;
 }
 
 /* Reads an item without numbers. */

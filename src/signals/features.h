@@ -23,8 +23,8 @@ void hb_feature_plan_free(hb_feature_plan *plan);
 /* What a list must have for a feature to be kept: "hidden", "topk" or "attention". */
 const char *hb_feature_item(hb_feature feature);
 
-/* Whether the plan has a feature. */
-bool hb_feature_planned(const hb_feature_plan *plan, hb_feature feature);
+/* Whether a list, as hb_feature_plan_open reads it, has the item of a feature. Needs no memory. */
+bool hb_feature_listed(const char *list, hb_feature feature);
 
 /* The length of a feature's vector for a model; 0 for a feature that is not kept, and for
  * HB_FEATURE_STATES, which grows with each step. */

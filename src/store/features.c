@@ -209,9 +209,5 @@ hb_status hb_run_feature_length(hb_run *run, hb_feature feature, size_t *length,
 bool hb_run_has_probe(const hb_run *run, const char *kind)
 {
     const hb_probe_kind *k = hb_probe_kind_find(kind);
-    hb_feature_plan plan;
-    if (!k || hb_feature_plan_open(run->settings.features, NULL, &plan, NULL)) return false;
-    bool has = hb_feature_planned(&plan, k->feature);
-    hb_feature_plan_free(&plan);
-    return has;
+    return k && hb_feature_listed(run->settings.features, k->feature);
 }
