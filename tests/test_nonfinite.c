@@ -7,8 +7,9 @@
 #include "engine/gguf.h"
 #include "engine/norm.h"
 
-static const char *const sets[] = {"portable", "avx2", "avxvnni", "avx512", "avx512vnni", "neon"};
-#define N_SETS 6
+static const char *const sets[] = {"portable",   "avx2", "avxvnni",  "avx512",
+                                   "avx512vnni", "neon", "neon_i8mm"};
+#define N_SETS 7
 
 /* The offset of the half-precision scale in a block of a quantised type; -1 for other types and MXFP4.
  */

@@ -17,7 +17,7 @@
 
 #include "engine/kernels/panels.h"
 
-#define ROWS ((size_t)BYTE_VECTORS * HB_LANES) /* in a panel */
+#define ROWS PANEL_WIDTH
 
 /* (w >> right) & mask; a negative `right` shifts left. */
 INLINE vi bits_of(vi w, const int right, const int32_t mask)

@@ -36,6 +36,11 @@ static int has_dot_products(void)
 {
     return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0;
 }
+
+static int has_i8mm(void)
+{
+    return has_dot_products() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0;
+}
 #endif
 
 const hb_kernels *hb_kernels_named(const char *name)
@@ -48,13 +53,15 @@ const hb_kernels *hb_kernels_named(const char *name)
     if (strcmp(name, "avx2") == 0 && has_avx2()) return &hb_kernels_avx2;
 #endif
 #ifdef HB_HAVE_NEON
+    if (strcmp(name, "neon_i8mm") == 0 && has_i8mm()) return &hb_kernels_neon_i8mm;
     if (strcmp(name, "neon") == 0 && has_dot_products()) return &hb_kernels_neon;
 #endif
     return strcmp(name, "portable") == 0 ? &hb_kernels_portable : NULL;
 }
 
 /* The fastest first. */
-static const char *const names[] = {"avx512vnni", "avxvnni", "avx512", "avx2", "neon", "portable"};
+static const char *const names[] = {"avx512vnni", "avxvnni", "avx512",  "avx2",
+                                    "neon_i8mm",  "neon",    "portable"};
 enum { N_NAMES = sizeof names / sizeof *names };
 
 static hb_status unknown(const char *wanted, hb_error *err)

@@ -180,8 +180,8 @@ typedef struct hb_kernels {
 /* The number of rows for which `tile` is fastest. */
 #define HB_TILE_ROWS 4
 
-/* Finds kernels by name: "portable", "neon", "avx2", "avxvnni", "avx512" or "avx512vnni". NULL for an
- * unknown name and for kernels that this processor cannot run. */
+/* Finds kernels by name: "portable", "neon", "neon_i8mm", "avx2", "avxvnni", "avx512" or "avx512vnni".
+ * NULL for an unknown name and for kernels that this processor cannot run. */
 const hb_kernels *hb_kernels_named(const char *name);
 
 /* Chooses the kernels that the environment variable HBAR_KERNELS names or, if it is unset, the fastest
@@ -193,7 +193,7 @@ extern const hb_kernels hb_kernels_portable;
 extern const hb_kernels hb_kernels_avx2, hb_kernels_avxvnni, hb_kernels_avx512, hb_kernels_avx512vnni;
 #endif
 #ifdef HB_HAVE_NEON
-extern const hb_kernels hb_kernels_neon;
+extern const hb_kernels hb_kernels_neon, hb_kernels_neon_i8mm;
 #endif
 
 #endif

@@ -1,11 +1,11 @@
-/* ARMv8.2 with the dot-product instructions. */
+/* ARMv8.2 with the dot-product instructions; compiled a second time with HB_I8MM for processors that
+ * also multiply matrices of bytes. */
 #include <arm_neon.h>
 
 #define HB_LANES     4
 #define TILE_ROWS    4
 #define TILE_VECTORS 4
 #define BYTE_VECTORS 4
-#define BYTE_TOKENS  3
 
 #include "engine/kernels/vector.h"
 
@@ -32,6 +32,19 @@ static inline vi dot4(vi sums, vb u, vb q, bool wide)
     (void)wide;
     return (vi)vdotq_s32((int32x4_t)sums, (int8x16_t)u, (int8x16_t)q);
 }
+
+#ifdef HB_I8MM
+#define BYTE_TOKENS       6
+#define TILE_BYTE_VECTORS 2
+#define SUMS_IN_SQUARES
+
+static inline vi add_squares(vi sums, vb u, vb q)
+{
+    return (vi)vmmlaq_s32((int32x4_t)sums, (int8x16_t)u, (int8x16_t)q);
+}
+#else
+#define BYTE_TOKENS 3
+#endif
 
 #include "engine/kernels/panels.h"
 
@@ -176,8 +189,13 @@ INLINE vf weights(const hb_type type, const uint8_t *row, size_t i)
 
 #include "engine/kernels/tile.h"
 
+#ifdef HB_I8MM
+const hb_kernels hb_kernels_neon_i8mm = {
+    .name = "neon_i8mm",
+#else
 const hb_kernels hb_kernels_neon = {
     .name = "neon",
+#endif
     .to_f32 = {[HB_TYPE_F16] = f16_neon_to_f32, COMMON_TO_F32},
     .dot = {EACH_QUANTISED(_dot)},
     .tile = {EACH_TILE},

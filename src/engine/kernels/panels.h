@@ -2,19 +2,30 @@
  * including file defines:
  *
  *   BYTE_VECTORS, BYTE_TOKENS
- *       number of vectors of rows, and maximum number of tokens processed together
+ *       number of vectors of rows in a panel, and maximum number of tokens processed together
+ *   TILE_BYTE_VECTORS
+ *       number of vectors of rows processed together, which divides BYTE_VECTORS; may be undefined: all
  *   SUMS_IN_PAIRS
- *       whether panels and products are those of pairs.h */
+ *       whether panels and products are those of pairs.h
+ *   SUMS_IN_SQUARES
+ *       whether products are those of squares.h; may be undefined: no */
 #ifndef HB_ENGINE_KERNELS_PANELS_H
 #define HB_ENGINE_KERNELS_PANELS_H
 
 #include "engine/kernels/bytes.h"
 
-/* The kind of a panel; constants where functions are inlined. */
+#ifndef TILE_BYTE_VECTORS
+#define TILE_BYTE_VECTORS BYTE_VECTORS
+#endif
+#define PANEL_WIDTH ((size_t)BYTE_VECTORS * HB_LANES) /* rows in a panel */
+
+/* The kind of a panel, and the row from which on it is multiplied; constants where functions are
+ * inlined, except the row of kernels whose tiles have fewer rows than a panel. */
 typedef struct panel_shape {
     size_t group;
     int tokens; /* that are processed together, at most BYTE_TOKENS */
     bool minima;
+    size_t row;
     /* Only for pairs.h: */
     bool whole; /* groups have whole scales, and each 256 columns have a scale in addition */
     bool wide;  /* weights have 16 bits */
@@ -24,7 +35,7 @@ typedef struct panel_shape {
 /* The number of columns that share a scale, apart from whole scales. */
 #define UNIT_OF(shape) ((shape).whole ? (size_t)256 : (shape).group)
 
-INLINE void panel_tokens(const panel_shape s, const hb_panel *p);
+INLINE void panel_tokens(panel_shape s, const hb_panel *p);
 
 /* The four bytes at `from` in every lane. */
 static inline vb vb_four(const int8_t *from)
@@ -37,18 +48,21 @@ static inline vb vb_four(const int8_t *from)
 #if SUMS_IN_PAIRS
 #include "engine/kernels/pairs.h"
 #else
+#ifdef SUMS_IN_SQUARES
+#include "engine/kernels/squares.h"
+#else
 /* Sets `sum` to the products of a group of a panel's V vectors of rows, from column `at` on, with T
  * tokens from `first` on. Each sum starts from the value that cancels the weights' offset. */
 INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first,
                        size_t at, const float *scales, vi (*sum)[BYTE_VECTORS])
 {
     const size_t each = HB_PANEL_DEPTH / s.group;
-    const uint8_t *u = p->u + at * (size_t)V * HB_LANES;
+    const uint8_t *u = p->u + at * PANEL_WIDTH + s.row * 4;
     const int8_t *q = p->q + first * HB_PANEL_DEPTH + at;
     const int32_t *start = p->start + first * each + at / s.group;
     (void)scales;
     EACH(t, T) EACH(v, V) sum[t][v] = start[(size_t)t * each] - (vi){0};
-    for (int i = 0; i < (int)s.group / 4; i++, u += (size_t)V * STEP, q += 4) {
+    for (int i = 0; i < (int)s.group / 4; i++, u += PANEL_WIDTH * 4, q += 4) {
         vb uv[BYTE_VECTORS];
         EACH(v, V) uv[v] = vb_load(u + (size_t)v * STEP);
         EACH(t, T)
@@ -58,6 +72,7 @@ INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_p
         }
     }
 }
+#endif
 
 static void panel_product(const hb_panel *p)
 {
@@ -88,14 +103,14 @@ INLINE void ask_for_share(const hb_panel *p, size_t rows, size_t i, size_t n)
 INLINE void panel_unit(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first,
                        size_t at, const float *d, vf (*sums)[BYTE_VECTORS])
 {
-    const size_t width = (size_t)V * HB_LANES, each = HB_PANEL_DEPTH / s.group;
+    const size_t width = PANEL_WIDTH, each = HB_PANEL_DEPTH / s.group;
     const size_t step = s.whole ? 32 : s.group, steps = p->depth / step;
     const size_t tokens = (size_t)s.tokens, before = first / tokens * steps;
     const size_t all = ((size_t)p->n + tokens - 1) / tokens * steps;
     for (size_t i = at; i < at + UNIT_OF(s); i += step) {
         const float *dx = p->dx + first * each + i / s.group;
         vi sum[BYTE_TOKENS][BYTE_VECTORS];
-        ask_for_share(p, width, before + i / step, all);
+        if (!s.row) ask_for_share(p, width, before + i / step, all);
         panel_sums(T, V, s, p, first, i, d + (i - at) / s.group * width, sum);
         EACH(v, V)
         {
@@ -125,10 +140,11 @@ INLINE void store_tile(const int T, const int V, vf (*acc)[BYTE_VECTORS], float 
  * stays in memory while a block is multiplied, because there are not enough registers. */
 INLINE void panel_tile(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first)
 {
-    const size_t width = (size_t)V * HB_LANES, groups = UNIT_OF(s) / s.group;
+    const size_t width = PANEL_WIDTH, groups = UNIT_OF(s) / s.group;
     const size_t each = HB_PANEL_DEPTH / s.group;
-    float *out = p->acc + first * width;
-    const float *d = p->d, *m = p->m, *scaled = p->scaled + first * each;
+    float *out = p->acc + first * width + s.row;
+    const float *d = p->d + s.row, *m = s.minima ? p->m + s.row : NULL,
+                *scaled = p->scaled + first * each;
     vf acc[BYTE_TOKENS][BYTE_VECTORS];
     if (!s.whole) load_tile(T, V, p->add, out, acc);
     for (size_t at = 0; at < p->depth; at += UNIT_OF(s), d += (groups + s.whole) * width) {
@@ -151,11 +167,13 @@ INLINE void panel_tile(const int T, const int V, const panel_shape s, const hb_p
     if (!s.whole) store_tile(T, V, acc, out);
 }
 
-INLINE void panel_tokens(const panel_shape s, const hb_panel *p)
+INLINE void panel_tokens(panel_shape s, const hb_panel *p)
 {
-    size_t t = 0, n = (size_t)p->n, tokens = (size_t)s.tokens;
-    for (; t + tokens <= n; t += tokens) panel_tile(s.tokens, BYTE_VECTORS, s, p, t);
-    EACH(T, s.tokens) if ((size_t)T == n - t) panel_tile(T, BYTE_VECTORS, s, p, t);
+    for (s.row = 0; s.row < PANEL_WIDTH; s.row += (size_t)TILE_BYTE_VECTORS * HB_LANES) {
+        size_t t = 0, n = (size_t)p->n, tokens = (size_t)s.tokens;
+        for (; t + tokens <= n; t += tokens) panel_tile(s.tokens, TILE_BYTE_VECTORS, s, p, t);
+        EACH(T, s.tokens) if ((size_t)T == n - t) panel_tile(T, TILE_BYTE_VECTORS, s, p, t);
+    }
 }
 
 #endif
