@@ -75,7 +75,7 @@ static void undo_offset(const hb_kernels *k, const hb_type_info *type, const hb_
 {
     const size_t group = type->group;
     if (!group) return;
-    const int32_t offset = k->wide_is_signed && type->bits == 8 ? 0 : type->offset;
+    const int32_t offset = hb_panel_offset(k, type);
     if (k->pair_starts) {
         if (offset) k->pair_starts(b->q + from, n, group, offset, start + from / group);
         return;

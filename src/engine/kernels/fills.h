@@ -83,6 +83,12 @@ INLINE void put_fives(const uint8_t *const *row, size_t qh, uint8_t *u, size_t q
     }
 }
 
+/* The minima of weights of 5 bits, which have the scales `d`: less by the weights' offset. */
+INLINE vf centred(vf minima, vf d)
+{
+    return SUMS_IN_PAIRS ? minima - HB_PANEL_CENTRE * d : minima;
+}
+
 /* Each of the following fills a vector of a panel's rows from n weights of each row. */
 #define FILL_PARAMETERS const uint8_t *const *row, size_t n, uint8_t *u, float *d, float *m
 
@@ -129,8 +135,9 @@ INLINE void q5_1_some(FILL_PARAMETERS)
         vi head[4];
         four_words(row, at, head);
         put_fives(row, at + offsetof(block_q5_1, qh), u, 8 * k);
-        vf_store(d + k * ROWS, words_halves(head[0] & 0xFFFF));
-        vf_store(m + k * ROWS, -words_halves(bits_of(head[0], 16, 0xFFFF)));
+        vf scale = words_halves(head[0] & 0xFFFF);
+        vf_store(d + k * ROWS, scale);
+        vf_store(m + k * ROWS, centred(-words_halves(bits_of(head[0], 16, 0xFFFF)), scale));
     }
 }
 
@@ -244,25 +251,28 @@ INLINE void q3_k_some(FILL_PARAMETERS)
 }
 
 /* Puts the scales and minima of a Q4_K or Q5_K block (see q4_k_scale). */
-INLINE void put_q4_k_scales(const uint8_t *const *row, size_t at, float *d, float *m)
+INLINE void put_q4_k_scales(const uint8_t *const *row, size_t at, const bool five, float *d, float *m)
 {
     vi head[4]; /* d and dmin, then the three words of scales */
     four_words(row, at, head);
     vf scale = words_halves(head[0] & 0xFFFF), min = words_halves(bits_of(head[0], 16, 0xFFFF));
-    EACH(j, 4) put_narrow_scale(d, j, 8, scale, bits_of(head[1], 8 * j, 63));
-    EACH(j, 4) put_scale(m, j, min, bits_of(head[2], 8 * j, 63));
-    EACH(j, 4)
+    EACH(j, 8)
     {
-        vi low = bits_of(head[3], 8 * j, 0xF), high = bits_of(head[3], 8 * j + 4, 0xF);
-        put_narrow_scale(d, 4 + j, 8, scale, low | bits_of(head[1], 8 * j + 2, 0x30));
-        put_scale(m, 4 + j, min, high | bits_of(head[2], 8 * j + 2, 0x30));
+        const int word = j / 4, shift = j % 4 * 8;
+        vi whole = bits_of(head[1], shift, 63), less = bits_of(head[2], shift, 63);
+        if (word) whole = bits_of(head[3], shift, 0xF) | bits_of(head[1], shift + 2, 0x30);
+        if (word) less = bits_of(head[3], shift + 4, 0xF) | bits_of(head[2], shift + 2, 0x30);
+        put_narrow_scale(d, j, 8, scale, whole);
+        vf minima = min * __builtin_convertvector(less, vf);
+        if (five) minima = centred(minima, scale * __builtin_convertvector(whole, vf));
+        vf_store(m + (size_t)j * ROWS, minima);
     }
 }
 
 INLINE void q4_k_some(FILL_PARAMETERS)
 {
     for (EACH_NARROW(q4_k, 8, at)) {
-        put_q4_k_scales(row, at, d, m);
+        put_q4_k_scales(row, at, false, d, m);
         for (size_t j = 0; j < 8; j++) { /* 16 bytes hold 16 weights of a group and 16 of the next */
             size_t quad = j / 2 * 16 + j % 2 * 4;
             vi w[4];
@@ -276,7 +286,7 @@ INLINE void q4_k_some(FILL_PARAMETERS)
 INLINE void q5_k_some(FILL_PARAMETERS)
 {
     for (EACH_NARROW(q5_k, 8, at)) {
-        put_q4_k_scales(row, at, d, m);
+        put_q4_k_scales(row, at, true, d, m);
         EACH(half, 2)
         {
             vi high[4];

@@ -104,7 +104,8 @@ typedef void hb_dot(const void *rows, size_t row_bytes, int count, const hb_byte
  * Panels for kernels with pair_starts differ. Weights of 8 bits are signed numbers of 16 bits, u is
  * [depth / 4][2][panel_rows][2], and of four columns the two even ones come first. For other types with
  * blocks of 256, d holds for each block [256 / group][panel_rows] whole scales, each as two equal
- * numbers of 16 bits, then [panel_rows] floats, by which they are multiplied. */
+ * numbers of 16 bits, then [panel_rows] floats, by which they are multiplied. Weights have the offset
+ * hb_panel_offset, and minima are less by as much. */
 typedef struct hb_panel {
     size_t depth, group;  /* columns, a multiple of 32, at most HB_PANEL_DEPTH; weights in a group */
     size_t block;         /* weights in a block of the type, which divides depth */
@@ -116,7 +117,7 @@ typedef struct hb_panel {
     const float *dx;      /* [n][HB_PANEL_DEPTH / group] */
     const float *scaled;  /* [n][HB_PANEL_DEPTH / group], as in hb_bytes */
     const int32_t *start; /* [n][HB_PANEL_DEPTH / group], what each group's sum starts from; not read
-                             for types with minima, nor for 8 bits, by kernels with pair_starts */
+                             by kernels with pair_starts if hb_panel_offset is 0 */
     float *acc; /* [n][panel_rows]; the result is added if `add`, else it replaces the contents */
     bool add;
     /* What the next panel is filled from: next_bytes of each of panel_rows rows, next_stride apart. The
@@ -176,6 +177,17 @@ typedef struct hb_kernels {
     /* x = cap * tanh(x / cap), for x [n]. */
     void (*softcap)(float *x, size_t n, float cap);
 } hb_kernels;
+
+/* For panels of kernels with pair_starts: weights of 5 bits with minima get this offset, so that 16
+ * bits hold the sum of 16 products. */
+#define HB_PANEL_CENTRE 16
+
+/* The offset of a type's weights in panels, which hb_panel.start cancels. */
+static inline int32_t hb_panel_offset(const hb_kernels *k, const hb_type_info *type)
+{
+    if (k->wide_is_signed && type->bits == 8) return 0;
+    return k->pair_starts && type->bits == 5 && !type->offset ? HB_PANEL_CENTRE : type->offset;
+}
 
 /* The number of rows for which `tile` is fastest. */
 #define HB_TILE_ROWS 4

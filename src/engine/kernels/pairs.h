@@ -100,7 +100,7 @@ INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_p
         const int g = s.group == 16 ? k : 0, fit = s.parts == 2 ? 4 : 8;
         vi part[BYTE_TOKENS][BYTE_VECTORS];
         EACH(t, T)
-        EACH(v, V) part[t][v] = (s.minima ? 0 : start[(size_t)t * each + (size_t)g]) - (vi){0};
+        EACH(v, V) part[t][v] = (s.offset ? start[(size_t)t * each + (size_t)g] : 0) - (vi){0};
         for (int i = 0; i < fit; i++, u += (size_t)V * STEP, q += 4) {
             vb uv[BYTE_VECTORS];
             EACH(v, V) uv[v] = vb_load(u + (size_t)v * STEP);
@@ -118,25 +118,27 @@ INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_p
     }
 }
 
-#define PRODUCT(columns, n_parts, has_minima, is_whole)                                                \
+/* A shape's members `group`, `parts`, `minima`, `offset` and `whole`. */
+#define PRODUCT(columns, n_parts, has_minima, has_offset, is_whole)                                    \
     panel_tokens((panel_shape){.group = columns,                                                       \
                                .tokens = n_parts == 2 ? TWO_PART_TOKENS : ONE_PART_TOKENS,             \
                                .minima = has_minima,                                                   \
+                               .offset = has_offset,                                                   \
                                .whole = is_whole,                                                      \
                                .parts = n_parts},                                                      \
                  p)
 
 static void panel_product(const hb_panel *p)
 {
-    const bool whole = p->block == 256, four = p->bits <= 4;
+    const bool whole = p->block == 256, five = p->bits == 5;
     if (p->bits == 8) panel_tokens((panel_shape){.group = 32, .tokens = WIDE_TOKENS, .wide = true}, p);
-    else if (p->group == 16 && p->m) PRODUCT(16, 2, true, true);
-    else if (p->group == 16) PRODUCT(16, 2, false, true);
-    else if (!p->m) PRODUCT(32, 1, false, false);
-    else if (four && whole) PRODUCT(32, 1, true, true);
-    else if (four) PRODUCT(32, 1, true, false);
-    else if (whole) PRODUCT(32, 2, true, true);
-    else PRODUCT(32, 2, true, false);
+    else if (p->group == 16 && p->m) PRODUCT(16, 2, true, false, true);
+    else if (p->group == 16) PRODUCT(16, 2, false, true, true);
+    else if (!p->m) PRODUCT(32, 1, false, true, false);
+    else if (five && whole) PRODUCT(32, 1, true, true, true);
+    else if (five) PRODUCT(32, 1, true, true, false);
+    else if (whole) PRODUCT(32, 1, true, false, true);
+    else PRODUCT(32, 1, true, false, false);
 }
 
 #endif

@@ -27,9 +27,10 @@ typedef struct panel_shape {
     bool minima;
     size_t row;
     /* Only for pairs.h: */
-    bool whole; /* groups have whole scales, and each 256 columns have a scale in addition */
-    bool wide;  /* weights have 16 bits */
-    int parts;  /* 2 if 16 bits hold the sums of 16 columns, 1 if of 32 */
+    bool whole;  /* groups have whole scales, and each 256 columns have a scale in addition */
+    bool wide;   /* weights have 16 bits */
+    int parts;   /* 2 if 16 bits hold the sums of 16 columns, 1 if of 32 */
+    bool offset; /* sums start from hb_panel.start */
 } panel_shape;
 
 /* The number of columns that share a scale, apart from whole scales. */
