@@ -73,8 +73,7 @@ static hb_status open_auto(const char *path, bool vocab_only, const hb_model_opt
     if (status != HB_ERR_UNSUPPORTED || !llama) return hb_fail(err, status, "%s", why.message);
     status = hb_engine_open(llama, path, vocab_only, o, model, &other);
     if (!status) return HB_OK;
-    return hb_fail(err, status, "%s; the native engine does not support the model either",
-                   other.message);
+    return hb_fail(err, status, "%s; %s", why.message, other.message);
 }
 
 hb_status hb_model_open_with(const char *path, const hb_model_options *options, hb_model **model,

@@ -17,9 +17,17 @@ static void on_log(enum ggml_log_level level, const char *text, void *user)
     snprintf(first_error, sizeof first_error, "%.*s", (int)strcspn(text, "\n"), text);
 }
 
+/* libllama ends the program when a check inside it fails. Without this function, it would also start a
+ * debugger and print its output. */
+static void on_abort(const char *why)
+{
+    fprintf(stderr, "hbar: libllama ends the program: %s\n", why);
+}
+
 static void start(void)
 {
     llama_log_set(on_log, NULL);
+    ggml_set_abort_callback(on_abort);
     ggml_backend_load_all();
     llama_backend_init();
 }

@@ -20,6 +20,9 @@ struct llama_context_params hb_llama_context_params(const hb_llama_model *m, enu
     return p;
 }
 
+/* LLAMA_MAX_LAYERS of libllama, which ends the program above it. */
+#define MAX_BLOCKS 512
+
 static hb_status load(hb_llama_model *m, bool vocab_only, int32_t n_gpu_layers, hb_error *err)
 {
     static ggml_backend_dev_t no_device[] = {NULL};
@@ -83,8 +86,9 @@ hb_status hb_llama_open(const char *path, bool vocab_only, const hb_model_option
     hb_status status = hb_model_file_open(path, options, &has_tokens, &m->file, err);
     if (!status) {
         m->base.info = m->file->info;
-        status = load(m, vocab_only, options->n_gpu_layers, err);
+        if (!vocab_only) status = hb_model_file_check(m->file, MAX_BLOCKS, err);
     }
+    if (!status) status = load(m, vocab_only, options->n_gpu_layers, err);
     if (!status) status = open_tokens(m, has_tokens, err);
     if (!status && !vocab_only) status = check_kind(m, err);
     if (!status && !vocab_only) {

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pty
+import re
 import select
 import shutil
 import sqlite3
@@ -26,6 +27,10 @@ if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2**30:
     tempfile.tempdir = str(MEMORY)  # runs are synced to disk often, which takes time on a disk
 SCRATCH = Path(tempfile.mkdtemp(prefix="hbar-cli-"))
 LABELLED = SCRATCH / "labelled.jsonl"
+# With HBAR_ENGINE=llama, the engine over libllama evaluates (tests/llama/run BUILD --cli).
+ENGINE = os.environ.get("HBAR_ENGINE", "native")
+# What the command then says beside what it says with the native engine.
+NOTES = re.compile(r"^hbar: (warning: .* was calibrated with the engine native|the engine llama does not measure .*)\n", re.M)
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 TIMEOUT = 300
 
@@ -34,6 +39,19 @@ atexit.register(shutil.rmtree, SCRATCH, ignore_errors=True)
 LABELLED.write_text("".join(
     json.dumps({"id": f"sum_{i:02}_{label}", "prompt": f"Is {i} plus {i} equal to {2 * i + label}?", "label": label}) + "\n"
     for i in range(30) for label in (0, 1)))
+
+
+def native_only(reason):
+    """Skips a test, or a class of tests, with another engine than the native one."""
+    return unittest.skipUnless(ENGINE == "native", reason)
+
+
+def by_engine(native, llama):
+    return native if ENGINE == "native" else llama
+
+
+def without_notes(text):
+    return text if ENGINE == "native" else NOTES.sub("", text)
 
 
 def environment(**changes):
@@ -60,7 +78,7 @@ class Case(unittest.TestCase):
         done = subprocess.run([HBAR, *map(str, arguments)], input=stdin, capture_output=True, timeout=TIMEOUT, **options)
         err = done.stderr.decode()
         self.assertEqual(done.returncode, code, f"{arguments}: {err}")
-        return done.stdout.decode(), err
+        return done.stdout.decode(), without_notes(err)
 
     def run_json(self, *arguments, **options):
         out, _ = self.run_hbar(*arguments, "--json", **options)

@@ -3,7 +3,7 @@ import os
 import re
 import unittest
 
-from harness import LABELLED, MODEL, PROJECT, USAGE, Case, environment
+from harness import LABELLED, MODEL, PROJECT, USAGE, Case, environment, native_only
 
 try:
     import tomllib
@@ -18,8 +18,8 @@ WRITTEN = {"output", "output-dir", "run", "report", "svg", "html", "trajectory",
 
 class Config(Case):
     def variables(self, **changes):
-        """The environment, with the user's folder in the test's folder."""
-        return environment(XDG_CONFIG_HOME=str(self.dir / "home"), **changes)
+        """The environment, with the user's folder in the test's folder, and without a choice of the engine."""
+        return environment(XDG_CONFIG_HOME=str(self.dir / "home"), HBAR_ENGINE="", **changes)
 
     def user(self, text):
         (self.dir / "home/hbar").mkdir(parents=True, exist_ok=True)
@@ -73,13 +73,14 @@ class Config(Case):
                                                 "watch": "entropy", "stop": ["a", "b\\\"\n\u00e9"], "on-halt": "#"}),
                                   ("calibrate", {"threads": 2, "quiet": True, "exact": False, "direction": "low",
                                                  "kv-mem": 2 << 30})):
-            out, _ = self.run_hbar(command, "--show-config", "--config", "a.toml")
+            out, _ = self.run_hbar(command, "--show-config", "--config", "a.toml", env=self.variables())
             if tomllib:
                 self.assertEqual(tomllib.loads(out), {command: expected})
-            again, _ = self.run_hbar(command, "--show-config", "--config", self.write("b.toml", out))
+            again, _ = self.run_hbar(command, "--show-config", "--config", self.write("b.toml", out), env=self.variables())
             self.assertEqual(*(re.sub(r"  # \S+$", "", text, flags=re.M) for text in (out, again)))
         self.assertIn("# ctx-size: the model's, at most 4096\n", out)
 
+    @native_only("the engine llama has no exact sessions")
     def test_a_setting_acts_as_the_option(self):
         """It gives the same run and the same text, and a message says which file nobody named."""
         score = ["score", "--model", MODEL, "--data", LABELLED, "-n", 5, "--max-tokens", 3]

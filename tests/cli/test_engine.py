@@ -3,11 +3,12 @@ import json
 import subprocess
 import unittest
 
-from harness import HBAR, LABELLED, MODEL, USAGE, Case
+from harness import HBAR, LABELLED, MODEL, USAGE, Case, native_only
 
 GENERATE = ["generate", "--model", MODEL, "--max-tokens", 3, "Hello"]
 
 
+@native_only("its tests choose the engine")
 class Engine(Case):
     def test_choices(self):
         self.assertEqual(self.run_hbar(*GENERATE), self.run_hbar(*GENERATE, "--engine", "native"))

@@ -2,12 +2,13 @@
 import json
 import sqlite3
 
-from harness import LABELLED, MODELS, Case
+from harness import LABELLED, MODELS, Case, native_only
 
 QUANTISED = MODELS / "tiny-q4_0.gguf"
 FAST = ["--max-tokens", 4]
 
 
+@native_only("the engine llama has no exact sessions")
 class Exact(Case):
     def calibrate(self, *arguments):
         result = self.run_json("calibrate", "--model", QUANTISED, "--data", LABELLED, "-o", self.dir / "out", *FAST,

@@ -5,7 +5,7 @@ import re
 import signal
 import time
 
-from harness import DONE, HBAR, INTERRUPTED, MODEL, MODELS, USAGE, Case, environment, subprocess
+from harness import DONE, HBAR, INTERRUPTED, MODEL, MODELS, USAGE, Case, by_engine, environment, subprocess
 
 PROMPT = "What is the capital city of the country?"
 OFF = ["--cutoff", "1.1"]
@@ -289,10 +289,13 @@ class Models(Case):
         data = MODEL.read_bytes()
         for old, new, says in [
             (b"GGUF\x03", b"GGUF\x01", "GGUF version 1 is not supported"),
-            (b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0wrong", "architecture 'wrong' is not supported"),
+            (b"\x05\0\0\0\0\0\0\0llama", b"\x05\0\0\0\0\0\0\0wrong",
+             by_engine("architecture 'wrong' is not supported", "unknown model architecture: 'wrong'")),
             (b"tokenizer.ggml.model\x08\0\0\0\x05\0\0\0\0\0\0\0llama",
-             b"tokenizer.ggml.model\x08\0\0\0\x05\0\0\0\0\0\0\0other", "tokenizer 'other' is not supported"),
-            (b"output_norm.weight", b"output_morn.weight", "tensor 'output_norm.weight' is missing"),
+             b"tokenizer.ggml.model\x08\0\0\0\x05\0\0\0\0\0\0\0other",
+             by_engine("tokenizer 'other' is not supported", "unknown tokenizer: 'other'")),
+            (b"output_norm.weight", b"output_morn.weight",
+             by_engine("tensor 'output_norm.weight' is missing", "tensor 'output_norm.weight' not found")),
         ]:
             with self.subTest(says):
                 self.assertIn(old, data)

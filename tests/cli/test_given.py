@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from harness import MODEL, USAGE, Case
+from harness import MODEL, USAGE, Case, by_engine, native_only
 
 HALUEVAL = [{"knowledge": f"The river {i} is long.", "question": f"Which river is number {i}?",
              "right_answer": f"river {i}", "hallucinated_answer": f"the old mountain {i}"} for i in range(12)]
@@ -77,6 +77,7 @@ class Responses(GivenCase):
         samples, _ = self.score("--data", felm)
         self.assertEqual([(s["label"], s["finish"]) for s in samples], [(1, "end of given text"), (0, "end of given text")])
 
+    @native_only("the exported table has empty columns for signals that libllama lacks")
     def test_p_yes(self):
         """P(Yes) is a score of judgements: stored, exported, ranked, calibrated and validated."""
         data = self.write_rows("qa.jsonl", HALUEVAL)
@@ -145,12 +146,12 @@ class Responses(GivenCase):
         n_tokens = sum(self.n_tokens(" " + row(i, i % 2)["response"]) - 2 for i in range(20))
         self.assertRegex(lines[start], rf"^Tokens: {n_tokens} in 20 answers, \d+ of them hallucinated .* in 10 spans$")
         self.assertEqual(lines[start + 1].split(), ["signal", "AUROC", "average", "precision"])
-        self.assertEqual(len([line for line in lines if "values are risky)" in line]), 28)
+        self.assertEqual(len([line for line in lines if "values are risky)" in line]), by_engine(28, 24))
         self.assertIn("Alarms of surprise", lines)
         params = self.read(next(self.dir.glob("*.json")))
         tokens = params["tokens"]
         self.assertEqual((tokens["answers"], tokens["tokens"], tokens["spans"]), (20, n_tokens, 10))
-        self.assertEqual(len(tokens["signals"]), 28)
+        self.assertEqual(len(tokens["signals"]), by_engine(28, 24))
         self.assertEqual(tokens["alarms"]["signal"], "surprise")
         self.assertEqual(tokens["alarms"]["tau"]["threshold"], params["threshold"]["tau"])
         self.assertEqual(tokens["alarms"]["p_fail"]["outside"], n_tokens - tokens["hallucinated"])

@@ -1,9 +1,11 @@
 """--kv-type: the type of the numbers in the KV cache."""
 import sqlite3
 
-from harness import LABELLED, MODELS, Case
+from harness import LABELLED, MODELS, Case, by_engine, native_only
 
 MODEL = MODELS / "tiny-f32.gguf"
+KINDS = by_engine(["f16", "f32", "q8_0"], ["f16", "f32"])
+OTHER = KINDS[-1]
 FAST = ["--max-tokens", 4]
 
 
@@ -17,19 +19,18 @@ class KvType(Case):
         return sqlite3.connect(run).execute("SELECT value FROM settings WHERE key = 'kv_type'").fetchone()[0]
 
     def test_it_identifies_a_run(self):
-        results = {kind: self.calibrate("--kv-type", kind) for kind in ("f16", "f32", "q8_0")}
+        results = {kind: self.calibrate("--kv-type", kind) for kind in KINDS}
         self.assertEqual({k: r["settings"]["kv_type"] for k, (r, _) in results.items()}, {k: k for k in results})
-        self.assertEqual(len({r["threshold"]["tau"] for r, _ in results.values()}), 3)
+        self.assertEqual(len({r["threshold"]["tau"] for r, _ in results.values()}), len(KINDS))
         runs = {self.kept_by(r): r for r in (self.dir / "out").glob("*.db")}
         self.assertEqual(set(runs), set(results))
         score = ["score", "--model", MODEL, "--data", LABELLED, *FAST, "--run", runs["f16"]]
         self.fails(*score, "--kv-type", "f32", says='different settings: kv_type is "f16", not "f32"')
         self.assertEqual(self.run_json(*score)["tokens_evaluated"], 0)  # f16 is the default
-        validate = ["validate", "--params", results["q8_0"][1], "--run"]
+        validate = ["validate", "--params", results[OTHER][1], "--run"]
         _, err = self.run_hbar(*validate, runs["f16"])
-        self.assertIn("warning: samples were measured with a cache of f16, but those of the calibration with one of "
-                      "q8_0", err)
-        self.assertNotIn("a cache of", self.run_hbar(*validate, runs["q8_0"])[1])
+        self.assertIn(f"warning: samples were measured with a cache of f16, but those of the calibration with one of {OTHER}", err)
+        self.assertNotIn("a cache of", self.run_hbar(*validate, runs[OTHER])[1])
 
     def test_parameters_say_it(self):
         _, params = self.calibrate("--kv-type", "f32")
@@ -40,14 +41,15 @@ class KvType(Case):
 
     def test_validate_and_the_next_commands_use_it(self):
         out, _ = self.run_hbar("calibrate", "--model", MODEL, "--data", LABELLED, "-o", self.dir / "out", *FAST,
-                               "--kv-type", "q8_0")
-        self.assertEqual(out.count(" --kv-type q8_0 --params "), 2)
+                               "--kv-type", OTHER)
+        self.assertEqual(out.count(f" --kv-type {OTHER} "), 2)
         (params,) = (self.dir / "out").glob("*.json")
         _, err = self.run_hbar("validate", "--model", MODEL, "--data", LABELLED, "--params", params, "--run",
                                self.dir / "v.db")
         self.assertNotIn("a cache of", err)
-        self.assertEqual(self.kept_by(self.dir / "v.db"), "q8_0")
+        self.assertEqual(self.kept_by(self.dir / "v.db"), OTHER)
 
+    @native_only("the engine llama has no exact sessions")
     def test_exact_sessions_have_floats(self):
         generate = ["generate", "--model", MODEL, "Hello", *FAST]
         exact = self.run_json(*generate, "--exact")["scores"]
@@ -58,6 +60,7 @@ class KvType(Case):
                        says="--kv-type f16: the cache of an --exact session is f32")
         self.fails(*generate, "--kv-type", "f8", says="'f8' is not one of auto, f16, f32, q8_0", code=2)
 
+    @native_only("the engine llama has no exact sessions")
     def test_validate_with_exact_parameters(self):
         _, params = self.calibrate("--exact")
         validate = ["validate", "--model", MODEL, "--data", LABELLED]

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import unittest
 
-from harness import BYTE_MODEL, FAILED, LABELLED, MODEL, PROJECT, Case
+from harness import BYTE_MODEL, FAILED, LABELLED, MODEL, PROJECT, Case, native_only
 
 
 class Models(Case):
@@ -48,6 +48,7 @@ class Models(Case):
         self.assertIn(str(old), result["warnings"][0])
         self.assertEqual(self.run_json("inspect", BYTE_MODEL)["warnings"], [])
 
+    @native_only("libllama chooses its kernels itself")
     def test_unknown_kernels(self):
         """An unknown name is an error; hbar does not silently choose the best kernels."""
         self.addCleanup(os.environ.pop, "HBAR_KERNELS")

@@ -6,12 +6,13 @@ import shutil
 import sqlite3
 import struct
 
-from harness import LABELLED, MODEL, MODELS, USAGE, Case
+from harness import LABELLED, MODEL, MODELS, USAGE, Case, by_engine, native_only
 from server import Server
 
 FAST = ["--model", MODEL, "--max-tokens", 5]
 HEADS = 6  # of each block of the tiny model
-ALL = {"probe", "probe_first", "probe_last", "wepr", "lookback", "mahalanobis", "relative_mahalanobis"}
+EVERY = by_engine("hidden,topk,attention", "hidden,topk")  # features
+ALL = {"probe", "probe_first", "probe_last", "wepr", "mahalanobis", "relative_mahalanobis"} | set(by_engine(["lookback"], []))
 
 
 def vector(blob):
@@ -65,7 +66,7 @@ class Probe(Case):
                    says="trained on another model")
 
     def test_all_and_joint(self):
-        result = self.calibrate("--features", "hidden,topk,attention", "--joint", "--score", "all", "--run", "r.db")
+        result = self.calibrate("--features", EVERY, "--joint", "--score", "all", "--run", "r.db")
         self.assertEqual(set(result["probes"]), ALL)
         names = [f["score"] for f in result["joint"]["features"]]
         self.assertTrue(ALL | {"entropy:top5", "epr", "null_ratio:top5"} <= set(names))
@@ -106,6 +107,7 @@ class Probe(Case):
         self.assertRegex(out, r"Probe mahalanobis of 96 numbers, block \d, chosen within 5 folds")
         self.fails("sweep", "--run", "r.db", "--score", "mahalanobis", "--direction", "low", says="high values are risky")
 
+    @native_only("libllama gives no weights of attention")
     def test_lookback(self):
         result = self.calibrate("--score", "lookback", "--run", "r.db")
         probe = result["probes"]["lookback"]
@@ -135,6 +137,7 @@ class Probe(Case):
             self.assertTrue("wepr" in names and "lookback" not in names)
             self.fails("sweep", "--run", "plain.db", "--score", "lookback", code=USAGE, says="score it with --features")
 
+    @native_only("libllama gives no weights of attention")
     def test_attention_signals(self):
         names = {"attention_entropy", "attention_sink", "attention_self", "rauq"}
         result = self.calibrate("--score", "all", "--run", "r.db")
@@ -151,8 +154,8 @@ class Probe(Case):
         self.assertTrue({"rauq", "attention_self"} <= {f["score"] for f in joint["joint"]["features"]})
 
     def test_scores_of_whole_answers_have_no_halt(self):
-        for score in ("mahalanobis", "relative_mahalanobis", "lookback"):
-            result = self.calibrate("--score", score, "--features", "hidden,attention", "--run", "r.db")
+        for score in ALL - {"probe", "probe_first", "probe_last", "wepr"}:
+            result = self.calibrate("--score", score, "--features", EVERY, "--run", "r.db")
             self.assertIsNone(result["halt"])
             self.assertEqual(result["no_halt"], f"'{score}' has no value at each step; of the probes, only 'probe' has")
             made = self.run_json("generate", *FAST, "--params", result["parameters"], "Is 3 plus 3 equal to 6?")
@@ -173,7 +176,7 @@ class Probe(Case):
 
     def test_server(self):
         prompt = "Is 3 plus 3 equal to 6?"
-        for options in (["--score", "probe"], ["--features", "hidden,topk,attention", "--joint", "--score", "all"]):
+        for options in (["--score", "probe"], ["--features", EVERY, "--joint", "--score", "all"]):
             result = self.calibrate(*options, "--run", f"{options[-1]}.db")
             made = self.run_json("generate", *FAST, "--params", result["parameters"], "--cutoff", 2, prompt)
             with Server("--model", MODEL, "--params", result["parameters"], "--cutoff", 2) as server:
@@ -192,6 +195,7 @@ class Probe(Case):
         self.fails("score", *FAST, "--data", LABELLED, "-n", 4, "--run", "r.db", "--features", "topk", says="features is")
         self.fails("sweep", "--run", "r.db", "--score", "probe_middle", code=USAGE, says="no score 'probe_middle'")
 
+    @native_only("libllama gives no weights of attention")
     def test_attention_is_kept(self):
         _, err = self.run_hbar("score", *FAST, "--data", LABELLED, "-n", 4, "--run", "r.db", "--features", "attention")
         self.assertIn(f"features attention: {2 * 3 * HEADS * 7} bytes for each sample", err)

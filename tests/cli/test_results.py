@@ -7,13 +7,14 @@ import shutil
 import sqlite3
 import unittest
 
-from harness import LABELLED, MODEL, USAGE, Case
+from harness import LABELLED, MODEL, USAGE, Case, native_only
 from server import DEMO
 
 DATA = DEMO.parent.parent / "data"
 HOSTILE = "\x1b[31m<b>\n\u202e"
 
 
+@native_only("the engine llama has no exact sessions")
 class Results(Case):
     """Two runs of the demo model on the same questions, and their parameters."""
 

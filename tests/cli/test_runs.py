@@ -6,7 +6,7 @@ import os
 import sqlite3
 import unittest.mock
 
-from harness import CHAT_MODEL, LABELLED, MODEL, USAGE, Case
+from harness import CHAT_MODEL, LABELLED, MODEL, USAGE, Case, native_only
 
 FAST = ["--max-tokens", 5]
 
@@ -97,17 +97,21 @@ class Sizes(Runs):
         self.assertEqual(*(self.settings(self.dir / name) for name in ("grown.db", "whole.db")))
         return self.dir / "grown.db"
 
+    @native_only("libllama's results depend on the batch")
     def test_extended(self):
         run = self.check_extended(7, 40)
         self.assertEqual(len(self.rows(run)), 40)
         self.assertEqual(self.run_json("sweep", "--run", run, "--draws", 0)["data"]["samples"], 40)
 
+    @native_only("libllama's results depend on the batch")
     def test_extended_to_all(self):
         self.assertEqual(len(self.rows(self.check_extended(20, 0))), 60)
 
+    @native_only("libllama's results depend on the batch")
     def test_extended_with_examples(self):
         self.check_extended(6, 24, more=["--shots", 2, "--prompt-template", "Q: {prompt} A:", "--field", "answers=id"])
 
+    @native_only("libllama's results depend on the batch")
     def test_pairs_stay_together(self):
         data = self.write_rows("p.jsonl", [{"knowledge": f"K{i}.", "question": f"Q{i}?", "right_answer": "A",
                                             "hallucinated_answer": "B"} for i in range(15)])
@@ -119,6 +123,7 @@ class Sizes(Runs):
             for name in ("grown.db", "whole.db"):
                 (self.dir / name).unlink()
 
+    @native_only("libllama's results depend on the batch")
     def test_smaller(self):
         """A draw of fewer samples uses stored ones and generates none. The file keeps the others."""
         self.score(40, "r.db")

@@ -1,8 +1,10 @@
 """The command with the engine over libllama. HBAR names a program that has this engine."""
+import concurrent.futures
 import json
 import math
 import os
 import sqlite3
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -162,12 +164,66 @@ class Models(Case):
         self.fails("generate", "--model", path, *LLAMA, "Hello", says="not a GGUF file")
 
 
+class Robustness(Case):
+    def generate(self, *arguments, **options):
+        return self.run_json("generate", "--model", MODEL, *LLAMA, "--max-tokens", 4, *arguments, "Hello there", **options)
+
+    def test_absurd_numbers(self):
+        """Numbers for which libllama would end the program are refused before it reads them."""
+        whole, key = MODEL.read_bytes(), b"llama.block_count" + struct.pack("<I", 4)
+        epsilon = b"llama.attention.layer_norm_rms_epsilon" + struct.pack("<I", 6)
+        for key, kind, values in (key, "<I", (0, 513, 2**32 - 1)), (epsilon, "<f", (0, -1, math.nan, math.inf)):
+            at = whole.index(key) + len(key)
+            for value in values:
+                path = self.write("absurd.gguf", whole[:at] + struct.pack(kind, value) + whole[at + 4:])
+                name = key[:-4].decode()
+                self.fails("generate", "--model", path, *LLAMA, "Hello", says=f"absurd.gguf: metadata '{name}' is")
+
+    def test_auto_says_why_neither_engine_opens_a_file(self):
+        wrong = self.write("w.gguf", MODEL.read_bytes().replace(b"\5\0\0\0\0\0\0\0llama", b"\5\0\0\0\0\0\0\0gpt9x"))
+        _, err = self.run_hbar("generate", "--model", wrong, "Hello", code=1)
+        self.assertIn("architecture 'gpt9x' is not supported", err)
+        self.assertIn("libllama cannot open it: error loading model: unknown model architecture", err)
+
+    def test_threads(self):
+        texts = [self.generate("--threads", n)["text"] for n in (1, 3, 1024)]
+        self.assertEqual(len(set(texts)), 1)
+
+    def test_more_sequences_than_libllama_has(self):
+        rows = self.write_rows("rows.jsonl", [{"prompt": f"{i} and", "label": i % 2} for i in range(300)])
+        result = self.run_json("score", "--model", MODEL, *LLAMA, "--data", rows, "-n", 0, "--max-tokens", 2, "--sequences", 512,
+                               "--signals", "entropy", "-q", "--run", self.dir / "r.db")
+        self.assertEqual(result["scored"], 300)
+
+    def test_calibrates_and_validates(self):
+        """Features, a probe and a threshold from this engine, and the same ones in generate."""
+        common = "--model", MODEL, *LLAMA, "--data", LABELLED, "--max-tokens", 4, "-n", 0, "--draws", 0
+        result = self.run_json("calibrate", *common, "-o", self.dir, "--features", "hidden,topk", "--score", "probe")
+        judged = self.run_json("validate", *common, "--params", result["parameters"], "--force", "-o", self.dir / "v")
+        self.assertEqual(judged["scores"]["probe"]["n"], result["score"]["n"])
+        made = self.generate("--params", result["parameters"])
+        self.assertEqual((made["answer"]["score"], len(made["trajectory"])), ("probe", made["n_tokens"]))
+
+    def test_server_with_parallel_requests(self):
+        """Requests together have the texts that they have alone, and one that is cancelled frees its place."""
+        prompts = [f"Once upon a time {i}" for i in range(6)]
+        with Server("--model", MODEL, *LLAMA, "--parallel", 3, "--ctx-size", 61000) as server:
+            alone = [server.complete(p, max_tokens=8, temperature=0)["choices"][0]["text"] for p in prompts]
+            endless = server.send("/v1/completions", {"prompt": "x", "max_tokens": 60000, "stream": True, "hbar": {"mode": "off"}})
+            server.wait_for("running_answers", 1)
+            with concurrent.futures.ThreadPoolExecutor(6) as pool:
+                together = list(pool.map(lambda p: server.complete(p, max_tokens=8, temperature=0)["choices"][0]["text"], prompts))
+            endless.close()
+            server.wait_for("open_requests", 0)
+            self.assertEqual(server.metric("cancelled_answers_total"), 1)
+        self.assertEqual(together, alone)
+
+
 class Command(Case):
     def test_the_commands_own_tests(self):
-        """Tests of the command, with --engine llama."""
-        modules = ["test_generate.Generate", "test_generate.Terminal"]
-        env = {**os.environ, "HBAR": str(HERE / "wrapper.sh"), "HBAR_WRAPPED": os.environ["HBAR"]}
-        done = subprocess.run([sys.executable, "-m", "unittest", *modules], cwd=HERE.parent / "cli", env=env,
-                              capture_output=True, text=True)
+        """Some tests of the command with this engine; tests/llama/run BUILD --cli runs all."""
+        modules = ["test_generate", "test_streams", "test_kv_type", "test_outside", "test_config"]
+        done = subprocess.run([sys.executable, "-m", "unittest", *modules], cwd=HERE.parent / "cli",
+                              env={**os.environ, "HBAR_ENGINE": "llama"}, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr[-20000:])
         self.assertRegex(done.stderr, r"\nRan [1-9][0-9]* tests")

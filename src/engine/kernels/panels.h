@@ -129,12 +129,12 @@ INLINE void panel_unit(const int T, const int V, const panel_shape s, const hb_p
 INLINE void load_tile(const int T, const int V, bool add, const float *out, vf (*acc)[BYTE_VECTORS])
 {
     EACH(t, T)
-    EACH(v, V) acc[t][v] = add ? vf_load(out + (t * V + v) * HB_LANES) : vf_all(0);
+    EACH(v, V) acc[t][v] = add ? vf_load(out + t * PANEL_WIDTH + v * HB_LANES) : vf_all(0);
 }
 
 INLINE void store_tile(const int T, const int V, vf (*acc)[BYTE_VECTORS], float *out)
 {
-    EACH(t, T) EACH(v, V) vf_store(out + (t * V + v) * HB_LANES, acc[t][v]);
+    EACH(t, T) EACH(v, V) vf_store(out + t * PANEL_WIDTH + v * HB_LANES, acc[t][v]);
 }
 
 /* Multiplies a panel's V vectors of rows by T tokens from `first` on. With whole scales, the result
