@@ -1,6 +1,7 @@
 /* Interruption by signals, and the progress bar. */
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -9,7 +10,8 @@
 
 /* ---- Interruption -------------------------------------------------------------------------------- */
 
-static volatile sig_atomic_t interrupted;
+/* Any thread may get the signal. Atomic numbers without a lock are safe in handlers, too. */
+static atomic_int interrupted;
 
 static void on_signal(int signal_number)
 {
