@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import time
 
-from harness import CHAT_MODEL, HBAR, LABELLED, MODEL, USAGE, Case, environment
+from harness import CHAT_MODEL, HBAR, LABELLED, MODEL, USAGE, Case, environment, native_only
 
 FAST = ["--max-tokens", 4, "-q"]
 N = 3
@@ -53,6 +53,7 @@ class Samples(Case):
         self.assertEqual(self.rows(self.dir / "b.db", "SELECT count(*) FROM generations"), [(0,)])
         self.assertNotIn("eigv", next(iter(self.samples(self.dir / "b.db").values())))
 
+    @native_only("libllama's results depend on the batch")
     def test_a_sample_depends_on_seed_index_and_number_alone(self):
         portable = {"HBAR_KERNELS": "portable"}
         os.environ.update(portable)

@@ -16,7 +16,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import CHAT_MODEL, MODEL, USAGE, Case
+from harness import CHAT_MODEL, MODEL, USAGE, Case, by_engine
 from server import DEMO, PARAMS, TIMEOUT, Server
 
 CUBA = "Question: What is the capital of Cuba?\nAnswer:"
@@ -51,7 +51,7 @@ class About(Shared):
         self.assertEqual((status, models["object"], models["data"][0]["id"]), (200, "list", "hbar-demo"))
         self.assertEqual(headers["x-content-type-options"], "nosniff")
         props = self.server.get("/props")[2]
-        self.assertEqual((props["total_slots"], props["kernels"], props["chat"]), (4, "portable", None))
+        self.assertEqual((props["total_slots"], props["kernels"], props["chat"]), (4, by_engine("portable", "libllama"), None))
         self.assertEqual(self.server.request("HEAD", "/health")[0], 200)
 
     def test_params(self):
