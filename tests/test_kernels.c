@@ -623,6 +623,7 @@ static bool is_whole(const hb_kernels *k, const hb_type_info *info)
 static int panel_value(const hb_kernels *k, const hb_type_info *info, const uint8_t *u, size_t r,
                        size_t i)
 {
+    if (k->pair_columns) i = i / 32 * 32 + i % 16 / 2 * 4 + i % 32 / 16 * 2 + i % 2;
     size_t lanes = (size_t)k->panel_rows, at = (i / 4 * lanes + r) * 4 + i % 4;
     if (k->pair_starts && info->bits == 8) {
         int16_t both[2];
@@ -636,17 +637,19 @@ static int panel_value(const hb_kernels *k, const hb_type_info *info, const uint
 static float panel_scale(const hb_kernels *k, const hb_type_info *info, const float *d, size_t r,
                          size_t i)
 {
-    size_t lanes = (size_t)k->panel_rows, groups = 256 / info->group;
+    size_t lanes = (size_t)k->panel_rows;
     int16_t halves[2];
     if (!is_whole(k, info)) return d[i / info->group * lanes + r];
-    d += i / 256 * (groups + 1) * lanes + r;
-    memcpy(halves, d + i % 256 / info->group * lanes, sizeof halves);
-    assert_int_equal(halves[0], halves[1]);
-    return d[groups * lanes] * (float)halves[0];
+    d += i / 256 * 9 * lanes + r;
+    memcpy(halves, d + i % 256 / 32 * lanes, sizeof halves);
+    if (info->group == 32) assert_int_equal(halves[0], halves[1]);
+    return d[8 * lanes] * (float)halves[i % 32 / 16];
 }
 
-/* Compares the sums of a panel, to which 1 was added if p->add, with plain sums. */
-static void check_panel(const hb_kernels *k, const hb_type_info *info, const hb_panel *p)
+/* Compares the sums of a panel, to which 1 was added if p->add, with plain sums of activations in
+ * their usual order. */
+static void check_panel(const hb_kernels *k, const hb_type_info *info, const hb_panel *p,
+                        const int8_t *q)
 {
     size_t each = HB_PANEL_DEPTH / p->group, rows = (size_t)k->panel_rows;
     for (size_t t = 0; t < (size_t)p->n; t++)
@@ -657,7 +660,7 @@ static void check_panel(const hb_kernels *k, const hb_type_info *info, const hb_
                 int sum = 0;
                 for (size_t j = i; j < i + p->group; j++)
                     sum += (panel_value(k, info, p->u, r, j) - hb_panel_offset(k, info)) *
-                           p->q[t * HB_PANEL_DEPTH + j];
+                           q[t * HB_PANEL_DEPTH + j];
                 double part = (double)sum * panel_scale(k, info, p->d, r, i) * p->dx[t * each + g];
                 if (p->m) part -= (double)p->m[g * rows + r] * p->scaled[t * each + g];
                 expected += part;
@@ -673,7 +676,8 @@ static void fill_starts(const hb_kernels *k, const hb_type_info *info, const int
 {
     int offset = hb_panel_offset(k, info);
     if (k->pair_starts) {
-        k->pair_starts(q, n, info->group, offset, start);
+        for (size_t i = 0; i < n; i += HB_PANEL_DEPTH)
+            k->pair_starts(q + i, HB_PANEL_DEPTH, info->bits, offset, start + i / info->group);
         return;
     }
     for (size_t g = 0; g < n / info->group; g++) {
@@ -685,7 +689,7 @@ static void fill_starts(const hb_kernels *k, const hb_type_info *info, const int
 enum { PANEL_TOKENS = 15 };
 static struct panel_data {
     uint8_t u[HB_PANEL_BYTES];
-    int8_t q[PANEL_TOKENS * HB_PANEL_DEPTH];
+    int8_t q[PANEL_TOKENS * HB_PANEL_DEPTH], laid_out[PANEL_TOKENS * HB_PANEL_DEPTH];
     float d[HB_PANEL_SCALES], m[HB_PANEL_SCALES], dx[PANEL_TOKENS * HB_PANEL_DEPTH / 16];
     float scaled[PANEL_TOKENS * HB_PANEL_DEPTH / 16], acc[PANEL_TOKENS * HB_PANEL_ROWS];
     int32_t start[PANEL_TOKENS * HB_PANEL_DEPTH / 16];
@@ -708,13 +712,12 @@ static void draw_weights(const hb_kernels *k, const hb_type_info *info, size_t d
 /* Random scales; some whole ones have the greatest magnitude. */
 static void draw_scales(const hb_kernels *k, const hb_type_info *info, hb_rng *rng)
 {
-    size_t lanes = (size_t)k->panel_rows, groups = 256 / info->group;
+    size_t lanes = (size_t)k->panel_rows;
     for (size_t i = 0; i < HB_PANEL_SCALES; i++) {
         int16_t whole = (int16_t)(i % 3 ? (int)hb_rng_below(rng, 256) - 128 : -128);
-        const int16_t halves[2] = {whole, whole};
+        const int16_t halves[2] = {whole, info->group == 32 ? whole : (int16_t)(whole / 2)};
         data.d[i] = data.m[i] = random_float(rng);
-        if (is_whole(k, info) && i / lanes % (groups + 1) < groups)
-            memcpy(&data.d[i], halves, sizeof halves);
+        if (is_whole(k, info) && i / lanes % 9 < 8) memcpy(&data.d[i], halves, sizeof halves);
     }
 }
 
@@ -739,7 +742,9 @@ static void test_panels(void **state)
             if (!info->group) continue;
             draw_weights(k, info, depth, &rng);
             draw_scales(k, info, &rng);
-            fill_starts(k, info, data.q, sizeof data.q, data.start);
+            memcpy(data.laid_out, data.q, sizeof data.q);
+            if (k->pair_columns) k->pair_columns(data.laid_out, sizeof data.q);
+            fill_starts(k, info, data.laid_out, sizeof data.q, data.start);
             for (size_t j = 0; j < sizeof data.acc / sizeof *data.acc; j++) data.acc[j] = 1;
             const hb_panel p = {.depth = depth,
                                 .group = info->group,
@@ -749,14 +754,14 @@ static void test_panels(void **state)
                                 .d = data.d,
                                 .m = info->offset ? NULL : data.m,
                                 .n = 1 + i / HB_TYPE_COUNT,
-                                .q = data.q,
+                                .q = data.laid_out,
                                 .dx = data.dx,
                                 .scaled = data.scaled,
                                 .start = data.start,
                                 .acc = data.acc,
                                 .add = i % 3 > 0};
             k->panel(&p);
-            check_panel(k, info, &p);
+            check_panel(k, info, &p, data.q);
         }
     }
 }

@@ -77,7 +77,7 @@ static void undo_offset(const hb_kernels *k, const hb_type_info *type, const hb_
     if (!group) return;
     const int32_t offset = hb_panel_offset(k, type);
     if (k->pair_starts) {
-        if (offset) k->pair_starts(b->q + from, n, group, offset, start + from / group);
+        if (offset) k->pair_starts(b->q + from, n, type->bits, offset, start + from / group);
         return;
     }
     const int32_t *sums = b->sums[group / 32] + from / group;
@@ -92,6 +92,7 @@ static void prepare_bytes(const call *c, int32_t t)
         c->k->quantise(c->x + (size_t)t * c->cols + at, width, b->q + to, b->d[1] + to / 32,
                        b->sums[0] + to / 16);
         describe_groups(b, to, width);
+        if (c->panels && c->k->pair_columns) c->k->pair_columns(b->q + to, width);
         for (int p = 0; c->panels && p < c->count; p++)
             undo_offset(c->k, hb_type_get_info(c->products[p].w->type), b, to, width, b->start[p]);
     }

@@ -260,6 +260,7 @@ const hb_kernels hb_kernels_avx512 = {
     .transpose = transpose,
     .panel = panel_product,
 #if SUMS_IN_PAIRS
+    .pair_columns = pair_columns,
     .pair_starts = pair_starts,
 #endif
     .outer = outer,

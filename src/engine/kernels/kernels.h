@@ -101,11 +101,13 @@ typedef void hb_dot(const void *rows, size_t row_bytes, int count, const hb_byte
 /* Some columns of panel_rows rows of quantised weights, and the same columns of n tokens as bytes. Four
  * adjacent columns of a row lie beside each other.
  *
- * Panels for kernels with pair_starts differ. Weights of 8 bits are signed numbers of 16 bits, u is
- * [depth / 4][2][panel_rows][2], and of four columns the two even ones come first. For other types with
- * blocks of 256, d holds for each block [256 / group][panel_rows] whole scales, each as two equal
- * numbers of 16 bits, then [panel_rows] floats, by which they are multiplied. Weights have the offset
- * hb_panel_offset, and minima are less by as much. */
+ * Panels for kernels with pair_starts differ. Each 32 columns are in the order of pair_columns: 0, 1,
+ * 16, 17, 2, 3, 18, 19 and so on, so that a sum of pairs belongs to a group of 16. Weights of 8 bits
+ * are signed numbers of 16 bits, u is [depth / 4][2][panel_rows][2], and of four columns the two even
+ * ones come first. For other types with blocks of 256, d holds for each block [256 / 32][panel_rows]
+ * whole scales, each as two numbers of 16 bits for the first and the last 16 columns, then [panel_rows]
+ * floats, by which they are multiplied. Weights have the offset hb_panel_offset, and minima are less by
+ * as much. */
 typedef struct hb_panel {
     size_t depth, group;  /* columns, a multiple of 32, at most HB_PANEL_DEPTH; weights in a group */
     size_t block;         /* weights in a block of the type, which divides depth */
@@ -157,10 +159,12 @@ typedef struct hb_kernels {
     void (*transpose)(const void *from, size_t stride, size_t n, void *to);
     void (*panel)(const hb_panel *panel);
 
-    /* For kernels that add products in 16 bits first, else NULL: what a panel's sums start from, for
-     * the groups of n activations, as two numbers of 16 bits. The low one cancels the offset of columns
-     * 4i and 4i + 1, the high one of 4i + 2 and 4i + 3. */
-    void (*pair_starts)(const int8_t *q, size_t n, size_t group, int32_t offset, int32_t *starts);
+    /* For kernels that add products in 16 bits first, else NULL. pair_columns puts n activations in the
+     * order of panels (see hb_panel). pair_starts finds, for n activations in this order, what a
+     * panel's sums start from, as two numbers of 16 bits for columns 4i and 4i + 1, and for 4i + 2 and
+     * 4i + 3; one start for 32 columns or, for weights of 6 bits, for 16. */
+    void (*pair_columns)(int8_t *q, size_t n);
+    void (*pair_starts)(const int8_t *q, size_t n, uint32_t bits, int32_t offset, int32_t *starts);
     void (*outer)(const float *a, size_t lda, int rows, const float *b, size_t ldb, size_t depth,
                   size_t width, bool add, float *c, size_t ldc);
 

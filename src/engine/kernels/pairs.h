@@ -36,13 +36,32 @@ static inline vi dot4(vi sums, vb w, vb q, bool wide)
     return add_pairs(sums, add_products((vi){0}, w, q), ONES);
 }
 
-/* What the sums in 16 bits of each group start from so that the weights' offset cancels. Sums on the
- * way may wrap around: with the offset cancelled, the sum of a group fits in 16 bits for every type. */
-static void pair_starts(const int8_t *q, size_t n, size_t group, int32_t offset, int32_t *starts)
+/* The number of columns whose products 16 bits can hold, added to two sums. */
+INLINE size_t columns_of_part(uint32_t bits)
 {
-    for (size_t i = 0; i < n; i += group) {
+    return bits > 5 ? 16 : 32;
+}
+
+/* Puts 32 activations in the order of panels: two of the first sixteen, then two of the others. */
+static void pair_columns(int8_t *q, size_t n)
+{
+    for (size_t i = 0; i < n; i += 32) {
+        halves_of_32 twos;
+        memcpy(&twos, q + i, sizeof twos);
+        twos =
+            __builtin_shufflevector(twos, twos, 0, 8, 1, 9, 2, 10, 3, 11, 4, 12, 5, 13, 6, 14, 7, 15);
+        memcpy(q + i, &twos, sizeof twos);
+    }
+}
+
+/* Sums on the way may wrap around: with the offset cancelled, each sum fits in 16 bits for every type.
+ */
+static void pair_starts(const int8_t *q, size_t n, uint32_t bits, int32_t offset, int32_t *starts)
+{
+    const size_t part = columns_of_part(bits);
+    for (size_t i = 0; i < n; i += part) {
         halves_of_16 sums = {0};
-        for (size_t j = i; j < i + group; j += 16) {
+        for (size_t j = i; j < i + part; j += 16) {
             halves_of_16 two;
             memcpy(&two, q + j, sizeof two);
             sums += EVEN_BYTES(two) + ODD_BYTES(two);
@@ -50,7 +69,7 @@ static void pair_starts(const int8_t *q, size_t n, size_t group, int32_t offset,
         sums += __builtin_shufflevector(sums, sums, 4, 5, 6, 7, 0, 1, 2, 3);
         sums += __builtin_shufflevector(sums, sums, 2, 3, 0, 1, 6, 7, 4, 5);
         sums *= (int16_t)-offset;
-        memcpy(starts + i / group, &sums, sizeof *starts);
+        memcpy(starts + i / part, &sums, sizeof *starts);
     }
 }
 
@@ -90,17 +109,17 @@ INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_p
     const size_t width = (size_t)V * HB_LANES, each = HB_PANEL_DEPTH / s.group;
     const uint8_t *u = p->u + at * width * (s.wide ? 2 : 1);
     const int8_t *q = p->q + first * HB_PANEL_DEPTH + at;
-    const int32_t *start = p->start + first * each + at / s.group;
+    const int32_t *start = p->start + first * each + at / 32 * (size_t)s.parts;
     if (s.wide) {
         wide_sums(T, V, u, q, sum);
         return;
     }
     EACH(k, s.parts)
     {
-        const int g = s.group == 16 ? k : 0, fit = s.parts == 2 ? 4 : 8;
+        const int fit = 8 / s.parts;
         vi part[BYTE_TOKENS][BYTE_VECTORS];
         EACH(t, T)
-        EACH(v, V) part[t][v] = (s.offset ? start[(size_t)t * each + (size_t)g] : 0) - (vi){0};
+        EACH(v, V) part[t][v] = (s.offset ? start[(size_t)t * each + (size_t)k] : 0) - (vi){0};
         for (int i = 0; i < fit; i++, u += (size_t)V * STEP, q += 4) {
             vb uv[BYTE_VECTORS];
             EACH(v, V) uv[v] = vb_load(u + (size_t)v * STEP);
@@ -112,7 +131,7 @@ INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_p
         }
         EACH(v, V)
         {
-            vi by = s.whole ? (vi)vb_load(scales + (size_t)g * width + v * HB_LANES) : ONES;
+            vi by = s.whole ? (vi)vb_load(scales + v * HB_LANES) : ONES;
             EACH(t, T) sum[t][v] = add_pairs(k ? sum[t][v] : (vi){0}, part[t][v], by);
         }
     }
@@ -132,8 +151,9 @@ static void panel_product(const hb_panel *p)
 {
     const bool whole = p->block == 256, five = p->bits == 5;
     if (p->bits == 8) panel_tokens((panel_shape){.group = 32, .tokens = WIDE_TOKENS, .wide = true}, p);
-    else if (p->group == 16 && p->m) PRODUCT(16, 2, true, false, true);
-    else if (p->group == 16) PRODUCT(16, 2, false, true, true);
+    else if (p->group == 16 && p->m) PRODUCT(16, 1, true, false, true);
+    else if (p->group == 16 && columns_of_part(p->bits) == 16) PRODUCT(16, 2, false, true, true);
+    else if (p->group == 16) PRODUCT(16, 1, false, true, true);
     else if (!p->m) PRODUCT(32, 1, false, true, false);
     else if (five && whole) PRODUCT(32, 1, true, true, true);
     else if (five) PRODUCT(32, 1, true, true, false);

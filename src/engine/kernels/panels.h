@@ -33,8 +33,10 @@ typedef struct panel_shape {
     bool offset; /* sums start from hb_panel.start */
 } panel_shape;
 
-/* The number of columns that share a scale, apart from whole scales. */
-#define UNIT_OF(shape) ((shape).whole ? (size_t)256 : (shape).group)
+/* The number of columns that share a scale, apart from whole scales, and the number of vectors of whole
+ * scales for them. */
+#define UNIT_OF(shape)   ((shape).whole ? (size_t)256 : (shape).group)
+#define WHOLES_OF(shape) ((shape).whole ? (size_t)8 : 0)
 
 INLINE void panel_tokens(panel_shape s, const hb_panel *p);
 
@@ -112,7 +114,7 @@ INLINE void panel_unit(const int T, const int V, const panel_shape s, const hb_p
         const float *dx = p->dx + first * each + i / s.group;
         vi sum[BYTE_TOKENS][BYTE_VECTORS];
         if (!s.row) ask_for_share(p, width, before + i / step, all);
-        panel_sums(T, V, s, p, first, i, d + (i - at) / s.group * width, sum);
+        panel_sums(T, V, s, p, first, i, d + (i - at) / 32 * width, sum);
         EACH(v, V)
         {
             vf dv = s.whole ? vf_all(1) : vf_load(d + v * HB_LANES);
@@ -148,14 +150,14 @@ INLINE void panel_tile(const int T, const int V, const panel_shape s, const hb_p
                 *scaled = p->scaled + first * each;
     vf acc[BYTE_TOKENS][BYTE_VECTORS];
     if (!s.whole) load_tile(T, V, p->add, out, acc);
-    for (size_t at = 0; at < p->depth; at += UNIT_OF(s), d += (groups + s.whole) * width) {
+    for (size_t at = 0; at < p->depth; at += UNIT_OF(s), d += (WHOLES_OF(s) + 1) * width) {
         vf sums[BYTE_TOKENS][BYTE_VECTORS];
         if (s.whole) load_tile(T, V, false, NULL, sums);
         panel_unit(T, V, s, p, first, at, d, s.whole ? sums : acc);
         if (s.whole) load_tile(T, V, p->add || at, out, acc);
         EACH(v, V)
         {
-            vf dv = s.whole ? vf_load(d + groups * width + v * HB_LANES) : vf_all(1);
+            vf dv = s.whole ? vf_load(d + WHOLES_OF(s) * width + v * HB_LANES) : vf_all(1);
             EACH(t, T) if (s.whole) acc[t][v] += sums[t][v] * dv;
         }
         for (size_t g = 0; s.minima && g < groups; g++, m += width, scaled++) EACH(v, V)
