@@ -31,3 +31,17 @@ sed -e "/<function-decl name='hb_generate_tokens'/,/<\/function-decl>/d" -e "/<e
 expect 0 "compatible with" addition.abi
 head -n 100 "$dir/same.abi" >"$dir/broken.abi"
 expect 2 "is no complete description of an interface" broken.abi
+expect 2 "is no complete description of an interface" none.abi
+(HBAR_LIBRARY="$dir/broken.abi" && expect 2 "broken.abi: no interface can be read" same.abi)
+
+# Other arguments that cannot be used.
+refuse() {
+    code=0
+    tools/abi "$@" >"$dir/said" 2>&1 || code=$?
+    [ "$code" = 2 ] || { echo "tools/abi $*: exit code $code instead of 2"; cat "$dir/said"; exit 1; }
+}
+refuse --dump
+refuse --dump "$dir/none/x.abi"
+refuse --other
+refuse no-such-revision
+grep -qx "there is no revision 'no-such-revision'" "$dir/said"
