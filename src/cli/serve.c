@@ -273,6 +273,7 @@ static int run(const cli_command *command, int argc, char **argv)
     add_options(&options, &v);
     cli_messenger *before = cli_send_messages(isatty(STDERR_FILENO) ? NULL : log_message);
     bool ready = cli_parse(command, &options, argc, argv, &operand, &code);
+    if (!ready) cli_send_messages(before); /* every command runs this to learn the options */
     if (ready) cli_monitor_check(command, &v.watch, &code);
     if (ready && !code)
         code = cli_monitor_embedded(command, &v.watch, v.quiet, &v.model_path, &own_model);
@@ -283,7 +284,6 @@ static int run(const cli_command *command, int argc, char **argv)
     cli_monitor_close(&v.watch);
     hb_texts_free(&v.keys);
     free(own_model);
-    cli_send_messages(before);
     return code;
 }
 

@@ -16,7 +16,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from harness import CHAT_MODEL, MODEL, USAGE, Case, by_engine
+from harness import CHAT_MODEL, HBAR, MODEL, USAGE, Case, by_engine, environment
 from server import DEMO, PARAMS, TIMEOUT, Server
 
 CUBA = "Question: What is the capital of Cuba?\nAnswer:"
@@ -725,6 +725,11 @@ class Chat(Case):
             self.assertEqual(any("options from hbar.toml" in message for message in messages), not quiet, messages)
             self.assertEqual("ready" in {row["event"] for row in rows}, not quiet)
         config.unlink()
+        with open("/dev/full", "wb") as full:
+            server = subprocess.run([HBAR, "serve", "--model", "none.gguf", "--port", "0"], stdin=subprocess.DEVNULL, stdout=full,
+                                    stderr=subprocess.PIPE, env=environment(), timeout=TIMEOUT)
+        rows = [json.loads(line) for line in server.stderr.splitlines()]
+        self.assertEqual((server.returncode, rows[-1]["message"]), (1, "standard output: No space left on device"))
         code, shown = self.on_terminal("serve", "--port", 0, "--model", self.dir / "none.gguf")
         self.assertEqual(code, 1)
         self.assertRegex(shown, r"(?m)^hbar: .*none\.gguf: No such file")
