@@ -460,6 +460,10 @@ static void test_other_settings_are_refused(void **state)
     s = settings(), s.engine = "llama";
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
                  "engine is none, not \"llama\"");
+    s = settings(), s.engine = "native"; /* the same as no name */
+    assert_ok(hb_run_create(run_path(state), &s, &run, &err));
+    assert_string_equal(hb_run_get_settings(run)->engine, "");
+    hb_run_close(run);
 }
 
 static void test_other_numbers_and_texts_are_refused(void **state)

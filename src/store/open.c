@@ -248,28 +248,32 @@ static hb_status check_place(const char *path, hb_error *err)
     return ok ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
 }
 
-/* Settings of samples mean nothing in a run without samples. */
-static hb_run_settings without_samples(hb_run_settings settings)
+/* The settings as a run keeps them: without those of samples if there are none, and without the name of
+ * the native engine. */
+static hb_run_settings as_kept(hb_run_settings settings)
 {
-    settings.samples = settings.sample_max_tokens = 0;
-    settings.sample_temperature = settings.sample_top_p = 0;
+    if (settings.samples < 1) {
+        settings.samples = settings.sample_max_tokens = 0;
+        settings.sample_temperature = settings.sample_top_p = 0;
+    }
+    if (settings.engine && strcmp(settings.engine, hb_engine_name(HB_ENGINE_NATIVE)) == 0)
+        settings.engine = NULL;
     return settings;
 }
 
 hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run, hb_error *err)
 {
-    const hb_run_settings plain = without_samples(*settings);
+    const hb_run_settings kept = as_kept(*settings);
     if ((settings->shard || settings->shards) && !hb_is_shard(settings->shard, settings->shards))
         return hb_fail(err, HB_ERR_ARGUMENT, "%s: there is no shard %d of %d", path, settings->shard,
                        settings->shards);
     hb_status status = check_place(path, err);
     if (status) return status;
-    if (settings->samples < 1) settings = &plain;
     hb_run *r = new_run(path);
     if (!r) return hb_fail_memory(err);
     status = open_db(r, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
     if (!status) status = lock_run(r, err);
-    if (!status) status = enter(r, settings, err);
+    if (!status) status = enter(r, &kept, err);
     r->writing = !status;
     if (r->writing) set_guard(r);
     if (status) hb_run_close(r);
