@@ -10,8 +10,9 @@
  *  - Text is UTF-8. Sizes are bytes unless said otherwise. Logarithms are natural, so information is
  *    in nats.
  *  - Nothing here exits the process, prints, or keeps global state, except that the first JSON that is
- *    read makes Jansson's allocation function note failures, and that libllama is started. A model may
- *    be shared by threads; a session, dataset or run is used by one thread at a time.
+ *    read replaces Jansson's functions for memory by ones that note failures, and that libllama is
+ *    started, which prints a line if it ends the program. A model may be shared by threads; a session,
+ *    dataset or run is used by one thread at a time.
  */
 #ifndef HBAR_H
 #define HBAR_H

@@ -128,6 +128,8 @@ hb_status cli_open_model(const char *path, const cli_engine *engine, hb_model **
 
 /* The engine of a model as a run's settings have it. */
 const char *cli_engine_setting(const hb_model *model);
+/* The engine's name for such a setting. */
+const char *cli_engine_name(const char *setting);
 
 /* Completes the signals to measure, which were parsed from `list`, when the model is known: "all" means
  * those that its engine can measure, and others are refused. Returns an exit code. */

@@ -31,6 +31,11 @@ const char *cli_engine_setting(const hb_model *model)
     return strcmp(name, hb_engine_name(HB_ENGINE_NATIVE)) == 0 ? "" : name;
 }
 
+const char *cli_engine_name(const char *setting)
+{
+    return *setting ? setting : hb_engine_name(HB_ENGINE_NATIVE);
+}
+
 /* Says which signals are not measured because the engine cannot. */
 static int say_missing(const hb_model *model)
 {

@@ -109,7 +109,7 @@ static void check_params(const cli_monitor *w, const hb_model *opened, const cli
     check_rounding(w, session);
     if (p->knows_exact && strcmp(p->engine, cli_engine_setting(opened)) != 0)
         cli_message("warning: %s was calibrated with the engine %s", w->params_path,
-                    *p->engine ? p->engine : "native");
+                    cli_engine_name(p->engine));
 }
 
 /* Refuses parameters of a score that is not known while an answer is generated. */

@@ -222,7 +222,7 @@ static void check_engine(const validating *v)
     if (!v->params->knows_exact || strcmp(here, there) == 0) return;
     cli_message(
         "warning: samples were measured with the engine %s, but those of the calibration with %s",
-        *here ? here : "native", *there ? there : "native");
+        cli_engine_name(here), cli_engine_name(there));
 }
 
 static void check_samples(const validating *v)

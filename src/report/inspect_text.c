@@ -109,7 +109,7 @@ static void write_verdict(hb_writer *w, const hb_inspection *in)
     const char *warning;
     write_chat(w, in);
     hb_write(w, in->runs ? "Runs          yes" : "Runs          no: ");
-    if (in->runs && strcmp(hb_model_engine(in->model), "native") != 0)
+    if (in->runs && strcmp(hb_model_engine(in->model), hb_engine_name(HB_ENGINE_NATIVE)) != 0)
         hb_write(w, ", with the engine %s", hb_model_engine(in->model));
     if (!in->runs) write_string(w, in->why_not);
     hb_write(w, "\n");

@@ -362,7 +362,8 @@ static bool has_kv_type(const hb_session *session, const hb_run_settings *settin
 
 static bool same_engine(const hb_session *session, const hb_run_settings *settings)
 {
-    const char *given = settings->engine && *settings->engine ? settings->engine : "native";
+    bool set = settings->engine && *settings->engine;
+    const char *given = set ? settings->engine : hb_engine_name(HB_ENGINE_NATIVE);
     return strcmp(hb_model_engine(hb_session_model(session)), given) == 0;
 }
 
