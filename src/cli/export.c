@@ -114,14 +114,16 @@ static void put_other_score(row *r, const char *name, double value)
     free(own);
 }
 
-/* Puts the scores of all signals, so that all runs have the same columns, then the run's other scores.
- */
+/* Puts the scores of the signals that the run measured, then its other scores. A signal that it did not
+ * measure has no column: no reader of the table then takes an empty column for a score. */
 static void put_scores(row *r, const hb_run *run, const hb_scores *scores)
 {
+    const hb_signal_set *measured = hb_run_get_settings(run)->signals;
     hb_score_id id, other;
     const char *own;
     for (size_t i = 0; hb_score_at(NULL, i, &id); i++) {
-        if (!hb_aggregation_is_measured(id.aggregation)) continue;
+        if (!hb_aggregation_is_measured(id.aggregation) || !hb_signal_set_has(measured, id.signal))
+            continue;
         char *name = hb_score_name(id);
         if (name) put_real(r, name, hb_scores_get(scores, id));
         else r->out.failed = r->json.out.failed = true;

@@ -495,6 +495,22 @@ class Sweep(Runs):
             for key in ("auroc", "pr_auc", "threshold", "direction", "sweep"):
                 self.assertEqual(a[key], b[key])
 
+    def test_export_without_some_signals(self):
+        """The table has no columns of signals that the run lacks, so that "all" means the same in both."""
+        run = self.dir / "few.db"
+        self.run_hbar("score", "--model", MODEL, "--data", LABELLED, "-n", 20, "--max-tokens", 3, "--signals", "entropy,pri",
+                      "--run", run)
+        out, _ = self.run_hbar("export", "--run", run)
+        names = out[:out.index("\n")].split(",")
+        self.assertEqual({n.split(":")[0] for n in names[names.index("reason") + 1:names.index("text")]}, {"entropy", "pri"})
+        self.assertEqual(list(self.rows(path=run)[0]), names)
+        ranking = []
+        for source in ("--run", run), ("--data", self.write("few.csv", out)):
+            ranked = self.run_json("sweep", *source, "--score", "all", "--draws", 0)["ranking"]
+            ranking.append([(row["name"], row["auroc"]) for row in ranked])
+        self.assertEqual(*ranking)
+        self.assertEqual({name for name, _ in ranking[0]}, {"entropy", "pri"})
+
     def test_export_of_a_score_named_like_a_column(self):
         self.calibrate()
         run = sqlite3.connect(self.run_file())

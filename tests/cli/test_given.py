@@ -2,7 +2,7 @@
 import json
 import unittest
 
-from harness import MODEL, USAGE, Case, by_engine, native_only
+from harness import MODEL, USAGE, Case, by_engine
 
 HALUEVAL = [{"knowledge": f"The river {i} is long.", "question": f"Which river is number {i}?",
              "right_answer": f"river {i}", "hallucinated_answer": f"the old mountain {i}"} for i in range(12)]
@@ -77,7 +77,6 @@ class Responses(GivenCase):
         samples, _ = self.score("--data", felm)
         self.assertEqual([(s["label"], s["finish"]) for s in samples], [(1, "end of given text"), (0, "end of given text")])
 
-    @native_only("the exported table has empty columns for signals that libllama lacks")
     def test_p_yes(self):
         """P(Yes) is a score of judgements: stored, exported, ranked, calibrated and validated."""
         data = self.write_rows("qa.jsonl", HALUEVAL)
