@@ -16,8 +16,8 @@ import struct
 import time
 from pathlib import Path
 
-from harness import (CHAT_MODEL, LABELLED, DONE, HBAR, INTERRUPTED, MODEL, MODELS, PROJECT, SHARED, Case, environment,
-                     subprocess)
+from harness import (CHAT_MODEL, LABELLED, DONE, HBAR, INTERRUPTED, MODEL, MODELS, PROJECT, SHARED, Case, by_engine,
+                     environment, subprocess)
 
 FAST = ["--max-tokens", 5]
 
@@ -320,7 +320,9 @@ class Store(Runs):
     def peak_memory(self, n):
         """Peak memory of `n` samples in KiB, without freed memory, which sanitizers keep for a while."""
         process = subprocess.Popen([HBAR, "score", "--quiet", "--model", str(MODEL), "--data", str(LABELLED), "-n", str(n),
-                                    "-o", str(self.dir / str(n)), "--max-tokens", "5"], stdout=subprocess.DEVNULL,
+                                    "-o", str(self.dir / str(n)), "--max-tokens", "5",
+                                    # libllama needs more memory for more sequences at once
+                                    *by_engine([], ["--sequences", "4"])], stdout=subprocess.DEVNULL,
                                    env=environment(ASAN_OPTIONS="quarantine_size_mb=0"))
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)

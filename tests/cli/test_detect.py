@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import HBAR, PROJECT, Case
+from harness import DETECT_FEATURES, HBAR, PROJECT, Case
 
 
 class Detect(Case):
@@ -13,7 +13,8 @@ class Detect(Case):
 
     def test_demo_model(self):
         model = Path(HBAR).parent / "share" / "hbar" / "hbar-demo.gguf"
-        call = [sys.executable, self.SCRIPT, "--hbar", HBAR, "--model", model, "--bare", "-n", "300", "--work", self.dir]
+        call = [sys.executable, self.SCRIPT, "--hbar", HBAR, "--model", model, "--bare", "-n", "300",
+                "--features", DETECT_FEATURES, "--work", self.dir]
         out = subprocess.run(call, check=True, capture_output=True, text=True).stdout
         first, second = ([json.loads(line) for line in (self.dir / "facts" / f"{half}.jsonl").read_text().splitlines()]
                          for half in ("calibration", "test"))
@@ -51,7 +52,8 @@ class Detect(Case):
         import detect_tasks
         self.write_published(list(detect_tasks.facts(200)))
         model = Path(HBAR).parent / "share" / "hbar" / "hbar-demo.gguf"
-        call = [sys.executable, self.SCRIPT, "--hbar", HBAR, "--model", model, "--bare", "--work", self.dir / "work"]
+        call = [sys.executable, self.SCRIPT, "--hbar", HBAR, "--model", model, "--bare",
+                "--features", DETECT_FEATURES, "--work", self.dir / "work"]
         out = subprocess.run([*call, "--tasks", "nq_open,halueval_judged,halueval_given", "--data", self.dir], check=True,
                              capture_output=True, text=True).stdout
         folder = self.dir / "work"

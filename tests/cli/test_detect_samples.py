@@ -4,14 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import HBAR, PROJECT, Case
+from harness import DETECT_FEATURES, HBAR, PROJECT, Case
 
 
 class DetectSamples(Case):
     def test_demo_model(self):
         model = Path(HBAR).parent / "share" / "hbar" / "hbar-demo.gguf"
         call = [sys.executable, PROJECT / "bench" / "detect.py", "--hbar", HBAR, "--model", model, "--bare", "-n", "240", "--samples",
-                "2,3", "--ask", "p_true", "--work", self.dir]
+                "2,3", "--ask", "p_true", "--features", DETECT_FEATURES, "--work", self.dir]
         out = subprocess.run(call, check=True, capture_output=True, text=True).stdout
         table = out[out.index("test AUROC with samples"):]
         for name in ("deg", "cocoa", "eigenscore", "p_true_ideas", "joint model inside", "joint model over samples",

@@ -92,26 +92,22 @@ class Sizes(Runs):
         self.assertIn(f"the run had {len(few)} of these samples, and {len(many) - len(few)} were added", err)
         whole, _ = self.score(large, "whole.db", data, more)
         self.assertEqual(out, whole)
-        self.assertEqual(many, self.results(self.dir / "whole.db"))
+        self.assert_alike(many, self.results(self.dir / "whole.db"))
         self.assertEqual([r for r in many if r["index"] in {f["index"] for f in few}], few)
         self.assertEqual(*(self.settings(self.dir / name) for name in ("grown.db", "whole.db")))
         return self.dir / "grown.db"
 
-    @native_only("libllama's results depend on the batch")
     def test_extended(self):
         run = self.check_extended(7, 40)
         self.assertEqual(len(self.rows(run)), 40)
         self.assertEqual(self.run_json("sweep", "--run", run, "--draws", 0)["data"]["samples"], 40)
 
-    @native_only("libllama's results depend on the batch")
     def test_extended_to_all(self):
         self.assertEqual(len(self.rows(self.check_extended(20, 0))), 60)
 
-    @native_only("libllama's results depend on the batch")
     def test_extended_with_examples(self):
         self.check_extended(6, 24, more=["--shots", 2, "--prompt-template", "Q: {prompt} A:", "--field", "answers=id"])
 
-    @native_only("libllama's results depend on the batch")
     def test_pairs_stay_together(self):
         data = self.write_rows("p.jsonl", [{"knowledge": f"K{i}.", "question": f"Q{i}?", "right_answer": "A",
                                             "hallucinated_answer": "B"} for i in range(15)])
