@@ -114,8 +114,7 @@ INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_p
         wide_sums(T, V, u, q, sum);
         return;
     }
-    EACH(k, s.parts)
-    {
+    for (int k = 0; k < s.parts; k++) {
         const int fit = 8 / s.parts;
         vi part[BYTE_TOKENS][BYTE_VECTORS];
         EACH(t, T)
