@@ -207,7 +207,7 @@ static void f32_to_f16(const float *x, size_t n, uint16_t *out)
     }
 }
 
-#define TILE_TOKENS 4
+#define TILE_TOKENS 6
 
 /* Loads up to sixteen weights of a float type, from index i on. */
 INLINE __m512 weights(const hb_type type, const uint8_t *row, size_t i, __mmask16 m)
@@ -218,9 +218,10 @@ INLINE __m512 weights(const hb_type type, const uint8_t *row, size_t i, __mmask1
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
-/* Multiplies R rows by T tokens, with sums held in registers. */
-INLINE void block(const hb_type type, const int R, const int T, const uint8_t *w, size_t ldw,
-                  const float *x, size_t ldx, size_t n, float *y, size_t ldy)
+/* Multiplies R rows by T tokens, with sums held in registers, and prefetches the next R rows if `ask`.
+ */
+INLINE void block(const hb_type type, const int R, const int T, const bool ask, const uint8_t *w,
+                  size_t ldw, const float *x, size_t ldx, size_t n, float *y, size_t ldy)
 {
     __m512 acc[HB_TILE_ROWS][TILE_TOKENS];
     EACH(r, R) EACH(t, T) acc[r][t] = _mm512_setzero_ps();
@@ -230,7 +231,7 @@ INLINE void block(const hb_type type, const int R, const int T, const uint8_t *w
         EACH(t, T) xv[t] = _mm512_maskz_loadu_ps(m, x + (size_t)t * ldx + i);
         EACH(r, R)
         {
-            if (T == 1 && R > 1) ask_for(w + (size_t)(r + R) * ldw, i * (type == HB_TYPE_F32 ? 4 : 2));
+            if (ask) ask_for(w + (size_t)(r + R) * ldw, i * (type == HB_TYPE_F32 ? 4 : 2));
             __m512 wv = weights(type, w + (size_t)r * ldw, i, m);
             EACH(t, T) acc[r][t] = _mm512_fmadd_ps(wv, xv[t], acc[r][t]);
         }
