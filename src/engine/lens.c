@@ -25,11 +25,10 @@ static void unpack_head(const hb_workspace *w, const hb_native_model *m, const i
 }
 
 /* Applies the output head to states [n_states][n_embd] for `n_tokens` of `tokens` only, and writes as
- * many columns of out, whose rows are `stride` apart. The head's rows are unpacked a few at a time and
- * used for all states, unless they are `unpacked` already; NULL: they are not. */
+ * many columns of out, whose rows are `stride` apart. */
 static void apply_head(const hb_workspace *w, const hb_native_model *m, const float *states,
-                       int32_t n_states, const int32_t *tokens, const float *unpacked, int32_t n_tokens,
-                       int32_t thread, float *out, size_t stride)
+                       int32_t n_states, const int32_t *tokens, int32_t n_tokens, int32_t thread,
+                       float *out, size_t stride)
 {
     size_t d = (size_t)m->base.info.n_embd;
     float *rows = w->thread_lens + (size_t)thread * w->lens_length;
@@ -38,16 +37,15 @@ static void apply_head(const hb_workspace *w, const hb_native_model *m, const fl
         hb_rms_norm(states + (size_t)s * d, m->output_norm, m->norm_eps, d, normed + (size_t)s * d);
     for (int32_t t = 0; t < n_tokens; t += HB_TILE_ROWS) {
         int count = n_tokens - t < HB_TILE_ROWS ? n_tokens - t : HB_TILE_ROWS;
-        if (!unpacked) unpack_head(w, m, tokens + t, count, rows);
-        const float *from = unpacked ? unpacked + (size_t)t * d : rows;
-        w->kernels->tile[HB_TYPE_F32](from, d * sizeof *rows, count, normed, d, n_states, d, out + t,
+        unpack_head(w, m, tokens + t, count, rows);
+        w->kernels->tile[HB_TYPE_F32](rows, d * sizeof *rows, count, normed, d, n_states, d, out + t,
                                       stride);
     }
     for (int32_t s = 0; s < n_states; s++)
         hb_finish_logits(w, m, out + (size_t)s * stride, (size_t)n_tokens);
 }
 
-/* The number of parts in which the tokens of a row are read, if a batch has few rows. */
+/* The number of parts in which a row is read, if a batch has few rows. */
 enum { FEW_ROWS = 4, PARTS = 4 };
 
 /* The arguments of one call, whose first row is `from`. */
@@ -73,26 +71,24 @@ static void find_tokens(const void *context, int32_t item, int32_t thread)
                 c->tap->lens_tokens + (size_t)row * (size_t)k, k);
 }
 
-/* Fills one part of a row of the lens. For the last block the lens is the model's own logits. */
-static void read_lens(const call *c, int32_t row, int32_t first, int32_t end, const float *unpacked,
-                      int32_t thread)
+/* Fills the lens of some of a row's blocks. For the last block it is the model's own logits. */
+static void read_lens(const call *c, int32_t row, int32_t first, int32_t end, int32_t thread)
 {
     const hb_native_model *m = c->model;
     const hb_tap *tap = c->tap;
-    size_t blocks = (size_t)tap->n_blocks, stride = (size_t)tap->n_lens;
+    size_t blocks = (size_t)tap->n_blocks, k = (size_t)tap->n_lens, d = (size_t)m->base.info.n_embd;
+    size_t at = (size_t)row * blocks + (size_t)first;
     const float *logits = logits_of(c, row);
-    const int32_t *tokens = tap->lens_tokens + (size_t)row * stride;
-    float *out = tap->lens + (size_t)row * blocks * stride;
-    bool with_last =
-        tap->n_blocks > 0 && hb_tapped_block(tap, tap->n_blocks - 1) == m->base.info.n_layers - 1;
-    apply_head(c->w, m, tap->states + (size_t)row * blocks * (size_t)m->base.info.n_embd,
-               tap->n_blocks - with_last, tokens + first, unpacked, end - first, thread, out + first,
-               stride);
-    for (int32_t t = first; with_last && t < end; t++)
-        out[(blocks - 1) * stride + (size_t)t] = logits[tokens[t]];
+    const int32_t *tokens = tap->lens_tokens + (size_t)row * k;
+    float *out = tap->lens + at * k;
+    bool with_last = end > first && end == tap->n_blocks &&
+                     hb_tapped_block(tap, end - 1) == m->base.info.n_layers - 1;
+    int32_t n = end - first - with_last;
+    apply_head(c->w, m, tap->states + at * d, n, tokens, tap->n_lens, thread, out, k);
+    for (size_t t = 0; with_last && t < k; t++) out[(size_t)n * k + t] = logits[tokens[t]];
 }
 
-/* Fills one part of a row of the tap. */
+/* Fills one part of a row of the tap: some tokens of `head`, and some blocks of the lens. */
 static void read_part(const void *context, int32_t item, int32_t thread)
 {
     const call *c = context;
@@ -100,9 +96,12 @@ static void read_part(const void *context, int32_t item, int32_t thread)
     int32_t row = c->from + item / c->parts, part = item % c->parts, k = tap->n_lens;
     int32_t first = k * part / c->parts, end = k * (part + 1) / c->parts;
     size_t at = (size_t)row * (size_t)k + (size_t)first;
-    float *head = tap->head ? tap->head + at * (size_t)c->model->base.info.n_embd : NULL;
-    if (head) unpack_head(c->w, c->model, tap->lens_tokens + at, end - first, head);
-    if (tap->lens) read_lens(c, row, first, end, head, thread);
+    if (tap->head)
+        unpack_head(c->w, c->model, tap->lens_tokens + at, end - first,
+                    tap->head + at * (size_t)c->model->base.info.n_embd);
+    if (tap->lens)
+        read_lens(c, row, tap->n_blocks * part / c->parts, tap->n_blocks * (part + 1) / c->parts,
+                  thread);
 }
 
 void hb_lens(const hb_workspace *w, const hb_native_model *model, const hb_tap *tap, int32_t from,
