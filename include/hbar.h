@@ -130,7 +130,8 @@ HB_API hb_status hb_file_sha256(const char *path, char hex[65], hb_error *err);
 
 /* Computes the SHA-256 of the model's file. For a split model it hashes all parts, concatenated in
  * order. Reads each file once and keeps the hash of a large model in $XDG_CACHE_HOME/hbar, or in
- * $HOME/.cache/hbar; until a file changes, later calls and processes take it from there. */
+ * $HOME/.cache/hbar; until a file changes, later calls and processes take it from there. HB_ERR_IO when
+ * a file cannot be read, or has changed since the model was opened. */
 HB_API hb_status hb_model_sha256(const hb_model *model, char hex[65], hb_error *err);
 
 /* Opens only the vocabulary of a file. Such a model can tokenize but cannot open a session. Its

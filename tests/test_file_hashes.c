@@ -22,6 +22,20 @@ time_t __wrap_time(time_t *to)
     return now;
 }
 
+/* The file that changes while it is read, and its size afterwards; NULL: none. */
+static const char *changing;
+static off_t size_then;
+ssize_t __real_read(int fd, void *bytes, size_t n);
+ssize_t __wrap_read(int fd, void *bytes, size_t n);
+ssize_t __wrap_read(int fd, void *bytes, size_t n)
+{
+    ssize_t got = __real_read(fd, bytes, n);
+    const char *path = changing;
+    changing = NULL;
+    if (path) assert_int_equal(truncate(path, size_then), 0);
+    return got;
+}
+
 typedef struct scratch {
     char dir[64], cache[96], file[96], other[96];
     char hex[65], entry[512]; /* the large file's hash and its entry */
@@ -195,6 +209,29 @@ static void test_changed_files_are_hashed_again(void **state)
     assert_string_equal(hex, expected);
 }
 
+/* Such a hash would be that of no file. It is neither given nor kept. */
+static void test_files_that_change_while_they_are_read(void **state)
+{
+    scratch *s = *state;
+    static const off_t sizes[] = {LARGE / 2, LARGE + 1, 0};
+    char hex[65] = "", dir[128], last[512];
+    const char *path = s->other;
+    hb_error err;
+    snprintf(dir, sizeof dir, "%s/hbar", s->cache);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        make_file(path, LARGE, "b");
+        changing = path;
+        size_then = sizes[i];
+        assert_fails(hb_files_sha256(&path, 1, hex, &err), HB_ERR_IO,
+                     "other: changed while it was read");
+        make_file(path, LARGE, "b");
+        changing = path;
+        assert_fails(hb_file_sha256(path, hex, &err), HB_ERR_IO, "other: changed while it was read");
+        assert_string_equal(hex, "");
+        assert_int_equal(count_entries(dir, last, sizeof last), 1);
+    }
+}
+
 /* Several files are one text; their order counts. */
 static void test_several_files(void **state)
 {
@@ -306,6 +343,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bad_entries_are_ignored, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_entries_of_other_users_are_ignored, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_changed_files_are_hashed_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_files_that_change_while_they_are_read, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_several_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_is_not_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_caches_that_cannot_be_used, set_up, tear_down),

@@ -1,7 +1,9 @@
 /* Models in several files, and inspection of any file. */
 #include "check.h"
 
+#include <fcntl.h>
 #include <jansson.h>
+#include <sys/stat.h>
 #include "base/rng.h"
 
 enum { PARTS = 3 };
@@ -65,6 +67,26 @@ static void test_parts_open_as_one(void **state)
     free(y);
     hb_model_close(whole);
     hb_model_close(split);
+}
+
+/* A part that was written to since the model was opened has no hash of these weights. */
+static void test_hash_of_changed_part(void **state)
+{
+    static const struct timespec times[2] = {{2000000000, 0}, {2000000000, 0}};
+    hb_error err;
+    char hex[65] = "";
+    for (int ahead = 0; ahead < 2; ahead++) {
+        hb_model *model;
+        const char *path = copy_parts(state);
+        const hb_model_options options = {.hash_ahead = ahead};
+        assert_ok(hb_model_open_with(path, &options, &model, &err));
+        file_bytes f = load_part(state, 1);
+        assert_int_equal(utimensat(AT_FDCWD, f.path, times, 0), 0);
+        assert_fails(hb_model_sha256(model, hex, &err), HB_ERR_IO, "changed since it was opened");
+        assert_string_equal(hex, "");
+        free(f.data);
+        hb_model_close(model);
+    }
 }
 
 /* The hash covers the bytes of all parts, in order. */
@@ -378,6 +400,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_more_weights_than_any_in_parts, make_scratch,
                                         remove_scratch),
         cmocka_unit_test_setup_teardown(test_parts_open_as_one, make_scratch, remove_scratch),
+        cmocka_unit_test_setup_teardown(test_hash_of_changed_part, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_hash_covers_all_parts, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_missing_and_misplaced_parts, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_foreign_parts, make_scratch, remove_scratch),

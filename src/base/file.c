@@ -53,6 +53,17 @@ hb_status hb_open_regular(const char *path, int *fd, hb_error *err)
     return open_kind(path, false, fd, &st, err);
 }
 
+hb_stamp hb_stamp_of(const struct stat *st)
+{
+    return (hb_stamp){st->st_dev, st->st_ino, st->st_size, st->st_mtim};
+}
+
+bool hb_stamp_same(const hb_stamp *a, const hb_stamp *b)
+{
+    return a->device == b->device && a->inode == b->inode && a->size == b->size &&
+           a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
 const char *hb_base_name(const char *path)
 {
     const char *slash = strrchr(path, '/');

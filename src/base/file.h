@@ -2,7 +2,8 @@
 #ifndef HB_BASE_FILE_H
 #define HB_BASE_FILE_H
 
-#include <sys/types.h>
+#include <stdbool.h>
+#include <sys/stat.h>
 #include "base/buffer.h"
 #include "base/error.h"
 
@@ -21,6 +22,16 @@ const char *hb_file_kind(mode_t mode);
 /* Opens a regular file for reading. HB_ERR_IO for anything else: reading a pipe or a device could wait
  * forever or never end. */
 hb_status hb_open_regular(const char *path, int *fd, hb_error *err);
+
+/* Identifies the contents of a file without reading them again. */
+typedef struct hb_stamp {
+    dev_t device;
+    ino_t inode;
+    off_t size;
+    struct timespec changed;
+} hb_stamp;
+hb_stamp hb_stamp_of(const struct stat *st);
+bool hb_stamp_same(const hb_stamp *a, const hb_stamp *b);
 
 /* The part of a path behind its last slash. */
 const char *hb_base_name(const char *path);

@@ -46,18 +46,37 @@ void hb_sha256_free(hb_sha256 *hash)
     hash->context = NULL;
 }
 
+static hb_status add_bytes(hb_sha256 *hash, int fd, const char *path, hb_error *err)
+{
+    char block[1 << 16];
+    ssize_t n;
+    while ((n = read(fd, block, sizeof block)) > 0 || (n < 0 && errno == EINTR)) {
+        if (n > 0) hb_sha256_add(hash, block, (size_t)n);
+        if (hash->stop && *hash->stop) return hb_fail(err, HB_ERR_CANCELLED, "%s: stopped", path);
+    }
+    return n < 0 ? hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno)) : HB_OK;
+}
+
+/* Adds a file, and checks that it stays the same: otherwise the hash would be that of no file. */
+static hb_status add_unchanged(hb_sha256 *hash, int fd, const char *path, hb_error *err)
+{
+    struct stat st;
+    if (fstat(fd, &st) != 0) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    const hb_stamp before = hb_stamp_of(&st);
+    hb_status status = add_bytes(hash, fd, path, err);
+    if (status) return status;
+    if (fstat(fd, &st) != 0) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    const hb_stamp after = hb_stamp_of(&st);
+    if (hb_stamp_same(&before, &after)) return HB_OK;
+    return hb_fail(err, HB_ERR_IO, "%s: changed while it was read", path);
+}
+
 hb_status hb_sha256_add_file(hb_sha256 *hash, const char *path, hb_error *err)
 {
     int fd;
     hb_status status = hb_open_regular(path, &fd, err);
     if (status) return status;
-    char block[1 << 16];
-    ssize_t n;
-    while (!status && ((n = read(fd, block, sizeof block)) > 0 || (n < 0 && errno == EINTR))) {
-        if (n > 0) hb_sha256_add(hash, block, (size_t)n);
-        if (hash->stop && *hash->stop) status = hb_fail(err, HB_ERR_CANCELLED, "%s: stopped", path);
-    }
-    if (!status && n < 0) status = hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    status = add_unchanged(hash, fd, path, err);
     close(fd);
     return status;
 }

@@ -7,7 +7,6 @@
 #include <unistd.h>
 #include <zlib.h>
 #include "base/error.h"
-#include "base/file.h"
 #include "base/kind.h"
 
 #define GZIP_WINDOW (15 + 16) /* zlib's largest window; 16 means a gzip header */
@@ -19,11 +18,6 @@ struct hb_unpacker {
 };
 
 /* ---- The file's bytes ---------------------------------------------------------------------------- */
-
-static hb_stamp stamp_of(const struct stat *st)
-{
-    return (hb_stamp){st->st_dev, st->st_ino, st->st_size, st->st_mtim};
-}
 
 /* Reads n bytes; fewer only at the end of the file or after an error. */
 static size_t read_file(hb_source *source, void *bytes, size_t n)
@@ -183,7 +177,7 @@ static hb_status open_file(hb_source *source, const hb_input *input, hb_error *e
     if (status) return status;
     if (source->fd < 0 || fstat(source->fd, &st) != 0)
         return hb_fail(err, HB_ERR_IO, "%s: %s", input->path, strerror(errno));
-    source->stamp = stamp_of(&st);
+    source->stamp = hb_stamp_of(&st);
     return HB_OK;
 }
 
@@ -254,9 +248,8 @@ bool hb_source_changed(const hb_source *source, const hb_stamp *stamp)
 {
     struct stat st;
     if (fstat(source->fd, &st) != 0) return true;
-    hb_stamp now = stamp_of(&st);
-    return now.device != stamp->device || now.inode != stamp->inode || now.size != stamp->size ||
-           now.changed.tv_sec != stamp->changed.tv_sec || now.changed.tv_nsec != stamp->changed.tv_nsec;
+    const hb_stamp now = hb_stamp_of(&st);
+    return !hb_stamp_same(&now, stamp);
 }
 
 hb_status hb_source_finish(hb_source *source, hb_error *err)

@@ -4,21 +4,12 @@
 #ifndef HB_DATA_SOURCE_H
 #define HB_DATA_SOURCE_H
 
-#include <sys/stat.h>
-#include <time.h>
+#include "base/file.h"
 #include "base/sha256.h"
 #include "data/input.h"
 #include "hbar.h"
 
 #define HB_SOURCE_BLOCK 65536
-
-/* Identifies the contents of a file without reading them again. */
-typedef struct hb_stamp {
-    dev_t device;
-    ino_t inode;
-    off_t size;
-    struct timespec changed;
-} hb_stamp;
 
 typedef struct hb_unpacker hb_unpacker;
 

@@ -22,6 +22,7 @@ struct hb_gguf {
     char *path;
     uint8_t *map;
     uint64_t size;
+    hb_stamp stamp;        /* of the mapped file */
     hb_gguf_value *values; /* sorted by key */
     uint64_t n_values;
     hb_gguf_tensor *tensors; /* sorted by name */
@@ -323,6 +324,7 @@ static hb_status map_file(hb_gguf *g, hb_error *err)
         } else {
             g->map = map;
             g->size = (uint64_t)st.st_size;
+            g->stamp = hb_stamp_of(&st);
         }
     }
     close(fd);
@@ -500,6 +502,19 @@ uint32_t hb_gguf_n_parts(const hb_gguf *gguf)
 const char *hb_gguf_part_path(const hb_gguf *gguf, uint32_t part)
 {
     return part ? gguf->others[part - 1]->path : gguf->path;
+}
+
+hb_status hb_gguf_check_unchanged(const hb_gguf *gguf, hb_error *err)
+{
+    for (uint32_t i = 0; i < gguf->n_parts; i++) {
+        const hb_gguf *part = i ? gguf->others[i - 1] : gguf;
+        struct stat st;
+        if (stat(part->path, &st) != 0) continue;
+        const hb_stamp now = hb_stamp_of(&st);
+        if (!hb_stamp_same(&now, &part->stamp))
+            return hb_fail(err, HB_ERR_IO, "%s: changed since it was opened", part->path);
+    }
+    return HB_OK;
 }
 
 const hb_gguf_value *hb_gguf_values(const hb_gguf *gguf, uint64_t *n)

@@ -352,13 +352,23 @@ void hb_native_close(hb_model *model)
     free(m);
 }
 
-hb_status hb_native_sha256(const hb_model *model, char hex[65], hb_error *err)
+static hb_status find_sha256(const hb_native_model *m, char hex[65], hb_error *err)
 {
-    const hb_native_model *m = hb_native(model);
     if (m->hashing) return hb_hashing_wait(m->hashing, hex, err);
     const char **paths = part_paths(m->gguf);
     if (!paths) return hb_fail_memory(err);
     hb_status status = hb_files_sha256(paths, hb_gguf_n_parts(m->gguf), hex, err);
     free(paths);
+    return status;
+}
+
+/* The weights are those of the file that was opened, so the hash must be, too. */
+hb_status hb_native_sha256(const hb_model *model, char hex[65], hb_error *err)
+{
+    const hb_native_model *m = hb_native(model);
+    char found[65];
+    hb_status status = find_sha256(m, found, err);
+    if (!status) status = hb_gguf_check_unchanged(m->gguf, err);
+    if (!status) memcpy(hex, found, sizeof found);
     return status;
 }
