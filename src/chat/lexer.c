@@ -17,7 +17,7 @@ typedef struct lexer {
     size_t n_open;
 } lexer;
 
-/* ---- Small things ------------------------------------------------------------------------------- */
+/* ---- Characters and tokens ----------------------------------------------------------------------- */
 
 static bool starts(const lexer *x, size_t at, const char *with)
 {

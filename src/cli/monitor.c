@@ -138,8 +138,8 @@ static int refuse_score(const cli_monitor *w)
 static void take_halt(cli_monitor *w, bool quiet)
 {
     const hb_params *p = w->params;
-    bool told = w->watched || w->tau_given || w->direction_given || w->cutoff_given;
-    if (told) return;
+    bool overridden = w->watched || w->tau_given || w->direction_given || w->cutoff_given;
+    if (overridden) return;
     if (p->halt.rule.kind != HB_HALT_NONE) {
         w->monitor.halt = &p->halt;
     } else {
@@ -249,8 +249,8 @@ static int find_params(const cli_command *command, cli_monitor *w, const hb_mode
 int cli_monitor_open(const cli_command *command, cli_monitor *w, const hb_model *model,
                      const cli_chat *chat, const hb_session_options *session, bool quiet)
 {
-    bool told = w->watched || w->tau_given || w->lambda_given || w->direction_given;
-    int code = w->params_path || told ? CLI_DONE : find_params(command, w, model, chat, quiet);
+    bool by_hand = w->watched || w->tau_given || w->lambda_given || w->direction_given;
+    int code = w->params_path || by_hand ? CLI_DONE : find_params(command, w, model, chat, quiet);
     if (!code && w->params_path) code = take_params(w, model, chat, session, quiet);
     if (w->watched) w->monitor.watched = w->watched_signal;
     if (w->tau_given) w->monitor.tau = w->tau;

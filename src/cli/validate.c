@@ -204,13 +204,13 @@ static void check_exact(const validating *v)
                     here ? "with" : "without", here ? "without" : "with");
 }
 
-/* Exactness implies the type of the cache, so check_exact says it all where that differs. */
+/* Exactness implies the type of the cache. Where that differs, the warning of check_exact suffices. */
 static void check_kv_type(const validating *v)
 {
     const hb_run_settings *run = hb_run_get_settings(v->run);
     const char *here = run->kv_type, *there = hb_kv_type_name(v->params->kv_type);
-    bool told = v->params->knows_exact && (run->exact != 0) != v->params->exact;
-    if (v->params->kv_type && !told && *here && strcmp(here, there) != 0)
+    bool same_exact = !v->params->knows_exact || (run->exact != 0) == v->params->exact;
+    if (v->params->kv_type && same_exact && *here && strcmp(here, there) != 0)
         cli_message("warning: samples were measured with a cache of %s, but those of the calibration "
                     "with one of %s",
                     here, there);

@@ -449,8 +449,8 @@ static void make_sample(hb_dataset *dataset, int k, hb_sample *sample)
     if (!mapping->evaluates || !row->has_response) return;
     sample->response = row->responses[k].data;
     /* Where other rows have spans, a response that is not hallucinated has none. */
-    bool told = row->has_spans || (dataset->marked && row->labels[k] == 0);
-    sample->spans = row->n_spans ? row->spans : told ? &no_span : NULL;
+    bool known = row->has_spans || (dataset->marked && row->labels[k] == 0);
+    sample->spans = row->n_spans ? row->spans : known ? &no_span : NULL;
     sample->n_spans = row->n_spans;
 }
 

@@ -29,11 +29,11 @@ const char *hb_field_names(char *out, size_t size, const json_t *object)
 hb_status hb_breakage(hb_breakages *breakages, const char *path, uint64_t line, const char *reason,
                       hb_error *err)
 {
-    hb_error told;
+    hb_error placed;
     breakages->n++;
-    hb_fail(&told, HB_ERR_FORMAT, "%s:%" PRIu64 ": %s", path, line, reason);
-    if (breakages->strict) return hb_fail(err, HB_ERR_FORMAT, "%s", told.message);
-    if (breakages->on_broken) breakages->on_broken(breakages->user, told.message);
+    hb_fail(&placed, HB_ERR_FORMAT, "%s:%" PRIu64 ": %s", path, line, reason);
+    if (breakages->strict) return hb_fail(err, HB_ERR_FORMAT, "%s", placed.message);
+    if (breakages->on_broken) breakages->on_broken(breakages->user, placed.message);
     return HB_OK;
 }
 

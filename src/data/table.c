@@ -457,8 +457,8 @@ hb_status hb_table_scores(hb_table *table, const hb_table_options *options, hb_s
     hb_status status = read_scores(&r, o);
     r.scores.n_broken = (size_t)r.breakages.n;
     if (status == HB_OK) {
-        bool told = o->label_is_correct || o->positive;
-        if (!told) hb_warn_of_label(table->input.path, o->label_column, o->on_warning, o->user);
+        bool defined = o->label_is_correct || o->positive;
+        if (!defined) hb_warn_of_label(table->input.path, o->label_column, o->on_warning, o->user);
         *scores = r.scores;
     } else {
         hb_score_table_free(&r.scores);
