@@ -1536,7 +1536,8 @@ typedef struct hb_run_counts {
 /* Creates the run, or opens an existing run to continue it. A larger n_samples extends the run:
  * hb_score then generates the missing samples. With a smaller one, hb_score, hb_run_count and
  * everything that reads this hb_run use only the samples that hb_score has found in its dataset; the
- * file keeps the others. HB_ERR_MISMATCH when the run was created with different settings; the message
+ * file keeps the others. HB_ERR_ARGUMENT, naming the setting, for a number out of range and for a
+ * `grading` that is none. HB_ERR_MISMATCH when the run was created with different settings; the message
  * says which. HB_ERR_BUSY when this or another process has it open for writing. HB_ERR_FORMAT when the
  * file is not a run. While the run is open, a lock file PATH-lock exists beside it. */
 HB_API hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run,

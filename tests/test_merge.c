@@ -314,6 +314,9 @@ static void test_damaged(void **state)
     execute(paths[1], "UPDATE settings SET value = 9 WHERE key = 'shard'");
     assert_refused(HB_ERR_FORMAT, "2.db: there is no shard 9 of 3");
     write_shard(2, SAMPLES);
+    execute(paths[1], "INSERT OR REPLACE INTO settings VALUES ('grading', 'luck')");
+    assert_refused(HB_ERR_FORMAT, "2.db: setting 'grading': 'luck' is not a grading");
+    write_shard(2, SAMPLES);
     execute(paths[1], "PRAGMA user_version = 15");
     assert_refused(HB_ERR_MISMATCH, "2.db: an earlier version of hbar made this run");
     assert_non_null(file = fopen(paths[1], "w"));

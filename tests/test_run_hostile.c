@@ -239,6 +239,50 @@ static void test_names_of_sqlite(void **state)
     assert_fails(hb_run_create("/dev/null", &s, &run, &err), HB_ERR_IO, "is a device, not a regular");
 }
 
+/* Each of these settings would be used in arithmetic. The message names file and setting. */
+static void test_settings_out_of_range(void **state)
+{
+    static const struct {
+        const char *key, *value;
+    } cases[] = {{"max_tokens", "-5"},
+                 {"max_tokens", "16777217"},
+                 {"max_tokens", "1000000000000000000"},
+                 {"n_ctx", "-5"},
+                 {"n_ctx", "99999999"},
+                 {"n_samples", "-5"},
+                 {"n_samples", "1000000000000000000"},
+                 {"model_size", "-1"},
+                 {"data_rows", "-1"},
+                 {"alpha", "-0.5"},
+                 {"alpha", "1e300"},
+                 {"answer_lines", "-2"},
+                 {"no_prompts", "2"},
+                 {"exact", "-1"},
+                 {"samples", "1001"},
+                 {"sample_temperature", "1e18"},
+                 {"sample_top_p", "1.5"},
+                 {"sample_max_tokens", "-5"},
+                 {"grading", "'luck'"},
+                 {"grading", "'f1,out,9'"}};
+    hb_error err;
+    char sql[160], says[240];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(sql, sizeof sql, "INSERT OR REPLACE INTO settings VALUES ('%s', %s)", cases[i].key,
+                 cases[i].value);
+        make_run(state, sql);
+        snprintf(says, sizeof says, "%s: setting '%s'", path, cases[i].key);
+        assert_fails(read_run(&err), HB_ERR_FORMAT, says);
+    }
+    make_run(state, "UPDATE settings SET value = -3 WHERE key = 'seed'");
+    assert_ok(read_run(&err));
+    hb_run *run;
+    const hb_run_settings s = {.max_tokens = -5};
+    unlink(path);
+    assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_ARGUMENT,
+                 "'max_tokens' is -5, not from 0");
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 /* A reader may open the run before the writer has made the tables. */
 static void test_empty(void **state)
 {
@@ -271,6 +315,7 @@ int main(void)
         WITH_SCRATCH(test_huge_values),     WITH_SCRATCH(test_triggers),
         WITH_SCRATCH(test_malformed_texts), WITH_SCRATCH(test_scores_that_are_no_numbers),
         WITH_SCRATCH(test_names_of_sqlite), WITH_SCRATCH(test_places),
+            WITH_SCRATCH(test_settings_out_of_range),
         WITH_SCRATCH(test_empty),           WITH_SCRATCH(test_removed),
     };
     return cmocka_run_group_tests_name("run_hostile", tests, NULL, NULL);

@@ -8,7 +8,16 @@
 #include "base/buffer.h"
 #include "base/text.h"
 
-typedef enum range { SHARE, CORRELATION, AT_MOST_1, NOT_NEGATIVE, N_RANGES } range;
+typedef enum range {
+    SHARE,
+    CORRELATION,
+    AT_MOST_1,
+    NOT_NEGATIVE,
+    SAMPLES,
+    TOKENS,
+    LINES,
+    N_RANGES
+} range;
 
 static const struct {
     double min, max;
@@ -16,7 +25,10 @@ static const struct {
 } ranges[N_RANGES] = {[SHARE] = {0, 1, "between 0 and 1"},
                       [CORRELATION] = {-1, 1, "between -1 and 1"},
                       [AT_MOST_1] = {-INFINITY, 1, "at most 1"},
-                      [NOT_NEGATIVE] = {0, INFINITY, "at least 0"}};
+                      [NOT_NEGATIVE] = {0, INFINITY, "at least 0"},
+                      [SAMPLES] = {0, 1e15, "between 0 and 1e15"},
+                      [TOKENS] = {0, 1 << 24, "between 0 and 16777216"},
+                      [LINES] = {-1, 1 << 24, "between -1 and 16777216"}};
 
 /* Sums of rounded numbers may miss a bound by this much. */
 static const double slack = 1e-6;
@@ -61,12 +73,9 @@ static const char *const fields[N_RANGES][64] = {
                "value"},
     [CORRELATION] = {"matrix"},
     [AT_MOST_1] = {"prr"},
-    [NOT_NEGATIVE] = {"abstained",
-                      "alpha",
-                      "broken_rows",
+    [NOT_NEGATIVE] = {"alpha",
                       "count",
                       "draws",
-                      "failed",
                       "faithful",
                       "faithful_halted",
                       "file_size",
@@ -84,7 +93,6 @@ static const char *const fields[N_RANGES][64] = {
                       "log_loss",
                       "median_delay",
                       "n",
-                      "n_samples",
                       "outside",
                       "outside_alarmed",
                       "printed_90",
@@ -92,18 +100,18 @@ static const char *const fields[N_RANGES][64] = {
                       "reliability_n",
                       "right",
                       "right_halted",
-                      "rows",
-                      "samples",
-                      "scored",
                       "sd",
                       "shared_prompts",
-                      "skipped",
                       "spans",
                       "spans_alarmed",
                       "temperature",
                       "tn",
                       "tolerance",
                       "tp"},
+    [SAMPLES] = {"n_samples", "rows", "broken_rows", "samples", "scored", "skipped", "failed",
+                 "abstained"},
+    [TOKENS] = {"context", "max_tokens"},
+    [LINES] = {"answer_lines"},
 };
 
 /* A value in the document, and where it stands. */

@@ -267,7 +267,8 @@ hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_ru
     if ((settings->shard || settings->shards) && !hb_is_shard(settings->shard, settings->shards))
         return hb_fail(err, HB_ERR_ARGUMENT, "%s: there is no shard %d of %d", path, settings->shard,
                        settings->shards);
-    hb_status status = check_place(path, err);
+    hb_status status = hb_run_check_settings(path, &kept, HB_ERR_ARGUMENT, err);
+    if (!status) status = check_place(path, err);
     if (status) return status;
     hb_run *r = new_run(path);
     if (!r) return hb_fail_memory(err);

@@ -8,72 +8,85 @@
 #include "base/utf8.h"
 #include "store/store.h"
 
-/* KIND_LINES is a KIND_I32 that may be HB_ALL_LINES. */
-typedef enum kind { KIND_TEXT, KIND_U64, KIND_I32, KIND_LINES, KIND_REAL, KIND_SIGNALS } kind;
+typedef enum kind { KIND_TEXT, KIND_U64, KIND_I32, KIND_REAL, KIND_SIGNALS } kind;
 typedef struct field {
     const char *key;
     kind kind;
     size_t offset;
-    bool identity; /* must agree for a run to be continued */
-    bool of_shard; /* only a run of a shard has it; in others it is 0 */
-    bool if_set;   /* a text that a run has only if it is not empty */
+    bool identity;   /* must agree for a run to be continued */
+    bool of_shard;   /* only a run of a shard has it; in others it is 0 */
+    bool if_set;     /* a text that a run has only if it is not empty */
+    double min, max; /* the range of a number */
 } field;
 
-#define FIELD(name, kind, identity)                                                                    \
+#define MOST_SAMPLES 1e15
+#define MOST_TOKENS  (1 << 24)
+#define TEXT(name, same)                                                                               \
     {                                                                                                  \
-#name, kind, offsetof(hb_run_settings, name), identity, false, false                           \
+        .key = #name, .kind = KIND_TEXT, .offset = offsetof(hb_run_settings, name), .identity = same   \
     }
-#define OF_SHARD(name, kind, identity)                                                                 \
+#define IF_SET(name, same)                                                                             \
     {                                                                                                  \
-#name, kind, offsetof(hb_run_settings, name), identity, true, false                            \
+        .key = #name, .kind = KIND_TEXT, .offset = offsetof(hb_run_settings, name), .identity = same,  \
+        .if_set = true                                                                                 \
     }
-#define IF_SET(name, identity)                                                                         \
+#define NUMBER(name, its_kind, same, least, most)                                                      \
     {                                                                                                  \
-#name, KIND_TEXT, offsetof(hb_run_settings, name), identity, false, true                       \
+        .key = #name, .kind = its_kind, .offset = offsetof(hb_run_settings, name), .identity = same,   \
+        .min = least, .max = most                                                                      \
+    }
+#define OF_SHARD(name, its_kind, same, most)                                                           \
+    {                                                                                                  \
+        .key = #name, .kind = its_kind, .offset = offsetof(hb_run_settings, name), .identity = same,   \
+        .of_shard = true, .max = most                                                                  \
     }
 static const field fields[] = {
-    FIELD(model_path, KIND_TEXT, false),
-    FIELD(model_name, KIND_TEXT, false),
-    FIELD(model_architecture, KIND_TEXT, false),
-    FIELD(model_sha256, KIND_TEXT, true),
-    FIELD(model_size, KIND_U64, true),
-    FIELD(data_path, KIND_TEXT, false),
-    FIELD(data_format, KIND_TEXT, true),
-    FIELD(data_sha256, KIND_TEXT, true),
-    FIELD(data_rows, KIND_U64, false),
-    FIELD(data_broken, KIND_U64, false),
-    FIELD(n_samples, KIND_U64, false),
-    FIELD(seed, KIND_U64, true),
-    FIELD(max_tokens, KIND_I32, true),
-    FIELD(n_ctx, KIND_I32, true),
-    FIELD(alpha, KIND_REAL, true),
-    FIELD(signals, KIND_SIGNALS, true),
-    FIELD(chat, KIND_TEXT, true),
-    FIELD(system, KIND_TEXT, true),
-    FIELD(answer_lines, KIND_LINES, true),
-    FIELD(abstain_sha256, KIND_TEXT, true),
-    FIELD(no_prompts, KIND_I32, true),
-    FIELD(read_as, KIND_TEXT, true),
-    FIELD(exact, KIND_I32, true),
-    FIELD(kv_type, KIND_TEXT, true),
+    TEXT(model_path, false),
+    TEXT(model_name, false),
+    TEXT(model_architecture, false),
+    TEXT(model_sha256, true),
+    NUMBER(model_size, KIND_U64, true, 0, INT64_MAX),
+    TEXT(data_path, false),
+    TEXT(data_format, true),
+    TEXT(data_sha256, true),
+    NUMBER(data_rows, KIND_U64, false, 0, MOST_SAMPLES),
+    NUMBER(data_broken, KIND_U64, false, 0, MOST_SAMPLES),
+    NUMBER(n_samples, KIND_U64, false, 0, MOST_SAMPLES),
+    NUMBER(seed, KIND_U64, true, INT64_MIN, INT64_MAX),
+    NUMBER(max_tokens, KIND_I32, true, 0, MOST_TOKENS),
+    NUMBER(n_ctx, KIND_I32, true, 0, MOST_TOKENS),
+    NUMBER(alpha, KIND_REAL, true, 0, 1e100),
+    {.key = "signals",
+     .kind = KIND_SIGNALS,
+     .offset = offsetof(hb_run_settings, signals),
+     .identity = true},
+    TEXT(chat, true),
+    TEXT(system, true),
+    NUMBER(answer_lines, KIND_I32, true, HB_ALL_LINES, MOST_TOKENS),
+    TEXT(abstain_sha256, true),
+    NUMBER(no_prompts, KIND_I32, true, 0, 1),
+    TEXT(read_as, true),
+    NUMBER(exact, KIND_I32, true, 0, 1),
+    TEXT(kv_type, true),
     IF_SET(engine, true),
-    FIELD(no_steps, KIND_I32, true),
-    FIELD(samples, KIND_I32, true),
-    FIELD(sample_temperature, KIND_REAL, true),
-    FIELD(sample_top_p, KIND_REAL, true),
-    FIELD(sample_max_tokens, KIND_I32, true),
-    FIELD(asks, KIND_TEXT, true),
-    FIELD(judge_sha256, KIND_TEXT, true),
-    FIELD(questions_sha256, KIND_TEXT, true),
-    FIELD(features, KIND_TEXT, true),
-    OF_SHARD(shard, KIND_I32, true),
-    OF_SHARD(shards, KIND_I32, true),
-    OF_SHARD(n_drawn, KIND_U64, false),
+    NUMBER(no_steps, KIND_I32, true, 0, 1),
+    NUMBER(samples, KIND_I32, true, 0, HB_MAX_SAMPLES),
+    NUMBER(sample_temperature, KIND_REAL, true, 0, 100),
+    NUMBER(sample_top_p, KIND_REAL, true, 0, 1),
+    NUMBER(sample_max_tokens, KIND_I32, true, 0, MOST_TOKENS),
+    TEXT(asks, true),
+    TEXT(judge_sha256, true),
+    TEXT(questions_sha256, true),
+    TEXT(features, true),
+    OF_SHARD(shard, KIND_I32, true, HB_SHARDS_MAX),
+    OF_SHARD(shards, KIND_I32, true, HB_SHARDS_MAX),
+    OF_SHARD(n_drawn, KIND_U64, false, MOST_SAMPLES),
     IF_SET(grading, false),
 };
-#undef FIELD
-#undef OF_SHARD
+#undef TEXT
 #undef IF_SET
+#undef NUMBER
+#undef OF_SHARD
 #define N_FIELDS (sizeof fields / sizeof *fields)
 
 static void *at(const hb_run_settings *s, const field *f)
@@ -108,7 +121,6 @@ static bool bind_value(sqlite3_stmt *q, int place, const field *f, const void *v
         code = sqlite3_bind_int64(q, place, (int64_t) * (const uint64_t *)value);
         break;
     case KIND_I32:
-    case KIND_LINES:
         code = sqlite3_bind_int(q, place, *(const int32_t *)value);
         break;
     case KIND_REAL:
@@ -148,6 +160,29 @@ static hb_status read_signals(const hb_run *run, const char *list, hb_signal_set
                   : HB_OK;
 }
 
+/* A setting that is a number, as the file has it. */
+static double number_at(const field *f, const void *value)
+{
+    if (f->kind == KIND_U64) return (double)*(const int64_t *)value;
+    return f->kind == KIND_I32 ? *(const int32_t *)value : *(const double *)value;
+}
+
+hb_status hb_run_check_settings(const char *path, const hb_run_settings *s, hb_status as, hb_error *err)
+{
+    hb_grading grading;
+    hb_error why;
+    for (size_t i = 0; i < N_FIELDS; i++) {
+        const field *f = &fields[i];
+        if (f->kind == KIND_TEXT || f->kind == KIND_SIGNALS) continue;
+        double x = number_at(f, at(s, f));
+        if (!(x >= f->min && x <= f->max))
+            return hb_fail(err, as, "%s: setting '%s' is %.10g, not from %.10g to %.10g", path, f->key,
+                           x, f->min, f->max);
+    }
+    if (!s->grading || !*s->grading || !hb_grading_parse(s->grading, &grading, &why)) return HB_OK;
+    return hb_fail(err, as, "%s: setting 'grading': %s", path, why.message);
+}
+
 /* Whether the value in column 0 has the type of the setting. */
 static bool has_kind(sqlite3_stmt *q, kind kind)
 {
@@ -160,9 +195,7 @@ static bool has_kind(sqlite3_stmt *q, kind kind)
     case KIND_U64:
         return type == SQLITE_INTEGER;
     case KIND_I32:
-    case KIND_LINES:
-        return type == SQLITE_INTEGER && whole <= INT32_MAX &&
-               whole >= (kind == KIND_LINES ? HB_ALL_LINES : 0);
+        return type == SQLITE_INTEGER && whole >= INT32_MIN && whole <= INT32_MAX;
     case KIND_REAL:
         return type == SQLITE_INTEGER ||
                (type == SQLITE_FLOAT && isfinite(sqlite3_column_double(q, 0)));
@@ -188,7 +221,6 @@ static hb_status read_value(hb_run *run, sqlite3_stmt *q, const field *f, hb_err
         *(uint64_t *)value = (uint64_t)sqlite3_column_int64(q, 0);
         return HB_OK;
     case KIND_I32:
-    case KIND_LINES:
         *(int32_t *)value = sqlite3_column_int(q, 0);
         return HB_OK;
     case KIND_REAL:
@@ -248,7 +280,7 @@ hb_status hb_run_read_settings(hb_run *run, hb_error *err)
     status = hb_run_prepare(run, "SELECT value FROM settings WHERE key = ?", &q, err);
     for (size_t i = 0; i < N_FIELDS && !status; i++) status = read_setting(run, q, &fields[i], err);
     sqlite3_finalize(q);
-    return status;
+    return status ? status : hb_run_check_settings(run->path, &run->settings, HB_ERR_FORMAT, err);
 }
 
 void hb_run_free_settings(hb_run_settings *s)
@@ -332,7 +364,6 @@ static bool is_same(const field *f, const void *a, const void *b)
     case KIND_U64:
         return *(const uint64_t *)a == *(const uint64_t *)b;
     case KIND_I32:
-    case KIND_LINES:
         return *(const int32_t *)a == *(const int32_t *)b;
     case KIND_REAL:
         return *(const double *)a == *(const double *)b;
@@ -355,7 +386,6 @@ static char *value_text(const field *f, const void *value)
         snprintf(text, sizeof text, "%llu", (unsigned long long)*(const uint64_t *)value);
         break;
     case KIND_I32:
-    case KIND_LINES:
         snprintf(text, sizeof text, "%d", *(const int32_t *)value);
         break;
     case KIND_REAL:
@@ -391,7 +421,6 @@ static bool describe(hb_buffer *out, const field *f, const void *a, const void *
                  (unsigned long long)*(const uint64_t *)b);
         break;
     case KIND_I32:
-    case KIND_LINES:
         snprintf(text, sizeof text, "%d, not %d", *(const int32_t *)a, *(const int32_t *)b);
         break;
     case KIND_REAL:

@@ -76,6 +76,10 @@ hb_status hb_run_visited(const hb_run *run, hb_status visited, const char *part,
 hb_status hb_run_write_settings(hb_run *run, const hb_run_settings *settings, hb_error *err);
 hb_status hb_run_read_settings(hb_run *run, hb_error *err);
 void hb_run_free_settings(hb_run_settings *settings);
+/* Returns the status `as`, naming the file and the setting, if a number is out of range or `grading` is
+ * no grading. */
+hb_status hb_run_check_settings(const char *path, const hb_run_settings *settings, hb_status as,
+                                hb_error *err);
 /* Returns HB_ERR_MISMATCH, naming the differences, unless the run may be continued with these settings.
  */
 hb_status hb_run_compare_settings(const hb_run *run, const hb_run_settings *wanted, hb_error *err);
