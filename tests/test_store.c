@@ -397,6 +397,27 @@ static void test_full_disk_while_labelling(void **state)
     assert_int_equal(labels_set(), 3);
 }
 
+/* ---- Names ----------------------------------------------------------------------------------------
+ */
+
+/* The system message and the engine are parts of a run's identity of their own. */
+static void test_identities(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {{"", ""},    {"llama", ""}, {"", "llama"},
+                                           {"a", "bc"}, {"ab", "c"},   {"abc", ""}};
+    enum { N = sizeof pairs / sizeof *pairs };
+    char hex[N][65];
+    hb_error err;
+    for (int i = 0; i < N; i++) {
+        hb_run_settings s = settings;
+        s.system = pairs[i][0];
+        s.engine = pairs[i][1];
+        assert_ok(hb_run_identity(&s, hex[i], &err));
+        for (int k = 0; k < i; k++) assert_string_not_equal(hex[i], hex[k]);
+    }
+}
+
 /* ---- Logs of killed writers ---------------------------------------------------------------------- */
 
 /* Opens the run as a user who cannot write to its folder. */
@@ -445,6 +466,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reading_without_memory, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_writing_without_memory, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_labelling_without_memory, make_scratch, remove_scratch),
+        cmocka_unit_test(test_identities),
         cmocka_unit_test_setup_teardown(test_types_of_settings, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_score_named_like_a_column, make_scratch, remove_scratch),
         cmocka_unit_test_setup_teardown(test_full_disk_at_the_end, make_scratch, remove_scratch),

@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "base/sha256.h"
 #include "cli/cli.h"
+#include "store/run.h"
 
 /* A cache with more positions makes evaluation no faster. Enough for the 512 tokens of a step, kept
  * over the 20 steps of their samples, and for as many again that shared prompts take. */
@@ -85,37 +85,20 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     cli_add_common(options, &p->quiet, &p->json);
 }
 
-/* The default name of a run is a hash of everything that decides its contents but the number of
- * samples. So the same command continues its own run, with more samples it extends the run, and any
- * other command starts another. The names of a run's shards differ only in their end. */
-static char *default_run_path(const cli_pass1 *p, const hb_run_settings *s)
+/* The default name of a run is a hash of what decides its contents. So the same command continues its
+ * own run, with more samples it extends the run, and any other command starts another. The names of a
+ * run's shards differ only in their end. */
+static hb_status name_run(cli_pass1 *p, const hb_run_settings *s, hb_error *err)
 {
-    char *identity, *path, hex[65], *signals = hb_signal_set_names(s->signals);
-    int length = signals ? asprintf(&identity,
-                                    "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %d %d %.17g %.17g "
-                                    "%d %s %s %s %s %s %s%s",
-                                    HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
-                                    (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha,
-                                    signals, s->chat ? s->chat : "", s->answer_lines, s->abstain_sha256,
-                                    s->no_prompts, s->no_steps, s->exact, s->samples,
-                                    s->sample_temperature, s->sample_top_p, s->sample_max_tokens,
-                                    s->asks ? s->asks : "", s->judge_sha256 ? s->judge_sha256 : "",
-                                    s->questions_sha256 ? s->questions_sha256 : "", s->features,
-                                    s->kv_type, s->system ? s->system : "", s->engine ? s->engine : "")
-                         : -1;
-    free(signals);
-    if (length < 0) return NULL;
-    hb_sha256 hash;
-    bool ok = hb_sha256_init(&hash);
-    if (ok) {
-        hb_sha256_add(&hash, identity, strlen(identity));
-        hb_sha256_finish(&hash, hex);
-        ok = (s->shards ? asprintf(&path, "%s/%s_run_%.8s_%dof%d.db", p->output_dir, p->name, hex,
-                                   s->shard, s->shards)
-                        : asprintf(&path, "%s/%s_run_%.8s.db", p->output_dir, p->name, hex)) >= 0;
-    }
-    free(identity);
-    return ok ? path : NULL;
+    char hex[65], *path;
+    hb_status status = hb_run_identity(s, hex, err);
+    if (status) return status;
+    int length = s->shards ? asprintf(&path, "%s/%s_run_%.8s_%dof%d.db", p->output_dir, p->name, hex,
+                                      s->shard, s->shards)
+                           : asprintf(&path, "%s/%s_run_%.8s.db", p->output_dir, p->name, hex);
+    if (length < 0) return hb_fail_memory(err);
+    p->run_path = p->own_run_path = path;
+    return HB_OK;
 }
 
 /* Sets how samples are drawn, and what is asked about them. */
@@ -185,14 +168,13 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
     if (status) return status;
     set_model(p, sha256, &s);
     set_data(info, &s);
-    hb_grading_text(&p->grading.grading, grading);
-    if (info->is_graded) s.grading = grading;
     if (!p->run_path) {
         status = hb_make_directory(p->output_dir, err);
+        if (!status) status = name_run(p, &s, err);
         if (status) return status;
-        p->run_path = p->own_run_path = default_run_path(p, &s);
     }
-    if (!p->run_path) return hb_fail_memory(err);
+    hb_grading_text(&p->grading.grading, grading);
+    if (info->is_graded) s.grading = grading;
     return hb_run_create(p->run_path, &s, &p->run, err);
 }
 

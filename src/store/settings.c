@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/sha256.h"
 #include "base/text.h"
 #include "base/utf8.h"
+#include "store/run.h"
 #include "store/store.h"
 
 typedef enum kind { KIND_TEXT, KIND_U64, KIND_I32, KIND_REAL, KIND_SIGNALS } kind;
@@ -281,6 +283,37 @@ hb_status hb_run_read_settings(hb_run *run, hb_error *err)
     for (size_t i = 0; i < N_FIELDS && !status; i++) status = read_setting(run, q, &fields[i], err);
     sqlite3_finalize(q);
     return status ? status : hb_run_check_settings(run->path, &run->settings, HB_ERR_FORMAT, err);
+}
+
+/* Runs are found by this hash, so the text must stay as it is. A zero byte, which no text contains,
+ * separates the engine from the system message; otherwise two pairs of them could have one hash. */
+hb_status hb_run_identity(const hb_run_settings *s, char hex[65], hb_error *err)
+{
+    hb_sha256 hash;
+    const char *engine = text_at(&s->engine);
+    char *text, *signals = hb_signal_set_names(s->signals);
+    int length = signals
+                     ? asprintf(&text,
+                                "%d %s %s %s %llu %d %d %.17g %s %s %d %s %d %d %d %d %.17g %.17g "
+                                "%d %s %s %s %s %s %s",
+                                HB_RUN_SCHEMA, s->model_sha256, s->data_sha256, s->data_format,
+                                (unsigned long long)s->seed, s->max_tokens, s->n_ctx, s->alpha, signals,
+                                text_at(&s->chat), s->answer_lines, text_at(&s->abstain_sha256),
+                                s->no_prompts, s->no_steps, s->exact, s->samples, s->sample_temperature,
+                                s->sample_top_p, s->sample_max_tokens, text_at(&s->asks),
+                                text_at(&s->judge_sha256), text_at(&s->questions_sha256),
+                                text_at(&s->features), text_at(&s->kv_type), text_at(&s->system))
+                     : -1;
+    free(signals);
+    if (length < 0) return hb_fail_memory(err);
+    bool ok = hb_sha256_init(&hash);
+    if (ok) {
+        hb_sha256_add(&hash, text, (size_t)length + (*engine != '\0'));
+        hb_sha256_add(&hash, engine, strlen(engine));
+        hb_sha256_finish(&hash, hex);
+    }
+    free(text);
+    return ok ? HB_OK : hb_fail_memory(err);
 }
 
 void hb_run_free_settings(hb_run_settings *s)
