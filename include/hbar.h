@@ -1542,6 +1542,10 @@ typedef struct hb_run_counts {
  * file is not a run. While the run is open, a lock file PATH-lock exists beside it. */
 HB_API hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run,
                                hb_error *err);
+/* Checks early what hb_run_create would refuse whatever the settings: a folder that is missing or not
+ * writable (HB_ERR_IO), a path that is no regular file (HB_ERR_IO), a file that is not a run
+ * (HB_ERR_FORMAT), and a run of an earlier schema (HB_ERR_MISMATCH). Changes nothing. */
+HB_API hb_status hb_run_try(const char *path, hb_error *err);
 /* Opens an existing run for reading. The run may still be written to by another process, and its folder
  * may be read-only. */
 HB_API hb_status hb_run_open(const char *path, hb_run **run, hb_error *err);

@@ -239,6 +239,29 @@ static void test_names_of_sqlite(void **state)
     assert_fails(hb_run_create("/dev/null", &s, &run, &err), HB_ERR_IO, "is a device, not a regular");
 }
 
+/* What hb_run_create would refuse is refused before there are settings. */
+static void test_tried_places(void **state)
+{
+    hb_error err;
+    char other[160];
+    snprintf(other, sizeof other, "%s/none/run.db", (char *)*state);
+    assert_fails(hb_run_try("", &err), HB_ERR_ARGUMENT, "path of a run is empty");
+    assert_fails(hb_run_try(*state, &err), HB_ERR_IO, "is a directory");
+    assert_fails(hb_run_try("/dev/null", &err), HB_ERR_IO, "is a device");
+    assert_fails(hb_run_try(other, &err), HB_ERR_IO, "No such file");
+    make_run(state, "PRAGMA user_version = 16");
+    assert_fails(hb_run_try(path, &err), HB_ERR_MISMATCH, "an earlier version of hbar made this run");
+    make_run(state, "PRAGMA application_id = 1");
+    assert_fails(hb_run_try(path, &err), HB_ERR_FORMAT, "not a run of hbar");
+    make_run(state, "SELECT 1");
+    assert_ok(hb_run_try(path, &err));
+    fclose(fopen(path, "wb")); /* as the start of an interrupted pass 1 leaves it */
+    assert_ok(hb_run_try(path, &err));
+    unlink(path);
+    assert_ok(hb_run_try(path, &err));
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 /* Each of these settings would be used in arithmetic. The message names file and setting. */
 static void test_settings_out_of_range(void **state)
 {
@@ -315,7 +338,7 @@ int main(void)
         WITH_SCRATCH(test_huge_values),     WITH_SCRATCH(test_triggers),
         WITH_SCRATCH(test_malformed_texts), WITH_SCRATCH(test_scores_that_are_no_numbers),
         WITH_SCRATCH(test_names_of_sqlite), WITH_SCRATCH(test_places),
-            WITH_SCRATCH(test_settings_out_of_range),
+        WITH_SCRATCH(test_tried_places),    WITH_SCRATCH(test_settings_out_of_range),
         WITH_SCRATCH(test_empty),           WITH_SCRATCH(test_removed),
     };
     return cmocka_run_group_tests_name("run_hostile", tests, NULL, NULL);

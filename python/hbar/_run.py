@@ -264,6 +264,8 @@ def score(model: Model, data: Data, path: str | os.PathLike[str] | None, *, max_
     pass1 = _Pass1()
     pass1.abstains, pass1.abstain_sha256 = _abstains(abstain)
     pass1.dataset = Dataset(data, seed=seed, **data_options)
+    if path is not None:
+        check(lib.hb_run_try, encode_path(os.fspath(path)))
     info = pass1.dataset.info
     settings = api.hb_run_settings(
         model_path=encode_path(model.path), model_name=encode(model.name), model_architecture=encode(model.architecture),

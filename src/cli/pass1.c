@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/error.h"
-#include "base/file.h"
 #include "base/memory.h"
 #include "cli/cli.h"
 #include "store/run.h"
@@ -164,13 +163,13 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
     char grading[HB_GRADING_TEXT_BYTES];
     const hb_dataset_info *info = hb_dataset_get_info(p->dataset);
     hb_run_settings s;
-    hb_status status = hb_model_sha256(p->model, sha256, err);
+    hb_status status = p->run_path ? HB_OK : hb_params_try(p->output_dir, p->name, err);
+    if (!status) status = hb_model_sha256(p->model, sha256, err);
     if (status) return status;
     set_model(p, sha256, &s);
     set_data(info, &s);
     if (!p->run_path) {
-        status = hb_make_directory(p->output_dir, err);
-        if (!status) status = name_run(p, &s, err);
+        status = name_run(p, &s, err);
         if (status) return status;
     }
     hb_grading_text(&p->grading.grading, grading);
@@ -431,9 +430,11 @@ static int score(cli_pass1 *p)
 
 static int open_and_score(const cli_command *command, cli_pass1 *p)
 {
+    hb_error err;
     bool leads = hb_team_rank(p->team) == 0;
     p->quiet = p->quiet || !leads;
     int code = check_all_usage(command, p);
+    if (!code && leads && p->run_path && hb_run_try(p->run_path, &err)) code = cli_fail(&err);
     if (!code) code = take_embedded(command, p);
     if (!code) code = open_model(p);
     if (!code) code = cli_choose_signals(p->model, p->signal_list, p->quiet, &p->signals);

@@ -418,6 +418,30 @@ hb_status hb_run_open(const char *path, hb_run **run, hb_error *err)
     return status;
 }
 
+/* Checks that an existing file is a run that can be continued, or a database without tables, which the
+ * start of an interrupted pass 1 leaves. */
+static hb_status try_file(hb_run *run, hb_error *err)
+{
+    int64_t tables = 0;
+    hb_status status = open_to_read(run, err);
+    if (!status) status = hb_run_query_int(run, "SELECT count(*) FROM sqlite_master", &tables, err);
+    if (status || !tables) return status;
+    status = hb_run_read_settings(run, err);
+    return status ? status : hb_run_refuse_old(run, err);
+}
+
+hb_status hb_run_try(const char *path, hb_error *err)
+{
+    struct stat info;
+    hb_status status = check_place(path, err);
+    if (status || stat(path, &info) != 0) return status;
+    hb_run *run = new_run(path);
+    if (!run) return hb_fail_memory(err);
+    status = try_file(run, err);
+    hb_run_close(run);
+    return status;
+}
+
 hb_status hb_run_edit(const char *path, hb_run **run, hb_error *err)
 {
     hb_status status = check_file(path, err);

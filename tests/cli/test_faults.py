@@ -117,7 +117,21 @@ class Names(Case):
             self.run_hbar(*SCORE, "--run", name, "-q", cwd=self.dir)
             self.assertTrue((self.dir / name).is_file())
             self.run_hbar("export", "--run", name, cwd=self.dir)
-        self.fails(*SCORE, "--run", self.dir, "-q", says="is a directory, not a regular file")
+
+    def test_places_of_runs(self):
+        """A run that cannot be written is refused before the model is read, which may take minutes."""
+        os.mkfifo(self.dir / "pipe")
+        text, other = self.write("notes.txt", "no run " * 100), self.dir / "other.db"
+        with contextlib.closing(sqlite3.connect(other)) as db:
+            db.execute("CREATE TABLE t (a)")
+        for path, says in ((self.dir, "is a directory, not a regular file"), (self.dir / "pipe", "is a pipe, not a regular"),
+                           (self.dir / "none" / "r.db", "No such file"), (text, "not a database"),
+                           (other, "a database, but not a run of hbar"), (f"{text}/r.db", "Not a directory")):
+            for model in (MODEL, self.dir / "none.gguf"):
+                self.fails("score", "--model", model, "--data", LABELLED, "--run", path, says=f"{path}: ")
+                self.fails("calibrate", "--model", model, "--data", LABELLED, "--run", path, "-o", self.dir, says=says)
+        self.fails(*SCORE, "-o", text, says=f"{text}")
+        self.assertEqual(text.read_text(), "no run " * 100)
 
 
 class Templates(Case):
