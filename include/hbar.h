@@ -1795,8 +1795,12 @@ typedef struct hb_score_table {
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
+/* How the labels of a run's samples come from their grades: as the run's settings say or, if they say
+ * nothing, by hb_grading_defaults(). */
+HB_API hb_grading hb_run_grading(const hb_run *run);
+
 /* Reads the named scores (as for hb_run_has_score) of all scored samples. `grading` determines the
- * labels that come from grades; NULL means hb_grading_defaults(). HB_ERR_ARGUMENT when the run lacks a
+ * labels that come from grades; NULL means hb_run_grading(run). HB_ERR_ARGUMENT when the run lacks a
  * score; for a run without bottom5 the message says what it has instead of tail5. */
 HB_API hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
                               const hb_grading *grading, hb_score_table *table, hb_error *err);
@@ -2558,8 +2562,9 @@ typedef struct hb_diff {
  * deviations in both AUROCs are subtracted, as for a cluster with a member in each run (Obuchowski,
  * Nonparametric Analysis of Clustered ROC Curve Data, 1997).
  *
- * `grading` as for hb_run_table. Errors as hb_run_table; scores and samples that allow no AUROC or test
- * are not errors. Release with hb_diff_free. */
+ * `grading` as for hb_run_table; with NULL, HB_ERR_MISMATCH when both runs have answers to grade and
+ * their settings grade them differently. Errors as hb_run_table; scores and samples that allow no AUROC
+ * or test are not errors. Release with hb_diff_free. */
 HB_API hb_status hb_diff_runs(hb_run *a, hb_run *b, const hb_grading *grading, hb_diff *diff,
                               hb_error *err);
 
@@ -2704,7 +2709,8 @@ HB_API hb_status hb_validate_scores(const hb_params *params, const hb_score_tabl
 
 /* Like hb_validate_scores, for a run. Reads the run once. Also adds the effect of halting and the
  * number of samples whose prompts were also in the calibration. Prompts are compared by the first 64
- * bits of their SHA-256, without examples. `grading` as for hb_run_table. */
+ * bits of their SHA-256, without examples. With NULL for `grading`, answers are graded as in the
+ * calibration or, if the parameters do not say how, as for hb_run_table. */
 HB_API hb_status hb_validate_run(const hb_params *params, hb_run *run, const hb_grading *grading,
                                  const hb_bootstrap_options *bootstrap, hb_validation_result *result,
                                  hb_error *err);

@@ -1180,6 +1180,10 @@ static void test_grades_are_stored(void **state)
     s.n_samples = 16;
     s.max_tokens = 6;
     s.n_ctx = 64;
+    s.grading = "f1,out,9";
+    assert_fails(hb_run_create(run_path(state), &s, &j.run, &err), HB_ERR_ARGUMENT,
+                 "'grading': 'f1,out,9' is not a grading");
+    s.grading = "f1,wrong,0.01";
     assert_ok(hb_run_create(run_path(state), &s, &j.run, &err));
     j.graded = true;
     assert_ok(score(&j, &err));
@@ -1195,7 +1199,45 @@ static void test_grades_are_stored(void **state)
     assert_int_equal(hallucinated(j.run, (hb_grading){.rule = HB_GRADE_CONTAINS, .min_f1 = 0}), 12);
     assert_int_equal(hallucinated(j.run, (hb_grading){.rule = HB_GRADE_F1, .min_f1 = 0.01}), 8);
     assert_int_equal(hallucinated(j.run, (hb_grading){.rule = HB_GRADE_F1, .min_f1 = 1}), 12);
+    hb_grading own = hb_run_grading(j.run);
+    assert_true(own.rule == HB_GRADE_F1 && own.min_f1 == 0.01 && own.abstain_as == HB_ABSTAIN_WRONG);
+    hb_score_table t;
+    assert_ok(hb_run_scores(j.run, "hbar_s", NULL, &t, &err));
+    int n = 0;
+    for (size_t i = 0; i < t.n; i++) n += t.labels[i];
+    assert_int_equal(n, 8);
+    hb_score_table_free(&t);
     hb_run_close(j.run);
+}
+
+/* Runs that grade their answers by different rules are compared by one that the caller names. */
+static void test_runs_graded_differently(void **state)
+{
+    hb_error err;
+    hb_diff diff;
+    hb_run *runs[2];
+    char command[300], copy[140];
+    const hb_grading grading = hb_grading_defaults();
+    test_grades_are_stored(state);
+    snprintf(copy, sizeof copy, "%s.copy", run_path(state));
+    snprintf(command, sizeof command, "cp %s %s", run_path(state), copy);
+    assert_int_equal(system(command), 0);
+    assert_ok(hb_run_open(run_path(state), &runs[0], &err));
+    for (int changed = 0; changed < 2; changed++) {
+        if (changed) execute(copy, "UPDATE settings SET value = 'f1,out,0.01' WHERE key = 'grading'");
+        assert_ok(hb_run_open(copy, &runs[1], &err));
+        if (changed)
+            assert_fails(hb_diff_runs(runs[0], runs[1], NULL, &diff, &err), HB_ERR_MISMATCH,
+                         "by f1,wrong,0.01, the second by f1,out,0.01");
+        else {
+            assert_ok(hb_diff_runs(runs[0], runs[1], NULL, &diff, &err));
+            hb_diff_free(&diff);
+        }
+        assert_ok(hb_diff_runs(runs[0], runs[1], &grading, &diff, &err));
+        hb_diff_free(&diff);
+        hb_run_close(runs[1]);
+    }
+    hb_run_close(runs[0]);
 }
 
 /* The parts of a run's samples that depend on arithmetic. */
@@ -1394,6 +1436,7 @@ int main(int argc, char **argv)
         WITH_SCRATCH(test_pass_1),
         WITH_SCRATCH(test_halting),
         WITH_SCRATCH(test_grades_are_stored),
+        WITH_SCRATCH(test_runs_graded_differently),
         WITH_SCRATCH(test_together_as_alone),
         WITH_SCRATCH(test_interrupted_runs_continue),
         WITH_SCRATCH(test_skipping_can_be_interrupted),

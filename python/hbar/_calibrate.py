@@ -15,12 +15,15 @@ from ._params import Params
 Guarantee = tuple[str, float]  # ("risk", 0.1)
 
 
-def grading(grade: str = "exact", min_f1: float | None = None, tolerance: float | None = None,
-            abstain_as: str = "out") -> Any:
-    """How grades become labels (docs/grading.md)."""
-    g = lib.hb_grading_defaults()
-    g.rule = number("hb_grade_rule", "HB_GRADE_", grade, "grade")
-    g.abstain_as = number("hb_abstain_as", "HB_ABSTAIN_", abstain_as, "abstain_as")
+def grading(usual: Any, grade: str | None, min_f1: float | None, tolerance: float | None, abstain_as: str | None) -> Any:
+    """How grades become labels (docs/grading.md): as `usual`, an hb_grading, says where an argument is None."""
+    g = api.hb_grading.from_buffer_copy(usual)
+    if grade is not None:
+        defaults = lib.hb_grading_defaults()
+        g.rule = number("hb_grade_rule", "HB_GRADE_", grade, "grade")
+        g.min_f1, g.tolerance = defaults.min_f1, defaults.tolerance
+    if abstain_as is not None:
+        g.abstain_as = number("hb_abstain_as", "HB_ABSTAIN_", abstain_as, "abstain_as")
     if min_f1 is not None:
         g.min_f1 = min_f1
     if tolerance is not None:

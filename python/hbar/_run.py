@@ -86,14 +86,19 @@ class Run:
             i += 1
         return names
 
+    def _grading(self, grade: str | None, min_f1: float | None, tolerance: float | None, abstain_as: str | None) -> Any:
+        """The grading of the arguments or, where they are None, of the run."""
+        return grading(lib.hb_run_grading(self._handle.pointer), grade, min_f1, tolerance, abstain_as)
+
     # ---- Samples ----
 
-    def frame(self, *, grade: str = "exact", min_f1: float | None = None, tolerance: float | None = None,
-              abstain_as: str = "out") -> pandas.DataFrame:
+    def frame(self, *, grade: str | None = None, min_f1: float | None = None, tolerance: float | None = None,
+              abstain_as: str | None = None) -> pandas.DataFrame:
         """The samples as a pandas DataFrame: a row for each, a column for each score. The label is 1 for hallucinated
-        and 0 for faithful; it is missing for a sample that was not scored, and for an abstention that is left out."""
+        and 0 for faithful; it is missing for a sample that was not scored, and for an abstention that is left out.
+        Answers are graded as the run says, or else by "exact", unless `grade` is given."""
         import pandas
-        rule = grading(grade, min_f1, tolerance, abstain_as)
+        rule = self._grading(grade, min_f1, tolerance, abstain_as)
         rows: list[dict[str, Any]] = []
         hooks = Hooks()
         visit_type: Any = api.FUNCTIONS["hb_run_each"][1][1]
@@ -112,14 +117,14 @@ class Run:
             frame["label"] = frame["label"].astype("Int8")
         return frame
 
-    def values(self, score: str, *, direction: str | None = None, grade: str = "exact", min_f1: float | None = None,
-               tolerance: float | None = None, abstain_as: str = "out"
+    def values(self, score: str, *, direction: str | None = None, grade: str | None = None, min_f1: float | None = None,
+               tolerance: float | None = None, abstain_as: str | None = None
                ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.uint8]]:
         """The values of a score and the labels of all labelled samples. A score of most signals has two values for each
         sample: the mean of the riskiest five steps if high values are risky, and if low ones are. `direction` ("high" or
         "low") chooses; None takes what is risky by the signal's definition."""
         import numpy as np
-        rule = grading(grade, min_f1, tolerance, abstain_as)
+        rule = self._grading(grade, min_f1, tolerance, abstain_as)
         if direction is None:
             found = api.hb_score_id()
             low = bool(lib.hb_score_find(encode(score), ctypes.byref(found))) and \
@@ -145,8 +150,8 @@ class Run:
                   min_recall: float | None = None, direction: str = "auto", exact_grid: bool = False,
                   guarantee: tuple[str, float] | None = None, halt: str | None = None,
                   false_halts: float | None = None, halts: float | None = None, delta: float = 0.05,
-                  draws: int | None = None, grade: str = "exact", min_f1: float | None = None,
-                  tolerance: float | None = None, abstain_as: str = "out") -> Params:
+                  draws: int | None = None, grade: str | None = None, min_f1: float | None = None,
+                  tolerance: float | None = None, abstain_as: str | None = None) -> Params:
         """Chooses the threshold of a score, of the best of several scores ("all": of each signal) or, with `joint`, of
         their joint model. The arguments are the options of `hbar sweep` (docs/usage.md): `guarantee` is ("risk", R) or
         ("recall", R); `delta` is the probability that a guarantee fails; `draws` are those of the bootstrap."""
@@ -156,7 +161,7 @@ class Run:
         options = calibrate_options(min_recall=min_recall, direction=direction, map=map, joint=joint, draws=draws,
                                     exact_grid=exact_grid, guarantee=guarantee, halt=halt, false_halts=false_halts,
                                     halts=halts, delta=delta)
-        rule = grading(grade, min_f1, tolerance, abstain_as)
+        rule = self._grading(grade, min_f1, tolerance, abstain_as)
         handle = Run(self.path)._handle  # of its own, so that this run is free after Ctrl-C
 
         source = api.hb_params_source(run=lib.hb_run_get_settings(handle.pointer), counts=self._counts())
@@ -178,15 +183,13 @@ class Run:
                  min_recall: float | None = None, force: bool = False, grade: str | None = None,
                  min_f1: float | None = None, tolerance: float | None = None, abstain_as: str | None = None
                  ) -> Validation:
-        """Tries calibrated parameters on this run. Answers are graded as in the calibration unless `grade` is given.
-        Parameters of another model or chat format are refused, unless `force` accepts them."""
+        """Tries calibrated parameters on this run. Answers are graded as in the calibration, or else as the run says,
+        unless `grade` is given. Parameters of another model or chat format are refused, unless `force` accepts them."""
         given = params if isinstance(params, Params) else Params.load(params)
         self._check(given, force)
         p = given._struct
-        rule = api.hb_grading.from_buffer_copy(p.grading) if p.is_graded else grading()
-        if grade is not None or min_f1 is not None or tolerance is not None or abstain_as is not None:
-            rule = grading(grade or decode(lib.hb_grade_rule_name(rule.rule)), min_f1, tolerance,
-                           abstain_as or decode(lib.hb_abstain_as_name(rule.abstain_as)))
+        usual = p.grading if p.is_graded else lib.hb_run_grading(self._handle.pointer)
+        rule = grading(usual, grade, min_f1, tolerance, abstain_as)
         bootstrap = bootstrap_options(draws, min_recall)
         handle = Run(self.path)._handle
 
@@ -261,11 +264,11 @@ def score(model: Model, data: Data, path: str | os.PathLike[str] | None, *, max_
           sequences: int, cache_bytes: int | None, progress: Callable[[int, int], None] | None,
           data_options: Mapping[str, Any]) -> Run:
     """Pass 1 of Model.score()."""
+    if path is not None:
+        check(lib.hb_run_try, encode_path(os.fspath(path)))
     pass1 = _Pass1()
     pass1.abstains, pass1.abstain_sha256 = _abstains(abstain)
     pass1.dataset = Dataset(data, seed=seed, **data_options)
-    if path is not None:
-        check(lib.hb_run_try, encode_path(os.fspath(path)))
     info = pass1.dataset.info
     settings = api.hb_run_settings(
         model_path=encode_path(model.path), model_name=encode(model.name), model_architecture=encode(model.architecture),

@@ -1,9 +1,11 @@
 """Runs, calibration and validation: the same as the program's."""
+import contextlib
 import csv
 import json
 import math
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -69,6 +71,22 @@ def test_frame_is_the_programs_export(run):
 def test_grades_decide_labels(run):
     exact, f1 = run.frame()["label"], run.frame(grade="f1", min_f1=0.1)["label"]
     assert (f1 <= exact).all() and f1.sum() < exact.sum()
+
+
+def test_a_run_is_graded_as_it_says(run, tmp_path):
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(open(run.path, "rb").read())
+    with contextlib.closing(sqlite3.connect(copy)) as db:
+        db.execute("INSERT INTO settings VALUES ('grading', 'f1,wrong,0.10000000000000001')")
+        db.commit()
+    graded, f1 = hbar.Run(copy), {"grade": "f1", "min_f1": 0.1, "abstain_as": "wrong"}
+    assert graded.frame()["label"].equals(run.frame(**f1)["label"])
+    assert not graded.frame()["label"].equals(run.frame()["label"])
+    assert (graded.values("entropy")[1] == run.values("entropy", **f1)[1]).all()
+    assert graded.frame(grade="exact", abstain_as="out")["label"].equals(run.frame()["label"])
+    params = graded.calibrate(draws=0)
+    assert (params.document["settings"]["grade"], params.document["settings"]["min_f1"]) == ("f1", 0.1)
+    assert run.validate(params, draws=0, abstain_as="right").document["min_f1"] == 0.1
 
 
 def test_limits_of_grades_are_checked(run):

@@ -330,11 +330,30 @@ static hb_status compare_scores(comparing *c, const hb_grading *grading, hb_erro
     return status ? status : test(c, err);
 }
 
+/* Refuses runs of which both have answers to grade, but by different rules. */
+static hb_status check_gradings(hb_run *const runs[2], hb_error *err)
+{
+    char texts[2][HB_GRADING_TEXT_BYTES];
+    hb_grading gradings[2];
+    for (int r = 0; r < 2; r++) {
+        hb_run_counts counts;
+        hb_status status = hb_run_count(runs[r], &counts, err);
+        if (status || !counts.graded) return status;
+        gradings[r] = hb_run_grading(runs[r]);
+        hb_grading_text(&gradings[r], texts[r]);
+    }
+    if (hb_grading_same(&gradings[0], &gradings[1])) return HB_OK;
+    return hb_fail(err, HB_ERR_MISMATCH,
+                   "the first run grades answers by %s, the second by %s; a comparison needs one rule",
+                   texts[0], texts[1]);
+}
+
 hb_status hb_diff_runs(hb_run *a, hb_run *b, const hb_grading *grading, hb_diff *diff, hb_error *err)
 {
     hb_diff d = {0};
     comparing c = {.runs = {a, b}, .diff = &d};
-    hb_status status = compare_settings(c.runs, &d, err);
+    hb_status status = grading ? HB_OK : check_gradings(c.runs, err);
+    if (!status) status = compare_settings(c.runs, &d, err);
     if (!status) status = compare_scores(&c, grading, err);
     for (int r = 0; r < 2; r++) {
         hb_score_table_free(&c.tables[r]);

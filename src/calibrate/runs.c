@@ -559,6 +559,7 @@ hb_status hb_validate_run(const hb_params *p, hb_run *run, const hb_grading *gra
 {
     reading r = {0};
     hb_validation_result v = {0};
+    if (!grading && p->is_graded) grading = &p->grading;
     hb_status status = name_judged(p, run, &r, err);
     if (!status) status = read_run(run, grading, &r, err);
     if (!status) status = apply(run, p, &r, err);

@@ -33,7 +33,8 @@ static int calibrate_run(cli_pass1 *pass1, const cli_pass2 *pass2, const hb_text
     hb_error err;
     hb_calibration_result result;
     hb_params_source source = {.run = hb_run_get_settings(pass1->run), .counts = pass1->counts};
-    int code = cli_grading_use(&pass1->grading, pass1->run_path, &pass1->counts, &source.grading);
+    int code =
+        cli_grading_use(&pass1->grading, pass1->run, pass1->run_path, &pass1->counts, &source.grading);
     if (code) return code;
     cli_grading_advise(pass1->run, pass1->run_path, source.grading, pass1->quiet);
     if (hb_calibrate_run(pass1->run, (const char *const *)scores->list, scores->n, source.grading,

@@ -302,19 +302,26 @@ typedef struct cli_grading {
     bool rule_given, min_f1_given, tolerance_given, abstain_as_given;
     const char *lines_text, *abstain_path; /* of pass 1 alone; NULL: not given */
     bool shown;                            /* --shots shows the model answers of one line */
+    bool taken;                            /* cli_grading_take was called */
     int32_t lines;                         /* as in hb_grading; 0: what is usual for the rule */
     hb_grading grading;
     hb_abstain_list *abstains; /* opened by cli_grading_open */
     char abstain_sha256[65];   /* of abstain_path; empty: none */
 } cli_grading;
-/* --grade, --min-f1, --tolerance, --abstain-as: how grades become labels. */
+/* --grade, --min-f1, --tolerance, --abstain-as: how grades become labels; by default as the run says.
+ */
 void cli_grading_add(cli_options *options, cli_grading *grading);
+/* Sets what the help says of the defaults of --grade and --abstain-as. */
+void cli_grading_explain(cli_options *options, const char *grade, const char *abstain_as);
 /* --answer-lines and --abstain: how pass 1 reads answers. */
 void cli_grading_add_reading(cli_options *options, cli_grading *grading);
 /* Fills grading->grading. False, with *code, for bad usage. */
 bool cli_grading_check(const cli_command *command, cli_grading *grading, int *code);
-/* Takes the options that are not given from a calibration's grading. */
-void cli_grading_take(cli_grading *grading, const hb_grading *calibrated);
+/* Takes the options that are not given from the grading of a calibration or a run. */
+void cli_grading_take(cli_grading *grading, const hb_grading *from);
+/* Takes the options that are not given from the run that pass 1 continues, but not --answer-lines: with
+ * other lines, the answers would be others. */
+void cli_grading_continue(cli_grading *grading, const hb_run *run);
 /* Opens the phrases of abstentions for pass 1. Returns an exit code. */
 int cli_grading_open(cli_grading *grading);
 void cli_grading_close(cli_grading *grading);
@@ -322,9 +329,13 @@ void cli_grading_close(cli_grading *grading);
  * unless `quiet`, answers abstain, or texts end while the model still reasons. */
 void cli_grading_advise(hb_run *run, const char *run_path, const hb_grading *grading, bool quiet);
 /* Sets *used to the grading that labels a run's samples, or to NULL if the samples have given labels.
- * --grade is then an error. Returns an exit code. */
-int cli_grading_use(const cli_grading *grading, const char *run_path, const hb_run_counts *counts,
-                    const hb_grading **used);
+ * --grade is then an error. Options that are not given come from the run's settings, unless they were
+ * taken before. Returns an exit code. */
+int cli_grading_use(cli_grading *grading, const hb_run *run, const char *run_path,
+                    const hb_run_counts *counts, const hb_grading **used);
+/* Writes a rule with its limit and the treatment of abstentions, where these are not the defaults. */
+#define CLI_GRADING_BYTES 96
+void cli_grading_describe(const hb_grading *grading, char text[CLI_GRADING_BYTES]);
 /* Prints hb_rate_text. Returns an exit code. */
 int cli_print_rate(size_t n, double hallucination_rate, const hb_grading *grading,
                    uint64_t n_abstained);

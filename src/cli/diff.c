@@ -119,21 +119,34 @@ static int print_json(char *const paths[2], const hb_diff *d)
 
 /* ---- Running ------------------------------------------------------------------------------------- */
 
-/* Uses the grading where one of the runs has answers to grade; both are then graded alike. */
+/* Refuses runs whose answers would be graded by different rules. */
+static int refuse_gradings(char **paths, const hb_grading *a, const hb_grading *b)
+{
+    char texts[2][CLI_GRADING_BYTES];
+    if (!a || !b || hb_grading_same(a, b)) return CLI_DONE;
+    cli_grading_describe(a, texts[0]);
+    cli_grading_describe(b, texts[1]);
+    cli_message("%s is graded by %s, and %s by %s; --grade and --abstain-as grade both alike", paths[0],
+                texts[0], paths[1], texts[1]);
+    return CLI_FAILED;
+}
+
+/* Uses the grading of the run that has answers to grade. */
 static int diff_open_runs(const differing *o, char **paths, hb_run *const runs[2], hb_diff *diff)
 {
     hb_error err;
-    bool graded = false;
+    cli_grading gradings[2] = {o->grading, o->grading};
+    const hb_grading *used[2];
     for (int r = 0; r < 2; r++) {
         hb_run_counts counts;
-        const hb_grading *used;
         if (hb_run_count(runs[r], &counts, &err)) return cli_fail(&err);
-        int code = cli_grading_use(&o->grading, paths[r], &counts, &used);
+        int code = cli_grading_use(&gradings[r], runs[r], paths[r], &counts, &used[r]);
         if (code) return code;
-        graded = graded || used;
     }
-    const hb_grading *grading = graded ? &o->grading.grading : NULL;
-    return hb_diff_runs(runs[0], runs[1], grading, diff, &err) ? cli_fail(&err) : CLI_DONE;
+    int code = refuse_gradings(paths, used[0], used[1]);
+    if (code) return code;
+    return hb_diff_runs(runs[0], runs[1], used[used[0] ? 0 : 1], diff, &err) ? cli_fail(&err)
+                                                                             : CLI_DONE;
 }
 
 static int diff_runs(const differing *o, char **paths, hb_diff *diff)

@@ -238,13 +238,13 @@ static int write_generations(const exporting *e, hb_run *run)
     return w.failed ? CLI_FAILED : cli_fail(&err);
 }
 
-static int write_run(const exporting *e, hb_run *run)
+static int write_run(exporting *e, hb_run *run)
 {
     hb_error err;
     hb_run_counts counts;
     writing w = {.run = run, .form = e->format == 0 ? FORM_CSV : FORM_JSON};
     if (hb_run_count(run, &counts, &err)) return cli_fail(&err);
-    int code = cli_grading_use(&e->grading, e->run_path, &counts, &w.grading);
+    int code = cli_grading_use(&e->grading, run, e->run_path, &counts, &w.grading);
     if (code) return code;
     const hb_run_sample none = {.id = ""};
     if (w.form == FORM_CSV && !print_sample(FORM_HEADER, run, &none, NULL)) return CLI_FAILED;

@@ -26,6 +26,16 @@ void cli_grading_add(cli_options *options, cli_grading *g)
     cli_add_choice(options, "abstain-as", 0, NULL, &g->abstain_as, treatments,
                    "how answers like \"I don't know\" count; out: they are left out")
         ->given = &g->abstain_as_given;
+    cli_grading_explain(options, "as in the run", "as in the run");
+}
+
+void cli_grading_explain(cli_options *options, const char *grade, const char *abstain_as)
+{
+    for (int i = 0; i < options->n; i++) {
+        cli_option *o = &options->list[i];
+        if (strcmp(o->name, "grade") == 0) o->standard = grade;
+        if (strcmp(o->name, "abstain-as") == 0) o->standard = abstain_as;
+    }
 }
 
 void cli_grading_add_reading(cli_options *options, cli_grading *g)
@@ -50,6 +60,12 @@ static bool read_lines(const char *text, int32_t *lines)
     return *text >= '0' && *text <= '9' && !*end && !errno && value >= 1 && value <= 1 << 24;
 }
 
+/* The lines of an answer where no option says: a number may stand at the end of a calculation. */
+static int32_t usual_lines(const cli_grading *g, hb_grade_rule rule)
+{
+    return rule == HB_GRADE_NUMBER && !g->shown ? HB_ALL_LINES : 1;
+}
+
 bool cli_grading_check(const cli_command *command, cli_grading *g, int *code)
 {
     hb_grading *to = &g->grading;
@@ -66,21 +82,29 @@ bool cli_grading_check(const cli_command *command, cli_grading *g, int *code)
     else if (g->lines_text && !read_lines(g->lines_text, &g->lines))
         *code = cli_usage(command, "--answer-lines: '%s' is neither a number from 1 nor 'all'",
                           g->lines_text);
-    bool reasons = to->rule == HB_GRADE_NUMBER && !g->shown;
-    to->answer_lines = g->lines ? g->lines : reasons ? HB_ALL_LINES : 1;
+    to->answer_lines = g->lines ? g->lines : usual_lines(g, to->rule);
     return *code == CLI_DONE;
 }
 
-void cli_grading_take(cli_grading *g, const hb_grading *calibrated)
+void cli_grading_take(cli_grading *g, const hb_grading *from)
 {
     hb_grading *to = &g->grading;
     if (!g->rule_given) {
-        g->rule = (int)(to->rule = calibrated->rule);
-        g->min_f1 = to->min_f1 = calibrated->min_f1;
-        g->tolerance = to->tolerance = calibrated->tolerance;
+        g->rule = (int)(to->rule = from->rule);
+        g->min_f1 = to->min_f1 = from->min_f1;
+        g->tolerance = to->tolerance = from->tolerance;
     }
-    if (!g->abstain_as_given) g->abstain_as = (int)(to->abstain_as = calibrated->abstain_as);
-    if (!g->lines_text) g->lines = to->answer_lines = calibrated->answer_lines;
+    if (!g->abstain_as_given) g->abstain_as = (int)(to->abstain_as = from->abstain_as);
+    if (!g->lines_text) g->lines = to->answer_lines = from->answer_lines;
+    g->taken = true;
+}
+
+void cli_grading_continue(cli_grading *g, const hb_run *run)
+{
+    hb_grading own = hb_run_grading(run);
+    if (!*hb_run_get_settings(run)->grading) return;
+    own.answer_lines = usual_lines(g, g->rule_given ? g->grading.rule : own.rule);
+    cli_grading_take(g, &own);
 }
 
 int cli_grading_open(cli_grading *g)
@@ -99,13 +123,28 @@ void cli_grading_close(cli_grading *g)
     g->abstains = NULL;
 }
 
-int cli_grading_use(const cli_grading *g, const char *run_path, const hb_run_counts *counts,
-                    const hb_grading **used)
+int cli_grading_use(cli_grading *g, const hb_run *run, const char *run_path,
+                    const hb_run_counts *counts, const hb_grading **used)
 {
+    const hb_grading own = hb_run_grading(run);
+    if (!g->taken) cli_grading_take(g, &own);
     *used = counts->graded ? &g->grading : NULL;
     if (!g->rule_given || counts->graded || !counts->scored) return CLI_DONE;
     cli_message("%s: --grade: the run has labels, not answers to grade", run_path);
     return CLI_FAILED;
+}
+
+void cli_grading_describe(const hb_grading *g, char text[CLI_GRADING_BYTES])
+{
+    const hb_grading usual = hb_grading_defaults();
+    char limit[32] = "", treatment[32] = "";
+    if (g->rule == HB_GRADE_F1 && g->min_f1 != usual.min_f1)
+        snprintf(limit, sizeof limit, " from %g", g->min_f1);
+    if (g->rule == HB_GRADE_NUMBER && g->tolerance != usual.tolerance)
+        snprintf(limit, sizeof limit, " within %g", g->tolerance);
+    if (g->abstain_as != usual.abstain_as)
+        snprintf(treatment, sizeof treatment, ", abstentions as %s", hb_abstain_as_name(g->abstain_as));
+    snprintf(text, CLI_GRADING_BYTES, "%s%s%s", hb_grade_rule_name(g->rule), limit, treatment);
 }
 
 /* ---- Advice ------------------------------------------------------------------------------------- */

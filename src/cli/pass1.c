@@ -65,6 +65,8 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     cli_chat_add(options, &p->chat);
     add_data_options(options, p);
     cli_grading_add(options, &p->grading);
+    cli_grading_explain(options, "exact; for a run that exists, as before",
+                        "out; for a run that exists, as before");
     cli_grading_add_reading(options, &p->grading);
     cli_begin_group(options, CLI_GROUP_SCORES);
     cli_add_text(options, "signals", 0, "LIST", &p->signal_list,
@@ -157,6 +159,19 @@ static void set_data(const hb_dataset_info *d, hb_run_settings *s)
     s->n_drawn = d->shards ? d->n_drawn : 0;
 }
 
+/* Takes the grading of the run that is continued, where options say nothing. A run that cannot be
+ * read is left to hb_run_create, which says why. */
+static hb_status take_grading(cli_pass1 *p, hb_error *err)
+{
+    hb_run *run;
+    if (p->grading.taken) return HB_OK;
+    hb_status status = hb_run_open(p->run_path, &run, NULL);
+    if (status) return status == HB_ERR_MEMORY ? hb_fail_memory(err) : HB_OK;
+    cli_grading_continue(&p->grading, run);
+    hb_run_close(run);
+    return HB_OK;
+}
+
 static hb_status open_run(cli_pass1 *p, hb_error *err)
 {
     char sha256[65];
@@ -165,11 +180,13 @@ static hb_status open_run(cli_pass1 *p, hb_error *err)
     hb_run_settings s;
     hb_status status = p->run_path ? HB_OK : hb_params_try(p->output_dir, p->name, err);
     if (!status) status = hb_model_sha256(p->model, sha256, err);
+    if (!status && p->run_path) status = take_grading(p, err);
     if (status) return status;
     set_model(p, sha256, &s);
     set_data(info, &s);
     if (!p->run_path) {
         status = name_run(p, &s, err);
+        if (!status) status = take_grading(p, err);
         if (status) return status;
     }
     hb_grading_text(&p->grading.grading, grading);

@@ -12,6 +12,8 @@ typedef struct reporting {
     bool score_given, quiet;
     cli_grading grading;
     hb_report *report;
+    const char *graded_path; /* the first run with graded answers; NULL: none yet */
+    hb_grading graded_by;    /* its grading */
 } reporting;
 
 /* ---- Writing ------------------------------------------------------------------------------------- */
@@ -107,6 +109,23 @@ static int add_scores(reporting *r, const char *path, hb_run *run, const hb_para
     return code;
 }
 
+/* Warns if the answers of this run are graded in another way than those of the first one. */
+static void compare_grading(reporting *r, const char *path, const hb_grading *grading)
+{
+    char texts[2][CLI_GRADING_BYTES];
+    if (!grading) return;
+    if (!r->graded_path) {
+        r->graded_path = path;
+        r->graded_by = *grading;
+    }
+    if (hb_grading_same(grading, &r->graded_by)) return;
+    cli_grading_describe(&r->graded_by, texts[0]);
+    cli_grading_describe(grading, texts[1]);
+    cli_message(
+        "warning: %s is graded by %s, and %s by %s; --grade and --abstain-as grade all runs alike",
+        r->graded_path, texts[0], path, texts[1]);
+}
+
 /* Calibrates the run as hbar sweep does. */
 static int add_open_run(const cli_command *command, reporting *r, const char *path, hb_run *run)
 {
@@ -114,9 +133,11 @@ static int add_open_run(const cli_command *command, reporting *r, const char *pa
     hb_texts scores = {0};
     cli_pass2 pass2 = {.options = hb_calibrate_defaults()};
     hb_params_source source = {.run = hb_run_get_settings(run)};
+    cli_grading grading = r->grading;
     if (hb_run_count(run, &source.counts, &err)) return cli_fail(&err);
-    int code = cli_grading_use(&r->grading, path, &source.counts, &source.grading);
+    int code = cli_grading_use(&grading, run, path, &source.counts, &source.grading);
     if (code) return code;
+    compare_grading(r, path, source.grading);
     cli_grading_advise(run, path, source.grading, r->quiet);
     code = cli_scores_of_run(command, r->score, run, &scores, NULL);
     if (!code) code = cli_pass2_check_probes(command, &pass2, &scores);

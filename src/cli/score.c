@@ -33,11 +33,11 @@ static int print_json(const cli_pass1 *pass, const tally *t, double rate)
 }
 
 /* Prints how many answers are right or how many samples are labelled hallucinated. */
-static int print_result(const cli_pass1 *pass)
+static int print_result(cli_pass1 *pass)
 {
     tally t = {0};
     hb_error err;
-    int code = cli_grading_use(&pass->grading, pass->run_path, &pass->counts, &t.grading);
+    int code = cli_grading_use(&pass->grading, pass->run, pass->run_path, &pass->counts, &t.grading);
     if (code) return code;
     if (hb_run_each(pass->run, count, &t, &err)) return cli_fail(&err);
     cli_grading_advise(pass->run, pass->run_path, t.grading, pass->quiet);

@@ -81,7 +81,7 @@ static int sweep_open_run(const cli_command *command, sweep_options *o, hb_run *
     hb_params_source source = {.run = hb_run_get_settings(run)};
     const char *list = o->score ? o->score : o->pass2.joint ? "all" : "hbar_s";
     if (hb_run_count(run, &source.counts, &err)) return cli_fail(&err);
-    int code = cli_grading_use(&o->grading, o->run_path, &source.counts, &source.grading);
+    int code = cli_grading_use(&o->grading, run, o->run_path, &source.counts, &source.grading);
     if (code) return code;
     cli_grading_advise(run, o->run_path, source.grading, o->quiet);
     code = cli_scores_of_run(command, list, run, &scores, NULL);

@@ -48,15 +48,8 @@ static void add_options(cli_options *options, validating *v)
                 "the demo's test split");
     cli_explain(options, "n-samples", "draw N samples; 0 means all", NULL);
     cli_explain(options, "max-tokens", "generate at most N tokens for a sample", "as calibrated");
-    cli_explain(options, "grade",
-                "for data with answers, the rule by which the model's answer is right",
-                "as calibrated");
-    cli_explain(options, "min-f1", "with --grade f1, the smallest F1 of a right answer",
-                "as calibrated");
-    cli_explain(options, "tolerance",
-                "with --grade number, the largest relative error of a right answer", "as calibrated");
-    cli_explain(options, "abstain-as",
-                "how answers like \"I don't know\" count; out: they are left out", "as calibrated");
+    cli_grading_explain(options, "as calibrated; otherwise as in the run",
+                        "as calibrated; otherwise as in the run");
     cli_explain(options, "answer-lines",
                 "for data with answers, how many lines of the generated text are the answer",
                 "as calibrated");
@@ -234,20 +227,6 @@ static void check_samples(const validating *v)
                          here->sample_max_tokens);
 }
 
-/* Writes a rule with its limit and the treatment of abstentions, where these are not the defaults. */
-static void describe(const hb_grading *g, char *text, size_t size)
-{
-    const hb_grading usual = hb_grading_defaults();
-    char limit[32] = "", treatment[32] = "";
-    if (g->rule == HB_GRADE_F1 && g->min_f1 != usual.min_f1)
-        snprintf(limit, sizeof limit, " from %g", g->min_f1);
-    if (g->rule == HB_GRADE_NUMBER && g->tolerance != usual.tolerance)
-        snprintf(limit, sizeof limit, " within %g", g->tolerance);
-    if (g->abstain_as != usual.abstain_as)
-        snprintf(treatment, sizeof treatment, ", abstentions as %s", hb_abstain_as_name(g->abstain_as));
-    snprintf(text, size, "%s%s%s", hb_grade_rule_name(g->rule), limit, treatment);
-}
-
 /* Without a calibrated halt, only the cutoff's effect is counted. */
 static void check_halt(const validating *v)
 {
@@ -258,14 +237,19 @@ static void check_halt(const validating *v)
 static void check_grading(const validating *v)
 {
     const hb_grading *here = v->source.grading, *there = &v->params->grading;
+    const hb_grading own = hb_run_grading(v->run);
+    char texts[3][CLI_GRADING_BYTES];
     if (!here || !v->params->is_graded) return;
-    if (!hb_grading_same(here, there)) {
-        char texts[2][96];
-        describe(here, texts[0], sizeof texts[0]);
-        describe(there, texts[1], sizeof texts[1]);
+    cli_grading_describe(here, texts[0]);
+    cli_grading_describe(there, texts[1]);
+    cli_grading_describe(&own, texts[2]);
+    if (!hb_grading_same(here, there))
         cli_message("warning: answers are graded by %s, but those of the calibration by %s", texts[0],
                     texts[1]);
-    } else if (!v->pass1.grading.rule_given && !v->pass1.quiet)
+    else if (!v->pass1.grading.rule_given && *v->source.run->grading && !hb_grading_same(here, &own))
+        cli_message("warning: answers are graded by %s, as in the calibration, but %s was graded by %s",
+                    texts[0], v->source.scores, texts[2]);
+    else if (!v->pass1.grading.rule_given && !v->pass1.quiet)
         cli_message("answers are graded by %s, as in the calibration", hb_grade_rule_name(here->rule));
 }
 
@@ -375,7 +359,8 @@ static int open_split(const cli_command *command, validating *v)
     }
     if (code || v->pass1.joined) return code;
     v->source.scores = v->pass1.run_path;
-    code = cli_grading_use(&v->pass1.grading, v->source.scores, &v->pass1.counts, &v->source.grading);
+    code = cli_grading_use(&v->pass1.grading, v->run, v->source.scores, &v->pass1.counts,
+                           &v->source.grading);
     if (code) return code;
     v->source.n_abstained = v->pass1.counts.abstained;
     v->source.run = hb_run_get_settings(v->run);

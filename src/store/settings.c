@@ -285,6 +285,13 @@ hb_status hb_run_read_settings(hb_run *run, hb_error *err)
     return status ? status : hb_run_check_settings(run->path, &run->settings, HB_ERR_FORMAT, err);
 }
 
+hb_grading hb_run_grading(const hb_run *run)
+{
+    hb_grading grading = hb_grading_defaults();
+    hb_grading_parse(run->settings.grading, &grading, NULL);
+    return grading;
+}
+
 /* Runs are found by this hash, so the text must stay as it is. A zero byte, which no text contains,
  * separates the engine from the system message; otherwise two pairs of them could have one hash. */
 hb_status hb_run_identity(const hb_run_settings *s, char hex[65], hb_error *err)

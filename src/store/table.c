@@ -143,7 +143,7 @@ hb_status hb_run_table(hb_run *run, const char *const *scores, size_t n_scores,
                        const hb_grading *grading, hb_score_table *table, hb_error *err)
 {
     hb_score_table t = {0};
-    gathering g = {.table = &t, .grading = grading ? *grading : hb_grading_defaults()};
+    gathering g = {.table = &t, .grading = grading ? *grading : hb_run_grading(run)};
     hb_status status = hb_grading_check(&g.grading, err);
     if (status) return status;
     g.high = calloc(2 * n_scores + 1, sizeof *g.high);

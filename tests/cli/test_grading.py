@@ -1,5 +1,7 @@
 """Grading in the commands: results and messages. docs/grading.md has the rules."""
+import contextlib
 import json
+import shutil
 import sqlite3
 import unittest
 
@@ -48,6 +50,56 @@ class Grading(Case):
         _, err, _, _ = self.score(nothing, "--grade", "f1")
         self.assertIn(f"none of the {len(MAKERS)} answers is right, by f1 or any other rule", err)
 
+    def change(self, run, *statements):
+        with contextlib.closing(sqlite3.connect(run)) as db:
+            for statement in statements:
+                db.execute(statement)
+            db.commit()
+
+    def graded_run(self):
+        """A run graded by `contains`, by which every other answer is right, and by no other rule; and its data."""
+        data = self.data(MAKERS)
+        _, _, _, run = self.score(data, "--grade", "contains")
+        self.change(run, "UPDATE samples SET grade_exact = 0, grade_contains = idx % 2, grade_f1 = 0.1, abstained = 0")
+        return run, data
+
+    def test_a_run_is_graded_as_it_says(self):
+        """Without --grade, each command takes the rule of the run; an option is stronger."""
+        run, data = self.graded_run()
+        again = ["score", "--data", data, "-n", 0, "--run", run]
+        swept = self.run_json("sweep", "--run", run, "--draws", 0)
+        self.assertEqual((swept["settings"]["grade"], swept["score"]["hallucination_rate"]), ("contains", 0.5))
+        self.assertEqual([r["label"] for r in self.export(run)], [1, 0] * (len(MAKERS) // 2))
+        self.assertEqual({r["label"] for r in self.export(run, "--grade", "exact")}, {1})
+        scored = self.run_json(*again)
+        self.assertEqual((scored["grade"], scored["accuracy"]), ("contains", 0.5))
+        page, _ = self.run_hbar("report", run, "-o", "-", "--score", "entropy", "-q")
+        self.assertRegex(page, "Graded by</th><td>contains<")
+        del swept["settings"]["grade"]  # as of data with labels
+        judged = self.run_json("validate", "--params", self.write("p.json", json.dumps(swept)), "--run", run, "--draws", 0)
+        self.assertEqual(judged["grade"], "contains")
+        self.assertEqual(self.run_json("diff", run, run)["samples"]["shared"], len(MAKERS))
+        self.assertEqual(self.run_json(*again, "--grade", "f1", "--min-f1", 0.1)["accuracy"], 1)
+        self.assertEqual(self.run_json(*again, "--abstain-as", "wrong")["grade"], "f1")
+        self.assertEqual(self.run_json("runs", self.dir)["results"][0]["grade"], "f1")
+
+    def test_runs_that_are_graded_differently(self):
+        run, _ = self.graded_run()
+        other = self.dir / "other.db"
+        shutil.copy(run, other)
+        self.change(other, "UPDATE settings SET value = 'f1,wrong,0.5' WHERE key = 'grading'",
+                    "UPDATE samples SET grade_f1 = 0.4 + 0.2 * (idx % 2)")
+        differ = f"{run} is graded by contains, and {other} by f1, abstentions as wrong; --grade and --abstain-as grade"
+        self.fails("diff", run, other, says=differ)
+        self.fails("diff", run, other, "--grade", "contains", says="by contains, and")
+        self.run_hbar("diff", run, other, "--grade", "contains", "--abstain-as", "out")
+        _, err = self.run_hbar("report", run, other, "-o", self.dir / "page.html", "--score", "entropy")
+        self.assertIn(f"warning: {differ}", err)
+        self.run_hbar("sweep", "--run", run, "--draws", 0, "-o", self.dir / "params")
+        (params,) = (self.dir / "params").iterdir()
+        _, err = self.run_hbar("validate", "--params", params, "--run", other, "--draws", 0)
+        self.assertIn(f"answers are graded by contains, as in the calibration, but {other} was graded by f1, abst", err)
+
     def test_abstentions_are_a_class_of_their_own(self):
         _, _, rows, _ = self.score(self.data(MAKERS, "makers.jsonl"))
         wrong = [r["text"].strip() for r in rows if not r["grade_exact"]]
@@ -83,7 +135,7 @@ class Grading(Case):
         self.assertRegex(out, rf"^{len(rows) - n} answers, .* % of them right \(contains\), .*; {n} more abstained\n$")
         out, _ = self.run_hbar(*command, "--abstain-as", "wrong")
         self.assertRegex(out, rf"^{len(rows)} answers, .*; {n} of them abstained, which counts as wrong\n$")
-        out, _ = self.run_hbar("sweep", "-q", "--run", self.dir / "own.db", "--grade", "contains", "--draws", 0)
+        out, _ = self.run_hbar("sweep", "-q", "--run", self.dir / "own.db", "--grade", "contains", "--abstain-as", "out", "--draws", 0)
         self.assertIn(f"; {n} more abstained\n", out)
         everything = self.write("all.txt", "".join(f"= {t}\n" for t in texts))
         none = self.data([{**q, "answers": ["zzz"]} for q in MAKERS], "none.jsonl")

@@ -127,10 +127,12 @@ class Shards(Runs):
         """A merged run has the rule of its shards if it is the same in all of them."""
         data = self.write_rows("d.jsonl", [{"question": f"Is it {i}?", "answer": str(i)} for i in range(12)])
         runs = self.score_shards(2, "--grade", "f1", data=data)
-        self.run_hbar("merge", *runs, "-o", self.dir / "same.db")
+        _, err = self.run_hbar("merge", *runs, "-o", self.dir / "same.db")
+        self.assertNotIn("graded", err)
         self.score(runs[1], "--shard", "2/2", "--grade", "contains", data=data)
         for name, order in (("a.db", runs), ("b.db", runs[::-1])):
-            self.run_hbar("merge", *order, "-o", self.dir / name)
+            _, err = self.run_hbar("merge", *order, "-o", self.dir / name)
+            self.assertIn(f"graded by different rules, so {self.dir / name} names none, and hbar grades it by exact", err)
         grades = {Path(r["path"]).name: r["grade"] for r in self.run_json("runs", self.dir)["results"]}
         self.assertEqual(grades, {"1of2.db": "f1", "2of2.db": "contains", "same.db": "f1", "a.db": None, "b.db": None})
 
