@@ -459,7 +459,7 @@ static void test_other_settings_are_refused(void **state)
                  "kv_type is none, not \"q8_0\"");
     s = settings(), s.engine = "llama";
     assert_fails(hb_run_create(run_path(state), &s, &run, &err), HB_ERR_MISMATCH,
-                 "engine is none, not \"llama\"");
+                 "engine is \"native\", not \"llama\"");
     s = settings(), s.engine = "native"; /* the same as no name */
     assert_ok(hb_run_create(run_path(state), &s, &run, &err));
     assert_string_equal(hb_run_get_settings(run)->engine, "");

@@ -27,13 +27,16 @@ void cli_catch_interrupts(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-/* Only what a signal handler may call. Samples that are committed stay in their run. */
+/* Only what a signal handler may call. Samples that are committed stay in their run. Threads that
+ * evaluate together may fault together: the first one says why and ends the program. */
 static void on_bus_error(int signal_number)
 {
     static const char message[] =
         "hbar: a file was truncated while it was in use, most likely the model: input/output error\n";
-    ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
+    static atomic_flag is_said = ATOMIC_FLAG_INIT;
     (void)signal_number;
+    while (atomic_flag_test_and_set(&is_said)) pause();
+    ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
     (void)written;
     _exit(CLI_FAILED);
 }

@@ -100,6 +100,7 @@ hb_status hb_llama_eval(hb_session *session, const int32_t *tokens, const int32_
         t->from = t->to;
         while (t->to < tap->n_rows && tap->rows[t->to] < t->first + t->n) t->to++;
         t->n_states = t->n_normed = 0;
+        t->odd = false;
         status = eval_piece(s, tokens, sequences, err);
     }
     t->tap = NULL;

@@ -103,6 +103,14 @@ static const char *text_at(const void *value)
     return text ? text : "";
 }
 
+/* A text setting for a reader: a run whose engine has no name was made by the native one. */
+static const char *shown_text(const field *f, const void *value)
+{
+    const char *text = text_at(value);
+    bool is_native = !*text && f->offset == offsetof(hb_run_settings, engine);
+    return is_native ? hb_engine_name(HB_ENGINE_NATIVE) : text;
+}
+
 static char *signals_at(const void *value)
 {
     return hb_signal_set_names(*(hb_signal_set *const *)value);
@@ -419,7 +427,7 @@ static char *value_text(const field *f, const void *value)
     char text[40] = "";
     switch (f->kind) {
     case KIND_TEXT:
-        return strdup(text_at(value));
+        return strdup(shown_text(f, value));
     case KIND_SIGNALS:
         return signals_at(value);
     case KIND_U64:
@@ -455,7 +463,7 @@ static bool describe(hb_buffer *out, const field *f, const void *a, const void *
         return false;
     switch (f->kind) {
     case KIND_TEXT:
-        return add_texts(out, text_at(a), text_at(b));
+        return add_texts(out, shown_text(f, a), shown_text(f, b));
     case KIND_U64:
         snprintf(text, sizeof text, "%llu, not %llu", (unsigned long long)*(const uint64_t *)a,
                  (unsigned long long)*(const uint64_t *)b);

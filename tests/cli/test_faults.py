@@ -29,6 +29,20 @@ class TruncatedModel(Case):
         self.assertEqual(process.returncode, FAILED)
         self.assertRegex(err.decode(), "^hbar: a file was truncated while it was in use, most likely the model: .*\n$")
 
+    def test_threads_that_fault_together(self):
+        """Several threads read what the file no longer has; the message is printed once."""
+        model = self.dir / "m.gguf"
+        for _ in range(8):
+            shutil.copy(MODEL, model)
+            process = subprocess.Popen([HBAR, "generate", "--model", model, "--threads", "4", "--max-tokens", "100000", "--ctx-size",
+                                        "101000", "--cutoff", "2", "Hello"], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       env=environment())
+            process.stdout.read(1)  # it decodes
+            os.truncate(model, MODEL.stat().st_size // 8)
+            _, err = process.communicate(timeout=60)
+            self.assertEqual(process.returncode, FAILED)
+            self.assertEqual(err.count(b"a file was truncated"), 1, err)
+
 
 class Limits(Case):
     """At the limit for the size of files writing fails; SIGXFSZ does not end the program."""

@@ -98,7 +98,7 @@ class Identity(Case):
             runs[row and row[0]] = run
         self.assertEqual(set(runs), {None, "llama"})
         score = ["score", "--model", MODEL, "--data", LABELLED, *FAST, "-n", 30, "--run", runs["llama"]]
-        self.fails(*score, "-q", "--signals", "hbar_s", says='engine is "llama", not none')
+        self.fails(*score, "-q", "--signals", "hbar_s", says='engine is "llama", not "native"')
         self.assertEqual(self.run_json(*score, *LLAMA)["tokens_evaluated"], 0)
         _, err = self.run_hbar("validate", "--params", params, "--run", runs[None])
         self.assertIn("warning: samples were measured with the engine native, but those of the calibration with llama", err)
