@@ -7,6 +7,7 @@
 #include "base/rng.h"
 #include "decode/decode.h"
 #include "decode/stops.h"
+#include "engine/engine.h"
 
 enum { MOST = 40, LONGEST = 800 };
 
@@ -1069,6 +1070,37 @@ static void test_nothing_waits_for_ever(void **state)
     close_fixture(&f);
 }
 
+/* Where attention goes through all sequences, no more samples run than are worth it, and kept prompts
+ * make room. */
+static void test_crowd(void **state)
+{
+    enum { N = 12, LENGTH = 100, ANSWER = 4, CROWD = 150, PAGES = 3 * 64 };
+    int32_t prompts[N][LENGTH];
+    hb_error err;
+    (void)state;
+    for (int has_crowd = 0; has_crowd < 2; has_crowd++) {
+        fixture f = open_tiny(256, N, 0);
+        asked all[N] = {0};
+        int64_t capacity = hb_session_n_free(f.session), most = 0;
+        f.session->crowd = has_crowd ? CROWD : 0;
+        for (int i = 0; i < N; i++) {
+            fill_prompt(prompts[i], LENGTH, i % 6, 64, i);
+            all[i].request = plain_request(prompts[i], LENGTH, ANSWER);
+            add(&all[i], f.scheduler);
+        }
+        while (hb_scheduler_is_busy(f.scheduler)) {
+            assert_ok(hb_scheduler_step(f.scheduler, &err));
+            int64_t held = capacity - hb_session_n_free(f.session);
+            if (held > most) most = held;
+        }
+        /* one sample more, of 2 pages, and the page that it shares */
+        assert_int_equal(most > CROWD + PAGES, !has_crowd);
+        for (int i = 0; i < N; i++) assert_int_equal(all[i].records[0].n_tokens, ANSWER);
+        for (int i = 0; i < N; i++) free_asked(&all[i]);
+        close_fixture(&f);
+    }
+}
+
 /* ---- A server's scheduler ------------------------------------------------------------------------ */
 
 /* Requests have the results that they have alone, also with a prefix cache that holds answers. */
@@ -1511,6 +1543,7 @@ int main(void)
         cmocka_unit_test(test_generation_without_memory),
         cmocka_unit_test(test_kept_prompts),
         cmocka_unit_test(test_nothing_waits_for_ever),
+        cmocka_unit_test(test_crowd),
         cmocka_unit_test(test_serving_as_alone),
         cmocka_unit_test(test_answers_are_kept),
         cmocka_unit_test(test_samples_after_an_answer),

@@ -76,7 +76,8 @@ hb_status hb_scheduler_open(hb_session *session, hb_scheduler **scheduler, hb_er
     hb_session_reset(session);
     s->session = session;
     s->model = session->model;
-    s->positions = least(session->n_ctx, hb_session_n_free(session));
+    s->capacity = hb_session_n_free(session);
+    s->positions = least(session->n_ctx, s->capacity);
     s->n_slots = least(session->n_sequences, session->n_batch);
     s->n_in[HB_SLOT_EMPTY] = s->n_slots;
     s->max_rows = s->n_slots > MIN_ROWS ? s->n_slots : MIN_ROWS;

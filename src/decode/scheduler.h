@@ -50,6 +50,7 @@ struct hb_scheduler {
     hb_session *session;
     const hb_model *model;
     int32_t positions;  /* see hb_scheduler_positions */
+    int64_t capacity;   /* positions of the cache */
     hb_prompts prompts; /* prompts of all jobs */
     hb_serving serving; /* n_running 0: not a server's */
     uint64_t next_number, n_begun, n_uses;

@@ -199,6 +199,33 @@ static void tidy(hb_scheduler *s)
     while (s->n_waiting > (size_t)s->n_in[HB_SLOT_EMPTY] && give_up_one(s, -1, false)) continue;
 }
 
+/* The number of positions from which on another sample costs more time than it saves; 0: there is none.
+ * A server begins all that it may, so that no client waits. */
+static int64_t crowd(const hb_scheduler *s)
+{
+    return s->serving.n_running ? 0 : s->session->crowd;
+}
+
+/* Whether running samples have or reserve that many, without those that they share. */
+static bool is_crowded(const hb_scheduler *s)
+{
+    int64_t n = 0;
+    for (int32_t k = 0; k < s->n_slots && crowd(s); k++) {
+        const hb_slot *q = &s->slots[k];
+        if (q->state == HB_SLOT_RUNNING) n += q->past - q->shared + q->reserved;
+    }
+    return crowd(s) && n >= crowd(s);
+}
+
+/* Empties kept slots that make a crowd with the running ones, for a sample that takes the first `have`
+ * positions from slot `parent`. */
+static void thin_out(hb_scheduler *s, int32_t parent, int32_t have)
+{
+    while (crowd(s) && s->capacity - unclaimed(s) - have >= crowd(s) &&
+           give_up_one(s, have ? parent : -1, true))
+        continue;
+}
+
 /* Makes room for a sample that takes the first `have` positions from slot `parent` and needs `needed`
  * more. A quarter of the slots is left for samples that take over most of their prompt, so that they
  * need not wait while their parent's slot is kept. A slot that is of use to a waiting prompt is emptied
@@ -231,9 +258,10 @@ static hb_slot *find_empty(const hb_scheduler *s)
  * there is no room. A sample that cannot be set up ends at once. */
 static bool begin(hb_scheduler *s, hb_job *job, int32_t parent, int32_t have, hb_slot **begun)
 {
-    if (s->n_in[HB_SLOT_RUNNING] == most_running(s)) return false;
+    if (s->n_in[HB_SLOT_RUNNING] == most_running(s) || is_crowded(s)) return false;
     int64_t shared_pages = have / s->session->page * s->session->page;
     int64_t needed = hb_session_paged(s->session, job->positions) - shared_pages;
+    thin_out(s, parent, have);
     if (!make_room(s, job, parent, have, needed)) return false;
     hb_slot *q = find_empty(s);
     hb_error why;

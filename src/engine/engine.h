@@ -50,6 +50,9 @@ struct hb_session {
     bool exact;          /* as in hb_session_options */
     hb_kv_type kv_type;  /* the same, but never AUTO */
     const char *kernels; /* name of the kernels that do the arithmetic, for messages */
+    /* For an engine whose attention also goes through the positions of the other sequences: the number
+     * of those from which on another sequence costs more time than it saves. 0: no number. */
+    int64_t crowd;
 };
 
 /* n positions rounded up to whole pages. */

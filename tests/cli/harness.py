@@ -51,6 +51,9 @@ def by_engine(native, llama):
     return native if ENGINE == "native" else llama
 
 
+# Signals that need weights of attention, which libllama does not give.
+ATTENTION = ["attention_entropy", "attention_sink", "attention_self", "rauq"]
+UNMEASURED = by_engine([], ATTENTION)
 # What bench/detect.py keeps of the model: all features that the engine gives.
 DETECT_FEATURES = by_engine("hidden,topk,attention,states", "hidden,topk,states")
 

@@ -11,13 +11,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "cli"))
-from harness import LABELLED, MODEL, MODELS, USAGE, Case  # noqa: E402
+from harness import ATTENTION, LABELLED, MODEL, MODELS, USAGE, Case  # noqa: E402
 from server import Server  # noqa: E402
 
 LLAMA = ["--engine", "llama"]
 NATIVE = ["--engine", "native"]
 FAST = ["--max-tokens", 6]
-ATTENTION = ["attention_entropy", "attention_sink", "attention_self", "rauq"]
 ARCHITECTURES = ["f32", "f16", "llama3", "yarn", "qwen2", "gemma2", "gemma3", "granite", "phi3", "qwen3moe", "gpt-oss"]
 PROMPT, RESPONSE = "Once upon a time there was a little", " girl who lived in a house by the sea"
 GIVEN = ["--prompt", PROMPT, "--response", RESPONSE]
