@@ -4,14 +4,21 @@
 #include "engine_llama/model.h"
 #include "engine_llama/tap.h"
 
-enum { TOKENS = 2, CELLS = 256 };
+enum { TOKENS = 2, CELLS = 256, SMALL = 64 << 20 };
+
+/* The threads of libllama wait for each other at each operation. For a small file, of less than SMALL
+ * bytes, they would wait longer than one of them takes alone. */
+static int32_t n_threads(const hb_model_info *info)
+{
+    return info->file_size < SMALL ? 1 : hb_usable_processors();
+}
 
 /* Evaluates both tokens and taps the second. */
 static hb_status evaluate(const hb_llama_model *m, hb_llama_tap *t, float *logits, hb_error *err)
 {
     struct llama_context_params p = hb_llama_context_params(m, GGML_TYPE_F32, CELLS, TOKENS, 1);
     hb_status status = HB_OK;
-    p.n_threads = p.n_threads_batch = hb_usable_processors();
+    p.n_threads = p.n_threads_batch = n_threads(&m->base.info);
     p.cb_eval = hb_llama_on_tensor;
     p.cb_eval_user_data = t;
     struct llama_context *context = llama_init_from_model(m->model, p);
