@@ -13,6 +13,21 @@
 #include <unistd.h>
 #include "hbar.h"
 
+/* Whether ThreadSanitizer, MemorySanitizer or Valgrind runs the tests, which are slow then. */
+#ifdef HB_FOR_CHECKERS
+#define UNDER_SLOW_CHECKER true
+#else
+#define UNDER_SLOW_CHECKER false
+#endif
+
+/* The same, or AddressSanitizer. Tests cannot limit their address space, because the checker needs it.
+ */
+#if defined HB_FOR_CHECKERS || defined __SANITIZE_ADDRESS__
+#define UNDER_CHECKER true
+#else
+#define UNDER_CHECKER false
+#endif
+
 /* Fails and shows both unless a and b differ by at most `tolerance`. */
 #define assert_near(a, b, tolerance)                                                                   \
     do {                                                                                               \

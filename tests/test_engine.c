@@ -575,8 +575,9 @@ static void test_division_and_threads_change_nothing(void **state)
     for (int k = 0; k < 5; k++) {
         setenv("HBAR_KERNELS", sets[k], 1);
         outcome whole = evaluate(model, N_TOKENS, 1);
-        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
-            outcome part = evaluate(model, parts[i], 1 + (int32_t)i % 2);
+        for (int i = 0; i < 5; i++) {
+            if (UNDER_SLOW_CHECKER && (k + i) % 5) continue; /* each set and each division once */
+            outcome part = evaluate(model, parts[i], 1 + i % 2);
             if (k == 0) {
                 assert_memory_equal(part.logits, whole.logits, whole.n_logits * sizeof(float));
                 assert_memory_equal(part.states, whole.states, whole.n_states * sizeof(float));

@@ -41,9 +41,7 @@ static void test_reading(void **state)
 static void test_reading_with_little_memory(void **state)
 {
     (void)state;
-#if defined HB_FOR_CHECKERS || defined __SANITIZE_ADDRESS__
-    skip(); /* a sanitizer needs the address space that is taken away here */
-#endif
+    if (UNDER_CHECKER) skip(); /* it needs the address space that is taken away here */
     static const struct {
         rlim_t bytes;
         hb_status status;
