@@ -34,6 +34,11 @@ expect 2 "is no complete description of an interface" broken.abi
 expect 2 "is no complete description of an interface" none.abi
 (HBAR_LIBRARY="$dir/broken.abi" && expect 2 "broken.abi: no interface can be read" same.abi)
 
+# Paths are relative to the caller's folder.
+tool=$PWD/tools/abi
+(cd "$dir" && export HBAR_LIBRARY=same.abi && "$tool" same.abi && "$tool" --dump again.abi && cmp same.abi again.abi) ||
+    { echo "paths relative to another folder than the project's fail"; exit 1; }
+
 # Other arguments that cannot be used.
 refuse() {
     code=0
