@@ -1563,6 +1563,7 @@ typedef struct hb_merge_counts {
     uint64_t n_samples;  /* samples of the new run */
     uint64_t n_missing;  /* samples drawn that no run has; 0 unless `partial` */
     uint64_t n_repeated; /* samples that several runs have; 0 unless `partial` */
+    bool grades_differ;  /* the runs grade answers by different rules, so the new run names none */
 } hb_merge_counts;
 
 /* Makes one run of the n >= 1 runs of shards, in any order. The new run has the settings, samples,

@@ -442,8 +442,8 @@ static void test_names(void **state)
     free(second);
 }
 
-/* A file's name has the time in seconds, so a save whose name is taken waits a second. Here waiting sets
- * the clock forward and takes no time. */
+/* A file's name has the time in seconds, so a save whose name is taken waits a second. Here waiting
+ * sets the clock forward and takes no time. */
 static time_t waited;
 time_t __real_time(time_t *to);
 time_t __wrap_time(time_t *to);

@@ -20,27 +20,6 @@ static int print_json(const merging *m, size_t n, const hb_merge_counts *c)
     return cli_print_json(&json);
 }
 
-/* Whether the run's settings say how its answers are graded. */
-static bool names_grading(const char *path)
-{
-    hb_run *run;
-    if (hb_run_open(path, &run, NULL)) return false;
-    bool names = *hb_run_get_settings(run)->grading;
-    hb_run_close(run);
-    return names;
-}
-
-/* Says that the new run names no rule because its shards name different ones. */
-static void note_gradings(const merging *m, char **paths, size_t n)
-{
-    bool named = false;
-    for (size_t i = 0; i < n && !named; i++) named = names_grading(paths[i]);
-    if (named && !names_grading(m->output))
-        cli_message("the runs are graded by different rules, so %s names none, and hbar grades it by "
-                    "%s; --grade names another",
-                    m->output, hb_grade_rule_name(hb_grading_defaults().rule));
-}
-
 static int merge(const cli_command *command, const merging *m, char **paths, size_t n)
 {
     hb_error err;
@@ -62,7 +41,10 @@ static int merge(const cli_command *command, const merging *m, char **paths, siz
         cli_message("%s lacks %llu of the %llu samples drawn; hbar score without --shard adds them",
                     m->output, (unsigned long long)c.n_missing,
                     (unsigned long long)(c.n_missing + c.n_samples));
-    if (!m->quiet) note_gradings(m, paths, n);
+    if (c.grades_differ && !m->quiet)
+        cli_message("the runs are graded by different rules, so %s names none, and hbar grades it by "
+                    "%s; --grade names another",
+                    m->output, hb_grade_rule_name(hb_grading_defaults().rule));
     if (m->json) return print_json(m, n, &c);
     cli_print("%llu samples of %zu runs merged into %s\n", (unsigned long long)c.n_samples, n,
               m->output);

@@ -23,7 +23,6 @@ typedef struct merge {
     hb_run *first;  /* the run that the others are compared with */
     hb_run *out;    /* the new run */
     uint8_t *given; /* [shards + 1], whether a shard is there */
-    bool mixed;     /* the runs were graded in different ways */
     hb_merge_counts counts;
 } merge;
 
@@ -241,7 +240,7 @@ static hb_status each_run(merge *m, step *take, hb_error *err)
 
 static hb_status check_run(merge *m, hb_run *run, hb_error *err)
 {
-    if (strcmp(run->settings.grading, m->first->settings.grading) != 0) m->mixed = true;
+    if (strcmp(run->settings.grading, m->first->settings.grading) != 0) m->counts.grades_differ = true;
     hb_status status = check_whole(m, run, err);
     return status ? status : read_all(run, err);
 }
@@ -281,7 +280,7 @@ static hb_status write_run(merge *m, const char *path, hb_error *err)
     s.n_samples = drawn;
     s.shard = s.shards = 0;
     s.n_drawn = 0;
-    if (m->mixed) s.grading = NULL;
+    if (m->counts.grades_differ) s.grading = NULL;
     hb_status status = hb_run_create(path, &s, &m->out, err);
     if (status) return status;
     status = each_run(m, copy_run, err);
