@@ -28,9 +28,10 @@ typedef struct exchange {
     struct MHD_Connection *connection;
     const hb_route *route; /* NULL: none */
     hb_buffer body;
-    bool too_large;
-    hb_call *call; /* NULL: there is none, or not yet */
-    int status;    /* of the reply; 0: there is none */
+    hb_problem refusal; /* is sent when the body is read, which is not kept; its status is 0: there is
+                           none */
+    hb_call *call;      /* NULL: there is none, or not yet */
+    int status;         /* of the reply; 0: there is none */
     double started;
 } exchange;
 
@@ -216,11 +217,7 @@ static enum MHD_Result answer(exchange *x)
     hb_problem problem;
     hb_reply reply;
     set_deadline(s, x->client, INFINITY);
-    if (x->too_large) {
-        hb_refuse_as(&problem, 413, "body_too_large", "the body has more than %llu bytes",
-                     (unsigned long long)s->options.max_body);
-        return send_problem(x, &problem);
-    }
+    if (x->refusal.status) return send_problem(x, &x->refusal);
     if (x->route->needs_model && is_loading(s)) {
         hb_refuse_as(&problem, 503, "loading", "the model is loading");
         return send_problem(x, &problem);
@@ -238,7 +235,22 @@ static const char *header(exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
-/* Checks a request's headers. A reply is sent now only where no body can follow. */
+/* Refuses a request. A client that sends its body without asking would lose a reply after which the
+ * connection is closed, so its body is read first. */
+static enum MHD_Result refuse(exchange *x, const hb_problem *problem)
+{
+    if (header(x, "Expect")) return send_problem(x, problem);
+    x->refusal = *problem;
+    return MHD_YES;
+}
+
+static void find_too_large(const exchange *x, hb_problem *problem)
+{
+    hb_refuse_as(problem, 413, "body_too_large", "the body has more than %llu bytes",
+                 (unsigned long long)x->server->options.max_body);
+}
+
+/* Checks a request's headers. */
 static enum MHD_Result begin(exchange *x, const char *method, const char *path, const char *version)
 {
     hb_problem problem;
@@ -249,15 +261,12 @@ static enum MHD_Result begin(exchange *x, const char *method, const char *path, 
     hb_problem unknown;
     x->route = asks ? NULL : hb_route_find(method, path, &unknown);
     bool is_open = asks || (x->route && x->route->is_open);
-    if (!hb_guard_admits(x->server, &visitor, is_open, &problem)) return send_problem(x, &problem);
-    if (!asks && !x->route) return send_problem(x, &unknown);
+    if (!hb_guard_admits(x->server, &visitor, is_open, &problem)) return refuse(x, &problem);
+    if (!asks && !x->route) return refuse(x, &unknown);
     if (asks) return send_permission(x);
-    if (length && strtoull(length, NULL, 10) > x->server->options.max_body) {
-        hb_refuse_as(&problem, 413, "body_too_large", "the body has more than %llu bytes",
-                     (unsigned long long)x->server->options.max_body);
-        return send_problem(x, &problem);
-    }
-    return MHD_YES;
+    if (!length || strtoull(length, NULL, 10) <= x->server->options.max_body) return MHD_YES;
+    find_too_large(x, &problem);
+    return refuse(x, &problem);
 }
 
 /* Keeps a piece of the body. What is too large is read to its end, but not kept. */
@@ -265,7 +274,7 @@ static void take_body(exchange *x, const char *bytes, size_t length)
 {
     if (x->body.length + length > x->server->options.max_body ||
         !hb_buffer_add(&x->body, bytes, length)) {
-        x->too_large = true;
+        find_too_large(x, &x->refusal);
         hb_buffer_free(&x->body);
     }
 }
@@ -295,7 +304,7 @@ static enum MHD_Result handle(void *user, struct MHD_Connection *connection, con
         return x ? begin(x, method, path, version) : MHD_NO;
     }
     if (*length) {
-        if (!x->too_large) take_body(x, bytes, *length);
+        if (!x->refusal.status) take_body(x, bytes, *length);
         *length = 0;
         return MHD_YES;
     }

@@ -469,6 +469,25 @@ class Connections(Case):
                 self.assertIn(b"413", connection.recv(65536))
             self.assertEqual(server.post("/tokenize", {"content": "a"})[0], 200)
 
+    def test_refused_bodies(self):
+        """A refusal comes after the body has been read: a closed connection would lose it."""
+        keys = self.dir / "keys"
+        keys.write_text("secret\n")
+        with Server("--model", MODEL, "--ctx-size", 256, "--max-body", 2048, "--api-key-file", keys) as server:
+            for path, key, status in (("/tokenize", "secret", b"413"), ("/tokenize", "wrong", b"401"), ("/missing", "secret", b"404")):
+                with server.connect() as connection:
+                    connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
+                                       "Content-Length: 4096\r\n\r\n".encode())
+                    connection.settimeout(0.2)
+                    self.assertRaises(TimeoutError, connection.recv, 1)
+                    connection.settimeout(TIMEOUT)
+                    connection.sendall(b"a" * 4096)
+                    self.assertIn(status, connection.recv(65536).split(b"\r\n")[0])
+                with server.connect() as connection:  # a client that asks is refused at once
+                    connection.sendall(f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n"
+                                       "Content-Length: 4096\r\nExpect: 100-continue\r\n\r\n".encode())
+                    self.assertIn(status, connection.recv(65536).split(b"\r\n")[0])
+
     def test_pings(self):
         """A stream without output gets comments, also while its request waits."""
         with Server("--model", MODEL, "--ctx-size", ENDLESS + 600, "--parallel", 1, "--ping-seconds", 0.1) as server:
