@@ -221,9 +221,9 @@ const cli_command cli_diff = {
     .operand = "FILE FILE",
     .summary = "compare two runs, or two parameters or validations",
     .details =
-        "Shows the settings that differ, and the AUROC of each score that both have, each in its own "
-        "better direction. Two runs that share samples are compared by DeLong's paired test, adjusted "
-        "for the number of scores (Holm). Samples match by their place in the data or, if the data "
-        "differ, by their prompts.",
+        "Shows the settings that differ, and the AUROC of each score that both have. Each AUROC is "
+        "that of the direction that ranks better. Two runs that share samples are compared by DeLong's "
+        "paired test, adjusted for the number of scores (Holm). Samples match by their place in the "
+        "data or, if the data differ, by their prompts.",
     .run = run,
 };

@@ -402,9 +402,9 @@ const cli_command cli_generate = {
     .details =
         "Continues PROMPT (- reads it from standard input), measures the model's uncertainty at each "
         "token, and halts before a risky one by the halt of the parameters. --cutoff halts by P_fail "
-        "instead. Why it halted is printed even with --quiet, unless --halt-exit tells it by the exit "
-        "code. On a terminal, P_fail colours the tokens green, yellow or red; NO_COLOR=1 switches that "
-        "off. --samples also shows how far samples agree with the answer. --json prints the text, "
-        "tokens, reason for ending, scores and trajectory.",
+        "instead. The reason of a halt is printed even with --quiet, unless --halt-exit sets an exit "
+        "code for halts. On a terminal, P_fail colours the tokens green, yellow or red; NO_COLOR=1 "
+        "switches that off. --samples also shows how far samples agree with the answer. --json prints "
+        "the text, tokens, reason for ending, scores and trajectory.",
     .run = run,
 };

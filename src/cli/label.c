@@ -166,8 +166,8 @@ const cli_command cli_label = {
     .summary = "set the labels of a run from a judge or a person",
     .details =
         "Reads labels (1: hallucinated, 0: not) for the samples of a finished or unfinished run and "
-        "keeps them in the run. hbar sweep, calibrate and validate then use them before the labels "
-        "of the data and the grades, which the run keeps beside them. Either all labels are set or, "
-        "after an error, none. hbar export writes ids, prompts and answers for a judge.",
+        "keeps them in the run. hbar sweep, calibrate and validate then use them instead of the "
+        "labels of the data and the grades. The run keeps these, too. After an error, no label is "
+        "set. hbar export writes ids, prompts and answers for a judge.",
     .run = run,
 };

@@ -65,8 +65,8 @@ void cli_pass1_add(cli_options *options, cli_pass1 *p)
     cli_chat_add(options, &p->chat);
     add_data_options(options, p);
     cli_grading_add(options, &p->grading);
-    cli_grading_explain(options, "exact; for a run that exists, as before",
-                        "out; for a run that exists, as before");
+    cli_grading_explain(options, "exact, or as in the run that is continued",
+                        "out, or as in the run that is continued");
     cli_grading_add_reading(options, &p->grading);
     cli_begin_group(options, CLI_GROUP_SCORES);
     cli_add_text(options, "signals", 0, "LIST", &p->signal_list,

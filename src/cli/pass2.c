@@ -46,7 +46,7 @@ const char *const *cli_directions(bool automatic)
 static void add_range_options(cli_options *options, cli_pass2 *p)
 {
     cli_option *start = cli_add_real(options, "tau-start", 0, "A", &p->start, -1e300, 1e300,
-                                     "try the thresholds A, A + S ... B instead");
+                                     "try the thresholds A, A + S ... B instead of quantiles");
     cli_option *stop =
         cli_add_real(options, "tau-stop", 0, "B", &p->stop, -1e300, 1e300, "last threshold to try");
     cli_option *step = cli_add_real(options, "tau-step", 0, "S", &p->step, 1e-300, 1e300,
@@ -77,8 +77,10 @@ void cli_pass2_add(cli_options *options, cli_pass2 *p)
                  "choose the halt so that, with probability 0.95, it stops at most the share R of the "
                  "right answers; R,delta=D: with probability 1 - D")
         ->standard = "0.05";
-    cli_add_text(options, "halts", 0, "R", &p->halts,
-                 "instead: so that it stops at least the share R of the hallucinated answers");
+    cli_add_text(
+        options, "halts", 0, "R", &p->halts,
+        "instead of --false-halts: choose the halt so that, with probability 0.95, it stops at least "
+        "the share R of the hallucinated answers; R,delta=D as above");
     cli_add_choice(options, "direction", 0, NULL, &p->direction, cli_directions(true),
                    "which scores are risky; auto finds it from the data");
     cli_add_choice(options, "tau-grid", 0, NULL, &p->grid, c->grids,

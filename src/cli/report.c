@@ -213,8 +213,9 @@ static int run(const cli_command *command, int argc, char **argv)
     cli_add_text(&options, "svg", 0, "DIR", &r.svg_dir, "also write each figure to DIR as SVG");
     cli_add_text(&options, "title", 0, "TEXT", &r.title, "title of the page")->standard =
         "made from the files' names";
-    cli_add_text(&options, "score", 's', "LIST", &r.score,
-                 "of a run, the score to calibrate; of several, the one with the highest AUROC")
+    cli_add_text(
+        &options, "score", 's', "LIST", &r.score,
+        "of a run, the score to calibrate; if several are named, the one with the highest AUROC")
         ->given = &r.score_given;
     cli_grading_add(&options, &r.grading);
     cli_add_flag(&options, "quiet", 'q', &r.quiet, "only errors");

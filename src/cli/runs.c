@@ -140,10 +140,10 @@ const cli_command cli_runs = {
     .operand = "[DIR]",
     .summary = "list the runs, parameters and validations of a folder",
     .details =
-        "Lists each result with its model, data, number of samples and headline: the rate of "
-        "hallucinations, with the rule by which answers were graded, and of parameters and validations "
-        "the threshold and the AUROC with its 95 % "
-        "interval. A file that cannot be read is listed with the reason. DIR is by default this folder "
-        "and " CLI_PARAMS_DIR " in it.",
+        "Lists each result with its model, its data, the number of samples, the rate of hallucinations "
+        "and the rule by which answers were graded. Parameters and validations also have the "
+        "threshold, and the AUROC with its 95 % interval. A file that cannot be read is listed with "
+        "the "
+        "reason. Without DIR, hbar looks in this folder and in " CLI_PARAMS_DIR " in it.",
     .run = run,
 };

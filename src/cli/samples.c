@@ -31,7 +31,7 @@ void cli_samples_add_asking(cli_options *options, cli_samples *s)
     cli_add_choice(options, "entailment", 0, NULL, &s->entailment, judges,
                    "whether the model judges which samples follow from each other");
     cli_add_text(options, "judge", 0, "FILE", &s->judge_path,
-                 "a model that judges this instead, a GGUF file");
+                 "another model that judges this, a GGUF file");
     cli_add_text(options, "ask", 0, "LIST", &s->ask,
                  "ask the model about its answer: p_true, verbalised and, with --samples, "
                  "self_assessment, selfcheck; or all");

@@ -31,7 +31,7 @@ static void explain_samples(cli_options *options)
                 "as calibrated");
     cli_explain(options, "entailment", "whether the model judges which samples follow from each other",
                 "self if the parameters need it, else none");
-    cli_explain(options, "judge", "a model that judges this instead, a GGUF file",
+    cli_explain(options, "judge", "another model that judges this, a GGUF file",
                 "none, so the model itself judges; parameters do not keep the path");
     cli_explain(options, "ask",
                 "ask the model about its answer: p_true, verbalised and, with --samples, "
@@ -48,13 +48,15 @@ static void add_options(cli_options *options, validating *v)
                 "the demo's test split");
     cli_explain(options, "n-samples", "draw N samples; 0 means all", NULL);
     cli_explain(options, "max-tokens", "generate at most N tokens for a sample", "as calibrated");
-    cli_grading_explain(options, "as calibrated; otherwise as in the run",
-                        "as calibrated; otherwise as in the run");
+    cli_grading_explain(options, "as calibrated, or else as in the run",
+                        "as calibrated, or else as in the run");
     cli_explain(options, "answer-lines",
                 "for data with answers, how many lines of the generated text are the answer",
                 "as calibrated");
-    cli_explain(options, "exact",
-                "do not round activations to 8 bits; parameters calibrated so require it", NULL);
+    cli_explain(
+        options, "exact",
+        "do not round activations to 8 bits; required by parameters that were calibrated with it",
+        NULL);
     cli_explain(options, "kv-type", "type of the numbers in the KV cache", "as calibrated");
     cli_explain(options, "features", CLI_FEATURES_HELP, "what the parameters need");
     explain_samples(options);

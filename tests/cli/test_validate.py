@@ -286,7 +286,7 @@ class Validate(Case):
         out = " ".join(self.run_hbar("validate", "--help")[0].split())
         for part in ("draw N samples; 0 means all (default: 0)", "a run to validate", "parameters to validate (required)",
                      "generate at most N tokens for a sample (default: as calibrated)",
-                     "by which the model's answer is right (default: as calibrated; otherwise as in the run)"):
+                     "by which the model's answer is right (default: as calibrated, or else as in the run)"):
             self.assertIn(part, out)
 
     def test_usage(self):
