@@ -4,23 +4,12 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/file_hashes.h"
 #include "base/sha256.h"
+#include "clock.h"
 
 #define LARGE (17 << 20) /* bytes; enough to be kept */
-
-/* The time is an hour later, so that the files of a test look old enough. */
-static time_t later;
-time_t __real_time(time_t *to);
-time_t __wrap_time(time_t *to);
-time_t __wrap_time(time_t *to)
-{
-    time_t now = __real_time(NULL) + later;
-    if (to) *to = now;
-    return now;
-}
 
 /* The file that changes while it is read, and its size afterwards; NULL: none. */
 static const char *changing;
@@ -80,7 +69,7 @@ static int set_up(void **state)
     setenv("XDG_CACHE_HOME", s->cache, 1);
     make_file(s->file, LARGE, "a");
     make_file(s->other, LARGE, "b");
-    later = 3600;
+    later = 3600; /* so that the files look old enough */
     hash_one(s->file, s->hex);
     snprintf(dir, sizeof dir, "%s/hbar", s->cache);
     if (count_entries(dir, s->entry, sizeof s->entry) != 1) return -1;
