@@ -84,8 +84,8 @@ static inline vf spread(const float *values, int j, size_t group)
 static inline vb block_nibbles(const uint8_t *from, int within)
 {
     (void)within; /* all of them */
-    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)from);
-    __m256i both = _mm256_set_m128i(_mm_srli_epi16(low, 4), low);
+    __m256i twice = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)from));
+    __m256i both = _mm256_srlv_epi64(twice, _mm256_set_epi64x(4, 4, 0, 0));
     return (vb)_mm256_and_si256(both, _mm256_set1_epi8(0xF));
 }
 

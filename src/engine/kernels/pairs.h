@@ -73,11 +73,11 @@ static void pair_starts(const int8_t *q, size_t n, uint32_t bits, int32_t offset
     }
 }
 
-/* Products of weights of 16 bits. Activations are widened, the even ones before the odd ones. */
-INLINE void wide_sums(const int T, const int V, const uint8_t *u, const int8_t *q,
-                      vi (*sum)[BYTE_VECTORS])
+/* Activations of a group of 32, widened: two of the even ones to a word, and two of the odd ones. */
+typedef int32_t wide_words[BYTE_TOKENS][2][8];
+
+INLINE void widen(const int T, const int8_t *q, wide_words words)
 {
-    int32_t words[BYTE_TOKENS][2][8];
     EACH(t, T)
     {
         halves_of_32 two;
@@ -88,6 +88,12 @@ INLINE void wide_sums(const int T, const int V, const uint8_t *u, const int8_t *
     }
     /* Words are loaded, which is faster than moving them. */
     __asm__ volatile("" : : "r"(words) : "memory");
+}
+
+/* Sets `sum` to the products of 32 columns of weights of 16 bits. */
+INLINE void wide_sums(const int T, const int V, const uint8_t *u, wide_words words,
+                      vi (*sum)[BYTE_VECTORS])
+{
     EACH(t, T) EACH(v, V) sum[t][v] = (vi){0};
     EACH(i, 16)
     {
@@ -101,19 +107,44 @@ INLINE void wide_sums(const int T, const int V, const uint8_t *u, const int8_t *
     }
 }
 
+/* As panel_tile, for weights of 16 bits. The result stays in memory, because the sums of a group need
+ * the registers. The next group is widened early, because its words arrive late. */
+INLINE void wide_tile(const int T, const int V, const hb_panel *p, size_t first, prefetching *next)
+{
+    const size_t each = HB_PANEL_DEPTH / 32;
+    const int8_t *q = p->q + first * HB_PANEL_DEPTH;
+    const float *d = p->d, *dx = p->dx + first * each;
+    float *out = p->acc + first * PANEL_WIDTH;
+    wide_words words[2];
+    if (!p->add) memset(out, 0, (size_t)T * PANEL_WIDTH * sizeof *out);
+    widen(T, q, words[0]);
+    for (size_t at = 0; at < p->depth; at += 32, d += PANEL_WIDTH, dx++) {
+        vi sum[BYTE_TOKENS][BYTE_VECTORS];
+        ask_for_share(p, next);
+        if (at + 32 < p->depth) widen(T, q + at + 32, words[(at / 32 + 1) % 2]);
+        wide_sums(T, V, p->u + 2 * at * PANEL_WIDTH, words[at / 32 % 2], sum);
+        EACH(v, V)
+        {
+            vf dv = vf_load(d + v * HB_LANES);
+            EACH(t, T)
+            {
+                float *to = out + t * PANEL_WIDTH + v * HB_LANES;
+                vf scale = dv * dx[(size_t)t * each];
+                vf_store(to, vf_load(to) + __builtin_convertvector(sum[t][v], vf) * scale);
+            }
+        }
+    }
+}
+
 /* Sets `sum` to the products of 32 columns of a panel's V vectors of rows, from column `at` on, with T
  * tokens from `first` on; scales that are whole numbers are applied. */
 INLINE void panel_sums(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first,
                        size_t at, const float *scales, vi (*sum)[BYTE_VECTORS])
 {
     const size_t width = (size_t)V * HB_LANES, each = HB_PANEL_DEPTH / s.group;
-    const uint8_t *u = p->u + at * width * (s.wide ? 2 : 1);
+    const uint8_t *u = p->u + at * width;
     const int8_t *q = p->q + first * HB_PANEL_DEPTH + at;
     const int32_t *start = p->start + first * each + at / 32 * (size_t)s.parts;
-    if (s.wide) {
-        wide_sums(T, V, u, q, sum);
-        return;
-    }
     for (int k = 0; k < s.parts; k++) {
         const int fit = 8 / s.parts;
         vi part[BYTE_TOKENS][BYTE_VECTORS];

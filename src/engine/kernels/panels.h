@@ -38,6 +38,9 @@ typedef struct panel_shape {
 #define UNIT_OF(shape)   ((shape).whole ? (size_t)256 : (shape).group)
 #define WHOLES_OF(shape) ((shape).whole ? (size_t)8 : 0)
 
+/* The number of columns that are multiplied in one step. */
+#define STEP_OF(shape) ((shape).whole ? (size_t)32 : (shape).group)
+
 INLINE void panel_tokens(panel_shape s, const hb_panel *p);
 
 /* The four bytes at `from` in every lane. */
@@ -46,6 +49,27 @@ static inline vb vb_four(const int8_t *from)
     int32_t four;
     memcpy(&four, from, sizeof four);
     return (vb)(four - (vi){0});
+}
+
+/* Prefetches one row of what the next panel is filled from. The fill reads many rows at once, and few
+ * bytes of each, so the processor's own prefetching comes too late for it. */
+INLINE void ask_for_row(const hb_panel *p, size_t row)
+{
+    const char *from = (const char *)p->next + row * p->next_stride, *end = from + p->next_bytes;
+    for (from -= (uintptr_t)from % 64; from < end; from += 64) __builtin_prefetch(from, 0, 2);
+}
+
+/* The prefetching of the next panel's rows during the `steps` of a product: `row` is the next one, of
+ * which due / steps are due. */
+typedef struct prefetching {
+    size_t row, due, steps;
+} prefetching;
+
+/* Prefetches the share of one step. */
+INLINE void ask_for_share(const hb_panel *p, prefetching *next)
+{
+    for (next->due += PANEL_WIDTH; next->due >= next->steps; next->due -= next->steps)
+        ask_for_row(p, next->row++);
 }
 
 #if SUMS_IN_PAIRS
@@ -87,33 +111,16 @@ static void panel_product(const hb_panel *p)
 }
 #endif
 
-/* Prefetches one row of what the next panel is filled from. The fill reads many rows at once, and few
- * bytes of each, so the processor's own prefetching comes too late for it. */
-INLINE void ask_for_row(const hb_panel *p, size_t row)
-{
-    const char *from = (const char *)p->next + row * p->next_stride, *end = from + p->next_bytes;
-    for (from -= (uintptr_t)from % 64; from < end; from += 64) __builtin_prefetch(from, 0, 2);
-}
-
-/* Prefetches the share of the rows of the next panel that belongs to part i of a product of n parts. */
-INLINE void ask_for_share(const hb_panel *p, size_t rows, size_t i, size_t n)
-{
-    for (size_t row = i * rows / n; row < (i + 1) * rows / n; row++) ask_for_row(p, row);
-}
-
 /* Adds the products of columns from `at` on, as many as share a scale. `d` is where their scales begin.
  * With whole scales, the last scale is still missing from `sums`. */
 INLINE void panel_unit(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first,
-                       size_t at, const float *d, vf (*sums)[BYTE_VECTORS])
+                       size_t at, const float *d, prefetching *next, vf (*sums)[BYTE_VECTORS])
 {
     const size_t width = PANEL_WIDTH, each = HB_PANEL_DEPTH / s.group;
-    const size_t step = s.whole ? 32 : s.group, steps = p->depth / step;
-    const size_t tokens = (size_t)s.tokens, before = first / tokens * steps;
-    const size_t all = ((size_t)p->n + tokens - 1) / tokens * steps;
-    for (size_t i = at; i < at + UNIT_OF(s); i += step) {
+    for (size_t i = at; i < at + UNIT_OF(s); i += STEP_OF(s)) {
         const float *dx = p->dx + first * each + i / s.group;
         vi sum[BYTE_TOKENS][BYTE_VECTORS];
-        if (!s.row) ask_for_share(p, width, before + i / step, all);
+        if (!s.row) ask_for_share(p, next);
         panel_sums(T, V, s, p, first, i, d + (i - at) / 32 * width, sum);
         EACH(v, V)
         {
@@ -141,8 +148,15 @@ INLINE void store_tile(const int T, const int V, vf (*acc)[BYTE_VECTORS], float 
 
 /* Multiplies a panel's V vectors of rows by T tokens from `first` on. With whole scales, the result
  * stays in memory while a block is multiplied, because there are not enough registers. */
-INLINE void panel_tile(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first)
+INLINE void panel_tile(const int T, const int V, const panel_shape s, const hb_panel *p, size_t first,
+                       prefetching *next)
 {
+#if SUMS_IN_PAIRS
+    if (s.wide) {
+        wide_tile(T, V, p, first, next);
+        return;
+    }
+#endif
     const size_t width = PANEL_WIDTH, groups = UNIT_OF(s) / s.group;
     const size_t each = HB_PANEL_DEPTH / s.group;
     float *out = p->acc + first * width + s.row;
@@ -153,7 +167,7 @@ INLINE void panel_tile(const int T, const int V, const panel_shape s, const hb_p
     for (size_t at = 0; at < p->depth; at += UNIT_OF(s), d += (WHOLES_OF(s) + 1) * width) {
         vf sums[BYTE_TOKENS][BYTE_VECTORS];
         if (s.whole) load_tile(T, V, false, NULL, sums);
-        panel_unit(T, V, s, p, first, at, d, s.whole ? sums : acc);
+        panel_unit(T, V, s, p, first, at, d, next, s.whole ? sums : acc);
         if (s.whole) load_tile(T, V, p->add || at, out, acc);
         EACH(v, V)
         {
@@ -174,8 +188,9 @@ INLINE void panel_tokens(panel_shape s, const hb_panel *p)
 {
     for (s.row = 0; s.row < PANEL_WIDTH; s.row += (size_t)TILE_BYTE_VECTORS * HB_LANES) {
         size_t t = 0, n = (size_t)p->n, tokens = (size_t)s.tokens;
-        for (; t + tokens <= n; t += tokens) panel_tile(s.tokens, TILE_BYTE_VECTORS, s, p, t);
-        EACH(T, s.tokens) if ((size_t)T == n - t) panel_tile(T, TILE_BYTE_VECTORS, s, p, t);
+        prefetching next = {.steps = (n + tokens - 1) / tokens * (p->depth / STEP_OF(s))};
+        for (; t + tokens <= n; t += tokens) panel_tile(s.tokens, TILE_BYTE_VECTORS, s, p, t, &next);
+        EACH(T, s.tokens) if ((size_t)T == n - t) panel_tile(T, TILE_BYTE_VECTORS, s, p, t, &next);
     }
 }
 
