@@ -74,6 +74,11 @@ def alike(a, b):
     return a == b
 
 
+def without_numbers(text):
+    """What is left to compare of a text with numbers: all of it, or with libllama all but the numbers."""
+    return text if ENGINE == "native" else re.sub(r"\d+(\.\d+)?", "#", text)
+
+
 def without_notes(text):
     return text if ENGINE == "native" else NOTES.sub("", text)
 

@@ -9,7 +9,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from harness import CHAT_MODEL, DONE, FAILED, HBAR, LABELLED, MODEL, USAGE, Case, environment
+from harness import CHAT_MODEL, DONE, FAILED, HBAR, LABELLED, MODEL, USAGE, Case, by_engine, environment
 
 SCORE = ["score", "--model", MODEL, "--data", LABELLED, "--max-tokens", 2, "-n", 12]
 
@@ -110,7 +110,9 @@ class FullDisk(Case):
                  "--run", "disk/run.db"]
         done = self.on_small_disk('"$@"; echo $?; mount -o remount,size=4m disk; "$@"; echo $?; cp disk/* .; ls disk', *score)
         self.assertEqual(done.stdout, b"1\n60 samples, 50.0 % of them hallucinated\n0\nrun.db\n", done.stderr)
-        self.assertRegex(done.stderr.decode(), r"^hbar: disk/run\.db: database or disk is full; nothing is lost: .*\n$")
+        # libllama evaluates fewer samples together, so there are more commits, and the log may not fit either.
+        where = by_engine("; nothing is lost: .*", "(; nothing is lost: .*)?")
+        self.assertRegex(done.stderr.decode(), rf"^hbar: disk/run\.db: database or disk is full{where}\n$")
         out, _ = self.run_hbar("export", "--run", self.dir / "run.db", "--format", "jsonl")
         self.assertEqual(len(out.splitlines()), 60)
 

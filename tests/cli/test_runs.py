@@ -6,7 +6,7 @@ import os
 import sqlite3
 import unittest.mock
 
-from harness import CHAT_MODEL, LABELLED, MODEL, USAGE, Case, native_only
+from harness import CHAT_MODEL, LABELLED, MODEL, USAGE, Case, without_numbers
 
 FAST = ["--max-tokens", 5]
 
@@ -119,7 +119,6 @@ class Sizes(Runs):
             for name in ("grown.db", "whole.db"):
                 (self.dir / name).unlink()
 
-    @native_only("libllama's results depend on the batch")
     def test_smaller(self):
         """A draw of fewer samples uses stored ones and generates none. The file keeps the others."""
         self.score(40, "r.db")
@@ -128,12 +127,12 @@ class Sizes(Runs):
         self.assertIn("14 of 14 samples scored", err)
         self.assertIn("the run has 26 more samples; -n 14 leaves them out", err)
         self.assertNotIn("tokens evaluated", err)
-        self.assertEqual(out, self.score(14, "few.db")[0])
+        self.assertEqual(without_numbers(out), without_numbers(self.score(14, "few.db")[0]))
         self.assertEqual(self.results(self.dir / "r.db"), before)
         arguments = ["calibrate", "--model", MODEL, "--data", LABELLED, "-n", 14, "-o", self.dir / "o", *FAST]
         of_part, of_few = (self.run_json(*arguments, "--run", self.dir / run) for run in ("r.db", "few.db"))
         for key in ("data", "settings", "score", "threshold", "scores", "prompt_hashes", "sweep"):
-            self.assertEqual(of_part[key], of_few[key], key)
+            self.assert_alike(of_part[key], of_few[key])
         self.assertIn("_n14.json", of_part["parameters"])
         self.assertEqual(self.run_json("sweep", "--run", self.dir / "r.db", "--draws", 0)["data"]["samples"], 40)
 

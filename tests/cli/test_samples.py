@@ -6,7 +6,7 @@ import sqlite3
 import subprocess
 import time
 
-from harness import CHAT_MODEL, HBAR, LABELLED, MODEL, USAGE, Case, environment, native_only
+from harness import CHAT_MODEL, ENGINE, HBAR, LABELLED, MODEL, USAGE, Case, environment
 
 FAST = ["--max-tokens", 4, "-q"]
 N = 3
@@ -53,7 +53,13 @@ class Samples(Case):
         self.assertEqual(self.rows(self.dir / "b.db", "SELECT count(*) FROM generations"), [(0,)])
         self.assertNotIn("eigv", next(iter(self.samples(self.dir / "b.db").values())))
 
-    @native_only("libllama's results depend on the batch")
+    def check_texts(self, a, b):
+        """libllama's results depend a little on the batch: with it, a few texts may differ."""
+        self.assertEqual([(g["index"], g["k"]) for g in a], [(g["index"], g["k"]) for g in b])
+        if ENGINE == "native":
+            self.assertEqual(a, b)
+        self.assertGreaterEqual(sum(x["text"] == y["text"] for x, y in zip(a, b)), 0.8 * len(a))
+
     def test_a_sample_depends_on_seed_index_and_number_alone(self):
         portable = {"HBAR_KERNELS": "portable"}
         os.environ.update(portable)
@@ -63,8 +69,8 @@ class Samples(Case):
         few, _ = self.score("c.db", "-n", 4)
         other, _ = self.score("d.db", "-n", 12, "--seed", 7)
         texts = self.generations(run)
-        self.assertEqual(texts, self.generations(alone))
-        self.assertEqual([g for g in texts if g["index"] in {f["index"] for f in self.generations(few)}],
+        self.check_texts(texts, self.generations(alone))
+        self.check_texts([g for g in texts if g["index"] in {f["index"] for f in self.generations(few)}],
                          self.generations(few))
         self.assertNotEqual(texts, self.generations(other))
         self.assertEqual(len({(g["index"], g["text"]) for g in texts}), len(texts))
