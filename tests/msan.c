@@ -1,6 +1,10 @@
-/* Linked into the tests for MemorySanitizer. liblinear and utf8proc are not compiled for it, so it
- * takes what they write for uninitialised. Each function here calls theirs and says what it wrote. */
+/* Linked into the tests for MemorySanitizer. The libraries are not compiled for it, so it takes what
+ * they write for uninitialised. Each function here calls one of liblinear, utf8proc, PCRE2 or OpenSSL,
+ * and says what it wrote. */
+#define PCRE2_CODE_UNIT_WIDTH 8
 #include <linear.h>
+#include <openssl/evp.h>
+#include <pcre2.h>
 #include <sanitizer/msan_interface.h>
 #include <utf8proc.h>
 
@@ -28,6 +32,16 @@ utf8proc_ssize_t __real_utf8proc_normalize_utf32(utf8proc_int32_t *text, utf8pro
                                                  utf8proc_option_t options);
 utf8proc_ssize_t __wrap_utf8proc_normalize_utf32(utf8proc_int32_t *text, utf8proc_ssize_t length,
                                                  utf8proc_option_t options);
+int __real_pcre2_match_8(const pcre2_code *code, PCRE2_SPTR text, PCRE2_SIZE length, PCRE2_SIZE start,
+                         uint32_t options, pcre2_match_data *match, pcre2_match_context *context);
+int __wrap_pcre2_match_8(const pcre2_code *code, PCRE2_SPTR text, PCRE2_SIZE length, PCRE2_SIZE start,
+                         uint32_t options, pcre2_match_data *match, pcre2_match_context *context);
+OSSL_LIB_CTX *__real_OSSL_LIB_CTX_get0_global_default(void);
+OSSL_LIB_CTX *__wrap_OSSL_LIB_CTX_get0_global_default(void);
+int __real_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *engine);
+int __wrap_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *engine);
+int __real_EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *digest, unsigned *length);
+int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *digest, unsigned *length);
 
 struct model *__wrap_train(const struct problem *problem, const struct parameter *parameter)
 {
@@ -80,4 +94,37 @@ utf8proc_ssize_t __wrap_utf8proc_normalize_utf32(utf8proc_int32_t *text, utf8pro
                                                  utf8proc_option_t options)
 {
     return written(text, __real_utf8proc_normalize_utf32(text, length, options), length);
+}
+
+int __wrap_pcre2_match_8(const pcre2_code *code, PCRE2_SPTR text, PCRE2_SIZE length, PCRE2_SIZE start,
+                         uint32_t options, pcre2_match_data *match, pcre2_match_context *context)
+{
+    int n = __real_pcre2_match_8(code, text, length, start, options, match, context);
+    if (n > 0) __msan_unpoison(pcre2_get_ovector_pointer(match), 2 * (size_t)n * sizeof(PCRE2_SIZE));
+    return n;
+}
+
+/* While OpenSSL sets itself up, it gives texts of its own to functions of the C library. */
+OSSL_LIB_CTX *__wrap_OSSL_LIB_CTX_get0_global_default(void)
+{
+    __msan_scoped_disable_interceptor_checks();
+    OSSL_LIB_CTX *context = __real_OSSL_LIB_CTX_get0_global_default();
+    __msan_scoped_enable_interceptor_checks();
+    return context;
+}
+
+int __wrap_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *engine)
+{
+    __msan_scoped_disable_interceptor_checks();
+    int done = __real_EVP_DigestInit_ex(context, type, engine);
+    __msan_scoped_enable_interceptor_checks();
+    return done;
+}
+
+int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *digest, unsigned *length)
+{
+    int done = __real_EVP_DigestFinal_ex(context, digest, length);
+    __msan_unpoison(length, sizeof *length);
+    __msan_unpoison(digest, *length);
+    return done;
 }

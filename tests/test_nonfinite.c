@@ -156,6 +156,7 @@ static void check_tensors(const char *path, const char *dir, float bad)
     for (uint64_t i = 0; i < n; i++) {
         const hb_gguf_tensor *t = &tensors[i];
         if (begins(t->name, "rope_")) continue;
+        if (UNDER_SLOW_CHECKER && i % 7) continue; /* some tensors of each model */
         uint64_t row = begins(t->name, "token_embd") ? TOKEN : 0;
         uint8_t before[256], *at = f.data + (t->data - map_of(gguf)) + row * t->row_bytes;
         char name[400];
