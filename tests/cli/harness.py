@@ -190,9 +190,20 @@ class Runs(Case):
         out, _ = self.run_hbar("export", "--run", self.dir / run, "--format", "jsonl", *more)
         return [{k: v for k, v in json.loads(line).items() if not k.endswith("_seconds")} for line in out.splitlines()]
 
+    def check_rows(self, a, b):
+        """Compares the rows of each sample. With libllama, one sample in 50 may differ: where two tokens are almost equally
+        probable, its text takes another turn."""
+        samples = {}, {}
+        for side, rows in zip(samples, (a, b)):
+            for row in rows:
+                side.setdefault(row["index"] if isinstance(row, dict) else row[0], []).append(row)
+        self.assertEqual(samples[0].keys(), samples[1].keys())
+        different = [key for key, rows in samples[0].items() if not alike(rows, samples[1][key])]
+        self.assertLessEqual(len(different), by_engine(0, len(samples[0]) // 50), different)
+
     def check_equal(self, run, whole):
-        self.assert_alike(self.exported(run), self.exported(whole))
-        self.assert_alike(self.exported(run, "--generations"), self.exported(whole, "--generations"))
+        self.check_rows(self.exported(run), self.exported(whole))
+        self.check_rows(self.exported(run, "--generations"), self.exported(whole, "--generations"))
         for table in "settings", "scores", "tokens", "features", "generations":
             sql = f"SELECT * FROM {table} ORDER BY 1, 2"
-            self.assert_alike(*(self.rows(self.dir / r, sql) for r in (run, whole)))
+            self.check_rows(*(self.rows(self.dir / r, sql) for r in (run, whole)))
