@@ -3,7 +3,7 @@ import os
 import subprocess
 import unittest
 
-from harness import HBAR, MODEL, USAGE, Case, environment
+from harness import HBAR, MODEL, USAGE, Case, by_engine, environment
 
 
 class Doctor(Case):
@@ -42,7 +42,9 @@ class Doctor(Case):
             self.assertEqual(memory["weights"], size)
             self.assertEqual(memory["total"], memory["weights"] + memory["cache"] + memory["work"])
             self.assertTrue(memory["fits"])
-        self.assertEqual(got["memory"]["generate"]["cache"], inspected["cache"])
+        # inspect opens no model and estimates for the native engine; libllama keeps a little more for each position
+        self.assertAlmostEqual(got["memory"]["generate"]["cache"], inspected["cache"],
+                               delta=by_engine(0, 0.01 * inspected["cache"]))
         self.assertGreater(got["memory"]["calibrate"]["cache"], got["memory"]["generate"]["cache"])
         for name in ("prefill", "decode", "together"):
             self.assertGreater(speed[name], 0)

@@ -23,6 +23,7 @@ CUBA = "Question: What is the capital of Cuba?\nAnswer:"
 FRANCE = "Question: What is the capital of France?\nAnswer:"
 LONG = "Is 1 plus 1 equal to 2? " * 40
 ENDLESS = 60000  # tokens that no machine generates while a test runs
+NO_END = {"2": -100}  # a bias against the model's end of text
 
 
 class Shared(Case):
@@ -341,7 +342,7 @@ class Connections(Case):
     def test_queue(self):
         """Requests beyond the queue get 503, and those that wait are answered."""
         with Server("--model", MODEL, "--ctx-size", ENDLESS + 600, "--parallel", 1, "--queue", 1) as server:
-            body = {"prompt": "a", "max_tokens": ENDLESS, "hbar": {"mode": "off"}}
+            body = {"prompt": "a", "max_tokens": ENDLESS, "logit_bias": NO_END, "hbar": {"mode": "off"}}
             running = server.send("/v1/completions", body)
             server.wait_for("running_answers", 1)
             waiting = server.send("/v1/completions", {"prompt": "b", "max_tokens": 2})
@@ -358,7 +359,7 @@ class Connections(Case):
     def test_vanishing_clients(self):
         """A closed connection ends its request: streamed or not, in decode, in the queue and in prefill."""
         with Server("--model", MODEL, "--ctx-size", ENDLESS + 4000, "--parallel", 1, "--queue", 8) as server:
-            body = {"prompt": "a", "max_tokens": ENDLESS, "hbar": {"mode": "off"}}
+            body = {"prompt": "a", "max_tokens": ENDLESS, "logit_bias": NO_END, "hbar": {"mode": "off"}}
             for stream in (False, True):
                 decoding = server.send("/v1/completions", {**body, "stream": stream})
                 server.wait_for("running_answers", 1)
@@ -491,7 +492,7 @@ class Connections(Case):
     def test_pings(self):
         """A stream without output gets comments, also while its request waits."""
         with Server("--model", MODEL, "--ctx-size", ENDLESS + 600, "--parallel", 1, "--ping-seconds", 0.1) as server:
-            running = server.send("/v1/completions", {"prompt": "a", "max_tokens": ENDLESS, "hbar": {"mode": "off"}})
+            running = server.send("/v1/completions", {"prompt": "a", "max_tokens": ENDLESS, "logit_bias": NO_END, "hbar": {"mode": "off"}})
             server.wait_for("running_answers", 1)
             waiting = server.send("/v1/completions", {"prompt": "b", "max_tokens": 2, "stream": True})
             text = b""
@@ -567,7 +568,7 @@ class Connections(Case):
 
     def test_drain_limit(self):
         server = Server("--model", MODEL, "--ctx-size", ENDLESS + 600, "--parallel", 1, "--drain-seconds", 0)
-        running = server.send("/v1/completions", {"prompt": "a", "max_tokens": ENDLESS, "hbar": {"mode": "off"}})
+        running = server.send("/v1/completions", {"prompt": "a", "max_tokens": ENDLESS, "logit_bias": NO_END, "hbar": {"mode": "off"}})
         server.wait_for("running_answers", 1)
         server.terminate()
         self.assertIn(b"503", running.recv(65536))
@@ -617,7 +618,7 @@ class Curl(Case):
                          ['{"status": "ok"', ' 1{"status": "ok"', ' 0{"status": "ok"', " 0"])
 
     def test_cancel(self):
-        body = json.dumps({"prompt": "a", "max_tokens": ENDLESS, "stream": True, "hbar": {"mode": "off"}})
+        body = json.dumps({"prompt": "a", "max_tokens": ENDLESS, "logit_bias": NO_END, "stream": True, "hbar": {"mode": "off"}})
         with Server("--model", MODEL, "--ctx-size", ENDLESS + 600, "--parallel", 1) as server:
             curl = subprocess.Popen(["curl", "-sN", "--noproxy", "*", "-d", body, f"http://127.0.0.1:{server.port}/v1/completions"],
                                     stdout=subprocess.DEVNULL)
