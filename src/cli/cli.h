@@ -110,7 +110,7 @@ cli_option *cli_add_real(cli_options *options, const char *name, char letter, co
 cli_option *cli_add_choice(cli_options *options, const char *name, char letter, const char *argument,
                            int *target, const char *const *choices, const char *help);
 
-/* Replaces the help and the default text of an option with a different meaning in this command. */
+/* Replaces the help (NULL: keeps it) and the default text of an option with another meaning here. */
 void cli_explain(cli_options *options, const char *name, const char *help, const char *standard);
 /* The default of --ctx-size in words. */
 #define CLI_TEXT_OF_(x)      #x
@@ -319,8 +319,8 @@ void cli_grading_add_reading(cli_options *options, cli_grading *grading);
 bool cli_grading_check(const cli_command *command, cli_grading *grading, int *code);
 /* Takes the options that are not given from the grading of a calibration or a run. */
 void cli_grading_take(cli_grading *grading, const hb_grading *from);
-/* Takes the options that are not given from the run that pass 1 continues, but not --answer-lines: with
- * other lines, the answers would be others. */
+/* Takes the options that are not given from the run that pass 1 continues, except --answer-lines: with
+ * another number of lines, the run would need other answers. */
 void cli_grading_continue(cli_grading *grading, const hb_run *run);
 /* Opens the phrases of abstentions for pass 1. Returns an exit code. */
 int cli_grading_open(cli_grading *grading);

@@ -145,8 +145,8 @@ static int diff_open_runs(const differing *o, char **paths, hb_run *const runs[2
     }
     int code = refuse_gradings(paths, used[0], used[1]);
     if (code) return code;
-    return hb_diff_runs(runs[0], runs[1], used[used[0] ? 0 : 1], diff, &err) ? cli_fail(&err)
-                                                                             : CLI_DONE;
+    const hb_grading *grading = used[0] ? used[0] : used[1];
+    return hb_diff_runs(runs[0], runs[1], grading, diff, &err) ? cli_fail(&err) : CLI_DONE;
 }
 
 static int diff_runs(const differing *o, char **paths, hb_diff *diff)

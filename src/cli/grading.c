@@ -31,11 +31,8 @@ void cli_grading_add(cli_options *options, cli_grading *g)
 
 void cli_grading_explain(cli_options *options, const char *grade, const char *abstain_as)
 {
-    for (int i = 0; i < options->n; i++) {
-        cli_option *o = &options->list[i];
-        if (strcmp(o->name, "grade") == 0) o->standard = grade;
-        if (strcmp(o->name, "abstain-as") == 0) o->standard = abstain_as;
-    }
+    cli_explain(options, "grade", NULL, grade);
+    cli_explain(options, "abstain-as", NULL, abstain_as);
 }
 
 void cli_grading_add_reading(cli_options *options, cli_grading *g)

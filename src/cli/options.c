@@ -87,7 +87,7 @@ void cli_explain(cli_options *options, const char *name, const char *help, const
 {
     for (int i = 0; i < options->n; i++) {
         if (strcmp(options->list[i].name, name) != 0) continue;
-        options->list[i].help = help;
+        if (help) options->list[i].help = help;
         options->list[i].standard = standard;
     }
 }

@@ -143,7 +143,6 @@ const cli_command cli_runs = {
         "Lists each result with its model, its data, the number of samples, the rate of hallucinations "
         "and the rule by which answers were graded. Parameters and validations also have the "
         "threshold, and the AUROC with its 95 % interval. A file that cannot be read is listed with "
-        "the "
-        "reason. Without DIR, hbar looks in this folder and in " CLI_PARAMS_DIR " in it.",
+        "the reason. Without DIR, hbar looks in this folder and in " CLI_PARAMS_DIR " in it.",
     .run = run,
 };

@@ -199,30 +199,34 @@ static void tidy(hb_scheduler *s)
     while (s->n_waiting > (size_t)s->n_in[HB_SLOT_EMPTY] && give_up_one(s, -1, false)) continue;
 }
 
-/* The number of positions from which on another sample costs more time than it saves; 0: there is none.
- * A server begins all that it may, so that no client waits. */
+/* The number of positions from which another sample costs more time than it saves; 0: there is none. A
+ * server begins every sample that it can, so that no client waits. */
 static int64_t crowd(const hb_scheduler *s)
 {
     return s->serving.n_running ? 0 : s->session->crowd;
 }
 
-/* Whether running samples have or reserve that many, without those that they share. */
+/* Whether the running samples have and reserve at least `crowd` positions. Those that a sample took
+ * from another slot do not count. */
 static bool is_crowded(const hb_scheduler *s)
 {
+    const int64_t limit = crowd(s);
     int64_t n = 0;
-    for (int32_t k = 0; k < s->n_slots && crowd(s); k++) {
+    if (!limit) return false;
+    for (int32_t k = 0; k < s->n_slots; k++) {
         const hb_slot *q = &s->slots[k];
         if (q->state == HB_SLOT_RUNNING) n += q->past - q->shared + q->reserved;
     }
-    return crowd(s) && n >= crowd(s);
+    return n >= limit;
 }
 
-/* Empties kept slots that make a crowd with the running ones, for a sample that takes the first `have`
- * positions from slot `parent`. */
+/* Empties kept slots while all slots together hold at least `crowd` positions. The first `have`
+ * positions of slot `parent` do not count, because the next sample takes them; that slot stays. */
 static void thin_out(hb_scheduler *s, int32_t parent, int32_t have)
 {
-    while (crowd(s) && s->capacity - unclaimed(s) - have >= crowd(s) &&
-           give_up_one(s, have ? parent : -1, true))
+    const int64_t limit = crowd(s);
+    if (!limit) return;
+    while (s->capacity - unclaimed(s) - have >= limit && give_up_one(s, have ? parent : -1, true))
         continue;
 }
 

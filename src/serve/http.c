@@ -28,8 +28,7 @@ typedef struct exchange {
     struct MHD_Connection *connection;
     const hb_route *route; /* NULL: none */
     hb_buffer body;
-    hb_problem refusal; /* is sent when the body is read, which is not kept; its status is 0: there is
-                           none */
+    hb_problem refusal; /* is sent after the body was read and dropped; status 0: there is none */
     hb_call *call;      /* NULL: there is none, or not yet */
     int status;         /* of the reply; 0: there is none */
     double started;
@@ -235,8 +234,8 @@ static const char *header(exchange *x, const char *name)
     return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
 }
 
-/* Refuses a request. A client that sends its body without asking would lose a reply after which the
- * connection is closed, so its body is read first. */
+/* Refuses a request. A client that asks before it sends its body (Expect) gets the reply now. Others
+ * already send it and would lose a reply that closes the connection, so their body is read first. */
 static enum MHD_Result refuse(exchange *x, const hb_problem *problem)
 {
     if (header(x, "Expect")) return send_problem(x, problem);
@@ -244,7 +243,7 @@ static enum MHD_Result refuse(exchange *x, const hb_problem *problem)
     return MHD_YES;
 }
 
-static void find_too_large(const exchange *x, hb_problem *problem)
+static void set_too_large(const exchange *x, hb_problem *problem)
 {
     hb_refuse_as(problem, 413, "body_too_large", "the body has more than %llu bytes",
                  (unsigned long long)x->server->options.max_body);
@@ -265,7 +264,7 @@ static enum MHD_Result begin(exchange *x, const char *method, const char *path, 
     if (!asks && !x->route) return refuse(x, &unknown);
     if (asks) return send_permission(x);
     if (!length || strtoull(length, NULL, 10) <= x->server->options.max_body) return MHD_YES;
-    find_too_large(x, &problem);
+    set_too_large(x, &problem);
     return refuse(x, &problem);
 }
 
@@ -274,7 +273,7 @@ static void take_body(exchange *x, const char *bytes, size_t length)
 {
     if (x->body.length + length > x->server->options.max_body ||
         !hb_buffer_add(&x->body, bytes, length)) {
-        find_too_large(x, &x->refusal);
+        set_too_large(x, &x->refusal);
         hb_buffer_free(&x->body);
     }
 }
