@@ -1536,15 +1536,15 @@ typedef struct hb_run_counts {
 /* Creates the run, or opens an existing run to continue it. A larger n_samples extends the run:
  * hb_score then generates the missing samples. With a smaller one, hb_score, hb_run_count and
  * everything that reads this hb_run use only the samples that hb_score has found in its dataset; the
- * file keeps the others. HB_ERR_ARGUMENT, naming the setting, for a number out of range and for a
- * `grading` that is none. HB_ERR_MISMATCH when the run was created with different settings; the message
+ * file keeps the others. HB_ERR_ARGUMENT, naming the setting, when a number is out of range or
+ * `grading` is not valid. HB_ERR_MISMATCH when the run was created with different settings; the message
  * says which. HB_ERR_BUSY when this or another process has it open for writing. HB_ERR_FORMAT when the
  * file is not a run. While the run is open, a lock file PATH-lock exists beside it. */
 HB_API hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run,
                                hb_error *err);
-/* Checks early what hb_run_create would refuse whatever the settings: a folder that is missing or not
- * writable (HB_ERR_IO), a path that is no regular file (HB_ERR_IO), a file that is not a run
- * (HB_ERR_FORMAT), and a run of an earlier schema (HB_ERR_MISMATCH). Changes nothing. */
+/* Checks the path of a run before its settings are known. HB_ERR_ARGUMENT for an empty path, HB_ERR_IO
+ * for a folder that is missing or not writable, and for a directory or special file, HB_ERR_FORMAT for
+ * a file that is not a run, HB_ERR_MISMATCH for a run of an earlier schema. Changes nothing. */
 HB_API hb_status hb_run_try(const char *path, hb_error *err);
 /* Opens an existing run for reading. The run may still be written to by another process, and its folder
  * may be read-only. */
@@ -1796,8 +1796,8 @@ typedef struct hb_score_table {
 } hb_score_table;
 HB_API void hb_score_table_free(hb_score_table *table);
 
-/* How the labels of a run's samples come from their grades: as the run's settings say or, if they say
- * nothing, by hb_grading_defaults(). */
+/* Returns how the grades of a run's samples become labels: the setting `grading` or, if the run has
+ * none, hb_grading_defaults(). */
 HB_API hb_grading hb_run_grading(const hb_run *run);
 
 /* Reads the named scores (as for hb_run_has_score) of all scored samples. `grading` determines the

@@ -20,8 +20,8 @@
 #define UNDER_SLOW_CHECKER false
 #endif
 
-/* The same, or AddressSanitizer. Tests cannot limit their address space, because the checker needs it.
- */
+/* Whether one of these or AddressSanitizer does. A test cannot limit its address space then, because
+ * the checker needs it. */
 #if defined HB_FOR_CHECKERS || defined __SANITIZE_ADDRESS__
 #define UNDER_CHECKER true
 #else

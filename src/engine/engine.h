@@ -50,8 +50,8 @@ struct hb_session {
     bool exact;          /* as in hb_session_options */
     hb_kv_type kv_type;  /* the same, but never AUTO */
     const char *kernels; /* name of the kernels that do the arithmetic, for messages */
-    /* For an engine whose attention also goes through the positions of the other sequences: the number
-     * of those from which on another sequence costs more time than it saves. 0: no number. */
+    /* The number of positions in use from which another sequence costs more time than it saves, for an
+     * engine whose attention reads the positions of all sequences. 0: there is no such number. */
     int64_t crowd;
 };
 

@@ -63,8 +63,8 @@ uint32_t hb_gguf_version(const hb_gguf *gguf);   /* version of the format: 2 or 
 uint32_t hb_gguf_n_parts(const hb_gguf *gguf);   /* 1 for a file that is not split */
 const char *hb_gguf_part_path(const hb_gguf *gguf, uint32_t part);
 
-/* HB_ERR_IO, naming the part, if a part's path names another file by now, or a file that was written to
- * since it was opened. A part that was removed is no error. */
+/* HB_ERR_IO, naming the part, if its path now names another file, or if the file was written to since
+ * it was opened. A part that was removed is no error. */
 hb_status hb_gguf_check_unchanged(const hb_gguf *gguf, hb_error *err);
 
 /* Metadata sorted by key, and tensors sorted by name. */

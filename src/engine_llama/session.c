@@ -59,9 +59,9 @@ hb_status hb_llama_memory(const hb_model *model, const hb_session_options *optio
     return HB_OK;
 }
 
-/* For each position and each block, attention multiplies 2 n_embd numbers; the products with weights
- * multiply each weight once. Attention to this many positions multiplies an eighth of that. On a GPU
- * the best number was not measured. */
+/* The number of positions for which attention makes an eighth of the multiplications that the weights
+ * make. For one token, attention makes 2 n_embd of them for each position and block, and the weights
+ * make one each. 0 with a GPU, where the best number was not measured. */
 static int64_t crowd_of(const hb_llama_model *m)
 {
     const hb_model_info *info = &m->base.info;

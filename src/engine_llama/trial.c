@@ -6,8 +6,8 @@
 
 enum { TOKENS = 2, CELLS = 256, SMALL = 64 << 20 };
 
-/* The threads of libllama wait for each other at each operation. For a small file, of less than SMALL
- * bytes, they would wait longer than one of them takes alone. */
+/* The threads of libllama wait for each other at each operation. With a file of less than SMALL bytes
+ * they would wait longer than one thread takes for all the work. */
 static int32_t n_threads(const hb_model_info *info)
 {
     return info->file_size < SMALL ? 1 : hb_usable_processors();

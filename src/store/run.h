@@ -28,7 +28,7 @@ hb_status hb_run_add_features(hb_run *run, const hb_run_features *features, hb_e
 hb_status hb_run_setting_at(const hb_run_settings *settings, size_t i, const char **name, char **text,
                             hb_error *err);
 
-/* A hash of everything that decides the contents of a run but the number of samples. */
+/* A hash of everything that decides the contents of a run except the number of samples. */
 hb_status hb_run_identity(const hb_run_settings *settings, char hex[65], hb_error *err);
 
 hb_status hb_run_commit(hb_run *run, hb_error *err);

@@ -170,7 +170,7 @@ static hb_status read_signals(const hb_run *run, const char *list, hb_signal_set
                   : HB_OK;
 }
 
-/* A setting that is a number, as the file has it. */
+/* The value of a setting that is a number. The file keeps unsigned ones as signed. */
 static double number_at(const field *f, const void *value)
 {
     if (f->kind == KIND_U64) return (double)*(const int64_t *)value;

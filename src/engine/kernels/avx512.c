@@ -218,8 +218,8 @@ INLINE __m512 weights(const hb_type type, const uint8_t *row, size_t i, __mmask1
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
 }
 
-/* Multiplies R rows by T tokens, with sums held in registers, and prefetches the next R rows if `ask`.
- */
+/* Multiplies R rows by T tokens, with sums held in registers. Prefetches the next R rows if `ask` is
+ * true. */
 INLINE void block(const hb_type type, const int R, const int T, const bool ask, const uint8_t *w,
                   size_t ldw, const float *x, size_t ldx, size_t n, float *y, size_t ldy)
 {

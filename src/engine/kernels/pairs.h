@@ -73,7 +73,7 @@ static void pair_starts(const int8_t *q, size_t n, uint32_t bits, int32_t offset
     }
 }
 
-/* Activations of a group of 32, widened: two of the even ones to a word, and two of the odd ones. */
+/* Activations of 32 columns in 16 bits, two to a word: [t][0] has the even columns, [t][1] the odd. */
 typedef int32_t wide_words[BYTE_TOKENS][2][8];
 
 INLINE void widen(const int T, const int8_t *q, wide_words words)
@@ -108,7 +108,7 @@ INLINE void wide_sums(const int T, const int V, const uint8_t *u, wide_words wor
 }
 
 /* As panel_tile, for weights of 16 bits. The result stays in memory, because the sums of a group need
- * the registers. The next group is widened early, because its words arrive late. */
+ * the registers. The next group is widened one step early: words that were just stored load slowly. */
 INLINE void wide_tile(const int T, const int V, const hb_panel *p, size_t first, prefetching *next)
 {
     const size_t each = HB_PANEL_DEPTH / 32;

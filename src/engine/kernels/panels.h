@@ -59,13 +59,13 @@ INLINE void ask_for_row(const hb_panel *p, size_t row)
     for (from -= (uintptr_t)from % 64; from < end; from += 64) __builtin_prefetch(from, 0, 2);
 }
 
-/* The prefetching of the next panel's rows during the `steps` of a product: `row` is the next one, of
- * which due / steps are due. */
+/* Spreads the prefetches of the next panel's rows over the `steps` of a product. Each step adds the
+ * number of rows to `due`; when `due` reaches `steps`, `row` is prefetched. */
 typedef struct prefetching {
     size_t row, due, steps;
 } prefetching;
 
-/* Prefetches the share of one step. */
+/* Prefetches the rows that are due in one step. */
 INLINE void ask_for_share(const hb_panel *p, prefetching *next)
 {
     for (next->due += PANEL_WIDTH; next->due >= next->steps; next->due -= next->steps)
