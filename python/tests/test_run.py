@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -49,7 +50,7 @@ def without_paths(document):
 def test_the_program_continues_the_run(demo, run, tmp_path):
     """All settings are those of the program, or it would refuse the run; and it finds every sample in it."""
     copy = tmp_path / "copy.db"
-    copy.write_bytes(open(run.path, "rb").read())
+    shutil.copy(run.path, copy)
     said = command("score", "--model", DEMO, "--data", DATA, "-n", N, "--run", copy)
     assert (said["total"], said["scored"], said["tokens_evaluated"]) == (N, N, 0)
     again = demo.score(DATA, run.path, n=N)
@@ -75,7 +76,7 @@ def test_grades_decide_labels(run):
 
 def test_a_run_is_graded_as_it_says(run, tmp_path):
     copy = tmp_path / "copy.db"
-    copy.write_bytes(open(run.path, "rb").read())
+    shutil.copy(run.path, copy)
     with contextlib.closing(sqlite3.connect(copy)) as db:
         db.execute("INSERT INTO settings VALUES ('grading', 'f1,wrong,0.10000000000000001')")
         db.commit()

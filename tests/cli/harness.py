@@ -75,7 +75,7 @@ def alike(a, b):
 
 
 def without_numbers(text):
-    """What is left to compare of a text with numbers: all of it, or with libllama all but the numbers."""
+    """A text to compare with another: with libllama, whose numbers differ a little, each number is replaced by #."""
     return text if ENGINE == "native" else re.sub(r"\d+(\.\d+)?", "#", text)
 
 
