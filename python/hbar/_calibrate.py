@@ -16,7 +16,7 @@ Guarantee = tuple[str, float]  # ("risk", 0.1)
 
 
 def grading(usual: Any, grade: str | None, min_f1: float | None, tolerance: float | None, abstain_as: str | None) -> Any:
-    """How grades become labels (docs/grading.md): as `usual`, an hb_grading, says where an argument is None."""
+    """How grades become labels (docs/grading.md). Where an argument is None, `usual`, an hb_grading, counts."""
     g = api.hb_grading.from_buffer_copy(usual)
     if grade is not None:
         defaults = lib.hb_grading_defaults()

@@ -330,7 +330,7 @@ static hb_status compare_scores(comparing *c, const hb_grading *grading, hb_erro
     return status ? status : test(c, err);
 }
 
-/* Refuses runs of which both have answers to grade, but by different rules. */
+/* Refuses two runs that both have answers to grade, and grade them by different rules. */
 static hb_status check_gradings(hb_run *const runs[2], hb_error *err)
 {
     char texts[2][HB_GRADING_TEXT_BYTES];

@@ -57,7 +57,7 @@ class Grading(Case):
             db.commit()
 
     def graded_run(self):
-        """A run graded by `contains`, by which every other answer is right, and by no other rule; and its data."""
+        """A run and its data. The run is graded by `contains`: every second answer is right, and none is by another rule."""
         data = self.data(MAKERS)
         _, _, _, run = self.score(data, "--grade", "contains")
         self.change(run, "UPDATE samples SET grade_exact = 0, grade_contains = idx % 2, grade_f1 = 0.1, abstained = 0")
