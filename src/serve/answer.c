@@ -206,7 +206,10 @@ static void fail_error(hb_call *c, const hb_error *err)
 static void fail_cancelled(hb_call *c)
 {
     hb_problem problem;
-    hb_refuse_as(&problem, 503, "shutting_down", "the server is shutting down");
+    if (c->unwanted)
+        hb_refuse_as(&problem, 499, "client_closed",
+                     "the client has closed its side of the connection");
+    else hb_refuse_as(&problem, 503, "shutting_down", "the server is shutting down");
     fail(c, &problem);
 }
 

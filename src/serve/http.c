@@ -253,9 +253,9 @@ static void set_too_large(const exchange *x, hb_problem *problem)
 static enum MHD_Result begin(exchange *x, const char *method, const char *path, const char *version)
 {
     hb_problem problem;
-    if (!hb_headers_check(x->connection, version, &problem)) return send_last(x, &problem);
-    const hb_visitor visitor = {header(x, "Host"), header(x, "Origin"), header(x, "Authorization")};
     const char *length = header(x, "Content-Length");
+    if (!hb_headers_check(x->connection, method, version, &problem)) return send_last(x, &problem);
+    const hb_visitor visitor = {header(x, "Host"), header(x, "Origin"), header(x, "Authorization")};
     bool asks = strcmp(method, "OPTIONS") == 0 && x->server->options.cors_origin;
     hb_problem unknown;
     x->route = asks ? NULL : hb_route_find(method, path, &unknown);

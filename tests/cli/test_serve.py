@@ -529,6 +529,9 @@ class Connections(Case):
                             host + b"Transfer-Encoding: chunked\r\n" + length,
                             host + b"Transfer-Encoding: gzip, chunked\r\n", host + b"Transfer-Encoding: identity\r\n",
                             host + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+                            host + b"Content-Length : %d\r\n" % len(smuggled), b"\x0b" + length + host, b" " + length + host,
+                            host + b"X: y\r" + length, host + b"X: y\r\n " + length, host + b"Transfer-Encoding : chunked\r\n",
+                            host + b"Host : evil.example\r\n", host + b"Authorization: Bearer a\r\nAuthorization: Bearer b\r\n",
                             host + b"Content-Length: 5, 5\r\n", host + b"Content-Length: +5\r\n", host + b"Content-Length: 0x5\r\n",
                             b"", b"X: y\r\n"):
                 for method in (b"GET /health", b"POST /tokenize"):
@@ -542,6 +545,11 @@ class Connections(Case):
                             pass  # it hung up before it had read all
                         self.assertNotIn(b"200 OK", text)
                         self.assertTrue(text.startswith(b"HTTP/1.1 400 "), text)
+            with server.connect() as connection:  # a request without a length would make its body a request
+                connection.sendall(b"POST /tokenize HTTP/1.1\r\n" + host + b"\r\n" + smuggled)
+                text = b"".join(iter(lambda: connection.recv(65536), b""))
+                self.assertTrue(text.startswith(b"HTTP/1.1 411 "), text)
+                self.assertNotIn(b"200 OK", text)
             with server.connect() as connection:  # HTTP/1.0 needs no host
                 connection.sendall(b"GET /health HTTP/1.0\r\n\r\n")
                 self.assertIn(b" 200 OK", connection.recv(65536))
