@@ -26,7 +26,8 @@ static hb_run *create_run(void **state)
     hb_run *run;
     hb_signal_set *signals;
     assert_ok(hb_signal_set_parse("entropy", &signals, &err));
-    const hb_run_settings s = {.data_format = "answers", .n_samples = 9, .signals = signals};
+    const hb_run_settings s = {
+        .data_format = "answers", .n_samples = 9, .n_ctx = 8, .signals = signals};
     snprintf(path, sizeof path, "%s/run.db", (char *)*state);
     assert_ok(hb_run_create(path, &s, &run, &err));
     hb_signal_set_free(signals);

@@ -312,7 +312,7 @@ static void test_damaged(void **state)
     assert_refused(HB_ERR_FORMAT, "2.db: the run has no table 'features'");
     write_shard(2, SAMPLES);
     execute(paths[1], "UPDATE settings SET value = 9 WHERE key = 'shard'");
-    assert_refused(HB_ERR_FORMAT, "2.db: there is no shard 9 of 3");
+    assert_refused(HB_ERR_FORMAT, "2.db: setting 'shard': there is no shard 9 of 3");
     write_shard(2, SAMPLES);
     execute(paths[1], "INSERT OR REPLACE INTO settings VALUES ('grading', 'luck')");
     assert_refused(HB_ERR_FORMAT, "2.db: setting 'grading': 'luck' is not a grading");

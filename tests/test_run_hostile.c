@@ -173,7 +173,7 @@ static void create_as_stranger(const char *at)
 {
     hb_error err;
     hb_run *run;
-    hb_run_settings s = {0};
+    hb_run_settings s = {.n_ctx = 8};
     if (geteuid() == 0 && setuid(65534) != 0) _exit(2);
     hb_status status = hb_run_create(at, &s, &run, &err);
     _exit(status == HB_ERR_IO && strstr(err.message, "run.db: Permission denied") ? 0 : 1);
@@ -194,7 +194,7 @@ static void test_places(void **state)
 {
     hb_error err;
     hb_run *run;
-    hb_run_settings s = {0};
+    hb_run_settings s = {.n_ctx = 8};
     const char *dir = *state;
     char other[400];
     snprintf(path, sizeof path, "%s/run.db", dir);
@@ -211,6 +211,10 @@ static void test_places(void **state)
     assert_fails(hb_run_create(other, &s, &run, &err), HB_ERR_IO, "0: File name too long");
     snprintf(other, sizeof other, "%s/no/run.db", dir);
     assert_fails(hb_run_create(other, &s, &run, &err), HB_ERR_IO, "no/run.db: No such file");
+    snprintf(path, sizeof path, "%s/link.db", dir);
+    assert_int_equal(symlink(other, path), 0); /* a link to a folder that does not exist */
+    assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_IO,
+                 "link.db: unable to open database file: No such file");
 }
 
 /* Names that SQLite reads as memory or a URI are paths like others. */
@@ -233,7 +237,7 @@ static void test_names_of_sqlite(void **state)
         assert_ok(read_run(&err));
     }
     assert_int_equal(chdir(before), 0);
-    hb_run_settings s = {0};
+    hb_run_settings s = {.n_ctx = 8};
     assert_fails(hb_run_create("", &s, &run, &err), HB_ERR_ARGUMENT, "path of a run is empty");
     assert_fails(hb_run_create(*state, &s, &run, &err), HB_ERR_IO, "is a directory, not a regular");
     assert_fails(hb_run_create("/dev/null", &s, &run, &err), HB_ERR_IO, "is a device, not a regular");
@@ -262,7 +266,8 @@ static void test_tried_places(void **state)
     assert_int_equal(access(path, F_OK), -1);
 }
 
-/* Each of these settings would be used in arithmetic. The message names file and setting. */
+/* Each of these settings would be used in arithmetic, or must have a known name. The message names file
+ * and setting. */
 static void test_settings_out_of_range(void **state)
 {
     static const struct {
@@ -271,6 +276,7 @@ static void test_settings_out_of_range(void **state)
                  {"max_tokens", "16777217"},
                  {"max_tokens", "1000000000000000000"},
                  {"n_ctx", "-5"},
+                 {"n_ctx", "0"},
                  {"n_ctx", "99999999"},
                  {"n_samples", "-5"},
                  {"n_samples", "1000000000000000000"},
@@ -286,7 +292,16 @@ static void test_settings_out_of_range(void **state)
                  {"sample_top_p", "1.5"},
                  {"sample_max_tokens", "-5"},
                  {"grading", "'luck'"},
-                 {"grading", "'f1,out,9'"}};
+                 {"grading", "'f1,out,9'"},
+                 {"read_as", "'zz'"},
+                 {"kv_type", "'q99'"},
+                 {"kv_type", "'auto'"},
+                 {"engine", "'foo'"},
+                 {"engine", "'auto'"},
+                 {"asks", "'zz'"},
+                 {"features", "'zz'"},
+                 {"features", "'hidden:999999999999'"},
+                 {"shard", "5"}};
     hb_error err;
     char sql[160], says[240];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -299,11 +314,21 @@ static void test_settings_out_of_range(void **state)
     make_run(state, "UPDATE settings SET value = -3 WHERE key = 'seed'");
     assert_ok(read_run(&err));
     hb_run *run;
-    const hb_run_settings s = {.max_tokens = -5};
+    const struct {
+        hb_run_settings settings;
+        const char *says;
+    } made[] = {{{.max_tokens = -5}, "'max_tokens' is -5, not from 0"},
+                {{.n_ctx = 0}, "'n_ctx' is 0, not from 1"},
+                {{.n_ctx = 8, .kv_type = "q99"}, "'kv_type': 'q99' is not f16, f32 or q8_0"},
+                {{.n_ctx = 8, .engine = "foo"}, "'engine': 'foo' is not native or llama"},
+                {{.n_ctx = 8, .features = "zz"}, "'features': no features 'zz'"},
+                {{.n_ctx = 8, .shard = 5}, "'shard': there is no shard 5 of 0"},
+                {{.n_ctx = 8, .shards = 5}, "'shard': there is no shard 0 of 5"}};
     unlink(path);
-    assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_ARGUMENT,
-                 "'max_tokens' is -5, not from 0");
-    assert_int_equal(access(path, F_OK), -1);
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++) {
+        assert_fails(hb_run_create(path, &made[i].settings, &run, &err), HB_ERR_ARGUMENT, made[i].says);
+        assert_int_equal(access(path, F_OK), -1);
+    }
 }
 
 /* A reader may open the run before the writer has made the tables. */

@@ -251,7 +251,7 @@ static void test_types_of_settings(void **state)
         {"max_tokens", "'20'", "setting 'max_tokens' is not a whole number in its range"},
         {"max_tokens", "20.0", "setting 'max_tokens' is not a whole number in its range"},
         {"max_tokens", "4294967316", "setting 'max_tokens' is not a whole number in its range"},
-        {"n_ctx", "-1", "setting 'n_ctx' is -1, not from 0 to 16777216"},
+        {"n_ctx", "-1", "setting 'n_ctx' is -1, not from 1 to 16777216"},
         {"seed", "x'00'", "setting 'seed' is not a whole number in its range"},
         {"n_samples", "'many'", "setting 'n_samples' is not a whole number in its range"},
         {"alpha", "'0.1'", "setting 'alpha' is not a number"},

@@ -12,7 +12,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#include "base/shard.h"
 #include "store/run.h"
 #include "store/store.h"
 
@@ -42,9 +41,6 @@ static hb_status check_settings(const merge *m, const hb_run *run, hb_error *err
     if (!s->shard && !s->shards)
         return hb_fail(err, HB_ERR_MISMATCH, "%s: is the run of all samples, not of a shard",
                        run->path);
-    if (!hb_is_shard(s->shard, s->shards))
-        return hb_fail(err, HB_ERR_FORMAT, "%s: there is no shard %d of %d", run->path, s->shard,
-                       s->shards);
     same_shard.shard = s->shard;
     status = hb_run_compare_settings(run, &same_shard, err);
     if (status || s->n_drawn == first->n_drawn) return status;

@@ -18,7 +18,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/file.h"
-#include "base/shard.h"
 #include "store/store.h"
 
 static hb_run *new_run(const char *path)
@@ -264,9 +263,6 @@ static hb_run_settings as_kept(hb_run_settings settings)
 hb_status hb_run_create(const char *path, const hb_run_settings *settings, hb_run **run, hb_error *err)
 {
     const hb_run_settings kept = as_kept(*settings);
-    if ((settings->shard || settings->shards) && !hb_is_shard(settings->shard, settings->shards))
-        return hb_fail(err, HB_ERR_ARGUMENT, "%s: there is no shard %d of %d", path, settings->shard,
-                       settings->shards);
     hb_status status = hb_run_check_settings(path, &kept, HB_ERR_ARGUMENT, err);
     if (!status) status = check_place(path, err);
     if (status) return status;

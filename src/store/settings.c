@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base/sha256.h"
+#include "base/shard.h"
 #include "base/text.h"
 #include "base/utf8.h"
+#include "measures/asks.h"
+#include "signals/features.h"
 #include "store/run.h"
 #include "store/store.h"
 
@@ -19,7 +22,58 @@ typedef struct field {
     bool of_shard;   /* only a run of a shard has it; in others it is 0 */
     bool if_set;     /* a text that a run has only if it is not empty */
     double min, max; /* the range of a number */
+    hb_status (*check)(const char *text, hb_error *err); /* of a text that is not empty; NULL: any */
 } field;
+
+/* ---- Texts that must be known -------------------------------------------------------------------- */
+
+static hb_status unknown(const char *text, const char *known, hb_error *err)
+{
+    return hb_fail(err, HB_ERR_ARGUMENT, "'%.60s' is not %s", text, known);
+}
+
+static hb_status check_read_as(const char *text, hb_error *err)
+{
+    bool known = strcmp(text, hb_read_as_name(HB_READ_JUDGEMENT)) == 0 ||
+                 strcmp(text, hb_read_as_name(HB_READ_RESPONSE)) == 0;
+    return known ? HB_OK : unknown(text, "judgement or response", err);
+}
+
+static hb_status check_kv_type(const char *text, hb_error *err)
+{
+    hb_kv_type type;
+    bool known = hb_kv_type_find(text, &type) && type != HB_KV_AUTO;
+    return known ? HB_OK : unknown(text, "f16, f32 or q8_0", err);
+}
+
+static hb_status check_engine(const char *text, hb_error *err)
+{
+    bool known = strcmp(text, hb_engine_name(HB_ENGINE_NATIVE)) == 0 ||
+                 strcmp(text, hb_engine_name(HB_ENGINE_LLAMA)) == 0;
+    return known ? HB_OK : unknown(text, "native or llama", err);
+}
+
+static hb_status check_asks(const char *text, hb_error *err)
+{
+    unsigned asks;
+    return hb_asks_parse(text, &asks, err);
+}
+
+static hb_status check_features(const char *text, hb_error *err)
+{
+    hb_feature_plan plan;
+    hb_status status = hb_feature_plan_open(text, NULL, &plan, err);
+    if (!status) hb_feature_plan_free(&plan);
+    return status;
+}
+
+static hb_status check_grading(const char *text, hb_error *err)
+{
+    hb_grading grading;
+    return hb_grading_parse(text, &grading, err);
+}
+
+/* ---- The table ----------------------------------------------------------------------------------- */
 
 #define MOST_SAMPLES 1e15
 #define MOST_TOKENS  (1 << 24)
@@ -27,10 +81,10 @@ typedef struct field {
     {                                                                                                  \
         .key = #name, .kind = KIND_TEXT, .offset = offsetof(hb_run_settings, name), .identity = same   \
     }
-#define IF_SET(name, same)                                                                             \
+#define KNOWN(name, same, only_if_set)                                                                 \
     {                                                                                                  \
         .key = #name, .kind = KIND_TEXT, .offset = offsetof(hb_run_settings, name), .identity = same,  \
-        .if_set = true                                                                                 \
+        .if_set = only_if_set, .check = check_##name                                                   \
     }
 #define NUMBER(name, its_kind, same, least, most)                                                      \
     {                                                                                                  \
@@ -56,7 +110,7 @@ static const field fields[] = {
     NUMBER(n_samples, KIND_U64, false, 0, MOST_SAMPLES),
     NUMBER(seed, KIND_U64, true, INT64_MIN, INT64_MAX),
     NUMBER(max_tokens, KIND_I32, true, 0, MOST_TOKENS),
-    NUMBER(n_ctx, KIND_I32, true, 0, MOST_TOKENS),
+    NUMBER(n_ctx, KIND_I32, true, 1, MOST_TOKENS),
     NUMBER(alpha, KIND_REAL, true, 0, 1e100),
     {.key = "signals",
      .kind = KIND_SIGNALS,
@@ -67,26 +121,26 @@ static const field fields[] = {
     NUMBER(answer_lines, KIND_I32, true, HB_ALL_LINES, MOST_TOKENS),
     TEXT(abstain_sha256, true),
     NUMBER(no_prompts, KIND_I32, true, 0, 1),
-    TEXT(read_as, true),
+    KNOWN(read_as, true, false),
     NUMBER(exact, KIND_I32, true, 0, 1),
-    TEXT(kv_type, true),
-    IF_SET(engine, true),
+    KNOWN(kv_type, true, false),
+    KNOWN(engine, true, true),
     NUMBER(no_steps, KIND_I32, true, 0, 1),
     NUMBER(samples, KIND_I32, true, 0, HB_MAX_SAMPLES),
     NUMBER(sample_temperature, KIND_REAL, true, 0, 100),
     NUMBER(sample_top_p, KIND_REAL, true, 0, 1),
     NUMBER(sample_max_tokens, KIND_I32, true, 0, MOST_TOKENS),
-    TEXT(asks, true),
+    KNOWN(asks, true, false),
     TEXT(judge_sha256, true),
     TEXT(questions_sha256, true),
-    TEXT(features, true),
+    KNOWN(features, true, false),
     OF_SHARD(shard, KIND_I32, true, HB_SHARDS_MAX),
     OF_SHARD(shards, KIND_I32, true, HB_SHARDS_MAX),
     OF_SHARD(n_drawn, KIND_U64, false, MOST_SAMPLES),
-    IF_SET(grading, false),
+    KNOWN(grading, false, true),
 };
 #undef TEXT
-#undef IF_SET
+#undef KNOWN
 #undef NUMBER
 #undef OF_SHARD
 #define N_FIELDS (sizeof fields / sizeof *fields)
@@ -177,20 +231,32 @@ static double number_at(const field *f, const void *value)
     return f->kind == KIND_I32 ? *(const int32_t *)value : *(const double *)value;
 }
 
+static hb_status check_setting(const char *path, const field *f, const void *value, hb_status as,
+                               hb_error *err)
+{
+    hb_error why;
+    if (f->kind == KIND_TEXT) {
+        const char *text = text_at(value);
+        hb_status status = f->check && *text ? f->check(text, &why) : HB_OK;
+        if (!status) return HB_OK;
+        if (status == HB_ERR_MEMORY) return hb_fail_memory(err);
+        return hb_fail(err, as, "%s: setting '%s': %s", path, f->key, why.message);
+    }
+    if (f->kind == KIND_SIGNALS) return HB_OK;
+    double x = number_at(f, value);
+    if (x >= f->min && x <= f->max) return HB_OK;
+    return hb_fail(err, as, "%s: setting '%s' is %.10g, not from %.10g to %.10g", path, f->key, x,
+                   f->min, f->max);
+}
+
 hb_status hb_run_check_settings(const char *path, const hb_run_settings *s, hb_status as, hb_error *err)
 {
-    hb_grading grading;
-    hb_error why;
-    for (size_t i = 0; i < N_FIELDS; i++) {
-        const field *f = &fields[i];
-        if (f->kind == KIND_TEXT || f->kind == KIND_SIGNALS) continue;
-        double x = number_at(f, at(s, f));
-        if (!(x >= f->min && x <= f->max))
-            return hb_fail(err, as, "%s: setting '%s' is %.10g, not from %.10g to %.10g", path, f->key,
-                           x, f->min, f->max);
-    }
-    if (!s->grading || !*s->grading || !hb_grading_parse(s->grading, &grading, &why)) return HB_OK;
-    return hb_fail(err, as, "%s: setting 'grading': %s", path, why.message);
+    hb_status status = HB_OK;
+    for (size_t i = 0; i < N_FIELDS && !status; i++)
+        status = check_setting(path, &fields[i], at(s, &fields[i]), as, err);
+    if (status || (!s->shard && !s->shards) || hb_is_shard(s->shard, s->shards)) return status;
+    return hb_fail(err, as, "%s: setting 'shard': there is no shard %d of %d", path, s->shard,
+                   s->shards);
 }
 
 /* Whether the value in column 0 has the type of the setting. */

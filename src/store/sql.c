@@ -24,7 +24,7 @@ hb_status hb_run_sql_error(const hb_run *run, hb_error *err)
     if (code == SQLITE_NOMEM) return hb_fail_memory(err);
     if (code == SQLITE_NOTADB || code == SQLITE_CORRUPT || code == SQLITE_ERROR) status = HB_ERR_FORMAT;
     if (code == SQLITE_BUSY) status = HB_ERR_BUSY;
-    int reason = code == SQLITE_IOERR ? system_reason(run) : 0;
+    int reason = code == SQLITE_IOERR || code == SQLITE_CANTOPEN ? system_reason(run) : 0;
     if (reason == EFBIG)
         return hb_fail(err, status,
                        "%s: the file would exceed the limit for the size of files (ulimit -f)",
