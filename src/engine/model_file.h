@@ -10,9 +10,10 @@
 hb_status hb_model_file_open(const char *path, const hb_model_options *options, bool *has_tokens,
                              hb_model **file, hb_error *err);
 
-/* Refuses what libraries may not check: a number of blocks outside 1 to max_blocks, and an epsilon of a
- * norm that is not positive. HB_ERR_FORMAT. */
-hb_status hb_model_file_check(const hb_model *file, int32_t max_blocks, hb_error *err);
+/* Refuses what libraries may not check: two tokens with the same text and, unless `vocab_only`, a
+ * number of blocks outside 1 to max_blocks, an epsilon of a norm that is not positive, and a number of
+ * rotated dimensions that is odd, 0 or larger than a head. HB_ERR_FORMAT. */
+hb_status hb_model_file_check(const hb_model *file, bool vocab_only, int32_t max_blocks, hb_error *err);
 
 /* The number in metadata "ARCHITECTURE.KEY", if it is above 0 and below 1e30; else 0. */
 double hb_model_file_number(const hb_model *file, const char *key);

@@ -86,7 +86,7 @@ hb_status hb_llama_open(const char *path, bool vocab_only, const hb_model_option
     hb_status status = hb_model_file_open(path, options, &has_tokens, &m->file, err);
     if (!status) {
         m->base.info = m->file->info;
-        if (!vocab_only) status = hb_model_file_check(m->file, MAX_BLOCKS, err);
+        status = hb_model_file_check(m->file, vocab_only, MAX_BLOCKS, err);
     }
     if (!status) status = load(m, vocab_only, options->n_gpu_layers, err);
     if (!status) status = open_tokens(m, has_tokens, err);

@@ -178,6 +178,24 @@ class Robustness(Case):
                 name = key[:-4].decode()
                 self.fails("generate", "--model", path, *LLAMA, "Hello", says=f"absurd.gguf: metadata '{name}' is")
 
+    def test_rotated_dimensions(self):
+        """Numbers of rotated dimensions for which libllama would end the program."""
+        whole, key = (MODELS / "tiny-qwen2.gguf").read_bytes(), b"qwen2.rope.dimension_count"
+        at = whole.index(key) + len(key) + 4
+        head = struct.unpack_from("<I", whole, at)[0]
+        for value in 0, 1, head - 1, head + 2, 2**32 - 1:
+            path = self.write("rotated.gguf", whole[:at] + struct.pack("<I", value) + whole[at + 4:])
+            self.fails("generate", "--model", path, *LLAMA, "Hello", says=f"rotated.gguf: metadata '{key.decode()}' is {value}, ")
+
+    def test_tokens_with_the_same_text(self):
+        """libllama would end the program. The native engine opens the file."""
+        whole = MODEL.read_bytes()
+        a, b = (struct.pack("<Q", len(text)) + text for text in ("▁a".encode(), "▁g".encode()))
+        self.assertEqual((whole.count(a), whole.count(b)), (1, 1))
+        path = self.write("twice.gguf", whole.replace(a, b))
+        self.fails("generate", "--model", path, *LLAMA, "Hello", says="twice.gguf: tokens 264 and 493 have the same text")
+        self.run_hbar("generate", "--model", path, *NATIVE, *FAST, "Hello")
+
     def test_auto_says_why_neither_engine_opens_a_file(self):
         wrong = self.write("w.gguf", MODEL.read_bytes().replace(b"\5\0\0\0\0\0\0\0llama", b"\5\0\0\0\0\0\0\0gpt9x"))
         _, err = self.run_hbar("generate", "--model", wrong, "Hello", code=1)
