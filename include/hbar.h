@@ -1474,7 +1474,7 @@ typedef struct hb_run_settings {
     uint64_t n_samples; /* samples drawn; of a shard, only its own */
     uint64_t seed;
     int32_t max_tokens;
-    int32_t n_ctx;
+    int32_t n_ctx; /* at least 1 */
     double alpha;
     const hb_signal_set *signals; /* the signals that are measured and stored; NULL: all */
     const char *chat; /* the chat format that wraps each prompt as one user message; "" or NULL: none */
