@@ -89,12 +89,12 @@ static hb_status check_grading(const char *text, hb_error *err)
 #define NUMBER(name, its_kind, same, least, most)                                                      \
     {                                                                                                  \
         .key = #name, .kind = its_kind, .offset = offsetof(hb_run_settings, name), .identity = same,   \
-        .min = least, .max = most                                                                      \
+        .min = (double)(least), .max = (double)(most)                                                  \
     }
 #define OF_SHARD(name, its_kind, same, most)                                                           \
     {                                                                                                  \
         .key = #name, .kind = its_kind, .offset = offsetof(hb_run_settings, name), .identity = same,   \
-        .of_shard = true, .max = most                                                                  \
+        .of_shard = true, .max = (double)(most)                                                        \
     }
 static const field fields[] = {
     TEXT(model_path, false),
