@@ -84,7 +84,7 @@ static void read_lens(const call *c, int32_t row, int32_t first, int32_t end, in
     bool with_last = end > first && end == tap->n_blocks &&
                      hb_tapped_block(tap, end - 1) == m->base.info.n_layers - 1;
     int32_t n = end - first - with_last;
-    apply_head(c->w, m, tap->states + at * d, n, tokens, tap->n_lens, thread, out, k);
+    if (n) apply_head(c->w, m, tap->states + at * d, n, tokens, tap->n_lens, thread, out, k);
     for (size_t t = 0; with_last && t < k; t++) out[(size_t)n * k + t] = logits[tokens[t]];
 }
 

@@ -27,30 +27,28 @@ typedef struct field {
 
 /* ---- Texts that must be known -------------------------------------------------------------------- */
 
-static hb_status unknown(const char *text, const char *known, hb_error *err)
+static hb_status check_either(const char *text, const char *a, const char *b, hb_error *err)
 {
-    return hb_fail(err, HB_ERR_ARGUMENT, "'%.60s' is not %s", text, known);
+    if (strcmp(text, a) == 0 || strcmp(text, b) == 0) return HB_OK;
+    return hb_fail(err, HB_ERR_ARGUMENT, "'%.60s' is not %s or %s", text, a, b);
 }
 
 static hb_status check_read_as(const char *text, hb_error *err)
 {
-    bool known = strcmp(text, hb_read_as_name(HB_READ_JUDGEMENT)) == 0 ||
-                 strcmp(text, hb_read_as_name(HB_READ_RESPONSE)) == 0;
-    return known ? HB_OK : unknown(text, "judgement or response", err);
+    return check_either(text, hb_read_as_name(HB_READ_JUDGEMENT), hb_read_as_name(HB_READ_RESPONSE),
+                        err);
+}
+
+static hb_status check_engine(const char *text, hb_error *err)
+{
+    return check_either(text, hb_engine_name(HB_ENGINE_NATIVE), hb_engine_name(HB_ENGINE_LLAMA), err);
 }
 
 static hb_status check_kv_type(const char *text, hb_error *err)
 {
     hb_kv_type type;
-    bool known = hb_kv_type_find(text, &type) && type != HB_KV_AUTO;
-    return known ? HB_OK : unknown(text, "f16, f32 or q8_0", err);
-}
-
-static hb_status check_engine(const char *text, hb_error *err)
-{
-    bool known = strcmp(text, hb_engine_name(HB_ENGINE_NATIVE)) == 0 ||
-                 strcmp(text, hb_engine_name(HB_ENGINE_LLAMA)) == 0;
-    return known ? HB_OK : unknown(text, "native or llama", err);
+    if (hb_kv_type_find(text, &type) && type != HB_KV_AUTO) return HB_OK;
+    return hb_fail(err, HB_ERR_ARGUMENT, "'%.60s' is not f16, f32 or q8_0", text);
 }
 
 static hb_status check_asks(const char *text, hb_error *err)
