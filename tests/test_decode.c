@@ -973,8 +973,8 @@ static void test_memory_runs_out(void **state)
     int refused, n_failed = 0, n_refused = 0, n_untouched = 0;
     run_failing(session, -1, whole, &refused);
     assert_int_equal(refused, 0);
-    const long n = allocations.made, step = UNDER_SLOW_CHECKER ? 7 : 1;
-    for (long i = 0; i < n; i += step) {
+    const long n = allocations.made;
+    for (long i = 0; i < n; i += ALLOCATION_STEP) {
         int failed = 0;
         run_failing(session, i, records, &refused);
         for (int k = 0; k < 9; k++) {
@@ -988,7 +988,7 @@ static void test_memory_runs_out(void **state)
         n_refused += refused == 1;
         n_untouched += refused + failed == 0;
     }
-    assert_true(n_failed * step >= 30 && n_refused * step >= 30);
+    assert_true(n_failed * ALLOCATION_STEP >= 30 && n_refused * ALLOCATION_STEP >= 30);
     assert_true(n_untouched <= 2);
     hb_session_close(session);
     close_fixture(&f);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <sys/stat.h>
 #include "base/rng.h"
+#include "kernel_sets.h"
 
 /* ---- Files that lie ------------------------------------------------------------------------------ */
 
@@ -567,13 +568,12 @@ static void assert_close(const float *a, const float *b, size_t n, double tolera
 static void test_division_and_threads_change_nothing(void **state)
 {
     (void)state;
-    static const char *const sets[] = {"portable", "avx2", "avxvnni", "avx512", "avx512vnni"};
     static const int32_t parts[] = {1, 7, 128, 400, N_TOKENS};
     hb_error err;
     hb_model *model;
     assert_ok(hb_model_open(tiny_model("q8_0"), &model, &err));
-    for (int k = 0; k < 5; k++) {
-        setenv("HBAR_KERNELS", sets[k], 1);
+    for (int k = 0; k < N_KERNEL_SETS; k++) {
+        if (!choose_kernels(k)) continue;
         outcome whole = evaluate(model, N_TOKENS, 1);
         for (int i = 0; i < 5; i++) {
             if (UNDER_SLOW_CHECKER && (k + i) % 5) continue; /* each set and each division once */

@@ -6,11 +6,9 @@
 #include "base/half.h"
 #include "base/rng.h"
 #include "engine/kv_cache.h"
+#include "kernel_sets.h"
 #include "reference/blocks_reference.h"
 
-static const char *const sets[] = {"portable",   "avx2", "avxvnni",  "avx512",
-                                   "avx512vnni", "neon", "neon_i8mm"};
-#define N_SETS  7
 #define N_CASES (sizeof block_cases / sizeof *block_cases)
 
 static float random_float(hb_rng *rng)
@@ -36,13 +34,13 @@ static void check_blocks(const hb_kernels *k, const struct block_case *c)
 static void test_blocks_match_the_peer(void **state)
 {
     (void)state;
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         if (!k) {
-            print_message("skipped: this processor has no %s\n", sets[s]);
+            print_message("skipped: this processor has no %s\n", kernel_sets[s]);
             continue;
         }
-        assert_string_equal(k->name, sets[s]);
+        assert_string_equal(k->name, kernel_sets[s]);
         for (size_t c = 0; c < N_CASES; c++) check_blocks(k, &block_cases[c]);
     }
 }
@@ -63,8 +61,8 @@ static void test_every_type_is_tested(void **state)
 static void test_every_half(void **state)
 {
     (void)state;
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         for (uint32_t h = 0; k && h < 65536; h++) {
             uint16_t half = (uint16_t)h;
             float out;
@@ -89,8 +87,8 @@ static void test_sets_agree_on_blocks(void **state)
         float expected[512], out[512];
         for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(hb_rng_next(&rng) & 0x3F);
         hb_kernels_portable.to_f32[type](bytes, expected, 512);
-        for (int s = 1; s < N_SETS; s++) {
-            const hb_kernels *k = hb_kernels_named(sets[s]);
+        for (int s = 1; s < N_KERNEL_SETS; s++) {
+            const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
             if (!k) continue;
             k->to_f32[type](bytes, out, 512);
             assert_memory_equal(out, expected, sizeof out);
@@ -131,8 +129,8 @@ static void test_tiles(void **state)
     for (int t = 0; t < TOKENS; t++)
         for (int i = 0; i < LONGEST; i++) x[t][i] = random_float(&rng);
     const size_t lengths[] = {1, 7, 8, 15, 16, 17, 64, 100, LONGEST};
-    for (int s = 0; s < 3 * N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s / 3]);
+    for (int s = 0; s < 3 * N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s / 3]);
         hb_type type = types[s % 3];
         size_t size_of = hb_type_get_info(type)->block_bytes;
         hb_tile *tile = k ? k->tile[type] : NULL;
@@ -376,8 +374,8 @@ static void test_attend(void **state)
     static stored s;
     hb_rng rng = {9};
     for (size_t i = 0; i < sizeof q / 4; i++) q[i] = random_float(&rng);
-    for (int i = 0; i < 3 * N_SETS; i++) {
-        const hb_kernels *k = hb_kernels_named(sets[i / 3]);
+    for (int i = 0; i < 3 * N_KERNEL_SETS; i++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[i / 3]);
         for (size_t d = 0; k && d < sizeof dims / sizeof *dims; d++) {
             fill_cache(&s, k, types[i % 3], dims[d]);
             check_attend(k, &s, q, 0);
@@ -419,8 +417,8 @@ static void test_attend_not_finite(void **state)
     static const hb_type types[] = {HB_TYPE_F32, HB_TYPE_F16, HB_TYPE_Q8_0};
     static const float keys[] = {NAN, INFINITY, -INFINITY, 70000, -70000};
     static stored s;
-    for (int i = 0; i < 3 * 5 * N_SETS; i++) {
-        const hb_kernels *k = hb_kernels_named(sets[i / 15]);
+    for (int i = 0; i < 3 * 5 * N_KERNEL_SETS; i++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[i / 15]);
         const hb_type type = types[i % 3];
         float key[WIDEST] = {[5] = keys[i / 3 % 5]}, value[WIDEST] = {0};
         if (!k) continue;
@@ -447,8 +445,8 @@ static void test_to_f16(void **state)
     const uint16_t halves[] = {0,      0x8000, 0x3C00, 0x7BFF, 0x7BFF, 0x7C00, 0xFC00, 0x7C00,
                                0x7C00, 0xFC00, 1,      0,      1,      0x8000, 0x3C00, 0x3C02};
     enum { N_SPECIAL = sizeof special / sizeof *special };
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         for (size_t n = 0; k && n <= N; n++) {
             float x[N], nan = NAN;
             uint16_t out[N + 1];
@@ -495,8 +493,8 @@ static void test_quantise(void **state)
     float x[160];
     hb_rng rng = {8};
     for (int i = 0; i < 160; i++) x[i] = i < 32 ? 0 : 50 * random_float(&rng);
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         if (!k) continue;
         fill_bytes(k, x, 160, &b);
         for (int i = 0; i < 160; i++)
@@ -515,8 +513,8 @@ static void test_quantise_not_finite(void **state)
     (void)state;
     static bytes b;
     const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         for (int i = 0; k && i < 4 * 32; i++) {
             float x[96];
             for (int at = 0; at < 96; at++) x[at] = (float)at - 40;
@@ -537,8 +535,8 @@ static void test_quantise_tiny(void **state)
     static bytes b;
     float x[32];
     for (int i = 0; i < 32; i++) x[i] = i % 2 ? 1e-39f : 0;
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         if (!k) continue;
         fill_bytes(k, x, 32, &b);
         for (int i = 0; i < 32; i++) assert_int_equal(b.q[i], 0);
@@ -596,8 +594,8 @@ static void test_dots(void **state)
     const size_t lengths[] = {32, 64, 224, 256, 288, 512, 576, 768, LONGEST};
     hb_rng rng = {9};
     for (int i = 0; i < HB_DIRECT * LONGEST; i++) x[i] = random_float(&rng);
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         for (int type = 0; k && type < HB_TYPE_COUNT; type++) {
             if (!k->dot[type]) continue;
             for (size_t i = 0; i < sizeof rows; i++) rows[i] = (uint8_t)(hb_rng_next(&rng) & 0x3F);
@@ -734,8 +732,8 @@ static void test_panels(void **state)
         data.dx[i / 2 * 2] = data.dx[i / 2 * 2 + 1] = random_float(&rng);
         data.scaled[i] = random_float(&rng);
     }
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         for (int i = 0; k && k->panel && i < HB_TYPE_COUNT * PANEL_TOKENS; i++) {
             const hb_type_info *info = hb_type_get_info((uint32_t)(i % HB_TYPE_COUNT));
             size_t depth = info->block == 256 ? 512 : 96;
@@ -794,8 +792,8 @@ static void test_fills(void **state)
     static float d[HB_PANEL_SCALES], m[HB_PANEL_SCALES], expected[COLUMNS];
     hb_rng rng = {12};
     for (size_t i = 0; i < sizeof rows; i++) rows[i] = (uint8_t)hb_rng_next(&rng);
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         for (int type = 0; k && type < HB_TYPE_COUNT; type++) {
             const hb_type_info *info = hb_type_get_info((uint32_t)type);
             if (!k->fill[type]) continue;
@@ -822,8 +820,8 @@ static void test_transpose_and_outer(void **state)
     hb_rng rng = {11};
     for (int i = 0; i < ROWS * STRIDE; i++) from[i] = random_float(&rng);
     for (int i = 0; i < TOKENS * STRIDE; i++) a[i] = random_float(&rng);
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         if (!k || !k->panel_rows) continue;
         size_t rows = (size_t)k->panel_rows;
         k->transpose((const uint32_t *)from, STRIDE, N, (uint32_t *)to);
@@ -859,8 +857,8 @@ static void test_gates(void **state)
     enum { LONGEST = 40 };
     const float special[] = {0, -0.0f, 1e-30f, 88, -88, 90, -90, 1e4f, -1e4f, 30, -30};
     hb_rng rng = {7};
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         for (size_t n = 0; k && n <= LONGEST; n++) {
             float gate[LONGEST + 1], up[LONGEST + 1], got[LONGEST + 1];
             for (size_t i = 0; i <= n; i++) {
@@ -891,8 +889,8 @@ static void test_softcap(void **state)
     enum { LONGEST = 40 };
     const float special[] = {0, -0.0f, 1e-30f, 1e30f, -1e30f, 50, -50, 0.01f};
     hb_rng rng = {8};
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         for (size_t n = 0; k && n <= LONGEST; n++) {
             float x[LONGEST + 1], got[LONGEST + 1];
             for (size_t i = 0; i <= n; i++)
@@ -910,8 +908,8 @@ static void test_not_finite_stays(void **state)
 {
     (void)state;
     const float bad[] = {NAN, INFINITY, -INFINITY};
-    for (int s = 0; s < N_SETS; s++) {
-        const hb_kernels *k = hb_kernels_named(sets[s]);
+    for (int s = 0; s < N_KERNEL_SETS; s++) {
+        const hb_kernels *k = hb_kernels_named(kernel_sets[s]);
         for (int i = 0; k && i < 3 * 20; i++) {
             float capped[20] = {0}, silu_gate[20] = {0}, gelu_gate[20] = {0}, up[20];
             for (int at = 0; at < 20; at++) up[at] = 1;

@@ -159,7 +159,7 @@ static void test_reading_without_memory(void **state)
     make_run(state);
     execute("UPDATE samples SET text = CAST(text AS BLOB), id = CAST(id AS BLOB);"
             "UPDATE settings SET value = CAST(value AS TEXT) WHERE typeof(value) = 'text'");
-    for (long n = 0;; n++) {
+    for (long n = 0;; n += ALLOCATION_STEP) {
         hb_error err;
         size_t n_texts;
         fail_allocations(n, false);
@@ -179,7 +179,7 @@ static void test_writing_without_memory(void **state)
 {
     hb_scores *scores = make_scores();
     snprintf(path, sizeof path, "%s/run.db", (char *)*state);
-    for (long n = 0;; n++) {
+    for (long n = 0;; n += ALLOCATION_STEP) {
         hb_error err;
         unlink(path);
         fail_allocations(n, false);
@@ -223,7 +223,7 @@ static void test_labelling_without_memory(void **state)
     const hb_labels labels = {.list = list, .n = 4};
     const hb_set_labels_options by_index = {.by_index = true};
     make_run(state);
-    for (long n = 0;; n++) {
+    for (long n = 0;; n += ALLOCATION_STEP) {
         hb_error err;
         hb_set_labels_counts counts;
         uint64_t cleared;

@@ -6,11 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool refuse_memory(hb_problem *problem)
-{
-    return hb_refuse_as(problem, 500, NULL, "out of memory");
-}
-
 /* ---- Messages ------------------------------------------------------------------------------------ */
 
 /* Joins the parts of a message, which must all be text, with line breaks. */
@@ -34,7 +29,8 @@ static bool join_parts(hb_ask *ask, const json_t *parts, const char *name, hb_me
     }
     snprintf(param, sizeof param, "%s[%zu]", name, i);
     if (!good) hb_refuse(problem, param, "%s must be a part of type 'text' with a text", param);
-    else if (!ok || !hb_texts_add(&ask->joined, text.data, text.length)) good = refuse_memory(problem);
+    else if (!ok || !hb_texts_add(&ask->joined, text.data, text.length))
+        good = hb_refuse_memory(problem);
     if (good) {
         m->text = ask->joined.list[ask->joined.n - 1];
         m->length = text.length;
@@ -87,7 +83,7 @@ bool hb_ask_parse_messages(hb_ask *ask, const hb_fields *f)
     if (!json_is_array(list) || n == 0 || n > HB_ASK_MESSAGES)
         return hb_field_refuse(f, "messages", "must be a list of 1 to %d messages", HB_ASK_MESSAGES);
     ask->messages = calloc(n, sizeof *ask->messages);
-    if (!ask->messages) return refuse_memory(f->problem);
+    if (!ask->messages) return hb_refuse_memory(f->problem);
     ask->n_messages = n;
     for (size_t i = 0; i < n; i++)
         if (!parse_message(ask, json_array_get(list, i), i, &ask->messages[i], f->problem))
@@ -99,7 +95,7 @@ bool hb_ask_parse_messages(hb_ask *ask, const hb_fields *f)
 static bool parse_chat(hb_ask *ask, const hb_fields *f)
 {
     ask->prompts = calloc(1, sizeof *ask->prompts);
-    if (!ask->prompts) return refuse_memory(f->problem);
+    if (!ask->prompts) return hb_refuse_memory(f->problem);
     ask->n_prompts = 1;
     return hb_ask_parse_messages(ask, f);
 }
@@ -111,7 +107,7 @@ static bool parse_tokens(hb_ask_prompt *p, const json_t *list, const hb_fields *
     size_t n = json_array_size(list);
     if (n == 0) return hb_field_refuse(f, "prompt", "must not be an empty list");
     p->tokens = calloc(n, sizeof *p->tokens);
-    if (!p->tokens) return refuse_memory(f->problem);
+    if (!p->tokens) return hb_refuse_memory(f->problem);
     p->n = n;
     for (size_t i = 0; i < n; i++) {
         const json_t *token = json_array_get(list, i);
@@ -143,7 +139,7 @@ static bool parse_prompts(hb_ask *ask, const hb_fields *f)
     if (n == 0 || n > HB_ASK_CHOICES)
         return hb_field_refuse(f, "prompt", "must have 1 to %d prompts", HB_ASK_CHOICES);
     ask->prompts = calloc(n, sizeof *ask->prompts);
-    if (!ask->prompts) return refuse_memory(f->problem);
+    if (!ask->prompts) return hb_refuse_memory(f->problem);
     ask->n_prompts = n;
     for (size_t i = 0; i < n; i++)
         if (!parse_prompt(&ask->prompts[i], several ? json_array_get(prompt, i) : prompt, f))
@@ -189,7 +185,7 @@ static bool parse_biases(hb_ask *ask, const hb_fields *f)
         return hb_field_refuse(f, "logit_bias", "must be an object with at most %d tokens",
                                HB_ASK_BIASES);
     ask->biases = calloc(json_object_size(map) + 1, sizeof *ask->biases);
-    if (!ask->biases) return refuse_memory(f->problem);
+    if (!ask->biases) return hb_refuse_memory(f->problem);
     json_object_foreach((json_t *)map, key, value) if (
         !parse_bias(key, value,
                     &ask->biases[ask->adjustment
@@ -303,7 +299,7 @@ static bool parse_signals(hb_ask *ask, const hb_fields *f)
     hb_error err;
     if (!hb_field_text(f, "signals", &list, NULL)) return false;
     if (!list || !hb_signal_set_parse(list, &ask->signals, &err)) return true;
-    if (err.status == HB_ERR_MEMORY) return refuse_memory(f->problem);
+    if (err.status == HB_ERR_MEMORY) return hb_refuse_memory(f->problem);
     return hb_field_refuse(f, "signals", "is bad: %s", err.message);
 }
 

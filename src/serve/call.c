@@ -76,7 +76,7 @@ static hb_call *start_call(hb_server *server, hb_call_kind kind)
 
 static hb_call *complete_call(hb_call *c, bool ok, hb_problem *problem)
 {
-    if (ok && !make_choices(c)) ok = hb_refuse_as(problem, 500, NULL, "out of memory");
+    if (ok && !make_choices(c)) ok = hb_refuse_memory(problem);
     if (ok) return c;
     free_call(c);
     return NULL;
@@ -87,7 +87,7 @@ hb_call *hb_call_new(hb_server *server, hb_call_kind kind, hb_ask *ask, hb_probl
     hb_call *c = start_call(server, kind);
     if (!c) {
         hb_ask_free(ask);
-        hb_refuse_as(problem, 500, NULL, "out of memory");
+        hb_refuse_memory(problem);
         return NULL;
     }
     c->ask = *ask;
@@ -99,7 +99,7 @@ hb_call *hb_call_new_judgement(hb_server *server, const char *body, size_t lengt
 {
     hb_call *c = start_call(server, HB_CALL_JUDGE);
     if (c) return complete_call(c, hb_prepare_judgement(c, body, length, problem), problem);
-    hb_refuse_as(problem, 500, NULL, "out of memory");
+    hb_refuse_memory(problem);
     return NULL;
 }
 

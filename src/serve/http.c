@@ -268,14 +268,12 @@ static enum MHD_Result begin(exchange *x, const char *method, const char *path, 
     return refuse(x, &problem);
 }
 
-/* Keeps a piece of the body. What is too large is read to its end, but not kept. */
+/* Keeps a piece of the body. What is refused is read to its end, but not kept. */
 static void take_body(exchange *x, const char *bytes, size_t length)
 {
-    if (x->body.length + length > x->server->options.max_body ||
-        !hb_buffer_add(&x->body, bytes, length)) {
-        set_too_large(x, &x->refusal);
-        hb_buffer_free(&x->body);
-    }
+    if (x->body.length + length > x->server->options.max_body) set_too_large(x, &x->refusal);
+    else if (!hb_buffer_add(&x->body, bytes, length)) hb_refuse_memory(&x->refusal);
+    if (x->refusal.status) hb_buffer_free(&x->body);
 }
 
 static exchange *new_exchange(hb_server *s, struct MHD_Connection *connection)

@@ -158,7 +158,7 @@ static bool add_probes(hb_call *c)
 static bool set_monitor(hb_call *c, hb_problem *problem)
 {
     const hb_ask *a = &c->ask;
-    if (!add_probes(c)) return hb_refuse_as(problem, 500, NULL, "out of memory");
+    if (!add_probes(c)) return hb_refuse_memory(problem);
     c->monitor = c->server->served.monitor;
     if (a->watch && !watch(c, a->watch, problem)) return false;
     c->cutoff = isnan(a->cutoff) ? c->monitor.cutoff : a->cutoff;
@@ -261,7 +261,7 @@ bool hb_prepare_judgement(hb_call *c, const char *body, size_t length, hb_proble
     if (a->n_drawn) return hb_refuse(problem, "hbar.samples", "hbar.samples needs an answer to draw");
     a->mode = HB_RISK_FLAG;
     a->prompts = calloc(1, sizeof *a->prompts);
-    if (!a->prompts) return hb_refuse_as(problem, 500, NULL, "out of memory");
+    if (!a->prompts) return hb_refuse_memory(problem);
     a->n_prompts = 1;
     if (!a->signals && hb_signal_set_of_model(c->server->model, &a->signals, &err))
         return hb_refuse_error(problem, NULL, &err);

@@ -33,6 +33,11 @@ bool hb_refuse_as(hb_problem *p, int status, const char *code, const char *forma
     return false;
 }
 
+bool hb_refuse_memory(hb_problem *p)
+{
+    return hb_refuse_as(p, 500, NULL, "out of memory");
+}
+
 bool hb_refuse_error(hb_problem *p, const char *param, const hb_error *err)
 {
     bool own = err->status == HB_ERR_ARGUMENT || err->status == HB_ERR_CONTEXT ||

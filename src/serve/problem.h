@@ -20,6 +20,9 @@ __attribute__((format(printf, 3, 4))) bool hb_refuse(hb_problem *problem, const 
 __attribute__((format(printf, 4, 5))) bool hb_refuse_as(hb_problem *problem, int status,
                                                         const char *code, const char *format, ...);
 
+/* The same for memory that ran out: status 500. */
+bool hb_refuse_memory(hb_problem *problem);
+
 /* A failure of the library: HB_ERR_ARGUMENT and HB_ERR_CONTEXT are the client's fault, others the
  * server's. */
 bool hb_refuse_error(hb_problem *problem, const char *param, const hb_error *err);

@@ -72,7 +72,7 @@ static bool add_token(hb_buffer *text, const hb_server *s, const json_t *token, 
         return hb_field_refuse(f, "tokens", "must be tokens of the vocabulary of %d",
                                s->model->info.n_vocab);
     const char *bytes = hb_token_bytes(s->model, (int32_t)id, &length);
-    return hb_buffer_add(text, bytes, length) || hb_refuse_as(f->problem, 500, NULL, "out of memory");
+    return hb_buffer_add(text, bytes, length) || hb_refuse_memory(f->problem);
 }
 
 static bool detokenize(hb_server *s, const hb_fields *f, hb_json *json)

@@ -94,6 +94,8 @@ def check(failing, expected):
         return f"it ends without a message: {said}"
     for request, answer, wanted in zip(REQUESTS * ROUNDS, answers or [], expected * ROUNDS):
         failed = answer is None or answer[0] != 200 or b'data: {"error"' in answer[1]  # a stream's status comes first
+        if answer and 400 <= answer[0] < 500:
+            return f"{request[1]}: the client is blamed: {answer[0]} {answer[1][:200]}"
         if not failed and answer != wanted:
             return f"{request[1]}: {answer[1][-300:]} instead of {wanted[1][-300:]}"
     if failing.endswith("+") or code and not any('"ready"' in line for line in said):

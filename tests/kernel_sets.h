@@ -1,0 +1,24 @@
+/* The sets of kernels, for tests that try each of them. */
+#ifndef HB_TESTS_KERNEL_SETS_H
+#define HB_TESTS_KERNEL_SETS_H
+
+#include "check.h"
+#include "engine/kernels/kernels.h"
+
+static const char *const kernel_sets[] = {"portable",   "avx2", "avxvnni",  "avx512",
+                                          "avx512vnni", "neon", "neon_i8mm"};
+enum { N_KERNEL_SETS = sizeof kernel_sets / sizeof *kernel_sets };
+
+/* Makes later sessions use the set of this number. False, with a message, if this processor cannot run
+ * it. */
+static inline bool choose_kernels(int set)
+{
+    if (!hb_kernels_named(kernel_sets[set])) {
+        print_message("skipped: this processor has no %s\n", kernel_sets[set]);
+        return false;
+    }
+    setenv("HBAR_KERNELS", kernel_sets[set], 1);
+    return true;
+}
+
+#endif
