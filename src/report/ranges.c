@@ -13,7 +13,7 @@ typedef enum range {
     CORRELATION,
     AT_MOST_1,
     NOT_NEGATIVE,
-    SAMPLES,
+    COUNT,
     TOKENS,
     LINES,
     N_RANGES
@@ -21,14 +21,15 @@ typedef enum range {
 
 static const struct {
     double min, max;
+    bool whole;
     const char *words;
-} ranges[N_RANGES] = {[SHARE] = {0, 1, "between 0 and 1"},
-                      [CORRELATION] = {-1, 1, "between -1 and 1"},
-                      [AT_MOST_1] = {-INFINITY, 1, "at most 1"},
-                      [NOT_NEGATIVE] = {0, INFINITY, "at least 0"},
-                      [SAMPLES] = {0, 1e15, "between 0 and 1e15"},
-                      [TOKENS] = {0, 1 << 24, "between 0 and 16777216"},
-                      [LINES] = {-1, 1 << 24, "between -1 and 16777216"}};
+} ranges[N_RANGES] = {[SHARE] = {0, 1, false, "between 0 and 1"},
+                      [CORRELATION] = {-1, 1, false, "between -1 and 1"},
+                      [AT_MOST_1] = {-INFINITY, 1, false, "at most 1"},
+                      [NOT_NEGATIVE] = {0, INFINITY, false, "at least 0"},
+                      [COUNT] = {0, 1e15, true, "a whole number between 0 and 1e15"},
+                      [TOKENS] = {0, 1 << 24, true, "a whole number between 0 and 16777216"},
+                      [LINES] = {-1, 1 << 24, true, "a whole number between -1 and 16777216"}};
 
 /* Sums of rounded numbers may miss a bound by this much. */
 static const double slack = 1e-6;
@@ -73,43 +74,42 @@ static const char *const fields[N_RANGES][64] = {
                "value"},
     [CORRELATION] = {"matrix"},
     [AT_MOST_1] = {"prr"},
-    [NOT_NEGATIVE] = {"alpha",
-                      "count",
-                      "draws",
-                      "faithful",
-                      "faithful_halted",
-                      "file_size",
-                      "fitted",
-                      "fn",
-                      "folds",
-                      "fp",
-                      "hallucinated",
-                      "hallucinated_halted",
-                      "k",
-                      "label_0",
-                      "label_1",
-                      "labels_set",
-                      "left_out",
-                      "log_loss",
-                      "median_delay",
-                      "n",
-                      "outside",
-                      "outside_alarmed",
-                      "printed_90",
-                      "printed_median",
-                      "reliability_n",
-                      "right",
-                      "right_halted",
-                      "sd",
-                      "shared_prompts",
-                      "spans",
-                      "spans_alarmed",
-                      "temperature",
-                      "tn",
-                      "tolerance",
-                      "tp"},
-    [SAMPLES] = {"n_samples", "rows", "broken_rows", "samples", "scored", "skipped", "failed",
-                 "abstained"},
+    [NOT_NEGATIVE] = {"alpha", "fitted", "log_loss", "median_delay", "printed_90", "printed_median",
+                      "sd", "temperature", "tolerance"},
+    [COUNT] = {"abstained",
+               "broken_rows",
+               "count",
+               "draws",
+               "failed",
+               "faithful",
+               "faithful_halted",
+               "file_size",
+               "fn",
+               "folds",
+               "fp",
+               "hallucinated",
+               "hallucinated_halted",
+               "k",
+               "label_0",
+               "label_1",
+               "labels_set",
+               "left_out",
+               "n",
+               "n_samples",
+               "outside",
+               "outside_alarmed",
+               "reliability_n",
+               "right",
+               "right_halted",
+               "rows",
+               "samples",
+               "scored",
+               "shared_prompts",
+               "skipped",
+               "spans",
+               "spans_alarmed",
+               "tn",
+               "tp"},
     [TOKENS] = {"context", "max_tokens"},
     [LINES] = {"answer_lines"},
 };
@@ -151,7 +151,9 @@ static bool add_place(hb_buffer *out, const place *at)
 static hb_status check_number(const char *path, double x, range r, const place *at, hb_error *err)
 {
     hb_buffer name = {0};
-    if (r == N_RANGES || (x >= ranges[r].min - slack && x <= ranges[r].max + slack)) return HB_OK;
+    if (r == N_RANGES || (x >= ranges[r].min - slack && x <= ranges[r].max + slack &&
+                          (!ranges[r].whole || x == floor(x))))
+        return HB_OK;
     hb_status status = add_place(&name, at) ? hb_fail(err, HB_ERR_FORMAT, "%s: '%s' is %g, not %s",
                                                       path, name.data, x, ranges[r].words)
                                             : hb_fail_memory(err);
