@@ -1,12 +1,15 @@
-/* Linked into the tests for MemorySanitizer. The libraries are not compiled for it, so it takes what
- * they write for uninitialised. Each function here calls one of liblinear, utf8proc, PCRE2 or OpenSSL,
- * and says what it wrote. */
+/* Linked into the tests for MemorySanitizer. Most libraries are not compiled for it, so it takes what
+ * they write for uninitialised. Each function here calls one of liblinear, utf8proc, PCRE2, OpenSSL or
+ * zlib, and says what it wrote. Jansson, SQLite and libcsv are compiled for it. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <linear.h>
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 #include <pcre2.h>
 #include <sanitizer/msan_interface.h>
 #include <utf8proc.h>
+#include <zlib.h>
+#include "serve/http.h"
 
 struct model *__real_train(const struct problem *problem, const struct parameter *parameter);
 struct model *__wrap_train(const struct problem *problem, const struct parameter *parameter);
@@ -42,6 +45,18 @@ int __real_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *en
 int __wrap_EVP_DigestInit_ex(EVP_MD_CTX *context, const EVP_MD *type, ENGINE *engine);
 int __real_EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *digest, unsigned *length);
 int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *digest, unsigned *length);
+unsigned char *__real_SHA256(const unsigned char *data, size_t n, unsigned char *hash);
+unsigned char *__wrap_SHA256(const unsigned char *data, size_t n, unsigned char *hash);
+int __real_EVP_DecodeBlock(unsigned char *to, const unsigned char *text, int n);
+int __wrap_EVP_DecodeBlock(unsigned char *to, const unsigned char *text, int n);
+int __real_EVP_EncodeBlock(unsigned char *to, const unsigned char *bytes, int n);
+int __wrap_EVP_EncodeBlock(unsigned char *to, const unsigned char *bytes, int n);
+hb_status __real_hb_http_start(hb_server *server, const struct sockaddr *address, hb_error *err);
+hb_status __wrap_hb_http_start(hb_server *server, const struct sockaddr *address, hb_error *err);
+int __real_deflate(z_streamp stream, int flush);
+int __wrap_deflate(z_streamp stream, int flush);
+int __real_inflate(z_streamp stream, int flush);
+int __wrap_inflate(z_streamp stream, int flush);
 
 struct model *__wrap_train(const struct problem *problem, const struct parameter *parameter)
 {
@@ -127,4 +142,56 @@ int __wrap_EVP_DigestFinal_ex(EVP_MD_CTX *context, unsigned char *digest, unsign
     __msan_unpoison(length, sizeof *length);
     __msan_unpoison(digest, *length);
     return done;
+}
+
+unsigned char *__wrap_SHA256(const unsigned char *data, size_t n, unsigned char *hash)
+{
+    __msan_scoped_disable_interceptor_checks();
+    unsigned char *done = __real_SHA256(data, n, hash);
+    __msan_scoped_enable_interceptor_checks();
+    if (done) __msan_unpoison(done, SHA256_DIGEST_LENGTH);
+    return done;
+}
+
+int __wrap_EVP_DecodeBlock(unsigned char *to, const unsigned char *text, int n)
+{
+    int size = __real_EVP_DecodeBlock(to, text, n);
+    if (size > 0) __msan_unpoison(to, (size_t)size);
+    return size;
+}
+
+int __wrap_EVP_EncodeBlock(unsigned char *to, const unsigned char *bytes, int n)
+{
+    int length = __real_EVP_EncodeBlock(to, bytes, n);
+    __msan_unpoison(to, (size_t)length + 1);
+    return length;
+}
+
+/* libmicrohttpd gives the C library what it wrote itself. */
+hb_status __wrap_hb_http_start(hb_server *server, const struct sockaddr *address, hb_error *err)
+{
+    __msan_scoped_disable_interceptor_checks();
+    hb_status status = __real_hb_http_start(server, address, err);
+    __msan_scoped_enable_interceptor_checks();
+    return status;
+}
+
+/* `code` is what a function returned that wrote to a stream from `out` on. */
+static int written_to(z_streamp stream, Bytef *out, int code)
+{
+    __msan_unpoison(stream, sizeof *stream);
+    __msan_unpoison(out, (size_t)(stream->next_out - out));
+    return code;
+}
+
+int __wrap_deflate(z_streamp stream, int flush)
+{
+    Bytef *out = stream->next_out;
+    return written_to(stream, out, __real_deflate(stream, flush));
+}
+
+int __wrap_inflate(z_streamp stream, int flush)
+{
+    Bytef *out = stream->next_out;
+    return written_to(stream, out, __real_inflate(stream, flush));
 }

@@ -226,7 +226,7 @@ static void test_damaged(void **state)
         " \"controls\": {}, \"halt\": {\"answers\": 3}, \"halting\": {}, \"better\": {\"name\": 7},"
         " \"correlations\": {\"scores\": [1, 2], \"matrix\": [[], 1]},"
         " \"curves\": {\"roc\": {\"false_positive_rate\": [0, 1], \"true_positive_rate\": [0]},"
-        " \"histogram\": {\"lower\": 3, \"upper\": 1, \"label_0\": [1, 1e300], \"label_1\": [1]},"
+        " \"histogram\": {\"lower\": 3, \"upper\": 1, \"label_0\": [1, 1e15], \"label_1\": [1]},"
         " \"reliability\": {\"p_fail\": [null, \"a\"], \"rate\": [1, 1], \"lower\": [0, 0],"
         " \"upper\": [1, 1]}, \"reliability_n\": [1, 2]}}";
     hb_error err;
