@@ -5,6 +5,7 @@
 #include <locale.h>
 #include <malloc.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include "data/records.h"
 
@@ -655,6 +656,35 @@ static void test_huge_record(void **state)
         }
         free(prompt);
     }
+}
+
+/* In a process without standard streams: a pipe is kept in a file, whose descriptor is none of theirs.
+ */
+static int read_without_streams(const char *path)
+{
+    hb_dataset *dataset;
+    for (int fd = 0; fd < 3; fd++) close(fd);
+    if (hb_dataset_open(path, NULL, &dataset, NULL)) return 1;
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) >= 0) return 2;
+    return 0;
+}
+
+static void test_standard_descriptors_stay_closed(void **state)
+{
+    (void)state;
+    static const char rows[] = GOOD("a") "\n" GOOD("b") "\n";
+    char path[40];
+    int ends[2], result;
+    assert_int_equal(pipe(ends), 0);
+    assert_int_equal(write(ends[1], rows, sizeof rows - 1), sizeof rows - 1);
+    close(ends[1]);
+    snprintf(path, sizeof path, "/dev/fd/%d", ends[0]);
+    pid_t child = fork();
+    if (child == 0) _exit(read_without_streams(path));
+    assert_int_equal(waitpid(child, &result, 0), child);
+    close(ends[0]);
+    assert_int_equal(result, 0);
 }
 
 /* 0 if this build's malloc keeps no count. */
@@ -1451,6 +1481,7 @@ int main(void)
         cmocka_unit_test(test_unreadable),
         cmocka_unit_test(test_deep_nesting),
         cmocka_unit_test(test_huge_record),
+        cmocka_unit_test(test_standard_descriptors_stay_closed),
         cmocka_unit_test(test_constant_memory),
         cmocka_unit_test(test_hash),
         cmocka_unit_test(test_draw_is_fixed),

@@ -189,12 +189,8 @@ static void test_refused(void **state)
     labels_are(AS_MADE);
     execute("UPDATE samples SET id = 'b' WHERE id = 'c'");
     assert_fails(set_labels(contrary + 1, 2, NULL, &n, &err), HB_ERR_DATA, "2 samples have the id 'b'");
-    execute("UPDATE samples SET id = 'c' WHERE idx = 12; CREATE UNIQUE INDEX one ON samples (set_by)");
-    static const char *const both[][2] = {{"a", "1"}, {"b", "0"}};
-    assert_fails(SET(both, NULL, &n, &err), HB_ERR_IO, "UNIQUE"); /* after the first was written */
-    labels_are(AS_MADE);
+    execute("UPDATE samples SET id = 'c' WHERE idx = 12");
     assert_int_equal(n.n_unknown, 77);
-    execute("DROP INDEX one");
     assert_ok(SET(fine, &just, &n, &err));
 
     execute("DELETE FROM samples");

@@ -7,6 +7,7 @@
 #include <jansson.h>
 #include <math.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include "clock.h"
@@ -454,7 +455,7 @@ int __wrap_nanosleep(const struct timespec *wait, struct timespec *left)
 }
 
 /* Wrappers of the C library that fail when a test asks for it. */
-static int link_fails_with, rename_fails_with;
+static int link_fails_with, rename_fails_with, renameat2_fails_with;
 
 int link(const char *from, const char *to)
 {
@@ -470,13 +471,22 @@ int rename(const char *from, const char *to)
     return -1;
 }
 
-/* On file systems without hard links, files are also written whole and never replace one. */
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    if (!renameat2_fails_with) return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+    errno = renameat2_fails_with;
+    return -1;
+}
+
+/* On file systems that can only replace files, and on those that have no hard links either, files are
+ * also written whole and never replace one. */
 static void test_without_hard_links(void **state)
 {
+    renameat2_fails_with = EINVAL;
     char *first = save(*state, "with");
     link_fails_with = EPERM;
     char *second = save(*state, "without"), *third = save(*state, "without");
-    link_fails_with = 0;
+    link_fails_with = renameat2_fails_with = 0;
     assert_string_not_equal(second, third);
     file_bytes a = load_file(first, *state, "a"), b = load_file(second, *state, "b");
     assert_int_equal(a.size, b.size);
@@ -495,8 +505,9 @@ static void test_that_cannot_be_named(void **state)
     char untouched[] = "untouched", *path = untouched;
     link_fails_with = EPERM;
     rename_fails_with = EIO;
+    renameat2_fails_with = ENOSYS;
     assert_fails(hb_params_save(*state, "x", 10, "{}", &path, &err), HB_ERR_IO, "cannot name the file");
-    link_fails_with = rename_fails_with = 0;
+    link_fails_with = rename_fails_with = renameat2_fails_with = 0;
     assert_ptr_equal(path, untouched);
     assert_int_equal(files_in(*state), 0);
 }

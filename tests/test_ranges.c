@@ -29,6 +29,13 @@ static void test_names(void **state)
         assert_string_equal(hb_selection_name((hb_selection)n), "unknown");
         assert_string_equal(hb_feature_name((hb_feature)n), "unknown");
         assert_string_equal(hb_similarity_name((hb_similarity)n), "unknown");
+        assert_string_equal(hb_kv_type_name((hb_kv_type)n), "unknown");
+        assert_string_equal(hb_result_kind_name((hb_result_kind)n), "unknown");
+        assert_null(hb_engine_name((hb_engine_choice)n));
+        assert_false(hb_engine_is_built((hb_engine_choice)n));
+        assert_int_equal(hb_measure_risky((size_t)n), HB_DIRECTION_AUTO);
+        assert_false(hb_measure_needs_samples((size_t)n));
+        assert_false(hb_measure_needs_states((size_t)n));
         assert_null(hb_measure_name((size_t)n));
         assert_null(hb_measure_about((size_t)n));
         assert_null(hb_measure_question((size_t)n));

@@ -794,6 +794,27 @@ static void test_locks_stay(void **state)
     assert_int_equal(count_scored(state), 5);
 }
 
+/* In a process without standard streams: a run that is written takes none of their descriptors. */
+static int write_without_streams(const char *name)
+{
+    hb_run *run;
+    hb_run_settings s = settings();
+    for (int fd = 0; fd < 3; fd++) close(fd);
+    if (hb_run_create(name, &s, &run, NULL)) return 1;
+    hb_run_sample sample = scored(0);
+    if (hb_run_add(run, &sample, NULL) || hb_run_commit(run, NULL)) return 2;
+    for (int fd = 0; fd < 3; fd++) {
+        struct stat st; /* SQLite puts /dev/null there */
+        if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) return 3 + fd;
+    }
+    return 0;
+}
+
+static void test_standard_descriptors_stay_closed(void **state)
+{
+    assert_int_equal(in_a_process(write_without_streams, run_path(state)), 0);
+}
+
 static bool is_there(const char *suffix)
 {
     char name[160];
@@ -1426,6 +1447,7 @@ int main(int argc, char **argv)
         WITH_SCRATCH(test_damaged_runs),
         WITH_SCRATCH(test_one_writer),
         WITH_SCRATCH(test_locks_stay),
+        WITH_SCRATCH(test_standard_descriptors_stay_closed),
         WITH_SCRATCH(test_files_beside_the_run),
         WITH_SCRATCH(test_links_to_a_run),
         WITH_SCRATCH(test_folder_that_cannot_be_written),

@@ -211,13 +211,9 @@ static void test_damaged(void **state)
     }
     hb_error err;
     hb_run *run = create(state, 2);
-    size_t seen = 0;
     hb_run_close(run);
     execute("ALTER TABLE tokens RENAME TO other; CREATE VIEW tokens AS SELECT * FROM other");
-    assert_ok(hb_run_open(path, &run, &err));
-    assert_fails(hb_run_each_tokens(run, check_response, &seen, &err), HB_ERR_FORMAT,
-                 "no table 'tokens'");
-    hb_run_close(run);
+    assert_fails(hb_run_open(path, &run, &err), HB_ERR_FORMAT, "no table 'tokens'");
 }
 
 /* ---- The evaluation ------------------------------------------------------------------------------ */

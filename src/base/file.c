@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,6 +22,51 @@ int hb_move_descriptor(int fd)
 int hb_open(const char *path, int flags, mode_t mode)
 {
     return hb_move_descriptor(open(path, flags | O_CLOEXEC, mode));
+}
+
+bool hb_write_all(int fd, const void *bytes, size_t n)
+{
+    const char *from = bytes;
+    while (n > 0) {
+        ssize_t written = write(fd, from, n);
+        if (written < 0 && errno != EINTR) return false;
+        if (written > 0) from += written, n -= (size_t)written;
+    }
+    return true;
+}
+
+int hb_create_temporary(const char *dir, char **path)
+{
+    for (unsigned attempt = 0;; attempt++) {
+        if (asprintf(path, "%s/.hbar.%ld.%u", dir, (long)getpid(), attempt) < 0) {
+            errno = ENOMEM;
+            return -1;
+        }
+        int fd = hb_open(*path, O_WRONLY | O_CREAT | O_EXCL, 0666);
+        if (fd >= 0) return fd;
+        int reason = errno;
+        free(*path);
+        errno = reason;
+        if (reason != EEXIST) return -1;
+    }
+}
+
+/* Not every file system can do this in one step. Without hard links either, an empty file reserves the
+ * name first. */
+bool hb_rename_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return true;
+    if (errno != EINVAL && errno != ENOSYS) return false;
+    if (link(from, to) == 0) return unlink(from) == 0;
+    if (errno == EEXIST) return false;
+    int fd = hb_open(to, O_WRONLY | O_CREAT | O_EXCL, 0666);
+    if (fd < 0) return false;
+    close(fd);
+    if (rename(from, to) == 0) return true;
+    int reason = errno;
+    unlink(to);
+    errno = reason;
+    return false;
 }
 
 const char *hb_file_kind(mode_t mode)

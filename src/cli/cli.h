@@ -263,7 +263,10 @@ bool cli_is_run(const char *path);
 /* Refuses the value of the option `name` if another option names the same file, which would be replaced
  * then, and "-", because standard output has the result. Returns an exit code. */
 int cli_check_apart(const cli_command *command, const cli_options *options, const char *name);
-/* Checks early that a file can be written. Returns an exit code. */
+/* Opens a file, a pipe or a device for writing, without waiting for the reader of a pipe. Makes a file
+ * that is missing and truncates none. Returns -1 after a message. */
+int cli_open_output(const char *path);
+/* Checks early that a file can be written, and opens a pipe. Returns an exit code. */
 int cli_check_output(const char *path);
 /* Writes a file, whole or not at all: it replaces an existing one at the end. Writes into pipes and
  * devices. Returns an exit code. */

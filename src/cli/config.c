@@ -10,9 +10,12 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utf8proc.h>
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "base/toml.h"
+#include "base/utf8.h"
 #include "cli/cli.h"
 
 #define FILE_NAME "hbar.toml"
@@ -249,10 +252,11 @@ static hb_status check_owner(int fd, const char *path, hb_error *err)
     struct stat st;
     if (fstat(fd, &st) != 0) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
     if ((st.st_uid == geteuid() || st.st_uid == 0) && !(st.st_mode & S_IWOTH)) return HB_OK;
-    return hb_fail(err, HB_ERR_IO,
-                   "%s: another user can write this file, so it is not used; --config %s uses it, and "
-                   "--config none ignores it",
-                   path, path);
+    return hb_fail(
+        err, HB_ERR_IO,
+        "%s: another user can write this file, so it is not used; --config with its path uses it, "
+        "and --config none ignores it",
+        path);
 }
 
 static hb_status read_file(file *f, hb_error *err)
@@ -341,15 +345,19 @@ int cli_configure(const cli_command *command, cli_options *options, const char *
 
 /* ---- --show-config ------------------------------------------------------------------------------- */
 
-/* Prints a text as a string of a file. */
+/* Prints a text as a string of a file. Escapes what acts on a terminal; a malformed byte becomes
+ * U+FFFD. */
 static void print_string(const char *text)
 {
     cli_put("\"");
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
-        if (c == '"' || c == '\\') cli_print("\\%c", c);
-        else if (c < ' ' || c == 0x7f) cli_print("\\u%04x", c);
-        else cli_write(text, 1);
+    for (size_t left = strlen(text), size; left > 0; text += size, left -= size) {
+        int n = hb_utf8_character(text, left);
+        int32_t code = 0xFFFD;
+        size = n > 0 ? (size_t)n : 1;
+        if (n > 0) utf8proc_iterate((const uint8_t *)text, n, &code);
+        if (*text == '"' || *text == '\\') cli_print("\\%c", *text);
+        else if (n <= 0 || hb_is_control(text, size)) cli_print("\\u%04x", (unsigned)code);
+        else cli_write(text, size);
     }
     cli_put("\"");
 }

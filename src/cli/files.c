@@ -80,31 +80,71 @@ int cli_check_apart(const cli_command *command, const cli_options *options, cons
     return CLI_DONE;
 }
 
-/* A regular file is replaced, so its folder must be writable. */
+int cli_open_output(const char *path)
+{
+    int fd = hb_open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0666);
+    if (fd >= 0 && fcntl(fd, F_SETFL, 0) == 0) return fd;
+    cli_message("%s: %s", path, errno == ENXIO ? "is a pipe without a reader" : strerror(errno));
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+/* A temporary file in the folder of the file that it will replace. */
+typedef struct replacement {
+    char *path; /* of the file to replace, with links resolved */
+    char *temporary;
+    int fd;
+} replacement;
+
+static int begin(const char *path, replacement *r)
+{
+    char *real = realpath(path, NULL);
+    *r = (replacement){.path = real ? real : strdup(path), .fd = -1};
+    char *copy = r->path ? strdup(r->path) : NULL;
+    if (copy) r->fd = hb_create_temporary(dirname(copy), &r->temporary);
+    int code = !copy ? cli_fail_memory() : r->fd < 0 ? fail_at(path, errno) : CLI_DONE;
+    free(copy);
+    if (code) free(r->path);
+    return code;
+}
+
+/* Removes the temporary file, unless it has replaced the other. */
+static void end(replacement *r, bool replaced)
+{
+    if (!replaced) unlink(r->temporary);
+    free(r->temporary);
+    free(r->path);
+}
+
+/* A pipe stays open, so that its reader waits for what is saved. */
+static int check_special(const char *path, const struct stat *st)
+{
+    int fd = cli_open_output(path);
+    if (fd < 0) return CLI_FAILED;
+    if (!S_ISFIFO(st->st_mode)) close(fd);
+    return CLI_DONE;
+}
+
 int cli_check_output(const char *path)
 {
     struct stat st;
+    replacement r;
     bool exists = stat(path, &st) == 0;
     if (!exists && errno != ENOENT) return fail_at(path, errno);
     if (exists && S_ISDIR(st.st_mode)) return fail_at(path, EISDIR);
     if (exists && access(path, W_OK) != 0) return fail_at(path, errno);
-    if (exists && !S_ISREG(st.st_mode)) return CLI_DONE;
-    char *copy = strdup(path);
-    if (!copy) return cli_fail_memory();
-    int code = access(dirname(copy), W_OK) == 0 ? CLI_DONE : fail_at(path, errno);
-    free(copy);
-    return code;
+    if (exists && !S_ISREG(st.st_mode)) return check_special(path, &st);
+    int code = begin(path, &r);
+    if (code) return code;
+    close(r.fd);
+    end(&r, false);
+    return CLI_DONE;
 }
 
 /* Writes all the bytes and closes the file. False, with errno set. */
-static bool write_all(int fd, const char *text, size_t length)
+static bool write_and_close(int fd, const char *text, size_t length)
 {
-    int reason = 0;
-    while (length > 0 && !reason) {
-        ssize_t n = write(fd, text, length);
-        if (n < 0 && errno != EINTR) reason = errno;
-        if (n > 0) text += n, length -= (size_t)n;
-    }
+    int reason = hb_write_all(fd, text, length) ? 0 : errno;
     if (close(fd) != 0 && !reason) reason = errno;
     errno = reason;
     return !reason;
@@ -113,23 +153,20 @@ static bool write_all(int fd, const char *text, size_t length)
 /* Writes into a pipe or a device, which cannot be replaced. */
 static int write_into(const char *path, const char *text, size_t length)
 {
-    int fd = hb_open(path, O_WRONLY | O_NOCTTY, 0);
-    if (fd < 0 || !write_all(fd, text, length)) return fail_at(path, errno);
-    return CLI_DONE;
+    int fd = cli_open_output(path);
+    if (fd < 0) return CLI_FAILED;
+    return write_and_close(fd, text, length) ? CLI_DONE : fail_at(path, errno);
 }
 
 int cli_save(const char *path, const char *text, size_t length)
 {
     struct stat st;
-    char *own;
+    replacement r;
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return write_into(path, text, length);
-    if (asprintf(&own, "%s.part%ld", path, (long)getpid()) < 0) return cli_fail_memory();
-    int fd = hb_open(own, O_WRONLY | O_CREAT | O_TRUNC, 0666), code = CLI_DONE;
-    if (fd < 0) code = fail_at(own, errno);
-    else if (!write_all(fd, text, length) || rename(own, path) != 0) {
-        code = fail_at(path, errno);
-        unlink(own);
-    }
-    free(own);
+    int code = begin(path, &r);
+    if (code) return code;
+    bool ok = write_and_close(r.fd, text, length) && rename(r.temporary, r.path) == 0;
+    if (!ok) code = fail_at(path, errno);
+    end(&r, ok);
     return code;
 }

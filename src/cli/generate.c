@@ -181,8 +181,8 @@ static void print_summary(const generate_options *o, const hb_generation *g)
                     o->watch.params->score, v.value, m->tau, v.p_fail);
 }
 
-/* Opens the file before generation, so that a bad path fails early. Truncates it only afterwards. Opens
- * a pipe without waiting for its reader. Refuses to replace what is read. */
+/* Opens the file before generation, so that a bad path fails early. It is truncated only afterwards.
+ * Refuses to replace what is read. */
 static FILE *open_trajectory(const generate_options *o)
 {
     static char buffer[BUFSIZ]; /* as for standard output (main.c) */
@@ -191,11 +191,13 @@ static FILE *open_trajectory(const generate_options *o)
         cli_message("--trajectory: %s: is read by this command, and would be replaced", path);
         return NULL;
     }
-    int fd = hb_open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0666);
-    FILE *file = fd < 0 || fcntl(fd, F_SETFL, 0) != 0 ? NULL : fdopen(fd, "wb");
+    int fd = cli_open_output(path);
+    FILE *file = fd < 0 ? NULL : fdopen(fd, "wb");
     if (file && setvbuf(file, buffer, _IOFBF, sizeof buffer) == 0) return file;
-    cli_message("%s: %s", path, errno == ENXIO ? "is a pipe without a reader" : strerror(errno));
-    if (fd >= 0) close(fd);
+    if (fd >= 0) {
+        cli_message("%s: %s", path, strerror(errno));
+        close(fd);
+    }
     return NULL;
 }
 

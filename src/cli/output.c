@@ -17,7 +17,9 @@ static char speaker[96];
 
 void cli_speak_as(int32_t rank, const char *host)
 {
-    snprintf(speaker, sizeof speaker, "rank %d (%s): ", rank, host);
+    char clean[64];
+    snprintf(speaker, sizeof speaker, "rank %d (%s): ", rank,
+             hb_printable(clean, sizeof clean, host, strlen(host)));
 }
 
 /* Lets the leader speak first. It ends the job when it fails, too, so a failure of all processes is

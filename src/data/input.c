@@ -25,21 +25,9 @@ static int open_temporary(void)
         errno = ENAMETOOLONG;
         return -1;
     }
-    int fd = mkostemp(path, O_CLOEXEC);
+    int fd = hb_move_descriptor(mkostemp(path, O_CLOEXEC));
     if (fd >= 0) unlink(path);
     return fd;
-}
-
-static bool write_all(int fd, const char *bytes, size_t n)
-{
-    while (n) {
-        ssize_t written = write(fd, bytes, n);
-        if (written < 0 && errno == EINTR) continue;
-        if (written < 0) return false;
-        bytes += written;
-        n -= (size_t)written;
-    }
-    return true;
 }
 
 /* Copies the contents of a pipe. A FIFO that no process writes to ends at once. */
@@ -57,7 +45,7 @@ static hb_status copy(int from, int to, const char *path, hb_error *err)
         total += (uint64_t)n;
         if (total > HB_SPOOL_MAX)
             return hb_fail(err, HB_ERR_IO, "%s: the pipe has more than 4 GiB", path);
-        if (!write_all(to, block, (size_t)n))
+        if (!hb_write_all(to, block, (size_t)n))
             return hb_fail(err, HB_ERR_IO,
                            "%s: cannot keep the pipe's contents in a temporary file: %s", path,
                            strerror(errno));
@@ -94,7 +82,7 @@ hb_status hb_input_open(const char *path, hb_input *input, hb_error *err)
     bool standard = strcmp(path, "-") == 0;
     *input = (hb_input){.path = strdup(standard ? "standard input" : path), .fd = -1};
     if (!input->path) return hb_fail_memory(err);
-    int fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = standard ? STDIN_FILENO : hb_open(path, O_RDONLY | O_NONBLOCK, 0);
     hb_status status = fd < 0 ? failed(path, err) : take(fd, standard, input, err);
     if (fd >= 0 && !standard) close(fd);
     if (status) hb_input_close(input);

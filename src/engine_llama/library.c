@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/text.h"
 
 static _Thread_local char first_error[256];
 
@@ -21,7 +22,9 @@ static void on_log(enum ggml_log_level level, const char *text, void *user)
  * debugger and print its output. */
 static void on_abort(const char *why)
 {
-    fprintf(stderr, "hbar: libllama ends the program: %s\n", why);
+    char clean[1000];
+    hb_printable(clean, sizeof clean, why, strlen(why));
+    fprintf(stderr, "hbar: libllama ends the program: %s\n", clean);
 }
 
 static void start(void)

@@ -16,55 +16,6 @@ static hb_status check_name(const char *name, hb_error *err)
     return hb_fail(err, HB_ERR_ARGUMENT, "'%.160s' cannot begin the name of a file", name);
 }
 
-/* Writes, and waits until the bytes are on the disk. */
-static bool write_all(int fd, const char *text)
-{
-    size_t left = strlen(text);
-    while (left > 0) {
-        ssize_t n = write(fd, text, left);
-        if (n < 0 && errno != EINTR) return false;
-        if (n > 0) {
-            text += n;
-            left -= (size_t)n;
-        }
-    }
-    return fsync(fd) == 0;
-}
-
-/* Creates a file with an unused name and the permissions that the umask allows. Release *path with
- * free(). */
-static hb_status create_temporary(const char *dir, const char *name, char **path, int *fd,
-                                  hb_error *err)
-{
-    for (unsigned attempt = 0;; attempt++) {
-        if (asprintf(path, "%s/.%s.%ld.%u", dir, name, (long)getpid(), attempt) < 0)
-            return hb_fail_memory(err);
-        *fd = hb_open(*path, O_WRONLY | O_CREAT | O_EXCL, 0666);
-        if (*fd >= 0) return HB_OK;
-        int reason = errno;
-        free(*path);
-        if (reason != EEXIST)
-            return hb_fail(err, HB_ERR_IO, "%s: cannot write there: %s", dir, strerror(reason));
-    }
-}
-
-/* Moves the finished file to a name unless the name is taken. A hard link does both atomically. On file
- * systems without hard links, an empty file reserves the name first, and the finished file then
- * replaces it. */
-static bool take_name(const char *temporary, const char *path)
-{
-    if (link(temporary, path) == 0) return true;
-    if (errno == EEXIST) return false;
-    int fd = hb_open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
-    if (fd < 0) return false;
-    close(fd);
-    if (rename(temporary, path) == 0) return true;
-    int reason = errno;
-    unlink(path);
-    errno = reason;
-    return false;
-}
-
 /* Gives the finished file its name, which contains the time in seconds. If the name is taken, tries the
  * next second. */
 static hb_status give_name(const char *temporary, const char *dir, const char *name, uint64_t n,
@@ -77,7 +28,7 @@ static hb_status give_name(const char *temporary, const char *dir, const char *n
         strftime(stamp, sizeof stamp, "%Y%m%d_%H%M%S", localtime_r(&now, &local));
         if (asprintf(&given, "%s/%s_%s_n%llu.json", dir, name, stamp, (unsigned long long)n) < 0)
             return hb_fail_memory(err);
-        if (take_name(temporary, given)) {
+        if (hb_rename_new(temporary, given)) {
             *path = given;
             return HB_OK;
         }
@@ -95,7 +46,11 @@ static hb_status begin(const char *dir, const char *name, char **temporary, int 
 {
     hb_status status = check_name(name, err);
     if (!status) status = hb_make_directory(dir, err);
-    return status ? status : create_temporary(dir, name, temporary, fd, err);
+    if (status) return status;
+    *fd = hb_create_temporary(dir, temporary);
+    if (*fd >= 0) return HB_OK;
+    if (errno == ENOMEM) return hb_fail_memory(err);
+    return hb_fail(err, HB_ERR_IO, "%s: cannot write there: %s", dir, strerror(errno));
 }
 
 hb_status hb_params_try(const char *dir, const char *name, hb_error *err)
@@ -117,7 +72,7 @@ hb_status hb_params_save(const char *dir, const char *name, uint64_t n_samples, 
     int fd;
     hb_status status = begin(dir, name, &temporary, &fd, err);
     if (status) return status;
-    bool ok = write_all(fd, json);
+    bool ok = hb_write_all(fd, json, strlen(json)) && fsync(fd) == 0;
     int reason = errno;
     if (close(fd) != 0 && ok) {
         ok = false;

@@ -412,6 +412,7 @@ hb_status hb_http_start(hb_server *s, const struct sockaddr *address, hb_error *
     const hb_server_options *o = &s->options;
     unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
     if (address->sa_family == AF_INET6) flags |= MHD_USE_IPv6;
+    errno = 0; /* libmicrohttpd can fail without a reason of the system */
     s->daemon = MHD_start_daemon(
         flags, 0, NULL, NULL, handle, s, MHD_OPTION_EXTERNAL_LOGGER, ignore_message, NULL,
         MHD_OPTION_SOCK_ADDR, address, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)HTTP_THREADS,
@@ -421,7 +422,7 @@ hb_status hb_http_start(hb_server *s, const struct sockaddr *address, hb_error *
         MHD_OPTION_END);
     if (!s->daemon)
         return hb_fail(err, HB_ERR_IO, "cannot listen on %s, port %d: %s", o->host, o->port,
-                       strerror(errno));
+                       errno ? strerror(errno) : "the server cannot start");
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_BIND_PORT);
     s->port = info ? info->port : o->port;
     return HB_OK;

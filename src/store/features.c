@@ -175,9 +175,8 @@ hb_status hb_run_each_features(hb_run *run, unsigned which,
     hb_buffer sql = {0};
     sqlite3_stmt *q;
     if (run->schema < HB_RUN_WITH_FEATURES) return HB_OK;
-    hb_status status = hb_run_check_table(run, "features", err);
-    if (!status && !write_query(run, which, &sql)) status = hb_fail_memory(err);
-    if (!status) status = hb_run_prepare(run, sql.data, &q, err);
+    hb_status status =
+        write_query(run, which, &sql) ? hb_run_prepare(run, sql.data, &q, err) : hb_fail_memory(err);
     hb_buffer_free(&sql);
     if (status) return status;
     visitor v = {.visit = visit, .user = user};
@@ -199,8 +198,7 @@ hb_status hb_run_feature_length(hb_run *run, hb_feature feature, size_t *length,
     bool ok = hb_buffer_add_text(&sql, "SELECT ifnull(max(length(") &&
               hb_run_quote(&sql, hb_feature_name(feature)) &&
               hb_buffer_add_text(&sql, ")), 0) FROM features");
-    hb_status status = ok ? hb_run_check_table(run, "features", err) : hb_fail_memory(err);
-    if (!status) status = hb_run_query_int(run, sql.data, &bytes, err);
+    hb_status status = ok ? hb_run_query_int(run, sql.data, &bytes, err) : hb_fail_memory(err);
     if (!status) *length = bytes > 0 ? (size_t)bytes / NUMBER : 0;
     hb_buffer_free(&sql);
     return status;

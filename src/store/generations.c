@@ -77,10 +77,8 @@ hb_status hb_run_each_generation(hb_run *run,
 #define ALL "SELECT idx, k, text, log_prob, n_tokens, n_measured, finish FROM generations"
     sqlite3_stmt *q;
     if (run->schema < HB_RUN_WITH_GENERATIONS) return HB_OK;
-    hb_status status = hb_run_check_table(run, "generations", err);
-    if (!status)
-        status = hb_run_prepare(
-            run, run->draw ? ALL " WHERE idx IN temp.drawn ORDER BY idx, k" : ALL " ORDER BY idx, k",
-            &q, err);
+    hb_status status = hb_run_prepare(
+        run, run->draw ? ALL " WHERE idx IN temp.drawn ORDER BY idx, k" : ALL " ORDER BY idx, k", &q,
+        err);
     return status ? status : hb_run_each_row(run, q, visit_row, &(visitor){visit, user}, err);
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/file.h"
 #include "store/run.h"
 #include "store/store.h"
 
@@ -164,9 +165,8 @@ static bool write_statements(sqlite3_stmt *columns, const char *table, hb_buffer
 static hb_status read_columns(hb_run *run, const char *table, sqlite3_stmt **columns, hb_error *err)
 {
     char sql[64];
-    hb_status status = hb_run_check_table(run, table, err);
     snprintf(sql, sizeof sql, "SELECT * FROM %s", table);
-    return status ? status : hb_run_prepare(run, sql, columns, err);
+    return hb_run_prepare(run, sql, columns, err);
 }
 
 static hb_status copy_prepared(merge *m, hb_run *from, const char *table, sqlite3_stmt *columns,
@@ -312,14 +312,6 @@ static hb_status check_output(const char *path, hb_error *err)
     return ok ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(reason));
 }
 
-/* Renames a file without replacing another. Some file systems can only rename. */
-static hb_status publish(const char *part, const char *path, hb_error *err)
-{
-    int failed = renameat2(AT_FDCWD, part, AT_FDCWD, path, RENAME_NOREPLACE);
-    if (failed && errno == EINVAL) failed = rename(part, path);
-    return failed ? hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno)) : HB_OK;
-}
-
 /* ---- What killed merges left --------------------------------------------------------------------- */
 
 #define STALE_AFTER 60 /* seconds without a change */
@@ -331,7 +323,7 @@ static bool is_stale(const char *part, const char *lock)
     struct stat info;
     if (lstat(part, &info) != 0 || !S_ISREG(info.st_mode) || time(NULL) - info.st_mtime < STALE_AFTER)
         return false;
-    int fd = open(lock, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int fd = hb_open(lock, O_RDWR | O_NOFOLLOW, 0);
     if (fd < 0) return errno == ENOENT;
     bool stale = flock(fd, LOCK_EX | LOCK_NB) == 0;
     close(fd);
@@ -383,7 +375,8 @@ static hb_status make_run(merge *m, const char *output, hb_error *err)
     status = check_output(part, err);
     if (!status) {
         status = write_run(m, part, err);
-        if (!status) status = publish(part, output, err);
+        if (!status && !hb_rename_new(part, output))
+            status = hb_fail(err, HB_ERR_IO, "%s: %s", output, strerror(errno));
         if (status) unlink(part);
     }
     free(part);

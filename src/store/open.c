@@ -37,7 +37,7 @@ static hb_run *new_run(const char *path)
 #define MAX_ROW_BYTES (1 << 28)
 
 /* Files are hostile: no view or trigger of theirs runs, and no expression of theirs makes a value that
- * fills the memory. */
+ * fills the memory. hb_run_check_table refuses other expressions. */
 static void distrust(sqlite3 *db)
 {
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -61,8 +61,9 @@ static hb_status open_db(hb_run *run, const char *name, int flags, hb_error *err
     distrust(run->db);
     sqlite3_extended_result_codes(run->db, 0);
     sqlite3_busy_timeout(run->db, BUSY_MS);
-    /* A small page cache, so that memory does not grow with the run. */
-    return hb_run_execute(run, "PRAGMA cache_size = -256;", err);
+    /* A small page cache, so that memory does not grow with the run. CHECK constraints are for other
+     * programs; those of a hostile file could take for ever. */
+    return hb_run_execute(run, "PRAGMA cache_size = -256; PRAGMA ignore_check_constraints = 1;", err);
 }
 
 /* ---- The writer's lock --------------------------------------------------------------------------- */
@@ -128,7 +129,7 @@ static struct flock shared_bytes(short type)
 static void set_guard(hb_run *run)
 {
     struct flock bytes = shared_bytes(F_RDLCK);
-    run->guard = open(sqlite3_db_filename(run->db, "main"), O_RDONLY | O_CLOEXEC);
+    run->guard = hb_open(sqlite3_db_filename(run->db, "main"), O_RDONLY, 0);
     if (run->guard >= 0) fcntl(run->guard, F_OFD_SETLK, &bytes);
 }
 
@@ -157,6 +158,7 @@ hb_status hb_run_check_place(const hb_run *run, hb_error *err)
 
 static hb_status create_run(hb_run *run, const hb_run_settings *settings, hb_error *err)
 {
+    run->schema = HB_RUN_SCHEMA;
     hb_status status = hb_run_execute(run, "PRAGMA journal_mode = WAL; BEGIN;", err);
     if (!status) status = hb_run_create_tables(run, err);
     if (!status) status = hb_run_write_settings(run, settings, err);
@@ -211,7 +213,7 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
     int64_t tables = 0;
     hb_status status = hb_run_query_int(run, "SELECT count(*) FROM sqlite_master", &tables, err);
     if (status) return status;
-    status = tables ? hb_run_read_settings(run, err) : create_run(run, settings, err);
+    status = tables ? hb_run_load_settings(run, err) : create_run(run, settings, err);
     if (!status) status = hb_run_compare_settings(run, settings, err);
     if (!status)
         status = hb_run_execute(run, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", err);
@@ -219,6 +221,27 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
     if (!status) status = hb_run_prepare_writing(run, err);
     if (!status) status = change_grading(run, settings->grading, err);
     return status ? status : change_draw(run, settings, err);
+}
+
+/* SQLite would wait for a pipe that has the name of its journal or log. */
+static hb_status check_beside(const char *path, hb_error *err)
+{
+    static const char *const suffixes[] = {"-journal", "-wal", "-shm"};
+    char *real = realpath(path, NULL);
+    hb_status status = HB_OK;
+    for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && !status; i++) {
+        struct stat info;
+        char *name;
+        if (asprintf(&name, "%s%s", real ? real : path, suffixes[i]) < 0) status = hb_fail_memory(err);
+        else {
+            if (stat(name, &info) == 0 && !S_ISREG(info.st_mode))
+                status = hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file", name,
+                                 hb_file_kind(info.st_mode));
+            free(name);
+        }
+    }
+    free(real);
+    return status;
 }
 
 /* Whether the folder of a file lets files be made; otherwise errno says why not. */
@@ -244,7 +267,7 @@ static hb_status check_place(const char *path, hb_error *err)
                        hb_file_kind(info.st_mode));
     bool ok = there ? access(path, R_OK | W_OK) == 0 : errno == ENOENT && is_in_writable_folder(path);
     if (!ok && errno == ENOMEM) return hb_fail_memory(err);
-    return ok ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
+    return ok ? check_beside(path, err) : hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
 }
 
 /* The settings as a run keeps them: without those of samples if there are none, and without the name of
@@ -396,7 +419,8 @@ static hb_status check_file(const char *path, hb_error *err)
     struct stat info;
     if (access(path, R_OK) != 0 || stat(path, &info) != 0)
         return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
-    return S_ISREG(info.st_mode) ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: not a regular file", path);
+    return S_ISREG(info.st_mode) ? check_beside(path, err)
+                                 : hb_fail(err, HB_ERR_IO, "%s: not a regular file", path);
 }
 
 hb_status hb_run_open(const char *path, hb_run **run, hb_error *err)
@@ -406,7 +430,7 @@ hb_status hb_run_open(const char *path, hb_run **run, hb_error *err)
     hb_run *r = new_run(path);
     if (!r) return hb_fail_memory(err);
     status = open_to_read(r, err);
-    if (!status) status = hb_run_read_settings(r, err);
+    if (!status) status = hb_run_load_settings(r, err);
     if (!status) status = hb_run_adapt(r, err);
     if (!status) status = hb_run_read_columns(r, err);
     if (status) hb_run_close(r);
@@ -422,7 +446,7 @@ static hb_status try_file(hb_run *run, hb_error *err)
     hb_status status = open_to_read(run, err);
     if (!status) status = hb_run_query_int(run, "SELECT count(*) FROM sqlite_master", &tables, err);
     if (status || !tables) return status;
-    status = hb_run_read_settings(run, err);
+    status = hb_run_load_settings(run, err);
     return status ? status : hb_run_refuse_old(run, err);
 }
 
@@ -446,7 +470,7 @@ hb_status hb_run_edit(const char *path, hb_run **run, hb_error *err)
     if (!r) return hb_fail_memory(err);
     status = open_db(r, path, SQLITE_OPEN_READWRITE, err);
     if (!status) status = lock_run(r, err);
-    if (!status) status = hb_run_read_settings(r, err);
+    if (!status) status = hb_run_load_settings(r, err);
     if (!status) status = hb_run_refuse_old(r, err);
     if (!status) status = hb_run_execute(r, "PRAGMA journal_mode = WAL;", err);
     r->writing = !status;

@@ -83,8 +83,7 @@ hb_status hb_run_create_scores(hb_run *run, hb_error *err)
 hb_status hb_run_read_columns(hb_run *run, hb_error *err)
 {
     sqlite3_stmt *q;
-    hb_status status = hb_run_check_table(run, "scores", err);
-    if (!status) status = hb_run_prepare(run, "SELECT * FROM scores", &q, err);
+    hb_status status = hb_run_prepare(run, "SELECT * FROM scores", &q, err);
     if (status) return status;
     size_t n = 0;
     int n_columns = sqlite3_column_count(q);

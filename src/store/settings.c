@@ -329,8 +329,7 @@ static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_e
     return status;
 }
 
-/* Reads the settings, after checking that the file is a run with a supported schema. */
-hb_status hb_run_read_settings(hb_run *run, hb_error *err)
+static hb_status check_schema(hb_run *run, hb_error *err)
 {
     int64_t application = 0, version = 0, tables = 0;
     hb_status status = hb_run_query_int(run, "PRAGMA application_id", &application, err);
@@ -347,14 +346,23 @@ hb_status hb_run_read_settings(hb_run *run, hb_error *err)
         return hb_fail(err, HB_ERR_UNSUPPORTED, "%s: run schema %lld is not supported (%d to %d are)",
                        run->path, (long long)version, HB_RUN_OLDEST, HB_RUN_SCHEMA);
     run->schema = (int)version;
+    return hb_run_check_tables(run, err);
+}
+
+hb_status hb_run_read_settings(hb_run *run, hb_error *err)
+{
     sqlite3_stmt *q;
-    status = hb_run_check_table(run, "settings", err);
-    if (!status) status = hb_run_check_table(run, "samples", err);
+    hb_status status = hb_run_prepare(run, "SELECT value FROM settings WHERE key = ?", &q, err);
     if (status) return status;
-    status = hb_run_prepare(run, "SELECT value FROM settings WHERE key = ?", &q, err);
     for (size_t i = 0; i < N_FIELDS && !status; i++) status = read_setting(run, q, &fields[i], err);
     sqlite3_finalize(q);
     return status ? status : hb_run_check_settings(run->path, &run->settings, HB_ERR_FORMAT, err);
+}
+
+hb_status hb_run_load_settings(hb_run *run, hb_error *err)
+{
+    hb_status status = check_schema(run, err);
+    return status ? status : hb_run_read_settings(run, err);
 }
 
 hb_grading hb_run_grading(const hb_run *run)

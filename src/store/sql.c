@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include "base/text.h"
 #include "store/store.h"
 
 /* The system's reason for SQLITE_IOERR; 0: unknown. SQLite does not pass it on when a commit fails, but
@@ -56,8 +57,46 @@ hb_status hb_run_query_int(hb_run *run, const char *sql, int64_t *value, hb_erro
     return status;
 }
 
+/* Expressions of a hostile file could take for ever. A run has none: no computed columns, no defaults
+ * and no indexes. */
+static hb_status check_column(hb_run *run, sqlite3_stmt *q, void *table, hb_error *err)
+{
+    enum { NAME = 1, DEFAULT = 4, HIDDEN = 6 };
+    const char *name = (const char *)sqlite3_column_text(q, NAME);
+    char shown[80];
+    if (!name) return hb_fail_memory(err);
+    if (sqlite3_column_type(q, DEFAULT) == SQLITE_NULL && !sqlite3_column_int(q, HIDDEN)) return HB_OK;
+    hb_printable(shown, sizeof shown, name, strlen(name));
+    return hb_fail(
+        err, HB_ERR_FORMAT,
+        "%s: column '%s' of table '%s' is computed or has a default; no run has such a column",
+        run->path, shown, (const char *)table);
+}
+
+/* SQLite makes indexes for keys, too; "c" are those of CREATE INDEX. */
+static hb_status check_index(hb_run *run, sqlite3_stmt *q, void *table, hb_error *err)
+{
+    enum { ORIGIN = 3 };
+    const char *origin = (const char *)sqlite3_column_text(q, ORIGIN);
+    if (!origin) return hb_fail_memory(err);
+    if (strcmp(origin, "c") != 0) return HB_OK;
+    return hb_fail(err, HB_ERR_FORMAT, "%s: table '%s' has an index; no run has one", run->path,
+                   (const char *)table);
+}
+
+/* Calls `row` for what a PRAGMA says about a table. */
+static hb_status each_of_table(hb_run *run, const char *pragma, const char *table, hb_run_row *row,
+                               hb_error *err)
+{
+    sqlite3_stmt *q;
+    char sql[128];
+    snprintf(sql, sizeof sql, "PRAGMA main.%s('%s')", pragma, table);
+    hb_status status = hb_run_prepare(run, sql, &q, err);
+    return status ? status : hb_run_each_row(run, q, row, (void *)(uintptr_t)table, err);
+}
+
 /* Views and virtual tables have no page in the file. */
-hb_status hb_run_check_table(hb_run *run, const char *name, hb_error *err)
+static hb_status check_table(hb_run *run, const char *name, hb_error *err)
 {
     int64_t n = 0;
     char sql[128];
@@ -65,8 +104,27 @@ hb_status hb_run_check_table(hb_run *run, const char *name, hb_error *err)
              "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND name = '%s'",
              name);
     hb_status status = hb_run_query_int(run, sql, &n, err);
-    if (status || n == 1) return status;
-    return hb_fail(err, HB_ERR_FORMAT, "%s: the run has no table '%s'", run->path, name);
+    if (!status && n != 1)
+        return hb_fail(err, HB_ERR_FORMAT, "%s: the run has no table '%s'", run->path, name);
+    if (!status) status = each_of_table(run, "table_xinfo", name, check_column, err);
+    return status ? status : each_of_table(run, "index_list", name, check_index, err);
+}
+
+hb_status hb_run_check_tables(hb_run *run, hb_error *err)
+{
+    static const struct {
+        const char *name;
+        int since; /* schema */
+    } tables[] = {{"settings", HB_RUN_OLDEST},
+                  {"samples", HB_RUN_OLDEST},
+                  {"scores", HB_RUN_OLDEST},
+                  {"tokens", HB_RUN_WITH_TOKENS},
+                  {"generations", HB_RUN_WITH_GENERATIONS},
+                  {"features", HB_RUN_WITH_FEATURES}};
+    hb_status status = HB_OK;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables && !status; i++)
+        if (run->schema >= tables[i].since) status = check_table(run, tables[i].name, err);
+    return status;
 }
 
 bool hb_run_quote(hb_buffer *sql, const char *name)

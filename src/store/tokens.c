@@ -198,12 +198,10 @@ static hb_status visit_where(hb_run *run, const char *where,
     sqlite3_stmt *q;
     char sql[160];
     if (run->schema < HB_RUN_WITH_TOKENS) return HB_OK;
-    hb_status status = hb_run_check_table(run, "tokens", err);
-    if (status) return status;
     snprintf(sql, sizeof sql,
              "SELECT idx, spans, characters, measured FROM tokens WHERE %s%s ORDER BY idx", where,
              run->draw ? " AND idx IN temp.drawn" : "");
-    status = hb_run_prepare(run, sql, &q, err);
+    hb_status status = hb_run_prepare(run, sql, &q, err);
     return status ? status : hb_run_each_row(run, q, visit_row, &(visitor){visit, user}, err);
 }
 

@@ -65,6 +65,14 @@ class Config(Case):
             out, _ = self.run_hbar("generate", "--show-config", env=environment(HOME=str(self.dir / "h"), XDG_CONFIG_HOME=folder))
             self.assertIn(f"threads = 3  # {path}:1\n", out)
 
+    def test_shown_texts_are_clean(self):
+        """Controls and malformed bytes do not reach the terminal."""
+        self.write("c.toml", '[generate]\nsystem = "a\\u009b31m\\u202e\\u001b\\u00e9\\"b"\n')
+        out, _ = self.run_hbar("generate", "--config", "c.toml", "--show-config", env=self.variables())
+        self.assertIn('system = "a\\u009b31m\\u202e\\u001b\u00e9\\"b"', out)
+        out, _ = self.run_hbar("generate", "--system", os.fsdecode(b"x\xff\x9b"), "--show-config", env=self.variables())
+        self.assertIn('system = "x\\ufffd\\ufffd"', out)
+
     def test_what_is_shown_is_a_file(self):
         """--show-config prints settings that give the same settings."""
         self.write("a.toml", 'threads = 2\nlambda = 0.1\nquiet = true\nexact = false\ndirection = "low"\nwatch = \'entropy\'\n'

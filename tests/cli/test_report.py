@@ -388,6 +388,21 @@ class Report(Case):
         self.assertEqual(levels, [f"r{level}" for level in expected if level >= 2])
         self.assertEqual(len(list(tree.iter(HTML + "script"))), 0)
         self.fails("generate", "--model", DEMO, "--html", "no/a.html", "x", says="no/a.html")
+        self.fails("generate", "--model", DEMO, "--html", 251 * "n" + ".html", "x", says="File name too long")
+
+    def test_names_of_pages(self):
+        """A name of 255 bytes is written, and a link stays one."""
+        generate = ["generate", "--model", DEMO, "--max-tokens", 2, "-q", "--html"]
+        longest = self.dir / (250 * "n" + ".html")
+        self.run_hbar(*generate, longest, "x")
+        old = self.write("old.html", "")
+        (self.dir / "link.html").symlink_to("old.html")
+        self.run_hbar(*generate, self.dir / "link.html", "x")
+        self.assertTrue((self.dir / "link.html").is_symlink())
+        for path in (longest, old):
+            self.assertTrue(path.read_text().endswith("</html>\n"), path)
+        self.assertEqual(len(list(self.dir.iterdir())), 3)
+        self.fails("generate", "--model", DEMO, "--html", PARAMS, "--params", PARAMS, "x", code=USAGE, says="would be replaced")
         self.fails("generate", "--model", DEMO, "--html", DEMO, "x", code=USAGE, says="would be replaced")
 
 

@@ -117,6 +117,26 @@ class Kinds(Case):
         reader.join(60)
         self.assertEqual([json.loads(line)["step"] for line in read], [0, 1, 2, 3])
 
+    def test_pages_into_pipes(self):
+        """A pipe without a reader is refused before the work; a reader waits for the page."""
+        pipe = self.dir / "pipe"
+        os.mkfifo(pipe)
+        self.run_hbar("calibrate", *SCORE, "-o", self.dir / "c", "--draws", 0, "-q")
+        (params,) = (self.dir / "c").glob("*.json")
+        generate = ["generate", "--model", MODEL, "--max-tokens", 2, "--cutoff", 2, "--html", pipe, "word"]
+        calibrate = ["calibrate", *SCORE, "--run", "r.db", "-o", self.dir / "out", "--draws", 0, "--report", pipe]
+        validate = ["validate", "--params", params, *SCORE, "--report", pipe]
+        for arguments in (generate, calibrate, validate, ["report", params, "-o", pipe]):
+            with self.subTest(arguments):
+                self.fails(*arguments, says="is a pipe without a reader")
+        self.assertFalse((self.dir / "r.db").exists())
+        for arguments in (generate, ["report", params, "-o", pipe]):
+            with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE) as reader:
+                descriptor = os.open(pipe, os.O_WRONLY)  # waits until the reader has opened it
+                self.run_hbar(*arguments)
+                os.close(descriptor)
+                self.assertIn(b"</html>", reader.stdout.read())
+
     def test_endless_input(self):
         with open("/dev/zero", "rb") as zero:
             done = subprocess.run([HBAR, "generate", "--model", str(MODEL), "-"], stdin=zero, capture_output=True,
