@@ -8,6 +8,7 @@ usage: allocations.py SHIM [--every K] [--only NAME] [--first N]
 HBAR names the program, HBAR_TEST_MODELS the folder of small models."""
 import argparse
 import contextlib
+import gzip
 import json
 import os
 import re
@@ -38,6 +39,9 @@ def make_inputs():
     Path("array.json").write_text(json.dumps(rows))
     Path("table.csv").write_text("id,hbar_s,entropy,label\n" + "".join(
         f"q{i},{i * 7 % 11},{i * 5 % 13},{int(i % 3 == 0)}\n" for i in range(60)))
+    Path("table.tsv").write_text(Path("table.csv").read_text().replace(",", "\t"))
+    Path("given.jsonl.gz").write_bytes(gzip.compress(Path("given.jsonl").read_bytes()))
+    Path("options.toml").write_text('quiet = true\n[generate]\nstop = ["a", "b"]\nsystem = "caf\\u00e9"\n')
     Path("labels.csv").write_text("id,label\nq0,1\nq3,0\nq5,1\n")
     Path("template.jinja").write_text(TEMPLATE)
     Path("ready").mkdir()
@@ -61,8 +65,12 @@ COMMANDS = {
                   "--trajectory", "out/t.jsonl", "--html", "out/a.html", "one two"], False),
     "generate-chat": (["generate", "--model", CHAT, "--chat", "--system", "s", "--max-tokens", 3, "--stop", "ab", "--seed", 1,
                        "--temperature", 1, "--top-k", 5, "--cutoff", 2, "hello"], False),
+    "generate-samples": (["generate", "--model", MODEL, "--max-tokens", 3, "--samples", 2, "--seed", 1, "--json", "one"], False),
+    "options": (["generate", "--config", "options.toml", "--show-config"], False),
+    "doctor": (["doctor", "--model", MODEL, "--json"], False),
     "judge": (["judge", "--model", MODEL, "--json", "--prompt", "Is it?", "--response", "Yes, it is."], False),
     "judge-rows": (["judge", "--model", MODEL, "-q", "--data", "given.jsonl"], False),
+    "judge-gz": (["judge", "--model", MODEL, "-q", "--data", "given.jsonl.gz", "--json"], False),
     "tokenize": (["tokenize", "--model", CHAT, "--chat", "--chat-template", "template.jinja", "--json", "caf\u00e9 <s>"], False),
     "inspect": (["inspect", MODEL], False),
     "inspect-json": (["inspect", "--json", CHAT], False),
@@ -73,6 +81,8 @@ COMMANDS = {
     "score-samples": (["score", "--model", CHAT, "--chat", "--data", "graded.jsonl", "--field", "prompt=q", "--field",
                        "answers=a", "--samples", 2, "--features", "hidden,topk", "--ask", "p_true,verbalised", *SCORE,
                        "--signals", "entropy"], True),
+    "score-judge": (["score", "--model", MODEL, "--data", "graded.jsonl", "--field", "prompt=q", "--field", "answers=a",
+                     "--samples", 2, "--entailment", "self", "--judge", CHAT, *SCORE, "--signals", "entropy"], True),
     "calibrate": (["calibrate", "--model", CHAT, "--chat", "--data", "array.json", *SCORE, *WATCHED, "-o", "out", "--draws",
                    100, "--map", "isotonic", "--json"], True),
     "calibrate-probe": (["calibrate", "--model", MODEL, "--data", "rows.jsonl", *SCORE, *WATCHED, "-o", "out", "--draws", 0,
@@ -82,7 +92,9 @@ COMMANDS = {
                         "0.5,delta=0.5", "--json"], True),
     "sweep": (["sweep", "--run", "ready/run.db", "--draws", 100, "--score", "all", "-o", "out", "--json"], False),
     "sweep-joint": (["sweep", "--data", "table.csv", "--score", "hbar_s,entropy", "--joint", "--draws", 0], False),
-    "validate": (["validate", "--run", "ready/run.db", "-p", "ready/params.json", "--draws", 100], False),
+    "sweep-tsv": (["sweep", "--data", "table.tsv", "--score", "hbar_s", "--draws", 0, "--json"], False),
+    "validate": (["validate", "--run", "ready/run.db", "-p", "ready/params.json", "--draws", 100, "--report", "out/v.html"],
+                 False),
     "validate-table": (["validate", "--scores", "table.csv", "-p", "ready/joint.json", "--draws", 0, "--json"], False),
     "validate-run": (["validate", "--model", MODEL, "--data", "rows.jsonl", *SCORE, "-p", "ready/params.json", "--draws", 0],
                      True),
@@ -91,6 +103,7 @@ COMMANDS = {
     "label": (["label", "--run", "out/labelled.db", "--labels", "labels.csv"], False),
     "merge": (["merge", "ready/1.db", "ready/2.db", "-o", "out/merged.db", "--json"], True),
     "diff": (["diff", "ready/run.db", "ready/run.db", "--json"], False),
+    "diff-parameters": (["diff", "ready/params.json", "ready/params.json", "--json"], False),
     "runs": (["runs", "ready", "--json"], False),
     "export-samples": (["export", "--run", "ready/1.db", "--generations"], False),
     "export": (["export", "--run", "ready/run.db"], False),
@@ -135,7 +148,7 @@ def plain(text):
     text = re.sub(rb"_\d{8}_\d{6}_", b"_T_", text)
     text = re.sub(rb'"created": "[^"]*"', b"", text)
     text = re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"", text)
-    return re.sub(rb'("(\w*seconds)": )[\d.e+-]+', rb"\1", text)
+    return re.sub(rb'("(\w*(seconds?|memory_free|prefill|decode|together))": )[\d.e+-]+', rb"\1", text)
 
 
 def result():
