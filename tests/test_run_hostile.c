@@ -200,6 +200,8 @@ static void test_malformed_texts(void **state)
         make_run(state, sql);
         assert_fails(read_run(&err), HB_ERR_FORMAT, "sample 0 is damaged");
     }
+    make_run(state, "PRAGMA ignore_check_constraints = 1; UPDATE samples SET reason = NULL");
+    assert_fails(read_run(&err), HB_ERR_FORMAT, "sample 0 is damaged");
     make_run(state, "UPDATE samples SET reason = 'caf\xC3\xA9'");
     assert_ok(read_run(&err));
     make_run(state, "ALTER TABLE scores ADD COLUMN \"a\xFF\" REAL");

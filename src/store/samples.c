@@ -405,7 +405,7 @@ static hb_status read_sample(hb_run *run, sqlite3_stmt *q, hb_run_sample *s, hb_
     if (sound && s->status == HB_SAMPLE_SCORED) {
         sound = s->text && finish >= 0 && read_scores(run, q);
         s->scores = run->scores;
-    }
+    } else if (sound) sound = s->reason != NULL;
     if (sound) return HB_OK;
     return hb_fail(err, HB_ERR_FORMAT, "%s: sample %llu is damaged", run->path,
                    (unsigned long long)s->index);
