@@ -794,6 +794,44 @@ static void test_locks_stay(void **state)
     assert_int_equal(count_scored(state), 5);
 }
 
+/* Begins to change the run outside the log, as SQLite does when it switches to the log or from it. */
+static int be_killed_with_a_journal(const char *name)
+{
+    sqlite3 *db;
+    if (sqlite3_open(name, &db) != SQLITE_OK) return 1;
+    return sqlite3_exec(db,
+                        "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN;"
+                        "CREATE TABLE large AS WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1"
+                        " FROM c LIMIT 1000) SELECT x, randomblob(500) AS bytes FROM c;"
+                        "DELETE FROM samples; DELETE FROM scores",
+                        NULL, NULL, NULL) == SQLITE_OK
+               ? 0
+               : 2;
+}
+
+/* A reader, too, takes back what a killed process left in a journal. */
+static void test_journal_of_a_killed_process(void **state)
+{
+    for (int continues = 0; continues < 2; continues++) {
+        hb_error err;
+        hb_run *run;
+        char journal[160];
+        hb_run_settings s = settings();
+        assert_int_equal(in_a_process(write_and_hash, run_path(state)), 0);
+        assert_int_equal(in_a_process(be_killed_with_a_journal, path), 0);
+        snprintf(journal, sizeof journal, "%s-journal", path);
+        assert_int_equal(access(journal, F_OK), 0);
+        if (continues) {
+            assert_ok(hb_run_try(path, &err));
+            assert_ok(hb_run_create(path, &s, &run, &err));
+            hb_run_close(run);
+        }
+        assert_int_equal(count_scored(state), 5);
+        assert_int_not_equal(access(journal, F_OK), 0);
+        unlink(path);
+    }
+}
+
 /* In a process without standard streams: a run that is written takes none of their descriptors. */
 static int write_without_streams(const char *name)
 {
@@ -1447,6 +1485,7 @@ int main(int argc, char **argv)
         WITH_SCRATCH(test_damaged_runs),
         WITH_SCRATCH(test_one_writer),
         WITH_SCRATCH(test_locks_stay),
+        WITH_SCRATCH(test_journal_of_a_killed_process),
         WITH_SCRATCH(test_standard_descriptors_stay_closed),
         WITH_SCRATCH(test_files_beside_the_run),
         WITH_SCRATCH(test_links_to_a_run),

@@ -174,6 +174,29 @@ static void test_pipes_beside(void **state)
     }
 }
 
+/* A journal can name another one, which SQLite would remove after it rolled back, or wait for. */
+static void test_journal_that_names_a_file(void **state)
+{
+    static const uint8_t mark[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
+    hb_error err;
+    hb_run *run;
+    uint64_t cleared;
+    char journal[sizeof path + 10];
+    const hb_run_settings s = {.n_ctx = 8};
+    make_run(state, "SELECT 1");
+    snprintf(journal, sizeof journal, "%s-journal", path);
+    FILE *file = fopen(journal, "wb");
+    assert_non_null(file);
+    fprintf(file, "%0600d/etc/nothing", 0);
+    assert_int_equal(fwrite(mark, 1, sizeof mark, file), sizeof mark);
+    fclose(file);
+    assert_fails(hb_run_open(path, &run, &err), HB_ERR_FORMAT, "-journal: names another journal");
+    assert_fails(hb_run_create(path, &s, &run, &err), HB_ERR_FORMAT, "names another journal");
+    assert_fails(hb_run_try(path, &err), HB_ERR_FORMAT, "names another journal");
+    assert_fails(hb_run_clear_labels(path, &cleared, &err), HB_ERR_FORMAT, "names another journal");
+    assert_int_equal(access(journal, F_OK), 0);
+}
+
 /* A trigger in the file does not run when the run is continued. */
 static void test_triggers(void **state)
 {
@@ -423,6 +446,7 @@ int main(void)
         WITH_SCRATCH(test_computed_columns),
         WITH_SCRATCH(test_expressions),
         WITH_SCRATCH(test_pipes_beside),
+        WITH_SCRATCH(test_journal_that_names_a_file),
         WITH_SCRATCH(test_triggers),
         WITH_SCRATCH(test_malformed_texts),
         WITH_SCRATCH(test_scores_that_are_no_numbers),

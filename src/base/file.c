@@ -39,6 +39,7 @@ int hb_create_temporary(const char *dir, char **path)
 {
     for (unsigned attempt = 0;; attempt++) {
         if (asprintf(path, "%s/.hbar.%ld.%u", dir, (long)getpid(), attempt) < 0) {
+            *path = NULL;
             errno = ENOMEM;
             return -1;
         }
@@ -46,6 +47,7 @@ int hb_create_temporary(const char *dir, char **path)
         if (fd >= 0) return fd;
         int reason = errno;
         free(*path);
+        *path = NULL;
         errno = reason;
         if (reason != EEXIST) return -1;
     }
@@ -57,7 +59,10 @@ bool hb_rename_new(const char *from, const char *to)
 {
     if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return true;
     if (errno != EINVAL && errno != ENOSYS) return false;
-    if (link(from, to) == 0) return unlink(from) == 0;
+    if (link(from, to) == 0) {
+        unlink(from);
+        return true;
+    }
     if (errno == EEXIST) return false;
     int fd = hb_open(to, O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (fd < 0) return false;
@@ -73,6 +78,7 @@ const char *hb_file_kind(mode_t mode)
 {
     if (S_ISDIR(mode)) return "a directory";
     if (S_ISFIFO(mode)) return "a pipe";
+    if (S_ISLNK(mode)) return "a link";
     if (S_ISSOCK(mode)) return "a socket";
     return "a device";
 }

@@ -20,15 +20,16 @@ int hb_move_descriptor(int fd);
 bool hb_write_all(int fd, const void *bytes, size_t n);
 
 /* Creates and opens a file with an unused name that begins with ".hbar." in a directory, with the
- * permissions that the umask allows. Release *path with free(). Returns -1 and sets errno on failure.
- */
+ * permissions that the umask allows. Release *path with free(). Returns -1 and sets errno on failure;
+ * *path is NULL then. */
 int hb_create_temporary(const char *dir, char **path);
 
 /* Renames a file without replacing another. False with errno set on failure: EEXIST if the name is
  * taken. */
 bool hb_rename_new(const char *from, const char *to);
 
-/* "a directory", "a pipe", "a socket" or "a device", for a mode that is not a regular file. */
+/* "a directory", "a pipe", "a link", "a socket" or "a device", for a mode that is not a regular file.
+ */
 const char *hb_file_kind(mode_t mode);
 
 /* Opens a regular file for reading. HB_ERR_IO for anything else: reading a pipe or a device could wait

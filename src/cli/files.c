@@ -82,12 +82,19 @@ int cli_check_apart(const cli_command *command, const cli_options *options, cons
 
 int cli_open_output(const char *path)
 {
-    int fd = hb_open(path, O_WRONLY | O_CREAT | O_NONBLOCK | O_NOCTTY, 0666);
+    struct stat st;
+    const int flags = O_WRONLY | O_NONBLOCK | O_NOCTTY;
+    int fd = hb_open(path, flags, 0);
+    if (fd < 0 && errno == ENOENT) fd = hb_open(path, flags | O_CREAT, 0666);
     if (fd >= 0 && fcntl(fd, F_SETFL, 0) == 0) return fd;
-    cli_message("%s: %s", path, errno == ENXIO ? "is a pipe without a reader" : strerror(errno));
+    int reason = errno;
+    bool unread = reason == ENXIO && stat(path, &st) == 0 && S_ISFIFO(st.st_mode);
+    cli_message("%s: %s", path, unread ? "is a pipe without a reader" : strerror(reason));
     if (fd >= 0) close(fd);
     return -1;
 }
+
+/* ---- Replacing ----------------------------------------------------------------------------------- */
 
 /* A temporary file in the folder of the file that it will replace. */
 typedef struct replacement {
@@ -96,25 +103,35 @@ typedef struct replacement {
     int fd;
 } replacement;
 
-static int begin(const char *path, replacement *r)
+/* The path with links resolved, or as it is if there is no such file. NULL, with errno set, for a link
+ * to nothing, and when memory runs out. */
+static char *resolve(const char *path)
 {
+    struct stat st;
     char *real = realpath(path, NULL);
-    *r = (replacement){.path = real ? real : strdup(path), .fd = -1};
+    if (real || errno != ENOENT || lstat(path, &st) == 0) return real;
+    return strdup(path);
+}
+
+static int begin_replacement(const char *path, replacement *r)
+{
+    *r = (replacement){.path = resolve(path), .fd = -1};
     char *copy = r->path ? strdup(r->path) : NULL;
     if (copy) r->fd = hb_create_temporary(dirname(copy), &r->temporary);
-    int code = !copy ? cli_fail_memory() : r->fd < 0 ? fail_at(path, errno) : CLI_DONE;
+    int code = r->fd < 0 ? fail_at(path, errno) : CLI_DONE;
     free(copy);
     if (code) free(r->path);
     return code;
 }
 
-/* Removes the temporary file, unless it has replaced the other. */
-static void end(replacement *r, bool replaced)
+static void end_replacement(replacement *r)
 {
-    if (!replaced) unlink(r->temporary);
+    unlink(r->temporary); /* if it did not become the file */
     free(r->temporary);
     free(r->path);
 }
+
+/* ---- Checking and saving ------------------------------------------------------------------------- */
 
 /* A pipe stays open, so that its reader waits for what is saved. */
 static int check_special(const char *path, const struct stat *st)
@@ -125,19 +142,38 @@ static int check_special(const char *path, const struct stat *st)
     return CLI_DONE;
 }
 
+/* Whether it is the file that standard output or error writes to. */
+static bool is_standard(const struct stat *st)
+{
+    struct stat standard;
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fstat(fd, &standard) == 0 && standard.st_dev == st->st_dev && standard.st_ino == st->st_ino)
+            return true;
+    return false;
+}
+
+static int check_existing(const char *path, const struct stat *st)
+{
+    if (S_ISDIR(st->st_mode)) return fail_at(path, EISDIR);
+    if (access(path, W_OK) != 0) return fail_at(path, errno);
+    if (!S_ISREG(st->st_mode) || !is_standard(st)) return CLI_DONE;
+    cli_message("%s: standard output or error goes there, and would be lost; name another file", path);
+    return CLI_FAILED;
+}
+
 int cli_check_output(const char *path)
 {
     struct stat st;
     replacement r;
     bool exists = stat(path, &st) == 0;
     if (!exists && errno != ENOENT) return fail_at(path, errno);
-    if (exists && S_ISDIR(st.st_mode)) return fail_at(path, EISDIR);
-    if (exists && access(path, W_OK) != 0) return fail_at(path, errno);
-    if (exists && !S_ISREG(st.st_mode)) return check_special(path, &st);
-    int code = begin(path, &r);
+    if (!exists && *path && path[strlen(path) - 1] == '/') return fail_at(path, EISDIR);
+    int code = exists ? check_existing(path, &st) : CLI_DONE;
+    if (!code && exists && !S_ISREG(st.st_mode)) return check_special(path, &st);
+    if (!code) code = begin_replacement(path, &r);
     if (code) return code;
     close(r.fd);
-    end(&r, false);
+    end_replacement(&r);
     return CLI_DONE;
 }
 
@@ -150,12 +186,24 @@ static bool write_and_close(int fd, const char *text, size_t length)
     return !reason;
 }
 
-/* Writes into a pipe or a device, which cannot be replaced. */
+/* Writes into what cannot be replaced: a pipe, a device, or a file whose folder does not allow it. */
 static int write_into(const char *path, const char *text, size_t length)
 {
     int fd = cli_open_output(path);
     if (fd < 0) return CLI_FAILED;
+    if (ftruncate(fd, 0) != 0 && errno != EINVAL) {
+        int reason = errno;
+        close(fd);
+        return fail_at(path, reason);
+    }
     return write_and_close(fd, text, length) ? CLI_DONE : fail_at(path, errno);
+}
+
+/* Whether a file exists that its folder does not let us replace: another user's in a folder like /tmp,
+ * or one on which a file system is mounted. */
+static bool cannot_be_replaced(const char *path, int reason)
+{
+    return (reason == EPERM || reason == EBUSY || reason == EXDEV) && access(path, W_OK) == 0;
 }
 
 int cli_save(const char *path, const char *text, size_t length)
@@ -163,10 +211,11 @@ int cli_save(const char *path, const char *text, size_t length)
     struct stat st;
     replacement r;
     if (stat(path, &st) == 0 && !S_ISREG(st.st_mode)) return write_into(path, text, length);
-    int code = begin(path, &r);
+    int code = begin_replacement(path, &r);
     if (code) return code;
-    bool ok = write_and_close(r.fd, text, length) && rename(r.temporary, r.path) == 0;
-    if (!ok) code = fail_at(path, errno);
-    end(&r, ok);
+    if (!write_and_close(r.fd, text, length)) code = fail_at(path, errno);
+    else if (rename(r.temporary, r.path) != 0)
+        code = cannot_be_replaced(path, errno) ? write_into(path, text, length) : fail_at(path, errno);
+    end_replacement(&r);
     return code;
 }

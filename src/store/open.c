@@ -37,7 +37,7 @@ static hb_run *new_run(const char *path)
 #define MAX_ROW_BYTES (1 << 28)
 
 /* Files are hostile: no view or trigger of theirs runs, and no expression of theirs makes a value that
- * fills the memory. hb_run_check_table refuses other expressions. */
+ * fills the memory. hb_run_check_tables refuses other expressions. */
 static void distrust(sqlite3 *db)
 {
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -109,7 +109,8 @@ static void unlock_run(hb_run *run)
 {
     struct stat locked;
     if (run->lock >= 0) {
-        if (fstat(run->lock, &locked) == 0 && locked.st_size == 0) unlink(run->lock_path);
+        if (fstat(run->lock, &locked) == 0 && S_ISREG(locked.st_mode) && locked.st_size == 0)
+            unlink(run->lock_path);
         close(run->lock);
     }
     free(run->lock_path);
@@ -213,7 +214,7 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
     int64_t tables = 0;
     hb_status status = hb_run_query_int(run, "SELECT count(*) FROM sqlite_master", &tables, err);
     if (status) return status;
-    status = tables ? hb_run_load_settings(run, err) : create_run(run, settings, err);
+    status = tables ? hb_run_check_and_read_settings(run, err) : create_run(run, settings, err);
     if (!status) status = hb_run_compare_settings(run, settings, err);
     if (!status)
         status = hb_run_execute(run, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;", err);
@@ -223,22 +224,44 @@ static hb_status enter(hb_run *run, const hb_run_settings *settings, hb_error *e
     return status ? status : change_draw(run, settings, err);
 }
 
-/* SQLite would wait for a pipe that has the name of its journal or log. */
+/* Whether a journal names another one, as in a transaction over several databases. SQLite would remove
+ * the file of that name, whatever it is. */
+static bool names_another(const char *journal)
+{
+    static const uint8_t mark[8] = {0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7};
+    uint8_t end[sizeof mark] = {0};
+    int fd = hb_open(journal, O_RDONLY | O_NONBLOCK | O_NOFOLLOW, 0);
+    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+    bool found = size >= (off_t)sizeof end &&
+                 pread(fd, end, sizeof end, size - (off_t)sizeof end) == (ssize_t)sizeof end &&
+                 memcmp(end, mark, sizeof end) == 0;
+    if (fd >= 0) close(fd);
+    return found;
+}
+
+/* A file that SQLite would use beside the run. It would wait for a pipe. */
+static hb_status check_one_beside(const char *name, hb_error *err)
+{
+    struct stat info;
+    if (lstat(name, &info) != 0) return HB_OK;
+    if (!S_ISREG(info.st_mode))
+        return hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file", name,
+                       hb_file_kind(info.st_mode));
+    if (names_another(name))
+        return hb_fail(err, HB_ERR_FORMAT, "%s: names another journal; that of a run does not", name);
+    return HB_OK;
+}
+
 static hb_status check_beside(const char *path, hb_error *err)
 {
     static const char *const suffixes[] = {"-journal", "-wal", "-shm"};
     char *real = realpath(path, NULL);
     hb_status status = HB_OK;
     for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes && !status; i++) {
-        struct stat info;
         char *name;
-        if (asprintf(&name, "%s%s", real ? real : path, suffixes[i]) < 0) status = hb_fail_memory(err);
-        else {
-            if (stat(name, &info) == 0 && !S_ISREG(info.st_mode))
-                status = hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file", name,
-                                 hb_file_kind(info.st_mode));
-            free(name);
-        }
+        if (asprintf(&name, "%s%s", real ? real : path, suffixes[i]) < 0) name = NULL;
+        status = name ? check_one_beside(name, err) : hb_fail_memory(err);
+        free(name);
     }
     free(real);
     return status;
@@ -389,14 +412,31 @@ static char *fixed_uri(const char *path)
     return NULL;
 }
 
-/* The log of an interrupted run can only be read through a file that SQLite creates beside it. */
-static hb_status check_log(const hb_run *run, const char *real, hb_error *err)
+/* Takes back what a killed process had begun outside the log, when it switched to the log or from it.
+ * Only a writer can do that. Another writer may do it now. */
+static hb_status roll_back(const char *path, hb_error *err)
 {
-    if (folder_is_writable(real) || !has_beside(real, "-wal") || has_beside(real, "-shm")) return HB_OK;
+    int64_t tables;
+    hb_run *run = new_run(path);
+    if (!run) return hb_fail_memory(err);
+    hb_status status = open_db(run, path, SQLITE_OPEN_READWRITE, err);
+    if (!status) status = lock_run(run, err);
+    if (!status) status = hb_run_query_int(run, "SELECT count(*) FROM sqlite_master", &tables, err);
+    hb_run_close(run);
+    return status == HB_ERR_BUSY ? HB_OK : status;
+}
+
+/* The log of an interrupted run can only be read through a file that SQLite creates beside it, and its
+ * journal by writing to the run. */
+static hb_status prepare_reading(const hb_run *run, const char *real, hb_error *err)
+{
+    const bool writable = folder_is_writable(real), journal = has_beside(real, "-journal");
+    if (journal && writable && access(real, W_OK) == 0) return roll_back(real, err);
+    if (!journal && (writable || !has_beside(real, "-wal") || has_beside(real, "-shm"))) return HB_OK;
     return hb_fail(err, HB_ERR_IO,
-                   "%s: the run was interrupted, and its log, %s-wal, cannot be read in a read-only "
+                   "%s: the run was interrupted, and its log, %s%s, cannot be read in a read-only "
                    "folder; copy both files to a folder that can be written",
-                   run->path, run->path);
+                   run->path, run->path, journal ? "-journal" : "-wal");
 }
 
 static hb_status open_to_read(hb_run *run, hb_error *err)
@@ -405,7 +445,7 @@ static hb_status open_to_read(hb_run *run, hb_error *err)
     if (!real) return hb_fail(err, HB_ERR_IO, "%s: %s", run->path, strerror(errno));
     bool fixed = is_fixed(real);
     char *uri = fixed ? fixed_uri(real) : NULL;
-    hb_status status = fixed && !uri ? hb_fail_memory(err) : check_log(run, real, err);
+    hb_status status = fixed && !uri ? hb_fail_memory(err) : prepare_reading(run, real, err);
     if (!status)
         status = open_db(run, fixed ? uri : run->path,
                          SQLITE_OPEN_READONLY | (fixed ? SQLITE_OPEN_URI : 0), err);
@@ -430,7 +470,7 @@ hb_status hb_run_open(const char *path, hb_run **run, hb_error *err)
     hb_run *r = new_run(path);
     if (!r) return hb_fail_memory(err);
     status = open_to_read(r, err);
-    if (!status) status = hb_run_load_settings(r, err);
+    if (!status) status = hb_run_check_and_read_settings(r, err);
     if (!status) status = hb_run_adapt(r, err);
     if (!status) status = hb_run_read_columns(r, err);
     if (status) hb_run_close(r);
@@ -446,7 +486,7 @@ static hb_status try_file(hb_run *run, hb_error *err)
     hb_status status = open_to_read(run, err);
     if (!status) status = hb_run_query_int(run, "SELECT count(*) FROM sqlite_master", &tables, err);
     if (status || !tables) return status;
-    status = hb_run_load_settings(run, err);
+    status = hb_run_check_and_read_settings(run, err);
     return status ? status : hb_run_refuse_old(run, err);
 }
 
@@ -470,7 +510,7 @@ hb_status hb_run_edit(const char *path, hb_run **run, hb_error *err)
     if (!r) return hb_fail_memory(err);
     status = open_db(r, path, SQLITE_OPEN_READWRITE, err);
     if (!status) status = lock_run(r, err);
-    if (!status) status = hb_run_load_settings(r, err);
+    if (!status) status = hb_run_check_and_read_settings(r, err);
     if (!status) status = hb_run_refuse_old(r, err);
     if (!status) status = hb_run_execute(r, "PRAGMA journal_mode = WAL;", err);
     r->writing = !status;

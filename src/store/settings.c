@@ -329,7 +329,7 @@ static hb_status read_setting(hb_run *run, sqlite3_stmt *q, const field *f, hb_e
     return status;
 }
 
-static hb_status check_schema(hb_run *run, hb_error *err)
+static hb_status check_schema_and_tables(hb_run *run, hb_error *err)
 {
     int64_t application = 0, version = 0, tables = 0;
     hb_status status = hb_run_query_int(run, "PRAGMA application_id", &application, err);
@@ -359,9 +359,9 @@ hb_status hb_run_read_settings(hb_run *run, hb_error *err)
     return status ? status : hb_run_check_settings(run->path, &run->settings, HB_ERR_FORMAT, err);
 }
 
-hb_status hb_run_load_settings(hb_run *run, hb_error *err)
+hb_status hb_run_check_and_read_settings(hb_run *run, hb_error *err)
 {
-    hb_status status = check_schema(run, err);
+    hb_status status = check_schema_and_tables(run, err);
     return status ? status : hb_run_read_settings(run, err);
 }
 

@@ -57,8 +57,8 @@ hb_status hb_run_query_int(hb_run *run, const char *sql, int64_t *value, hb_erro
     return status;
 }
 
-/* Expressions of a hostile file could take for ever. A run has none: no computed columns, no defaults
- * and no indexes. */
+/* Expressions of a hostile file could take for ever. No run has computed columns, defaults or indexes.
+ * Constraints are switched off (open.c). */
 static hb_status check_column(hb_run *run, sqlite3_stmt *q, void *table, hb_error *err)
 {
     enum { NAME = 1, DEFAULT = 4, HIDDEN = 6 };
@@ -80,8 +80,8 @@ static hb_status check_index(hb_run *run, sqlite3_stmt *q, void *table, hb_error
     const char *origin = (const char *)sqlite3_column_text(q, ORIGIN);
     if (!origin) return hb_fail_memory(err);
     if (strcmp(origin, "c") != 0) return HB_OK;
-    return hb_fail(err, HB_ERR_FORMAT, "%s: table '%s' has an index; no run has one", run->path,
-                   (const char *)table);
+    return hb_fail(err, HB_ERR_FORMAT, "%s: table '%s' has an index, which no run has; drop it",
+                   run->path, (const char *)table);
 }
 
 /* Calls `row` for what a PRAGMA says about a table. */

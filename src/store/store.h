@@ -54,7 +54,7 @@ hb_status hb_run_execute(hb_run *run, const char *sql, hb_error *err);
 hb_status hb_run_prepare(hb_run *run, const char *sql, sqlite3_stmt **statement, hb_error *err);
 /* Runs a query whose result is a single integer. */
 hb_status hb_run_query_int(hb_run *run, const char *sql, int64_t *value, hb_error *err);
-/* Fails unless the run has the tables of its schema, and they hold values only. */
+/* Fails unless the run has the tables of its schema, without computed columns, defaults and indexes. */
 hb_status hb_run_check_tables(hb_run *run, hb_error *err);
 /* Appends `name` as a quoted SQL identifier. False when memory runs out. */
 bool hb_run_quote(hb_buffer *sql, const char *name);
@@ -78,7 +78,7 @@ hb_status hb_run_write_settings(hb_run *run, const hb_run_settings *settings, hb
 hb_status hb_run_read_settings(hb_run *run, hb_error *err);
 /* Reads them from an existing file, after checking that it is a run with a supported schema and its
  * tables. */
-hb_status hb_run_load_settings(hb_run *run, hb_error *err);
+hb_status hb_run_check_and_read_settings(hb_run *run, hb_error *err);
 void hb_run_free_settings(hb_run_settings *settings);
 /* Returns the status `as`, naming the file and the setting, if a number is out of range or `grading` is
  * no grading. */

@@ -6,10 +6,11 @@ import re
 import shutil
 import sqlite3
 import struct
+import subprocess
 import unittest
 import xml.etree.ElementTree as XML
 
-from harness import BYTE_MODEL, LABELLED, MODEL, USAGE, Case
+from harness import BYTE_MODEL, HBAR, LABELLED, MODEL, USAGE, Case, environment
 from server import DEMO, PARAMS
 
 HTML = "{http://www.w3.org/1999/xhtml}"
@@ -403,6 +404,20 @@ class Report(Case):
             self.assertTrue(path.read_text().endswith("</html>\n"), path)
         self.assertEqual(len(list(self.dir.iterdir())), 3)
         self.fails("generate", "--model", DEMO, "--html", PARAMS, "--params", PARAMS, "x", code=USAGE, says="would be replaced")
+        (self.dir / "nothing.html").symlink_to("no/where.html")
+        for path, says in (("nothing.html", "nothing.html: No such file"), ("no/", "no/: Is a directory")):
+            self.fails("generate", "--model", DEMO, "--html", path, "x", says=says)
+        self.assertTrue((self.dir / "nothing.html").is_symlink())
+
+    def test_page_into_standard_output(self):
+        """A page does not replace the file that standard output writes to."""
+        log = self.write("log", "first\n")
+        with open(log, "ab") as out:
+            done = subprocess.run([HBAR, "generate", "--model", str(DEMO), "-q", "--html", "/dev/stdout", "x"], stdout=out,
+                                  stderr=subprocess.PIPE, timeout=120, env=environment())
+        self.assertEqual(done.returncode, 1)
+        self.assertIn(b"/dev/stdout: standard output or error goes there, and would be lost", done.stderr)
+        self.assertEqual(log.read_text(), "first\n")
         self.fails("generate", "--model", DEMO, "--html", DEMO, "x", code=USAGE, says="would be replaced")
 
 
