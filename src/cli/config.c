@@ -354,10 +354,11 @@ static void print_string(const char *text)
         int n = hb_utf8_character(text, left);
         int32_t code = 0xFFFD;
         size = n > 0 ? (size_t)n : 1;
+        bool shown = n > 0 && !hb_is_control(text, size);
         if (n > 0) utf8proc_iterate((const uint8_t *)text, n, &code);
         if (*text == '"' || *text == '\\') cli_print("\\%c", *text);
-        else if (n <= 0 || hb_is_control(text, size)) cli_print("\\u%04x", (unsigned)code);
-        else cli_write(text, size);
+        else if (shown) cli_write(text, size);
+        else cli_print("\\U%08x", (unsigned)code);
     }
     cli_put("\"");
 }

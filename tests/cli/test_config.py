@@ -69,9 +69,9 @@ class Config(Case):
         """Controls and malformed bytes do not reach the terminal."""
         self.write("c.toml", '[generate]\nsystem = "a\\u009b31m\\u202e\\u001b\\u00e9\\"b"\n')
         out, _ = self.run_hbar("generate", "--config", "c.toml", "--show-config", env=self.variables())
-        self.assertIn('system = "a\\u009b31m\\u202e\\u001b\u00e9\\"b"', out)
+        self.assertIn('system = "a\\U0000009b31m\\U0000202e\\U0000001b\u00e9\\"b"', out)
         out, _ = self.run_hbar("generate", "--system", os.fsdecode(b"x\xff\x9b"), "--show-config", env=self.variables())
-        self.assertIn('system = "x\\ufffd\\ufffd"', out)
+        self.assertIn('system = "x\\U0000fffd\\U0000fffd"', out)
 
     def test_what_is_shown_is_a_file(self):
         """--show-config prints settings that give the same settings."""
