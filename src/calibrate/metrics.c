@@ -7,8 +7,9 @@
 
 hb_tails hb_table_tails(const hb_score_table *t, size_t k)
 {
-    const double *high = t->scores + k * t->n;
-    return (hb_tails){high, t->low ? t->low + k * t->n : high};
+    const size_t first = k * t->n; /* 0 in a table without rows, which has no scores */
+    const double *high = first ? t->scores + first : t->scores;
+    return (hb_tails){high, t->low ? t->low + first : high};
 }
 
 const double *hb_tail(hb_tails tails, hb_direction direction)
