@@ -97,6 +97,13 @@ static inline uint8_t *after(const file_bytes *f, const char *text)
     return at + strlen(text);
 }
 
+/* Skips the test and says why; tools/skipped.py lists it. */
+static inline void skip_because(const char *why)
+{
+    print_message("skipped: %s\n", why);
+    skip();
+}
+
 /* The path of a file under ../shared (or $HBAR_SHARED). Skips the test with a message if it is missing.
  */
 static inline const char *shared_file(const char *name)

@@ -667,7 +667,7 @@ static void test_hostile_texts(void **state)
 static void test_without_memory(void **state)
 {
     (void)state;
-    if (UNDER_CHECKER) skip(); /* it needs the address space that is taken away here */
+    if (UNDER_CHECKER) skip_because("the checker needs the address space that this test takes away");
     char *text = repeated("a ", 32 << 20);
     pid_t child = fork();
     if (child == 0) {

@@ -41,7 +41,7 @@ static void test_reading(void **state)
 static void test_reading_with_little_memory(void **state)
 {
     (void)state;
-    if (UNDER_CHECKER) skip(); /* it needs the address space that is taken away here */
+    if (UNDER_CHECKER) skip_because("the checker needs the address space that this test takes away");
     static const struct {
         rlim_t bytes;
         hb_status status;

@@ -76,12 +76,15 @@ static hb_status check_column(hb_run *run, sqlite3_stmt *q, void *table, hb_erro
 /* SQLite makes indexes for keys, too; "c" are those of CREATE INDEX. */
 static hb_status check_index(hb_run *run, sqlite3_stmt *q, void *table, hb_error *err)
 {
-    enum { ORIGIN = 3 };
+    enum { NAME = 1, ORIGIN = 3 };
+    const char *name = (const char *)sqlite3_column_text(q, NAME);
     const char *origin = (const char *)sqlite3_column_text(q, ORIGIN);
-    if (!origin) return hb_fail_memory(err);
+    char shown[80];
+    if (!name || !origin) return hb_fail_memory(err);
     if (strcmp(origin, "c") != 0) return HB_OK;
-    return hb_fail(err, HB_ERR_FORMAT, "%s: table '%s' has an index, which no run has; drop it",
-                   run->path, (const char *)table);
+    hb_printable(shown, sizeof shown, name, strlen(name));
+    return hb_fail(err, HB_ERR_FORMAT, "%s: table '%s' has the index '%s', which no run has; drop it",
+                   run->path, (const char *)table, shown);
 }
 
 /* Calls `row` for what a PRAGMA says about a table. */

@@ -31,7 +31,7 @@ sed -e "/<function-decl name='hb_generate_tokens'/,/<\/function-decl>/d" -e "/<e
 expect 0 "compatible with" addition.abi
 head -n 100 "$dir/same.abi" >"$dir/broken.abi"
 expect 2 "is no complete description of an interface" broken.abi
-expect 2 "is no complete description of an interface" none.abi
+expect 2 "none.abi: no such file" none.abi
 (HBAR_LIBRARY="$dir/broken.abi" && expect 2 "broken.abi: no interface can be read" same.abi)
 
 # Paths are relative to the caller's folder.
@@ -49,4 +49,4 @@ refuse --dump
 refuse --dump "$dir/none/x.abi"
 refuse --other
 refuse no-such-revision
-grep -qx "there is no revision 'no-such-revision'" "$dir/said"
+grep -q "there is no revision 'no-such-revision'" "$dir/said"
