@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,16 @@ bool hb_write_all(int fd, const void *bytes, size_t n)
         if (written > 0) from += written, n -= (size_t)written;
     }
     return true;
+}
+
+bool hb_folder_takes_files(const char *path)
+{
+    char *copy = strdup(path);
+    bool ok = copy && access(dirname(copy), W_OK | X_OK) == 0;
+    int reason = copy ? errno : ENOMEM;
+    free(copy);
+    errno = reason;
+    return ok;
 }
 
 int hb_create_temporary(const char *dir, char **path)

@@ -19,6 +19,9 @@ int hb_move_descriptor(int fd);
 /* Writes all bytes. False with errno set on failure. */
 bool hb_write_all(int fd, const void *bytes, size_t n);
 
+/* Whether the folder of a path lets files be made; otherwise errno says why not. */
+bool hb_folder_takes_files(const char *path);
+
 /* Creates and opens a file with an unused name that begins with ".hbar." in a directory, with the
  * permissions that the umask allows. Release *path with free(). Returns -1 and sets errno on failure;
  * *path is NULL then. */

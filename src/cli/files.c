@@ -156,7 +156,8 @@ static int check_existing(const char *path, const struct stat *st)
 {
     if (S_ISDIR(st->st_mode)) return fail_at(path, EISDIR);
     if (access(path, W_OK) != 0) return fail_at(path, errno);
-    if (!S_ISREG(st->st_mode) || !is_standard(st)) return CLI_DONE;
+    if (!S_ISREG(st->st_mode)) return check_special(path, st);
+    if (!is_standard(st)) return CLI_DONE;
     cli_message("%s: standard output or error goes there, and would be lost; name another file", path);
     return CLI_FAILED;
 }
@@ -169,8 +170,8 @@ int cli_check_output(const char *path)
     if (!exists && errno != ENOENT) return fail_at(path, errno);
     if (!exists && *path && path[strlen(path) - 1] == '/') return fail_at(path, EISDIR);
     int code = exists ? check_existing(path, &st) : CLI_DONE;
-    if (!code && exists && !S_ISREG(st.st_mode)) return check_special(path, &st);
-    if (!code) code = begin_replacement(path, &r);
+    if (code || (exists && !S_ISREG(st.st_mode))) return code;
+    code = begin_replacement(path, &r);
     if (code) return code;
     close(r.fd);
     end_replacement(&r);

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,12 +303,9 @@ static hb_status check_output(const char *path, hb_error *err)
         return hb_fail(err, HB_ERR_IO, "%s: exists already; a merged run does not replace a file",
                        path);
     if (errno != ENOENT) return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
-    char *copy = strdup(path);
-    if (!copy) return hb_fail_memory(err);
-    bool ok = access(dirname(copy), W_OK | X_OK) == 0;
-    int reason = errno;
-    free(copy);
-    return ok ? HB_OK : hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(reason));
+    if (hb_folder_takes_files(path)) return HB_OK;
+    if (errno == ENOMEM) return hb_fail_memory(err);
+    return hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
 }
 
 /* ---- What killed merges left --------------------------------------------------------------------- */

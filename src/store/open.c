@@ -267,17 +267,6 @@ static hb_status check_beside(const char *path, hb_error *err)
     return status;
 }
 
-/* Whether the folder of a file lets files be made; otherwise errno says why not. */
-static bool is_in_writable_folder(const char *path)
-{
-    char *copy = strdup(path);
-    bool ok = copy && access(dirname(copy), W_OK | X_OK) == 0;
-    int reason = copy ? errno : ENOMEM;
-    free(copy);
-    errno = reason;
-    return ok;
-}
-
 /* A run is a file that does not exist yet, or a regular one, and can be written. SQLite would say less
  * about why not. */
 static hb_status check_place(const char *path, hb_error *err)
@@ -288,7 +277,7 @@ static hb_status check_place(const char *path, hb_error *err)
     if (there && !S_ISREG(info.st_mode))
         return hb_fail(err, HB_ERR_IO, "%s: is %s, not a regular file", path,
                        hb_file_kind(info.st_mode));
-    bool ok = there ? access(path, R_OK | W_OK) == 0 : errno == ENOENT && is_in_writable_folder(path);
+    bool ok = there ? access(path, R_OK | W_OK) == 0 : errno == ENOENT && hb_folder_takes_files(path);
     if (!ok && errno == ENOMEM) return hb_fail_memory(err);
     return ok ? check_beside(path, err) : hb_fail(err, HB_ERR_IO, "%s: %s", path, strerror(errno));
 }
